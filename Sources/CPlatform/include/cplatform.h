@@ -1,0 +1,152 @@
+/* cplatform.h - static inline shims for what Swift cannot import, and nothing else.
+
+   Macros, GNU extensions that Swift's own C module leaves out, and processor hints. No state, no
+   logic: whatever can be said in Swift is said there.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef TASKREG_CPLATFORM_H
+#define TASKREG_CPLATFORM_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* GNU extensions, declared here rather than by _GNU_SOURCE: that macro changes the layout of
+   unrelated types (fd_set), and Swift refuses two modules that disagree on a type. */
+extern pid_t gettid(void);
+extern int pthread_setname_np(pthread_t, const char *);
+extern int pthread_attr_setsigmask_np(pthread_attr_t *, const sigset_t *);
+extern int pthread_tryjoin_np(pthread_t, void **);
+extern int sched_getcpu(void);
+extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
+
+static inline void cp_set_errno(int value) { errno = value; }
+
+/* The kernel's thread id (gettid(2)); Swift's Glibc module lacks it. */
+static inline int32_t cp_gettid(void) { return (int32_t)gettid(); }
+
+/* The kernel's name of the calling thread: at most 15 bytes, else ERANGE (pthread_setname_np(3)). */
+static inline int cp_set_own_thread_name(const char *name) {
+  return pthread_setname_np(pthread_self(), name);
+}
+
+/* The signal mask new threads start with (pthread_attr_setsigmask_np(3), glibc 2.32). */
+static inline int cp_attr_setsigmask(pthread_attr_t *attr, const sigset_t *mask) {
+  return pthread_attr_setsigmask_np(attr, mask);
+}
+
+/* pthread_join(3) that returns EBUSY instead of waiting. */
+static inline int cp_try_join(pthread_t thread) { return pthread_tryjoin_np(thread, NULL); }
+
+/* The processor the caller runs on, from the vDSO; -1 when it cannot be told. */
+static inline int32_t cp_current_cpu(void) { return (int32_t)sched_getcpu(); }
+
+/* How many processors the process may use: 1 under `taskset -c 0`. */
+static inline int32_t cp_usable_cpus(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  int32_t count = 0;
+  for (size_t i = 0; i < sizeof set / sizeof set.__bits[0]; i++)
+    count += __builtin_popcountl(set.__bits[i]);
+  return count;
+}
+
+/* Tell the processor that this is a spin loop. */
+static inline void cp_spin_hint(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/* Ask for a cache line that is about to be written, so that reading and then writing it moves it
+   once. */
+static inline void cp_prefetch_for_writing(const void *address) { __builtin_prefetch(address, 1); }
+
+/* The time-stamp counter, where there is one that is cheap and fine; elsewhere 0. */
+static inline uint64_t cp_ticks(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  return __builtin_ia32_rdtsc();
+#else
+  return 0;
+#endif
+}
+
+/* How the calling thread is scheduled (sched_getattr(2)) and where (sched_getaffinity(2)); all
+   zeros when that cannot be told. */
+typedef struct cp_scheduling {
+  uint64_t words[7];
+} cp_scheduling;
+typedef struct cp_affinity {
+  cpu_set_t set;
+} cp_affinity;
+static inline void cp_get_scheduling(cp_scheduling *out) {
+  memset(out, 0, sizeof *out);
+  int saved = errno;
+  if (syscall(SYS_sched_getattr, 0, out, sizeof *out, 0) != 0) memset(out, 0, sizeof *out);
+  errno = saved;
+}
+static inline void cp_get_affinity(cp_affinity *out) {
+  memset(out, 0, sizeof *out);
+  int saved = errno;
+  if (sched_getaffinity(0, sizeof out->set, &out->set) != 0) memset(out, 0, sizeof *out);
+  errno = saved;
+}
+static inline bool cp_same_scheduling(cp_scheduling a, cp_scheduling b) {
+  return memcmp(&a, &b, sizeof a) == 0;
+}
+static inline bool cp_same_affinity(cp_affinity a, cp_affinity b) {
+  return memcmp(&a, &b, sizeof a) == 0;
+}
+
+/* Whether the kernel still knows a thread of this process by that id (tgkill(2) with signal 0). */
+static inline bool cp_thread_exists(int32_t thread_id) {
+  int saved = errno;
+  bool exists = syscall(SYS_tgkill, getpid(), thread_id, 0) == 0 || errno != ESRCH;
+  errno = saved;
+  return exists;
+}
+
+/* Memory for stacks: reserved, and kept out of huge pages, which would make each stack touched
+   cost 2 MiB. NULL when the system refuses. */
+static inline void *cp_map_stacks(size_t size) {
+  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (memory == MAP_FAILED) return NULL;
+  madvise(memory, size, MADV_NOHUGEPAGE);
+  return memory;
+}
+static inline void cp_unmap(void *memory, size_t size) { munmap(memory, size); }
+
+/* Make a page fault on any access: MADV_GUARD_INSTALL (Linux 6.13), which needs no mapping of its
+   own, else PROT_NONE. False when neither can be had. */
+static inline bool cp_install_guard(void *page, size_t size) {
+  const int guard_install = 102;
+  return madvise(page, size, guard_install) == 0 || mprotect(page, size, PROT_NONE) == 0;
+}
+
+/* Give the pages of a stack that nobody runs on back to the system. */
+static inline void cp_discard(void *memory, size_t size) {
+  madvise(memory, size, MADV_DONTNEED);
+}
+
+/* Macros that Swift does not import or imports with an awkward type. */
+static inline int cp_cancel_enable(void) { return PTHREAD_CANCEL_ENABLE; }
+static inline int cp_cancel_disable(void) { return PTHREAD_CANCEL_DISABLE; }
+static inline int cp_cancel_deferred(void) { return PTHREAD_CANCEL_DEFERRED; }
+static inline int cp_process_shared(void) { return PTHREAD_PROCESS_SHARED; }
+static inline clockid_t cp_clock_monotonic(void) { return CLOCK_MONOTONIC; }
+static inline clockid_t cp_clock_realtime(void) { return CLOCK_REALTIME; }
+
+#endif

@@ -1,0 +1,121 @@
+#if !hasFeature(Embedded)
+
+  // LOCKING
+  // `Handover`'s Monitor guards the meeting of two events that may come in any order: the thread
+  // for the wait exists, and the surrounding Swift task is cancelled.
+
+  extension ShutdownToken {
+    /// `wait`, without blocking the thread of the caller.
+    ///
+    /// - Throws: `timedOut`; `cancelled` when the surrounding Swift task is cancelled;
+    ///   `threadUnavailable` when there is no thread to wait on.
+    /// *Concurrency:* the wait occupies a thread of the library's own, none of the cooperative
+    /// pool.
+    public func waitAsync(timeout: Duration? = nil) async throws(TaskRegistryError) {
+      try await AsyncWait.run { () throws(TaskRegistryError) in try self.wait(timeout: timeout) }
+    }
+  }
+
+  extension TrackedTask {
+    /// `wait`, without blocking the thread of the caller; errors and threads as in
+    /// `ShutdownToken.waitAsync`.
+    @discardableResult
+    public func waitAsync(
+      timeout: Duration? = nil
+    ) async throws(TaskRegistryError) -> TaskOutcome {
+      try await AsyncWait.run { () throws(TaskRegistryError) in try self.wait(timeout: timeout) }
+    }
+  }
+
+  extension TaskRegistry {
+    /// `joinAll`, without blocking the thread of the caller; errors and threads as in
+    /// `ShutdownToken.waitAsync`, and `deadlineExceeded`.
+    @discardableResult
+    public func joinAllAsync(
+      timeout: Duration? = nil
+    ) async throws(TaskRegistryError) -> JoinReport {
+      try await AsyncWait.run { () throws(TaskRegistryError) in try self.joinAll(timeout: timeout) }
+    }
+
+    /// `shutdown`, without blocking the thread of the caller; errors and threads as in
+    /// `ShutdownToken.waitAsync`, and `deadlineExceeded`.
+    @discardableResult
+    public func shutdownAsync(
+      reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil
+    ) async throws(TaskRegistryError) -> JoinReport {
+      try await AsyncWait.run { () throws(TaskRegistryError) in
+        try self.shutdown(reason: reason, message: message, grace: grace)
+      }
+    }
+  }
+
+  /// Runs a blocking call of this library as a task of a registry of the library's own: that gives
+  /// it a thread, and the flag through which a cancelled Swift task ends the wait (C4).
+  private enum AsyncWait {
+    /// The registry of the waiting threads; idle ones leave after a while.
+    private static let registry = Result { () throws(TaskRegistryError) in
+      var options = RegistryOptions()
+      options.idleThreads = 0
+      return try TaskRegistry(options)
+    }
+
+    static func run<Value: Sendable>(
+      _ call: @escaping @Sendable () throws(TaskRegistryError) -> Value
+    ) async throws(TaskRegistryError) -> Value {
+      let registry = try registry.get()
+      guard let handover = Handover() else { throw .outOfMemory }
+      let result = await withTaskCancellationHandler {
+        await withCheckedContinuation { continuation in
+          do throws(TaskRegistryError) {
+            let waiting = try registry.spawn("taskreg async wait", kind: .application()) { _ in
+              continuation.resume(
+                returning: Result { () throws(TaskRegistryError) in try call() })
+            }
+            handover.threadExists(waiting)
+          } catch {
+            continuation.resume(returning: Result<Value, TaskRegistryError>.failure(error))
+          }
+        }
+      } onCancel: {
+        handover.isCancelled()
+      }
+      return try result.get()
+    }
+  }
+
+  /// Cancels the waiting thread's task once both are there: the task and the wish.
+  private final class Handover: Sendable {
+    // SAFETY: the state inside is reached through the Monitor alone.
+    nonisolated(unsafe) private let monitor: Monitor<State>
+
+    struct State: MonitorState {
+      var task: TrackedTask?
+      var isCancelled = false
+      func checkInvariants() {}
+    }
+
+    init?() {
+      guard let monitor = Monitor(State()) else { return nil }
+      self.monitor = monitor
+    }
+
+    deinit { monitor.destroy() }
+
+    func threadExists(_ task: TrackedTask) {
+      let cancel = monitor.withLock { state in
+        state.task = task
+        return state.isCancelled
+      }
+      if cancel { task.cancel() }
+    }
+
+    func isCancelled() {
+      let task = monitor.withLock { state in
+        state.isCancelled = true
+        return state.task
+      }
+      task?.cancel()
+    }
+  }
+
+#endif

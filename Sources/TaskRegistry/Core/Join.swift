@@ -1,0 +1,277 @@
+import CPlatform
+import Synchronization
+
+/// What a join or a shutdown came to (J8).
+struct JoinTally {
+  var ended: UInt64 = 0
+  var failed: UInt64 = 0
+  var exited: UInt64 = 0
+  var pending: UInt64 = 0
+  var aborted: UInt64 = 0
+  var abandoned: UInt64 = 0
+  var rejected: UInt64 = 0
+  /// Nanoseconds.
+  var elapsed: Int64 = 0
+  var threadsLeft: UInt32 = 0
+}
+
+/// The counters at one moment; a report is the difference of two.
+private struct JoinBaseline {
+  let returned: UInt64
+  let failed: UInt64
+  let exited: UInt64
+  let rejected: UInt64
+  let start: Int64
+
+  init(_ registry: RegistryReference) {
+    start = monotonicNow()
+    let endings = registry.pointer
+    returned = endings.pointee.endings.returned.load(ordering: .sequentiallyConsistent)
+    failed = endings.pointee.endings.failed.load(ordering: .sequentiallyConsistent)
+    exited = endings.pointee.endings.exited.load(ordering: .sequentiallyConsistent)
+    rejected = endings.pointee.rejected.load(ordering: .relaxed)
+  }
+
+  func tally(until now: JoinBaseline) -> JoinTally {
+    var tally = JoinTally()
+    tally.failed = now.failed &- failed
+    tally.exited = now.exited &- exited
+    tally.ended = now.returned &- returned &+ tally.failed &+ tally.exited
+    tally.rejected = now.rejected &- rejected
+    tally.elapsed = now.start &- start
+    return tally
+  }
+}
+
+extension RegistryReference {
+  /// How long a shutdown waits for threads that have no task any more, beyond its deadline: they
+  /// leave in microseconds unless a destructor of the application's holds them up.
+  private static var threadAllowance: Int64 { 1_000_000_000 }
+
+  /// Waits until every task has ended (J1).
+  ///
+  /// - Parameters:
+  ///   - timeout: nanoseconds to the deadline; negative is for ever.
+  ///   - listStraggler: called with 0, 1, … for each task alive at the deadline, after the abort
+  ///     grace if there is one.
+  /// - Returns: the status, and the counts for a report.
+  func joinAll(
+    timeout: Int64, listStraggler: (Int, TaskFacts) -> Void
+  ) -> (Status, JoinTally) {
+    if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+    if Worker.currentTask?.registry == self { return (.deadlock, JoinTally()) }
+    let before = JoinBaseline(self)
+    return withCancellationDisabled {
+      let (status, stragglers) = drain(until: .after(timeout), listStraggler)
+      return (status, report(since: before, stragglers))
+    }
+  }
+
+  /// Closes, cancels the token, joins tasks and threads.
+  func shutdown(
+    reason: UInt32, message: UnsafePointer<UInt8>?, grace: Int64,
+    listStraggler: (Int, TaskFacts) -> Void
+  ) -> (Status, JoinTally) {
+    if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+    if isOwnThread { return (.deadlock, JoinTally()) }
+    let before = JoinBaseline(self)
+    let deadline = Deadline.after(grace)
+    return withCancellationDisabled {
+      close()
+      _ = token.cancel(reason: reason, message: message)
+      var (status, stragglers) = drain(until: deadline, listStraggler)
+      if status == .ok {
+        let now = monotonicNow()
+        let latest = Deadline(nanoseconds: max(deadline.isNever ? now : deadline.nanoseconds, now))
+        let threads = joinThreads(until: latest.extended(by: Self.threadAllowance))
+        stragglers.threadsLeft = UInt32(clamping: threads.left)
+        switch threads.end {
+        case .ready: break
+        case .timedOut: status = .deadline
+        case .cancelled: status = .cancelled
+        }
+      }
+      return (status, report(since: before, stragglers))
+    }
+  }
+
+  private func report(since before: JoinBaseline, _ stragglers: JoinTally) -> JoinTally {
+    var tally = before.tally(until: JoinBaseline(self))
+    tally.pending = stragglers.pending
+    tally.aborted = stragglers.aborted
+    tally.abandoned = stragglers.abandoned
+    tally.threadsLeft = stragglers.threadsLeft
+    return tally
+  }
+
+  /// Waits until no task is alive, or deals with those that are at the deadline.
+  private func drain(
+    until deadline: Deadline, _ listStraggler: (Int, TaskFacts) -> Void
+  ) -> (Status, JoinTally) {
+    let caller = Worker.currentTask
+    _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
+      hotWorkerRunsHere || caller?.word.isCancelRequested == true
+    } until: {
+      isDrained
+    }
+    switch waitUntilDrained(deadline) {
+    case .ready: return (.ok, JoinTally())
+    case .cancelled: return (.cancelled, JoinTally())
+    case .timedOut: return abandonStragglers(listStraggler)
+    }
+  }
+
+  /// Blocks until no task is alive.
+  private func waitUntilDrained(_ deadline: Deadline) -> WaitEnd {
+    var isCounted = false
+    let end = monitor.wait(for: WaitKey.drained, until: deadline) {
+      pointer.pointee.drainWaiters.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      isCounted = true
+    } isReady: {
+      isDrained
+    }
+    if isCounted {
+      pointer.pointee.drainWaiters.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    }
+    return end
+  }
+
+  /// Whether the worker that is most likely to end the last task was last seen on the caller's
+  /// processor, where it gets no further while the caller spins.
+  ///
+  /// A hint.
+  private var hotWorkerRunsHere: Bool {
+    let bits = pointer.pointee.hot.load(ordering: .acquiring)
+    guard let worker = Worker.Pointer(bitPattern: bits) else { return false }
+    return worker.pointee.cpu.load(ordering: .relaxed) == cp_current_cpu()
+  }
+
+  // MARK: The deadline
+
+  /// The deadline has passed: raises the flag of everyone alive, waits for the abort grace, and
+  /// counts (J2, J4).
+  private func abandonStragglers(
+    _ listStraggler: (Int, TaskFacts) -> Void
+  ) -> (Status, JoinTally) {
+    let graceEnd = Deadline.after(options.abortGrace)
+    advanceGate { $0.overdue() }
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    // Remembered by reference, so that one who ends in the grace is known from its successor in
+    // the record. Without memory the grace is skipped: they are alive as the call returns.
+    var remembered = PinnedTasks(capacity: options.abortGrace > 0 ? Int(clamping: count) : 0)
+    var tally = JoinTally()
+    var listed = 0
+    while true {
+      let now = monotonicNow()
+      pointer.pointee.records.forEach { task in
+        guard task.pin() else { return true }
+        if let before = task.raiseFlag(at: now, { $0.overdue() }), let word = before.overdue() {
+          tally.pending += 1
+          if remembered.append(task) { return true }
+          listStraggler(listed, task.facts() ?? task.pinnedFacts(word))
+          listed += 1
+        }
+        task.unpin()
+        return true
+      }
+      if tally.pending > 0 { break }
+      // Nobody was found: the last task has just ended, or is only now being published.
+      if waitUntilDrained(.after(1_000_000)) == .ready { return (.ok, tally) }
+    }
+    logDeadline(pending: tally.pending)
+    if ProcessState.isForkedChild { return (.forked, tally) }
+    remembered.forEach { task in
+      let hasEnded = task.wait(until: graceEnd) == .ok
+      let facts = hasEnded ? nil : task.facts()
+      if task.word.ending == .none && task.word.phase == .ended {
+        // It never ran: its thread was refused meanwhile (S6).
+        tally.pending -= 1
+      } else {
+        if facts == nil { tally.aborted += 1 }
+        listStraggler(listed, facts ?? task.pinnedFacts(task.word))
+        listed += 1
+      }
+      task.unpin()
+    }
+    remembered.destroy()
+    tally.abandoned = tally.pending - tally.aborted
+    return (tally.pending > 0 ? .deadline : .ok, tally)
+  }
+
+  private func logDeadline(pending: UInt64) {
+    let log = options.log
+    if !log.isListening { return }
+    withFixedText {
+      $0.append("the deadline passed with ")
+      $0.append(pending)
+      $0.append(pending == 1 ? " task alive:" : " tasks alive:")
+      nameOverdue(upTo: 5, of: pending, in: &$0)
+    } _: {
+      let empty: StaticString = ""
+      log.send(
+        LogRecord(
+          level: LogEventNumber.error, event: LogEventNumber.deadlineExceeded,
+          code: Status.deadline.rawValue, task: empty.utf8Start, message: $0))
+    }
+  }
+
+  private func nameOverdue(upTo limit: UInt64, of total: UInt64, in text: inout FixedText) {
+    var named: UInt64 = 0
+    pointer.pointee.records.forEach { task in
+      guard let facts = task.facts(), facts.word.isOverdue else { return true }
+      if named > 0 { text.append(",") }
+      text.append(" ")
+      facts.name.withText { text.append($0) }
+      named += 1
+      return named < limit
+    }
+    if named < total { text.append(", …") }
+  }
+}
+
+extension TaskReference {
+  /// The facts of a task whose word was `word`, also if it has ended.
+  ///
+  /// Requires a reference.
+  fileprivate func pinnedFacts(_ word: TaskWord) -> TaskFacts {
+    TaskFacts(
+      word: word, id: id, name: name, kind: kind,
+      threadID: word.phase == .starting
+        ? 0 : pointer.pointee.threadID.load(ordering: .relaxed),
+      spawnedAt: pointer.pointee.spawnedAt.load(ordering: .relaxed),
+      cancelledAt: pointer.pointee.cancelledAt.load(ordering: .relaxed))
+  }
+}
+
+/// Tasks remembered through the abort grace, each with a reference.
+private struct PinnedTasks {
+  private var base: UnsafeMutablePointer<TaskReference>?
+  private var count = 0
+  private var capacity: Int
+
+  /// Room for `capacity` tasks and as many again that may come meanwhile; none without memory.
+  init(capacity wanted: Int) {
+    capacity = wanted == 0 ? 0 : wanted + wanted / 2 + 64
+    base = nil
+    if capacity > 0, let memory = malloc(capacity * MemoryLayout<TaskReference>.stride) {
+      base = memory.bindMemory(to: TaskReference.self, capacity: capacity)
+    } else {
+      capacity = 0
+    }
+  }
+
+  /// Takes over the caller's reference; false if there is no room.
+  mutating func append(_ task: TaskReference) -> Bool {
+    guard let base, count < capacity else { return false }
+    (base + count).initialize(to: task)
+    count += 1
+    return true
+  }
+
+  func forEach(_ visit: (TaskReference) -> Void) {
+    guard let base else { return }
+    for number in 0..<count { visit(base[number]) }
+  }
+
+  func destroy() { free(base) }
+}

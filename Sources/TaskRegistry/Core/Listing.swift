@@ -1,0 +1,78 @@
+import CPlatform
+import Synchronization
+
+/// What is known of one live task at one moment (N2).
+struct TaskFacts {
+  var word: TaskWord
+  var id: UInt64
+  var name: TaskName
+  var kind: UInt32
+  var threadID: Int32
+  /// Nanoseconds on `CLOCK_MONOTONIC`.
+  var spawnedAt: Int64
+  /// Nanoseconds on `CLOCK_MONOTONIC`; 0 while the flag is down.
+  var cancelledAt: Int64
+
+  /// The number of `TR_STATE_…`.
+  var state: UInt32 {
+    switch word.phase {
+    case .starting: word.isOverdue ? 4 : 1
+    case .running: word.isOverdue ? 4 : word.isCancelRequested ? 3 : 2
+    default: 5
+    }
+  }
+}
+
+/// The two clocks at one moment, to derive wall time and age of everything listed.
+struct ClockPair {
+  let monotonic: Int64
+  let wall: Int64
+
+  static var now: ClockPair { ClockPair(monotonic: monotonicNow(), wall: wallClockNow()) }
+}
+
+extension TaskReference {
+  /// The facts of the task in this record if it is live; never a mixture of two tasks or moments.
+  ///
+  /// Needs no reference; see LOCKING in `TaskRecord.swift`.
+  @inline(__always)
+  func facts() -> TaskFacts? {
+    let record = pointer
+    while true {
+      let word = self.word
+      if !word.isLive { return nil }
+      let id = record.pointee.id.load(ordering: .relaxed)
+      // The fields are read after the id they are to belong to.
+      atomicMemoryFence(ordering: .acquiring)
+      let facts = TaskFacts(
+        word: word, id: id, name: name, kind: kind,
+        threadID: word.phase == .starting
+          ? 0 : record.pointee.threadID.load(ordering: .relaxed),
+        spawnedAt: record.pointee.spawnedAt.load(ordering: .relaxed),
+        cancelledAt: word.isCancelRequested
+          ? record.pointee.cancelledAt.load(ordering: .relaxed) : 0)
+      atomicMemoryFence(ordering: .acquiring)
+      let wordAfter = record.pointee.word.load(ordering: .relaxed)
+      let idAfter = record.pointee.id.load(ordering: .relaxed)
+      if wordAfter == word.bits && idAfter == id { return facts }
+    }
+  }
+}
+
+extension RegistryReference {
+  /// Visits every live task once, without a lock (N3).
+  ///
+  /// - Returns: how many were visited.
+  @inline(__always)
+  func list(_ visit: (_ index: Int, _ facts: TaskFacts) -> Void) -> Int {
+    var count = 0
+    pointer.pointee.records.forEach { task in
+      if let facts = task.facts() {
+        visit(count, facts)
+        count += 1
+      }
+      return true
+    }
+    return count
+  }
+}

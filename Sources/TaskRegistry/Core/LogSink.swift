@@ -1,0 +1,107 @@
+import CPlatform
+
+/// One log event as the core makes it (O2).
+struct LogRecord {
+  var level: UInt32
+  var event: UInt32
+  var kind: UInt32 = 0
+  var taskID: UInt64 = 0
+  var code: Int32 = 0
+  /// NUL-terminated; valid during the delivery only.
+  var task: UnsafePointer<UInt8>
+  /// NUL-terminated; valid during the delivery only.
+  var message: UnsafePointer<UInt8>
+}
+
+/// The events; the numbers are those of `TR_EVENT_…` and `TR_LOG_…`.
+enum LogEventNumber {
+  static var taskFailed: UInt32 { 1 }
+  static var taskExited: UInt32 { 2 }
+  static var deadlineExceeded: UInt32 { 3 }
+  static var spawnRefused: UInt32 { 4 }
+  static var warning: UInt32 { 2 }
+  static var error: UInt32 { 3 }
+}
+
+/// Where log events go.
+///
+/// Delivered on the thread where they arise, under no lock.
+struct LogSink {
+  /// Translates a `LogRecord` for `target`; nil when nobody listens.
+  var deliver:
+    (
+      @convention(c) (
+        _ target: UnsafeRawPointer?, _ context: UnsafeMutableRawPointer?, _ record: UnsafeRawPointer
+      ) -> Void
+    )?
+  /// What `deliver` calls; its meaning is known to `deliver` alone.
+  var target: UnsafeRawPointer?
+  var context: UnsafeMutableRawPointer?
+  /// Called once with `context` when the registry's memory is freed.
+  var dispose: TaskDrop?
+
+  static var none: LogSink { LogSink() }
+  var isListening: Bool { deliver != nil }
+
+  func send(_ record: LogRecord) {
+    guard let deliver else { return }
+    withUnsafePointer(to: record) { deliver(target, context, UnsafeRawPointer($0)) }
+  }
+}
+
+/// A line of text built in a fixed buffer, without allocation; what does not fit is cut at a
+/// character.
+struct FixedText: ~Copyable {
+  private let base: UnsafeMutablePointer<UInt8>
+  private let capacity: Int
+  private var count = 0
+
+  /// Builds in `buffer`, which has at least one byte and outlives the value.
+  init(in buffer: UnsafeMutableBufferPointer<UInt8>) {
+    base = buffer.baseAddress.unsafelyUnwrapped
+    capacity = buffer.count
+    base[0] = 0
+  }
+
+  /// The text so far, NUL-terminated.
+  var text: UnsafePointer<UInt8> { UnsafePointer(base) }
+
+  mutating func append(_ text: StaticString) { append(text.utf8Start) }
+
+  mutating func append(_ text: UnsafePointer<UInt8>) {
+    let kept = UTF8Text.measure(text, limit: capacity - 1 - count).kept
+    memcpy(base + count, text, kept)
+    count += kept
+    base[count] = 0
+  }
+
+  mutating func append<Number: FixedWidthInteger>(_ number: Number) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 24) { digits in
+      var place = 23
+      digits[place] = 0
+      var rest = number.magnitude
+      repeat {
+        place -= 1
+        digits[place] = UInt8(truncatingIfNeeded: rest % 10) &+ 48
+        rest /= 10
+      } while rest != 0
+      if number < 0 {
+        place -= 1
+        digits[place] = 45
+      }
+      append(UnsafePointer(digits.baseAddress.unsafelyUnwrapped + place))
+    }
+  }
+}
+
+/// Builds a line of at most `capacity` - 1 bytes on the stack and hands it to `body`.
+func withFixedText(
+  capacity: Int = 512, _ build: (inout FixedText) -> Void,
+  _ body: (UnsafePointer<UInt8>) -> Void
+) {
+  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: capacity) { buffer in
+    var text = FixedText(in: buffer)
+    build(&text)
+    body(text.text)
+  }
+}

@@ -1,0 +1,37 @@
+/// What the registry's Monitor guards.
+///
+/// I1: `idleCount` == workers in the idle list; each of them is in no other list.
+/// I2: `threadCount` == threads made and neither joined nor detached.
+/// I3: once `isRetiring`, the idle list is empty and no worker enters it.
+/// I4: the threads of the departed are detached once `isOrphaned`, and joinable before.
+struct RegistryState: WaitableState {
+  /// Threads blocked in a join, a task wait or a shutdown.
+  var waiters = WaiterList()
+  /// Workers that sleep without a task, the latest first.
+  var idle: Worker.Pointer?
+  var idleCount = 0
+  /// Workers whose threads have left, or are about to, and have not been joined.
+  ///
+  /// Once orphaned, `threadCount` does not count them.
+  var departed: Worker.Pointer?
+  /// Workers without a thread, for reuse.
+  var spare: Worker.Pointer?
+  /// Every worker there is, to be freed with the registry.
+  var all: Worker.Pointer?
+  var threadCount = 0
+  var arena = StackArena()
+  var isRetiring = false
+  var isOrphaned = false
+
+  func checkInvariants() {
+    var count = 0
+    var worker = idle
+    while let current = worker {
+      count += 1
+      worker = current.pointee.next
+    }
+    if count != idleCount || threadCount < idleCount { fatalError() }  // I1, I2
+    if isRetiring && idle != nil { fatalError() }  // I3
+    waiters.checkLinks()
+  }
+}

@@ -1,0 +1,242 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// `monitor` guards what is rare: the idle and the departed workers, the blocked threads, retiring.
+// Spawning to an awake worker, ending a task, reading flags, counting and listing take no lock.
+// Everything else here is immutable after init or an atomic whose protocol stands beside it. The
+// token's Monitor and this one are never held together.
+
+/// Everything a registry is, in one block of memory that lives until the last reference to the
+/// registry, the last worker and the last handle of a task are gone (G3).
+///
+/// R1: `admitted` of the gate == tasks counted in `endings` + live tasks + spawns under way.
+/// R2: `storageRefs` == 1 while `handleRefs` > 0, + one per worker, + one per record that
+///     `holdsRegistry`; the memory is freed when it becomes 0.
+struct RegistryStorage: ~Copyable {
+  // What spawners write.
+  // atomic: the way in; see `GateWord`. Sequentially consistent, see `Spawn.swift`.
+  let gate = Atomic<UInt64>(0)
+  private let padding1 = InlineArray<7, UInt64>(repeating: 0)
+
+  // atomic: a hint: the worker that spins for its next task, or runs a short one and will be back;
+  // as bits, or 0. Whether it can be given a task its mailbox decides (M1).
+  let hot = Atomic<UInt>(0)
+  private let padding2 = InlineArray<7, UInt64>(repeating: 0)
+
+  // What workers write.
+  /// How many tasks have ended in each way; see `Endings`.
+  let endings = Endings()
+  // atomic: how many threads wait until all tasks have ended. Sequentially consistent: a joiner
+  // counts itself and then looks whether all have ended, a worker counts an end and then looks
+  // for joiners; one of them sees the other.
+  let drainWaiters = Atomic<UInt64>(0)
+  private let padding3 = InlineArray<3, UInt64>(repeating: 0)
+
+  let records = RecordPool()
+
+  // What is counted now and then.
+  // atomic: references of the application. Relaxed up, acquire-release down.
+  let handleRefs = Atomic<UInt64>(1)
+  // atomic: R2. Relaxed up, acquire-release down.
+  let storageRefs = Atomic<UInt64>(1)
+  // atomic: relaxed; spawns refused.
+  let rejected = Atomic<UInt64>(0)
+  private let padding4 = InlineArray<5, UInt64>(repeating: 0)
+
+  // immutable after init
+  let options: RegistryOptionsCore
+  let spin: SpinPolicy
+  let monitor: Monitor<RegistryState>
+  /// A reference is held.
+  let token: TokenReference
+
+  // Guarded by the token's Monitor: the registry's place among those linked to it.
+  var previousLinked: RegistryReference?
+  var nextLinked: RegistryReference?
+  var isLinked = false
+  // Owned by the `Graveyard`: the next registry in it, as bits.
+  var nextBuried: UInt = 0
+
+  init(
+    options: RegistryOptionsCore, monitor: Monitor<RegistryState>, token: TokenReference
+  ) {
+    self.options = options
+    self.monitor = monitor
+    self.token = token
+    spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
+  }
+}
+
+/// How many tasks have ended, by how: one counter each, so that an end is one atomic addition and
+/// a report cannot count a failure without its end.
+///
+/// atomic: each only grows; added to and read sequentially consistently, see `drainWaiters`.
+struct Endings: ~Copyable {
+  let returned = Atomic<UInt64>(0)
+  let failed = Atomic<UInt64>(0)
+  let exited = Atomic<UInt64>(0)
+  /// Admitted, but no thread could be had: not reported as ended.
+  let withdrawn = Atomic<UInt64>(0)
+
+  /// All admitted tasks that are no longer alive.
+  ///
+  /// The parts are read one after the other, so the sum may be less than what it is at the end of
+  /// the call, never more.
+  @inline(__always)
+  var total: UInt64 {
+    returned.load(ordering: .sequentiallyConsistent)
+      &+ failed.load(ordering: .sequentiallyConsistent)
+      &+ exited.load(ordering: .sequentiallyConsistent)
+      &+ withdrawn.load(ordering: .sequentiallyConsistent)
+  }
+
+  @inline(__always)
+  func count(_ ending: TaskWord.Ending) {
+    switch ending {
+    case .returned: returned.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    case .failed: failed.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    case .exited: exited.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    case .none: withdrawn.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    }
+  }
+}
+
+/// A pointer to a registry; copying it counts nothing.
+struct RegistryReference: Equatable {
+  let pointer: UnsafeMutablePointer<RegistryStorage>
+
+  init(_ pointer: UnsafeMutablePointer<RegistryStorage>) { self.pointer = pointer }
+  init(_ handle: OpaquePointer) { pointer = UnsafeMutablePointer(handle) }
+
+  var opaque: OpaquePointer { OpaquePointer(pointer) }
+
+  var options: RegistryOptionsCore { pointer.pointee.options }
+  var monitor: Monitor<RegistryState> { pointer.pointee.monitor }
+  var token: TokenReference { pointer.pointee.token }
+
+  @inline(__always)
+  var gate: GateWord {
+    GateWord(bits: pointer.pointee.gate.load(ordering: .sequentiallyConsistent))
+  }
+
+  /// Creates an open registry with one reference, linked to `token` or to a token of its own.
+  static func create(
+    _ options: RegistryOptionsCore, token given: TokenReference?
+  ) -> (Status, RegistryReference?) {
+    let prepared = ProcessState.prepare()
+    if prepared != .ok { return (prepared, nil) }
+    Graveyard.tend()
+    let (status, made) = given == nil ? TokenReference.create() : (.ok, nil)
+    guard let token = given ?? made else { return (status, nil) }
+    guard let monitor = Monitor(RegistryState()) else {
+      made?.release()
+      return (.noMemory, nil)
+    }
+    var memory: UnsafeMutableRawPointer?
+    guard posix_memalign(&memory, 64, MemoryLayout<RegistryStorage>.size) == 0, let memory else {
+      monitor.destroy()
+      made?.release()
+      return (.noMemory, nil)
+    }
+    if given != nil { token.retain() }
+    let pointer = memory.bindMemory(to: RegistryStorage.self, capacity: 1)
+    pointer.initialize(to: RegistryStorage(options: options, monitor: monitor, token: token))
+    let registry = RegistryReference(pointer)
+    token.link(registry)
+    return (.ok, registry)
+  }
+
+  // MARK: References
+
+  func retain() { pointer.pointee.handleRefs.wrappingAdd(1, ordering: .relaxed) }
+
+  /// Gives back a reference of the application's; the last lets go of idle threads and neither
+  /// waits nor cancels (G3).
+  func release() {
+    let left = pointer.pointee.handleRefs.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+    if left.newValue != 0 { return }
+    orphanThreads()
+    releaseStorage()
+    Graveyard.tend()
+  }
+
+  func retainStorage() { pointer.pointee.storageRefs.wrappingAdd(1, ordering: .relaxed) }
+
+  /// Takes a reference to the memory unless it is being freed.
+  ///
+  /// Called under the token's Monitor, from whose list the registry takes itself before it is
+  /// freed.
+  func retainStorageIfAlive() -> Bool {
+    var count = pointer.pointee.storageRefs.load(ordering: .relaxed)
+    while count != 0 {
+      let (done, seen) = pointer.pointee.storageRefs.compareExchange(
+        expected: count, desired: count + 1, ordering: .acquiringAndReleasing)
+      if done { return true }
+      count = seen
+    }
+    return false
+  }
+
+  /// Gives back a reference to the memory; the last frees it.
+  func releaseStorage() {
+    let left = pointer.pointee.storageRefs.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+    if left.newValue == 0 {
+      token.unlink(self)
+      Graveyard.bury(self)
+    }
+  }
+
+  /// Whether a thread of the registry still exists, be it only on its last instructions.
+  ///
+  /// Requires that no reference is left, hence that all its threads have departed.
+  var hasThreads: Bool {
+    monitor.withLock { state in
+      var worker = state.departed
+      while let current = worker {
+        if cp_thread_exists(current.pointee.threadID) { return true }
+        worker = current.pointee.next
+      }
+      return false
+    }
+  }
+
+  /// Frees the memory.
+  ///
+  /// Requires that no reference and no thread is left.
+  func destroy() {
+    let token = self.token
+    let log = options.log
+    var (worker, arena) = monitor.withLock { ($0.all, $0.arena) }
+    while let current = worker {
+      worker = current.pointee.nextOfAll
+      Worker.destroy(current)
+    }
+    arena.destroy()
+    pointer.pointee.records.destroy()
+    monitor.destroy()
+    // Not deinitialised: there is nothing in it to release, and Embedded Swift 6.3.1 does not
+    // compile the destruction of an InlineArray of atomics (the compiler stops).
+    free(pointer)
+    token.release()
+    log.dispose?(log.context)
+  }
+
+  // MARK: Counting
+
+  /// How many tasks are alive.
+  ///
+  /// Read in this order, the difference is never negative.
+  var count: UInt64 {
+    let ended = pointer.pointee.endings.total
+    return gate.admitted &- ended
+  }
+
+  /// Whether at some moment of the call no task was alive: what was admitted by its end had ended
+  /// before.
+  @inline(__always)
+  var isDrained: Bool {
+    let ended = pointer.pointee.endings.total
+    return gate.admitted == ended
+  }
+}

@@ -1,0 +1,142 @@
+import CPlatform
+import Synchronization
+
+/// A spawn as the boundary hands it over: checked, and with nothing left to copy but the name.
+struct SpawnRequest {
+  var name: TaskName
+  var kind: UInt32
+  var body: TaskBody
+  var context: UnsafeMutableRawPointer?
+  var drop: TaskDrop?
+  /// Bytes, a multiple of the page size; nil is the registry's.
+  var stackSize: Int?
+  var isCleanup = false
+  var wantsFreshThread = false
+  /// Whether the caller gets a handle.
+  var wantsHandle = false
+}
+
+extension RegistryReference {
+  /// Admits a task and gives it a thread.
+  ///
+  /// Closing and spawning meet in two words. The gate word decides whether the task is admitted
+  /// (S5). Whether it is born flagged is decided twice: from the gate word it was admitted by, and
+  /// again from the gate *after* its own word is published; whoever cancels writes the gate first
+  /// and then visits all published words. All four accesses are sequentially consistent, so one of
+  /// the two sees the other, and no task misses its flag (C3).
+  ///
+  /// - Returns: the status, and the handle if one was asked for and the status is `.ok`.
+  @inline(__always)
+  func spawn(_ request: borrowing SpawnRequest) -> (Status, TaskReference?) {
+    if ProcessState.isForkedChild { return (.forked, nil) }
+    guard let task = pointer.pointee.records.take(for: self) else {
+      return (refuse(request, .noMemory), nil)
+    }
+    let (admission, gate) = admit(isCleanup: request.isCleanup)
+    if admission != .ok {
+      pointer.pointee.records.give(back: task)
+      return (refuse(request, admission), nil)
+    }
+    fill(task, from: request, gate)
+    if self.gate.flagsNewborn(cleanup: request.isCleanup) {
+      task.raiseFlag { $0.cancelRequested() }
+    }
+    let status = dispatch(
+      task, stackSize: request.stackSize, fresh: request.wantsFreshThread)
+    if status != .ok {
+      withdraw(task, hasHandle: request.wantsHandle)
+      return (refuse(request, status), nil)
+    }
+    return (.ok, request.wantsHandle ? task : nil)
+  }
+
+  /// Counts the task in, unless the registry is closed or full.
+  @inline(__always)
+  private func admit(isCleanup: Bool) -> (Status, GateWord) {
+    var old = gate
+    while true {
+      // A token is seen cancelled before it has closed every gate (C1).
+      let isClosing = old.isClosed || token.isCancelled
+      let mayPass = isCleanup && isClosing && Worker.currentTask?.registry == self
+      if isClosing && !mayPass { return (.closed, old) }
+      let limit = options.maxTasks
+      let ended = limit == 0 ? 0 : pointer.pointee.endings.total
+      switch old.admit(mayPassClosed: mayPass, ended: ended, limit: limit) {
+      case .closed: return (.closed, old)
+      case .full: return (.limit, old)
+      case .admitted(let new):
+        let (done, seen) = pointer.pointee.gate.compareExchange(
+          expected: old.bits, desired: new.bits, ordering: .sequentiallyConsistent)
+        if done { return (.ok, new) }
+        old = GateWord(bits: seen)
+      }
+    }
+  }
+
+  /// Writes the task into its record and publishes it.
+  ///
+  /// See LOCKING in `TaskRecord.swift` for the order.
+  @inline(__always)
+  private func fill(
+    _ task: TaskReference, from request: borrowing SpawnRequest, _ gate: GateWord
+  ) {
+    let record = task.pointer
+    let now = monotonicNow()
+    let flagged = gate.flagsNewborn(cleanup: request.isCleanup)
+    record.pointee.id.store(ProcessState.nextID(), ordering: .releasing)
+    atomicMemoryFence(ordering: .releasing)
+    for i in 0..<8 { record.pointee.name.store(request.name.words[i], at: i) }
+    record.pointee.spawnedAt.store(now, ordering: .relaxed)
+    record.pointee.kind.store(request.kind, ordering: .relaxed)
+    record.pointee.body = request.body
+    record.pointee.context = request.context
+    record.pointee.drop = request.drop
+    let leftover = TaskWord(bits: record.pointee.word.load(ordering: .relaxed))
+    if flagged || leftover.isCancelRequested {
+      record.pointee.cancelledAt.store(flagged ? now : 0, ordering: .relaxed)
+    }
+    if request.wantsHandle { retainStorage() }
+    let word = TaskWord.admitted(
+      cleanup: request.isCleanup, flagged: flagged, handle: request.wantsHandle)
+    _ = record.pointee.word.exchange(word.bits, ordering: .sequentiallyConsistent)
+  }
+
+  /// Takes back a task for which there was no thread (S6).
+  private func withdraw(_ task: TaskReference, hasHandle: Bool) {
+    if hasHandle { task.unpin() }
+    pointer.pointee.endings.count(.none)
+    task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)
+    wakeJoinersIfDrained()
+  }
+
+  /// Counts and reports a refusal (O2, J8).
+  private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
+    pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed)
+    guard options.log.isListening else { return status }
+    let code = status.rawValue
+    let kind = request.kind
+    request.name.withText { name in
+      withFixedText {
+        $0.append("spawn refused: ")
+        $0.append(status.text)
+      } _: {
+        options.log.send(
+          LogRecord(
+            level: LogEventNumber.warning, event: LogEventNumber.spawnRefused, kind: kind,
+            code: code, task: name, message: $0))
+      }
+    }
+    return status
+  }
+}
+
+extension TaskReference {
+  /// Notes the worker that is to run the task.
+  @inline(__always)
+  func promise(to worker: Worker.Pointer) {
+    let bits = UInt(bitPattern: worker)
+    if pointer.pointee.worker.load(ordering: .relaxed) != bits {
+      pointer.pointee.worker.store(bits, ordering: .releasing)
+    }
+  }
+}

@@ -1,0 +1,196 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// A record is guarded by no lock. Its word is changed by `advance` alone, and counts who holds the
+// record: the running worker, each handle, and whoever walks the records and touches more than the
+// word. Records are never freed while their registry lives, so looking at one that is not held is
+// safe.
+//
+// A snapshot holds nothing. It reads like a sequence lock whose sequence is the task's id, unique
+// for ever (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
+// word, id, fields, fence, id and word again. The writer stores the id first, then a release
+// fence, then the fields, so that a reader who saw one new field sees the new id at its second
+// look. All fields a snapshot reads are atomics for that reason.
+
+/// One task: its state, what it runs, and how it ended.
+///
+/// The first cache line is what a worker needs of a task, the second what only a snapshot wants
+/// besides, and the third is rarely touched: handing a task over moves one line.
+struct TaskRecord: ~Copyable {
+  // First line.
+  // atomic: the state; see `TaskWord`. Transitions release what was written before them and
+  // acquire what the earlier ones released.
+  let word = Atomic<UInt64>(0)
+  // atomic: the sequence of the protocol above; unique in the process.
+  let id = Atomic<UInt64>(0)
+  /// Written by the spawner before the task is handed over, read by its worker.
+  var body: TaskBody?
+  var context: UnsafeMutableRawPointer?
+  var drop: TaskDrop?
+  // immutable after init: the record's place in its pool.
+  let index: UInt32
+  // atomic: relaxed; the next record of a free list as index + 1.
+  let nextFree = Atomic<UInt32>(0)
+  // atomic: relaxed under the sequence protocol. The 16 bytes the kernel wants of it are in the
+  // first line.
+  let name = AtomicText<8>()
+
+  // Second line.
+  // atomic: relaxed under the sequence protocol; nanoseconds on `CLOCK_MONOTONIC`.
+  let spawnedAt = Atomic<Int64>(0)
+  // atomic: relaxed under the sequence protocol.
+  let kind = Atomic<UInt32>(0)
+  // atomic: relaxed under the sequence protocol; the kernel's thread id. That of an earlier task
+  // while starting: readers then take it for 0.
+  let threadID = Atomic<Int32>(0)
+
+  // Third line.
+  // atomic: the `Worker` whose thread runs the task, as bits. Stored by the spawner, with release
+  // as the worker may be a new one, before the worker makes the transition `entered`; loaded after
+  // `cancelRequested`: either the task sees the flag as it begins, or the one who raised it sees
+  // the worker. Workers are never freed while the registry lives, so one left over from an earlier
+  // task is merely unparked for nothing.
+  let worker = Atomic<UInt>(0)
+  // atomic: relaxed under the sequence protocol; when the flag rose, 0 before.
+  let cancelledAt = Atomic<Int64>(0)
+  // immutable after init
+  let registry: RegistryReference
+  /// Written by the worker before `ends` if it is not 0, read after `ended` of a failed task.
+  var code: Int32 = 0
+  // owned by the worker thread while running; read after `ended`, if the word says so.
+  let message = AtomicText<16>()
+  /// Makes the record a whole number of cache lines long, as a test asserts.
+  private let padding = InlineArray<4, UInt64>(repeating: 0)
+
+  init(registry: RegistryReference, index: UInt32) {
+    self.registry = registry
+    self.index = index
+  }
+}
+
+/// The C shape of a body: the task, its context, 0 for success.
+typealias TaskBody = @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> Int32
+/// The C shape of what frees a context.
+typealias TaskDrop = @convention(c) (UnsafeMutableRawPointer?) -> Void
+
+/// A pointer to a record; copying it counts nothing.
+struct TaskReference: Equatable {
+  let pointer: UnsafeMutablePointer<TaskRecord>
+
+  init(_ pointer: UnsafeMutablePointer<TaskRecord>) { self.pointer = pointer }
+  init(_ handle: OpaquePointer) { pointer = UnsafeMutablePointer(handle) }
+
+  var opaque: OpaquePointer { OpaquePointer(pointer) }
+  var registry: RegistryReference { pointer.pointee.registry }
+
+  // MARK: State
+
+  /// The word now.
+  ///
+  /// Acquires what the last transition released.
+  @inline(__always)
+  var word: TaskWord { TaskWord(bits: pointer.pointee.word.load(ordering: .acquiring)) }
+
+  /// Applies a transition by compare-and-swap: the one place where a word changes.
+  ///
+  /// Sequentially consistent, because the closing of a registry and the birth of a task look at
+  /// each other's word after writing their own (`Spawn.swift`, `Cancel.swift`).
+  ///
+  /// - Returns: the word before, or nil if the transition did not exist.
+  @inline(__always)
+  @discardableResult
+  func advance(_ transition: (TaskWord) -> TaskWord?) -> TaskWord? {
+    var old = TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent))
+    while true {
+      guard let new = transition(old) else { return nil }
+      if new == old { return old }
+      let (done, seen) = pointer.pointee.word.compareExchange(
+        expected: old.bits, desired: new.bits, ordering: .sequentiallyConsistent)
+      if done {
+        if new.phase == .free { recycle(old) }
+        return old
+      }
+      old = TaskWord(bits: seen)
+    }
+  }
+
+  // MARK: References
+
+  /// Takes a reference if the task is alive; see LOCKING.
+  func pin() -> Bool { advance { $0.pinned() } != nil }
+
+  /// Gives a reference back; the last one frees the record (W4).
+  @inline(__always)
+  func unpin() { advance { $0.unpinned() } }
+
+  /// Takes a reference for the application, which keeps the registry's memory too.
+  ///
+  /// The caller has one already.
+  func retainHandle() {
+    let before = advance { $0.handleAdded() }
+    if before?.holdsRegistry == false { registry.retainStorage() }
+  }
+
+  /// The record has become free.
+  @inline(__always)
+  private func recycle(_ last: TaskWord) {
+    let registry = self.registry
+    registry.pointer.pointee.records.give(back: self)
+    if last.holdsRegistry { registry.releaseStorage() }
+  }
+
+  // MARK: Facts
+
+  /// The name of the task.
+  ///
+  /// Requires a reference.
+  var name: TaskName {
+    var name = TaskName()
+    for i in 0..<8 { name.words[i] = pointer.pointee.name[i] }
+    return name
+  }
+
+  var kind: UInt32 { pointer.pointee.kind.load(ordering: .relaxed) }
+  var id: UInt64 { pointer.pointee.id.load(ordering: .relaxed) }
+
+  /// The address of the flag: the low half of the word (W1).
+  ///
+  /// Requires a reference while used.
+  var cancelFlag: UnsafePointer<UInt32> {
+    let word = UnsafeRawPointer(pointer)  // the word is the first field
+    #if _endian(little)
+      return word.assumingMemoryBound(to: UInt32.self)
+    #else
+      return (word + 4).assumingMemoryBound(to: UInt32.self)
+    #endif
+  }
+
+  /// Asks the task to stop, and ends the wait it is in.
+  ///
+  /// Requires a reference (C3, C4).
+  ///
+  /// - Parameters:
+  ///   - time: the time now, on `CLOCK_MONOTONIC`; who walks many tasks reads it once.
+  ///   - transition: `cancelRequested`, or `overdue`.
+  /// - Returns: the word before, or nil if it had begun to end.
+  @discardableResult
+  func raiseFlag(
+    at time: Int64 = monotonicNow(), _ transition: (TaskWord) -> TaskWord?
+  ) -> TaskWord? {
+    guard transition(word) != nil else { return nil }
+    // Before the flag, so that whoever sees the flag sees the time.
+    _ = pointer.pointee.cancelledAt.compareExchange(
+      expected: 0, desired: time, ordering: .releasing)
+    let before = advance(transition)
+    if let before, !before.isCancelRequested {
+      let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
+      if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
+    } else if !word.isCancelRequested {
+      // It began to end meanwhile, unflagged, and its flag rises no more (W3). The reference keeps
+      // the next task out of the record until this is undone.
+      pointer.pointee.cancelledAt.store(0, ordering: .relaxed)
+    }
+    return before
+  }
+}

@@ -1,0 +1,311 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// A token's Monitor guards its lists of children and of linked registries, the places of those in
+// the lists, and its waiters. Reason and message are written under it once, before the flag rises
+// with release, and are immutable afterwards. Propagation holds one lock at a time and none while
+// it raises flags: it takes a child or a registry off the list together with a reference, unlocks,
+// and acts. An object whose last reference is gone cannot be taken; it takes itself off the list
+// before it is freed.
+
+/// A one-shot cancellation flag with a reason, in a tree.
+struct TokenStorage: ~Copyable {
+  // atomic: references. Relaxed up, acquire-release down.
+  let refs = Atomic<UInt64>(1)
+  // atomic: 1 once cancelled. Stored with release after reason and message, loaded with acquire.
+  let flag = Atomic<UInt32>(0)
+  /// Written once before the flag rises.
+  var reason: UInt32 = 0
+  var messageLength = 0
+  let message = AtomicText<32>()
+  // immutable after init
+  let monitor: Monitor<TokenState>
+  /// A reference is held.
+  let parent: TokenReference?
+
+  // Guarded by the parent's Monitor.
+  var previousSibling: TokenReference?
+  var nextSibling: TokenReference?
+  var isLinked = false
+  // Owned by the one who claimed the token: the next that the same call claimed.
+  var nextClaimed: TokenReference?
+
+  init(monitor: Monitor<TokenState>, parent: TokenReference?) {
+    self.monitor = monitor
+    self.parent = parent
+  }
+}
+
+/// What a token's Monitor guards.
+///
+/// T1: once `isSettled`, the flags of all tokens and tasks below are up, and the lists are empty.
+struct TokenState: WaitableState {
+  var waiters = WaiterList()
+  var isSettled = false
+  var firstChild: TokenReference?
+  var firstRegistry: RegistryReference?
+
+  func checkInvariants() {
+    if isSettled && (firstChild != nil || firstRegistry != nil) { fatalError() }  // T1
+    waiters.checkLinks()
+  }
+}
+
+/// A pointer to a token; copying it counts nothing.
+struct TokenReference: Equatable {
+  let pointer: UnsafeMutablePointer<TokenStorage>
+
+  init(_ pointer: UnsafeMutablePointer<TokenStorage>) { self.pointer = pointer }
+  init(_ handle: OpaquePointer) { pointer = UnsafeMutablePointer(handle) }
+
+  var opaque: OpaquePointer { OpaquePointer(pointer) }
+  private var monitor: Monitor<TokenState> { pointer.pointee.monitor }
+
+  // MARK: Life
+
+  /// Creates a token with one reference; `parent`, if given, is retained and linked (C2).
+  static func create(childOf parent: TokenReference? = nil) -> (Status, TokenReference?) {
+    let prepared = ProcessState.prepare()
+    if prepared != .ok { return (prepared, nil) }
+    guard let monitor = Monitor(TokenState()) else { return (.noMemory, nil) }
+    guard let memory = malloc(MemoryLayout<TokenStorage>.size) else {
+      monitor.destroy()
+      return (.noMemory, nil)
+    }
+    parent?.retain()
+    let pointer = memory.bindMemory(to: TokenStorage.self, capacity: 1)
+    pointer.initialize(to: TokenStorage(monitor: monitor, parent: parent))
+    let token = TokenReference(pointer)
+    if let parent, !parent.linkChild(token) {
+      token.claim(copying: parent)
+      token.settle()
+    }
+    return (.ok, token)
+  }
+
+  func retain() { pointer.pointee.refs.wrappingAdd(1, ordering: .relaxed) }
+
+  /// Takes a reference unless the token is being freed.
+  ///
+  /// Called under the parent's Monitor.
+  private func retainIfAlive() -> Bool {
+    var count = pointer.pointee.refs.load(ordering: .relaxed)
+    while count != 0 {
+      let (done, seen) = pointer.pointee.refs.compareExchange(
+        expected: count, desired: count + 1, ordering: .acquiringAndReleasing)
+      if done { return true }
+      count = seen
+    }
+    return false
+  }
+
+  /// Gives back a reference.
+  ///
+  /// A loop, not a recursion: a chain of parents may end with it.
+  func release() {
+    var next: TokenReference? = self
+    while let token = next {
+      let left = token.pointer.pointee.refs.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+      if left.newValue != 0 { return }
+      next = token.pointer.pointee.parent
+      next?.unlinkChild(token)
+      token.monitor.destroy()
+      // Not deinitialised, for the reason given in `RegistryReference.destroy`.
+      free(token.pointer)
+    }
+  }
+
+  // MARK: Lists
+
+  /// Puts `child` on the list; false if this token is cancelled already.
+  private func linkChild(_ child: TokenReference) -> Bool {
+    monitor.withLock { state in
+      if isCancelled { return false }
+      child.pointer.pointee.nextSibling = state.firstChild
+      state.firstChild?.pointer.pointee.previousSibling = child
+      state.firstChild = child
+      child.pointer.pointee.isLinked = true
+      return true
+    }
+  }
+
+  private func unlinkChild(_ child: TokenReference) {
+    monitor.withLock { Self.remove(child, from: &$0) }
+  }
+
+  private static func remove(_ child: TokenReference, from state: inout TokenState) {
+    guard child.pointer.pointee.isLinked else { return }
+    child.pointer.pointee.isLinked = false
+    let previous = child.pointer.pointee.previousSibling
+    let next = child.pointer.pointee.nextSibling
+    if let previous {
+      previous.pointer.pointee.nextSibling = next
+    } else {
+      state.firstChild = next
+    }
+    next?.pointer.pointee.previousSibling = previous
+    child.pointer.pointee.previousSibling = nil
+    child.pointer.pointee.nextSibling = nil
+  }
+
+  /// Links a registry, which holds a reference to this token; if it is cancelled already, the
+  /// registry is told at once (G2).
+  func link(_ registry: RegistryReference) {
+    let linked = monitor.withLock { state in
+      if isCancelled { return false }
+      registry.pointer.pointee.nextLinked = state.firstRegistry
+      state.firstRegistry?.pointer.pointee.previousLinked = registry
+      state.firstRegistry = registry
+      registry.pointer.pointee.isLinked = true
+      return true
+    }
+    if !linked { registry.tokenWasCancelled() }
+  }
+
+  func unlink(_ registry: RegistryReference) {
+    monitor.withLock { Self.remove(registry, from: &$0) }
+  }
+
+  private static func remove(_ registry: RegistryReference, from state: inout TokenState) {
+    guard registry.pointer.pointee.isLinked else { return }
+    registry.pointer.pointee.isLinked = false
+    let previous = registry.pointer.pointee.previousLinked
+    let next = registry.pointer.pointee.nextLinked
+    if let previous {
+      previous.pointer.pointee.nextLinked = next
+    } else {
+      state.firstRegistry = next
+    }
+    next?.pointer.pointee.previousLinked = previous
+    registry.pointer.pointee.previousLinked = nil
+    registry.pointer.pointee.nextLinked = nil
+  }
+
+  // MARK: Cancelling
+
+  var isCancelled: Bool { pointer.pointee.flag.load(ordering: .acquiring) != 0 }
+
+  /// The reason; 0 while not cancelled.
+  var reason: UInt32 { isCancelled ? pointer.pointee.reason : 0 }
+
+  /// Hands the message to `body`, NUL-terminated, with its length; empty while not cancelled.
+  func withMessage<Result>(_ body: (UnsafePointer<UInt8>, Int) -> Result) -> Result {
+    let length = isCancelled ? pointer.pointee.messageLength : 0
+    if length == 0 {
+      let empty: StaticString = ""
+      return body(empty.utf8Start, 0)
+    }
+    return pointer.pointee.message.withText { body($0, length) }
+  }
+
+  /// Cancels the token and everything below it (C1, C2).
+  ///
+  /// When it returns, to the first caller or a later one, every flag below is up. A token that
+  /// another thread is cancelling is waited for; such waits lead down the tree only, so that they
+  /// cannot form a circle, and last no longer than raising flags does.
+  ///
+  /// - Returns: whether this call was the first.
+  func cancel(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
+    if !claim(reason: reason, message: message) {
+      waitUntilSettled()
+      return false
+    }
+    retain()
+    // The tokens claimed by this call, in the order in which they are dealt with: a list instead
+    // of a recursion, however deep the tree.
+    var last = self
+    var next: TokenReference? = self
+    while let token = next {
+      while let registry = token.takeRegistry() {
+        registry.tokenWasCancelled()
+        registry.releaseStorage()
+      }
+      while let child = token.takeChild() {
+        if child.claim(copying: token) {
+          last.pointer.pointee.nextClaimed = child
+          last = child
+        } else {
+          child.waitUntilSettled()
+          child.release()
+        }
+      }
+      next = token.pointer.pointee.nextClaimed
+    }
+    next = self
+    while let token = next {
+      next = token.pointer.pointee.nextClaimed
+      token.settle()
+      token.release()
+    }
+    return true
+  }
+
+  /// Every flag below is up.
+  private func settle() {
+    monitor.withLock { state in
+      state.isSettled = true
+      state.waiters.wake(WaitKey.settled)
+    }
+  }
+
+  /// Waits until whoever claimed the token has settled it; the caller's own flag is no matter.
+  private func waitUntilSettled() {
+    _ = monitor.wait(for: WaitKey.settled, until: .never, heedsFlag: false) {
+      monitor.withLock { $0.isSettled }
+    }
+  }
+
+  /// Records reason and message and raises the flag, unless somebody did before.
+  private func claim(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
+    let kept = message.map { UTF8Text.measure($0, limit: 255).kept } ?? 0
+    return monitor.withLock { state in
+      if isCancelled { return false }
+      pointer.pointee.reason = reason
+      pointer.pointee.messageLength = kept
+      if let message { pointer.pointee.message.store(message, length: kept) }
+      pointer.pointee.flag.store(1, ordering: .releasing)
+      state.waiters.wake(WaitKey.token)
+      return true
+    }
+  }
+
+  /// Claims with the reason and message of a cancelled token.
+  @discardableResult
+  private func claim(copying other: TokenReference) -> Bool {
+    other.withMessage { message, _ in claim(reason: other.reason, message: message) }
+  }
+
+  /// Takes a registry that is alive off the list, with a reference to its memory.
+  private func takeRegistry() -> RegistryReference? {
+    monitor.withLock { state in
+      while let registry = state.firstRegistry {
+        Self.remove(registry, from: &state)
+        if registry.retainStorageIfAlive() { return registry }
+      }
+      return nil
+    }
+  }
+
+  /// Takes a child that is alive off the list, with a reference.
+  private func takeChild() -> TokenReference? {
+    monitor.withLock { state in
+      while let child = state.firstChild {
+        Self.remove(child, from: &state)
+        if child.retainIfAlive() { return child }
+      }
+      return nil
+    }
+  }
+
+  // MARK: Waiting
+
+  /// Waits until the token is cancelled.
+  func wait(until deadline: Deadline) -> Status {
+    switch monitor.wait(for: WaitKey.token, until: deadline, isReady: { isCancelled }) {
+    case .ready: .ok
+    case .timedOut: .timedOut
+    case .cancelled: .cancelled
+    }
+  }
+}

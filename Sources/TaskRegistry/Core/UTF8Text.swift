@@ -1,0 +1,104 @@
+import CPlatform
+
+/// Text as it crosses the boundary: UTF-8 bytes ending in NUL, cut only at characters.
+///
+/// Well-formedness is Table 3-7 of the Unicode Standard: no overlong forms, no surrogates, nothing
+/// above U+10FFFF.
+enum UTF8Text {
+  /// The length of the character at `bytes`, or 0 if no well-formed one begins there.
+  ///
+  /// Reads no byte beyond the first that does not fit, hence none beyond a terminating NUL.
+  static func characterLength(at bytes: UnsafePointer<UInt8>) -> Int {
+    let first = bytes[0]
+    switch first {
+    case 0x01...0x7F: return 1
+    case 0xC2...0xDF: return isContinuation(bytes[1]) ? 2 : 0
+    case 0xE0...0xEF:
+      let low: UInt8 = first == 0xE0 ? 0xA0 : 0x80
+      let high: UInt8 = first == 0xED ? 0x9F : 0xBF
+      guard bytes[1] >= low && bytes[1] <= high else { return 0 }
+      return isContinuation(bytes[2]) ? 3 : 0
+    case 0xF0...0xF4:
+      let low: UInt8 = first == 0xF0 ? 0x90 : 0x80
+      let high: UInt8 = first == 0xF4 ? 0x8F : 0xBF
+      guard bytes[1] >= low && bytes[1] <= high else { return 0 }
+      return isContinuation(bytes[2]) && isContinuation(bytes[3]) ? 4 : 0
+    default: return 0
+    }
+  }
+
+  private static func isContinuation(_ byte: UInt8) -> Bool { byte & 0xC0 == 0x80 }
+
+  /// Measures `text` up to its NUL or its first malformed byte.
+  ///
+  /// - Returns: `kept`, the bytes that fit into `limit` without cutting a character, and `whole`,
+  ///   whether the text is well-formed to its end.
+  static func measure(
+    _ text: UnsafePointer<UInt8>, limit: Int
+  ) -> (kept: Int, isWellFormed: Bool) {
+    var position = 0
+    // The usual case: ASCII from end to end.
+    while text[position] != 0 && text[position] < 0x80 { position += 1 }
+    var kept = position < limit ? position : limit
+    while text[position] != 0 {
+      let length = characterLength(at: text + position)
+      if length == 0 { return (kept, false) }
+      position += length
+      if position <= limit { kept = position }
+    }
+    return (kept, true)
+  }
+
+  /// Copies NUL-terminated, well-formed `text` of `length` bytes as `snprintf` would.
+  ///
+  /// - Returns: `length`.
+  static func copy(
+    _ text: UnsafePointer<UInt8>, length: Int, to buffer: UnsafeMutablePointer<UInt8>?,
+    capacity: Int
+  ) -> Int {
+    guard let buffer, capacity > 0 else { return length }
+    let kept = measure(text, limit: capacity - 1).kept
+    memcpy(buffer, text, kept)
+    buffer[kept] = 0
+    return length
+  }
+}
+
+/// A task's name: at most 63 bytes of UTF-8 and a NUL, as eight words so that a snapshot can copy
+/// it from under a writer (see `TaskRecord`).
+struct TaskName {
+  var words: InlineArray<8, UInt64>
+
+  /// The most bytes a name keeps.
+  static var limit: Int { 63 }
+
+  init() { words = InlineArray(repeating: 0) }
+
+  /// Copies `text`, cut at a character; nil when it is empty or not UTF-8 (S2).
+  init?(_ text: UnsafePointer<UInt8>) {
+    let (kept, isWellFormed) = UTF8Text.measure(text, limit: Self.limit)
+    if kept == 0 || !isWellFormed { return nil }
+    words = InlineArray(repeating: 0)
+    withUnsafeMutableBytes(of: &words) { $0.baseAddress.map { _ = memcpy($0, text, kept) } }
+  }
+
+  /// Hands the name to `body` as a NUL-terminated string.
+  func withText<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
+    withUnsafeBytes(of: words) { bytes in
+      // SAFETY: eight words of bytes, the last of which is NUL because at most 63 are ever set.
+      body(bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
+    }
+  }
+
+  /// What the kernel gets: the first 15 bytes, cut at a character.
+  func withKernelName(_ body: (UnsafePointer<CChar>) -> Void) {
+    withText { text in
+      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { short in
+        // SAFETY: a temporary allocation of 16 bytes has a base address.
+        let base = short.baseAddress.unsafelyUnwrapped
+        _ = UTF8Text.copy(text, length: 0, to: base, capacity: 16)
+        base.withMemoryRebound(to: CChar.self, capacity: 16) { body($0) }
+      }
+    }
+  }
+}

@@ -1,0 +1,55 @@
+#if !hasFeature(Embedded)
+
+  /// What a join or a shutdown came to (J8).
+  public struct JoinReport: Hashable, Sendable, Codable {
+    /// Tasks that ended while the call waited, however they ended.
+    public let ended: UInt64
+    /// Of these, bodies that threw.
+    public let failed: UInt64
+    /// Of these, bodies whose thread left them.
+    public let exited: UInt64
+    /// Tasks alive at the deadline: `aborted` + `abandoned`.
+    public let pending: UInt64
+    /// Of these, ended within the abort grace.
+    public let aborted: UInt64
+    /// Of these, alive when the call returned, and still tracked.
+    public let abandoned: UInt64
+    /// Spawns refused while the call waited.
+    public let rejected: UInt64
+    /// How long the call took.
+    public let elapsed: Duration
+    /// Threads without a task that had not left yet; 0 when a shutdown succeeded (G4).
+    public let threadsLeft: Int
+    /// The tasks alive at the deadline: all `pending` of them.
+    public let stragglers: [TaskSummary]
+
+    /// Makes a report of what the core counted.
+    init(_ tally: JoinTally, stragglers: [TaskSummary]) {
+      ended = tally.ended
+      failed = tally.failed
+      exited = tally.exited
+      pending = tally.pending
+      aborted = tally.aborted
+      abandoned = tally.abandoned
+      rejected = tally.rejected
+      elapsed = .nanoseconds(tally.elapsed)
+      threadsLeft = Int(tally.threadsLeft)
+      self.stragglers = stragglers
+    }
+  }
+
+  extension JoinReport: CustomStringConvertible {
+    /// One line: the counts that are not 0, the time, and the stragglers by name.
+    public var description: String {
+      var parts = ["\(ended) ended"]
+      for (count, word) in [
+        (failed, "failed"), (exited, "exited"), (aborted, "aborted"), (abandoned, "abandoned"),
+        (rejected, "rejected"), (UInt64(threadsLeft), "threads left"),
+      ] where count > 0 { parts.append("\(count) \(word)") }
+      let names = stragglers.map { "\($0.name) (\($0.kind), \($0.state), age \($0.age))" }
+      let list = names.isEmpty ? "" : "; stragglers: " + names.joined(separator: ", ")
+      return parts.joined(separator: ", ") + " in \(elapsed)" + list
+    }
+  }
+
+#endif

@@ -1,0 +1,50 @@
+#if !hasFeature(Embedded)
+
+  /// Something a registry has to say; it prints nothing itself (O2).
+  public struct LogEvent: Hashable, Sendable {
+    /// How serious it is.
+    public enum Level: UInt32, Hashable, Sendable {
+      /// Of interest.
+      case info = 1
+      /// Something was refused.
+      case warning = 2
+      /// Something failed.
+      case error = 3
+    }
+
+    /// What it is about.
+    public enum Event: UInt32, Hashable, Sendable {
+      /// A body threw.
+      case taskFailed = 1
+      /// A body's thread left it.
+      case taskExited = 2
+      /// A join's deadline passed with tasks alive.
+      case deadlineExceeded = 3
+      /// A spawn was refused.
+      case spawnRefused = 4
+    }
+
+    /// How serious it is.
+    public let level: Level
+    /// What it is about.
+    public let event: Event
+    /// The task's name; empty when it is about no single task.
+    public let task: String
+    /// The task's id; nil when it has none.
+    public let taskID: UInt64?
+    /// One line that says what happened.
+    public let message: String
+
+    /// Copies what the core delivered; nil for numbers this version does not know.
+    init?(_ record: LogRecord) {
+      guard let level = Level(rawValue: record.level), let event = Event(rawValue: record.event)
+      else { return nil }
+      self.level = level
+      self.event = event
+      task = String(cString: record.task)
+      taskID = record.taskID == 0 ? nil : record.taskID
+      message = String(cString: record.message)
+    }
+  }
+
+#endif

@@ -1,0 +1,82 @@
+#if !hasFeature(Embedded)
+
+  /// How a registry behaves.
+  public struct RegistryOptions: Sendable {
+    /// The token to link to; nil: the registry makes one of its own (G2).
+    public var token: ShutdownToken?
+    /// Spawns beyond so many live tasks fail; nil: no limit of the library's (S6).
+    public var maxTasks: Int?
+    /// Bytes of stack; rounded up to pages, at least 64 KiB, at most 1 TiB (S7).
+    public var stackSize = 1 << 20
+    /// How long a join waits for tasks whose flag it raised at its deadline (J4).
+    public var abortGrace: Duration = .zero
+    /// How long a thread looks for its next task before it sleeps; at most 1 ms; zero: never.
+    public var spin: Duration = .microseconds(5)
+    /// How long a thread without a task is kept; nil: for ever.
+    public var idleTime: Duration? = .seconds(2)
+    /// How many threads without a task are kept longer than `idleTime`; nil: no thread outlives
+    /// its task.
+    public var idleThreads: Int? = 16
+    /// Receives log events, on the thread where they arise, under no lock (O2).
+    public var log: (@Sendable (LogEvent) -> Void)?
+
+    /// The defaults.
+    public init() {}
+
+    /// The options as the core wants them; nil if they break the documented requirements.
+    func core() -> RegistryOptionsCore? {
+      var core = RegistryOptionsCore()
+      guard (maxTasks ?? 1) > 0, abortGrace >= .zero, (idleThreads ?? 0) >= 0 else { return nil }
+      guard spin >= .zero, spin <= .milliseconds(1), stackSize > 0 else { return nil }
+      guard let size = RegistryOptionsCore.stackSize(for: UInt64(stackSize)) else { return nil }
+      core.maxTasks = UInt64(maxTasks ?? 0)
+      core.stackSize = size
+      core.abortGrace = abortGrace.wholeNanoseconds
+      core.spinNanoseconds = spin.wholeNanoseconds
+      core.idleNanoseconds = timeoutNanoseconds(idleTime)
+      core.idleThreads = idleThreads ?? 0
+      core.keepsNoThreads = idleThreads == nil
+      if let log { core.log = LogReceiver.sink(for: log) }
+      return core
+    }
+  }
+
+  /// How one task is spawned.
+  public struct SpawnOptions: Sendable {
+    /// Clean-up work: accepted after the registry has closed, from a running task of the same
+    /// registry; its flag rises at a join's deadline and by `cancel`, not by the token (S5).
+    public var isCleanup = false
+    /// Run the body in a thread that has run no other and will run no other.
+    public var wantsFreshThread = false
+    /// Bytes of stack; nil: the registry's.
+    public var stackSize: Int?
+
+    /// The defaults.
+    public init() {}
+  }
+
+  /// Carries a log closure through the core.
+  final class LogReceiver: Sendable {
+    private let receive: @Sendable (LogEvent) -> Void
+
+    private init(_ receive: @escaping @Sendable (LogEvent) -> Void) { self.receive = receive }
+
+    /// A sink that holds one reference to a receiver until the registry's memory is freed.
+    static func sink(for receive: @escaping @Sendable (LogEvent) -> Void) -> LogSink {
+      // SAFETY: `dispose` takes this reference over, once.
+      let context = Unmanaged.passRetained(LogReceiver(receive)).toOpaque()
+      return LogSink(
+        deliver: { _, context, record in
+          guard let context else { return }
+          // SAFETY: the core passes the context above and a LogRecord.
+          let receiver = Unmanaged<LogReceiver>.fromOpaque(context).takeUnretainedValue()
+          let record = record.assumingMemoryBound(to: LogRecord.self).pointee
+          if let event = LogEvent(record) { receiver.receive(event) }
+        },
+        target: nil, context: context,
+        // SAFETY: matches passRetained above.
+        dispose: { $0.map { Unmanaged<LogReceiver>.fromOpaque($0).release() } })
+    }
+  }
+
+#endif

@@ -1,0 +1,27 @@
+#if !hasFeature(Embedded)
+
+  /// Why a token was cancelled (C1).
+  ///
+  /// Any number is recorded as it is given.
+  public struct ShutdownReason: RawRepresentable, Hashable, Sendable, Codable {
+    /// The number, as in `tr_reason`.
+    public let rawValue: UInt32
+
+    /// The reason with a number.
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// Not cancelled, or no reason given.
+    public static let none = ShutdownReason(rawValue: 0)
+    /// A person or a signal asked for it.
+    public static let userRequested = ShutdownReason(rawValue: 1)
+    /// A remote caller asked for it.
+    public static let rpcRequested = ShutdownReason(rawValue: 2)
+    /// Stop in order to start again.
+    public static let reloadRequested = ShutdownReason(rawValue: 3)
+    /// The program's own run is complete.
+    public static let requestedByRun = ShutdownReason(rawValue: 4)
+    /// Something failed beyond repair.
+    public static let fatal = ShutdownReason(rawValue: 5)
+  }
+
+#endif

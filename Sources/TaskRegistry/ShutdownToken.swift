@@ -1,0 +1,76 @@
+#if !hasFeature(Embedded)
+
+  /// A one-shot cancellation flag with a reason and a message, in a tree of such flags.
+  ///
+  /// *Concurrency:* every member may be used from any thread; only `wait` blocks.
+  public final class ShutdownToken: Sendable {
+    // SAFETY: the core's tokens are made for many threads; this object holds one reference.
+    nonisolated(unsafe) let core: TokenReference
+
+    /// Creates a token that is not cancelled and has no parent.
+    ///
+    /// - Throws: `outOfMemory`, `forkedChild`.
+    public init() throws(TaskRegistryError) {
+      let (status, token) = TokenReference.create()
+      guard let token else { throw TaskRegistryError(status) }
+      core = token
+    }
+
+    /// Takes over a reference.
+    init(takingOver core: TokenReference) { self.core = core }
+
+    deinit { if !ProcessState.isForkedChild { core.release() } }
+
+    /// Creates a token that is cancelled when this one is, never the other way (C2).
+    ///
+    /// - Throws: `outOfMemory`, `forkedChild`.
+    public func child() throws(TaskRegistryError) -> ShutdownToken {
+      let (status, token) = TokenReference.create(childOf: core)
+      guard let token else { throw TaskRegistryError(status) }
+      return ShutdownToken(takingOver: token)
+    }
+
+    /// Cancels the token and everything below it; the first call alone records its reason and
+    /// message (C1).
+    ///
+    /// - Parameters:
+    ///   - reason: why.
+    ///   - message: a line for whoever reads it; 255 bytes of UTF-8 are kept.
+    /// - Returns: whether this call was the first.
+    @discardableResult
+    public func cancel(reason: ShutdownReason, message: String = "") -> Bool {
+      if ProcessState.isForkedChild { return false }
+      return withUTF8Text(message) { core.cancel(reason: reason.rawValue, message: $0) }
+    }
+
+    /// Whether the token is cancelled.
+    public var isCancelled: Bool { core.isCancelled }
+
+    /// The reason it was cancelled with; `.none` while it is not.
+    public var reason: ShutdownReason { ShutdownReason(rawValue: core.reason) }
+
+    /// The message it was cancelled with; empty while it is not.
+    public var message: String { core.withMessage { text, _ in String(cString: text) } }
+
+    /// Waits until the token is cancelled.
+    ///
+    /// - Parameter timeout: how long; nil is for ever.
+    /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop first.
+    /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
+    public func wait(timeout: Duration? = nil) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      try check(core.wait(until: .after(timeoutNanoseconds(timeout))))
+    }
+  }
+
+  /// Hands `text` to `body` as NUL-terminated UTF-8.
+  func withUTF8Text<Result>(
+    _ text: String, _ body: (UnsafePointer<UInt8>) -> Result
+  ) -> Result {
+    text.withCString { characters in
+      // SAFETY: CChar and UInt8 have the same layout, and memory may be read as either.
+      body(UnsafeRawPointer(characters).assumingMemoryBound(to: UInt8.self))
+    }
+  }
+
+#endif

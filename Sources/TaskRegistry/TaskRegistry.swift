@@ -1,0 +1,196 @@
+#if !hasFeature(Embedded)
+
+  /// A list of live tasks, each a thread with a name and a kind, that is closed and joined as one.
+  ///
+  /// Letting go of the last reference neither waits nor cancels: tasks that are alive run on, and
+  /// what they need lives until they have ended (G3). Call `shutdown` to end them.
+  ///
+  /// *Concurrency:* every member may be used from any thread, tasks included, unless it says
+  /// otherwise.
+  public final class TaskRegistry: Sendable {
+    // SAFETY: the core's registries are made for many threads; this object holds one reference.
+    nonisolated(unsafe) let core: RegistryReference
+
+    /// Creates an open, empty registry.
+    ///
+    /// No thread is made before the first spawn.
+    ///
+    /// - Throws: `invalidArgument` when the options break their documented requirements;
+    ///   `outOfMemory`, `forkedChild`.
+    public init(_ options: RegistryOptions = RegistryOptions()) throws(TaskRegistryError) {
+      guard let checked = options.core() else { throw .invalidArgument }
+      let (status, registry) = RegistryReference.create(checked, token: options.token?.core)
+      guard let registry else {
+        checked.log.dispose?(checked.log.context)
+        throw TaskRegistryError(status)
+      }
+      core = registry
+    }
+
+    /// Creates a registry linked to `token`, otherwise with the defaults.
+    ///
+    /// - Throws: `outOfMemory`, `forkedChild`.
+    public convenience init(token: ShutdownToken) throws(TaskRegistryError) {
+      var options = RegistryOptions()
+      options.token = token
+      try self.init(options)
+    }
+
+    deinit { if !ProcessState.isForkedChild { core.release() } }
+
+    /// The token the registry is linked to: cancelling it closes the registry and raises the flag
+    /// of every task (G2).
+    public var token: ShutdownToken {
+      core.token.retain()
+      return ShutdownToken(takingOver: core.token)
+    }
+
+    // MARK: Spawning
+
+    /// Runs `body` in a thread of its own, as a task with a name and a kind.
+    ///
+    /// A thrown error is a failed task with the error's description; `TaskRegistryError.cancelled`
+    /// thrown by a task that was asked to stop is not. A body that leaves its thread
+    /// (`pthread_exit`) is an exited task; what its frames had retained is never released.
+    ///
+    /// - Parameters:
+    ///   - name: 1 to 63 bytes of UTF-8 without NUL; longer ones are cut at a character (S2).
+    ///   - kind: what the task is for.
+    ///   - options: how it is spawned.
+    ///   - body: gets the task itself, to ask whether it is to stop.
+    /// - Returns: the task, which need not be kept.
+    /// - Throws: `closed`, `limitReached`, `threadUnavailable`, `outOfMemory`, `invalidArgument`;
+    ///   then the body never runs (S4).
+    @discardableResult
+    public func spawn(
+      _ name: String, kind: TaskKind, options: SpawnOptions = SpawnOptions(),
+      _ body: @escaping @Sendable (TrackedTask) throws -> Void
+    ) throws(TaskRegistryError) -> TrackedTask {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      guard kind.isKnown, !name.utf8.contains(0) else { throw .invalidArgument }
+      guard let name = withUTF8Text(name, { TaskName($0) }) else { throw .invalidArgument }
+      var stackSize: Int?
+      if let bytes = options.stackSize {
+        guard bytes > 0, let size = RegistryOptionsCore.stackSize(for: UInt64(bytes)) else {
+          throw .invalidArgument
+        }
+        stackSize = size
+      }
+      // SAFETY: `BodyBox.drop` takes this reference over if the spawn succeeds, else we do.
+      let box = Unmanaged.passRetained(BodyBox(body))
+      let (status, task) = core.spawn(
+        SpawnRequest(
+          name: name, kind: kind.rawValue, body: BodyBox.run, context: box.toOpaque(),
+          drop: BodyBox.drop, stackSize: stackSize, isCleanup: options.isCleanup,
+          wantsFreshThread: options.wantsFreshThread, wantsHandle: true))
+      guard let task else {
+        box.release()
+        throw TaskRegistryError(status)
+      }
+      return TrackedTask(takingOver: task)
+    }
+
+    // MARK: Listing
+
+    /// How many tasks are alive; abandoned ones are (J5).
+    public var count: Int { Int(core.count) }
+
+    /// Whether no task is alive.
+    public var isEmpty: Bool { count == 0 }
+
+    /// The live tasks: each that is alive throughout the call once, none that ended before (N3).
+    public func snapshot() -> [TaskSummary] {
+      if ProcessState.isForkedChild { return [] }
+      let clocks = ClockPair.now
+      var summaries: [TaskSummary] = []
+      summaries.reserveCapacity(count)
+      _ = core.list { _, facts in summaries.append(TaskSummary(facts, clocks)) }
+      return summaries
+    }
+
+    // MARK: Joining
+
+    /// Waits until every task has ended, those spawned meanwhile included.
+    ///
+    /// Nobody is asked to stop before the deadline (J1).
+    ///
+    /// - Parameter timeout: the time to the deadline; nil is for ever.
+    /// - Returns: the report.
+    /// - Throws: `deadlineExceeded` with the report; `wouldDeadlock` from inside a task of this
+    ///   registry; `cancelled` when the calling task is asked to stop.
+    /// *Concurrency:* blocks the calling thread; in `async` code use `joinAllAsync`.
+    @discardableResult
+    public func joinAll(timeout: Duration? = nil) throws(TaskRegistryError) -> JoinReport {
+      var stragglers: [TaskSummary] = []
+      let (status, tally) = core.joinAll(timeout: timeoutNanoseconds(timeout)) {
+        stragglers.append(TaskSummary($1, .now))
+      }
+      return try report(status, tally, stragglers)
+    }
+
+    /// Closes the registry, cancels its token and joins its tasks.
+    ///
+    /// After success no thread of the registry is left (G4).
+    ///
+    /// - Parameters:
+    ///   - reason: why, for whoever asks the token.
+    ///   - message: a line for whoever asks the token; 255 bytes of UTF-8 are kept.
+    ///   - grace: the time to the deadline; nil is for ever.
+    /// - Returns: the report.
+    /// - Throws: as `joinAll`.
+    /// *Concurrency:* blocks the calling thread; in `async` code use `shutdownAsync`.
+    @discardableResult
+    public func shutdown(
+      reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil
+    ) throws(TaskRegistryError) -> JoinReport {
+      var stragglers: [TaskSummary] = []
+      let (status, tally) = withUTF8Text(message) { text in
+        core.shutdown(
+          reason: reason.rawValue, message: text, grace: timeoutNanoseconds(grace)
+        ) { stragglers.append(TaskSummary($1, .now)) }
+      }
+      return try report(status, tally, stragglers)
+    }
+
+    private func report(
+      _ status: Status, _ tally: JoinTally, _ stragglers: [TaskSummary]
+    ) throws(TaskRegistryError) -> JoinReport {
+      let report = JoinReport(tally, stragglers: stragglers)
+      if status == .deadline { throw .deadlineExceeded(report) }
+      try check(status)
+      return report
+    }
+  }
+
+  /// Carries a closure through the core.
+  private final class BodyBox: Sendable {
+    private let body: @Sendable (TrackedTask) throws -> Void
+
+    init(_ body: @escaping @Sendable (TrackedTask) throws -> Void) { self.body = body }
+
+    /// Runs the closure; a thrown error is a failure with a message.
+    static let run: TaskBody = { handle, context in
+      guard let handle, let context else { return 1 }
+      // SAFETY: the context is the box that `spawn` retained, released by `drop` afterwards.
+      let box = Unmanaged<BodyBox>.fromOpaque(context).takeUnretainedValue()
+      let task = TaskReference(handle)
+      task.retainHandle()
+      do {
+        try box.body(TrackedTask(takingOver: task))
+        return 0
+      } catch TaskRegistryError.cancelled where task.word.isCancelRequested {
+        return 0
+      } catch {
+        _ = withUTF8Text(String(describing: error)) { task.setMessage($0) }
+        return 1
+      }
+    }
+
+    /// Releases the box, also after `pthread_exit` (S4).
+    static let drop: TaskDrop = { context in
+      // SAFETY: matches passRetained in `spawn`; the core calls this exactly once.
+      context.map { Unmanaged<BodyBox>.fromOpaque($0).release() }
+    }
+  }
+
+#endif

@@ -1,0 +1,48 @@
+import CPlatform
+
+/// An absolute moment on `CLOCK_MONOTONIC`, or never.
+///
+/// Timeouts are relative only at the edge of the library; inside there are deadlines, so that a
+/// wait that is interrupted and resumed does not become longer (nsync does the same).
+struct Deadline: Equatable {
+  /// Nanoseconds on `CLOCK_MONOTONIC`; `Int64.max` is never.
+  let nanoseconds: Int64
+
+  static var never: Deadline { Deadline(nanoseconds: .max) }
+
+  /// The moment `timeout` nanoseconds from now; a negative timeout means never, and one that
+  /// overflows the clock does too.
+  static func after(_ timeout: Int64) -> Deadline {
+    if timeout < 0 { return .never }
+    let (sum, overflow) = monotonicNow().addingReportingOverflow(timeout)
+    return overflow ? .never : Deadline(nanoseconds: sum)
+  }
+
+  /// This deadline moved by `duration` nanoseconds, which is not negative.
+  func extended(by duration: Int64) -> Deadline {
+    let (sum, overflow) = nanoseconds.addingReportingOverflow(duration)
+    return overflow ? .never : Deadline(nanoseconds: sum)
+  }
+
+  var isNever: Bool { nanoseconds == .max }
+  var hasPassed: Bool { !isNever && monotonicNow() >= nanoseconds }
+
+  var timespec: CPlatform.timespec {
+    CPlatform.timespec(
+      tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+  }
+}
+
+/// Nanoseconds on `CLOCK_MONOTONIC`, the only clock the library decides by.
+@inline(__always)
+func monotonicNow() -> Int64 { readClock(cp_clock_monotonic()) }
+
+/// Nanoseconds on `CLOCK_REALTIME`, read only to show a person when something happened.
+func wallClockNow() -> Int64 { readClock(cp_clock_realtime()) }
+
+@inline(__always)
+private func readClock(_ clock: clockid_t) -> Int64 {
+  var now = timespec()
+  clock_gettime(clock, &now)
+  return Int64(now.tv_sec) &* 1_000_000_000 &+ Int64(now.tv_nsec)
+}

@@ -1,0 +1,166 @@
+import CPlatform
+
+// LOCKING
+// Whether a thread is joined or detached, and by whom: a worker whose thread departs puts itself on
+// the list of the departed. Whoever takes it off, under the lock, owns it, and joins the thread or
+// puts it back. Once the registry is orphaned nobody takes any off, whoever puts one there detaches
+// it first, and the Graveyard waits for all of them to be gone. Threads are joined and detached
+// outside the lock.
+
+/// How threads leave a registry, and what becomes of them.
+extension RegistryReference {
+  /// The calling worker's thread is about to end: it waits to be joined, or detaches itself.
+  func depart(_ worker: Worker.Pointer) {
+    worker.pointee.next = nil
+    listDeparted(worker)
+  }
+
+  /// Puts workers, linked by `next` and owned by the caller, on the list of the departed.
+  private func listDeparted(_ workers: Worker.Pointer) {
+    let isOrphaned = monitor.withLock { state in
+      if !state.isOrphaned { state.addDeparted(workers) }
+      return state.isOrphaned
+    }
+    if !isOrphaned { return }
+    var count = 0
+    var worker: Worker.Pointer? = workers
+    while let current = worker {
+      mustSucceed(pthread_detach(current.pointee.thread))
+      count += 1
+      worker = current.pointee.next
+    }
+    monitor.withLock { state in
+      state.addDeparted(workers)
+      state.forgetThreads(count)
+    }
+  }
+
+  /// Tells every worker without a task to leave, now and whenever it has none.
+  func dismissThreads() {
+    var idle = monitor.withLock { state in
+      state.isRetiring = true
+      return state.takeAllIdle()
+    }
+    while let worker = idle {
+      idle = worker.pointee.next
+      post(.leave, to: worker)
+    }
+  }
+
+  /// Lets go of every thread: nobody will join them (G3).
+  func orphanThreads() {
+    dismissThreads()
+    let departed = monitor.withLock { state in
+      let departed = state.takeDeparted(atMost: .max)
+      state.isOrphaned = true
+      return departed
+    }
+    if let departed { listDeparted(departed) }
+  }
+
+  /// Joins those of the departed that are quite gone.
+  ///
+  /// Each new thread and each that leaves for want of tasks does it for a few, so that the departed
+  /// do not pile up.
+  func reapDeparted(atMost limit: Int) {
+    var taken = monitor.withLock { $0.takeDeparted(atMost: limit) }
+    var lingering: Worker.Pointer?
+    while let worker = taken {
+      taken = worker.pointee.next
+      let code = cp_try_join(worker.pointee.thread)
+      if code == EBUSY {
+        worker.pointee.next = lingering
+        lingering = worker
+        continue
+      }
+      mustSucceed(code)
+      if let stack = worker.pointee.stack {
+        cp_discard(stack + pageSize, options.stackSize)
+      }
+      monitor.withLock { state in
+        worker.pointee.next = state.spare
+        state.spare = worker
+        state.forgetThreads(1)
+      }
+    }
+    if let lingering { listDeparted(lingering) }
+  }
+
+  /// Joins every thread of the registry, which has no task left, until `deadline` (G4).
+  ///
+  /// A thread that has departed is on its last instructions, unless a destructor of the
+  /// application's holds it up: the first look or the second finds it gone.
+  /// (`pthread_clockjoin_np` would wait for it properly, but ThreadSanitizer does not know that
+  /// function and reports leaked threads.)
+  ///
+  /// - Returns: how the wait ended, and how many threads are left.
+  func joinThreads(until deadline: Deadline) -> (end: WaitEnd, left: Int) {
+    dismissThreads()
+    let task = Worker.currentTask
+    var pause: Int64 = 10_000
+    while true {
+      reapDeparted(atMost: .max)
+      let (left, lingers) = monitor.withLock { ($0.threadCount, $0.departed != nil) }
+      if left == 0 { return (.ready, 0) }
+      if let task, task.word.isCancelRequested { return (.cancelled, left) }
+      if deadline.hasPassed { return (.timedOut, left) }
+      if lingers {
+        let next = Deadline.after(pause)
+        withParker { _ = $0.park(until: next.nanoseconds < deadline.nanoseconds ? next : deadline) }
+        pause = min(pause * 2, 1_000_000)
+      } else {
+        _ = monitor.wait(for: WaitKey.threads, until: deadline) {
+          monitor.withLock { $0.threadCount == 0 || $0.departed != nil }
+        }
+      }
+    }
+  }
+
+  /// Whether the calling thread is one of the registry's, be it only in a destructor of its
+  /// thread-specific data: joining the threads would wait for itself (J7).
+  var isOwnThread: Bool {
+    if Worker.current?.pointee.registry == self { return true }
+    let own = pthread_self()
+    return monitor.withLock { state in
+      var worker = state.departed
+      while let current = worker {
+        if pthread_equal(current.pointee.thread, own) != 0 { return true }
+        worker = current.pointee.next
+      }
+      return false
+    }
+  }
+}
+
+extension RegistryState {
+  /// Puts workers, linked by `next`, on the list of the departed.
+  fileprivate mutating func addDeparted(_ workers: Worker.Pointer) {
+    var last = workers
+    while let next = last.pointee.next { last = next }
+    last.pointee.next = departed
+    departed = workers
+    waiters.wake(WaitKey.threads)
+  }
+
+  /// Takes up to `limit` workers off the list of the departed; none once orphaned.
+  ///
+  /// - Returns: the first of them, linked by `next`.
+  fileprivate mutating func takeDeparted(atMost limit: Int) -> Worker.Pointer? {
+    guard !isOrphaned, limit > 0, let first = departed else { return nil }
+    var last = first
+    var count = 1
+    while count < limit, let next = last.pointee.next {
+      last = next
+      count += 1
+    }
+    departed = last.pointee.next
+    last.pointee.next = nil
+    return first
+  }
+
+  /// So many threads were joined or detached, or could not be made (I2).
+  mutating func forgetThreads(_ count: Int) {
+    threadCount -= count
+    if threadCount == 0 { waiters.wake(WaitKey.threads) }
+  }
+}

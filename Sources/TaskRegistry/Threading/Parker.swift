@@ -1,0 +1,93 @@
+import CPlatform
+
+// LOCKING
+// A Parker's mutex guards its permit and is a leaf: nothing else is taken under it.
+
+/// One thread's place to sleep: a permit, a mutex and a condition variable.
+///
+/// Semantics of `LockSupport.park` (Doug Lea, java.util.concurrent): `unpark` gives the permit,
+/// `park` waits for it and takes it. A permit may be left over from earlier, so `park` may return
+/// for no reason and every caller loops around its own predicate. A thread makes known where it
+/// sleeps *before* it looks at the predicate, and a waker changes the predicate *before* it
+/// unparks: so no wake-up is lost.
+///
+/// The condition variable is process-shared only to leave the small private futex hash that Linux
+/// 6.16 and newer give each process, in which a crowd of sleepers makes every wake-up walk a long
+/// chain.
+struct Parker {
+  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+  /// Signalled when the permit becomes true.
+  private let condition: UnsafeMutablePointer<pthread_cond_t>
+  private let permit: UnsafeMutablePointer<Bool>
+
+  /// Bytes of memory a Parker needs, aligned to 16.
+  static var byteCount: Int {
+    MemoryLayout<pthread_mutex_t>.size + MemoryLayout<pthread_cond_t>.size + 16
+  }
+
+  /// Makes a Parker in `memory`, which has `byteCount` bytes and outlives it.
+  init(at memory: UnsafeMutableRawPointer) {
+    mutex = memory.bindMemory(to: pthread_mutex_t.self, capacity: 1)
+    let afterMutex = memory + MemoryLayout<pthread_mutex_t>.size
+    condition = afterMutex.bindMemory(to: pthread_cond_t.self, capacity: 1)
+    let afterCondition = afterMutex + MemoryLayout<pthread_cond_t>.size
+    permit = afterCondition.bindMemory(to: Bool.self, capacity: 1)
+
+    var mutexAttributes = pthread_mutexattr_t()
+    mustSucceed(pthread_mutexattr_init(&mutexAttributes))
+    mustSucceed(pthread_mutexattr_setpshared(&mutexAttributes, cp_process_shared()))
+    mutex.initialize(to: pthread_mutex_t())
+    mustSucceed(pthread_mutex_init(mutex, &mutexAttributes))
+    mustSucceed(pthread_mutexattr_destroy(&mutexAttributes))
+
+    var attributes = pthread_condattr_t()
+    mustSucceed(pthread_condattr_init(&attributes))
+    mustSucceed(pthread_condattr_setclock(&attributes, cp_clock_monotonic()))
+    mustSucceed(pthread_condattr_setpshared(&attributes, cp_process_shared()))
+    condition.initialize(to: pthread_cond_t())
+    mustSucceed(pthread_cond_init(condition, &attributes))
+    mustSucceed(pthread_condattr_destroy(&attributes))
+    permit.initialize(to: false)
+  }
+
+  /// Waits for the permit and takes it.
+  ///
+  /// Called by the owning thread alone.
+  ///
+  /// - Returns: false when `deadline` passed without a permit.
+  func park(until deadline: Deadline) -> Bool {
+    mustSucceed(pthread_mutex_lock(mutex))
+    var code: Int32 = 0
+    if deadline.isNever {
+      while !permit.pointee && code == 0 { code = pthread_cond_wait(condition, mutex) }
+    } else {
+      var limit = deadline.timespec
+      while !permit.pointee && code == 0 {
+        code = pthread_cond_timedwait(condition, mutex, &limit)
+      }
+    }
+    let permitted = permit.pointee
+    permit.pointee = false
+    mustSucceed(pthread_mutex_unlock(mutex))
+    if code != 0 && code != ETIMEDOUT { fatalError() }
+    return permitted
+  }
+
+  /// Gives the permit; the owner's `park` returns.
+  ///
+  /// Any thread may call it while the Parker lives.
+  func unpark() {
+    mustSucceed(pthread_mutex_lock(mutex))
+    let wasPermitted = permit.pointee
+    permit.pointee = true
+    mustSucceed(pthread_mutex_unlock(mutex))
+    // After the unlock, so that the woken thread does not run into the mutex.
+    if !wasPermitted { mustSucceed(pthread_cond_signal(condition)) }
+  }
+
+  /// Requires that nobody parks or unparks any more.
+  func destroy() {
+    mustSucceed(pthread_cond_destroy(condition))
+    mustSucceed(pthread_mutex_destroy(mutex))
+  }
+}

@@ -1,0 +1,69 @@
+import CPlatform
+import Synchronization
+
+/// What the library keeps once per process: ids, the thread-specific key, and whether this process
+/// is a fork of the one that used the library.
+///
+/// Every value here is initialised statically: no code runs when the library is loaded.
+enum ProcessState {
+  /// The id of the last task.
+  ///
+  /// atomic: relaxed, ids need be unique and no more.
+  private static let lastID = Atomic<UInt64>(0)
+  /// The key whose value is the calling thread's `Worker`, plus one; 0 before it exists.
+  ///
+  /// atomic: stored with release once the key exists, loaded with acquire.
+  private static let workerKeyPlusOne = Atomic<UInt64>(0)
+  /// True in a child of fork.
+  ///
+  /// atomic: relaxed; the child starts with one thread.
+  private static let forked = Atomic<Bool>(false)
+  /// True once the fork handler is installed.
+  ///
+  /// atomic: acquire and release with its installation.
+  private static let hasForkHandler = Atomic<Bool>(false)
+
+  /// Whether this process is a fork of the one that used the library (P1).
+  @inline(__always)
+  static var isForkedChild: Bool { forked.load(ordering: .relaxed) }
+
+  /// A number no task had before.
+  @inline(__always)
+  static func nextID() -> UInt64 {
+    lastID.wrappingAdd(1, ordering: .relaxed).newValue
+  }
+
+  /// Makes the key and the fork handler; needed before the first token or registry.
+  ///
+  /// Several threads may come here at once: a second handler does what the first does, and a
+  /// second key is deleted.
+  static func prepare() -> Status {
+    if isForkedChild { return .forked }
+    if !hasForkHandler.load(ordering: .acquiring) {
+      let code = pthread_atfork(nil, nil, { ProcessState.forked.store(true, ordering: .relaxed) })
+      if code != 0 { return .noMemory }
+      hasForkHandler.store(true, ordering: .releasing)
+    }
+    if workerKeyPlusOne.load(ordering: .acquiring) == 0 {
+      var key = pthread_key_t()
+      if pthread_key_create(&key, { Worker.threadIsEnding($0) }) != 0 { return .system }
+      let made = workerKeyPlusOne.compareExchange(
+        expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
+      if !made.exchanged { mustSucceed(pthread_key_delete(key)) }
+    }
+    return .ok
+  }
+
+  /// The value of the thread-specific key: the worker the calling thread is, or nil.
+  @inline(__always)
+  static var currentWorker: UnsafeMutableRawPointer? {
+    let key = workerKeyPlusOne.load(ordering: .acquiring)
+    return key == 0 ? nil : pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1))
+  }
+
+  /// Sets the value of the thread-specific key for the calling thread.
+  static func setCurrentWorker(_ worker: UnsafeMutableRawPointer?) {
+    let key = pthread_key_t(truncatingIfNeeded: workerKeyPlusOne.load(ordering: .acquiring) &- 1)
+    mustSucceed(pthread_setspecific(key, worker))
+  }
+}

@@ -1,0 +1,126 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// A worker belongs to one registry and is never freed before it. Its links are guarded by the
+// registry's Monitor; its mailbox follows M1 of `MailboxWord`; the rest is its own thread's.
+
+/// One thread of a registry: it runs a task, and then perhaps another.
+struct Worker: ~Copyable {
+  typealias Pointer = UnsafeMutablePointer<Worker>
+
+  // What spawners look at. Hints aside, only the mailbox is written while the thread lives.
+  // atomic: what the worker is to do next; see `MailboxWord`. Posted with release, so that the
+  // record is seen complete.
+  let mailbox = Atomic<UInt>(0)
+  // atomic: relaxed, a hint; the processor it runs on.
+  let cpu = Atomic<Int32>(-1)
+  // atomic: relaxed, a hint; the processor of the spawner of its task.
+  let spawnerCPU = Atomic<Int32>(-1)
+  // immutable after init
+  let registry: RegistryReference
+  let parker: Parker
+  private let padding = InlineArray<2, UInt64>(repeating: 0)
+
+  // owned by the worker thread; on a line of their own, as spawners poll the one above
+  /// The task it runs, from before the body until its end is known.
+  var task: TaskReference?
+  /// How far the end of the task has come, should the thread leave in the middle.
+  var stage = Stage.body
+  var ending = TaskWord.Ending.none
+  /// The first two words of the task name the kernel was last told.
+  var kernelName: (UInt64, UInt64) = (0, 0)
+  /// Whether the thread leaves after its task; set by the creator before the thread exists.
+  var isSingleUse = false
+  /// How the thread started out.
+  var threadState = ThreadState()
+  /// Set by the thread itself, read by others after it departed.
+  var thread = pthread_t()
+  /// The kernel's id of the thread; likewise.
+  var threadID: Int32 = 0
+  /// The lowest byte of its place in the arena, where the guard page lies; nil before it is first
+  /// needed.
+  ///
+  /// Set by the creator of a thread, read by whoever joined it.
+  var stack: UnsafeMutableRawPointer?
+
+  // guarded by the registry's Monitor
+  var next: Pointer?
+  var previous: Pointer?
+  var isIdle = false
+  var nextOfAll: Pointer?
+
+  /// How far the end of a task has come.
+  enum Stage {
+    /// The stage while the body runs.
+    case body
+    /// The stage while `drop` runs.
+    case drop
+    /// The stage while the log callback runs.
+    case log
+    /// The stage once only the library's own steps are left.
+    case done
+  }
+
+  init(registry: RegistryReference, parker: Parker) {
+    self.registry = registry
+    self.parker = parker
+  }
+
+  // MARK: Memory
+
+  /// Allocates a worker without a thread; nil without memory.
+  static func create(for registry: RegistryReference) -> Pointer? {
+    let room = (MemoryLayout<Worker>.size + 63) & ~63
+    var memory: UnsafeMutableRawPointer?
+    guard posix_memalign(&memory, 64, room + Parker.byteCount) == 0, let memory else { return nil }
+    let pointer = memory.bindMemory(to: Worker.self, capacity: 1)
+    pointer.initialize(to: Worker(registry: registry, parker: Parker(at: memory + room)))
+    return pointer
+  }
+
+  static func destroy(_ worker: Pointer) {
+    worker.pointee.parker.destroy()
+    worker.deinitialize(count: 1)
+    free(worker)
+  }
+
+  // MARK: The calling thread
+
+  /// The worker that the calling thread is, or nil.
+  @inline(__always)
+  static var current: Pointer? {
+    ProcessState.currentWorker.map { $0.assumingMemoryBound(to: Worker.self) }
+  }
+
+  /// The task that the calling thread runs, or nil.
+  @inline(__always)
+  static var currentTask: TaskReference? { current?.pointee.task }
+}
+
+/// Runs `body` with a place for the calling thread to sleep: its worker's, or one on the stack.
+func withParker<Result>(_ body: (Parker) -> Result) -> Result {
+  if let worker = Worker.current { return body(worker.pointee.parker) }
+  return withParkerOfItsOwn(body)
+}
+
+/// Runs `body` with a place to sleep on the stack, to which nobody else gives permits.
+func withParkerOfItsOwn<Result>(_ body: (Parker) -> Result) -> Result {
+  withUnsafeTemporaryAllocation(byteCount: Parker.byteCount, alignment: 16) { memory in
+    // SAFETY: a temporary allocation of that size has a base address.
+    let parker = Parker(at: memory.baseAddress.unsafelyUnwrapped)
+    let result = body(parker)
+    parker.destroy()
+    return result
+  }
+}
+
+/// Runs `body` with POSIX thread cancellation disabled: the library's waits are no cancellation
+/// points, so that a thread cancelled from outside leaves neither a lock held nor a waiter listed.
+func withCancellationDisabled<Result>(_ body: () -> Result) -> Result {
+  var old: Int32 = 0
+  mustSucceed(pthread_setcancelstate(cp_cancel_disable(), &old))
+  let result = body()
+  mustSucceed(pthread_setcancelstate(old, nil))
+  return result
+}

@@ -1,0 +1,148 @@
+import CPlatform
+import Synchronization
+
+/// What a worker's thread does from its first instruction to its last.
+///
+/// The end of a task is noticed in two ways: the body returns, or the thread leaves it
+/// (`pthread_exit`, thread cancellation) and the destructor of the thread-specific key runs, which
+/// a Swift `defer` would not (measured). Both lead to `releaseAndLog`, which resumes where the first
+/// was interrupted, should the application's `drop` or log callback leave the thread as well.
+extension Worker {
+  /// The start routine of every thread of the library.
+  static func threadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    // SAFETY: `WorkerPool.start` passes a worker and keeps the registry alive for it.
+    let worker = argument.unsafelyUnwrapped.assumingMemoryBound(to: Worker.self)
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
+    ProcessState.setCurrentWorker(worker)
+    worker.pointee.thread = pthread_self()
+    worker.pointee.threadID = cp_gettid()
+    worker.pointee.kernelName = (0, 0)
+    if !worker.pointee.isSingleUse { worker.pointee.threadState = .current }
+    var next = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring)).record
+    while let task = next {
+      let ticks = run(task, on: worker)
+      if ProcessState.isForkedChild { return nil }
+      endIfCancelled()
+      next =
+        isReusable(worker, afterTicks: ticks)
+        ? worker.pointee.registry.nextTask(for: worker) : nil
+    }
+    // Whoever spins on the mailbox for the end of the last task sees it.
+    worker.pointee.mailbox.store(MailboxWord.leave.bits, ordering: .releasing)
+    return nil
+  }
+
+  /// Ends the thread if somebody cancelled it and the body did not notice: the next task is not to
+  /// suffer for it.
+  @inline(__always)
+  private static func endIfCancelled() {
+    mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil))
+    pthread_testcancel()
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
+  }
+
+  /// Puts back what a body may have changed of the thread.
+  ///
+  /// - Returns: false if the thread is to leave.
+  @inline(__always)
+  private static func isReusable(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
+    if worker.pointee.isSingleUse { return false }
+    if ThreadState.mayHaveChanged(inTicks: ticks) {
+      // The body may have given the thread another name.
+      worker.pointee.kernelName = (0, 0)
+      return worker.pointee.threadState.restore()
+    }
+    return true
+  }
+
+  /// Runs one task to its end.
+  ///
+  /// - Returns: how long the application's code ran, in ticks; see `ThreadState.mayHaveChanged`.
+  private static func run(_ task: TaskReference, on worker: Pointer) -> UInt64 {
+    cp_prefetch_for_writing(task.pointer)
+    worker.pointee.task = task
+    worker.pointee.stage = .body
+    let record = task.pointer
+    if record.pointee.threadID.load(ordering: .relaxed) != worker.pointee.threadID {
+      record.pointee.threadID.store(worker.pointee.threadID, ordering: .releasing)
+    }
+    task.advance { $0.entered() }
+    tellKernelName(of: task, on: worker)
+    let cpu = cp_current_cpu()
+    if worker.pointee.cpu.load(ordering: .relaxed) != cpu {
+      worker.pointee.cpu.store(cpu, ordering: .relaxed)
+    }
+    cp_set_errno(0)
+    mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil))
+    let start = cp_ticks()
+    let code = record.pointee.body.unsafelyUnwrapped(task.opaque, record.pointee.context)
+    var ticks = cp_ticks() &- start
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
+    mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil))
+    if ProcessState.isForkedChild { return 0 }
+    if code != 0 { record.pointee.code = code }
+    worker.pointee.ending = code == 0 ? .returned : .failed
+    // More of the application's code, or no counter: as good as a long body.
+    if start == 0 || code != 0 || record.pointee.drop != nil { ticks = .max }
+    releaseAndLog(task, on: worker)
+    if ProcessState.isForkedChild { return 0 }
+    finish(task, on: worker)
+    return ticks
+  }
+
+  /// Tells the kernel the task's name if it was last told another (S2).
+  private static func tellKernelName(of task: TaskReference, on worker: Pointer) {
+    let first = task.pointer.pointee.name[0]
+    let second = task.pointer.pointee.name[1]
+    if worker.pointee.kernelName == (first, second) { return }
+    worker.pointee.kernelName = (first, second)
+    // Of no consequence when it fails: the name in snapshots is the library's own.
+    task.name.withKernelName { _ = cp_set_own_thread_name($0) }
+  }
+
+  /// Runs what is left of the application's code, from the stage it is in: drop and log callback.
+  private static func releaseAndLog(_ task: TaskReference, on worker: Pointer) {
+    if worker.pointee.stage == .body {
+      worker.pointee.stage = .drop
+      // Before anyone can learn of the end (S4).
+      task.pointer.pointee.drop?(task.pointer.pointee.context)
+    }
+    // Each may have forked, and this may be the child: nothing more is to happen here (P1).
+    if ProcessState.isForkedChild { return }
+    if worker.pointee.stage == .drop {
+      worker.pointee.stage = .log
+      if worker.pointee.ending != .returned { task.logEnd(worker.pointee.ending) }
+    }
+    worker.pointee.stage = .done
+  }
+
+  /// Counts the end and tells those who wait for it.
+  @inline(__always)
+  private static func finish(_ task: TaskReference, on worker: Pointer) {
+    task.finish(worker.pointee.ending, in: worker.pointee.registry)
+    worker.pointee.task = nil
+  }
+
+  /// The destructor of the thread-specific key: the last thing of ours a thread does.
+  static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
+    if ProcessState.isForkedChild { return }
+    // SAFETY: the key's value is set by `threadMain` alone.
+    let worker = value.unsafelyUnwrapped.assumingMemoryBound(to: Worker.self)
+    // The key reads nil by now; drop and log callback are to find themselves inside the task.
+    ProcessState.setCurrentWorker(worker)
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
+    if let task = worker.pointee.task {
+      if worker.pointee.stage == .body {
+        task.pointer.pointee.code = 0
+        worker.pointee.ending = .exited
+      }
+      releaseAndLog(task, on: worker)
+      if ProcessState.isForkedChild { return }
+      finish(task, on: worker)
+    }
+    ProcessState.setCurrentWorker(nil)
+    let registry = worker.pointee.registry
+    registry.depart(worker)
+    registry.releaseStorage()
+  }
+}

@@ -1,0 +1,274 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// See `RegistryStorage`. What a worker without a task may be given, and by whom, its mailbox says
+// (M1, M2). `hot` is a hint where to find one that is listening. Threads are created, joined and
+// unparked outside the lock.
+
+/// Where threads come from and where they go: the one place that gets a thread for a record.
+///
+/// There is no queue. A task goes to a worker that has none at that moment, or to a new thread, so
+/// that no task ever waits behind another (S1).
+extension RegistryReference {
+  // MARK: Getting a thread
+
+  /// Gives `task` a thread: the hot worker's if it listens, else that of the worker that went to
+  /// sleep last, else a new one.
+  ///
+  /// - Returns: `.ok`, or `.again` or `.noMemory` with the task not handed over.
+  @inline(__always)
+  func dispatch(_ task: TaskReference, stackSize: Int?, fresh: Bool) -> Status {
+    if !fresh && stackSize == nil {
+      if handToHotWorker(task) { return .ok }
+      if let worker = takeIdleWorker() {
+        task.promise(to: worker)
+        post(.task(task.pointer), to: worker)
+        return .ok
+      }
+    }
+    return start(
+      task, stackSize: stackSize ?? options.stackSize,
+      singleUse: fresh || stackSize != nil || options.keepsNoThreads)
+  }
+
+  /// Gives a task to the hot worker, for whom it waits a moment: it may be at the end of a short
+  /// task.
+  ///
+  /// - Returns: false if it is not listening (M1).
+  @inline(__always)
+  private func handToHotWorker(_ task: TaskReference) -> Bool {
+    let bits = pointer.pointee.hot.load(ordering: .acquiring)
+    guard let worker = Worker.Pointer(bitPattern: bits) else { return false }
+    task.promise(to: worker)
+    let cpu = cp_current_cpu()
+    let listening = MailboxWord.listening.bits
+    let isListening = spin(for: pointer.pointee.spin.spawner) {
+      // The two would only keep each other from running.
+      worker.pointee.cpu.load(ordering: .relaxed) == cpu
+    } until: {
+      worker.pointee.mailbox.load(ordering: .relaxed) == listening
+    }
+    if isListening {
+      if worker.pointee.spawnerCPU.load(ordering: .relaxed) != cpu {
+        worker.pointee.spawnerCPU.store(cpu, ordering: .relaxed)
+      }
+      let posted = worker.pointee.mailbox.compareExchange(
+        expected: listening, desired: MailboxWord.task(task.pointer).bits,
+        ordering: .acquiringAndReleasing)
+      if posted.exchanged { return true }
+    }
+    // Its task is a long one, or another spawner was faster: look elsewhere until it is back.
+    _ = pointer.pointee.hot.compareExchange(expected: bits, desired: 0, ordering: .relaxed)
+    return false
+  }
+
+  /// Takes the worker that went to sleep last: its stack is the warmest.
+  private func takeIdleWorker() -> Worker.Pointer? {
+    monitor.withLock { state in
+      guard let worker = state.idle else { return nil }
+      state.removeIdle(worker)
+      return worker
+    }
+  }
+
+  /// Tells a worker that was taken off the idle list what to do (M2).
+  func post(_ word: MailboxWord, to worker: Worker.Pointer) {
+    worker.pointee.mailbox.store(word.bits, ordering: .releasing)
+    worker.pointee.parker.unpark()
+  }
+
+  /// Creates a thread for `task`; on failure everything is as before (S6, S7).
+  private func start(_ task: TaskReference, stackSize: Int, singleUse: Bool) -> Status {
+    reapDeparted(atMost: 2)
+    var spare = monitor.withLock { state in
+      let worker = state.spare
+      state.spare = worker?.pointee.next
+      state.threadCount += 1
+      return worker
+    }
+    if spare == nil, let made = Worker.create(for: self) {
+      spare = made
+      monitor.withLock { state in
+        made.pointee.nextOfAll = state.all
+        state.all = made
+      }
+    }
+    guard let worker = spare else {
+      monitor.withLock { $0.forgetThreads(1) }
+      return .noMemory
+    }
+    worker.pointee.isSingleUse = singleUse
+    task.promise(to: worker)
+    if stackSize == options.stackSize { giveStack(to: worker) }
+    worker.pointee.mailbox.store(MailboxWord.task(task.pointer).bits, ordering: .releasing)
+    retainStorage()
+    let code = createThread(for: worker, stackSize: stackSize)
+    if code == 0 { return .ok }
+    monitor.withLock { state in
+      worker.pointee.next = state.spare
+      state.spare = worker
+      state.forgetThreads(1)
+    }
+    releaseStorage()
+    return .again
+  }
+
+  /// Gives a worker its place in the arena, unless it has one.
+  ///
+  /// Without memory for a region it gets none, and its thread a stack of its own.
+  private func giveStack(to worker: Worker.Pointer) {
+    if worker.pointee.stack != nil { return }
+    let page = pageSize
+    let size = options.stackSize
+    while true {
+      let (stack, isFirst) = monitor.withLock { state in
+        (state.arena.take(stackSize: size, page: page), state.arena.isEmpty)
+      }
+      worker.pointee.stack = stack
+      if stack != nil { return }
+      let count = isFirst ? 8 : 64
+      guard let region = StackArena.makeRegion(count: count, stackSize: size, page: page) else {
+        return
+      }
+      monitor.withLock { $0.arena.add(region, page: page) }
+    }
+  }
+
+  /// `pthread_create` with an explicit stack and every signal blocked but the synchronous faults;
+  /// the mask goes in through the attributes, so the caller's is never touched (S7).
+  private func createThread(for worker: Worker.Pointer, stackSize: Int) -> Int32 {
+    var attributes = pthread_attr_t()
+    var code = pthread_attr_init(&attributes)
+    if code != 0 { return code }
+    var mask = ThreadState.initialMask
+    if let stack = worker.pointee.stack, stackSize == options.stackSize {
+      code = pthread_attr_setstack(&attributes, stack + pageSize, stackSize)
+    } else {
+      code = pthread_attr_setstacksize(&attributes, stackSize)
+    }
+    if code == 0 { code = cp_attr_setsigmask(&attributes, &mask) }
+    if code == 0 {
+      // The thread stores its own id, too: it may leave before this call has stored it here.
+      var thread = pthread_t()
+      code = pthread_create(&thread, &attributes, { Worker.threadMain($0) }, worker)
+    }
+    mustSucceed(pthread_attr_destroy(&attributes))
+    return code
+  }
+
+  // MARK: Between tasks
+
+  /// What the calling worker does next: its next task, or nil to leave.
+  @inline(__always)
+  func nextTask(for worker: Worker.Pointer) -> TaskReference? {
+    if pointer.pointee.spin.worker > 0 && becomeHot(worker) {
+      worker.pointee.mailbox.store(MailboxWord.listening.bits, ordering: .releasing)
+      if let task = listen(worker) { return task }
+    }
+    return sleep(worker)
+  }
+
+  /// Makes the worker the one that spins, unless another does.
+  @inline(__always)
+  private func becomeHot(_ worker: Worker.Pointer) -> Bool {
+    let own = UInt(bitPattern: worker)
+    let hot = pointer.pointee.hot.load(ordering: .relaxed)
+    if hot == own { return true }
+    if hot != 0 { return false }
+    return pointer.pointee.hot.compareExchange(
+      expected: 0, desired: own, ordering: .acquiringAndReleasing
+    ).exchanged
+  }
+
+  /// Spins for a task; nil when none came and the invitation is taken back (M1).
+  @inline(__always)
+  private func listen(_ worker: Worker.Pointer) -> TaskReference? {
+    var word = MailboxWord.listening
+    _ = spin(for: pointer.pointee.spin.worker) {
+      cp_current_cpu() == worker.pointee.spawnerCPU.load(ordering: .relaxed)
+    } until: {
+      word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
+      return word.isPosted
+    }
+    if !word.isPosted {
+      let (done, seen) = worker.pointee.mailbox.compareExchange(
+        expected: MailboxWord.listening.bits, desired: MailboxWord.sleeping.bits,
+        ordering: .acquiringAndReleasing)
+      word = MailboxWord(bits: done ? 0 : seen)
+    }
+    let own = UInt(bitPattern: worker)
+    if word.record == nil {
+      _ = pointer.pointee.hot.compareExchange(expected: own, desired: 0, ordering: .relaxed)
+    }
+    return word.record
+  }
+
+  private var idleDeadline: Deadline { .after(options.idleNanoseconds) }
+
+  /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
+  /// are idle.
+  private func sleep(_ worker: Worker.Pointer) -> TaskReference? {
+    // Before anyone can find the worker on the list and post to it (M2).
+    worker.pointee.mailbox.store(MailboxWord.sleeping.bits, ordering: .relaxed)
+    let isListed = monitor.withLock { state in
+      if state.isRetiring { return false }
+      state.addIdle(worker)
+      return true
+    }
+    if !isListed { return nil }
+    var deadline = idleDeadline
+    while true {
+      let word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
+      if word.isPosted { return word.record }
+      if worker.pointee.parker.park(until: deadline) || !deadline.hasPassed { continue }
+      let leaves = monitor.withLock { state in
+        guard worker.pointee.isIdle, state.idleCount > options.idleThreads else { return false }
+        state.removeIdle(worker)
+        return true
+      }
+      reapDeparted(atMost: .max)
+      if leaves { return nil }
+      // One that stays joins those that left, and then has nothing more to wake up for.
+      let isAlone = monitor.withLock { $0.departed == nil }
+      deadline = isAlone ? .never : idleDeadline
+    }
+  }
+}
+
+extension RegistryState {
+  mutating func addIdle(_ worker: Worker.Pointer) {
+    worker.pointee.isIdle = true
+    worker.pointee.previous = nil
+    worker.pointee.next = idle
+    idle?.pointee.previous = worker
+    idle = worker
+    idleCount += 1
+  }
+
+  mutating func removeIdle(_ worker: Worker.Pointer) {
+    worker.pointee.isIdle = false
+    if let previous = worker.pointee.previous {
+      previous.pointee.next = worker.pointee.next
+    } else {
+      idle = worker.pointee.next
+    }
+    worker.pointee.next?.pointee.previous = worker.pointee.previous
+    idleCount -= 1
+  }
+
+  /// Empties the idle list.
+  ///
+  /// - Returns: the first of the workers that were on it, linked by `next`.
+  mutating func takeAllIdle() -> Worker.Pointer? {
+    let first = idle
+    var worker = first
+    while let current = worker {
+      current.pointee.isIdle = false
+      worker = current.pointee.next
+    }
+    idle = nil
+    idleCount = 0
+    return first
+  }
+}

@@ -1,0 +1,68 @@
+#if !hasFeature(Embedded)
+
+  /// A handle of one task: the original's abort handle, with an outcome.
+  ///
+  /// *Concurrency:* every member may be used from any thread unless it says otherwise.
+  public final class TrackedTask: Sendable, Identifiable {
+    // SAFETY: the core's records are made for many threads; this object holds one reference.
+    nonisolated(unsafe) let core: TaskReference
+
+    /// Takes over a reference.
+    init(takingOver core: TaskReference) { self.core = core }
+
+    deinit { if !ProcessState.isForkedChild { core.unpin() } }
+
+    /// The task that the calling thread runs; nil outside a task.
+    public static var current: TrackedTask? {
+      guard !ProcessState.isForkedChild, let task = Worker.currentTask else { return nil }
+      task.retainHandle()
+      return TrackedTask(takingOver: task)
+    }
+
+    /// Unique in the process, never reused.
+    public var id: UInt64 { core.id }
+
+    /// The name, as it was kept: at most 63 bytes of UTF-8 (S2).
+    public var name: String { core.name.withText { String(cString: $0) } }
+
+    /// What the task is for.
+    public var kind: TaskKind { TaskKind(rawValue: core.kind) }
+
+    /// Whether the task was asked to stop: one atomic load (C3).
+    public var isCancelled: Bool { core.word.isCancelRequested }
+
+    /// Asks the task to stop: raises its flag and ends the wait of this library that it is in.
+    ///
+    /// Nothing is killed (C5).
+    public func cancel() {
+      if ProcessState.isForkedChild { return }
+      core.raiseFlag { $0.cancelRequested() }
+    }
+
+    /// Waits until the task has ended (O3).
+    ///
+    /// - Parameter timeout: how long; nil is for ever.
+    /// - Returns: how it ended.
+    /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop first;
+    ///   `wouldDeadlock` when called by the task itself.
+    /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
+    @discardableResult
+    public func wait(timeout: Duration? = nil) throws(TaskRegistryError) -> TaskOutcome {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      try check(core.wait(until: .after(timeoutNanoseconds(timeout))))
+      return TaskOutcome(of: core)
+    }
+
+    /// Sleeps; the sleep ends when the task is asked to stop (C4).
+    ///
+    /// - Throws: `cancelled` when the task was asked to stop before or meanwhile;
+    ///   `invalidArgument` when the caller is not this task.
+    /// *Concurrency:* the task's own thread only, which it blocks.
+    public func sleep(for duration: Duration) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      guard Worker.currentTask == core else { throw .invalidArgument }
+      try check(sleepCallingThread(for: max(0, duration.wholeNanoseconds)))
+    }
+  }
+
+#endif

@@ -1,0 +1,90 @@
+import CTaskReg
+
+@implementation @_cdecl("tr_registry_create")
+public func tr_registry_create(
+  _ options: UnsafePointer<tr_registry_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let out else { return Status.invalid.code }
+  var checked = RegistryOptionsCore()
+  var token: TokenReference?
+  if let options {
+    guard let given = RegistryOptionsCore(options) else { return Status.invalid.code }
+    checked = given
+    token = options.pointee.token.map { TokenReference($0) }
+  }
+  let (status, registry) = RegistryReference.create(checked, token: token)
+  if let registry { out.pointee = registry.opaque }
+  return status.code
+}
+
+extension RegistryOptionsCore {
+  /// The longest a worker may spin, in nanoseconds.
+  private static var longestSpin: Int64 { 1_000_000 }
+
+  /// Checks what C hands in; nil if it breaks the documented requirements.
+  fileprivate init?(_ pointer: UnsafePointer<tr_registry_options>) {
+    let size = UnsafeRawPointer(pointer).load(as: UInt32.self)
+    guard acceptsOptions(pointer, size: size) else { return nil }
+    let options = pointer.pointee
+    guard options.flags == 0, options.reserved == 0, options.abort_grace_ns >= 0 else { return nil }
+    guard options.spin_ns >= 0, options.spin_ns <= Self.longestSpin else { return nil }
+    self.init()
+    maxTasks = options.max_tasks
+    if options.stack_size != 0 {
+      guard let size = Self.stackSize(for: options.stack_size) else { return nil }
+      stackSize = size
+    }
+    abortGrace = options.abort_grace_ns
+    spinNanoseconds = options.spin_ns
+    if options.idle_ns != 0 { idleNanoseconds = options.idle_ns }
+    if options.idle_threads == UInt32.max {
+      keepsNoThreads = true
+      idleThreads = 0
+    } else if options.idle_threads != 0 {
+      idleThreads = Int(options.idle_threads)
+    }
+    if let function = options.log {
+      log = LogSink(
+        deliver: deliverToC, target: unsafeBitCast(function, to: UnsafeRawPointer.self),
+        context: options.log_context)
+    }
+  }
+}
+
+/// Hands a log record of the core's to a `tr_log_fn`.
+private let deliverToC:
+  @convention(c) (UnsafeRawPointer?, UnsafeMutableRawPointer?, UnsafeRawPointer) -> Void = {
+    target, context, record in
+    // SAFETY: `RegistryOptionsCore.init` stored a tr_log_fn, and the core passes a LogRecord.
+    let function = unsafeBitCast(target, to: tr_log_fn.self)
+    let record = record.assumingMemoryBound(to: LogRecord.self).pointee
+    var event = tr_log_event()
+    event.size = UInt32(MemoryLayout<tr_log_event>.size)
+    event.level = record.level
+    event.event = record.event
+    event.kind = record.kind
+    event.task_id = record.taskID
+    event.task = UnsafeRawPointer(record.task).assumingMemoryBound(to: CChar.self)
+    event.message = UnsafeRawPointer(record.message).assumingMemoryBound(to: CChar.self)
+    event.code = record.code
+    function(context, &event)
+  }
+
+@implementation @_cdecl("tr_registry_retain")
+public func tr_registry_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
+  guard let registry = registry(handle) else { return nil }
+  registry.retain()
+  return handle
+}
+
+@implementation @_cdecl("tr_registry_release")
+public func tr_registry_release(_ handle: OpaquePointer?) {
+  registry(handle)?.release()
+}
+
+@implementation @_cdecl("tr_registry_token")
+public func tr_registry_token(_ handle: OpaquePointer?) -> OpaquePointer? {
+  registry(handle)?.token.opaque
+}

@@ -1,0 +1,84 @@
+import CTaskReg
+
+@implementation @_cdecl("tr_len")
+public func tr_len(_ handle: OpaquePointer?) -> Int {
+  registry(handle).map { Int($0.count) } ?? 0
+}
+
+@implementation @_cdecl("tr_is_empty")
+public func tr_is_empty(_ handle: OpaquePointer?) -> Int32 {
+  if ProcessState.isForkedChild { return 0 }
+  return registry(handle).map { $0.count == 0 ? 1 : 0 } ?? 1
+}
+
+@implementation @_cdecl("tr_snapshot")
+public func tr_snapshot(
+  _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_task_summary>?,
+  _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
+) -> tr_status {
+  guard let registry = registry(handle) else { return refusal }
+  guard let count else { return Status.invalid.code }
+  guard let array = SummaryArray(buffer, capacity: UInt64(UInt(bitPattern: capacity))) else {
+    return Status.invalid.code
+  }
+  let clocks = ClockPair.now
+  let live = registry.list { index, facts in array.store(facts, at: index, clocks) }
+  count.pointee = live
+  return buffer != nil && live > array.capacity ? Status.truncated.code : Status.ok.code
+}
+
+/// A caller's array of `tr_task_summary`, whose elements may be larger than this library knows.
+struct SummaryArray {
+  private let base: UnsafeMutableRawPointer?
+  private let elementSize: UInt32
+  let capacity: Int
+
+  /// Looks at the size in the first element; nil if the array is none this library can fill.
+  init?(_ buffer: UnsafeMutablePointer<tr_task_summary>?, capacity: UInt64) {
+    guard let buffer else {
+      if capacity != 0 { return nil }
+      base = nil
+      elementSize = 0
+      self.capacity = 0
+      return
+    }
+    base = UnsafeMutableRawPointer(buffer)
+    if capacity == 0 {
+      elementSize = 0
+      self.capacity = 0
+      return
+    }
+    elementSize = UnsafeRawPointer(buffer).load(as: UInt32.self)
+    guard acceptsElements(tr_task_summary.self, size: elementSize) else { return nil }
+    guard capacity <= UInt64(Int.max) / UInt64(elementSize) else { return nil }
+    self.capacity = Int(capacity)
+  }
+
+  /// Stores the facts as element `index`, if there is room.
+  @inline(__always)
+  func store(_ facts: TaskFacts, at index: Int, _ readClocks: @autoclosure () -> ClockPair) {
+    guard let base, index < capacity else { return }
+    let clocks = readClocks()
+    let element = (base + index * Int(elementSize)).assumingMemoryBound(to: tr_task_summary.self)
+    element.pointee.size = elementSize
+    element.pointee.state = facts.state
+    element.pointee.id = facts.id
+    withUnsafeMutableBytes(of: &element.pointee.name) { bytes in
+      for i in 0..<8 {
+        bytes.storeBytes(of: facts.name.words[i], toByteOffset: i * 8, as: UInt64.self)
+      }
+    }
+    element.pointee.kind = facts.kind
+    element.pointee.thread_id = facts.threadID
+    element.pointee.spawned_at_ns = facts.spawnedAt
+    let age = clocks.monotonic &- facts.spawnedAt
+    element.pointee.spawned_at_unix_ns = clocks.wall &- age
+    element.pointee.age_ns = age > 0 ? age : 0
+    element.pointee.cancel_requested = facts.word.isCancelRequested ? 1 : 0
+    element.pointee.flags = facts.word.isCleanup ? TR_SPAWN_CLEANUP : 0
+    element.pointee.cancel_requested_at_ns = facts.cancelledAt
+    if elementSize > UInt32(MemoryLayout<tr_task_summary>.size) {
+      clearTail(of: element, size: elementSize)
+    }
+  }
+}

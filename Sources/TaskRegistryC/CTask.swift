@@ -1,0 +1,102 @@
+import CTaskReg
+
+@implementation @_cdecl("tr_task_self")
+public func tr_task_self() -> OpaquePointer? {
+  ProcessState.isForkedChild ? nil : Worker.currentTask?.opaque
+}
+
+@implementation @_cdecl("tr_task_retain")
+public func tr_task_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
+  guard let task = task(handle) else { return nil }
+  task.retainHandle()
+  return handle
+}
+
+@implementation @_cdecl("tr_task_release")
+public func tr_task_release(_ handle: OpaquePointer?) {
+  task(handle)?.unpin()
+}
+
+@implementation @_cdecl("tr_task_id")
+public func tr_task_id(_ handle: OpaquePointer?) -> UInt64 {
+  task(handle)?.id ?? 0
+}
+
+@implementation @_cdecl("tr_task_name")
+public func tr_task_name(
+  _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int
+) -> Int {
+  guard let task = task(handle) else { return emptyText(buffer, capacity) }
+  return task.name.withText { text in
+    let length = UTF8Text.measure(text, limit: TaskName.limit).kept
+    return copyText(text, length: length, buffer, capacity)
+  }
+}
+
+@implementation @_cdecl("tr_task_kind")
+public func tr_task_kind(_ handle: OpaquePointer?) -> tr_kind {
+  task(handle)?.kind ?? 0
+}
+
+@implementation @_cdecl("tr_task_is_cancelled")
+public func tr_task_is_cancelled(_ handle: OpaquePointer?) -> Int32 {
+  guard let task = task(handle) else { return 0 }
+  return task.word.isCancelRequested ? 1 : 0
+}
+
+@implementation @_cdecl("tr_task_cancel_flag")
+public func tr_task_cancel_flag(_ handle: OpaquePointer?) -> UnsafePointer<UInt32>? {
+  guard let task = task(handle) else { return nil }
+  return task.cancelFlag
+}
+
+@implementation @_cdecl("tr_task_cancel")
+public func tr_task_cancel(_ handle: OpaquePointer?) -> tr_status {
+  guard let task = task(handle) else { return refusal }
+  task.raiseFlag { $0.cancelRequested() }
+  return Status.ok.code
+}
+
+@implementation @_cdecl("tr_task_set_message")
+public func tr_task_set_message(
+  _ handle: OpaquePointer?, _ message: UnsafePointer<CChar>?
+) -> tr_status {
+  guard let task = task(handle) else { return refusal }
+  guard Worker.currentTask == task else { return Status.invalid.code }
+  return task.setMessage(message?.utf8).code
+}
+
+@implementation @_cdecl("tr_task_wait")
+public func tr_task_wait(
+  _ handle: OpaquePointer?, _ timeout: Int64, _ outcome: UnsafeMutablePointer<tr_outcome>?
+) -> tr_status {
+  guard let task = task(handle) else { return refusal }
+  if let outcome {
+    let size = UnsafeRawPointer(outcome).load(as: UInt32.self)
+    guard acceptsOutput(tr_outcome.self, size: size) else { return Status.invalid.code }
+  }
+  let status = task.wait(until: .after(timeout))
+  if status == .ok, let outcome { fill(outcome, from: task) }
+  return status.code
+}
+
+/// Copies the outcome of a task that has ended.
+private func fill(_ outcome: UnsafeMutablePointer<tr_outcome>, from task: TaskReference) {
+  let word = task.word
+  outcome.pointee.how = UInt32(word.ending.rawValue)
+  outcome.pointee.code = word.ending == .returned ? 0 : task.pointer.pointee.code
+  outcome.pointee.was_cancelled = word.isCancelRequested ? 1 : 0
+  withUnsafeMutableBytes(of: &outcome.pointee.message) { bytes in
+    for i in bytes.indices { bytes[i] = 0 }
+    let base = bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: CChar.self)
+    task.withMessage { text, _ in
+      _ = copyText(text, length: 0, base, bytes.count)
+    }
+  }
+  clearTail(of: outcome, size: outcome.pointee.size)
+}
+
+@implementation @_cdecl("tr_sleep")
+public func tr_sleep(_ duration: Int64) -> tr_status {
+  ProcessState.isForkedChild ? Status.forked.code : sleepCallingThread(for: duration).code
+}

@@ -1,0 +1,77 @@
+import CTaskReg
+
+@implementation @_cdecl("tr_token_create")
+public func tr_token_create() -> OpaquePointer? {
+  TokenReference.create().1?.opaque
+}
+
+@implementation @_cdecl("tr_token_child")
+public func tr_token_child(_ parent: OpaquePointer?) -> OpaquePointer? {
+  guard let parent = token(parent) else { return nil }
+  return TokenReference.create(childOf: parent).1?.opaque
+}
+
+@implementation @_cdecl("tr_token_retain")
+public func tr_token_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
+  guard let token = token(handle) else { return nil }
+  token.retain()
+  return handle
+}
+
+@implementation @_cdecl("tr_token_release")
+public func tr_token_release(_ handle: OpaquePointer?) {
+  token(handle)?.release()
+}
+
+@implementation @_cdecl("tr_token_cancel")
+public func tr_token_cancel(
+  _ handle: OpaquePointer?, _ reason: tr_reason, _ message: UnsafePointer<CChar>?
+) -> Int32 {
+  guard let token = token(handle) else { return 0 }
+  return token.cancel(reason: reason, message: message?.utf8) ? 1 : 0
+}
+
+@implementation @_cdecl("tr_token_is_cancelled")
+public func tr_token_is_cancelled(_ handle: OpaquePointer?) -> Int32 {
+  guard let token = token(handle) else { return 0 }
+  return token.isCancelled ? 1 : 0
+}
+
+@implementation @_cdecl("tr_token_reason")
+public func tr_token_reason(_ handle: OpaquePointer?) -> tr_reason {
+  token(handle)?.reason ?? TR_REASON_NONE
+}
+
+@implementation @_cdecl("tr_token_message")
+public func tr_token_message(
+  _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int
+) -> Int {
+  guard let token = token(handle) else { return emptyText(buffer, capacity) }
+  return token.withMessage { message, length in
+    copyText(message, length: length, buffer, capacity)
+  }
+}
+
+@implementation @_cdecl("tr_token_wait")
+public func tr_token_wait(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
+  guard let token = token(handle) else { return refusal }
+  return token.wait(until: .after(timeout)).code
+}
+
+/// Copies text into a C buffer as `snprintf` would.
+///
+/// A `size_t` beyond `Int.max`, as SIZE_MAX, arrives as a negative number: it is room enough.
+func copyText(
+  _ text: UnsafePointer<UInt8>, length: Int, _ buffer: UnsafeMutablePointer<CChar>?,
+  _ capacity: Int
+) -> Int {
+  // SAFETY: CChar and UInt8 have the same layout, and memory may be written as either.
+  let bytes = buffer.map { UnsafeMutableRawPointer($0).assumingMemoryBound(to: UInt8.self) }
+  return UTF8Text.copy(text, length: length, to: bytes, capacity: capacity < 0 ? .max : capacity)
+}
+
+/// Writes an empty text into a C buffer.
+func emptyText(_ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int) -> Int {
+  let empty: StaticString = ""
+  return copyText(empty.utf8Start, length: 0, buffer, capacity)
+}

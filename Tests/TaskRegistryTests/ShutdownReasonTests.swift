@@ -1,0 +1,22 @@
+import Testing
+
+@testable import TaskRegistry
+
+/// Why a token was cancelled.
+@Suite struct ShutdownReasonTests {
+  /// **Proves:** the reasons have the numbers of the C API, and others are recorded as given (C1).
+  ///
+  /// **Why it matters:** applications have reasons of their own.
+  /// **Catches:** an unknown number replaced by none.
+  @Test func reasonsHaveTheNumbersOfTheHeader() throws {
+    let all: [ShutdownReason] = [
+      .none, .userRequested, .rpcRequested, .reloadRequested, .requestedByRun, .fatal,
+    ]
+    for (number, reason) in all.enumerated() { #expect(reason.rawValue == UInt32(number)) }
+    for number in [6, 0x100, .max] as [UInt32] {
+      let token = try ShutdownToken()
+      token.cancel(reason: ShutdownReason(rawValue: number))
+      #expect(token.reason.rawValue == number)
+    }
+  }
+}

@@ -1,0 +1,12 @@
+import CPlatform
+import Glibc
+
+/// What the kernel calls the calling thread.
+func kernelNameOfCallingThread() -> String {
+  let file = open("/proc/self/task/\(cp_gettid())/comm", O_RDONLY)
+  if file < 0 { return "" }
+  defer { close(file) }
+  var bytes = [UInt8](repeating: 0, count: 64)
+  let count = read(file, &bytes, 64)
+  return String(decoding: bytes.prefix(max(0, count - 1)), as: UTF8.self)
+}
