@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# elf.sh LIBRARY SONAME
+#
+# Proves:  libtaskreg.so needs libc alone and finds in it everything it calls; has its SONAME; cannot be
+#          unloaded (P3); is hardened (full RELRO, bound at load, no executable stack, no text
+#          relocations, no search path); runs nothing of its own at load or at exit (P2).
+# Matters: a C program must not be able to tell that the library is written in Swift.
+# Catches: a Swift runtime or libm dependency, a dropped linker setting, a global initialiser.
+source "$(dirname "$0")/common.bash"
+library=$1 soname=$2
+
+dynamic=$(readelf --dynamic --wide "$library")
+headers=$(readelf --program-headers --wide "$library")
+sections=$(readelf --section-headers --wide "$library" | sed 's/^ *\[ *[0-9]*\] *//')
+
+needed=$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' <<<"$dynamic")
+others=$(grep -vE '^(libc\.so\.[0-9]+|ld-linux.*\.so\.[0-9]+)$' <<<"$needed" || true)
+[ -z "$others" ] || fail "it needs more than libc: $(tr '\n' ' ' <<<"$others")"
+
+resolved=$(ldd -r "$library" 2>&1)
+! grep -q 'undefined symbol' <<<"$resolved" ||
+  fail "it calls what libc does not have: $(grep 'undefined symbol' <<<"$resolved")"
+! grep -q 'not found' <<<"$resolved" || fail "ldd: $(grep 'not found' <<<"$resolved")"
+! grep -qi swift <<<"$(cut -d'>' -f2 <<<"$resolved" | grep -F '.so')" || fail "ldd names a Swift library: $resolved"
+
+# What is undefined, strong and without a version belongs to no library that is needed.
+foreign=$(nm --dynamic --undefined-only --with-symbol-versions "$library" | awk '$1 == "U" && $2 !~ /@/ { print $2 }')
+[ -z "$foreign" ] || fail "undefined without a version: $(tr '\n' ' ' <<<"$foreign")"
+
+grep -qF "Library soname: [$soname]" <<<"$dynamic" || fail "its SONAME is not $soname"
+grep -q 'FLAGS_1.*NODELETE' <<<"$dynamic" || fail 'it is not linked -z nodelete'
+grep -q 'GNU_RELRO' <<<"$headers" || fail 'it has no RELRO segment; link with -z relro'
+grep -qE '\(BIND_NOW\)|FLAGS\).*BIND_NOW|FLAGS_1.*NOW' <<<"$dynamic" || fail 'it is not linked -z now'
+grep -E 'GNU_STACK' <<<"$headers" | grep -q 'RW ' || fail 'it asks for an executable stack'
+! grep -q 'RWE' <<<"$headers" || fail 'a segment is writable and executable'
+! grep -q 'TEXTREL' <<<"$dynamic" || fail 'it has text relocations'
+! grep -qE '\((RPATH|RUNPATH)\)' <<<"$dynamic" || fail 'it has a library search path, and needs none'
+
+# Code run at load and at exit: the compiler's own frame_dummy and __do_global_dtors_aux.
+entries() { # ARRAY: the functions that section ARRAY points to
+  local address size
+  read -r address size < <(awk -v name="$1" '$1 == name { print $3, $5 }' <<<"$sections") || return 0
+  readelf --relocs --wide "$library" |
+    awk -v from=$((16#$address)) -v to=$((16#$address + 16#$size)) '
+      function hex(text, i, value) {
+        for (i = 1; i <= length(text); i++)
+          value = value * 16 + index("0123456789abcdef", tolower(substr(text, i, 1))) - 1
+        return value
+      }
+      $1 ~ /^[0-9a-f]+$/ && hex($1) >= from && hex($1) < to { print $NF }' |
+    while read -r target; do
+      nm "$library" | awk -v at="$target" '{ sub(/^0+/, "", $1) } $1 == at { name = $3 } END { print name == "" ? "?" at : name }'
+    done
+}
+at_load=$(entries .init_array)
+at_exit=$(entries .fini_array)
+same_lists 'what the compiler runs at load' frame_dummy 'what the library runs at load' "$at_load"
+same_lists 'what the compiler runs at exit' __do_global_dtors_aux 'what the library runs at exit' "$at_exit"
+! grep -qE '^\.(ctors|dtors|preinit_array) ' <<<"$sections" || fail 'it has .ctors, .dtors or .preinit_array'
+
+strip --strip-unneeded -o "$scratch/stripped.so" "$library"
+size=$(stat -c %s "$scratch/stripped.so")
+[ "$size" -lt 200000 ] || fail "stripped it takes $size bytes; 200000 is the limit"
+
+printf 'needs %s; %s bytes stripped; newest libc symbol version: %s\n' "$(tr '\n' ' ' <<<"$needed")" "$size" \
+  "$(nm --dynamic --undefined-only --with-symbol-versions "$library" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -1)"

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# labels.sh HEADER: what the header says of its functions is complete.
+#
+# Proves: every function of the header is documented with its threads and its version, those with a value
+#   with what they return, and none is called async-signal-safe: no caller is invited to call one
+#   from a signal handler (P5).
+# Why it matters: at three in the morning the header is all there is to read.
+# Catches: a function added without its labels; a claim of signal safety that nothing backs.
+set -Eeuo pipefail
+header=$1
+
+awk '
+  /^\/\*/ { text = ""; comment = 1; documented = 1 }
+  comment { text = text " " $0; if (/\*\//) comment = 0; next }
+  /^(const char|uint32_t|tr_[a-z]+|void|int|size_t|uint64_t|const uint32_t) +\*?tr_[a-z_]+\(/ {
+    name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name); functions++
+    if (!documented) { print name ": no comment above it"; bad = 1 }
+    if (text !~ /Threads: /) { print name ": no Threads label"; bad = 1 }
+    if (text !~ /Since: /) { print name ": no Since label"; bad = 1 }
+    if ($0 !~ /^void / && text !~ /Returns: /) { print name ": no Returns label"; bad = 1 }
+    if (text ~ /async-signal-safe/ && text !~ /not async-signal-safe/) {
+      print name ": said to be async-signal-safe"; bad = 1
+    }
+    inside = 1
+  }
+  /^$/ { documented = 0 }
+  END {
+    if (functions < 30) { print "only " functions " functions found in the header"; bad = 1 }
+    print functions " functions, each documented"
+    exit bad
+  }' "$header"
+grep -q 'None is async-signal-safe' "$header" || {
+  echo 'the header no longer says at its top that none of its functions is async-signal-safe' >&2
+  exit 1
+}

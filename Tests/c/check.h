@@ -1,0 +1,227 @@
+/* check.h - the harness of the C and C++ conformance programs: checks, named cases, a watchdog.
+
+   A program is a table of cases. `program` runs them all, `program CASE...` those that are named,
+   `program --list` lists them. The first check that fails prints where and what, and ends the
+   process: threads of the failed case may still be using its stack, so nothing may run after it.
+   A case that hangs is ended by an alarm, which prints its name.
+
+   Time limits are written for a native run and multiplied by check_scale(): 1, or more under a
+   sanitizer or valgrind, or what TASKREG_TEST_SCALE says. Include this header before any other. */
+
+#ifndef TASKREG_TESTS_CHECK_H
+#define TASKREG_TESTS_CHECK_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define CHECK_UNDER_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define CHECK_UNDER_ASAN 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define CHECK_UNDER_TSAN 1
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define CHECK_UNDER_ASAN 1
+#endif
+
+/* How long one case may take natively, in seconds; a program may define another number first. */
+#ifndef CHECK_WATCHDOG_SECONDS
+#define CHECK_WATCHDOG_SECONDS 60
+#endif
+
+/* One case: its name, as given to CASE, and its function. */
+struct check_case {
+  const char *name;
+  void (*run)(void);
+};
+
+/* Opens a case. CMakeLists.txt finds the cases by this word at the start of a line. */
+#define CASE(name) static void name(void)
+#define CHECK_ENTRY(name) {#name, name}
+
+/* The case that is running, for failure messages. */
+static const char *volatile check_current = "(before the first case)";
+
+/* Where messages go, whatever a case does with descriptors 1 and 2. */
+static int check_messages = 2;
+
+/* Say whether the program runs under valgrind, which preloads objects of its own. */
+static inline int check_under_valgrind(void) {
+  const char *preload = getenv("LD_PRELOAD");
+  return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
+/* The factor by which time limits are longer than natively. */
+static inline int64_t check_scale(void) {
+  static int64_t scale; /* written before the first thread is made: check_main asks first */
+  if (scale == 0) {
+    const char *given = getenv("TASKREG_TEST_SCALE");
+    scale = given != NULL ? atoll(given) : 0;
+    if (scale < 1) {
+#if defined(CHECK_UNDER_TSAN)
+      scale = 10;
+#elif defined(CHECK_UNDER_ASAN)
+      scale = 5;
+#else
+      scale = 1;
+#endif
+      if (check_under_valgrind()) scale = 20;
+    }
+  }
+  return scale;
+}
+
+/* Say whether a tool slows the program down and keeps memory of its own. */
+static inline int check_under_a_tool(void) {
+#if defined(CHECK_UNDER_TSAN) || defined(CHECK_UNDER_ASAN)
+  return 1;
+#else
+  return check_under_valgrind();
+#endif
+}
+
+/* A number of repetitions: `natively`, or fewer when a tool makes each one dear. */
+static inline int check_rounds(int natively) {
+  int rounds = check_under_a_tool() ? natively / 10 : natively;
+  return rounds < 1 ? 1 : rounds;
+}
+
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4), noreturn))
+#endif
+static inline void
+check_fail(const char *file, int line, const char *format, ...) {
+  char text[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  dprintf(check_messages, "%s:%d: case %s: %s\n", file, line, check_current, text);
+  _exit(1);
+}
+
+/* Check a condition. */
+#define CHECK(condition)                                                                           \
+  do {                                                                                             \
+    if (!(condition)) check_fail(__FILE__, __LINE__, "not so: %s", #condition);                    \
+  } while (0)
+
+/* Check a condition, and say more when it does not hold. */
+#define CHECK_MSG(condition, ...)                                                                  \
+  do {                                                                                             \
+    if (!(condition)) {                                                                            \
+      char check_text[512];                                                                        \
+      snprintf(check_text, sizeof check_text, __VA_ARGS__);                                        \
+      check_fail(__FILE__, __LINE__, "not so: %s: %s", #condition, check_text);                    \
+    }                                                                                              \
+  } while (0)
+
+/* Check that an integer is what it should be. */
+#define CHECK_EQ(expected, actual)                                                                 \
+  do {                                                                                             \
+    long long check_expected = (long long)(expected), check_actual = (long long)(actual);          \
+    if (check_expected != check_actual)                                                            \
+      check_fail(__FILE__, __LINE__, "%s is %lld, not %s = %lld", #actual, check_actual,           \
+                 #expected, check_expected);                                                       \
+  } while (0)
+
+/* Check that a string is what it should be. */
+#define CHECK_STR(expected, actual)                                                                \
+  do {                                                                                             \
+    const char *check_expected = (expected), *check_actual = (actual);                             \
+    if (check_actual == NULL || strcmp(check_expected, check_actual) != 0)                         \
+      check_fail(__FILE__, __LINE__, "%s is \"%.200s\", not \"%.200s\"", #actual,                  \
+                 check_actual == NULL ? "(null)" : check_actual, check_expected);                  \
+  } while (0)
+
+/* Check that `low` <= actual <= `high`, all in nanoseconds. */
+#define CHECK_BETWEEN_NS(low, high, actual)                                                        \
+  do {                                                                                             \
+    long long check_low = (long long)(low), check_high = (long long)(high);                        \
+    long long check_actual = (long long)(actual);                                                  \
+    if (check_actual < check_low || check_actual > check_high)                                     \
+      check_fail(__FILE__, __LINE__, "%s is %.3f ms, not within %.3f to %.3f ms", #actual,         \
+                 (double)check_actual / 1e6, (double)check_low / 1e6, (double)check_high / 1e6);   \
+  } while (0)
+
+/* The watchdog: says which case hangs, and ends the process. */
+static inline void check_on_alarm(int signal_number) {
+  (void)signal_number;
+  const char *parts[] = {"HANG: case ", check_current, " did not end in time\n"};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    if (write(check_messages, parts[i], strlen(parts[i])) < 0) break;
+  _exit(124);
+}
+
+/* Start the watchdog anew. */
+static inline void check_watch(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = check_on_alarm;
+  sigaction(SIGALRM, &action, NULL);
+  sigset_t alarm_only;
+  sigemptyset(&alarm_only);
+  sigaddset(&alarm_only, SIGALRM);
+  pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
+  alarm((unsigned)(CHECK_WATCHDOG_SECONDS * check_scale()));
+}
+
+/* Run the cases that the arguments name, or all; the exit status of the program. */
+static inline int check_main(int argc, char **argv, const struct check_case *cases, size_t count) {
+  check_scale();
+  check_messages = fcntl(2, F_DUPFD_CLOEXEC, 50);
+  if (check_messages < 0) check_messages = 2;
+  if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+    for (size_t i = 0; i < count; i++) puts(cases[i].name);
+    return 0;
+  }
+  for (int a = 1; a < argc; a++) {
+    size_t i = 0;
+    while (i < count && strcmp(cases[i].name, argv[a]) != 0) i++;
+    if (i == count) {
+      dprintf(check_messages, "%s: no case is called %s\n", argv[0], argv[a]);
+      return 2;
+    }
+  }
+  int run = 0;
+  for (size_t i = 0; i < count; i++) {
+    int wanted = argc == 1;
+    for (int a = 1; a < argc; a++) wanted |= strcmp(cases[i].name, argv[a]) == 0;
+    if (!wanted) continue;
+    check_current = cases[i].name;
+    check_watch();
+    cases[i].run();
+    run++;
+    dprintf(check_messages, "ok %s\n", cases[i].name);
+  }
+  alarm(0);
+  dprintf(check_messages, "%d cases, no failure\n", run);
+  if (check_messages != 2) close(check_messages);
+  return 0;
+}
+
+#define CHECK_MAIN(...)                                                                            \
+  static const struct check_case check_cases[] = {__VA_ARGS__};                                    \
+  int main(int argc, char **argv) {                                                                \
+    return check_main(argc, argv, check_cases, sizeof check_cases / sizeof *check_cases);          \
+  }
+
+#endif /* TASKREG_TESTS_CHECK_H */

@@ -1,0 +1,453 @@
+/* process.c - the library and its process: fork, and exit with tasks running. Rules P1, P2. */
+
+#include "support.h"
+
+/* ---- fork ---------------------------------------------------------------------------------- */
+
+/* What exists at the moment of the fork. */
+struct at_fork {
+  tr_token *token;
+  tr_registry *registry;
+  tr_task *task;
+};
+
+/* One call in the child, and whether it answered as documented. */
+struct forked_call {
+  const char *name;
+  int (*is_right)(struct at_fork *);
+};
+
+#define FORKED(name, expression)                                                                   \
+  static int forked_##name(struct at_fork *at) {                                                   \
+    (void)at;                                                                                      \
+    return (expression);                                                                           \
+  }
+
+static int answers_nothing(void) { return 1; }
+
+FORKED(token_create, tr_token_create() == NULL)
+FORKED(token_child, tr_token_child(at->token) == NULL)
+FORKED(token_retain, tr_token_retain(at->token) == NULL)
+FORKED(token_release, (tr_token_release(at->token), answers_nothing()))
+FORKED(token_cancel, tr_token_cancel(at->token, TR_REASON_FATAL, "m") == 0)
+FORKED(token_is_cancelled, tr_token_is_cancelled(at->token) == 0)
+FORKED(token_reason, tr_token_reason(at->token) == TR_REASON_NONE)
+FORKED(token_message, tr_token_message(at->token, NULL, 0) == 0)
+FORKED(token_wait, tr_token_wait(at->token, 0) == TR_ERR_FORKED)
+FORKED(token_wait_for_ever, tr_token_wait(at->token, FOREVER) == TR_ERR_FORKED)
+static int forked_registry_create(struct at_fork *at) {
+  tr_registry *registry = at->registry;
+  return tr_registry_create(NULL, &registry) == TR_ERR_FORKED && registry == at->registry;
+}
+FORKED(registry_retain, tr_registry_retain(at->registry) == NULL)
+FORKED(registry_release, (tr_registry_release(at->registry), answers_nothing()))
+FORKED(registry_token, tr_registry_token(at->registry) == NULL)
+static int forked_spawn(struct at_fork *at) {
+  tr_task *task = at->task;
+  return tr_spawn(at->registry, "n", TR_KIND_RPC_HANDLER, body_never, NULL, &task) ==
+             TR_ERR_FORKED &&
+         task == at->task;
+}
+static int forked_spawn_with(struct at_fork *at) {
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.drop = drop_never;
+  return tr_spawn_with(at->registry, "n", TR_KIND_RPC_HANDLER, body_never, NULL, &options, NULL) ==
+         TR_ERR_FORKED;
+}
+static int forked_join_all(struct at_fork *at) {
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  report.ended = 4711;
+  return tr_join_all(at->registry, 0, &report) == TR_ERR_FORKED &&
+         tr_join_all(at->registry, FOREVER, &report) == TR_ERR_FORKED && report.ended == 4711;
+}
+static int forked_shutdown(struct at_fork *at) {
+  return tr_shutdown(at->registry, TR_REASON_FATAL, "m", 0, NULL) == TR_ERR_FORKED &&
+         tr_shutdown(at->registry, TR_REASON_FATAL, "m", FOREVER, NULL) == TR_ERR_FORKED;
+}
+FORKED(len, tr_len(at->registry) == 0)
+FORKED(is_empty, tr_is_empty(at->registry) == 0)
+static int forked_snapshot(struct at_fork *at) {
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  size_t count = 4711;
+  return tr_snapshot(at->registry, &summary, 1, &count) == TR_ERR_FORKED &&
+         tr_snapshot(at->registry, NULL, 0, &count) == TR_ERR_FORKED && count == 4711;
+}
+FORKED(task_self, tr_task_self() == NULL)
+FORKED(task_retain, tr_task_retain(at->task) == NULL)
+FORKED(task_release, (tr_task_release(at->task), answers_nothing()))
+FORKED(task_id, tr_task_id(at->task) == 0)
+FORKED(task_name, tr_task_name(at->task, NULL, 0) == 0)
+FORKED(task_kind, tr_task_kind(at->task) == 0)
+FORKED(task_is_cancelled, tr_task_is_cancelled(at->task) == 0)
+FORKED(task_cancel_flag, tr_task_cancel_flag(at->task) == NULL)
+FORKED(task_cancel, tr_task_cancel(at->task) == TR_ERR_FORKED)
+FORKED(task_set_message, tr_task_set_message(at->task, "m") == TR_ERR_FORKED)
+static int forked_task_wait(struct at_fork *at) {
+  tr_outcome outcome = TR_OUTCOME_INIT;
+  outcome.code = 4711;
+  return tr_task_wait(at->task, 0, &outcome) == TR_ERR_FORKED &&
+         tr_task_wait(at->task, FOREVER, &outcome) == TR_ERR_FORKED && outcome.code == 4711;
+}
+FORKED(sleep, tr_sleep(0) == TR_ERR_FORKED)
+FORKED(sleep_for_ever, tr_sleep(FOREVER) == TR_ERR_FORKED)
+/* These touch no object; that they come back is all there is to ask. */
+FORKED(strerror, (tr_strerror(TR_ERR_FORKED), answers_nothing()))
+FORKED(version, (tr_version(), answers_nothing()))
+FORKED(names, (tr_kind_name(1), tr_state_name(1), tr_reason_name(1), tr_event_name(1),
+               tr_ended_name(1), answers_nothing()))
+
+static const struct forked_call forked_calls[] = {
+#define ROW(name)                                                                                  \
+  { "tr_" #name, forked_##name }
+    ROW(token_create), ROW(token_child), ROW(token_retain), ROW(token_release), ROW(token_cancel),
+    ROW(token_is_cancelled), ROW(token_reason), ROW(token_message), ROW(token_wait),
+    ROW(token_wait_for_ever), ROW(registry_create), ROW(registry_retain), ROW(registry_release),
+    ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(join_all), ROW(shutdown), ROW(len),
+    ROW(is_empty), ROW(snapshot), ROW(task_self), ROW(task_retain), ROW(task_release), ROW(task_id),
+    ROW(task_name), ROW(task_kind), ROW(task_is_cancelled), ROW(task_cancel_flag),
+    ROW(task_cancel), ROW(task_set_message), ROW(task_wait), ROW(sleep), ROW(sleep_for_ever),
+    ROW(strerror), ROW(version), ROW(names),
+#undef ROW
+};
+enum { FORKED_CALLS = sizeof forked_calls / sizeof *forked_calls };
+
+struct forked_one {
+  struct at_fork *at;
+  const struct forked_call *call;
+};
+
+static void make_forked_call(void *argument) {
+  struct forked_one *one = argument;
+  if (!one->call->is_right(one->at)) _exit(3);
+  if (!one->call->is_right(one->at)) _exit(4); /* and the same when asked again */
+}
+
+static void make_all_forked_calls(void *argument) {
+  for (int i = 0; i < FORKED_CALLS; i++)
+    if (!forked_calls[i].is_right(argument)) _exit(100 + i);
+}
+
+/* Proves: in a child of fork each function answers as the header says, TR_ERR_FORKED, NULL, 0 or
+   nothing, at once, with tasks alive and asleep in the parent, and writes no output; the parent
+   goes on as before (P1, P4).  Why it matters: the child has one thread and every lock as it
+   was; only a library that touches nothing cannot hang there.  Catches: any function without the
+   check. */
+CASE(every_call_in_a_fork_child_is_refused) {
+  struct gate deaf = GATE_INIT, asleep = GATE_INIT;
+  struct at_fork at = {NULL, registry_new(), NULL};
+  at.token = tr_token_create();
+  at.task = spawn(at.registry, "deaf", body_deaf, &deaf);
+  tr_task *sleeper = spawn(at.registry, "asleep", body_obeys, &asleep);
+  gate_await(&deaf, 1);
+  gate_await(&asleep, 1);
+  struct join_call call;
+  join_begin_asleep(&call, at.registry, FOREVER);
+  for (int i = 0; i < FORKED_CALLS; i++) {
+    struct forked_one one = {&at, &forked_calls[i]};
+    int status = status_of_child(make_forked_call, &one);
+    CHECK_MSG(!(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM), "%s hangs in a child",
+              forked_calls[i].name);
+    CHECK_MSG(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s in a child: status 0x%x",
+              forked_calls[i].name, (unsigned)status);
+  }
+  CHECK_EQ(2, tr_len(at.registry));
+  CHECK_EQ(0, tr_token_is_cancelled(at.token));
+  CHECK_EQ(0, tr_task_is_cancelled(at.task));
+  CHECK_EQ(TR_OK, tr_task_cancel(sleeper));
+  gate_open(&deaf);
+  join_end(&call);
+  CHECK_EQ(TR_OK, call.status);
+  wait_and_release(at.task);
+  wait_and_release(sleeper);
+  registry_finish(at.registry);
+  tr_token_release(at.token);
+}
+
+struct hammer {
+  struct at_fork *at;
+  atomic_int *stop;
+};
+
+static void *hammer_library(void *argument) {
+  struct hammer *hammer = argument;
+  tr_task_summary list[32] = {TR_TASK_SUMMARY_INIT};
+  while (!atomic_load(hammer->stop)) {
+    size_t count;
+    tr_task *task = NULL;
+    if (tr_spawn(hammer->at->registry, "hammer", TR_KIND_RPC_HANDLER, body_returns, NULL, &task) ==
+        TR_OK) {
+      tr_task_cancel(task);
+      tr_task_wait(task, 1 * MS, NULL);
+      tr_task_release(task);
+    }
+    tr_snapshot(hammer->at->registry, list, 32, &count);
+    tr_token *child = tr_token_child(hammer->at->token);
+    tr_token_cancel(child, TR_REASON_FATAL, "hammer");
+    tr_token_release(child);
+    tr_join_all(hammer->at->registry, 0, NULL);
+  }
+  return NULL;
+}
+
+/* Proves: the same when other threads are in the middle of every call at the moment of the fork,
+   in 200 forks (P1).  Why it matters: a lock that is taken then is never given back in the
+   child.  Catches: taking a lock before, or in, the check; an allocator call that can hang. */
+CASE(fork_in_the_middle_of_everything_never_hangs) {
+  struct gate deaf = GATE_INIT;
+  struct at_fork at = {NULL, registry_new(), NULL};
+  at.token = tr_token_create();
+  at.task = spawn(at.registry, "deaf", body_deaf, &deaf);
+  atomic_int stop = 0;
+  struct hammer hammer = {&at, &stop};
+  pthread_t threads[3];
+  for (int i = 0; i < 3; i++) threads[i] = thread_start(hammer_library, &hammer);
+  for (int round = 0; round < check_rounds(200); round++) {
+    int status = status_of_child(make_all_forked_calls, &at);
+    CHECK_MSG(!(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM), "the child hung");
+    CHECK_MSG(WIFEXITED(status), "status 0x%x", (unsigned)status);
+    int which = WEXITSTATUS(status) - 100;
+    CHECK_MSG(WEXITSTATUS(status) == 0, "%s is wrong",
+              which >= 0 && which < FORKED_CALLS ? forked_calls[which].name : "?");
+  }
+  atomic_store(&stop, 1);
+  for (int i = 0; i < 3; i++) thread_end(threads[i]);
+  gate_open(&deaf);
+  wait_and_release(at.task);
+  registry_finish(at.registry);
+  tr_token_release(at.token);
+}
+
+static void in_grandchild(void *argument) {
+  make_all_forked_calls(argument);
+  int status = status_of_child(make_all_forked_calls, argument);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) _exit(5);
+}
+
+/* Proves: a child's child is refused as well (P1).  Why it matters: daemons fork twice.
+   Catches: a check that compares with the parent's process id. */
+CASE(grandchild_is_refused_too) {
+  struct gate deaf = GATE_INIT;
+  struct at_fork at = {NULL, registry_new(), NULL};
+  at.token = tr_token_create();
+  at.task = spawn(at.registry, "deaf", body_deaf, &deaf);
+  CHECK_EXITED(0, status_of_child(in_grandchild, &at));
+  gate_open(&deaf);
+  wait_and_release(at.task);
+  registry_finish(at.registry);
+  tr_token_release(at.token);
+}
+
+enum leave { LEAVE_AT_ONCE, LEAVE_BY_RETURN, LEAVE_BY_PTHREAD_EXIT, LEAVE_BY_EXIT, LEAVES };
+
+/* Set in a child of fork: there the leak check of AddressSanitizer would find what only the
+   parent's other threads refer to. */
+static int is_child;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void) { return is_child; }
+
+struct forking {
+  enum leave leave;
+  int status;
+  atomic_int drops;
+};
+
+static void drop_of_forking(void *ctx) { atomic_fetch_add(&((struct forking *)ctx)->drops, 1); }
+
+static int body_forks(tr_task *self, void *ctx) {
+  struct forking *forking = ctx;
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    is_child = 1;
+    sigset_t mask; /* a worker has SIGALRM blocked */
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+    signal(SIGALRM, SIG_DFL);
+    alarm((unsigned)(10 * check_scale()));
+    if (tr_task_self() != NULL || tr_sleep(FOREVER) != TR_ERR_FORKED) _exit(3);
+    if (tr_task_is_cancelled(self) != 0 || tr_task_cancel(self) != TR_ERR_FORKED) _exit(4);
+#ifdef CHECK_UNDER_TSAN
+    _exit(0); /* its runtime cannot end a thread in a child */
+#endif
+    if (forking->leave == LEAVE_AT_ONCE) _exit(0);
+    if (forking->leave == LEAVE_BY_PTHREAD_EXIT) pthread_exit(NULL);
+    if (forking->leave == LEAVE_BY_EXIT) exit(0);
+    return 0;
+  }
+  while (waitpid(child, &forking->status, 0) < 0) CHECK(errno == EINTR);
+  CHECK(tr_task_self() == self);
+  return 0;
+}
+
+/* Proves: a task may fork; in the child it is no task any more, and whichever way the child
+   leaves, by _exit, by returning from the body, by pthread_exit or by exit, it ends and does not
+   hang; in the parent the task ends as ever (P1, P2).  Why it matters: tasks start programs.
+   Catches: finishing the parent's task in the child, which waits for locks that nobody holds. */
+CASE(a_task_may_fork) {
+  tr_registry *registry = registry_new();
+  for (enum leave leave = LEAVE_AT_ONCE; leave < LEAVES; leave++) {
+    struct forking forking = {leave, -1, 0};
+    tr_task *task = spawn_drop(registry, "forks", body_forks, &forking, drop_of_forking, 0);
+    CHECK_EQ(TR_ENDED_RETURNED, outcome_of(task).how);
+    CHECK_MSG(!(WIFSIGNALED(forking.status) && WTERMSIG(forking.status) == SIGALRM),
+              "the child hung, leaving by %d", (int)leave);
+    CHECK_MSG(WIFEXITED(forking.status) && WEXITSTATUS(forking.status) == 0,
+              "status 0x%x, leaving by %d", (unsigned)forking.status, (int)leave);
+    CHECK_EQ(1, atomic_load(&forking.drops));
+    tr_task_release(task);
+  }
+  registry_finish(registry);
+}
+
+/* In a process of its own, which has not used the library yet. */
+static int role_daemon(void) {
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    alarm((unsigned)(10 * check_scale()));
+    tr_registry *registry = registry_new();
+    wait_and_release(spawn(registry, "in the daemon", body_returns, NULL));
+    registry_finish(registry);
+    _exit(0);
+  }
+  int status;
+  while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
+  CHECK_EXITED(0, status);
+  return 0;
+}
+
+/* Proves: a process that forks before it first uses the library can use it in the child: it is a
+   fork of a process that had the library loaded, not of one that used it (P1).  Why it matters:
+   that is what every daemon does.  Catches: remembering the process id when the library is
+   loaded. */
+CASE(daemon_may_fork_before_first_use) { CHECK_EXITED(0, status_of_role("daemon", NULL)); }
+
+/* ---- exit ---------------------------------------------------------------------------------- */
+
+static struct gate never_opened = GATE_INIT;
+static atomic_int spinning;
+
+static int body_spins(tr_task *self, void *ctx) {
+  (void)self;
+  (void)ctx;
+  atomic_store(&spinning, 1);
+  while (atomic_load(&spinning)) sched_yield(); /* for ever */
+  return 0;
+}
+
+static int body_exits_the_process(tr_task *self, void *ctx) {
+  (void)self;
+  gate_pass(ctx);
+  exit(7);
+}
+
+static void *shut_down_for_ever(void *argument) {
+  tr_shutdown(argument, TR_REASON_FATAL, NULL, FOREVER, NULL);
+  return NULL;
+}
+
+/* A registry full of tasks that do not end: deaf, spinning, asleep in the library. */
+static tr_registry *busy_registry(void) {
+  tr_registry *registry = registry_new();
+  for (int i = 0; i < 5; i++)
+    CHECK_EQ(TR_OK, tr_spawn(registry, "deaf", TR_KIND_RPC_HANDLER, body_deaf, &never_opened,
+                             NULL));
+  CHECK_EQ(TR_OK, tr_spawn(registry, "spins", TR_KIND_MAINTENANCE, body_spins, NULL, NULL));
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.flags = TR_SPAWN_CLEANUP; /* sleeps on when the token is cancelled */
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "sleeps", TR_KIND_BACKGROUND_LOOP, body_obeys, NULL,
+                                &options, NULL));
+  gate_await(&never_opened, 5);
+  while (!atomic_load(&spinning)) sched_yield();
+  return registry;
+}
+
+static tr_registry *kept; /* reachable at exit: no leak, but a living registry */
+
+static int role_exit(void) {
+  kept = busy_registry();
+  exit(7);
+}
+
+static int role_return(void) {
+  kept = busy_registry();
+  return 7;
+}
+
+static int role_exit_released(void) {
+  tr_registry *registry = busy_registry();
+  tr_registry_release(registry);
+  exit(7);
+}
+
+static int role_exit_while_joining(void) {
+  kept = busy_registry();
+  struct join_call call;
+  join_begin_asleep(&call, kept, FOREVER);
+  thread_start(shut_down_for_ever, kept);
+  while (!tr_token_is_cancelled(tr_registry_token(kept))) sched_yield();
+  exit(7);
+}
+
+static int role_exit_in_task(void) {
+  kept = busy_registry();
+  static struct gate gate = GATE_INIT;
+  CHECK_EQ(TR_OK, tr_spawn(kept, "exits", TR_KIND_RPC_HANDLER, body_exits_the_process, &gate,
+                           NULL));
+  gate_open(&gate);
+  tr_join_all(kept, FOREVER, NULL);
+  return 1;
+}
+
+static int role_exit_after_deadline(void) {
+  kept = busy_registry();
+  CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(kept, TR_REASON_FATAL, NULL, 1 * MS, NULL));
+  exit(7);
+}
+
+static const struct {
+  const char *name;
+  int (*run)(void);
+} roles[] = {{"daemon", role_daemon},
+             {"exit", role_exit},
+             {"return", role_return},
+             {"exit-released", role_exit_released},
+             {"exit-while-joining", role_exit_while_joining},
+             {"exit-in-task", role_exit_in_task},
+             {"exit-after-deadline", role_exit_after_deadline}};
+enum { ROLES = sizeof roles / sizeof *roles };
+
+/* Proves: exit, and a return from main, end the process at once with the right status while
+   tasks are deaf, spin and sleep, while others join and shut down, from inside a task, after a
+   failed shutdown, and with the registry released (P2).  Why it matters: a service that cannot
+   exit is killed.  Catches: a destructor or atexit handler that joins or takes a lock. */
+CASE(exit_ends_the_process_whatever_runs) {
+  for (int i = 1; i < ROLES; i++) {
+    int64_t start = now_ns();
+    int status = status_of_role(roles[i].name, NULL);
+    CHECK_MSG(WIFEXITED(status) && WEXITSTATUS(status) == 7, "role %s: status 0x%x", roles[i].name,
+              (unsigned)status);
+    CHECK_BETWEEN_NS(0, 5 * SECOND * check_scale(), now_ns() - start);
+  }
+}
+
+static const struct check_case cases[] = {
+    CHECK_ENTRY(every_call_in_a_fork_child_is_refused),
+    CHECK_ENTRY(fork_in_the_middle_of_everything_never_hangs),
+    CHECK_ENTRY(grandchild_is_refused_too),
+    CHECK_ENTRY(a_task_may_fork),
+    CHECK_ENTRY(daemon_may_fork_before_first_use),
+    CHECK_ENTRY(exit_ends_the_process_whatever_runs),
+};
+
+int main(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[1], "--role") == 0) {
+    check_scale();
+    check_current = argv[2];
+    for (int i = 0; i < ROLES; i++)
+      if (strcmp(argv[2], roles[i].name) == 0) return roles[i].run();
+    return 2;
+  }
+  return check_main(argc, argv, cases, sizeof cases / sizeof *cases);
+}

@@ -1,0 +1,348 @@
+/* refused.c - what a spawn comes to when the system refuses a thread. Rule S6, with S1, S4, S7, J3.
+
+   RLIMIT_NPROC does not bind root, so pthread_create itself is made to fail (refuse.h); one case
+   takes the address space away instead, and the system refuses by itself. */
+
+#include "support.h"
+
+#include "refuse.h"
+
+#include <sys/resource.h>
+
+/* Spawn a task that needs a thread of its own, and expect `status`. */
+static tr_status spawn_fresh(tr_registry *registry, tr_task_fn body, void *ctx, tr_drop_fn drop,
+                             tr_task **out) {
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.flags = TR_SPAWN_FRESH_THREAD;
+  options.drop = drop;
+  return tr_spawn_with(registry, "fresh", TR_KIND_MAINTENANCE, body, ctx, &options, out);
+}
+
+/* Check that `registry` is as it was with `alive` tasks: counted, listed, open, and joinable at
+   once if there are none. */
+static void check_as_before(tr_registry *registry, size_t alive) {
+  CHECK_EQ(alive, tr_len(registry));
+  CHECK_EQ(alive == 0, tr_is_empty(registry));
+  CHECK_EQ(alive, snapshot_count(registry));
+  CHECK_EQ(0, tr_token_is_cancelled(tr_registry_token(registry)));
+  if (alive == 0) {
+    tr_join_report report = TR_JOIN_REPORT_INIT;
+    CHECK_EQ(TR_OK, tr_join_all(registry, 0, &report));
+    CHECK_EQ(0, report.ended + report.pending + report.rejected);
+  }
+}
+
+/* Proves: a refused thread makes the spawn TR_ERR_AGAIN, with nothing run, ctx and out
+   untouched, and the registry as if the call had not been made: empty, joinable at once, and
+   ready for the next (S6, S4).  Why it matters: a ghost entry would hang every later join.
+   Catches: a record that stays admitted; drop called for a body that never ran. */
+CASE(refused_thread_leaves_the_registry_as_it_was) {
+  tr_registry *registry = registry_new();
+  for (int i = 0; i < 50; i++) {
+    char ctx[8] = "context";
+    tr_task *out = NULL;
+    refuse_every(1, EAGAIN);
+    CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, ctx, drop_never, &out));
+    CHECK(refused_threads() >= 1);
+    refuse_none();
+    CHECK(out == NULL);
+    CHECK_STR("context", ctx);
+    check_as_before(registry, 0);
+    atomic_int drops = 0;
+    CHECK_EQ(TR_OK, spawn_fresh(registry, body_returns, &drops, drop_counts, &out));
+    CHECK_EQ(TR_ENDED_RETURNED, outcome_of(out).how);
+    CHECK_EQ(1, atomic_load(&drops));
+    tr_task_release(out);
+  }
+  registry_finish(registry);
+}
+
+/* Proves: the very first spawn of a registry may be refused, by the ordinary path too, and the
+   registry can be shut down and released after it (S6, G4).  Why it matters: a machine at its
+   limit refuses the first thread.  Catches: state that only a first success completes. */
+CASE(first_spawn_may_be_refused) {
+  int threads = thread_baseline();
+  for (int again = 0; again < 2; again++) {
+    tr_registry *registry = registry_new();
+    refuse_every(1, EAGAIN);
+    CHECK_EQ(TR_ERR_AGAIN,
+             tr_spawn(registry, "first", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
+    CHECK(refused_threads() >= 1);
+    refuse_none();
+    check_as_before(registry, 0);
+    if (again) wait_and_release(spawn(registry, "second", body_returns, NULL));
+    registry_finish(registry);
+  }
+  threads_settle(threads, 5 * SECOND * check_scale());
+}
+
+/* Proves: tasks that are alive are not touched by a refused spawn: they stay listed and
+   unflagged, and their handles work; ids stay unique (S6, N2).  Why it matters: the refusal hits
+   a busy service, not an empty one.  Catches: a rollback that removes the wrong record; reusing
+   the id. */
+CASE(living_tasks_are_untouched_by_a_refusal) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  uint64_t last = 0;
+  tr_task *tasks[10];
+  for (int i = 0; i < 10; i++) {
+    refuse_every(1, EAGAIN);
+    CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
+    refuse_none();
+    check_as_before(registry, (size_t)i);
+    CHECK_EQ(TR_OK, spawn_fresh(registry, body_deaf, &gate, NULL, &tasks[i]));
+    uint64_t id = tr_task_id(tasks[i]);
+    CHECK(id != 0 && id != last);
+    for (int j = 0; j < i; j++) CHECK(id != tr_task_id(tasks[j]));
+    last = id;
+  }
+  for (int i = 0; i < 10; i++) {
+    CHECK_EQ(0, tr_task_is_cancelled(tasks[i]));
+    CHECK_EQ(1, find_in_snapshot(registry, tr_task_id(tasks[i]), NULL));
+  }
+  gate_open(&gate);
+  for (int i = 0; i < 10; i++) wait_and_release(tasks[i]);
+  registry_finish(registry);
+}
+
+/* Proves: a refused spawn does not use up max_tasks, and the token can still close the registry
+   (S6).  Why it matters: a leak of one place a refusal brings the service to a stop in the end.
+   Catches: not giving the place back. */
+CASE(refusals_do_not_use_up_the_limit) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.max_tasks = 2;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  refuse_every(1, EAGAIN);
+  for (int i = 0; i < 10; i++)
+    CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
+  refuse_none();
+  struct gate gate = GATE_INIT;
+  CHECK_EQ(TR_OK, spawn_fresh(registry, body_deaf, &gate, NULL, NULL));
+  CHECK_EQ(TR_OK, spawn_fresh(registry, body_deaf, &gate, NULL, NULL));
+  CHECK_EQ(TR_ERR_LIMIT, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
+  gate_open(&gate);
+  CHECK_EQ(TR_OK, tr_join_all(registry, FOREVER, NULL));
+  CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_FATAL, NULL));
+  refuse_every(1, EAGAIN);
+  CHECK_EQ(TR_ERR_CLOSED, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
+  refuse_none();
+  registry_finish(registry);
+}
+
+/* Proves: a join that waits while a spawn is refused neither hangs nor counts it as ended, and
+   returns when the last living task has ended; the refusal is in its report as rejected (S6, J3,
+   J8).  Why it matters: the refused record was admitted for a moment, and a joiner may have seen
+   it.  Catches: a rollback that wakes nobody; counting it among the ended. */
+CASE(a_waiting_join_survives_a_refusal) {
+  for (int round = 0; round < check_rounds(20); round++) {
+    tr_registry *registry = registry_new();
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+    gate_await(&gate, 1);
+    struct join_call call;
+    join_begin_asleep(&call, registry, FOREVER);
+    refuse_every(1, EAGAIN);
+    for (int i = 0; i < 3; i++)
+      CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
+    refuse_none();
+    CHECK_EQ(0, atomic_load(&call.returned));
+    gate_open(&gate);
+    join_end(&call);
+    CHECK_EQ(TR_OK, call.status);
+    CHECK_EQ(1, call.report.ended);
+    CHECK_EQ(0, call.report.failed + call.report.exited);
+    CHECK_EQ(3, call.report.rejected);
+    tr_task_release(task);
+    registry_finish(registry);
+  }
+}
+
+static int body_is_refused_itself(tr_task *self, void *ctx) {
+  tr_registry *registry = ctx;
+  (void)self;
+  refuse_every(1, EAGAIN);
+  CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
+  refuse_none();
+  tr_task *task = NULL;
+  CHECK_EQ(TR_OK, spawn_fresh(registry, body_returns, NULL, NULL, &task));
+  wait_and_release(task);
+  return 0;
+}
+
+/* Proves: a spawn from inside a task may be refused, and tried again, like any other (S6).
+   Why it matters: acceptors spawn from inside a task.  Catches: cleaning up the caller's thread
+   instead of the one that was not made. */
+CASE(a_task_may_be_refused_a_thread) {
+  tr_registry *registry = registry_new();
+  tr_task *task = spawn(registry, "spawner", body_is_refused_itself, registry);
+  CHECK_EQ(TR_ENDED_RETURNED, outcome_of(task).how);
+  tr_task_release(task);
+  registry_finish(registry);
+}
+
+/* Proves: the caller's signal mask is as before after a refused thread (S7, S6).
+   Why it matters: a mask left full makes the program deaf to SIGTERM.  Catches: restoring the
+   mask on success only. */
+CASE(refusal_keeps_the_callers_signal_mask) {
+  tr_registry *registry = registry_new();
+  sigset_t before, mask, now;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGUSR2);
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &mask, &before));
+  refuse_every(1, EAGAIN);
+  CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
+  refuse_none();
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &before, &now));
+  for (int number = 1; number <= SIGRTMAX; number++)
+    CHECK_EQ(number == SIGUSR2, sigismember(&now, number) == 1);
+  registry_finish(registry);
+}
+
+struct refusal_log {
+  atomic_int refusals, others;
+};
+
+static void log_refusals(void *log_context, const tr_log_event *event) {
+  struct refusal_log *log = log_context;
+  if (event->event == TR_EVENT_SPAWN_REFUSED && event->code == TR_ERR_AGAIN)
+    atomic_fetch_add(&log->refusals, 1);
+  else
+    atomic_fetch_add(&log->others, 1);
+}
+
+/* Proves: each refused thread is one log event, spawn refused with TR_ERR_AGAIN (O2, S6).
+   Why it matters: it is the first sign of a machine at its limit.  Catches: no event, or two. */
+CASE(refusal_is_logged_once) {
+  struct refusal_log log = {0, 0};
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_refusals;
+  options.log_context = &log;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  refuse_every(1, EAGAIN);
+  for (int i = 1; i <= 5; i++) {
+    CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
+    CHECK_EQ(i, atomic_load(&log.refusals));
+  }
+  refuse_none();
+  CHECK_EQ(0, atomic_load(&log.others));
+  registry_finish(registry);
+}
+
+struct unlucky {
+  tr_registry *registry;
+  atomic_int *drops;
+  int accepted, refused;
+};
+
+static void drop_of_unlucky(void *ctx) { atomic_fetch_add(((struct unlucky *)ctx)->drops, 1); }
+
+static void *spawn_with_bad_luck(void *argument) {
+  struct unlucky *unlucky = argument;
+  for (int i = 0; i < check_rounds(500); i++) {
+    tr_task *task = NULL;
+    tr_status status = spawn_fresh(unlucky->registry, body_returns, unlucky, drop_of_unlucky,
+                                   &task);
+    CHECK(status == TR_OK || status == TR_ERR_AGAIN);
+    CHECK((task != NULL) == (status == TR_OK));
+    if (status == TR_OK) {
+      unlucky->accepted++;
+      if (i % 2) CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+      tr_task_release(task);
+    } else {
+      unlucky->refused++;
+    }
+  }
+  return NULL;
+}
+
+/* Proves: four threads spawn while every third thread is refused, and a join waits all the time:
+   accepted tasks run and are dropped once, refused ones never, and both counts are in the join's
+   report (S6, S4, J8).  Why it matters: a machine at its limit refuses many at once.  Catches: a
+   rollback that is not safe beside other spawns. */
+CASE(refusals_under_load_lose_nothing) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *keeper = spawn(registry, "keeper", body_deaf, &gate);
+  gate_await(&gate, 1);
+  struct join_call call;
+  join_begin_asleep(&call, registry, FOREVER);
+  atomic_int drops = 0;
+  struct unlucky unlucky[4];
+  pthread_t threads[4];
+  for (int i = 0; i < 4; i++) {
+    unlucky[i] = (struct unlucky){registry, &drops, 0, 0};
+    threads[i] = thread_start(spawn_with_bad_luck, &unlucky[i]);
+    if (i == 3) refuse_every(3, EAGAIN);
+  }
+  int accepted = 0, refused = 0;
+  for (int i = 0; i < 4; i++) {
+    thread_end(threads[i]);
+    accepted += unlucky[i].accepted;
+    refused += unlucky[i].refused;
+  }
+  refuse_none();
+  CHECK(refused > 0);
+  gate_open(&gate);
+  join_end(&call);
+  CHECK_EQ(TR_OK, call.status);
+  CHECK_EQ(accepted, atomic_load(&drops));
+  CHECK_EQ(accepted + 1, call.report.ended);
+  CHECK_EQ(refused, call.report.rejected);
+  CHECK_EQ(0, tr_len(registry));
+  tr_task_release(keeper);
+  registry_finish(registry);
+}
+
+static size_t address_space_in_use(void) {
+  FILE *file = fopen("/proc/self/statm", "re");
+  CHECK(file != NULL);
+  size_t pages = 0;
+  CHECK_EQ(1, fscanf(file, "%zu", &pages));
+  fclose(file);
+  return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Proves: when the system itself refuses, for want of address space for the stack, the spawn is
+   TR_ERR_AGAIN and the registry as before; with the space given back the same spawn succeeds
+   (S6, S7).  Why it matters: this is the refusal as it happens outside of tests.  Catches: an
+   error number other than EAGAIN taken for success; an abort on it. */
+CASE(the_system_itself_refuses) {
+  tr_registry *registry = registry_new();
+  wait_and_release(spawn(registry, "before", body_returns, NULL));
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.stack_size = UINT64_C(4) << 30; /* 4 GiB of address space, hardly any memory */
+  options.drop = drop_never;
+  struct rlimit limit;
+  CHECK_EQ(0, getrlimit(RLIMIT_AS, &limit));
+  struct rlimit tight = limit;
+  tight.rlim_cur = address_space_in_use() + (UINT64_C(2) << 30);
+  CHECK_EQ(0, setrlimit(RLIMIT_AS, &tight));
+  for (int i = 0; i < 5; i++) {
+    tr_task *none = NULL;
+    CHECK_EQ(TR_ERR_AGAIN, tr_spawn_with(registry, "huge", TR_KIND_MAINTENANCE, body_never, NULL,
+                                         &options, &none));
+    CHECK(none == NULL);
+    check_as_before(registry, 0);
+  }
+  CHECK_EQ(0, setrlimit(RLIMIT_AS, &limit));
+  wait_and_release(spawn(registry, "after", body_returns, NULL));
+  options.drop = NULL;
+  options.stack_size = UINT64_C(256) << 20;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "large", TR_KIND_MAINTENANCE, body_returns, NULL,
+                                &options, NULL));
+  registry_finish(registry);
+}
+
+CHECK_MAIN(
+    CHECK_ENTRY(refused_thread_leaves_the_registry_as_it_was),
+    CHECK_ENTRY(first_spawn_may_be_refused),
+    CHECK_ENTRY(living_tasks_are_untouched_by_a_refusal),
+    CHECK_ENTRY(refusals_do_not_use_up_the_limit),
+    CHECK_ENTRY(a_waiting_join_survives_a_refusal),
+    CHECK_ENTRY(a_task_may_be_refused_a_thread),
+    CHECK_ENTRY(refusal_keeps_the_callers_signal_mask),
+    CHECK_ENTRY(refusal_is_logged_once),
+    CHECK_ENTRY(refusals_under_load_lose_nothing),
+    CHECK_ENTRY(the_system_itself_refuses))

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# consumers.sh BUILD_FOLDER CMAKE CTEST GENERATOR LIBDIR CC CXX
+#
+# Proves:  what `cmake --install` puts under a prefix is found by find_package(taskreg) and by
+#          pkg-config, from C and C++, shared and static, also with plain cc; the prefix can be moved
+#          afterwards; DESTDIR is honoured; --strip strips.
+# Catches: a path of the build or of the first prefix left in an installed file, a missing symbolic
+#          link, a forgotten header.
+source "$(dirname "$0")/../binary/common.bash"
+build=$1 cmake=$2 ctest=$3 generator=$4 libdir=$5 cc=$6 cxx=$7
+here=$(cd "$(dirname "$0")" && pwd)
+
+unset DESTDIR PKG_CONFIG_PATH PKG_CONFIG_LIBDIR LD_LIBRARY_PATH CMAKE_PREFIX_PATH
+case $libdir in /*) skip "CMAKE_INSTALL_LIBDIR is absolute ($libdir): the prefix cannot be chosen" ;; esac
+
+quietly() { # COMMAND…: shows the output only if it fails
+  "$@" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; fail "$*"; }
+}
+
+# consume PREFIX: everything an outside project does with an installation.
+consume() {
+  local prefix=$1 via consumer program name
+  name=$(basename "$prefix")
+  for via in find_package pkg-config; do
+    consumer=$scratch/consumer-$name-$via
+    local where=(-DCMAKE_PREFIX_PATH="$prefix")
+    [ "$via" = pkg-config ] && where=(-DCMAKE_PREFIX_PATH=)
+    quietly env PKG_CONFIG_PATH="$([ "$via" = pkg-config ] && echo "$prefix/$libdir/pkgconfig")" \
+      "$cmake" -S "$here/consumer" -B "$consumer" -G "$generator" -DVIA=$via "${where[@]}" \
+      -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
+      -DCMAKE_C_FLAGS='-Wall -Wextra -Werror -pedantic' -DCMAKE_CXX_FLAGS='-Wall -Wextra -Werror -pedantic'
+    quietly "$cmake" --build "$consumer"
+    for program in "$consumer"/consumer-*; do
+      printf '%s, %s, %s: ' "$name" "$via" "$(basename "$program")"
+      env LD_LIBRARY_PATH="$prefix/$libdir" "$program" || fail "$program ended with status $?"
+    done
+    ldd "$consumer/consumer-c" >"$scratch/ldd" 2>&1 || true
+    [ "$via" != find_package ] || grep -q "libtaskreg.so.0 => $prefix/" "$scratch/ldd" ||
+      fail "consumer-c does not load the library of the prefix: $(cat "$scratch/ldd")"
+  done
+  readelf --dynamic --wide "$scratch/consumer-$name-find_package/libplugin.so" | grep -q NODELETE ||
+    fail 'a module with the archive inside can be unloaded under a live worker (P3)'
+  for program in consumer-static consumer-static-cpp; do
+    ! ldd "$scratch/consumer-$name-find_package/$program" | grep -q taskreg || fail "$program needs libtaskreg.so"
+  done
+
+  # By hand, without CMake.
+  local flags
+  flags=$(PKG_CONFIG_PATH="$prefix/$libdir/pkgconfig" pkg-config --cflags --libs taskreg) ||
+    fail 'pkg-config does not find taskreg'
+  # shellcheck disable=SC2086
+  quietly "$cc" "$here/consumer/main.c" $flags -o "$scratch/by-pkg-config"
+  printf '%s, cc $(pkg-config --cflags --libs taskreg): ' "$name"
+  LD_LIBRARY_PATH="$prefix/$libdir" "$scratch/by-pkg-config" || fail "status $?"
+  quietly "$cc" -I "$prefix/include" "$here/consumer/main.c" "$prefix/$libdir/libtaskreg.a" -pthread -o "$scratch/by-hand"
+  printf '%s, cc main.c libtaskreg.a -pthread: ' "$name"
+  "$scratch/by-hand" || fail "status $?"
+  PKG_CONFIG_PATH="$prefix/$libdir/pkgconfig" pkg-config --static --libs taskreg | grep -q -- -pthread ||
+    fail 'pkg-config --static taskreg does not say -pthread'
+}
+
+quietly "$cmake" --install "$build" --prefix "$scratch/first"
+for file in include/taskreg.h "$libdir/libtaskreg.so" "$libdir/libtaskreg.so.0" "$libdir/libtaskreg.a" \
+  "$libdir/pkgconfig/taskreg.pc" "$libdir/cmake/taskreg/taskregConfig.cmake" \
+  "$libdir/cmake/taskreg/taskregConfigVersion.cmake"; do
+  [ -e "$scratch/first/$file" ] || fail "$file is not installed"
+done
+[ -L "$scratch/first/$libdir/libtaskreg.so" ] && [ -L "$scratch/first/$libdir/libtaskreg.so.0" ] ||
+  fail 'libtaskreg.so and libtaskreg.so.0 are not symbolic links'
+leaks=$(grep -rlF -e "$scratch" -e "$build" "$scratch/first/include" "$scratch/first/$libdir/pkgconfig" \
+  "$scratch/first/$libdir/cmake" || true)
+[ -z "$leaks" ] || fail "a path of the build or the prefix stands in: $leaks"
+
+version=$(PKG_CONFIG_PATH="$scratch/first/$libdir/pkgconfig" pkg-config --modversion taskreg)
+printf '#include <taskreg.h>\nTR_VERSION' | "$cc" -E -P -x c -I "$scratch/first/include" - | tail -1 | tr -d u |
+  { read -r number; [ "$version" = "$((number >> 16)).$((number >> 8 & 255)).$((number & 255))" ]; } ||
+  fail "taskreg.pc says $version, the header something else"
+
+consume "$scratch/first"
+mv "$scratch/first" "$scratch/moved"
+consume "$scratch/moved"
+
+# The examples are a project of their own too.
+quietly "$cmake" -S "$here/../../examples-c" -B "$scratch/examples" -G "$generator" \
+  -DCMAKE_PREFIX_PATH="$scratch/moved" -DCMAKE_C_COMPILER="$cc"
+quietly "$cmake" --build "$scratch/examples"
+quietly "$ctest" --test-dir "$scratch/examples" --output-on-failure --no-tests=error -R 01-hello
+echo 'moved, examples-c: built, 01-hello passed'
+
+# Staged, as a package is made; stripped.
+quietly env DESTDIR="$scratch/stage" "$cmake" --install "$build" --prefix /opt/taskreg --strip
+staged=$scratch/stage/opt/taskreg
+[ -z "$(cd "$scratch/stage" && find . -type f -not -path './opt/taskreg/*')" ] || fail 'DESTDIR: files beside the prefix'
+diff <(cd "$scratch/moved" && find . | sort) <(cd "$staged" && find . | sort) >"$scratch/log" ||
+  fail "DESTDIR: other files than without it: $(cat "$scratch/log")"
+! readelf --section-headers --wide "$staged/$libdir/libtaskreg.so.0" | grep -q '\.debug_' ||
+  fail 'cmake --install --strip leaves debug sections'
+consume "$staged"

@@ -1,0 +1,58 @@
+# Install rules: header, library with its links, archive, taskreg.pc and the CMake package. The two
+# last find the rest relative to themselves, so the prefix may be moved, and DESTDIR works.
+
+include(CMakePackageConfigHelpers)
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/taskreg")
+
+install(FILES include/taskreg.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES
+  "${TASKREG_LIBRARY}" "${TASKREG_LIBRARY_DIR}/${TASKREG_SONAME}" "${TASKREG_LIBRARY_DIR}/libtaskreg.so"
+  DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+if(TARGET taskreg::taskreg-static)
+  install(FILES "${TASKREG_ARCHIVE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
+
+# `cmake --install --strip`: CMake strips the targets it links itself, so this says it for ours.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(stripped "\$ENV{DESTDIR}${CMAKE_INSTALL_LIBDIR}")
+else()
+  set(stripped "\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}")
+endif()
+install(CODE "
+if(CMAKE_INSTALL_DO_STRIP)
+  execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-unneeded \"${stripped}/libtaskreg.so.${PROJECT_VERSION}\")
+  if(EXISTS \"${stripped}/libtaskreg.a\")
+    execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-debug \"${stripped}/libtaskreg.a\")
+  endif()
+endif()")
+
+# taskreg.pc: prefix relative to the file's own place, unless a directory is absolute.
+set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
+if(NOT IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  file(RELATIVE_PATH up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+  string(REGEX REPLACE "/$" "" up "${up}")
+  set(pc_prefix "\${pcfiledir}/${up}")
+endif()
+foreach(dir LIBDIR INCLUDEDIR)
+  if(IS_ABSOLUTE "${CMAKE_INSTALL_${dir}}")
+    set(pc_${dir} "${CMAKE_INSTALL_${dir}}")
+  else()
+    set(pc_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
+  endif()
+endforeach()
+configure_file(cmake/taskreg.pc.in taskreg.pc @ONLY)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/taskreg.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+
+configure_package_config_file(cmake/taskregConfig.cmake.in taskregConfig.cmake
+  INSTALL_DESTINATION "${package_dir}"
+  PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR
+  NO_SET_AND_CHECK_MACRO)
+# The SONAME says what is compatible: releases add to the interface until the major number changes.
+write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/taskregConfigVersion.cmake"
+  VERSION "${PROJECT_VERSION}" COMPATIBILITY SameMajorVersion)
+install(FILES
+  "${CMAKE_CURRENT_BINARY_DIR}/taskregConfig.cmake"
+  "${CMAKE_CURRENT_BINARY_DIR}/taskregConfigVersion.cmake"
+  cmake/TaskregUsage.cmake
+  DESTINATION "${package_dir}")

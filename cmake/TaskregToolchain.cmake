@@ -1,0 +1,64 @@
+# Finds what the build needs apart from a C compiler, and says in one message what is missing and
+# how to get it. Sets TASKREG_SWIFT, TASKREG_SWIFTC, TASKREG_SWIFT_ROOT (the toolchain's usr),
+# TASKREG_LD and TASKREG_OBJCOPY.
+
+set(TASKREG_SWIFT_MINIMUM 6.3)
+set(missing "")
+set(install_swift
+  "Install Swift ${TASKREG_SWIFT_MINIMUM} or newer from https://www.swift.org/install/linux/ and put `swift` on PATH, or configure with -DTASKREG_SWIFT=/path/to/swift")
+
+find_program(TASKREG_SWIFT swift DOC "The `swift` of a Swift ${TASKREG_SWIFT_MINIMUM} toolchain or newer")
+if(NOT TASKREG_SWIFT)
+  list(APPEND missing "Swift was not found. ${install_swift}")
+else()
+  execute_process(COMMAND "${TASKREG_SWIFT}" --version
+    OUTPUT_VARIABLE swift_version_text ERROR_QUIET RESULT_VARIABLE swift_status)
+  if(NOT swift_status EQUAL 0 OR NOT swift_version_text MATCHES "Swift version ([0-9]+\\.[0-9]+(\\.[0-9]+)?)")
+    # Debian's python3-swiftclient has a command of the same name.
+    list(APPEND missing "${TASKREG_SWIFT} is not a working Swift compiler. ${install_swift}")
+  elseif(CMAKE_MATCH_1 VERSION_LESS TASKREG_SWIFT_MINIMUM)
+    list(APPEND missing "${TASKREG_SWIFT} is Swift ${CMAKE_MATCH_1}, which is too old. ${install_swift}")
+  else()
+    set(TASKREG_SWIFT_VERSION "${CMAKE_MATCH_1}")
+    # `swift` may be a launcher (swiftly): the compiler itself knows where its toolchain is.
+    execute_process(COMMAND "${TASKREG_SWIFT}" -print-target-info
+      OUTPUT_VARIABLE target_info ERROR_QUIET RESULT_VARIABLE swift_status)
+    if(swift_status EQUAL 0)
+      string(JSON resource_path ERROR_VARIABLE json_error GET "${target_info}" paths runtimeResourcePath)
+    endif()
+    if(NOT swift_status EQUAL 0 OR json_error)
+      list(APPEND missing "${TASKREG_SWIFT} does not say where its toolchain is. ${install_swift}")
+    else()
+      get_filename_component(TASKREG_SWIFT_ROOT "${resource_path}/../.." ABSOLUTE)
+      set(TASKREG_SWIFTC "${TASKREG_SWIFT_ROOT}/bin/swiftc")
+    endif()
+  endif()
+endif()
+
+find_package(PkgConfig QUIET)
+if(NOT PKG_CONFIG_FOUND)
+  list(APPEND missing "pkg-config was not found. On Debian: apt-get install pkg-config libpthread-stubs0-dev")
+else()
+  pkg_check_modules(PTHREAD_STUBS QUIET pthread-stubs)
+  if(NOT PTHREAD_STUBS_FOUND)
+    list(APPEND missing "pkg-config does not know pthread-stubs. On Debian: apt-get install libpthread-stubs0-dev")
+  endif()
+endif()
+
+# GNU ld and objcopy make the archive; ld.bfd is GNU ld also where `ld` is another linker.
+find_program(TASKREG_LD NAMES ld.bfd ld DOC "GNU ld, for libtaskreg.a")
+find_program(TASKREG_OBJCOPY NAMES objcopy DOC "GNU objcopy, for libtaskreg.a")
+if(NOT TASKREG_LD OR NOT TASKREG_OBJCOPY)
+  list(APPEND missing "GNU binutils (ld, objcopy) were not found. On Debian: apt-get install binutils")
+endif()
+mark_as_advanced(TASKREG_LD TASKREG_OBJCOPY)
+
+if(missing)
+  list(JOIN missing "\n  * " missing)
+  # A wrong answer must not stick in the cache: what is installed now is found the next time.
+  if(NOT TASKREG_SWIFT_VERSION)
+    unset(TASKREG_SWIFT CACHE)
+  endif()
+  message(FATAL_ERROR "libtaskreg cannot be built here yet:\n  * ${missing}\nThen run cmake again.")
+endif()
+message(STATUS "Swift ${TASKREG_SWIFT_VERSION}: ${TASKREG_SWIFT_ROOT}")
