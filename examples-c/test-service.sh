@@ -1,0 +1,215 @@
+#!/usr/bin/env bash
+# test-service.sh - start 06-service, talk to it, stop it, and check all that it says.
+#
+#   bash test-service.sh path/to/06-service
+#
+# Needs bash, coreutils, grep, sed and find alone: connections go through bash's /dev/tcp. Every
+# wait has a limit.
+set -eu
+
+service=${1:?usage: test-service.sh path/to/06-service}
+work=$(mktemp -d)
+pid=''
+
+cleanup() {
+  if [ -n "$pid" ]; then
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  fi
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+fail() {
+  printf 'FAILED: %s\n' "$1" >&2
+  printf -- '--- standard output of the service\n' >&2
+  cat "$work/out" >&2 || true
+  printf -- '--- standard error of the service\n' >&2
+  cat "$work/err" >&2 || true
+  exit 1
+}
+
+# expect NAME ACTUAL PATTERN: the whole text matches the shell pattern.
+expect() {
+  # shellcheck disable=SC2053 # the pattern is one
+  [[ $2 == $3 ]] || fail "$1: expected '$3', got '$2'"
+}
+
+# wait_for PATTERN: a line of the service's output matches the regular expression within 10 s.
+wait_for() {
+  local i
+  for ((i = 0; i < 200; i++)); do
+    grep -Eq "$1" "$work/out" && return 0
+    sleep 0.05
+  done
+  fail "no line matches: $1"
+}
+
+# start OPTION...: start the service on a free port.
+start() {
+  : >"$work/out"
+  "$service" --port 0 "$@" >"$work/out" 2>"$work/err" &
+  pid=$!
+  wait_for '^listening on 127\.0\.0\.1:[0-9]+$'
+  port=$(sed -n 's/^listening on 127\.0\.0\.1://p' "$work/out")
+}
+
+# finish: wait for the end of the service, no longer than 20 s; sets status.
+finish() {
+  local i
+  for ((i = 0; i < 400; i++)); do
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.05
+  done
+  kill -0 "$pid" 2>/dev/null && fail 'the service does not end'
+  status=0
+  wait "$pid" || status=$?
+  pid=''
+}
+
+# connect N: open a connection as file descriptor N. A connection is closed with: exec N>&-
+connect() { eval "exec $1<>/dev/tcp/127.0.0.1/$port" || fail "cannot connect"; }
+
+# ask N REQUEST: send one line and read one line of answer into `answer`, within 10 s.
+ask() {
+  printf '%s\n' "$2" >&"$1"
+  IFS= read -r -t 10 -u "$1" answer || fail "no answer to: $2"
+}
+
+# settle: wait until descriptor 3 is the only connection that the service has. What it answers to
+# TASKS is the table that SIGUSR1 prints.
+settle() {
+  local i peers
+  for ((i = 0; i < 200; i++)); do
+    peers=0
+    printf 'TASKS\n' >&3
+    while IFS= read -r -t 10 -u 3 answer && [[ $answer != *' tasks' ]]; do
+      [[ $answer != *'  peer 127.0.0.1:'* ]] || peers=$((peers + 1))
+    done
+    [ "$peers" != 1 ] || return 0
+    sleep 0.05
+  done
+  fail 'the tasks of closed connections do not end'
+}
+
+# http PATH [HEADER]: one HTTP/1.1 request on a connection of its own; sets response.
+# Descriptor 3 has to be a connection, too.
+http() {
+  connect 9
+  printf 'GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n' "$1" "${2:-Connection: close}" >&9
+  response=$(timeout 10 cat <&9) || fail "the connection does not end after: GET $1"
+  exec 9>&-
+  settle # a connection that is still ending counts for --max-connections
+}
+
+echo '== options'
+"$service" --help >"$work/out" 2>"$work/err" || fail '--help fails'
+grep -q -- '--max-connections' "$work/out" || fail '--help does not help'
+status=0
+"$service" --port nonsense >"$work/out" 2>"$work/err" || status=$?
+expect 'exit status for a bad option' "$status" 2
+
+echo '== a graceful run'
+start --grace 10000 --heartbeat 200 --compaction 100 --max-connections 3
+
+# descriptors: how many the service has open.
+descriptors() { find "/proc/$pid/fd" -mindepth 1 | wc -l; }
+
+connect 3
+ask 3 'PING' && expect PING "$answer" 'PONG'
+with_one_connection=$(descriptors)
+ask 3 'SET colour dark blue' && expect SET "$answer" 'OK'
+ask 3 'GET colour' && expect GET "$answer" 'dark blue'
+ask 3 'DEL colour' && expect DEL "$answer" 'OK'
+ask 3 'GET colour' && expect 'GET after DEL' "$answer" 'ERROR no such key'
+ask 3 'NONSENSE' && expect 'an unknown command' "$answer" 'ERROR no such command*'
+ask 3 'PRIMES 1000' && expect PRIMES "$answer" 168
+ask 3 'PRIMES many' && expect 'PRIMES without a number' "$answer" 'ERROR PRIMES takes a number*'
+wait_for '^compaction: freed 1 deleted entries'
+wait_for '^heartbeat: [0-9]+ tasks, [0-9]+ requests'
+
+ask 3 'SET colour green' && expect SET "$answer" 'OK'
+http /kv/colour
+expect 'GET /kv/colour' "$response" $'HTTP/1.1 200 OK\r\n*Content-Length: 6\r\n*\r\n\r\ngreen'
+http /nowhere
+expect 'GET /nowhere' "$response" $'HTTP/1.1 404 *\r\n\r\nERROR no such path'
+http /primes/100 $'Connection: keep-alive\r\n\r\nGET /echo/two HTTP/1.1\r\nConnection: close'
+expect 'two requests on one connection' "$response" \
+  $'HTTP/1.1 200 *: keep-alive\r\n\r\n25\nHTTP/1.1 200 *: close\r\n\r\ntwo'
+
+# A request that is longer than the buffer, all of it one line.
+connect 4
+printf '%09000d' 0 >&4
+IFS= read -r -t 10 -u 4 answer || fail 'no answer to a long line'
+expect 'a long line' "$answer" 'ERROR the request is too long'
+exec 4>&-
+settle
+
+expect 'descriptors left over by ended connections' \
+  $(($(descriptors) - with_one_connection)) 0
+
+# The table of tasks, with the one connection that is open.
+kill -USR1 "$pid"
+wait_for '^5 tasks$'
+wait_for '^ +ID +THREAD +AGE/ms +STATE +KIND +NAME$'
+for row in 'background-loop +bell' 'background-loop +listener' 'background-loop +heartbeat' \
+  'maintenance +compaction' 'peer-connection +peer 127\.0\.0\.1:[0-9]+'; do
+  wait_for "^ +[0-9]+ +[0-9]+ +[0-9]+  running +$row\$"
+done
+
+# Three connections are the limit. At the limit a request is served without a task of its own.
+connect 4
+connect 5
+ask 4 'PING' && expect 'the second connection' "$answer" 'PONG'
+ask 5 'PING' && expect 'the third connection' "$answer" 'PONG'
+connect 6
+refusal=$(timeout 10 cat <&6) || fail 'a connection too many is not closed'
+expect 'a connection too many' "$refusal" $'HTTP/1.1 503 *\r\n\r\nERROR too many connections'
+exec 6>&-
+ask 4 'PRIMES 100' && expect 'PRIMES at the limit' "$answer" 25
+exec 5>&-
+
+# Stop it with a request in flight: it gets an answer, the idle connection just an end.
+printf 'PRIMES 5000000\n' >&4
+kill -USR1 "$pid"
+kill -TERM "$pid"
+finish
+expect 'exit status' "$status" 0
+answer=$(timeout 10 cat <&4) || fail 'the connection does not end at a shutdown'
+[ "$answer" = 348513 ] || expect 'the request in flight' "$answer" 'ERROR the service is stopping'
+answer=$(timeout 10 cat <&3) || fail 'the idle connection does not end at a shutdown'
+expect 'the idle connection' "$answer" ''
+exec 3>&- 4>&-
+wait_for '^shutdown: user-requested \(SIGTERM\), grace 10000 ms, took [0-9]+ ms$'
+wait_for '^shutdown: [0-9]+ tasks ended \(0 failed, 0 exited\), 0 pending'
+wait_for '^served: 7 connections, 1 refused, [0-9]+ requests$'
+wait_for '^shutdown: graceful$'
+[ ! -s "$work/err" ] || fail 'something was logged'
+
+echo '== a shutdown that a client asks for'
+start --grace 10000
+connect 3
+ask 3 'SHUTDOWN' && expect SHUTDOWN "$answer" 'OK, stopping'
+wait_for '^shutdown: rpc-requested \(peer 127\.0\.0\.1:[0-9]+\)'
+exec 3>&-
+wait_for '^shutdown: graceful$'
+finish
+expect 'exit status' "$status" 0
+
+echo '== a run with a deaf task'
+start --grace 1000 --deaf
+connect 3
+ask 3 'PING' && expect PING "$answer" 'PONG'
+kill -INT "$pid"
+finish
+exec 3>&-
+expect 'exit status' "$status" 1
+wait_for '^shutdown: user-requested \(SIGINT\), grace 1000 ms, took [0-9]+ ms$'
+wait_for '^shutdown: [0-9]+ tasks ended .* 1 pending at the deadline \(0 aborted, 1 abandoned\)'
+wait_for '^straggler: deaf, kind maintenance, age [0-9]+ ms, thread [0-9]+, abandoned$'
+wait_for '^shutdown: not graceful$'
+[ "$(grep -c '^straggler:' "$work/out")" = 1 ] || fail 'more than one straggler'
+grep -q 'deadline-exceeded' "$work/err" || fail 'the deadline was not logged'
+
+echo 'all as announced'
