@@ -1,0 +1,111 @@
+/* latency.c - W1, one task at a time, and W4, asking "am I cancelled". */
+
+#include "workloads.h"
+
+#include <stdlib.h>
+
+/* ---- W1: spawn one task and wait for it ----------------------------------------------------- */
+
+static int64_t spawn_and_wait(void *registry) {
+  static bench_gate gate;
+  static bench_job nothing = {"w1", body_nothing, NULL}, done = {"w1", body_done, &gate};
+  int64_t start;
+  int status;
+  if (peer->wait_one != NULL) {
+    void *handle = NULL;
+    start = bench_now_ns();
+    status = peer->spawn(registry, &nothing, &handle);
+    if (status == 0) peer->wait_one(registry, handle);
+  } else {
+    static bool initialised;
+    if (!initialised) bench_gate_init(&gate), initialised = true;
+    start = bench_now_ns();
+    bench_gate_add(&gate, 1);
+    status = peer->spawn(registry, &done, NULL);
+    if (status == 0) bench_gate_wait(&gate, -1);
+  }
+  if (status != 0) bench_fail("spawn was refused: %d", status);
+  return bench_now_ns() - start;
+}
+
+void w1_latency(long unused) {
+  const long warm = quick ? 10000 : 100000, rested = quick ? 500 : 2000;
+  int64_t *took = calloc((size_t)warm, sizeof *took);
+  void *registry = open_or_fail();
+  (void)unused;
+  if (took == NULL) bench_fail("no memory");
+
+  for (long i = 0; i < 200; i++) spawn_and_wait(registry);
+  for (long i = 0; i < warm; i++) took[i] = spawn_and_wait(registry);
+  bench_sort(took, warm);
+  bench_result("p50", (double)bench_percentile(took, warm, 0.5));
+  bench_result("p99", (double)bench_percentile(took, warm, 0.99));
+
+  /* The caller stays busy meanwhile, so that only the task's thread has had its rest. */
+  for (long i = 0; i < rested; i++) {
+    bench_busy_ns(100 * BENCH_US);
+    took[i] = spawn_and_wait(registry);
+  }
+  bench_sort(took, rested);
+  bench_result("rested_p50", (double)bench_percentile(took, rested, 0.5));
+
+  peer->join_all(registry, -1);
+  peer->close(registry);
+  free(took);
+}
+
+/* ---- W4: ask "am I cancelled" --------------------------------------------------------------- */
+
+typedef struct polls {
+  long (*poll)(bench_self *self, long times);
+  long times;
+  double ns_each;
+  bench_gate done;
+} polls;
+
+static int body_polls(bench_self *self, void *arg) {
+  polls *work = arg;
+  int64_t start = bench_now_ns();
+  long asked = work->poll(self, work->times);
+  work->ns_each = (double)(bench_now_ns() - start) / (double)work->times;
+  if (asked != work->times) bench_fail("a task that nobody cancelled was cancelled");
+  bench_gate_done(&work->done);
+  return 0;
+}
+
+/* What the machine takes for a loop around one load: nothing that reads a flag can be cheaper. */
+static long plain_load(bench_self *self, long times) {
+  static uint32_t flag;
+  long asked = 0;
+  (void)self;
+  while (asked < times && !__atomic_load_n(&flag, __ATOMIC_RELAXED)) asked++;
+  return asked;
+}
+
+/* The best of several: everything that disturbs makes it longer. */
+static void measure(void *registry, const char *metric, long (*poll)(bench_self *, long)) {
+  static polls work;
+  bench_job job = {"w4", body_polls, &work};
+  double best = 0;
+  if (poll == NULL) return;
+  work.poll = poll;
+  work.times = quick ? 2000000 : 20000000;
+  for (int i = 0; i < 5; i++) {
+    bench_gate_init(&work.done);
+    bench_gate_add(&work.done, 1);
+    spawn_many(registry, &job, 1);
+    bench_gate_wait(&work.done, -1);
+    if (i == 0 || work.ns_each < best) best = work.ns_each;
+    peer->join_all(registry, -1);
+  }
+  bench_result(metric, best);
+}
+
+void w4_flag(long unused) {
+  void *registry = open_or_fail();
+  (void)unused;
+  measure(registry, "plain", plain_load);
+  measure(registry, "flag", peer->poll_flag);
+  measure(registry, "call", peer->poll_call);
+  peer->close(registry);
+}
