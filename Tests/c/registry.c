@@ -266,7 +266,6 @@ static atomic_int slow_destructors;
 
 static void slow_destructor(void *value) {
   (void)value;
-  for (int i = 0; i < 200; i++) sched_yield();
   struct timespec moment = {0, 5000000}; /* widens the window in which a thread is not yet gone */
   nanosleep(&moment, NULL);
   atomic_fetch_add(&slow_destructors, 1);
@@ -312,6 +311,47 @@ CASE(shutdown_leaves_no_thread_behind) {
       tr_registry_release(registry);
     }
   CHECK_EQ(0, pthread_key_delete(slow_key));
+}
+
+static pthread_key_t late_key;
+static atomic_int late_refusals;
+
+static void late_destructor(void *value) {
+  for (int i = 0; i < 100; i++) {
+    CHECK_EQ(TR_ERR_DEADLOCK, tr_shutdown(value, TR_REASON_NONE, NULL, 0, NULL));
+    atomic_fetch_add(&late_refusals, 1);
+    struct timespec moment = {0, 10000};
+    nanosleep(&moment, NULL);
+  }
+}
+
+static int body_leaves_late_data(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(0, pthread_setspecific(late_key, ctx));
+  return 0;
+}
+
+/* Proves: a thread of the registry that is on its last instructions, in a destructor of the
+   application's, is refused a shutdown of it, also while another shutdown is about to join it
+   (J7, G4).  Why it matters: two joins of one thread wait for each other.  Catches: knowing the
+   thread by a list from which whoever is about to join it has just taken it. */
+CASE(shutdown_from_a_destructor_is_a_deadlock) {
+  /* the library's own key is older, so its destructor has run by then */
+  tr_registry *first = registry_new();
+  CHECK_EQ(0, pthread_key_create(&late_key, late_destructor));
+  for (int round = 0; round < check_rounds(20); round++) {
+    atomic_store(&late_refusals, 0);
+    tr_registry *registry = registry_new();
+    for (int i = 0; i < 3; i++)
+      CHECK_EQ(TR_OK, tr_spawn(registry, "late", TR_KIND_MAINTENANCE, body_leaves_late_data,
+                               registry, NULL));
+    CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+    int refusals = atomic_load(&late_refusals);
+    CHECK_MSG(refusals >= 100 && refusals % 100 == 0, "%d refusals", refusals);
+    tr_registry_release(registry);
+  }
+  CHECK_EQ(0, pthread_key_delete(late_key));
+  registry_finish(first);
 }
 
 static pthread_key_t held_key;
@@ -474,6 +514,7 @@ CHECK_MAIN(
     CHECK_ENTRY(everything_may_be_released_in_every_order),
     CHECK_ENTRY(a_task_may_release_its_own_registry),
     CHECK_ENTRY(shutdown_leaves_no_thread_behind),
+    CHECK_ENTRY(shutdown_from_a_destructor_is_a_deadlock),
     CHECK_ENTRY(shutdown_tells_of_threads_held_up_by_a_destructor),
     CHECK_ENTRY(shutdown_may_be_repeated),
     CHECK_ENTRY(shutdown_of_an_empty_registry_is_immediate),

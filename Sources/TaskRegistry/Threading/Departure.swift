@@ -118,18 +118,7 @@ extension RegistryReference {
 
   /// Whether the calling thread is one of the registry's, be it only in a destructor of its
   /// thread-specific data: joining the threads would wait for itself (J7).
-  var isOwnThread: Bool {
-    if Worker.current?.pointee.registry == self { return true }
-    let own = pthread_self()
-    return monitor.withLock { state in
-      var worker = state.departed
-      while let current = worker {
-        if pthread_equal(current.pointee.thread, own) != 0 { return true }
-        worker = current.pointee.next
-      }
-      return false
-    }
-  }
+  var isOwnThread: Bool { Worker.currentOrDeparted?.pointee.registry == self }
 }
 
 extension RegistryState {

@@ -54,16 +54,17 @@ enum ProcessState {
     return .ok
   }
 
-  /// The value of the thread-specific key: the worker the calling thread is, or nil.
+  /// The value of the thread-specific key for the calling thread; see `Worker.current`.
   @inline(__always)
-  static var currentWorker: UnsafeMutableRawPointer? {
+  static var threadValue: UInt {
     let key = workerKeyPlusOne.load(ordering: .acquiring)
-    return key == 0 ? nil : pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1))
+    return key == 0
+      ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
   }
 
   /// Sets the value of the thread-specific key for the calling thread.
-  static func setCurrentWorker(_ worker: UnsafeMutableRawPointer?) {
+  static func setThreadValue(_ value: UInt) {
     let key = pthread_key_t(truncatingIfNeeded: workerKeyPlusOne.load(ordering: .acquiring) &- 1)
-    mustSucceed(pthread_setspecific(key, worker))
+    mustSucceed(pthread_setspecific(key, UnsafeRawPointer(bitPattern: value)))
   }
 }

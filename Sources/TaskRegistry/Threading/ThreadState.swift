@@ -33,11 +33,16 @@ struct ThreadState {
   ///
   /// - Returns: false if the thread is not to be kept.
   func restore() -> Bool {
-    var mask = ThreadState.initialMask
-    mustSucceed(pthread_sigmask(SIG_SETMASK, &mask, nil))
+    ThreadState.restoreMask()
     let now = ThreadState.current
     return cp_same_scheduling(scheduling, now.scheduling)
       && cp_same_affinity(affinity, now.affinity)
+  }
+
+  /// Gives the calling thread the mask it has in a body.
+  static func restoreMask() {
+    var mask = initialMask
+    mustSucceed(pthread_sigmask(SIG_SETMASK, &mask, nil))
   }
 
   /// Every signal but the synchronous faults (S7).

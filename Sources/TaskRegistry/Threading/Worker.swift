@@ -87,10 +87,46 @@ struct Worker: ~Copyable {
 
   // MARK: The calling thread
 
+  // Workers are aligned, so the low bits of the thread-specific value are free: 0 while the thread
+  // serves a registry, and once its worker has departed how many more rounds of destructors it
+  // stays known for.
+  private static var roundsMask: UInt { 3 }
+
   /// The worker that the calling thread is, or nil.
   @inline(__always)
   static var current: Pointer? {
-    ProcessState.currentWorker.map { $0.assumingMemoryBound(to: Worker.self) }
+    let value = ProcessState.threadValue
+    return value & roundsMask == 0 ? Pointer(bitPattern: value) : nil
+  }
+
+  /// The worker that the calling thread is, or was before it departed: other destructors of its
+  /// thread-specific data may run after that.
+  static var currentOrDeparted: Pointer? {
+    Pointer(bitPattern: ProcessState.threadValue & ~roundsMask)
+  }
+
+  /// Makes `worker` the calling thread's.
+  static func setCurrent(_ worker: Pointer) {
+    ProcessState.setThreadValue(UInt(bitPattern: worker))
+  }
+
+  /// Makes `worker` one that the calling thread was, for this round of destructors and the next
+  /// two.
+  ///
+  /// Not for the fourth, the last that POSIX promises: ThreadSanitizer has taken down its own part
+  /// of the thread by then, and no code of ours may run.
+  static func setDeparted(_ worker: Pointer) {
+    ProcessState.setThreadValue(UInt(bitPattern: worker) | 2)
+  }
+
+  /// A later round of destructors has come.
+  ///
+  /// - Parameter value: what the thread-specific value was.
+  /// - Returns: whether its worker has departed already.
+  static func staysDeparted(_ value: UInt) -> Bool {
+    let rounds = value & roundsMask
+    if rounds > 1 { ProcessState.setThreadValue(value - 1) }
+    return rounds > 0
   }
 
   /// The task that the calling thread runs, or nil.

@@ -13,7 +13,10 @@ extension Worker {
     // SAFETY: `WorkerPool.start` passes a worker and keeps the registry alive for it.
     let worker = argument.unsafelyUnwrapped.assumingMemoryBound(to: Worker.self)
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
-    ProcessState.setCurrentWorker(worker)
+    // The attributes said so already (S7), but AddressSanitizer's `pthread_create` gives the thread
+    // its creator's mask instead.
+    ThreadState.restoreMask()
+    setCurrent(worker)
     worker.pointee.thread = pthread_self()
     worker.pointee.threadID = cp_gettid()
     worker.pointee.kernelName = (0, 0)
@@ -126,10 +129,12 @@ extension Worker {
   /// The destructor of the thread-specific key: the last thing of ours a thread does.
   static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
     if ProcessState.isForkedChild { return }
-    // SAFETY: the key's value is set by `threadMain` alone.
-    let worker = value.unsafelyUnwrapped.assumingMemoryBound(to: Worker.self)
+    // SAFETY: the key's value is set by `threadMain` and here alone.
+    let bits = UInt(bitPattern: value)
+    if staysDeparted(bits) { return }
+    let worker = Pointer(bitPattern: bits).unsafelyUnwrapped
     // The key reads nil by now; drop and log callback are to find themselves inside the task.
-    ProcessState.setCurrentWorker(worker)
+    setCurrent(worker)
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
     if let task = worker.pointee.task {
       if worker.pointee.stage == .body {
@@ -140,7 +145,7 @@ extension Worker {
       if ProcessState.isForkedChild { return }
       finish(task, on: worker)
     }
-    ProcessState.setCurrentWorker(nil)
+    setDeparted(worker)
     let registry = worker.pointee.registry
     registry.depart(worker)
     registry.releaseStorage()
