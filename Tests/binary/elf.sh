@@ -3,9 +3,11 @@
 #
 # Proves:  libtaskreg.so needs libc alone and finds in it everything it calls; has its SONAME; cannot be
 #          unloaded (P3); is hardened (full RELRO, bound at load, no executable stack, no text
-#          relocations, no search path); runs nothing of its own at load or at exit (P2).
+#          relocations, no search path); runs nothing of its own at load or at exit (P2); allocates nothing by
+#          way of the Swift runtime.
 # Matters: a C program must not be able to tell that the library is written in Swift.
-# Catches: a Swift runtime or libm dependency, a dropped linker setting, a global initialiser.
+# Catches: a Swift runtime or libm dependency, a dropped linker setting, a global initialiser, a String
+#          where a StaticString was meant.
 source "$(dirname "$0")/common.bash"
 library=$1 soname=$2
 
@@ -57,6 +59,15 @@ at_exit=$(entries .fini_array)
 same_lists 'what the compiler runs at load' frame_dummy 'what the library runs at load' "$at_load"
 same_lists 'what the compiler runs at exit' __do_global_dtors_aux 'what the library runs at exit' "$at_exit"
 ! grep -qE '^\.(ctors|dtors|preinit_array) ' <<<"$sections" || fail 'it has .ctors, .dtors or .preinit_array'
+
+# What the Swift runtime allocates and counts. Nothing of ours may call it: it ends the process when
+# memory runs out, where taskreg.h promises TR_ERR_NOMEM.
+callers=$(objdump --disassemble --no-show-raw-insn "$library" | awk '
+  /^[0-9a-f]+ <.*>:$/ { name = $2; ours = name ~ /^<(tr_|\$[es]13TaskRegistryC)/ }
+  ours && /<swift_(alloc|retain|release|bridgeObject|isUnique|slowAlloc)/ { print name, $NF }' | sort -u)
+[ -z "$callers" ] || fail "these call the Swift runtime's allocator: $callers"
+# (and the pattern knows what it looks for)
+grep -qE ' t \$[es]13TaskRegistryC' <(nm "$library") || fail 'no function of module TaskRegistryC was found by its name'
 
 strip --strip-unneeded -o "$scratch/stripped.so" "$library"
 size=$(stat -c %s "$scratch/stripped.so")

@@ -41,7 +41,7 @@ extension TaskReference {
         withMessage { message, isPresent in
           if isPresent {
             line.append(": ")
-            line.append(message)
+            line.append(utf8: message)
           }
         }
       } _: {

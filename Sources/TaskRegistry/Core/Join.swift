@@ -221,7 +221,7 @@ extension RegistryReference {
       guard let facts = task.facts(), facts.word.isOverdue else { return true }
       if named > 0 { text.append(",") }
       text.append(" ")
-      facts.name.withText { text.append($0) }
+      facts.name.withText { text.append(utf8: $0) }
       named += 1
       return named < limit
     }

@@ -66,9 +66,12 @@ struct FixedText: ~Copyable {
   /// The text so far, NUL-terminated.
   var text: UnsafePointer<UInt8> { UnsafePointer(base) }
 
-  mutating func append(_ text: StaticString) { append(text.utf8Start) }
+  mutating func append(_ text: StaticString) { append(utf8: text.utf8Start) }
 
-  mutating func append(_ text: UnsafePointer<UInt8>) {
+  /// Appends NUL-terminated text.
+  ///
+  /// The label keeps string literals away, which would become a `String`, and that a pointer.
+  mutating func append(utf8 text: UnsafePointer<UInt8>) {
     let kept = UTF8Text.measure(text, limit: capacity - 1 - count).kept
     memcpy(base + count, text, kept)
     count += kept
@@ -89,7 +92,7 @@ struct FixedText: ~Copyable {
         place -= 1
         digits[place] = 45
       }
-      append(UnsafePointer(digits.baseAddress.unsafelyUnwrapped + place))
+      append(utf8: UnsafePointer(digits.baseAddress.unsafelyUnwrapped + place))
     }
   }
 }

@@ -29,7 +29,7 @@ import Testing
   @Test func longLinesAreCutAtACharacter() {
     for capacity in 1...12 {
       let text = Self.line(capacity: capacity) { line in
-        withUTF8Text("né€🌍") { line.append($0) }
+        withUTF8Text("né€🌍") { line.append(utf8: $0) }
       }
       #expect(text.utf8.count <= capacity - 1)
       #expect("né€🌍".hasPrefix(text))
