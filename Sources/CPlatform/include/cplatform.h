@@ -83,31 +83,25 @@ static inline uint64_t cp_ticks(void) {
 #endif
 }
 
-/* How the calling thread is scheduled (sched_getattr(2)) and where (sched_getaffinity(2)); all
-   zeros when that cannot be told. */
-typedef struct cp_scheduling {
-  uint64_t words[7];
-} cp_scheduling;
-typedef struct cp_affinity {
-  cpu_set_t set;
-} cp_affinity;
-static inline void cp_get_scheduling(cp_scheduling *out) {
-  memset(out, 0, sizeof *out);
+/* How the calling thread is scheduled (sched_getattr(2)) and where (sched_getaffinity(2)), in one
+   number: their words hashed with FNV-1a (Fowler, Noll, Vo). What cannot be told counts as zeros. */
+static inline uint64_t cp_scheduling_digest(void) {
+  struct {
+    uint64_t scheduling[7];
+    cpu_set_t affinity;
+  } state;
+  uint64_t words[sizeof state / sizeof(uint64_t)], digest = UINT64_C(14695981039346656037);
   int saved = errno;
-  if (syscall(SYS_sched_getattr, 0, out, sizeof *out, 0) != 0) memset(out, 0, sizeof *out);
+  memset(&state, 0, sizeof state);
+  if (syscall(SYS_sched_getattr, 0, state.scheduling, sizeof state.scheduling, 0) != 0)
+    memset(state.scheduling, 0, sizeof state.scheduling);
+  if (sched_getaffinity(0, sizeof state.affinity, &state.affinity) != 0)
+    memset(&state.affinity, 0, sizeof state.affinity);
   errno = saved;
-}
-static inline void cp_get_affinity(cp_affinity *out) {
-  memset(out, 0, sizeof *out);
-  int saved = errno;
-  if (sched_getaffinity(0, sizeof out->set, &out->set) != 0) memset(out, 0, sizeof *out);
-  errno = saved;
-}
-static inline bool cp_same_scheduling(cp_scheduling a, cp_scheduling b) {
-  return memcmp(&a, &b, sizeof a) == 0;
-}
-static inline bool cp_same_affinity(cp_affinity a, cp_affinity b) {
-  return memcmp(&a, &b, sizeof a) == 0;
+  memcpy(words, &state, sizeof words);
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    digest = (digest ^ words[i]) * UINT64_C(1099511628211);
+  return digest;
 }
 
 /* Whether the kernel still knows a thread of this process by that id (tgkill(2) with signal 0). */

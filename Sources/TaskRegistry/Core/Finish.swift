@@ -57,7 +57,7 @@ extension TaskReference {
   // MARK: Messages
 
   /// The most bytes a message keeps.
-  static var messageLimit: Int { 127 }
+  static var messageLimit: Int { RecordPool.messageRoom - 1 }
 
   /// Leaves a message for the outcome; called on the task's own thread from its body.
   func setMessage(_ text: UnsafePointer<UInt8>?) -> Status {
@@ -66,7 +66,8 @@ extension TaskReference {
     }
     let (kept, isWellFormed) = UTF8Text.measure(text, limit: Self.messageLimit)
     if !isWellFormed { return .invalid }
-    pointer.pointee.message.store(text, length: kept)
+    memcpy(message, text, kept)
+    message[kept] = 0
     return advance { $0.messageLeft(true) } == nil ? .invalid : .ok
   }
 
@@ -78,7 +79,7 @@ extension TaskReference {
       let empty: StaticString = ""
       return body(empty.utf8Start, false)
     }
-    return pointer.pointee.message.withText { body($0, true) }
+    return body(message, true)
   }
 
   // MARK: Waiting

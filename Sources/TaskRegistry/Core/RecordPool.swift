@@ -10,10 +10,14 @@ import Synchronization
 // Programming: Coping with Parallelism", IBM RJ 5118, 1986); reading the successor of a record that
 // somebody else just took is safe because records are never freed while the pool lives. A chunk is
 // published with release and found with acquire.
+//
+// Records are initialised a batch at a time, under the lock, so that a chunk takes no more memory
+// than was used of it.
 
 /// The records of one registry: as many as were ever alive at once, reused for ever (N1).
 ///
-/// Pool1: a record is on one of the stacks, or belongs to a spawner, or has references; one of these.
+/// Pool1: a record below `made` is on one of the stacks, or belongs to a spawner, or has references;
+///        one of these.
 struct RecordPool: ~Copyable {
   // atomic: tag in the high half, index + 1 of the first record in the low half.
   private let free = Atomic<UInt64>(0)
@@ -23,9 +27,15 @@ struct RecordPool: ~Copyable {
   private let padding2 = InlineArray<7, UInt64>(repeating: 0)
   // atomic: the chunks as bits; chunk n has `firstChunk << n` records.
   private let chunks = InlineArray<20, Atomic<UInt>> { _ in Atomic(0) }
-  private let padding3 = InlineArray<4, UInt64>(repeating: 0)
+  // atomic: how many records are initialised. Stored before any of them holds a task and loaded by
+  // walks, sequentially consistently: a cancelling walk that a task's spawner did not see coming
+  // sees its record (`Spawn.swift`).
+  private let made = Atomic<UInt32>(0)
+  private let padding3 = InlineArray<3, UInt64>(repeating: 0)
 
-  private static var firstChunk: Int { 64 }
+  /// Records made at a time; chunks are whole numbers of it.
+  private static var batch: Int { 64 }
+  private static var firstChunk: Int { batch }
   private static var mostChunks: Int { 20 }
 
   /// Takes a free record; nil without memory.
@@ -43,12 +53,13 @@ struct RecordPool: ~Copyable {
   /// Calls `visit` for every record there is, free or not; false from it ends the walk.
   @inline(__always)
   func forEach(_ visit: (TaskReference) -> Bool) {
-    for number in 0..<Self.mostChunks {
-      let bits = chunks[number].load(ordering: .acquiring)
-      guard let chunk = UnsafeMutablePointer<TaskRecord>(bitPattern: bits) else { return }
-      for place in 0..<(Self.firstChunk << number) where !visit(TaskReference(chunk + place)) {
-        return
-      }
+    var left = Int(made.load(ordering: .sequentiallyConsistent))
+    var number = 0
+    while left > 0, let chunk = chunk(number) {
+      let count = min(left, Self.firstChunk << number)
+      for place in 0..<count where !visit(TaskReference(chunk + place)) { return }
+      left -= count
+      number += 1
     }
   }
 
@@ -57,8 +68,7 @@ struct RecordPool: ~Copyable {
   /// Requires that nobody uses a record any more.
   func destroy() {
     for number in 0..<Self.mostChunks {
-      let bits = chunks[number].load(ordering: .acquiring)
-      if let chunk = UnsafeMutableRawPointer(bitPattern: bits) { CPlatform.free(chunk) }
+      if let chunk = chunk(number) { CPlatform.free(chunk) }
     }
   }
 
@@ -100,31 +110,27 @@ struct RecordPool: ~Copyable {
   /// The record numbered `place` - 1; nil for 0.
   private func record(at place: UInt32) -> TaskReference? {
     if place == 0 { return nil }
-    let index = Int(place) - 1 + Self.firstChunk
-    let number = Int.bitWidth - 1 - index.leadingZeroBitCount - 6
-    let bits = chunks[number].load(ordering: .acquiring)
-    guard let chunk = UnsafeMutablePointer<TaskRecord>(bitPattern: bits) else { return nil }
-    return TaskReference(chunk + (index - Self.firstChunk << number))
+    let (number, place) = Self.position(of: place - 1)
+    return chunk(number).map { TaskReference($0 + place) }
   }
 
   /// Takes a record when `free` is empty.
   private func takeReturnedOrNew(for registry: RegistryReference) -> TaskReference? {
     while true {
-      let (record, number) = registry.monitor.withLock { _ in
+      let (record, missingChunk) = registry.monitor.withLock { _ in
         if let record = pop() { return (TaskReference?.some(record), 0) }
         let all = returned.exchange(0, ordering: .acquiringAndReleasing)
         replaceFree(UInt32(truncatingIfNeeded: all))
-        return (pop(), chunkCount)
+        if let record = pop() { return (record, 0) }
+        let missingChunk = makeBatch(for: registry)
+        return (pop(), missingChunk)
       }
       if let record { return record }
-      guard number < Self.mostChunks, let chunk = makeChunk(number, for: registry) else {
-        return nil
-      }
+      if missingChunk >= Self.mostChunks { return nil }
+      guard let chunk = Self.allocateChunk(missingChunk) else { return nil }
       let isInstalled = registry.monitor.withLock { _ in
-        if chunkCount != number { return false }
-        chunks[number].store(UInt(bitPattern: chunk), ordering: .releasing)
-        let last = chunk + (Self.firstChunk << number) - 1
-        Self.push(TaskReference(chunk), TaskReference(last), on: free)
+        if chunks[missingChunk].load(ordering: .relaxed) != 0 { return false }
+        chunks[missingChunk].store(UInt(bitPattern: chunk), ordering: .releasing)
         return true
       }
       if !isInstalled { CPlatform.free(chunk) }
@@ -141,27 +147,57 @@ struct RecordPool: ~Copyable {
     free.store(Self.head(place, after: old), ordering: .releasing)
   }
 
-  private var chunkCount: Int {
-    var count = 0
-    while count < Self.mostChunks, chunks[count].load(ordering: .acquiring) != 0 { count += 1 }
-    return count
+  /// Initialises the next few records and puts them on `free`.
+  ///
+  /// Requires the lock.
+  ///
+  /// - Returns: the number of the chunk they would lie in, which matters if it does not exist.
+  private func makeBatch(for registry: RegistryReference) -> Int {
+    let first = made.load(ordering: .relaxed)
+    let (number, place) = Self.position(of: first)
+    guard number < Self.mostChunks, let chunk = chunk(number) else { return number }
+    let batch = chunk + place
+    for offset in 0..<Self.batch {
+      let index = first + UInt32(offset)
+      (batch + offset).initialize(to: TaskRecord(registry: registry, index: index))
+      batch[offset].nextFree.store(index + 2, ordering: .relaxed)
+    }
+    made.store(first + UInt32(Self.batch), ordering: .sequentiallyConsistent)
+    Self.push(TaskReference(batch), TaskReference(batch + Self.batch - 1), on: free)
+    return number
   }
 
-  /// Allocates chunk `number` with its records linked in order; nil without memory.
-  private func makeChunk(
-    _ number: Int, for registry: RegistryReference
-  ) -> UnsafeMutablePointer<TaskRecord>? {
-    let count = Self.firstChunk << number
+  private func chunk(_ number: Int) -> UnsafeMutablePointer<TaskRecord>? {
+    UnsafeMutablePointer(bitPattern: chunks[number].load(ordering: .acquiring))
+  }
+
+  /// The chunk of record `index`, and its place there.
+  private static func position(of index: UInt32) -> (chunk: Int, place: Int) {
+    let shifted = Int(index) + firstChunk
+    let number = Int.bitWidth - 1 - shifted.leadingZeroBitCount - firstChunk.trailingZeroBitCount
+    return (number, shifted - firstChunk << number)
+  }
+
+  // MARK: Messages
+
+  /// Bytes of a task's message, with its NUL.
+  static var messageRoom: Int { 128 }
+
+  /// Where the message of a task is kept: behind all records of its chunk, where it takes no memory
+  /// until the first is left.
+  static func messagePlace(of task: TaskReference) -> UnsafeMutablePointer<UInt8> {
+    let (number, place) = position(of: task.pointer.pointee.index)
+    let end = UnsafeMutableRawPointer(task.pointer - place + firstChunk << number)
+    return (end + place * messageRoom).assumingMemoryBound(to: UInt8.self)
+  }
+
+  /// Allocates a chunk, with nothing in it initialised; nil without memory.
+  private static func allocateChunk(_ number: Int) -> UnsafeMutablePointer<TaskRecord>? {
+    let count = firstChunk << number
+    let bytes = count * (MemoryLayout<TaskRecord>.stride + messageRoom)
     var memory: UnsafeMutableRawPointer?
-    guard posix_memalign(&memory, 64, count * MemoryLayout<TaskRecord>.stride) == 0,
-      let chunk = memory?.bindMemory(to: TaskRecord.self, capacity: count)
-    else { return nil }
-    let firstIndex = UInt32(count - Self.firstChunk)
-    for place in 0..<count {
-      let index = firstIndex + UInt32(place)
-      (chunk + place).initialize(to: TaskRecord(registry: registry, index: index))
-      if place + 1 < count { chunk[place].nextFree.store(index + 2, ordering: .relaxed) }
-    }
-    return chunk
+    guard posix_memalign(&memory, 64, bytes) == 0, let memory else { return nil }
+    // For all its time the rest is bytes, which memory may always be read and written as.
+    return memory.bindMemory(to: TaskRecord.self, capacity: count)
   }
 }

@@ -16,8 +16,8 @@ struct RegistryState: WaitableState {
   var departed: Worker.Pointer?
   /// Workers without a thread, for reuse.
   var spare: Worker.Pointer?
-  /// Every worker there is, to be freed with the registry.
-  var all: Worker.Pointer?
+  /// The newest of the batches that all workers lie in, to be freed with the registry.
+  var batches: UnsafeMutablePointer<WorkerBatch>?
   var threadCount = 0
   var arena = StackArena()
   var isRetiring = false

@@ -207,11 +207,8 @@ struct RegistryReference: Equatable {
   func destroy() {
     let token = self.token
     let log = options.log
-    var (worker, arena) = monitor.withLock { ($0.all, $0.arena) }
-    while let current = worker {
-      worker = current.pointee.nextOfAll
-      Worker.destroy(current)
-    }
+    let (batches, arena) = monitor.withLock { ($0.batches, $0.arena) }
+    WorkerBatch.destroyAll(from: batches)
     arena.destroy()
     pointer.pointee.records.destroy()
     monitor.destroy()

@@ -58,8 +58,6 @@ struct TaskRecord: ~Copyable {
   let registry: RegistryReference
   /// Written by the worker before `ends` if it is not 0, read after `ended` of a failed task.
   var code: Int32 = 0
-  // owned by the worker thread while running; read after `ended`, if the word says so.
-  let message = AtomicText<16>()
   /// Makes the record a whole number of cache lines long, as a test asserts.
   private let padding = InlineArray<4, UInt64>(repeating: 0)
 
@@ -141,6 +139,12 @@ struct TaskReference: Equatable {
   }
 
   // MARK: Facts
+
+  /// The task's message, NUL-terminated.
+  ///
+  /// Owned by the worker thread while running; read after `ended`, if the word says that there is
+  /// one.
+  var message: UnsafeMutablePointer<UInt8> { RecordPool.messagePlace(of: self) }
 
   /// The name of the task.
   ///

@@ -12,7 +12,7 @@ import CPlatform
 ///
 /// A1: `next` ..< `end` are the stacks of the newest region that no worker has.
 struct StackArena {
-  /// The header of the newest region, which links to the one before; it lies in its first page.
+  /// The newest region, which links to the one before.
   private var newest: UnsafeMutablePointer<Region>?
   private var next = 0
   private var end = 0
@@ -20,6 +20,7 @@ struct StackArena {
   /// A run of stacks in one mapping.
   struct Region {
     var previous: UnsafeMutablePointer<Region>?
+    let base: UnsafeMutableRawPointer
     let byteCount: Int
   }
 
@@ -34,11 +35,11 @@ struct StackArena {
   /// Adds a region made by `makeRegion`.
   ///
   /// The few stacks left in the one before are given up.
-  mutating func add(_ region: UnsafeMutablePointer<Region>, page: Int) {
+  mutating func add(_ region: UnsafeMutablePointer<Region>) {
     region.pointee.previous = newest
     newest = region
-    next = Int(bitPattern: region) + page
-    end = Int(bitPattern: region) + region.pointee.byteCount
+    next = Int(bitPattern: region.pointee.base)
+    end = next + region.pointee.byteCount
   }
 
   /// Whether the arena has a region already: the first one is small.
@@ -50,21 +51,25 @@ struct StackArena {
   static func makeRegion(count: Int, stackSize: Int, page: Int) -> UnsafeMutablePointer<Region>? {
     let (bytes, overflow) = (stackSize + page).multipliedReportingOverflow(by: count)
     if overflow { return nil }
-    guard let memory = cp_map_stacks(bytes + page) else { return nil }
+    guard let header = malloc(MemoryLayout<Region>.size) else { return nil }
+    guard let memory = cp_map_stacks(bytes) else {
+      free(header)
+      return nil
+    }
+    let region = header.bindMemory(to: Region.self, capacity: 1)
+    region.initialize(to: Region(previous: nil, base: memory, byteCount: bytes))
     for number in 0..<count {
-      let guardPage = memory + page + number * (stackSize + page)
-      if !cp_install_guard(guardPage, page) {
-        cp_unmap(memory, bytes + page)
+      if !cp_install_guard(memory + number * (stackSize + page), page) {
+        unmap(region)
         return nil
       }
     }
-    let region = memory.bindMemory(to: Region.self, capacity: 1)
-    region.initialize(to: Region(previous: nil, byteCount: bytes + page))
     return region
   }
 
-  static func unmap(_ region: UnsafeMutablePointer<Region>) {
-    cp_unmap(region, region.pointee.byteCount)
+  private static func unmap(_ region: UnsafeMutablePointer<Region>) {
+    cp_unmap(region.pointee.base, region.pointee.byteCount)
+    free(region)
   }
 
   /// Unmaps everything.

@@ -8,16 +8,14 @@ import CPlatform
 /// kept. What nobody can put back (the application's thread-specific data, its floating-point
 /// environment, and so on) is why `TR_SPAWN_FRESH_THREAD` exists.
 struct ThreadState {
-  private var scheduling = cp_scheduling()
-  private var affinity = cp_affinity()
+  init() {}
+  private init(digest: UInt64) { self.digest = digest }
+
+  /// What is looked at, hashed to eight bytes, as every worker keeps one.
+  private var digest: UInt64 = 0
 
   /// How the calling thread is now.
-  static var current: ThreadState {
-    var state = ThreadState()
-    cp_get_scheduling(&state.scheduling)
-    cp_get_affinity(&state.affinity)
-    return state
-  }
+  static var current: ThreadState { ThreadState(digest: cp_scheduling_digest()) }
 
   /// Whether a body that ran for `ticks`, as `cp_ticks` counts, can have changed any of the above
   /// but cancel state, cancel type and errno.
@@ -34,9 +32,7 @@ struct ThreadState {
   /// - Returns: false if the thread is not to be kept.
   func restore() -> Bool {
     ThreadState.restoreMask()
-    let now = ThreadState.current
-    return cp_same_scheduling(scheduling, now.scheduling)
-      && cp_same_affinity(affinity, now.affinity)
+    return digest == ThreadState.current.digest
   }
 
   /// Gives the calling thread the mask it has in a body.

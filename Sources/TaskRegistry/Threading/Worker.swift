@@ -2,7 +2,7 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// A worker belongs to one registry and is never freed before it. Its links are guarded by the
+// A worker belongs to one registry and is freed with it, as part of its batch. Its links are guarded by the
 // registry's Monitor; its mailbox follows M1 of `MailboxWord`; the rest is its own thread's.
 
 /// One thread of a registry: it runs a task, and then perhaps another.
@@ -28,16 +28,16 @@ struct Worker: ~Copyable {
   /// How far the end of the task has come, should the thread leave in the middle.
   var stage = Stage.body
   var ending = TaskWord.Ending.none
-  /// The first two words of the task name the kernel was last told.
-  var kernelName: (UInt64, UInt64) = (0, 0)
   /// Whether the thread leaves after its task; set by the creator before the thread exists.
   var isSingleUse = false
+  /// The kernel's id of the thread; set by the thread itself, read by others after it departed.
+  var threadID: Int32 = 0
+  /// The thread; likewise.
+  var thread = pthread_t()
+  /// The first two words of the task name the kernel was last told.
+  var kernelName: (UInt64, UInt64) = (0, 0)
   /// How the thread started out.
   var threadState = ThreadState()
-  /// Set by the thread itself, read by others after it departed.
-  var thread = pthread_t()
-  /// The kernel's id of the thread; likewise.
-  var threadID: Int32 = 0
   /// The lowest byte of its place in the arena, where the guard page lies; nil before it is first
   /// needed.
   ///
@@ -48,7 +48,6 @@ struct Worker: ~Copyable {
   var next: Pointer?
   var previous: Pointer?
   var isIdle = false
-  var nextOfAll: Pointer?
 
   /// How far the end of a task has come.
   enum Stage {
@@ -65,24 +64,6 @@ struct Worker: ~Copyable {
   init(registry: RegistryReference, parker: Parker) {
     self.registry = registry
     self.parker = parker
-  }
-
-  // MARK: Memory
-
-  /// Allocates a worker without a thread; nil without memory.
-  static func create(for registry: RegistryReference) -> Pointer? {
-    let room = (MemoryLayout<Worker>.size + 63) & ~63
-    var memory: UnsafeMutableRawPointer?
-    guard posix_memalign(&memory, 64, room + Parker.byteCount) == 0, let memory else { return nil }
-    let pointer = memory.bindMemory(to: Worker.self, capacity: 1)
-    pointer.initialize(to: Worker(registry: registry, parker: Parker(at: memory + room)))
-    return pointer
-  }
-
-  static func destroy(_ worker: Pointer) {
-    worker.pointee.parker.destroy()
-    worker.deinitialize(count: 1)
-    free(worker)
   }
 
   // MARK: The calling thread

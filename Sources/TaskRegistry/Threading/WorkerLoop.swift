@@ -23,12 +23,12 @@ extension Worker {
     if !worker.pointee.isSingleUse { worker.pointee.threadState = .current }
     var next = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring)).record
     while let task = next {
-      let ticks = run(task, on: worker)
+      let (ticks, wasStopped) = run(task, on: worker)
       if ProcessState.isForkedChild { return nil }
       endIfCancelled()
       next =
         isReusable(worker, afterTicks: ticks)
-        ? worker.pointee.registry.nextTask(for: worker) : nil
+        ? worker.pointee.registry.nextTask(for: worker, afterStop: wasStopped) : nil
     }
     // Whoever spins on the mailbox for the end of the last task sees it.
     worker.pointee.mailbox.store(MailboxWord.leave.bits, ordering: .releasing)
@@ -60,8 +60,11 @@ extension Worker {
 
   /// Runs one task to its end.
   ///
-  /// - Returns: how long the application's code ran, in ticks; see `ThreadState.mayHaveChanged`.
-  private static func run(_ task: TaskReference, on worker: Pointer) -> UInt64 {
+  /// - Returns: how long the application's code ran, in ticks; see `ThreadState.mayHaveChanged`; and
+  ///   whether the task had been asked to stop.
+  private static func run(
+    _ task: TaskReference, on worker: Pointer
+  ) -> (ticks: UInt64, wasStopped: Bool) {
     cp_prefetch_for_writing(task.pointer)
     worker.pointee.task = task
     worker.pointee.stage = .body
@@ -82,15 +85,16 @@ extension Worker {
     var ticks = cp_ticks() &- start
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
     mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil))
-    if ProcessState.isForkedChild { return 0 }
+    if ProcessState.isForkedChild { return (0, false) }
     if code != 0 { record.pointee.code = code }
     worker.pointee.ending = code == 0 ? .returned : .failed
     // More of the application's code, or no counter: as good as a long body.
     if start == 0 || code != 0 || record.pointee.drop != nil { ticks = .max }
     releaseAndLog(task, on: worker)
-    if ProcessState.isForkedChild { return 0 }
+    if ProcessState.isForkedChild { return (0, false) }
+    let wasStopped = task.word.isCancelRequested
     finish(task, on: worker)
-    return ticks
+    return (ticks, wasStopped)
   }
 
   /// Tells the kernel the task's name if it was last told another (S2).

@@ -81,23 +81,7 @@ extension RegistryReference {
   /// Creates a thread for `task`; on failure everything is as before (S6, S7).
   private func start(_ task: TaskReference, stackSize: Int, singleUse: Bool) -> Status {
     reapDeparted(atMost: 2)
-    var spare = monitor.withLock { state in
-      let worker = state.spare
-      state.spare = worker?.pointee.next
-      state.threadCount += 1
-      return worker
-    }
-    if spare == nil, let made = Worker.create(for: self) {
-      spare = made
-      monitor.withLock { state in
-        made.pointee.nextOfAll = state.all
-        state.all = made
-      }
-    }
-    guard let worker = spare else {
-      monitor.withLock { $0.forgetThreads(1) }
-      return .noMemory
-    }
+    guard let worker = takeSpareWorker() else { return .noMemory }
     worker.pointee.isSingleUse = singleUse
     task.promise(to: worker)
     if stackSize == options.stackSize { giveStack(to: worker) }
@@ -112,6 +96,23 @@ extension RegistryReference {
     }
     releaseStorage()
     return .again
+  }
+
+  /// Takes a worker without a thread, which from now on counts as having one; nil without memory.
+  private func takeSpareWorker() -> Worker.Pointer? {
+    while true {
+      let spare = monitor.withLock { state in
+        let worker = state.spare
+        if let worker {
+          state.spare = worker.pointee.next
+          state.threadCount += 1
+        }
+        return worker
+      }
+      if let spare { return spare }
+      guard let batch = WorkerBatch.make(for: self) else { return nil }
+      monitor.withLock { WorkerBatch.add(batch, to: &$0) }
+    }
   }
 
   /// Gives a worker its place in the arena, unless it has one.
@@ -131,7 +132,7 @@ extension RegistryReference {
       guard let region = StackArena.makeRegion(count: count, stackSize: size, page: page) else {
         return
       }
-      monitor.withLock { $0.arena.add(region, page: page) }
+      monitor.withLock { $0.arena.add(region) }
     }
   }
 
@@ -159,10 +160,16 @@ extension RegistryReference {
 
   // MARK: Between tasks
 
-  /// What the calling worker does next: its next task, or nil to leave.
+  /// What the calling worker does next.
+  ///
+  /// - Parameters:
+  ///   - worker: the calling worker.
+  ///   - afterStop: whether its last task was asked to stop: many are then, as a rule, and what
+  ///     follows is no task but the end of a shutdown, in whose way a spinning thread would be.
+  /// - Returns: its next task, or nil to leave.
   @inline(__always)
-  func nextTask(for worker: Worker.Pointer) -> TaskReference? {
-    if pointer.pointee.spin.worker > 0 && becomeHot(worker) {
+  func nextTask(for worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
+    if !afterStop && pointer.pointee.spin.worker > 0 && becomeHot(worker) {
       worker.pointee.mailbox.store(MailboxWord.listening.bits, ordering: .releasing)
       if let task = listen(worker) { return task }
     }
@@ -204,7 +211,8 @@ extension RegistryReference {
     return word.record
   }
 
-  private var idleDeadline: Deadline { .after(options.idleNanoseconds) }
+  /// How long an idle worker that stays gives those that leave to be gone; doubled each time.
+  private static var firstReapingPause: Int64 { 50_000_000 }
 
   /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
   /// are idle.
@@ -217,7 +225,8 @@ extension RegistryReference {
       return true
     }
     if !isListed { return nil }
-    var deadline = idleDeadline
+    var deadline = Deadline.after(options.idleNanoseconds)
+    var pause = Self.firstReapingPause
     while true {
       let word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
       if word.isPosted { return word.record }
@@ -231,7 +240,8 @@ extension RegistryReference {
       if leaves { return nil }
       // One that stays joins those that left, and then has nothing more to wake up for.
       let isAlone = monitor.withLock { $0.departed == nil }
-      deadline = isAlone ? .never : idleDeadline
+      deadline = isAlone ? .never : .after(pause)
+      pause = min(pause &* 2, max(pause, options.idleNanoseconds))
     }
   }
 }

@@ -16,11 +16,7 @@ import Testing
   private static func workersOf(_ registry: TaskRegistry) -> Int {
     registry.core.monitor.withLock { state in
       var count = 0
-      var worker = state.all
-      while let current = worker {
-        count += 1
-        worker = current.pointee.nextOfAll
-      }
+      WorkerBatch.forEach(from: state.batches) { _ in count += 1 }
       return count
     }
   }

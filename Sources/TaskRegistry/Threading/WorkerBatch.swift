@@ -1,0 +1,76 @@
+import CPlatform
+
+/// The workers of a registry, several to an allocation: a crowd of ten thousand shall not pay ten
+/// thousand times for alignment.
+///
+/// B1: every worker of a batch is initialised, from `make` to `destroyAll`.
+struct WorkerBatch {
+  /// The batch made before; the header has a cache line of its own.
+  private var previous: UnsafeMutablePointer<WorkerBatch>?
+
+  private static var count: Int { 15 }
+  private static var headerRoom: Int { 64 }
+  private static var workerRoom: Int { (MemoryLayout<Worker>.size + 15) & ~15 }
+  /// Bytes from one worker to the next: its parker lies behind it.
+  private static var stride: Int { (workerRoom + Parker.byteCount + 63) & ~63 }
+
+  /// Allocates a batch of workers without threads; nil without memory.
+  ///
+  /// Called without the lock.
+  static func make(for registry: RegistryReference) -> UnsafeMutablePointer<WorkerBatch>? {
+    var memory: UnsafeMutableRawPointer?
+    guard posix_memalign(&memory, 64, headerRoom + count * stride) == 0, let memory else {
+      return nil
+    }
+    let batch = memory.bindMemory(to: WorkerBatch.self, capacity: 1)
+    batch.initialize(to: WorkerBatch())
+    for number in 0..<count {
+      let place = memory + headerRoom + number * stride
+      let worker = place.bindMemory(to: Worker.self, capacity: 1)
+      worker.initialize(to: Worker(registry: registry, parker: Parker(at: place + workerRoom)))
+      if number + 1 < count { worker.pointee.next = self.worker(number + 1, of: batch) }
+    }
+    return batch
+  }
+
+  /// Makes the workers of a new batch the registry's first spare ones.
+  static func add(_ batch: UnsafeMutablePointer<WorkerBatch>, to state: inout RegistryState) {
+    batch.pointee.previous = state.batches
+    state.batches = batch
+    worker(count - 1, of: batch).pointee.next = state.spare
+    state.spare = worker(0, of: batch)
+  }
+
+  /// Calls `visit` for every worker there is, with or without a thread.
+  static func forEach(
+    from newest: UnsafeMutablePointer<WorkerBatch>?, _ visit: (Worker.Pointer) -> Void
+  ) {
+    var batch = newest
+    while let current = batch {
+      for number in 0..<count { visit(worker(number, of: current)) }
+      batch = current.pointee.previous
+    }
+  }
+
+  /// Frees a batch and all made before.
+  ///
+  /// Requires that no thread uses a worker any more.
+  static func destroyAll(from newest: UnsafeMutablePointer<WorkerBatch>?) {
+    forEach(from: newest) { worker in
+      worker.pointee.parker.destroy()
+      worker.deinitialize(count: 1)
+    }
+    var batch = newest
+    while let current = batch {
+      batch = current.pointee.previous
+      free(current)
+    }
+  }
+
+  private static func worker(
+    _ number: Int, of batch: UnsafeMutablePointer<WorkerBatch>
+  ) -> Worker.Pointer {
+    (UnsafeMutableRawPointer(batch) + headerRoom + number * stride)
+      .assumingMemoryBound(to: Worker.self)
+  }
+}
