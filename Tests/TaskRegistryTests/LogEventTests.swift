@@ -11,7 +11,7 @@ private struct Mishap: Error, CustomStringConvertible {
   private static func makeRegistry(
     _ events: Locked<[LogEvent]>, _ change: (inout RegistryOptions) -> Void = { _ in }
   ) throws -> TaskRegistry {
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.log = { event in events.withLock { $0.append(event) } }
     change(&options)
     return try TaskRegistry(options)
@@ -101,7 +101,7 @@ private struct Mishap: Error, CustomStringConvertible {
   @Test func theCallbackMayCallTheLibrary() throws {
     let box = Locked<TaskRegistry?>(nil)
     let calls = Counter()
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.maxTasks = 3
     options.log = { event in
       guard let registry = box.value else { return }

@@ -156,7 +156,7 @@ private struct Mishap: Error {}
   /// **Catches:** failures counted as mere ends.
   @Test func aFailureLeavesATrace() throws {
     let events = Locked<[LogEvent]>([])
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.log = { event in events.withLock { $0.append(event) } }
     let registry = try TaskRegistry(options)
     let gate = Gate()

@@ -29,7 +29,7 @@ import Testing
   @Test func currentLastsUntilTheEnd() throws {
     let inLog = Locked<UInt64?>(nil)
     let inDrop = Locked<UInt64?>(nil)
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.log = { _ in
       let id = TrackedTask.current?.id
       inLog.withLock { $0 = id }

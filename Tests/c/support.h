@@ -171,6 +171,27 @@ static inline void drop_never(void *ctx) {
   check_fail(__FILE__, __LINE__, "a drop ran that must not");
 }
 
+/* ---- Variants ------------------------------------------------------------------------------- */
+
+/* tr_registry_create, with the thread reuse that TASKREG_TEST_VARIANT in the environment asks for
+   where the case leaves the default: "fresh": no thread outlives its task; "spin0": no thread
+   spins. The contract is the same in every variant. */
+static inline tr_status create_variant(const tr_registry_options *given, tr_registry **registry) {
+  const char *variant = getenv("TASKREG_TEST_VARIANT");
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  if (variant == NULL || (given != NULL && given->size != sizeof options))
+    return tr_registry_create(given, registry);
+  if (given != NULL) options = *given;
+  if (strcmp(variant, "fresh") == 0) {
+    if (options.idle_threads == 0) options.idle_threads = TR_IDLE_THREADS_NONE;
+  } else {
+    CHECK_MSG(strcmp(variant, "spin0") == 0, "TASKREG_TEST_VARIANT is \"%s\": fresh or spin0", variant);
+    if (options.spin_ns == TR_SPIN_NS_DEFAULT) options.spin_ns = 0;
+  }
+  return tr_registry_create(&options, registry);
+}
+#define tr_registry_create create_variant
+
 /* ---- Short forms --------------------------------------------------------------------------- */
 
 static inline tr_registry *registry_new(void) {

@@ -26,7 +26,7 @@ import Testing
   /// **Why it matters:** the original kept an entry for each until the end.
   /// **Catches:** a record or a worker that is not reused.
   @Test func memoryDoesNotGrowWithTheNumberOfTasks() throws {
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.maxTasks = 16
     let registry = try TaskRegistry(options)
     let runs = Counter()
@@ -53,7 +53,7 @@ import Testing
   /// **Why it matters:** one busy minute must not cost a thousand threads for a year.
   /// **Catches:** idle threads that never leave; departed ones never joined.
   @Test func threadsOfACrowdLeave() throws {
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.idleTime = .milliseconds(1)
     options.idleThreads = 0
     let registry = try TaskRegistry(options)
@@ -80,7 +80,7 @@ import Testing
   /// **Why it matters:** making threads anew for each burst costs what keeping a few saves.
   /// **Catches:** all idle threads leaving, or none.
   @Test func asManyIdleThreadsStayAsAskedFor() throws {
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.idleTime = .milliseconds(1)
     options.idleThreads = 3
     let registry = try TaskRegistry(options)

@@ -139,7 +139,7 @@ import Testing
     var handle: TrackedTask?
     do {
       let canary = Canary(ends)
-      var options = RegistryOptions()
+      var options = RegistryOptions.underTest
       options.log = { _ in canary.sing() }
       let registry = try TaskRegistry(options)
       switch way {
@@ -177,7 +177,7 @@ import Testing
     for _ in 0..<rounds {
       let gate = Gate()
       let canary = Canary(gone)
-      var options = RegistryOptions()
+      var options = RegistryOptions.underTest
       options.log = { _ in canary.sing() }
       let root = try ShutdownToken()
       options.token = try root.child()

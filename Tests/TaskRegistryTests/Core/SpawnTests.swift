@@ -104,7 +104,7 @@ import Testing
   /// **Why it matters:** the limit protects the machine, not the number of tasks per day.
   /// **Catches:** the limit compared with all tasks ever admitted.
   @Test func theLimitIsOnLivingTasks() throws {
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.maxTasks = 2
     let registry = try TaskRegistry(options)
     let gate = Gate()
@@ -128,7 +128,7 @@ import Testing
   /// **Why it matters:** check and count are one step, or they are no limit.
   /// **Catches:** the count raised after the check in a step of its own.
   @Test func theLimitHoldsUnderACrowd() throws {
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.maxTasks = 3
     let registry = try TaskRegistry(options)
     let alive = Counter()

@@ -108,7 +108,7 @@ import Testing
     #expect(!leaf.isCancelled)
     let done = Locked(false)
     // In a task: its stack is a small one.
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.stackSize = 64 << 10
     let registry = try TaskRegistry(options)
     let deepest = Locked<ShutdownToken?>(leaf)

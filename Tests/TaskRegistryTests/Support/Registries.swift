@@ -5,7 +5,7 @@ let ample = Duration.seconds(60)
 
 /// A registry whose joins give stragglers `grace`.
 func makeRegistry(grace: Duration) throws -> TaskRegistry {
-  var options = RegistryOptions()
+  var options = RegistryOptions.underTest
   options.abortGrace = grace
   return try TaskRegistry(options)
 }

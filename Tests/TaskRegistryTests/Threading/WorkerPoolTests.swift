@@ -96,7 +96,7 @@ import Testing
   /// **Why it matters:** that is what the option is for.
   /// **Catches:** a worker that looks for a second task all the same.
   @Test func withoutIdleThreadsNoThreadOutlivesItsTask() throws {
-    var options = RegistryOptions()
+    var options = RegistryOptions.underTest
     options.idleThreads = nil
     let registry = try TaskRegistry(options)
     let key = try ThreadKey()
