@@ -7,7 +7,8 @@
    - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC; a negative one means
      for ever and 0 means "look, do not wait".
    - In a child of fork(2), functions that return a tr_status return TR_ERR_FORKED, functions that
-     return a pointer return NULL, and the others return 0 or do nothing. [P1]
+     return a pointer to anything but constant text return NULL, and the others return 0 or do
+     nothing. [P1]
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -265,6 +266,7 @@ tr_status tr_registry_create(const tr_registry_options *options, tr_registry **o
 
 /* Add a reference to `registry`; all references share one list of tasks. [G1]
 
+   Requires:  registry is NULL, or the caller has a reference, or is a task of the registry.
    Returns:   registry itself; NULL for NULL.
    Ownership: one more tr_registry_release is due.
    Threads:   any thread; never blocks.
@@ -319,7 +321,8 @@ typedef struct tr_spawn_options {
               or at least 0x100 [S3]. body is not NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_CLOSED after a shutdown or a cancelled token [S5];
               TR_ERR_LIMIT at max_tasks; TR_ERR_AGAIN when the system refuses a thread [S6];
-              TR_ERR_NOMEM.
+              TR_ERR_NOMEM; TR_ERR_SYSTEM when it will always refuse one: the program's
+              thread-local variables leave no room on a stack of that size.
    Output:    *out (out may be NULL) is the task on TR_OK, else untouched.
    Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference; give
               it back with tr_task_release. On an error nothing has run and ctx is the caller's. [S4]
@@ -397,14 +400,14 @@ tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t cap
    TR_TASK_SUMMARY_INIT; the array stays the caller's, and the library allocates nothing for it. */
 typedef struct tr_join_report {
   uint32_t size;                /* sizeof(tr_join_report) */
-  uint32_t threads_left;        /* threads without a task that had not left yet; 0 on TR_OK of a
-                                   tr_shutdown [G4] */
+  uint32_t threads_left;        /* threads that a tr_shutdown, all tasks having ended, could not join;
+                                   0 while tasks are pending and on TR_OK [G4] */
   uint64_t ended;               /* tasks that ended while the call waited, however they ended */
   uint64_t failed;              /* of these, bodies that returned non-zero */
   uint64_t exited;              /* of these, bodies that left by pthread_exit or cancellation */
   uint64_t pending;             /* tasks alive at the deadline: aborted + abandoned */
   uint64_t aborted;             /* of these, ended within the abort grace */
-  uint64_t abandoned;           /* of these, alive when the call returned: still tracked */
+  uint64_t abandoned;           /* of these, not ended by the end of the grace: still tracked */
   uint64_t rejected;            /* spawns refused while the call waited */
   int64_t elapsed_ns;           /* how long the call took */
   tr_task_summary *stragglers;  /* in: where to list the tasks alive at the deadline, or NULL */
@@ -440,9 +443,9 @@ tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report 
               given in the registry's options is cancelled too, and so are other registries linked
               to it.
    Returns:   TR_OK; TR_ERR_DEADLINE: tasks were alive at the deadline, or (pending is 0 and
-              threads_left is not) a thread whose task had ended was held up for a second by a
-              destructor of the application's thread-specific data; TR_ERR_CANCELLED,
-              TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID.
+              threads_left is not) a thread whose task had ended was held up, until a second beyond
+              the deadline, by a destructor of the application's thread-specific data;
+              TR_ERR_CANCELLED, TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID.
    Output:    as tr_join_all.
    Ownership: message is copied.
    Threads:   any thread, several at once; blocks; not a cancellation point.

@@ -24,4 +24,19 @@
     public static let fatal = ShutdownReason(rawValue: 5)
   }
 
+  extension ShutdownReason: CustomStringConvertible {
+    /// The reason in lower case: "user-requested"; one that the library has no name for, by number.
+    public var description: String {
+      switch self {
+      case .none: "none"
+      case .userRequested: "user-requested"
+      case .rpcRequested: "rpc-requested"
+      case .reloadRequested: "reload-requested"
+      case .requestedByRun: "requested-by-run"
+      case .fatal: "fatal"
+      default: "reason \(rawValue)"
+      }
+    }
+  }
+
 #endif

@@ -31,6 +31,28 @@ import Testing
     #expect(returned == count + 1)
   }
 
+  /// **Proves:** when the waits are over their threads leave, and are joined by one that stays (G4).
+  ///
+  /// **Why it matters:** nobody shuts down the registry they run in; ThreadSanitizer reports a thread
+  /// that was never joined when the process ends.
+  /// **Catches:** a registry all of whose threads leave; then nobody is left to join the last.
+  @Test func threadsThatWaitedLeave() async throws {
+    let token = try ShutdownToken()
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<40 { group.addTask { _ = try? await token.waitAsync(timeout: ample) } }
+      group.addTask {
+        try? await Task.sleep(for: .milliseconds(50))
+        token.cancel(reason: .userRequested)
+      }
+    }
+    var left = Int.max
+    for _ in 0..<600 where left > 1 {
+      try await Task.sleep(for: .milliseconds(100))
+      left = countOfThreads(named: "taskreg async w")
+    }
+    #expect(left == 1)
+  }
+
   /// **Proves:** the async forms give what the blocking ones give (O3, J1, J8).
   ///
   /// **Why it matters:** they are the same calls in another dress.

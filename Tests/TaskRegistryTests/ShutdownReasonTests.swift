@@ -19,4 +19,18 @@ import Testing
       #expect(token.reason.rawValue == number)
     }
   }
+
+  /// **Proves:** a reason reads as its name, one without a name as its number (C1).
+  ///
+  /// **Why it matters:** reasons end in logs.
+  /// **Catches:** two reasons with one name.
+  @Test func reasonsReadAsTheirNames() {
+    let texts = (0..<6).map { ShutdownReason(rawValue: $0).description }
+    #expect(
+      texts == [
+        "none", "user-requested", "rpc-requested", "reload-requested",
+        "requested-by-run", "fatal",
+      ])
+    #expect(ShutdownReason(rawValue: 6).description == "reason 6")
+  }
 }

@@ -3,6 +3,8 @@
 
 #include "support.h"
 
+#include <locale.h>
+
 #include <sys/resource.h>
 
 /* ---- One task, one thread ------------------------------------------------------------------ */
@@ -690,6 +692,26 @@ static void *listen_for_signals(void *argument) {
   return NULL;
 }
 
+static int body_changes_its_locale(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_MSG(uselocale((locale_t)0) == LC_GLOBAL_LOCALE, "a task found another's locale");
+  uselocale((locale_t)ctx);
+  return 0;
+}
+
+/* Proves: the locale that a body gave its thread does not meet the next task there (S1).
+   Why it matters: it is libc's state, not the application's data, and may have been freed.
+   Catches: the locale left as it was. */
+CASE(a_locale_stays_with_its_task) {
+  locale_t locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  CHECK(locale != (locale_t)0);
+  tr_registry *registry = registry_new();
+  for (int i = 0; i < 50; i++)
+    wait_and_release(spawn(registry, "locale", body_changes_its_locale, locale));
+  registry_finish(registry);
+  freelocale(locale);
+}
+
 /* Proves: a signal sent to the process is handled by the thread of the program that has it open,
    never by a worker, running, asleep in the library or idle, also when the spawner had it open
    (S7).  Why it matters: a handler on a worker's stack interrupts code that does not expect it.
@@ -860,6 +882,7 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(max_tasks_holds_under_a_flood),
     CHECK_ENTRY(workers_block_signals_and_the_caller_keeps_its_mask),
     CHECK_ENTRY(an_open_mask_stays_with_its_task),
+    CHECK_ENTRY(a_locale_stays_with_its_task),
     CHECK_ENTRY(process_signals_never_reach_workers),
     CHECK_ENTRY(stack_size_is_what_was_asked_for),
     CHECK_ENTRY(stacks_can_be_used_to_their_size),

@@ -9,6 +9,7 @@
 #define TASKREG_CPLATFORM_H
 
 #include <errno.h>
+#include <locale.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,6 +32,11 @@ extern int sched_getcpu(void);
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 
 static inline void cp_set_errno(int value) { errno = value; }
+
+/* Give the calling thread the process's locale, if uselocale(3) gave it another. */
+static inline void cp_reset_locale(void) {
+  if (uselocale((locale_t)0) != LC_GLOBAL_LOCALE) uselocale(LC_GLOBAL_LOCALE);
+}
 
 /* The kernel's thread id (gettid(2)); Swift's Glibc module lacks it. */
 static inline int32_t cp_gettid(void) { return (int32_t)gettid(); }

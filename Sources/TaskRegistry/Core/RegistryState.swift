@@ -10,10 +10,13 @@ struct RegistryState: WaitableState {
   /// Workers that sleep without a task, the latest first.
   var idle: Worker.Pointer?
   var idleCount = 0
-  /// Workers whose threads have left, or are about to, and have not been joined.
+  /// Workers whose threads have left, or are about to, and have not been joined, the oldest first:
+  /// it is the most likely to be gone.
   ///
   /// Once orphaned, `threadCount` does not count them.
   var departed: Worker.Pointer?
+  /// The last of them.
+  var lastDeparted: Worker.Pointer?
   /// Workers without a thread, for reuse.
   var spare: Worker.Pointer?
   /// The newest of the batches that all workers lie in, to be freed with the registry.

@@ -149,7 +149,14 @@ struct RegistryReference: Equatable {
 
   // MARK: References
 
-  func retain() { pointer.pointee.handleRefs.wrappingAdd(1, ordering: .relaxed) }
+  /// Adds a reference of the application's.
+  ///
+  /// One of its tasks may do so after the last one was given back (R2); the registry stays
+  /// orphaned, its threads serve one task each.
+  func retain() {
+    let count = pointer.pointee.handleRefs.wrappingAdd(1, ordering: .relaxed)
+    if count.oldValue == 0 { retainStorage() }
+  }
 
   /// Gives back a reference of the application's; the last lets go of idle threads and neither
   /// waits nor cancels (G3).

@@ -60,10 +60,15 @@ extension RegistryReference {
 
   /// Joins those of the departed that are quite gone.
   ///
-  /// Each new thread and each that leaves for want of tasks does it for a few, so that the departed
-  /// do not pile up.
-  func reapDeparted(atMost limit: Int) {
-    var taken = monitor.withLock { $0.takeDeparted(atMost: limit) }
+  /// Each new thread and each that leaves does it for a few, so that the departed do not pile up.
+  ///
+  /// - Parameters:
+  ///   - limit: how many at the most.
+  ///   - leavesToShutdown: whether to leave it to the shutdown, if there is one.
+  func reapDeparted(atMost limit: Int, leavesToShutdown: Bool = false) {
+    var taken = monitor.withLock { state in
+      leavesToShutdown && state.isRetiring ? nil : state.takeDeparted(atMost: limit)
+    }
     var lingering: Worker.Pointer?
     while let worker = taken {
       taken = worker.pointee.next
@@ -124,14 +129,14 @@ extension RegistryReference {
 extension RegistryState {
   /// Puts workers, linked by `next`, on the list of the departed.
   fileprivate mutating func addDeparted(_ workers: Worker.Pointer) {
+    if departed == nil { departed = workers } else { lastDeparted?.pointee.next = workers }
     var last = workers
     while let next = last.pointee.next { last = next }
-    last.pointee.next = departed
-    departed = workers
+    lastDeparted = last
     waiters.wake(WaitKey.threads)
   }
 
-  /// Takes up to `limit` workers off the list of the departed; none once orphaned.
+  /// Takes up to `limit` of the workers that departed first; none once orphaned.
   ///
   /// - Returns: the first of them, linked by `next`.
   fileprivate mutating func takeDeparted(atMost limit: Int) -> Worker.Pointer? {

@@ -3,8 +3,8 @@ import CPlatform
 /// What a body may change of the thread it runs in, and what is done about it before the thread
 /// serves another task.
 ///
-/// Put back: the signal mask, the cancel state and type, errno, the kernel's name. Looked at:
-/// scheduling policy, priority, nice value and processor affinity; a thread that differs is not
+/// Put back: the signal mask, the cancel state and type, errno, the thread's locale, the kernel's
+/// name. Looked at: scheduling policy, priority, nice value and processor affinity; a thread that differs is not
 /// kept. What nobody can put back (the application's thread-specific data, its floating-point
 /// environment, and so on) is why `TR_SPAWN_FRESH_THREAD` exists.
 struct ThreadState {
@@ -18,7 +18,7 @@ struct ThreadState {
   static var current: ThreadState { ThreadState(digest: cp_scheduling_digest()) }
 
   /// Whether a body that ran for `ticks`, as `cp_ticks` counts, can have changed any of the above
-  /// but cancel state, cancel type and errno.
+  /// but cancel state, cancel type, errno and locale.
   ///
   /// It takes a system call, and none returns in so few ticks of the time-stamp counter: at the 2
   /// to 5 GHz such counters have, 80 are 16 to 40 ns, and an empty system call took 294 ticks at

@@ -50,6 +50,7 @@ extension Worker {
   @inline(__always)
   private static func isReusable(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
     if worker.pointee.isSingleUse { return false }
+    cp_reset_locale()
     if ThreadState.mayHaveChanged(inTicks: ticks) {
       // The body may have given the thread another name.
       worker.pointee.kernelName = (0, 0)
@@ -151,6 +152,8 @@ extension Worker {
     }
     setDeparted(worker)
     let registry = worker.pointee.registry
+    // Two for one, so that not even the last of a crowd leave many behind them.
+    registry.reapDeparted(atMost: 2, leavesToShutdown: true)
     registry.depart(worker)
     registry.releaseStorage()
   }

@@ -95,7 +95,8 @@ extension RegistryReference {
       state.forgetThreads(1)
     }
     releaseStorage()
-    return .again
+    // EINVAL: the thread-local variables of the program leave no room on the stack.
+    return code == EINVAL ? .system : .again
   }
 
   /// Takes a worker without a thread, which from now on counts as having one; nil without memory.

@@ -1,9 +1,19 @@
 import CPlatform
+import Foundation
 import Glibc
 
 /// What the kernel calls the calling thread.
-func kernelNameOfCallingThread() -> String {
-  let file = open("/proc/self/task/\(cp_gettid())/comm", O_RDONLY)
+func kernelNameOfCallingThread() -> String { kernelName(ofThread: "\(cp_gettid())") }
+
+/// How many threads of this process the kernel calls by that name.
+func countOfThreads(named name: String) -> Int {
+  let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+  return threads.count { kernelName(ofThread: $0) == name }
+}
+
+/// What the kernel calls a thread; empty if there is none by that number.
+private func kernelName(ofThread number: String) -> String {
+  let file = open("/proc/self/task/\(number)/comm", O_RDONLY)
   if file < 0 { return "" }
   defer { close(file) }
   var bytes = [UInt8](repeating: 0, count: 64)
