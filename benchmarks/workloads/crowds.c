@@ -62,10 +62,13 @@ static void *storm(void *registry) {
   return NULL;
 }
 
-/* The median of several bursts, in tasks per second. */
+/* The median of several bursts, in tasks per second; of one that is small where they take seconds:
+   a registry whose lists take the lock that a spawn takes may starve it. */
 static double spawn_rate(void *registry) {
   enum { BURSTS = 5 };
   int64_t rates[BURSTS];
+  double trial = gated_burst(registry, 200);
+  if (trial < 5000) return trial;
   for (int i = 0; i < BURSTS; i++) rates[i] = (int64_t)gated_burst(registry, quick ? 2000 : 10000);
   bench_sort(rates, BURSTS);
   return (double)bench_percentile(rates, BURSTS, 0.5);
