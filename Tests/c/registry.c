@@ -295,32 +295,6 @@ CASE(a_task_may_retain_its_registry_after_the_last_release) {
   threads_settle(threads, 20 * SECOND * check_scale());
 }
 
-/* Proves: a shutdown that misses its deadline lets go of the threads that have no task (G4, J3).
-   Why it matters: one deaf task is no reason to keep the threads of all others.  Catches: idle
-   threads dismissed only once every task has ended. */
-CASE(a_missed_deadline_keeps_no_idle_threads) {
-  int threads = thread_baseline();
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.idle_ns = FOREVER;
-  tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
-  struct gate gate = GATE_INIT, deafness = GATE_INIT;
-  for (int i = 0; i < 6; i++)
-    CHECK_EQ(TR_OK, tr_spawn(registry, "short", TR_KIND_RPC_HANDLER, body_deaf, &gate, NULL));
-  tr_task *deaf = spawn(registry, "deaf", body_deaf, &deafness);
-  gate_await(&gate, 6);
-  gate_open(&gate);
-  gate_await(&deafness, 1);
-  tr_join_report report = TR_JOIN_REPORT_INIT;
-  CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(registry, TR_REASON_NONE, NULL, 500 * MS, &report));
-  CHECK_EQ(1, report.pending);
-  CHECK_EQ(0, report.threads_left);
-  threads_settle(threads + 1, 20 * SECOND * check_scale());
-  gate_open(&deafness);
-  wait_and_release(deaf);
-  registry_finish(registry);
-}
-
 static pthread_key_t slow_key;
 static atomic_int slow_destructors;
 
@@ -574,7 +548,6 @@ CHECK_MAIN(
     CHECK_ENTRY(everything_may_be_released_in_every_order),
     CHECK_ENTRY(a_task_may_release_its_own_registry),
     CHECK_ENTRY(a_task_may_retain_its_registry_after_the_last_release),
-    CHECK_ENTRY(a_missed_deadline_keeps_no_idle_threads),
     CHECK_ENTRY(shutdown_leaves_no_thread_behind),
     CHECK_ENTRY(shutdown_from_a_destructor_is_a_deadlock),
     CHECK_ENTRY(shutdown_tells_of_threads_held_up_by_a_destructor),

@@ -80,8 +80,6 @@ extension RegistryReference {
       close()
       _ = token.cancel(reason: reason, message: message)
       var (status, stragglers) = drain(until: deadline, listStraggler)
-      // Whoever comes late, too, leaves after its task.
-      if status == .deadline { dismissThreads() }
       if status == .ok {
         let now = monotonicNow()
         let latest = Deadline(nanoseconds: max(deadline.isNever ? now : deadline.nanoseconds, now))
