@@ -200,6 +200,15 @@ int tr_token_is_cancelled(const tr_token *token);
    Since:     0.1 */
 tr_reason tr_token_reason(const tr_token *token);
 
+/* Say whether a program that stops for `reason` has done what it was asked to: what it may turn into
+   its exit status.
+
+   Returns:   0 for TR_REASON_FATAL; 1 for every other, the application's own and TR_REASON_NONE
+              included.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+int tr_reason_is_graceful(tr_reason reason);
+
 /* Copy the message `token` was cancelled with into `buffer`, as snprintf would: at most
    capacity - 1 bytes, cut at a character, and a terminating NUL when capacity is not 0.
 
@@ -572,6 +581,91 @@ tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome);
    Threads:   any thread; blocks; not a cancellation point.
    Since:     0.1 */
 tr_status tr_sleep(int64_t duration_ns);
+
+/* ---- Stopping what blocks ---------------------------------------------------------------- */
+
+/* Wait until the calling task is asked to stop, or until timeout_ns nanoseconds from now. [C8]
+
+   Returns:   TR_ERR_CANCELLED; TR_ERR_TIMEDOUT; TR_ERR_INVALID outside a task.
+   Threads:   a task's own thread; blocks; not a cancellation point.
+   Since:     0.2 */
+tr_status tr_wait_cancelled(int64_t timeout_ns);
+
+/* Wait until the descriptor `fd` has one of `events` (POLLIN, POLLOUT, ... of poll(2)), an error or a
+   hang-up, or until timeout_ns nanoseconds from now; inside a task also until it is asked to stop,
+   which comes first: a busy peer keeps nobody from stopping. [C8]
+
+   Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID when fd is not open;
+              TR_ERR_NOMEM; TR_ERR_SYSTEM, as tr_task_fd.
+   Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
+   Since:     0.2 */
+tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns);
+
+/* Get a descriptor that poll(2), select(2) and epoll(7) find readable from the moment `token` is
+   cancelled, for ever. It is made by the first call and is the same at every other. Do not read
+   from it, write to it or close it. [C6]
+
+   Requires:  neither argument is NULL.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when the process or
+              the system has no descriptor left (EMFILE, ENFILE).
+   Output:    *fd is written on TR_OK, else untouched. It is non-blocking, and closed on exec.
+   Ownership: the descriptor is the token's, and closed with it.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_status tr_token_fd(tr_token *token, int *fd);
+
+/* As tr_token_fd, for the moment `task` is asked to stop.
+
+   Requires:  neither argument is NULL.
+   Returns:   as tr_token_fd.
+   Output:    as tr_token_fd.
+   Ownership: the descriptor is the task's; it is closed when the task has ended and nobody has a
+              reference to it.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_status tr_task_fd(tr_task *task, int *fd);
+
+/* A function that is to be called when a token or task is cancelled. */
+typedef struct tr_registration tr_registration;
+typedef void (*tr_cancel_fn)(void *ctx);
+
+/* Have fn(ctx) called when `token` is cancelled, with the semantics of C++20's std::stop_callback: at
+   most once, on the thread that cancels, under no lock, when the flags of everything below the
+   token are up. If it is cancelled already, fn is called at once, by this call. [C7]
+
+   Requires:  token, fn and registration are not NULL; fn and drop return.
+   Returns:   TR_OK; TR_ERR_CANCELLED when fn was called at once; TR_ERR_INVALID; TR_ERR_NOMEM.
+   Output:    *registration is to be handed to tr_off_cancel; NULL with TR_ERR_CANCELLED, where
+              there is nothing to undo; undefined with TR_ERR_NOMEM.
+   Ownership: the registration holds a reference to the token. On TR_OK and TR_ERR_CANCELLED
+              drop(ctx) (drop may be NULL) is called exactly once, after fn, or in the place of fn
+              by tr_off_cancel; on other errors ctx stays the caller's.
+   Threads:   any thread; calls fn and drop. fn may call everything, also tr_off_cancel for itself,
+              tr_token_cancel and tr_token_release for the token.
+   Since:     0.2 */
+tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
+                             tr_registration **registration);
+
+/* As tr_token_on_cancel, for the moment `task` is asked to stop, in whatever way: by tr_task_cancel,
+   its registry's token, or the deadline of a join. [C7]
+
+   Requires:  task, fn and registration are not NULL; fn and drop return.
+   Returns:   as tr_token_on_cancel. fn of a task that ends without being asked to stop is not called.
+   Output:    as tr_token_on_cancel.
+   Ownership: as tr_token_on_cancel; the registration holds a reference to the task.
+   Threads:   as tr_token_on_cancel.
+   Since:     0.2 */
+tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
+                            tr_registration **registration);
+
+/* Undo a registration: when this returns, fn runs no more and will never run. If another thread is
+   running it, this call waits for that one function and its drop; called by fn itself it returns at
+   once. NULL is allowed. [C7]
+
+   Ownership: registration is given back: once for each, whether fn has run or not.
+   Threads:   any thread; may block, as said, whatever the flag of the calling task; may call drop.
+   Since:     0.2 */
+void tr_off_cancel(tr_registration *registration);
 
 #ifdef __cplusplus
 } /* extern "C" */

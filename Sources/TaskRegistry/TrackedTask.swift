@@ -36,7 +36,7 @@
     /// Nothing is killed (C5).
     public func cancel() {
       if ProcessState.isForkedChild { return }
-      core.raiseFlag { $0.cancelRequested() }
+      core.cancel()
     }
 
     /// Waits until the task has ended (O3).

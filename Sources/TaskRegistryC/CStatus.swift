@@ -51,6 +51,11 @@ public func tr_reason_name(_ reason: tr_reason) -> UnsafePointer<CChar>? {
   return name.cString
 }
 
+@implementation @_cdecl("tr_reason_is_graceful")
+public func tr_reason_is_graceful(_ reason: tr_reason) -> Int32 {
+  reason == TR_REASON_FATAL ? 0 : 1
+}
+
 @implementation @_cdecl("tr_event_name")
 public func tr_event_name(_ event: UInt32) -> UnsafePointer<CChar>? {
   let name: StaticString =

@@ -53,7 +53,7 @@ public func tr_task_cancel_flag(_ handle: OpaquePointer?) -> UnsafePointer<UInt3
 @implementation @_cdecl("tr_task_cancel")
 public func tr_task_cancel(_ handle: OpaquePointer?) -> tr_status {
   guard let task = task(handle) else { return refusal }
-  task.raiseFlag { $0.cancelRequested() }
+  task.cancel()
   return Status.ok.code
 }
 

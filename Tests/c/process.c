@@ -88,13 +88,36 @@ static int forked_task_wait(struct at_fork *at) {
   return tr_task_wait(at->task, 0, &outcome) == TR_ERR_FORKED &&
          tr_task_wait(at->task, FOREVER, &outcome) == TR_ERR_FORKED && outcome.code == 4711;
 }
+FORKED(wait_cancelled, tr_wait_cancelled(FOREVER) == TR_ERR_FORKED)
+FORKED(wait_fd, tr_wait_fd(0, 1, FOREVER) == TR_ERR_FORKED)
+static int forked_token_fd(struct at_fork *at) {
+  int fd = 4711;
+  return tr_token_fd(at->token, &fd) == TR_ERR_FORKED && fd == 4711;
+}
+static int forked_task_fd(struct at_fork *at) {
+  int fd = 4711;
+  return tr_task_fd(at->task, &fd) == TR_ERR_FORKED && fd == 4711;
+}
+static int forked_token_on_cancel(struct at_fork *at) {
+  tr_registration *registration = NULL;
+  return tr_token_on_cancel(at->token, drop_never, NULL, drop_never, &registration) ==
+             TR_ERR_FORKED &&
+         registration == NULL;
+}
+static int forked_task_on_cancel(struct at_fork *at) {
+  tr_registration *registration = NULL;
+  return tr_task_on_cancel(at->task, drop_never, NULL, drop_never, &registration) ==
+             TR_ERR_FORKED &&
+         registration == NULL;
+}
+FORKED(off_cancel, (tr_off_cancel((tr_registration *)at->token), answers_nothing()))
 FORKED(sleep, tr_sleep(0) == TR_ERR_FORKED)
 FORKED(sleep_for_ever, tr_sleep(FOREVER) == TR_ERR_FORKED)
 /* These touch no object; that they come back is all there is to ask. */
 FORKED(strerror, (tr_strerror(TR_ERR_FORKED), answers_nothing()))
 FORKED(version, (tr_version(), answers_nothing()))
 FORKED(names, (tr_kind_name(1), tr_state_name(1), tr_reason_name(1), tr_event_name(1),
-               tr_ended_name(1), answers_nothing()))
+               tr_ended_name(1), tr_reason_is_graceful(1), answers_nothing()))
 
 static const struct forked_call forked_calls[] = {
 #define ROW(name)                                                                                  \
@@ -106,7 +129,8 @@ static const struct forked_call forked_calls[] = {
     ROW(is_empty), ROW(snapshot), ROW(task_self), ROW(task_retain), ROW(task_release), ROW(task_id),
     ROW(task_name), ROW(task_kind), ROW(task_is_cancelled), ROW(task_cancel_flag),
     ROW(task_cancel), ROW(task_set_message), ROW(task_wait), ROW(sleep), ROW(sleep_for_ever),
-    ROW(strerror), ROW(version), ROW(names),
+    ROW(strerror), ROW(version), ROW(names), ROW(wait_cancelled), ROW(wait_fd), ROW(token_fd),
+    ROW(task_fd), ROW(token_on_cancel), ROW(task_on_cancel), ROW(off_cancel),
 #undef ROW
 };
 enum { FORKED_CALLS = sizeof forked_calls / sizeof *forked_calls };

@@ -377,15 +377,6 @@ CASE(snapshots_under_churn_are_right) {
 
 /* ---- What it costs ------------------------------------------------------------------------- */
 
-static long resident_bytes(void) {
-  long pages = 0, resident = 0;
-  FILE *file = fopen("/proc/self/statm", "re");
-  CHECK(file != NULL);
-  CHECK_EQ(2, fscanf(file, "%ld %ld", &pages, &resident));
-  fclose(file);
-  return resident * sysconf(_SC_PAGESIZE);
-}
-
 static void run_short_tasks(tr_registry *registry, int count) {
   tr_task *batch[25];
   for (int done = 0; done < count; done += 25) {

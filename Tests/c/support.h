@@ -171,6 +171,17 @@ static inline void drop_never(void *ctx) {
   check_fail(__FILE__, __LINE__, "a drop ran that must not");
 }
 
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+static inline long resident_bytes(void) {
+  long pages = 0, resident = 0;
+  FILE *file = fopen("/proc/self/statm", "re");
+  CHECK(file != NULL);
+  CHECK_EQ(2, fscanf(file, "%ld %ld", &pages, &resident));
+  fclose(file);
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
 /* ---- Variants ------------------------------------------------------------------------------- */
 
 /* tr_registry_create, with the thread reuse that TASKREG_TEST_VARIANT in the environment asks for

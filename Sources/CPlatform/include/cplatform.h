@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <locale.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <stdbool.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -32,6 +34,7 @@ extern int sched_getcpu(void);
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 
 static inline void cp_set_errno(int value) { errno = value; }
+static inline int cp_errno(void) { return errno; }
 
 /* Give the calling thread the process's locale, if uselocale(3) gave it another. */
 static inline void cp_reset_locale(void) {
@@ -108,6 +111,39 @@ static inline uint64_t cp_scheduling_digest(void) {
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     digest = (digest ^ words[i]) * UINT64_C(1099511628211);
   return digest;
+}
+
+/* A new eventfd(2) that is not readable; negative, with errno set, if there is none to be had. */
+static inline int cp_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+/* Make an eventfd readable; one that is stays so. */
+static inline void cp_eventfd_raise(int fd) {
+  int saved = errno;
+  uint64_t one = 1;
+  ssize_t written = write(fd, &one, sizeof one);
+  (void)written; /* EAGAIN, the only error there is: it has been raised 2^64 - 2 times */
+  errno = saved;
+}
+
+/* Wait until `fd` has `events`, or `flag_fd` (negative: none) is readable, or `timeout_ns`
+   nanoseconds have passed (negative: for ever), by ppoll(2), which reads no clock but
+   CLOCK_MONOTONIC.
+   Returns a negative errno, or CP_POLL_FLAG, CP_POLL_READY, CP_POLL_BAD (fd is not open), or 0. */
+enum { CP_POLL_READY = 1, CP_POLL_FLAG = 2, CP_POLL_BAD = 4 };
+static inline int cp_poll(int fd, short events, int flag_fd, int64_t timeout_ns) {
+  struct pollfd both[2] = {{fd, events, 0}, {flag_fd, POLLIN, 0}};
+  struct timespec timeout = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
+  int saved = errno, result = 0;
+  if (syscall(SYS_ppoll, both, 2, timeout_ns < 0 ? NULL : &timeout, NULL, (size_t)8) < 0)
+    result = -errno;
+  else if (both[1].revents != 0)
+    result = CP_POLL_FLAG;
+  else if (both[0].revents & POLLNVAL)
+    result = CP_POLL_BAD;
+  else if (both[0].revents != 0)
+    result = CP_POLL_READY;
+  errno = saved;
+  return result;
 }
 
 /* Whether the kernel still knows a thread of this process by that id (tgkill(2) with signal 0). */

@@ -27,6 +27,28 @@ extension RegistryReference {
     }
   }
 
+  /// Runs the callbacks of those tasks that were asked to stop.
+  ///
+  /// Called without any lock, with a reference to the registry's memory, after flags have risen.
+  func runTaskCallbacks() {
+    if pointer.pointee.taskCallbacks.load(ordering: .sequentiallyConsistent) == 0 { return }
+    pointer.pointee.records.forEach { task in
+      if task.pointer.pointee.callbacks.isEmpty || !task.word.isCancelRequested { return true }
+      // A listed callback holds a reference to the task, so that under the lock another can be had.
+      let isHeld = monitor.withLock { _ in
+        if task.pointer.pointee.callbacks.isEmpty { return false }
+        task.retainHandle()
+        return true
+      }
+      if isHeld {
+        if task.word.isCancelRequested { CancelCallback.Owner.task(task).runCallbacks() }
+        if ProcessState.isForkedChild { return false }
+        task.unpin()
+      }
+      return true
+    }
+  }
+
   /// Offers `transition` to every live task.
   private func raiseFlags(_ transition: (TaskWord) -> TaskWord?) {
     let now = monotonicNow()
@@ -37,5 +59,31 @@ extension RegistryReference {
       }
       return true
     }
+  }
+}
+
+extension TaskReference {
+  /// Asks the task to stop, and runs its callbacks.
+  ///
+  /// Requires a reference, which a callback may give back.
+  func cancel() {
+    retainHandle()
+    if raiseFlag({ $0.cancelRequested() }) != nil {
+      CancelCallback.Owner.task(self).runCallbacks()
+      if ProcessState.isForkedChild { return }
+    }
+    unpin()
+  }
+
+  /// A descriptor that is readable once the task is asked to stop (C6).
+  ///
+  /// Requires a reference.
+  func openDescriptor() -> (Status, Int32) {
+    let (status, descriptor) = pointer.pointee.descriptor.open {
+      TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent))
+        .isCancelRequested
+    }
+    if status == .ok { advance { $0.descriptorMade() } }
+    return (status, descriptor)
   }
 }

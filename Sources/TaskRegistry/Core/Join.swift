@@ -178,6 +178,8 @@ extension RegistryReference {
       // Nobody was found: the last task has just ended, or is only now being published.
       if waitUntilDrained(.after(1_000_000)) == .ready { return (.ok, tally) }
     }
+    runTaskCallbacks()
+    if ProcessState.isForkedChild { return (.forked, tally) }
     logDeadline(pending: tally.pending)
     if ProcessState.isForkedChild { return (.forked, tally) }
     remembered.forEach { task in

@@ -42,7 +42,10 @@ struct RegistryStorage: ~Copyable {
   let storageRefs = Atomic<UInt64>(1)
   // atomic: relaxed; spawns refused.
   let rejected = Atomic<UInt64>(0)
-  private let padding4 = InlineArray<5, UInt64>(repeating: 0)
+  // atomic: how many callbacks are registered with tasks. Sequentially consistent: counted before
+  // the flag is looked at, looked at after the flags have risen.
+  let taskCallbacks = Atomic<UInt64>(0)
+  private let padding4 = InlineArray<4, UInt64>(repeating: 0)
 
   // immutable after init
   let options: RegistryOptionsCore
@@ -55,6 +58,8 @@ struct RegistryStorage: ~Copyable {
   var previousLinked: RegistryReference?
   var nextLinked: RegistryReference?
   var isLinked = false
+  // Owned by the one who cancelled the token: the next registry that the same call reached.
+  var nextCancelled: RegistryReference?
   // Owned by the `Graveyard`: the next registry in it, as bits.
   var nextBuried: UInt = 0
 

@@ -1,3 +1,5 @@
+import CPlatform
+
 /// Sleeps on the calling thread; inside a task its flag ends the sleep (C4).
 ///
 /// - Parameter duration: nanoseconds; negative is for ever.
@@ -13,5 +15,51 @@ func sleepCallingThread(for duration: Int64) -> Status {
         _ = parker.park(until: deadline)
       }
     }
+  }
+}
+
+/// Waits on the calling thread until its task is asked to stop (C8).
+///
+/// - Returns: `.cancelled`, `.timedOut`, or `.invalid` outside a task, where nothing could end it.
+func waitUntilCancelled(until deadline: Deadline) -> Status {
+  guard let task = Worker.currentTask else { return .invalid }
+  return withCancellationDisabled {
+    withParker { parker in
+      while true {
+        if task.word.isCancelRequested { return .cancelled }
+        if deadline.hasPassed { return .timedOut }
+        _ = parker.park(until: deadline)
+      }
+    }
+  }
+}
+
+/// Waits on the calling thread until a descriptor is ready; inside a task its flag ends the wait
+/// (C8).
+///
+/// - Parameters:
+///   - descriptor: an open descriptor that poll(2) knows.
+///   - events: as in `struct pollfd`.
+///   - deadline: when to give up.
+/// - Returns: `.cancelled`, also if the descriptor is ready, so that a busy peer keeps nobody from
+///   stopping; `.ok` when it has one of the events, an error or a hang-up; `.timedOut`; `.invalid`
+///   if it is not open; what making the task's own descriptor failed with.
+func waitForDescriptor(_ descriptor: Int32, events: Int16, until deadline: Deadline) -> Status {
+  if descriptor < 0 { return .invalid }
+  var flag: Int32 = -1
+  if let task = Worker.currentTask {
+    let (status, made) = task.openDescriptor()
+    if status != .ok { return status }
+    flag = made
+  }
+  while true {
+    let remaining = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
+    let code = cp_poll(descriptor, events, flag, remaining)
+    if code == Int32(CP_POLL_FLAG) { return .cancelled }
+    if code == Int32(CP_POLL_READY) { return .ok }
+    if code == Int32(CP_POLL_BAD) { return .invalid }
+    if code == -ENOMEM { return .noMemory }
+    if code < 0 && code != -EINTR { return .system }
+    if deadline.hasPassed { return .timedOut }
   }
 }

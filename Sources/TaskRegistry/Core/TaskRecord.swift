@@ -58,8 +58,11 @@ struct TaskRecord: ~Copyable {
   let registry: RegistryReference
   /// Written by the worker before `ends` if it is not 0, read after `ended` of a failed task.
   var code: Int32 = 0
+  /// Readable once the task is asked to stop.
+  let descriptor = CancelDescriptor()
+  let callbacks = CancelCallbacks()
   /// Makes the record a whole number of cache lines long, as a test asserts.
-  private let padding = InlineArray<4, UInt64>(repeating: 0)
+  private let padding = InlineArray<3, UInt64>(repeating: 0)
 
   init(registry: RegistryReference, index: UInt32) {
     self.registry = registry
@@ -134,6 +137,7 @@ struct TaskReference: Equatable {
   @inline(__always)
   private func recycle(_ last: TaskWord) {
     let registry = self.registry
+    if last.hasDescriptor { pointer.pointee.descriptor.close() }
     registry.pointer.pointee.records.give(back: self)
     if last.holdsRegistry { registry.releaseStorage() }
   }
@@ -170,7 +174,7 @@ struct TaskReference: Equatable {
     #endif
   }
 
-  /// Asks the task to stop, and ends the wait it is in.
+  /// Asks the task to stop, and ends the wait it is in; its callbacks are still to be run.
   ///
   /// Requires a reference (C3, C4).
   ///
@@ -190,6 +194,7 @@ struct TaskReference: Equatable {
     if let before, !before.isCancelRequested {
       let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
       if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
+      pointer.pointee.descriptor.raise()
     } else if !word.isCancelRequested {
       // It began to end meanwhile, unflagged, and its flag rises no more (W3). The reference keeps
       // the next task out of the record until this is undone.

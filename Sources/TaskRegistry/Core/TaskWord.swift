@@ -55,8 +55,8 @@ struct TaskWord: Equatable {
   private static let endingMask: UInt64 = 3 << 38
   private static let messageBit: UInt64 = 1 << 40
   private static let registryBit: UInt64 = 1 << 41
-  private static let oneReference: UInt64 = 1 << 42
-  private static let referenceMask: UInt64 = ~0 << 42
+  private static let descriptorBit: UInt64 = 1 << 42
+  private static let oneReference: UInt64 = 1 << 43
 
   init(bits: UInt64) { self.bits = bits }
 
@@ -94,7 +94,9 @@ struct TaskWord: Equatable {
   var isLive: Bool { phase == .starting || phase == .running }
 
   /// How many references there are: the running worker's, one per handle, one per pin.
-  var references: UInt64 { bits >> 42 }
+  var references: UInt64 { bits >> 43 }
+  /// Whether it has a descriptor, to be closed with its record.
+  var hasDescriptor: Bool { bits & Self.descriptorBit != 0 }
   /// Whether the record holds a reference to its registry's memory, for the sake of handles.
   var holdsRegistry: Bool { bits & Self.registryBit != 0 }
 
@@ -164,6 +166,11 @@ struct TaskWord: Equatable {
   func messageLeft(_ present: Bool) -> TaskWord? {
     guard phase == .running else { return nil }
     return TaskWord(bits: present ? bits | Self.messageBit : bits & ~Self.messageBit)
+  }
+
+  /// It has got a descriptor.
+  func descriptorMade() -> TaskWord? {
+    phase == .free ? nil : TaskWord(bits: bits | Self.descriptorBit)
   }
 
   /// Its body is over: from here it is neither listed nor changed.

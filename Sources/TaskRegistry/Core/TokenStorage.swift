@@ -13,12 +13,17 @@ import Synchronization
 struct TokenStorage: ~Copyable {
   // atomic: references. Relaxed up, acquire-release down.
   let refs = Atomic<UInt64>(1)
-  // atomic: 1 once cancelled. Stored with release after reason and message, loaded with acquire.
+  // atomic: 1 once cancelled. Stored under the lock after reason and message, loaded with acquire;
+  // sequentially consistent for the sake of `descriptor`.
   let flag = Atomic<UInt32>(0)
   /// Written once before the flag rises.
   var reason: UInt32 = 0
   var messageLength = 0
   let message = AtomicText<32>()
+  /// Readable once the flag is up.
+  let descriptor = CancelDescriptor()
+  /// Run once the flags of all below are up, too.
+  let callbacks = CancelCallbacks()
   // immutable after init
   let monitor: Monitor<TokenState>
   /// A reference is held.
@@ -60,7 +65,7 @@ struct TokenReference: Equatable {
   init(_ handle: OpaquePointer) { pointer = UnsafeMutablePointer(handle) }
 
   var opaque: OpaquePointer { OpaquePointer(pointer) }
-  private var monitor: Monitor<TokenState> { pointer.pointee.monitor }
+  var monitor: Monitor<TokenState> { pointer.pointee.monitor }
 
   // MARK: Life
 
@@ -110,6 +115,7 @@ struct TokenReference: Equatable {
       if left.newValue != 0 { return }
       next = token.pointer.pointee.parent
       next?.unlinkChild(token)
+      token.pointer.pointee.descriptor.close()
       token.monitor.destroy()
       // Not deinitialised, for the reason given in `RegistryReference.destroy`.
       free(token.pointer)
@@ -203,7 +209,8 @@ struct TokenReference: Equatable {
   ///
   /// When it returns, to the first caller or a later one, every flag below is up. A token that
   /// another thread is cancelling is waited for; such waits lead down the tree only, so that they
-  /// cannot form a circle, and last no longer than raising flags does.
+  /// cannot form a circle, and last no longer than raising flags does. Callbacks run after that, so
+  /// that one of them may cancel whatever it likes.
   ///
   /// - Returns: whether this call was the first.
   func cancel(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
@@ -216,10 +223,12 @@ struct TokenReference: Equatable {
     // of a recursion, however deep the tree.
     var last = self
     var next: TokenReference? = self
+    var registries: RegistryReference?
     while let token = next {
       while let registry = token.takeRegistry() {
         registry.tokenWasCancelled()
-        registry.releaseStorage()
+        registry.pointer.pointee.nextCancelled = registries
+        registries = registry
       }
       while let child = token.takeChild() {
         if child.claim(copying: token) {
@@ -236,6 +245,18 @@ struct TokenReference: Equatable {
     while let token = next {
       next = token.pointer.pointee.nextClaimed
       token.settle()
+    }
+    while let registry = registries {
+      registries = registry.pointer.pointee.nextCancelled
+      registry.runTaskCallbacks()
+      if ProcessState.isForkedChild { return true }
+      registry.releaseStorage()
+    }
+    next = self
+    while let token = next {
+      next = token.pointer.pointee.nextClaimed
+      CancelCallback.Owner.token(token).runCallbacks()
+      if ProcessState.isForkedChild { return true }
       token.release()
     }
     return true
@@ -259,14 +280,23 @@ struct TokenReference: Equatable {
   /// Records reason and message and raises the flag, unless somebody did before.
   private func claim(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
     let kept = message.map { UTF8Text.measure($0, limit: 255).kept } ?? 0
-    return monitor.withLock { state in
+    let isFirst = monitor.withLock { state in
       if isCancelled { return false }
       pointer.pointee.reason = reason
       pointer.pointee.messageLength = kept
       if let message { pointer.pointee.message.store(message, length: kept) }
-      pointer.pointee.flag.store(1, ordering: .releasing)
+      pointer.pointee.flag.store(1, ordering: .sequentiallyConsistent)
       state.waiters.wake(WaitKey.token)
       return true
+    }
+    if isFirst { pointer.pointee.descriptor.raise() }
+    return isFirst
+  }
+
+  /// A descriptor that is readable once the token is cancelled (C6).
+  func openDescriptor() -> (Status, Int32) {
+    pointer.pointee.descriptor.open {
+      pointer.pointee.flag.load(ordering: .sequentiallyConsistent) != 0
     }
   }
 

@@ -1,0 +1,257 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// The callbacks of a token are guarded by the token's Monitor, those of a task by its registry's.
+// No callback and no drop runs under it. Whoever takes a callback off its list, under the lock, runs
+// it; a callback that nobody took runs never more once it is off the list.
+
+/// A function to be called when a token or a task is cancelled, with the semantics of C++20's
+/// `std::stop_callback` (ISO C++ [stopcallback]).
+///
+/// K1: on the list exactly while `waiting`; taken off it once.
+/// K2: freed by the one who deregisters it, or by the one who runs it if it deregisters itself.
+struct CancelCallback {
+  let function: CancelFunction
+  let context: UnsafeMutableRawPointer?
+  let drop: TaskDrop?
+  /// What it is registered with; a reference is held.
+  let owner: Owner
+
+  // Guarded by the owner's Monitor.
+  var stage = Stage.waiting
+  var previous: Pointer?
+  var next: Pointer?
+  /// The thread that runs it, while `running`.
+  var runner = pthread_t()
+  /// Whether it was deregistered by itself: its runner frees it.
+  var isOrphaned = false
+
+  typealias Pointer = UnsafeMutablePointer<CancelCallback>
+
+  /// What a callback is registered with.
+  enum Owner {
+    case token(TokenReference)
+    case task(TaskReference)
+  }
+
+  /// How far a callback has come.
+  enum Stage {
+    /// The stage while nobody has cancelled.
+    case waiting
+    /// The stage while it runs.
+    case running
+    /// The stage once it has run.
+    case ended
+  }
+}
+
+/// The C shape of a callback.
+typealias CancelFunction = @convention(c) (UnsafeMutableRawPointer?) -> Void
+
+/// The callbacks of one token or task; see LOCKING.
+struct CancelCallbacks: ~Copyable {
+  // atomic: the first of the list, as bits. Changed under the lock; looked at without it, by
+  // those who would take the lock in vain otherwise. Sequentially consistent: who registers changes
+  // it and then looks at the flag, who cancels raises the flag and then looks here.
+  private let first = Atomic<UInt>(0)
+
+  /// Whether there is none, as far as one can tell without the lock.
+  @inline(__always)
+  var isEmpty: Bool { first.load(ordering: .sequentiallyConsistent) == 0 }
+
+  /// Requires the lock.
+  func add(_ callback: CancelCallback.Pointer) {
+    let bits = first.load(ordering: .relaxed)
+    callback.pointee.next = CancelCallback.Pointer(bitPattern: bits)
+    callback.pointee.next?.pointee.previous = callback
+    first.store(UInt(bitPattern: callback), ordering: .sequentiallyConsistent)
+  }
+
+  /// Takes a waiting callback off the list.
+  ///
+  /// Requires the lock.
+  func remove(_ callback: CancelCallback.Pointer) {
+    let next = callback.pointee.next
+    next?.pointee.previous = callback.pointee.previous
+    if let previous = callback.pointee.previous {
+      previous.pointee.next = next
+    } else {
+      first.store(UInt(bitPattern: next), ordering: .sequentiallyConsistent)
+    }
+    callback.pointee.previous = nil
+    callback.pointee.next = nil
+  }
+
+  /// Takes the latest callback, for the calling thread to run it.
+  ///
+  /// Requires the lock.
+  func takeFirst() -> CancelCallback.Pointer? {
+    let bits = first.load(ordering: .relaxed)
+    guard let callback = CancelCallback.Pointer(bitPattern: bits) else { return nil }
+    take(callback)
+    return callback
+  }
+
+  /// Takes a waiting callback, for the calling thread to run it.
+  ///
+  /// Requires the lock.
+  func take(_ callback: CancelCallback.Pointer) {
+    remove(callback)
+    callback.pointee.stage = .running
+    callback.pointee.runner = pthread_self()
+  }
+}
+
+extension CancelCallback.Owner {
+  /// Changes the owner's callbacks under the lock that guards them.
+  fileprivate func withLock<Result>(
+    _ body: (borrowing CancelCallbacks, inout WaiterList) -> Result
+  ) -> Result {
+    switch self {
+    case .token(let token):
+      token.monitor.withLock { body(token.pointer.pointee.callbacks, &$0.waiters) }
+    case .task(let task):
+      task.registry.monitor.withLock { body(task.pointer.pointee.callbacks, &$0.waiters) }
+    }
+  }
+
+  fileprivate func wait(for key: UInt, until isReady: () -> Bool) {
+    switch self {
+    case .token(let token):
+      _ = token.monitor.wait(for: key, until: .never, heedsFlag: false, isReady: isReady)
+    case .task(let task):
+      _ = task.registry.monitor.wait(for: key, until: .never, heedsFlag: false, isReady: isReady)
+    }
+  }
+
+  /// Whether callbacks may run: the flags of everything below are up.
+  ///
+  /// A token that is being cancelled and not settled yet is left to the one who cancels it, and who
+  /// looks for callbacks after that.
+  fileprivate var isCancelled: Bool {
+    switch self {
+    case .token(let token): token.monitor.withLock { $0.isSettled }
+    case .task(let task):
+      TaskWord(bits: task.pointer.pointee.word.load(ordering: .sequentiallyConsistent))
+        .isCancelRequested
+    }
+  }
+
+  fileprivate func retain() {
+    switch self {
+    case .token(let token): token.retain()
+    case .task(let task):
+      task.retainHandle()
+      task.registry.pointer.pointee.taskCallbacks.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    }
+  }
+
+  fileprivate func release() {
+    switch self {
+    case .token(let token): token.release()
+    case .task(let task):
+      task.registry.pointer.pointee.taskCallbacks.wrappingSubtract(
+        1, ordering: .sequentiallyConsistent)
+      task.unpin()
+    }
+  }
+
+  /// Runs all callbacks that wait, one after the other (C7).
+  ///
+  /// Called after the flag has risen, without any lock.
+  func runCallbacks() {
+    while let callback = withLock({ callbacks, _ in callbacks.takeFirst() }) {
+      CancelCallback.run(callback)
+      if ProcessState.isForkedChild { return }
+    }
+  }
+}
+
+extension CancelCallback {
+  /// Registers a function, or calls it at once if the flag is up already.
+  ///
+  /// - Parameters:
+  ///   - function: what to call.
+  ///   - context: its argument.
+  ///   - drop: frees the context, once, after the function or without it; not if memory is wanting.
+  ///   - owner: the token or task, to which the caller has a reference.
+  ///   - publish: called before the function can run, with the callback, or with nil when it is
+  ///     called at once: then there is nothing to deregister.
+  /// - Returns: `.ok`; `.cancelled` when it was called before this returned, by this thread;
+  ///   `.noMemory`.
+  static func register(
+    _ function: CancelFunction, _ context: UnsafeMutableRawPointer?, drop: TaskDrop?,
+    with owner: Owner, publish: (Pointer?) -> Void
+  ) -> Status {
+    guard let memory = malloc(MemoryLayout<CancelCallback>.size) else { return .noMemory }
+    let callback = memory.bindMemory(to: CancelCallback.self, capacity: 1)
+    owner.retain()
+    callback.initialize(
+      to: CancelCallback(function: function, context: context, drop: drop, owner: owner))
+    publish(callback)
+    owner.withLock { callbacks, _ in callbacks.add(callback) }
+    if !owner.isCancelled { return .ok }
+    // The one who cancelled may have looked before it was listed. If it was found, it runs there.
+    let isMine = owner.withLock { callbacks, _ in
+      if callback.pointee.stage != .waiting { return false }
+      callbacks.take(callback)
+      callback.pointee.isOrphaned = true
+      return true
+    }
+    if !isMine { return .ok }
+    publish(nil)
+    run(callback)
+    return .cancelled
+  }
+
+  /// Calls a callback that the caller took, and its drop.
+  fileprivate static func run(_ callback: Pointer) {
+    callback.pointee.function(callback.pointee.context)
+    if ProcessState.isForkedChild { return }
+    callback.pointee.drop?(callback.pointee.context)
+    if ProcessState.isForkedChild { return }
+    let owner = callback.pointee.owner
+    let isMine = owner.withLock { _, waiters in
+      callback.pointee.stage = .ended
+      waiters.wake(UInt(bitPattern: callback))
+      return callback.pointee.isOrphaned
+    }
+    // Else it may be freed by now.
+    if isMine { free(callback) }
+  }
+
+  /// Makes sure that the callback runs no more, and gives it up.
+  ///
+  /// Waits for it if another thread runs it; returns at once if it is this one (C7).
+  static func deregister(_ callback: Pointer) {
+    let owner = callback.pointee.owner
+    let (stage, isOwnThread) = owner.withLock { callbacks, _ in
+      let stage = callback.pointee.stage
+      let isOwnThread =
+        stage == .running && pthread_equal(callback.pointee.runner, pthread_self()) != 0
+      if stage == .waiting { callbacks.remove(callback) }
+      if isOwnThread { callback.pointee.isOrphaned = true }
+      return (stage, isOwnThread)
+    }
+    switch stage {
+    case .waiting:
+      callback.pointee.drop?(callback.pointee.context)
+      if ProcessState.isForkedChild { return }
+    case .running:
+      if isOwnThread { return }
+      owner.wait(for: UInt(bitPattern: callback)) {
+        owner.withLock { _, _ in callback.pointee.stage == .ended }
+      }
+    case .ended: break
+    }
+    free(callback)
+  }
+
+  private static func free(_ callback: Pointer) {
+    let owner = callback.pointee.owner
+    callback.deinitialize(count: 1)
+    CPlatform.free(callback)
+    owner.release()
+  }
+}

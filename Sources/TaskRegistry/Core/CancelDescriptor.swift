@@ -1,0 +1,48 @@
+import CPlatform
+import Synchronization
+
+/// A descriptor that tells pollers of a cancellation: an eventfd(2), made on first use, readable
+/// for ever once raised, never drained (C6).
+///
+/// Making it and raising the flag meet like Dekker's threads: who makes it stores the descriptor
+/// and then looks at the flag, who cancels raises the flag and then looks for the descriptor. All
+/// four accesses are sequentially consistent, so one of the two sees the other, and the descriptor
+/// is raised; twice does no harm.
+struct CancelDescriptor: ~Copyable {
+  // atomic: the descriptor + 1; 0 before it exists. Sequentially consistent, as said above.
+  private let place = Atomic<Int32>(0)
+
+  /// The descriptor, which is made if there is none.
+  ///
+  /// - Parameter isCancelled: reads the flag, sequentially consistently.
+  /// - Returns: the status, and the descriptor if it is `.ok`.
+  func open(_ isCancelled: () -> Bool) -> (Status, Int32) {
+    var current = place.load(ordering: .sequentiallyConsistent)
+    if current == 0 {
+      let made = cp_eventfd()
+      if made < 0 { return (cp_errno() == ENOMEM ? .noMemory : .system, -1) }
+      let (done, seen) = place.compareExchange(
+        expected: 0, desired: made + 1, ordering: .sequentiallyConsistent)
+      if !done { _ = CPlatform.close(made) }
+      current = done ? made + 1 : seen
+    }
+    if isCancelled() { cp_eventfd_raise(current - 1) }
+    return (.ok, current - 1)
+  }
+
+  /// Makes the descriptor readable, if there is one; called after the flag has risen.
+  @inline(__always)
+  func raise() {
+    let current = place.load(ordering: .sequentiallyConsistent)
+    if current != 0 { cp_eventfd_raise(current - 1) }
+  }
+
+  /// Closes the descriptor, if there is one.
+  ///
+  /// Requires that nobody else uses it any more.
+  @inline(__always)
+  func close() {
+    if place.load(ordering: .relaxed) == 0 { return }
+    _ = CPlatform.close(place.exchange(0, ordering: .acquiringAndReleasing) - 1)
+  }
+}

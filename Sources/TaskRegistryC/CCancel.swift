@@ -1,0 +1,66 @@
+import CTaskReg
+
+@implementation @_cdecl("tr_wait_cancelled")
+public func tr_wait_cancelled(_ timeout: Int64) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return waitUntilCancelled(until: .after(timeout)).code
+}
+
+@implementation @_cdecl("tr_wait_fd")
+public func tr_wait_fd(_ descriptor: Int32, _ events: Int16, _ timeout: Int64) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return waitForDescriptor(descriptor, events: events, until: .after(timeout)).code
+}
+
+@implementation @_cdecl("tr_token_fd")
+public func tr_token_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int32>?) -> tr_status
+{
+  guard let token = token(handle) else { return refusal }
+  guard let out else { return Status.invalid.code }
+  let (status, descriptor) = token.openDescriptor()
+  if status == .ok { out.pointee = descriptor }
+  return status.code
+}
+
+@implementation @_cdecl("tr_task_fd")
+public func tr_task_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int32>?) -> tr_status {
+  guard let task = task(handle) else { return refusal }
+  guard let out else { return Status.invalid.code }
+  let (status, descriptor) = task.openDescriptor()
+  if status == .ok { out.pointee = descriptor }
+  return status.code
+}
+
+@implementation @_cdecl("tr_token_on_cancel")
+public func tr_token_on_cancel(
+  _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let token = token(handle) else { return refusal }
+  return register(function, context, drop, with: .token(token), out)
+}
+
+@implementation @_cdecl("tr_task_on_cancel")
+public func tr_task_on_cancel(
+  _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let task = task(handle) else { return refusal }
+  return register(function, context, drop, with: .task(task), out)
+}
+
+private func register(
+  _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?, _ drop: tr_drop_fn?,
+  with owner: CancelCallback.Owner, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let function, let out else { return Status.invalid.code }
+  return CancelCallback.register(function, context, drop: drop, with: owner) {
+    out.pointee = OpaquePointer($0)
+  }.code
+}
+
+@implementation @_cdecl("tr_off_cancel")
+public func tr_off_cancel(_ handle: OpaquePointer?) {
+  if ProcessState.isForkedChild { return }
+  if let handle { CancelCallback.deregister(CancelCallback.Pointer(handle)) }
+}
