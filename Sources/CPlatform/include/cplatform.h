@@ -177,6 +177,17 @@ static inline void cp_discard(void *memory, size_t size) {
   madvise(memory, size, MADV_DONTNEED);
 }
 
+/* Give the pages below the caller's frame back to the system, as glibc does at the end of a thread
+   whose stack it allocated; nothing if the caller does not run on this stack. */
+static inline void cp_discard_unused(void *stack, size_t size) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t lowest = (uintptr_t)stack;
+  uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+  if (frame < lowest || frame - lowest >= size) return;
+  uintptr_t used = frame / page * page - page; /* a page for what the caller calls meanwhile */
+  if (used > lowest) madvise(stack, used - lowest, MADV_DONTNEED);
+}
+
 /* Macros that Swift does not import or imports with an awkward type. */
 static inline int cp_cancel_enable(void) { return PTHREAD_CANCEL_ENABLE; }
 static inline int cp_cancel_disable(void) { return PTHREAD_CANCEL_DISABLE; }

@@ -10,7 +10,13 @@ import CPlatform
 /// How threads leave a registry, and what becomes of them.
 extension RegistryReference {
   /// The calling worker's thread is about to end: it waits to be joined, or detaches itself.
+  ///
+  /// Of a crowd that leaves together some may wait for long: what their stacks used is given back
+  /// at once.
   func depart(_ worker: Worker.Pointer) {
+    if let stack = worker.pointee.stack {
+      cp_discard_unused(stack + pageSize, options.stackSize)
+    }
     worker.pointee.next = nil
     listDeparted(worker)
   }
