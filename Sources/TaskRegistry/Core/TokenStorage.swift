@@ -94,7 +94,7 @@ struct TokenReference: Equatable {
   /// Takes a reference unless the token is being freed.
   ///
   /// Called under the parent's Monitor.
-  private func retainIfAlive() -> Bool {
+  func retainIfAlive() -> Bool {
     var count = pointer.pointee.refs.load(ordering: .relaxed)
     while count != 0 {
       let (done, seen) = pointer.pointee.refs.compareExchange(
@@ -140,7 +140,7 @@ struct TokenReference: Equatable {
     monitor.withLock { Self.remove(child, from: &$0) }
   }
 
-  private static func remove(_ child: TokenReference, from state: inout TokenState) {
+  static func remove(_ child: TokenReference, from state: inout TokenState) {
     guard child.pointer.pointee.isLinked else { return }
     child.pointer.pointee.isLinked = false
     let previous = child.pointer.pointee.previousSibling
@@ -173,7 +173,7 @@ struct TokenReference: Equatable {
     monitor.withLock { Self.remove(registry, from: &$0) }
   }
 
-  private static func remove(_ registry: RegistryReference, from state: inout TokenState) {
+  static func remove(_ registry: RegistryReference, from state: inout TokenState) {
     guard registry.pointer.pointee.isLinked else { return }
     registry.pointer.pointee.isLinked = false
     let previous = registry.pointer.pointee.previousLinked
@@ -188,7 +188,7 @@ struct TokenReference: Equatable {
     registry.pointer.pointee.nextLinked = nil
   }
 
-  // MARK: Cancelling
+  // MARK: State
 
   var isCancelled: Bool { pointer.pointee.flag.load(ordering: .acquiring) != 0 }
 
@@ -203,129 +203,6 @@ struct TokenReference: Equatable {
       return body(empty.utf8Start, 0)
     }
     return pointer.pointee.message.withText { body($0, length) }
-  }
-
-  /// Cancels the token and everything below it (C1, C2).
-  ///
-  /// When it returns, to the first caller or a later one, every flag below is up. A token that
-  /// another thread is cancelling is waited for; such waits lead down the tree only, so that they
-  /// cannot form a circle, and last no longer than raising flags does. Callbacks run after that, so
-  /// that one of them may cancel whatever it likes.
-  ///
-  /// - Returns: whether this call was the first.
-  func cancel(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
-    if !claim(reason: reason, message: message) {
-      waitUntilSettled()
-      return false
-    }
-    retain()
-    // The tokens claimed by this call, in the order in which they are dealt with: a list instead
-    // of a recursion, however deep the tree.
-    var last = self
-    var next: TokenReference? = self
-    var registries: RegistryReference?
-    while let token = next {
-      while let registry = token.takeRegistry() {
-        registry.tokenWasCancelled()
-        registry.pointer.pointee.nextCancelled = registries
-        registries = registry
-      }
-      while let child = token.takeChild() {
-        if child.claim(copying: token) {
-          last.pointer.pointee.nextClaimed = child
-          last = child
-        } else {
-          child.waitUntilSettled()
-          child.release()
-        }
-      }
-      next = token.pointer.pointee.nextClaimed
-    }
-    next = self
-    while let token = next {
-      next = token.pointer.pointee.nextClaimed
-      token.settle()
-    }
-    while let registry = registries {
-      registries = registry.pointer.pointee.nextCancelled
-      registry.runTaskCallbacks()
-      if ProcessState.isForkedChild { return true }
-      registry.releaseStorage()
-    }
-    next = self
-    while let token = next {
-      next = token.pointer.pointee.nextClaimed
-      CancelCallback.Owner.token(token).runCallbacks()
-      if ProcessState.isForkedChild { return true }
-      token.release()
-    }
-    return true
-  }
-
-  /// Every flag below is up.
-  private func settle() {
-    monitor.withLock { state in
-      state.isSettled = true
-      state.waiters.wake(WaitKey.settled)
-    }
-  }
-
-  /// Waits until whoever claimed the token has settled it; the caller's own flag is no matter.
-  private func waitUntilSettled() {
-    _ = monitor.wait(for: WaitKey.settled, until: .never, heedsFlag: false) {
-      monitor.withLock { $0.isSettled }
-    }
-  }
-
-  /// Records reason and message and raises the flag, unless somebody did before.
-  private func claim(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
-    let kept = message.map { UTF8Text.measure($0, limit: 255).kept } ?? 0
-    let isFirst = monitor.withLock { state in
-      if isCancelled { return false }
-      pointer.pointee.reason = reason
-      pointer.pointee.messageLength = kept
-      if let message { pointer.pointee.message.store(message, length: kept) }
-      pointer.pointee.flag.store(1, ordering: .sequentiallyConsistent)
-      state.waiters.wake(WaitKey.token)
-      return true
-    }
-    if isFirst { pointer.pointee.descriptor.raise() }
-    return isFirst
-  }
-
-  /// A descriptor that is readable once the token is cancelled (C6).
-  func openDescriptor() -> (Status, Int32) {
-    pointer.pointee.descriptor.open {
-      pointer.pointee.flag.load(ordering: .sequentiallyConsistent) != 0
-    }
-  }
-
-  /// Claims with the reason and message of a cancelled token.
-  @discardableResult
-  private func claim(copying other: TokenReference) -> Bool {
-    other.withMessage { message, _ in claim(reason: other.reason, message: message) }
-  }
-
-  /// Takes a registry that is alive off the list, with a reference to its memory.
-  private func takeRegistry() -> RegistryReference? {
-    monitor.withLock { state in
-      while let registry = state.firstRegistry {
-        Self.remove(registry, from: &state)
-        if registry.retainStorageIfAlive() { return registry }
-      }
-      return nil
-    }
-  }
-
-  /// Takes a child that is alive off the list, with a reference.
-  private func takeChild() -> TokenReference? {
-    monitor.withLock { state in
-      while let child = state.firstChild {
-        Self.remove(child, from: &state)
-        if child.retainIfAlive() { return child }
-      }
-      return nil
-    }
   }
 
   // MARK: Waiting
