@@ -10,36 +10,95 @@ extension Status {
   var code: tr_status { rawValue }
 }
 
+/// A structure of the C API that begins with its size, which grows at its end from release to
+/// release: a program compiled against an older header hands in a smaller one (P4).
+protocol SizedStructure {
+  /// All of it zero: in options, every default.
+  init()
+
+  /// Bytes it had in release 0.1. Never changed.
+  static var firstSize: UInt32 { get }
+}
+
+extension tr_registry_options: SizedStructure {
+  static var firstSize: UInt32 { 80 }
+}
+extension tr_spawn_options: SizedStructure {
+  static var firstSize: UInt32 { 24 }
+}
+extension tr_task_summary: SizedStructure {
+  static var firstSize: UInt32 { 128 }
+}
+extension tr_join_report: SizedStructure {
+  static var firstSize: UInt32 { 96 }
+}
+extension tr_outcome: SizedStructure {
+  static var firstSize: UInt32 { 144 }
+}
+
 /// The largest size a structure may claim: absurd numbers are refused (P4).
 private let largestStructure: UInt32 = 1 << 16
 
-/// Whether an options structure has a size this library can serve: at least what version 0.1 had,
-/// and nothing but zeros beyond what is known here (P4).
-func acceptsOptions<Options>(_ options: UnsafePointer<Options>, size: UInt32) -> Bool {
-  let known = MemoryLayout<Options>.size
-  if size < UInt32(known) || size > largestStructure { return false }
-  let bytes = UnsafeRawPointer(options)
-  for offset in known..<Int(size) where bytes.load(fromByteOffset: offset, as: UInt8.self) != 0 {
-    return false
-  }
-  return true
+/// The size a structure says it has.
+func claimedSize<Structure: SizedStructure>(of structure: UnsafePointer<Structure>) -> UInt32 {
+  UnsafeRawPointer(structure).load(as: UInt32.self)
 }
 
-/// Whether a structure to be filled has a size this library can serve.
-func acceptsOutput<Output>(_: Output.Type, size: UInt32) -> Bool {
-  size >= UInt32(MemoryLayout<Output>.size) && size <= largestStructure
+/// Reads an options structure: what the caller's does not have yet is zero.
+///
+/// - Returns: nil if its size is none this library can serve: smaller than in version 0.1, absurd,
+///   or with anything but zeros beyond what is known here (P4).
+func read<Options: SizedStructure>(_ options: UnsafePointer<Options>) -> Options? {
+  let size = claimedSize(of: options)
+  guard accepts(Options.self, size: size) else { return nil }
+  let known = MemoryLayout<Options>.size
+  let bytes = UnsafeRawPointer(options)
+  if Int(size) >= known {
+    for offset in known..<Int(size) where bytes.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+      return nil
+    }
+    return options.pointee
+  }
+  var whole = Options()
+  withUnsafeMutableBytes(of: &whole) {
+    $0.baseAddress.unsafelyUnwrapped.copyMemory(from: bytes, byteCount: Int(size))
+  }
+  return whole
+}
+
+/// Whether a structure has a size this library can serve.
+func accepts<Structure: SizedStructure>(_: Structure.Type, size: UInt32) -> Bool {
+  size >= Structure.firstSize && size <= largestStructure
 }
 
 /// Whether the elements of an array have a size this library can serve.
-func acceptsElements<Output>(_ type: Output.Type, size: UInt32) -> Bool {
-  acceptsOutput(type, size: size) && Int(size) % MemoryLayout<Output>.alignment == 0
+func acceptsElements<Element: SizedStructure>(_ type: Element.Type, size: UInt32) -> Bool {
+  accepts(type, size: size) && Int(size) % MemoryLayout<Element>.alignment == 0
 }
 
-/// Zeroes what a larger structure has beyond the part this library knows.
-func clearTail<Output>(of output: UnsafeMutablePointer<Output>, size: UInt32) {
+/// Lets `write` fill a structure of the caller's that has `size` bytes, an accepted size: a smaller
+/// one gets what it has room for, and of a larger one the part not known here becomes zero.
+@inline(__always)
+func fill<Output: SizedStructure>(
+  _ output: UnsafeMutablePointer<Output>, size: UInt32,
+  _ write: (UnsafeMutablePointer<Output>) -> Void
+) {
   let known = MemoryLayout<Output>.size
   let bytes = UnsafeMutableRawPointer(output)
-  for offset in known..<Int(size) { bytes.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self) }
+  if Int(size) >= known {
+    write(output)
+    for offset in known..<Int(size) {
+      bytes.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+    }
+    return
+  }
+  var whole = Output()
+  withUnsafeMutablePointer(to: &whole) {
+    let copy = UnsafeMutableRawPointer($0)
+    copy.copyMemory(from: bytes, byteCount: Int(size))
+    write($0)
+    bytes.copyMemory(from: copy, byteCount: Int(size))
+  }
 }
 
 extension UnsafePointer where Pointee == CChar {

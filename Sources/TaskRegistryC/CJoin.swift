@@ -28,8 +28,8 @@ public func tr_shutdown(
 /// Where the stragglers are to be listed; nil if the report is none this library can fill.
 private func stragglerArray(of report: UnsafeMutablePointer<tr_join_report>?) -> SummaryArray? {
   guard let report else { return SummaryArray(nil, capacity: 0) }
-  let size = UnsafeRawPointer(report).load(as: UInt32.self)
-  guard acceptsOutput(tr_join_report.self, size: size) else { return nil }
+  guard accepts(tr_join_report.self, size: claimedSize(of: report)) else { return nil }
+  // Both fields are as old as the structure.
   return SummaryArray(report.pointee.stragglers, capacity: report.pointee.stragglers_capacity)
 }
 
@@ -39,16 +39,17 @@ private func deliver(
   _ array: SummaryArray
 ) -> tr_status {
   guard let report, status == .ok || status == .deadline else { return status.code }
-  report.pointee.threads_left = tally.threadsLeft
-  report.pointee.ended = tally.ended
-  report.pointee.failed = tally.failed
-  report.pointee.exited = tally.exited
-  report.pointee.pending = tally.pending
-  report.pointee.aborted = tally.aborted
-  report.pointee.abandoned = tally.abandoned
-  report.pointee.rejected = tally.rejected
-  report.pointee.elapsed_ns = tally.elapsed
-  report.pointee.stragglers_count = min(tally.pending, UInt64(array.capacity))
-  clearTail(of: report, size: report.pointee.size)
+  fill(report, size: claimedSize(of: report)) { report in
+    report.pointee.threads_left = tally.threadsLeft
+    report.pointee.ended = tally.ended
+    report.pointee.failed = tally.failed
+    report.pointee.exited = tally.exited
+    report.pointee.pending = tally.pending
+    report.pointee.aborted = tally.aborted
+    report.pointee.abandoned = tally.abandoned
+    report.pointee.rejected = tally.rejected
+    report.pointee.elapsed_ns = tally.elapsed
+    report.pointee.stragglers_count = min(tally.pending, UInt64(array.capacity))
+  }
   return status.code
 }

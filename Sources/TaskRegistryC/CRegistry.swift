@@ -25,9 +25,7 @@ extension RegistryOptionsCore {
 
   /// Checks what C hands in; nil if it breaks the documented requirements.
   fileprivate init?(_ pointer: UnsafePointer<tr_registry_options>) {
-    let size = UnsafeRawPointer(pointer).load(as: UInt32.self)
-    guard acceptsOptions(pointer, size: size) else { return nil }
-    let options = pointer.pointee
+    guard let options = read(pointer) else { return nil }
     guard options.flags == 0, options.reserved == 0, options.abort_grace_ns >= 0 else { return nil }
     guard options.spin_ns >= 0, options.spin_ns <= Self.longestSpin else { return nil }
     self.init()

@@ -27,7 +27,7 @@ public func tr_snapshot(
   return buffer != nil && live > array.capacity ? Status.truncated.code : Status.ok.code
 }
 
-/// A caller's array of `tr_task_summary`, whose elements may be larger than this library knows.
+/// A caller's array of `tr_task_summary`, whose elements may be smaller or larger than this library's.
 struct SummaryArray {
   private let base: UnsafeMutableRawPointer?
   private let elementSize: UInt32
@@ -48,7 +48,7 @@ struct SummaryArray {
       self.capacity = 0
       return
     }
-    elementSize = UnsafeRawPointer(buffer).load(as: UInt32.self)
+    elementSize = claimedSize(of: buffer)
     guard acceptsElements(tr_task_summary.self, size: elementSize) else { return nil }
     guard capacity <= UInt64(Int.max) / UInt64(elementSize) else { return nil }
     self.capacity = Int(capacity)
@@ -59,7 +59,14 @@ struct SummaryArray {
   func store(_ facts: TaskFacts, at index: Int, _ readClocks: @autoclosure () -> ClockPair) {
     guard let base, index < capacity else { return }
     let clocks = readClocks()
-    let element = (base + index * Int(elementSize)).assumingMemoryBound(to: tr_task_summary.self)
+    let place = (base + index * Int(elementSize)).assumingMemoryBound(to: tr_task_summary.self)
+    fill(place, size: elementSize) { store(facts, in: $0, clocks) }
+  }
+
+  @inline(__always)
+  private func store(
+    _ facts: TaskFacts, in element: UnsafeMutablePointer<tr_task_summary>, _ clocks: ClockPair
+  ) {
     element.pointee.size = elementSize
     element.pointee.state = facts.state
     element.pointee.id = facts.id
@@ -77,8 +84,5 @@ struct SummaryArray {
     element.pointee.cancel_requested = facts.word.isCancelRequested ? 1 : 0
     element.pointee.flags = facts.word.isCleanup ? TR_SPAWN_CLEANUP : 0
     element.pointee.cancel_requested_at_ns = facts.cancelledAt
-    if elementSize > UInt32(MemoryLayout<tr_task_summary>.size) {
-      clearTail(of: element, size: elementSize)
-    }
   }
 }

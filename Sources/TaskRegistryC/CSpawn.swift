@@ -55,9 +55,7 @@ extension SpawnRequest {
 
   /// Takes over the options; false if they break the documented requirements (P4).
   fileprivate mutating func apply(_ pointer: UnsafePointer<tr_spawn_options>) -> Bool {
-    let size = UnsafeRawPointer(pointer).load(as: UInt32.self)
-    guard acceptsOptions(pointer, size: size) else { return false }
-    let options = pointer.pointee
+    guard let options = read(pointer) else { return false }
     guard options.flags & ~(TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD) == 0 else { return false }
     drop = options.drop
     isCleanup = options.flags & TR_SPAWN_CLEANUP != 0

@@ -71,17 +71,18 @@ public func tr_task_wait(
   _ handle: OpaquePointer?, _ timeout: Int64, _ outcome: UnsafeMutablePointer<tr_outcome>?
 ) -> tr_status {
   guard let task = task(handle) else { return refusal }
-  if let outcome {
-    let size = UnsafeRawPointer(outcome).load(as: UInt32.self)
-    guard acceptsOutput(tr_outcome.self, size: size) else { return Status.invalid.code }
+  if let outcome, !accepts(tr_outcome.self, size: claimedSize(of: outcome)) {
+    return Status.invalid.code
   }
   let status = task.wait(until: .after(timeout))
-  if status == .ok, let outcome { fill(outcome, from: task) }
+  if status == .ok, let outcome {
+    fill(outcome, size: claimedSize(of: outcome)) { copyOutcome(of: task, to: $0) }
+  }
   return status.code
 }
 
 /// Copies the outcome of a task that has ended.
-private func fill(_ outcome: UnsafeMutablePointer<tr_outcome>, from task: TaskReference) {
+private func copyOutcome(of task: TaskReference, to outcome: UnsafeMutablePointer<tr_outcome>) {
   let word = task.word
   outcome.pointee.how = UInt32(word.ending.rawValue)
   outcome.pointee.code = word.ending == .returned ? 0 : task.pointer.pointee.code
@@ -93,7 +94,6 @@ private func fill(_ outcome: UnsafeMutablePointer<tr_outcome>, from task: TaskRe
       _ = copyText(text, length: 0, base, bytes.count)
     }
   }
-  clearTail(of: outcome, size: outcome.pointee.size)
 }
 
 @implementation @_cdecl("tr_sleep")

@@ -37,6 +37,15 @@ static const uint32_t absurd_sizes[] = {65537u,      65544u,      1u << 20,    1
                                         0x7fffffffu, 0x80000000u, 0xfffffff8u, UINT32_MAX};
 #define ABSURD_SIZES (sizeof absurd_sizes / sizeof *absurd_sizes)
 
+/* The bytes each structure had in release 0.1: the least it may have. Never changed. */
+enum {
+  FIRST_REGISTRY_OPTIONS = 80,
+  FIRST_SPAWN_OPTIONS = 24,
+  FIRST_TASK_SUMMARY = 128,
+  FIRST_JOIN_REPORT = 96,
+  FIRST_OUTCOME = 144
+};
+
 /* Proves: NULL in every pointer argument of every function that returns a status is
    TR_ERR_INVALID, or what the header says it means (P4).  Why it matters: a forgotten check of
    malloc must not take the process down.  Catches: dereferencing before looking; NULL accepted
@@ -232,13 +241,13 @@ CASE(unknown_flags_are_refused) {
   registry_finish(registry);
 }
 
-/* Proves: every size of the registry options below the structure's is TR_ERR_INVALID, whatever
+/* Proves: every size of the registry options below that of release 0.1 is TR_ERR_INVALID, whatever
    lies behind it, and the exact size is read exactly (P4).  Why it matters: an uninitialised
    structure shows itself by its size.  Catches: reading fields before the size; reading past the
    end. */
 CASE(registry_options_size_is_checked) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  for (uint32_t size = 0; size < sizeof options; size++) {
+  for (uint32_t size = 0; size < FIRST_REGISTRY_OPTIONS; size++) {
     options.size = size;
     struct guarded guarded = guarded_copy(&options, size < sizeof size ? sizeof size : size);
     tr_registry *none = NULL;
@@ -347,7 +356,7 @@ CASE(spawn_options_size_and_tail_are_checked) {
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   options.drop = drop_never;
   tr_task *none = NULL;
-  for (uint32_t size = 0; size < sizeof options; size++) {
+  for (uint32_t size = 0; size < FIRST_SPAWN_OPTIONS; size++) {
     options.size = size;
     struct guarded guarded = guarded_copy(&options, size < sizeof size ? sizeof size : size);
     CHECK_EQ(TR_ERR_INVALID, tr_spawn_with(registry, "s", TR_KIND_RPC_HANDLER, body_never, NULL,
@@ -396,9 +405,9 @@ CASE(join_report_size_is_checked_first) {
   tr_registry *registry = registry_new();
   tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
   tr_join_report report = TR_JOIN_REPORT_INIT;
-  for (uint32_t i = 0; i < sizeof report + ABSURD_SIZES; i++) {
-    report.size = i < sizeof report ? i : absurd_sizes[i - sizeof report];
-    size_t length = i < sizeof report ? i : sizeof report;
+  for (uint32_t i = 0; i < FIRST_JOIN_REPORT + ABSURD_SIZES; i++) {
+    report.size = i < FIRST_JOIN_REPORT ? i : absurd_sizes[i - FIRST_JOIN_REPORT];
+    size_t length = i < FIRST_JOIN_REPORT ? i : sizeof report;
     struct guarded guarded =
         guarded_copy(&report, length < sizeof report.size ? sizeof report.size : length);
     CHECK_EQ(TR_ERR_INVALID, tr_join_all(registry, FOREVER, guarded.object));
@@ -452,7 +461,7 @@ CASE(straggler_array_is_checked_first) {
   tr_join_report report = TR_JOIN_REPORT_INIT;
   report.stragglers = array;
   report.stragglers_capacity = 2;
-  for (uint32_t size = 0; size < sizeof array[0]; size++) {
+  for (uint32_t size = 0; size < FIRST_TASK_SUMMARY; size++) {
     array[0].size = size;
     CHECK_EQ(TR_ERR_INVALID, tr_join_all(registry, FOREVER, &report));
     CHECK_EQ(TR_ERR_INVALID, tr_shutdown(registry, TR_REASON_FATAL, "m", FOREVER, &report));
@@ -489,9 +498,9 @@ CASE(outcome_size_is_checked) {
   tr_task *task = spawn(registry, "fails", body_fails, &code);
   CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
   tr_outcome outcome = TR_OUTCOME_INIT;
-  for (uint32_t i = 0; i < sizeof outcome + ABSURD_SIZES; i++) {
-    outcome.size = i < sizeof outcome ? i : absurd_sizes[i - sizeof outcome];
-    size_t length = i < sizeof outcome ? i : sizeof outcome;
+  for (uint32_t i = 0; i < FIRST_OUTCOME + ABSURD_SIZES; i++) {
+    outcome.size = i < FIRST_OUTCOME ? i : absurd_sizes[i - FIRST_OUTCOME];
+    size_t length = i < FIRST_OUTCOME ? i : sizeof outcome;
     struct guarded guarded =
         guarded_copy(&outcome, length < sizeof outcome.size ? sizeof outcome.size : length);
     CHECK_EQ(TR_ERR_INVALID, tr_task_wait(task, FOREVER, guarded.object));
@@ -527,9 +536,9 @@ CASE(snapshot_element_size_is_checked_and_kept) {
   tr_task *tasks[3];
   for (int i = 0; i < 3; i++) tasks[i] = spawn(registry, "listed", body_deaf, &gate);
   tr_task_summary summary = TR_TASK_SUMMARY_INIT;
-  for (uint32_t i = 0; i < sizeof summary + ABSURD_SIZES; i++) {
-    summary.size = i < sizeof summary ? i : absurd_sizes[i - sizeof summary];
-    size_t length = i < sizeof summary ? i : sizeof summary;
+  for (uint32_t i = 0; i < FIRST_TASK_SUMMARY + ABSURD_SIZES; i++) {
+    summary.size = i < FIRST_TASK_SUMMARY ? i : absurd_sizes[i - FIRST_TASK_SUMMARY];
+    size_t length = i < FIRST_TASK_SUMMARY ? i : sizeof summary;
     struct guarded guarded =
         guarded_copy(&summary, length < sizeof summary.size ? sizeof summary.size : length);
     size_t count = 77;
@@ -562,6 +571,103 @@ CASE(snapshot_element_size_is_checked_and_kept) {
   }
   gate_open(&gate);
   for (int i = 0; i < 3; i++) tr_task_release(tasks[i]);
+  registry_finish(registry);
+}
+
+/* A structure that claims `size` bytes, has no more, and has its size as its first field. */
+static struct guarded sized_copy(const void *structure, size_t size) {
+  struct guarded guarded = guarded_copy(structure, size);
+  uint32_t claimed = (uint32_t)size;
+  memcpy(guarded.object, &claimed, sizeof claimed);
+  return guarded;
+}
+
+/* Proves: structures of every size from that of release 0.1 to this one's work: options are read
+   no further, and mean what they meant then; results are filled no further, and so are the elements
+   of arrays, at the caller's stride (P4, N3, J8).  Why it matters: programs compiled years ago run
+   with the library of today.  Catches: copying the whole structure as this library knows it. */
+CASE(structures_of_older_releases_are_served) {
+  int code = 5;
+  for (size_t size = FIRST_REGISTRY_OPTIONS; size <= sizeof(tr_registry_options); size += 8) {
+    tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+    options.max_tasks = 1;
+    struct guarded guarded = sized_copy(&options, size);
+    tr_registry *registry = NULL;
+    CHECK_EQ(TR_OK, tr_registry_create(guarded.object, &registry));
+    guarded_free(guarded);
+    struct gate gate = GATE_INIT;
+    CHECK_EQ(TR_OK, tr_spawn(registry, "one", TR_KIND_RPC_HANDLER, body_deaf, &gate, NULL));
+    CHECK_EQ(TR_ERR_LIMIT, tr_spawn(registry, "two", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
+    gate_open(&gate);
+    registry_finish(registry);
+  }
+  tr_registry *registry = registry_new();
+  for (size_t size = FIRST_SPAWN_OPTIONS; size <= sizeof(tr_spawn_options); size += 8) {
+    tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+    options.drop = drop_counts;
+    struct guarded guarded = sized_copy(&options, size);
+    atomic_int drops = 0;
+    tr_task *task = NULL;
+    CHECK_EQ(TR_OK, tr_spawn_with(registry, "dropped", TR_KIND_RPC_HANDLER, body_returns, &drops,
+                                  guarded.object, &task));
+    guarded_free(guarded);
+    wait_and_release(task);
+    CHECK_EQ(1, atomic_load(&drops));
+  }
+  for (size_t size = FIRST_OUTCOME; size <= sizeof(tr_outcome); size += 8) {
+    tr_outcome outcome = TR_OUTCOME_INIT;
+    struct guarded guarded = sized_copy(&outcome, size);
+    tr_task *task = spawn(registry, "fails", body_fails, &code);
+    CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, guarded.object));
+    memcpy(&outcome, guarded.object, size);
+    CHECK_EQ(size, outcome.size);
+    CHECK_EQ(TR_ENDED_FAILED, outcome.how);
+    CHECK_EQ(5, outcome.code);
+    guarded_free(guarded);
+    tr_task_release(task);
+  }
+  struct gate gate = GATE_INIT;
+  tr_task *tasks[2] = {spawn(registry, "listed", body_deaf, &gate),
+                       spawn(registry, "listed", body_deaf, &gate)};
+  for (size_t size = FIRST_TASK_SUMMARY; size <= sizeof(tr_task_summary); size += 8) {
+    char bytes[2 * sizeof(tr_task_summary)];
+    memset(bytes, '#', sizeof bytes);
+    struct guarded array = guarded_copy(bytes, 2 * size);
+    for (size_t reporting = FIRST_JOIN_REPORT - 8; reporting <= sizeof(tr_join_report);
+         reporting += 8) {
+      uint32_t stride = (uint32_t)size;
+      memcpy(array.object, &stride, sizeof stride);
+      if (reporting < FIRST_JOIN_REPORT) {
+        size_t count = 0;
+        CHECK_EQ(TR_OK, tr_snapshot(registry, array.object, 2, &count));
+        CHECK_EQ(2, count);
+      } else {
+        tr_join_report report = TR_JOIN_REPORT_INIT;
+        report.stragglers = array.object;
+        report.stragglers_capacity = 2;
+        struct guarded guarded = sized_copy(&report, reporting);
+        CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, guarded.object));
+        memcpy(&report, guarded.object, reporting);
+        CHECK_EQ(reporting, report.size);
+        CHECK_EQ(2, report.pending);
+        CHECK_EQ(2, report.stragglers_count);
+        guarded_free(guarded);
+      }
+      uint64_t sum = 0;
+      for (size_t i = 0; i < 2; i++) {
+        tr_task_summary summary;
+        memset(&summary, 0, sizeof summary);
+        memcpy(&summary, (char *)array.object + i * size, size);
+        CHECK_EQ(size, summary.size);
+        CHECK_STR("listed", summary.name);
+        sum += summary.id;
+      }
+      CHECK_EQ(tr_task_id(tasks[0]) + tr_task_id(tasks[1]), sum);
+    }
+    guarded_free(array);
+  }
+  gate_open(&gate);
+  for (int i = 0; i < 2; i++) wait_and_release(tasks[i]);
   registry_finish(registry);
 }
 
@@ -741,6 +847,7 @@ CHECK_MAIN(
     CHECK_ENTRY(straggler_array_is_checked_first),
     CHECK_ENTRY(outcome_size_is_checked),
     CHECK_ENTRY(snapshot_element_size_is_checked_and_kept),
+    CHECK_ENTRY(structures_of_older_releases_are_served),
     CHECK_ENTRY(absurd_snapshot_capacity_is_no_crash),
     CHECK_ENTRY(absurd_numbers_in_options_are_refused),
     CHECK_ENTRY(options_at_their_ends_still_run_tasks),
