@@ -15,8 +15,10 @@
 #ifndef TASKREG_H
 #define TASKREG_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/select.h> /* sigset_t, in strict C11 as well */
 
 #ifdef __cplusplus
 extern "C" {
@@ -80,6 +82,7 @@ typedef uint32_t tr_reason;
 #define TR_REASON_RELOAD_REQUESTED ((tr_reason)3) /* stop in order to start again */
 #define TR_REASON_REQUESTED_BY_RUN ((tr_reason)4) /* the program's own run is complete */
 #define TR_REASON_FATAL ((tr_reason)5)            /* something failed beyond repair */
+#define TR_REASON_DEADLINE ((tr_reason)6)         /* the token's timeout passed */
 
 /* Where a task is in its life. It only advances. */
 #define TR_STATE_STARTING 1u   /* admitted; its thread has not entered the body yet */
@@ -157,6 +160,22 @@ tr_token *tr_token_create(void);
    Threads:   any thread; does not block.
    Since:     0.1 */
 tr_token *tr_token_child(tr_token *parent);
+
+/* Create a child of `parent`, as tr_token_child does, that is besides cancelled timeout_ns
+   nanoseconds from now, with TR_REASON_DEADLINE, unless it was before. A negative timeout is none; 0
+   has passed when this returns. [C11]
+
+   What the cancelling runs (tr_token_on_cancel) runs on a thread of the library's that serves all
+   timeouts of the process: it should be brief. That thread exists while something is due, and a
+   second longer.
+
+   Requires:  parent is a token or NULL.
+   Returns:   the token; NULL without memory, when the system refuses a thread, or when parent is NULL.
+   Ownership: the caller holds one reference; the child keeps its parent alive. The last release
+              takes the timeout back.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
 
 /* Add a reference to `token`.
 
@@ -308,6 +327,12 @@ tr_token *tr_registry_token(tr_registry *registry);
 /* Run the body in a thread that has run no other and will run no other, so that thread-specific
    data it leaves behind meets nobody. [S1] */
 #define TR_SPAWN_FRESH_THREAD 0x2u
+/* The registry needs this task: its end, however it ends, cancels the registry's token, with
+   TR_REASON_REQUESTED_BY_RUN if it returned 0 and TR_REASON_FATAL otherwise, and with the task's name
+   as the message. The task's own flag does not rise by that. [C12] */
+#define TR_SPAWN_ESSENTIAL 0x4u
+/* As TR_SPAWN_ESSENTIAL, but returning 0 cancels nothing. [C12] */
+#define TR_SPAWN_ESSENTIAL_UNLESS_RETURNED 0x8u
 
 /* How one task is spawned. Start from TR_SPAWN_OPTIONS_INIT; a zero field means its default. */
 typedef struct tr_spawn_options {
@@ -316,10 +341,14 @@ typedef struct tr_spawn_options {
   tr_drop_fn drop;     /* called with ctx after the body; may be NULL */
   uint64_t stack_size; /* bytes of stack; 0: the registry's; limits as in tr_registry_options.
                           A size of its own makes the thread a fresh one. */
+  int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none.
+                            It has a handler (see tr_install_cancel_signal), else TR_ERR_INVALID.
+                            Since 0.2. [C10] */
+  uint32_t reserved;     /* 0 */
 } tr_spawn_options;
 
 #define TR_SPAWN_OPTIONS_INIT                                                                      \
-  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u }
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u }
 
 /* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
    body may already run, or have ended, when this returns. Its thread has every signal blocked but
@@ -600,6 +629,49 @@ tr_status tr_wait_cancelled(int64_t timeout_ns);
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns);
+
+/* Wait on the condition variable `cond`, as pthread_cond_timedwait(3) does, until it is signalled, or
+   until timeout_ns nanoseconds from now; inside a task also until it is asked to stop, which comes
+   first. Like there, TR_OK may come for no reason, so that the caller loops around its own condition.
+   The timeout is measured on CLOCK_MONOTONIC, whatever clock the condition variable was made with.
+   [C9]
+
+     pthread_mutex_lock(&mutex);
+     while (queue_is_empty && status == TR_OK) status = tr_cond_wait(&not_empty, &mutex, -1);
+
+   To stop a task in such a wait, the canceller broadcasts the condition variable: other threads that
+   wait on it wake for no reason, as POSIX lets them. It may hold the mutex or not.
+
+   Requires:  the caller has locked mutex, once, and mutex is not robust. Both are initialised, and
+              live until every such wait has returned.
+   Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID for NULL, or when an
+              error-checking mutex is not the caller's; TR_ERR_SYSTEM for another failure of
+              pthread_cond_clockwait(3). Without having waited: TR_ERR_NOMEM, and TR_ERR_AGAIN when
+              the system refuses the library the thread it needs for this; see
+              tr_token_child_with_timeout. In every case the caller holds the mutex as before.
+   Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
+   Since:     0.2 */
+tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns);
+
+/* Install a handler that does nothing for a signal, so that system calls it comes upon return EINTR
+   instead of going on: what tr_spawn_options.cancel_signal needs. A program may as well install a
+   handler of its own, without SA_RESTART. The signal should be one that is used for nothing else, such
+   as SIGRTMIN + 1. [C10]
+
+   Returns:   TR_OK when the handler is installed, now or before; TR_ERR_INVALID for a number that is
+              no signal, is SIGKILL, SIGSTOP or a synchronous fault, and for a signal that has
+              another handler or is ignored: it is left as it is.
+   Threads:   any thread; does not block. The handler stays for ever.
+   Since:     0.2 */
+tr_status tr_install_cancel_signal(int signal_number);
+
+/* Say that the calling task has seen that it is to stop: its cancel_signal is sent no more. Without a
+   request to stop, or without such a signal, it does nothing. [C10]
+
+   Returns:   TR_OK; TR_ERR_INVALID outside a task.
+   Threads:   a task's own thread; does not block.
+   Since:     0.2 */
+tr_status tr_acknowledge_cancel(void);
 
 /* Get a descriptor that poll(2), select(2) and epoll(7) find readable from the moment `token` is
    cancelled, for ever. It is made by the first call and is the same at every other. Do not read

@@ -22,6 +22,8 @@
     public static let requestedByRun = ShutdownReason(rawValue: 4)
     /// Something failed beyond repair.
     public static let fatal = ShutdownReason(rawValue: 5)
+    /// The token's timeout passed.
+    public static let deadline = ShutdownReason(rawValue: 6)
   }
 
   extension ShutdownReason: CustomStringConvertible {
@@ -34,6 +36,7 @@
       case .reloadRequested: "reload-requested"
       case .requestedByRun: "requested-by-run"
       case .fatal: "fatal"
+      case .deadline: "deadline"
       default: "reason \(rawValue)"
       }
     }

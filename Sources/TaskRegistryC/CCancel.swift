@@ -12,6 +12,30 @@ public func tr_wait_fd(_ descriptor: Int32, _ events: Int16, _ timeout: Int64) -
   return waitForDescriptor(descriptor, events: events, until: .after(timeout)).code
 }
 
+@implementation @_cdecl("tr_cond_wait")
+public func tr_cond_wait(
+  _ condition: UnsafeMutablePointer<pthread_cond_t>?,
+  _ mutex: UnsafeMutablePointer<pthread_mutex_t>?, _ timeout: Int64
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let condition, let mutex else { return Status.invalid.code }
+  return waitOnCondition(condition, mutex, until: .after(timeout)).code
+}
+
+@implementation @_cdecl("tr_install_cancel_signal")
+public func tr_install_cancel_signal(_ number: Int32) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return CancelSignal.installHandler(for: number).code
+}
+
+@implementation @_cdecl("tr_acknowledge_cancel")
+public func tr_acknowledge_cancel() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let task = Worker.currentTask else { return Status.invalid.code }
+  task.acknowledgeCancel()
+  return Status.ok.code
+}
+
 @implementation @_cdecl("tr_token_fd")
 public func tr_token_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int32>?) -> tr_status
 {

@@ -37,6 +37,9 @@ private func spawn(
   return status.code
 }
 
+private let knownSpawnFlags =
+  TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD | TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED
+
 extension SpawnRequest {
   /// Checks what C hands in; nil if it breaks the documented requirements (S2, S3).
   @inline(__always)
@@ -56,10 +59,19 @@ extension SpawnRequest {
   /// Takes over the options; false if they break the documented requirements (P4).
   fileprivate mutating func apply(_ pointer: UnsafePointer<tr_spawn_options>) -> Bool {
     guard let options = read(pointer) else { return false }
-    guard options.flags & ~(TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD) == 0 else { return false }
+    guard options.flags & ~(knownSpawnFlags) == 0 else { return false }
     drop = options.drop
     isCleanup = options.flags & TR_SPAWN_CLEANUP != 0
     wantsFreshThread = options.flags & TR_SPAWN_FRESH_THREAD != 0
+    if options.flags & TR_SPAWN_ESSENTIAL != 0 { traits.insert(.essential) }
+    if options.flags & TR_SPAWN_ESSENTIAL_UNLESS_RETURNED != 0 {
+      traits.insert(.essentialUnlessReturned)
+    }
+    if options.reserved != 0 { return false }
+    if options.cancel_signal != 0 {
+      if !CancelSignal.isUsable(options.cancel_signal) { return false }
+      cancelSignal = options.cancel_signal
+    }
     if options.stack_size != 0 {
       guard let size = RegistryOptionsCore.stackSize(for: options.stack_size) else { return false }
       stackSize = size

@@ -46,6 +46,7 @@ public func tr_reason_name(_ reason: tr_reason) -> UnsafePointer<CChar>? {
     case TR_REASON_RELOAD_REQUESTED: "reload-requested"
     case TR_REASON_REQUESTED_BY_RUN: "requested-by-run"
     case TR_REASON_FATAL: "fatal"
+    case TR_REASON_DEADLINE: "deadline"
     default: "unknown"
     }
   return name.cString

@@ -11,6 +11,14 @@ public func tr_token_child(_ parent: OpaquePointer?) -> OpaquePointer? {
   return TokenReference.create(childOf: parent).1?.opaque
 }
 
+@implementation @_cdecl("tr_token_child_with_timeout")
+public func tr_token_child_with_timeout(_ parent: OpaquePointer?, _ timeout: Int64)
+  -> OpaquePointer?
+{
+  guard let parent = token(parent) else { return nil }
+  return TokenReference.create(childOf: parent, deadline: .after(timeout)).1?.opaque
+}
+
 @implementation @_cdecl("tr_token_retain")
 public func tr_token_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
   guard let token = token(handle) else { return nil }

@@ -30,6 +30,8 @@ extern pid_t gettid(void);
 extern int pthread_setname_np(pthread_t, const char *);
 extern int pthread_attr_setsigmask_np(pthread_attr_t *, const sigset_t *);
 extern int pthread_tryjoin_np(pthread_t, void **);
+extern int pthread_cond_clockwait(pthread_cond_t *, pthread_mutex_t *, clockid_t,
+                                  const struct timespec *);
 extern int sched_getcpu(void);
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 
@@ -188,10 +190,57 @@ static inline void cp_discard_unused(void *stack, size_t size) {
   if (used > lowest) madvise(stack, used - lowest, MADV_DONTNEED);
 }
 
+/* pthread_cond_clockwait(3), glibc 2.30: the clock is CLOCK_MONOTONIC whatever the condition
+   variable was made with. */
+static inline int cp_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
+                                    const struct timespec *deadline) {
+  return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, deadline);
+}
+
+/* Whether signal `number` exists and is no synchronous fault. */
+static inline bool cp_may_have_handler(int number) {
+  switch (number) {
+  case SIGSEGV: case SIGBUS: case SIGFPE: case SIGILL: case SIGTRAP: case SIGSYS: return false;
+  }
+  struct sigaction action;
+  return number > 0 && sigaction(number, NULL, &action) == 0;
+}
+
+/* Whether it has a handler. */
+static inline bool cp_has_handler(int number) {
+  struct sigaction action;
+  if (!cp_may_have_handler(number) || sigaction(number, NULL, &action) != 0) return false;
+  return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
+}
+
+/* Install `handler` for signal `number`, without SA_RESTART, unless the signal has a handler, or is
+   ignored, already. Returns 0 once `handler` is installed, now or before; EBUSY if another is; EINVAL
+   for a number that is no signal or cannot have a handler. */
+static inline int cp_install_handler(int number, void (*handler)(int)) {
+  struct sigaction action;
+  if (sigaction(number, NULL, &action) != 0) return EINVAL;
+  if (action.sa_handler == handler) return 0;
+  if (action.sa_handler != SIG_DFL) return EBUSY;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  return sigaction(number, &action, NULL) == 0 ? 0 : EINVAL;
+}
+
+/* Take signal `number`, which the caller has blocked, if it is pending for the calling thread. */
+static inline void cp_take_pending_signal(int number) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  struct timespec none = {0, 0};
+  while (sigtimedwait(&set, NULL, &none) == number) {}
+}
+
 /* Macros that Swift does not import or imports with an awkward type. */
 static inline int cp_cancel_enable(void) { return PTHREAD_CANCEL_ENABLE; }
 static inline int cp_cancel_disable(void) { return PTHREAD_CANCEL_DISABLE; }
 static inline int cp_cancel_deferred(void) { return PTHREAD_CANCEL_DEFERRED; }
+static inline int cp_create_detached(void) { return PTHREAD_CREATE_DETACHED; }
 static inline int cp_process_shared(void) { return PTHREAD_PROCESS_SHARED; }
 static inline clockid_t cp_clock_monotonic(void) { return CLOCK_MONOTONIC; }
 static inline clockid_t cp_clock_realtime(void) { return CLOCK_REALTIME; }

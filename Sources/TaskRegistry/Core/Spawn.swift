@@ -12,8 +12,16 @@ struct SpawnRequest {
   var stackSize: Int?
   var isCleanup = false
   var wantsFreshThread = false
+  /// What its end means for the registry.
+  var traits: TaskTraits = []
+  /// The signal that interrupts its system calls once it is asked to stop; 0 is none.
+  var cancelSignal: Int32 = 0
   /// Whether the caller gets a handle.
   var wantsHandle = false
+
+  /// Whether it needs what most do not; see `TaskExtras`.
+  @inline(__always)
+  var hasExtras: Bool { cancelSignal != 0 || !traits.isEmpty }
 }
 
 extension RegistryReference {
@@ -32,8 +40,16 @@ extension RegistryReference {
     guard let task = pointer.pointee.records.take(for: self) else {
       return (refuse(request, .noMemory), nil)
     }
+    if request.hasExtras {
+      let status = task.prepareExtras(request)
+      if status != .ok {
+        pointer.pointee.records.give(back: task)
+        return (refuse(request, status), nil)
+      }
+    }
     let (admission, gate) = admit(isCleanup: request.isCleanup)
     if admission != .ok {
+      if request.hasExtras { task.dropExtras() }
       pointer.pointee.records.give(back: task)
       return (refuse(request, admission), nil)
     }
@@ -97,12 +113,14 @@ extension RegistryReference {
     }
     if request.wantsHandle { retainStorage() }
     let word = TaskWord.admitted(
-      cleanup: request.isCleanup, flagged: flagged, handle: request.wantsHandle)
+      cleanup: request.isCleanup, flagged: flagged, handle: request.wantsHandle,
+      extras: request.hasExtras)
     _ = record.pointee.word.exchange(word.bits, ordering: .sequentiallyConsistent)
   }
 
   /// Takes back a task for which there was no thread (S6).
   private func withdraw(_ task: TaskReference, hasHandle: Bool) {
+    if task.word.hasExtras { task.dropExtras() }
     if hasHandle { task.unpin() }
     pointer.pointee.endings.count(.none)
     task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)

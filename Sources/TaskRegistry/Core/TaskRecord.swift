@@ -61,8 +61,7 @@ struct TaskRecord: ~Copyable {
   /// Readable once the task is asked to stop.
   let descriptor = CancelDescriptor()
   let callbacks = CancelCallbacks()
-  /// Makes the record a whole number of cache lines long, as a test asserts.
-  private let padding = InlineArray<3, UInt64>(repeating: 0)
+  let extras = TaskExtras()
 
   init(registry: RegistryReference, index: UInt32) {
     self.registry = registry
@@ -195,6 +194,7 @@ struct TaskReference: Equatable {
       let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
       if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
       pointer.pointee.descriptor.raise()
+      if before.hasExtras { pointer.pointee.extras.flagHasRisen() }
     } else if !word.isCancelRequested {
       // It began to end meanwhile, unflagged, and its flag rises no more (W3). The reference keeps
       // the next task out of the record until this is undone.

@@ -56,7 +56,8 @@ struct TaskWord: Equatable {
   private static let messageBit: UInt64 = 1 << 40
   private static let registryBit: UInt64 = 1 << 41
   private static let descriptorBit: UInt64 = 1 << 42
-  private static let oneReference: UInt64 = 1 << 43
+  private static let extrasBit: UInt64 = 1 << 43
+  private static let oneReference: UInt64 = 1 << 44
 
   init(bits: UInt64) { self.bits = bits }
 
@@ -94,9 +95,11 @@ struct TaskWord: Equatable {
   var isLive: Bool { phase == .starting || phase == .running }
 
   /// How many references there are: the running worker's, one per handle, one per pin.
-  var references: UInt64 { bits >> 43 }
+  var references: UInt64 { bits >> 44 }
   /// Whether it has a descriptor, to be closed with its record.
   var hasDescriptor: Bool { bits & Self.descriptorBit != 0 }
+  /// Whether there is more to be done for it than for most; see `TaskExtras`.
+  var hasExtras: Bool { bits & Self.extrasBit != 0 }
   /// Whether the record holds a reference to its registry's memory, for the sake of handles.
   var holdsRegistry: Bool { bits & Self.registryBit != 0 }
 
@@ -108,11 +111,14 @@ struct TaskWord: Equatable {
   ///   - cleanup: it was spawned for clean-up work.
   ///   - flagged: it is born asked to stop.
   ///   - handle: the spawner gets a handle: one reference more, and the registry's memory is held.
+  ///   - extras: see `hasExtras`.
   /// - Returns: the word to publish.
   @inline(__always)
-  static func admitted(cleanup: Bool, flagged: Bool, handle: Bool) -> TaskWord {
+  static func admitted(
+    cleanup: Bool, flagged: Bool, handle: Bool, extras: Bool = false
+  ) -> TaskWord {
     TaskWord(
-      bits: (cleanup ? cleanupBit : 0) | (flagged ? flagBit : 0)
+      bits: (cleanup ? cleanupBit : 0) | (flagged ? flagBit : 0) | (extras ? extrasBit : 0)
         | (handle ? registryBit | 2 * oneReference : oneReference)
     ).with(.starting)
   }
@@ -166,6 +172,11 @@ struct TaskWord: Equatable {
   func messageLeft(_ present: Bool) -> TaskWord? {
     guard phase == .running else { return nil }
     return TaskWord(bits: present ? bits | Self.messageBit : bits & ~Self.messageBit)
+  }
+
+  /// It needs what most do not; nil when its body is over.
+  func extrasAdded() -> TaskWord? {
+    phase == .running ? TaskWord(bits: bits | Self.extrasBit) : nil
   }
 
   /// It has got a descriptor.

@@ -86,8 +86,17 @@ extension TokenReference {
       state.waiters.wake(WaitKey.token)
       return true
     }
-    if isFirst { pointer.pointee.descriptor.raise() }
+    if isFirst {
+      pointer.pointee.descriptor.raise()
+      if let timer = pointer.pointee.timer { TimerThread.remove(timer) }
+    }
     return isFirst
+  }
+
+  /// The token's timeout has passed.
+  func expire() {
+    let message: StaticString = "the token's timeout has passed"
+    _ = cancel(reason: CancelReason.deadline, message: message.utf8Start)
   }
 
   /// A descriptor that is readable once the token is cancelled (C6).

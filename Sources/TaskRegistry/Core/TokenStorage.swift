@@ -28,6 +28,8 @@ struct TokenStorage: ~Copyable {
   let monitor: Monitor<TokenState>
   /// A reference is held.
   let parent: TokenReference?
+  /// Cancels the token at a moment; in the token's own memory.
+  let timer: Timer.Pointer?
 
   // Guarded by the parent's Monitor.
   var previousSibling: TokenReference?
@@ -36,9 +38,10 @@ struct TokenStorage: ~Copyable {
   // Owned by the one who claimed the token: the next that the same call claimed.
   var nextClaimed: TokenReference?
 
-  init(monitor: Monitor<TokenState>, parent: TokenReference?) {
+  init(monitor: Monitor<TokenState>, parent: TokenReference?, timer: Timer.Pointer?) {
     self.monitor = monitor
     self.parent = parent
+    self.timer = timer
   }
 }
 
@@ -70,30 +73,60 @@ struct TokenReference: Equatable {
   // MARK: Life
 
   /// Creates a token with one reference; `parent`, if given, is retained and linked (C2).
-  static func create(childOf parent: TokenReference? = nil) -> (Status, TokenReference?) {
+  ///
+  /// With a deadline other than never it is cancelled when that passes (C11).
+  static func create(
+    childOf parent: TokenReference? = nil, deadline: Deadline = .never
+  ) -> (Status, TokenReference?) {
     let prepared = ProcessState.prepare()
     if prepared != .ok { return (prepared, nil) }
-    guard let monitor = Monitor(TokenState()) else { return (.noMemory, nil) }
-    guard let memory = malloc(MemoryLayout<TokenStorage>.size) else {
-      monitor.destroy()
+    if !deadline.isNever {
+      let held = TimerThread.hold()
+      if held != .ok { return (held, nil) }
+    }
+    guard let token = allocate(childOf: parent, hasTimer: !deadline.isNever) else {
+      if !deadline.isNever { TimerThread.letGo() }
       return (.noMemory, nil)
     }
-    parent?.retain()
-    let pointer = memory.bindMemory(to: TokenStorage.self, capacity: 1)
-    pointer.initialize(to: TokenStorage(monitor: monitor, parent: parent))
-    let token = TokenReference(pointer)
     if let parent, !parent.linkChild(token) {
       token.claim(copying: parent)
       token.settle()
     }
+    if deadline.hasPassed {
+      token.expire()
+    }
+    if let timer = token.pointer.pointee.timer {
+      // Whoever cancels it raises its flag first and takes the timer out afterwards.
+      TimerThread.schedule(timer, due: deadline.nanoseconds) { !token.isCancelled }
+    }
     return (.ok, token)
+  }
+
+  /// A token that is linked to nothing yet; `parent`, if given, is retained.
+  private static func allocate(childOf parent: TokenReference?, hasTimer: Bool) -> TokenReference? {
+    guard let monitor = Monitor(TokenState()) else { return nil }
+    let size = MemoryLayout<TokenStorage>.stride
+    guard let memory = malloc(hasTimer ? size + MemoryLayout<Timer>.size : size) else {
+      monitor.destroy()
+      return nil
+    }
+    parent?.retain()
+    let pointer = memory.bindMemory(to: TokenStorage.self, capacity: 1)
+    let token = TokenReference(pointer)
+    var timer: Timer.Pointer?
+    if hasTimer {
+      timer = (memory + size).bindMemory(to: Timer.self, capacity: 1)
+      timer?.initialize(to: Timer(.cancel(token)))
+    }
+    pointer.initialize(to: TokenStorage(monitor: monitor, parent: parent, timer: timer))
+    return token
   }
 
   func retain() { pointer.pointee.refs.wrappingAdd(1, ordering: .relaxed) }
 
   /// Takes a reference unless the token is being freed.
   ///
-  /// Called under the parent's Monitor.
+  /// Called under the parent's Monitor or the timer thread's.
   func retainIfAlive() -> Bool {
     var count = pointer.pointee.refs.load(ordering: .relaxed)
     while count != 0 {
@@ -115,6 +148,7 @@ struct TokenReference: Equatable {
       if left.newValue != 0 { return }
       next = token.pointer.pointee.parent
       next?.unlinkChild(token)
+      if let timer = token.pointer.pointee.timer { TimerThread.remove(timer) }
       token.pointer.pointee.descriptor.close()
       token.monitor.destroy()
       // Not deinitialised, for the reason given in `RegistryReference.destroy`.

@@ -27,7 +27,6 @@ struct Monitor<State: MonitorState> {
     guard let memory = malloc(mutexRoom + MemoryLayout<State>.size) else { return nil }
     mutex = memory.bindMemory(to: pthread_mutex_t.self, capacity: 1)
     state = (memory + mutexRoom).bindMemory(to: State.self, capacity: 1)
-    mutex.initialize(to: pthread_mutex_t())
     mustSucceed(pthread_mutex_init(mutex, nil))
     state.initialize(to: initial)
   }

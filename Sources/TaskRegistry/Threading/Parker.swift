@@ -36,7 +36,6 @@ struct Parker {
     var mutexAttributes = pthread_mutexattr_t()
     mustSucceed(pthread_mutexattr_init(&mutexAttributes))
     mustSucceed(pthread_mutexattr_setpshared(&mutexAttributes, cp_process_shared()))
-    mutex.initialize(to: pthread_mutex_t())
     mustSucceed(pthread_mutex_init(mutex, &mutexAttributes))
     mustSucceed(pthread_mutexattr_destroy(&mutexAttributes))
 
@@ -44,7 +43,6 @@ struct Parker {
     mustSucceed(pthread_condattr_init(&attributes))
     mustSucceed(pthread_condattr_setclock(&attributes, cp_clock_monotonic()))
     mustSucceed(pthread_condattr_setpshared(&attributes, cp_process_shared()))
-    condition.initialize(to: pthread_cond_t())
     mustSucceed(pthread_cond_init(condition, &attributes))
     mustSucceed(pthread_condattr_destroy(&attributes))
     permit.initialize(to: false)

@@ -73,12 +73,13 @@ extension Worker {
     if record.pointee.threadID.load(ordering: .relaxed) != worker.pointee.threadID {
       record.pointee.threadID.store(worker.pointee.threadID, ordering: .releasing)
     }
-    task.advance { $0.entered() }
+    let hasExtras = task.advance { $0.entered() }?.hasExtras == true
     tellKernelName(of: task, on: worker)
     let cpu = cp_current_cpu()
     if worker.pointee.cpu.load(ordering: .relaxed) != cpu {
       worker.pointee.cpu.store(cpu, ordering: .relaxed)
     }
+    if hasExtras { task.bodyBegins() }
     cp_set_errno(0)
     mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil))
     let start = cp_ticks()
@@ -87,6 +88,7 @@ extension Worker {
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
     mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil))
     if ProcessState.isForkedChild { return (0, false) }
+    if hasExtras { task.bodyHasEnded() }
     if code != 0 { record.pointee.code = code }
     worker.pointee.ending = code == 0 ? .returned : .failed
     // More of the application's code, or no counter: as good as a long body.
@@ -128,6 +130,7 @@ extension Worker {
   @inline(__always)
   private static func finish(_ task: TaskReference, on worker: Pointer) {
     task.finish(worker.pointee.ending, in: worker.pointee.registry)
+    if ProcessState.isForkedChild { return }
     worker.pointee.task = nil
   }
 
@@ -142,6 +145,7 @@ extension Worker {
     setCurrent(worker)
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
     if let task = worker.pointee.task {
+      if task.word.hasExtras { task.bodyHasEnded() }
       if worker.pointee.stage == .body {
         task.pointer.pointee.code = 0
         worker.pointee.ending = .exited

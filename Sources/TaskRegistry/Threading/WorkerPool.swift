@@ -87,7 +87,10 @@ extension RegistryReference {
     if stackSize == options.stackSize { giveStack(to: worker) }
     worker.pointee.mailbox.store(MailboxWord.task(task.pointer).bits, ordering: .releasing)
     retainStorage()
-    let code = createThread(for: worker, stackSize: stackSize)
+    let ownStack = stackSize == options.stackSize ? worker.pointee.stack : nil
+    let code = createThread(
+      stack: ownStack.map { $0 + pageSize }, stackSize: stackSize, argument: worker,
+      main: { Worker.threadMain($0) })
     if code == 0 { return .ok }
     monitor.withLock { state in
       worker.pointee.next = state.spare
@@ -135,28 +138,6 @@ extension RegistryReference {
       }
       monitor.withLock { $0.arena.add(region) }
     }
-  }
-
-  /// `pthread_create` with an explicit stack and every signal blocked but the synchronous faults;
-  /// the mask goes in through the attributes, so the caller's is never touched (S7).
-  private func createThread(for worker: Worker.Pointer, stackSize: Int) -> Int32 {
-    var attributes = pthread_attr_t()
-    var code = pthread_attr_init(&attributes)
-    if code != 0 { return code }
-    var mask = ThreadState.initialMask
-    if let stack = worker.pointee.stack, stackSize == options.stackSize {
-      code = pthread_attr_setstack(&attributes, stack + pageSize, stackSize)
-    } else {
-      code = pthread_attr_setstacksize(&attributes, stackSize)
-    }
-    if code == 0 { code = cp_attr_setsigmask(&attributes, &mask) }
-    if code == 0 {
-      // The thread stores its own id, too: it may leave before this call has stored it here.
-      var thread = pthread_t()
-      code = pthread_create(&thread, &attributes, { Worker.threadMain($0) }, worker)
-    }
-    mustSucceed(pthread_attr_destroy(&attributes))
-    return code
   }
 
   // MARK: Between tasks

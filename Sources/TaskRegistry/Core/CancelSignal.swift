@@ -1,0 +1,115 @@
+import CPlatform
+
+// LOCKING
+// Guarded by the timer thread's Monitor, under which the signal is sent. The task's thread disarms it
+// under the same lock when it leaves the body: so no signal is sent to a thread that is gone, or
+// serves another task.
+
+/// A signal that interrupts the system calls of one task once it is asked to stop (C10).
+///
+/// One that comes between the task's look at its flag and its system call interrupts nothing. So it
+/// is sent again, at intervals that double, until the body is left or the task acknowledges.
+struct CancelSignal {
+  /// Sends it again; the first field, so that its address is known.
+  fileprivate var timer: Timer
+
+  // immutable after init
+  fileprivate let number: Int32
+  /// Whose signal it is; no reference is held, as it goes before the task does.
+  fileprivate let task: TaskReference
+
+  // Guarded by the timer thread's Monitor.
+  /// The task's thread, while armed.
+  fileprivate var thread = pthread_t()
+  /// Whether the thread is in the body, and has not acknowledged.
+  fileprivate var isArmed = false
+  fileprivate var pause = firstPause
+
+  private static var firstPause: Int64 { 1_000_000 }
+  fileprivate static var longestPause: Int64 { 1_000_000_000 }
+
+  typealias Pointer = UnsafeMutablePointer<CancelSignal>
+
+  /// Whether `number` can be one: there is such a signal, it is no synchronous fault, and sending it
+  /// neither ends the process nor does nothing.
+  static func isUsable(_ number: Int32) -> Bool { cp_has_handler(number) }
+
+  /// Installs a handler that does nothing, without SA_RESTART, if the signal has none.
+  static func installHandler(for number: Int32) -> Status {
+    if !cp_may_have_handler(number) { return .invalid }
+    return cp_install_handler(number, { _ in }) == 0 ? .ok : .invalid
+  }
+
+  /// Makes one, which holds the timer thread.
+  static func make(_ number: Int32, for task: TaskReference) -> (Status, Pointer?) {
+    guard let memory = malloc(MemoryLayout<CancelSignal>.size) else { return (.noMemory, nil) }
+    let status = TimerThread.hold()
+    if status != .ok {
+      free(memory)
+      return (status, nil)
+    }
+    let this = memory.bindMemory(to: CancelSignal.self, capacity: 1)
+    this.initialize(to: CancelSignal(timer: Timer(.signal(this)), number: number, task: task))
+    return (.ok, this)
+  }
+}
+
+extension UnsafeMutablePointer<CancelSignal> {
+  private var timer: Timer.Pointer {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
+  }
+
+  /// Lets the signal through to the calling thread, which is about to enter the body.
+  func arm() {
+    changeMask(SIG_UNBLOCK)
+    TimerThread.withQueue { queue in
+      pointee.thread = pthread_self()
+      pointee.isArmed = true
+      // Whoever raised the flag before may have found it unarmed.
+      if pointee.task.word.isCancelRequested { send(again: &queue) }
+    }
+  }
+
+  /// Sends the signal, and queues the next time.
+  ///
+  /// Requires the lock. Called when the flag has risen, and by the timer thread.
+  func send(again queue: inout TimerQueue) {
+    if !pointee.isArmed { return }
+    queue.remove(timer)
+    mustSucceed(pthread_kill(pointee.thread, pointee.number))
+    queue.insert(timer, due: monotonicNow() + pointee.pause)
+    pointee.pause = min(pointee.pause * 2, CancelSignal.longestPause)
+  }
+
+  /// Sends no more.
+  ///
+  /// Requires the lock.
+  func disarm(_ queue: inout TimerQueue) {
+    pointee.isArmed = false
+    queue.remove(timer)
+  }
+
+  /// Blocks the signal in the calling thread again, and takes one that is still pending, which would
+  /// interrupt the next task.
+  ///
+  /// Requires that it is disarmed.
+  func block() {
+    changeMask(SIG_BLOCK)
+    cp_take_pending_signal(pointee.number)
+  }
+
+  private func changeMask(_ how: Int32) {
+    var set = sigset_t()
+    sigemptyset(&set)
+    sigaddset(&set, pointee.number)
+    mustSucceed(pthread_sigmask(how, &set, nil))
+  }
+
+  /// Frees it.
+  ///
+  /// Requires that nobody can find it any more.
+  func destroy() {
+    free(self)
+    TimerThread.letGo()
+  }
+}

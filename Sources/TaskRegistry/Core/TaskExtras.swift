@@ -1,0 +1,133 @@
+import Synchronization
+
+/// What few tasks need: a part of the record that nobody looks at unless the word says `hasExtras`,
+/// so that it costs the others one bit.
+struct TaskExtras: ~Copyable {
+  // atomic: the `CancelSignal` of the task, as bits. Written by the spawner before the task is
+  // published, and by its own thread under the timer thread's lock; read under that lock.
+  let signal = Atomic<UInt>(0)
+  // atomic: the `ConditionWait` that the task is in, as bits. Sequentially consistent: the task stores
+  // it and then looks at its flag, who raises the flag looks here afterwards; one of them sees the
+  // other. Who found one looks again under the timer thread's lock, see `ConditionWait`.
+  let conditionWait = Atomic<UInt>(0)
+  // atomic: relaxed; written by the spawner before the task is published, and then by its own thread.
+  let traits = Atomic<UInt32>(0)
+
+  /// The flag of the task has risen.
+  ///
+  /// Called by the one who raised it, with a reference to the task.
+  func flagHasRisen() {
+    if conditionWait.load(ordering: .sequentiallyConsistent) != 0 {
+      TimerThread.withQueue { queue in
+        let bits = conditionWait.load(ordering: .sequentiallyConsistent)
+        ConditionWait.Pointer(bitPattern: bits)?.wake(again: &queue)
+      }
+    }
+    if signal.load(ordering: .sequentiallyConsistent) != 0 {
+      TimerThread.withQueue { queue in
+        let bits = signal.load(ordering: .relaxed)
+        CancelSignal.Pointer(bitPattern: bits)?.send(again: &queue)
+      }
+    }
+  }
+}
+
+/// What the end of a task means for its registry, and what it holds.
+struct TaskTraits: OptionSet {
+  let rawValue: UInt32
+
+  /// Any end of the task cancels the registry's token.
+  static var essential: TaskTraits { TaskTraits(rawValue: 1) }
+  /// An end other than returning 0 does.
+  static var essentialUnlessReturned: TaskTraits { TaskTraits(rawValue: 2) }
+  /// It holds the timer thread.
+  static var holdsTimerThread: TaskTraits { TaskTraits(rawValue: 4) }
+}
+
+extension TaskReference {
+  var traits: TaskTraits {
+    TaskTraits(rawValue: pointer.pointee.extras.traits.load(ordering: .relaxed))
+  }
+
+  /// Makes sure that the timer thread exists until the task has ended.
+  ///
+  /// Called on the task's own thread, from its body.
+  func holdTimerThread() -> Status {
+    let known = word.hasExtras ? traits : []
+    if known.contains(.holdsTimerThread) { return .ok }
+    let status = TimerThread.hold()
+    if status != .ok { return status }
+    let extended = known.union(.holdsTimerThread)
+    pointer.pointee.extras.traits.store(extended.rawValue, ordering: .relaxed)
+    advance { $0.extrasAdded() }
+    return .ok
+  }
+
+  /// Gets what a task to be spawned needs besides; on failure nothing is kept.
+  ///
+  /// The record is the caller's own.
+  func prepareExtras(_ request: borrowing SpawnRequest) -> Status {
+    pointer.pointee.extras.traits.store(request.traits.rawValue, ordering: .relaxed)
+    if request.cancelSignal == 0 { return .ok }
+    let (status, signal) = CancelSignal.make(request.cancelSignal, for: self)
+    pointer.pointee.extras.signal.store(UInt(bitPattern: signal), ordering: .relaxed)
+    return status
+  }
+
+  /// Gives back what `prepareExtras` got: the task does not run.
+  func dropExtras() {
+    if let signal = takeSignal() { signal.destroy() }
+  }
+
+  /// Takes the signal from those who would send it.
+  private func takeSignal() -> CancelSignal.Pointer? {
+    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    guard let signal = CancelSignal.Pointer(bitPattern: bits) else { return nil }
+    TimerThread.withQueue { queue in
+      signal.disarm(&queue)
+      pointer.pointee.extras.signal.store(0, ordering: .sequentiallyConsistent)
+    }
+    return signal
+  }
+
+  /// The task's thread is about to enter the body.
+  func bodyBegins() {
+    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    CancelSignal.Pointer(bitPattern: bits)?.arm()
+  }
+
+  /// The task's thread has left the body.
+  func bodyHasEnded() {
+    guard let signal = takeSignal() else { return }
+    signal.block()
+    signal.destroy()
+  }
+
+  /// The task has seen that it is to stop: its signal is sent no more.
+  ///
+  /// Called on the task's own thread.
+  func acknowledgeCancel() {
+    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    if !word.isCancelRequested { return }
+    if let signal = CancelSignal.Pointer(bitPattern: bits) {
+      TimerThread.withQueue { signal.disarm(&$0) }
+    }
+  }
+
+  /// The task is no longer listed, and its end not yet to be learnt of: what it meant for the registry
+  /// is carried out.
+  ///
+  /// Called on the task's own thread. Its flag changes no more (W3), so that its outcome does not say
+  /// that it was asked to stop when it was the one who asked.
+  func conclude(_ how: TaskWord.Ending, in registry: RegistryReference) {
+    let traits = self.traits
+    if traits.contains(.holdsTimerThread) { TimerThread.letGo() }
+    if !traits.contains(.essential)
+      && (how == .returned || !traits.contains(.essentialUnlessReturned))
+    {
+      return
+    }
+    let reason = how == .returned ? CancelReason.requestedByRun : CancelReason.fatal
+    name.withText { _ = registry.token.cancel(reason: reason, message: $0) }
+  }
+}

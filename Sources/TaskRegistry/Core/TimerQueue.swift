@@ -1,0 +1,113 @@
+/// Something that is due at a moment; it lives in its owner's memory.
+struct Timer {
+  typealias Pointer = UnsafeMutablePointer<Timer>
+
+  // immutable after init
+  let action: Action
+
+  // Guarded by the timer thread's Monitor.
+  /// Nanoseconds on `CLOCK_MONOTONIC`.
+  fileprivate(set) var due: Int64 = 0
+  fileprivate(set) var isQueued = false
+  fileprivate var firstChild: Pointer?
+  fileprivate var nextSibling: Pointer?
+  /// The sibling before, or for the first child the parent.
+  fileprivate var previous: Pointer?
+
+  /// What happens when a timer is due.
+  enum Action {
+    /// The token's time is up: it is cancelled.
+    case cancel(TokenReference)
+    /// The task was asked to stop and has not acknowledged it: its signal is sent again.
+    case signal(UnsafeMutablePointer<CancelSignal>)
+    /// The task waits on a condition variable whose mutex was held: it is woken again.
+    case wake(UnsafeMutablePointer<ConditionWait>)
+  }
+
+  init(_ action: Action) { self.action = action }
+}
+
+/// Timers in the order in which they are due: a pairing heap (Fredman, Sedgewick, Sleator, Tarjan,
+/// "The pairing heap", Algorithmica 1, 1986), as its nodes need no memory but their own and any of
+/// them can be removed.
+///
+/// Nothing here locks, calls or allocates. Q1: no timer is due before the one that is its parent.
+struct TimerQueue {
+  /// The timer that is due first.
+  private(set) var first: Timer.Pointer?
+
+  var isEmpty: Bool { first == nil }
+
+  /// When that is.
+  var nextDue: Deadline { first.map { Deadline(nanoseconds: $0.pointee.due) } ?? .never }
+
+  /// Adds a timer that is not queued.
+  mutating func insert(_ timer: Timer.Pointer, due: Int64) {
+    timer.pointee.due = due
+    timer.pointee.isQueued = true
+    first = Self.merge(first, timer)
+  }
+
+  /// Takes a timer out; one that is not queued is left alone.
+  mutating func remove(_ timer: Timer.Pointer) {
+    if !timer.pointee.isQueued { return }
+    timer.pointee.isQueued = false
+    let below = Self.mergeSiblings(timer.pointee.firstChild)
+    timer.pointee.firstChild = nil
+    if timer == first {
+      first = below
+      return
+    }
+    let next = timer.pointee.nextSibling
+    next?.pointee.previous = timer.pointee.previous
+    if let previous = timer.pointee.previous {
+      if previous.pointee.firstChild == timer {
+        previous.pointee.firstChild = next
+      } else {
+        previous.pointee.nextSibling = next
+      }
+    }
+    timer.pointee.nextSibling = nil
+    timer.pointee.previous = nil
+    first = Self.merge(first, below)
+  }
+
+  /// Makes one heap of two: the root that is due later becomes the first child of the other.
+  private static func merge(_ one: Timer.Pointer?, _ other: Timer.Pointer?) -> Timer.Pointer? {
+    guard let one else { return other }
+    guard let other else { return one }
+    let (root, child) = one.pointee.due <= other.pointee.due ? (one, other) : (other, one)
+    child.pointee.nextSibling = root.pointee.firstChild
+    root.pointee.firstChild?.pointee.previous = child
+    root.pointee.firstChild = child
+    child.pointee.previous = root
+    return root
+  }
+
+  /// Makes one heap of a row of siblings: in pairs from the left, and then all from the right.
+  private static func mergeSiblings(_ leftmost: Timer.Pointer?) -> Timer.Pointer? {
+    var pairs: Timer.Pointer?
+    var rest = leftmost
+    while let one = rest {
+      let other = one.pointee.nextSibling
+      rest = other?.pointee.nextSibling
+      detach(one)
+      if let other { detach(other) }
+      let pair = merge(one, other)
+      pair?.pointee.nextSibling = pairs
+      pairs = pair
+    }
+    var heap: Timer.Pointer?
+    while let pair = pairs {
+      pairs = pair.pointee.nextSibling
+      pair.pointee.nextSibling = nil
+      heap = merge(heap, pair)
+    }
+    return heap
+  }
+
+  private static func detach(_ timer: Timer.Pointer) {
+    timer.pointee.nextSibling = nil
+    timer.pointee.previous = nil
+  }
+}

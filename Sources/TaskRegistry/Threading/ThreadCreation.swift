@@ -1,0 +1,40 @@
+import CPlatform
+
+/// What a thread of the library runs.
+typealias ThreadMain = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
+
+/// `pthread_create` with an explicit stack and every signal blocked but the synchronous faults; the
+/// mask goes in through the attributes, so the caller's is never touched (S7).
+///
+/// - Parameters:
+///   - stack: the lowest byte of memory to run on; nil: the system allocates the stack.
+///   - stackSize: bytes, a multiple of the page size.
+///   - isDetached: nobody is going to join the thread.
+///   - argument: what `main` gets.
+///   - main: what the thread runs. It finds its own id by `pthread_self`: it may run, and have ended,
+///     before this returns.
+/// - Returns: 0, or the error number.
+func createThread(
+  stack: UnsafeMutableRawPointer? = nil, stackSize: Int, isDetached: Bool = false,
+  argument: UnsafeMutableRawPointer? = nil, main: @escaping ThreadMain
+) -> Int32 {
+  var attributes = pthread_attr_t()
+  var code = pthread_attr_init(&attributes)
+  if code != 0 { return code }
+  var mask = ThreadState.initialMask
+  if let stack {
+    code = pthread_attr_setstack(&attributes, stack, stackSize)
+  } else {
+    code = pthread_attr_setstacksize(&attributes, stackSize)
+  }
+  if code == 0 && isDetached {
+    code = pthread_attr_setdetachstate(&attributes, cp_create_detached())
+  }
+  if code == 0 { code = cp_attr_setsigmask(&attributes, &mask) }
+  if code == 0 {
+    var thread = pthread_t()
+    code = pthread_create(&thread, &attributes, main, argument)
+  }
+  mustSucceed(pthread_attr_destroy(&attributes))
+  return code
+}

@@ -1,0 +1,196 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// One Monitor for the process guards the queue and every timer in it. No other Monitor is taken under
+// it, and it is taken under none. It may be taken under a mutex of the application's (`ConditionWait`);
+// of those none is waited for under it. What may run the application's code, the cancelling of a
+// token, is done after it is unlocked. Signals are sent and condition variables woken under it, so
+// that whoever has taken a timer out knows that its action is not under way.
+
+/// The library's one thread of its own: it does what is due at a moment.
+///
+/// It exists while somebody holds it or a timer is queued, and a second longer; a program that uses
+/// no timer never has it.
+struct TimerThread {
+  fileprivate let monitor: Monitor<TimerState>
+  /// Where the thread sleeps.
+  fileprivate let parker: Parker
+
+  /// The one there is, as bits; made at the first use and never freed.
+  ///
+  /// atomic: stored with release, loaded with acquire.
+  private static let shared = Atomic<UInt>(0)
+
+  fileprivate typealias Pointer = UnsafeMutablePointer<TimerThread>
+
+  /// How long the thread stays when it has nothing to do: starting one for each timer would cost more.
+  private static var linger: Int64 { 1_000_000_000 }
+
+  // MARK: Using it
+
+  /// Makes sure that the thread exists, and that it stays until `letGo` or `schedule`.
+  ///
+  /// - Returns: `.ok`; `.noMemory`, `.again` when the system refuses a thread.
+  static func hold() -> Status {
+    guard let this = existingOrNew() else { return .noMemory }
+    let isRunning = this.pointee.monitor.withLock { state in
+      state.holds += 1
+      return state.isRunning
+    }
+    // Where several come here at once, each creates one, and one of them stays.
+    if isRunning { return .ok }
+    if start() { return .ok }
+    letGo()
+    return .again
+  }
+
+  /// Creates the thread; false when the system refuses it.
+  private static func start() -> Bool {
+    createThread(
+      stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true, argument: nil,
+      main: { TimerThread.run($0) }) == 0
+  }
+
+  /// Gives up what `hold` gave.
+  static func letGo() { change { $0.holds -= 1 } }
+
+  /// Queues a timer in the place of a hold.
+  ///
+  /// - Parameters:
+  ///   - timer: one that is not queued.
+  ///   - due: nanoseconds on `CLOCK_MONOTONIC`.
+  ///   - isWanted: called under the lock; if it says no, the timer is not queued.
+  static func schedule(_ timer: Timer.Pointer, due: Int64, if isWanted: () -> Bool) {
+    change { state in
+      state.holds -= 1
+      if isWanted() { state.queue.insert(timer, due: due) }
+    }
+  }
+
+  /// Takes a timer out of the queue, if it is there.
+  static func remove(_ timer: Timer.Pointer) { change { $0.queue.remove(timer) } }
+
+  /// Runs `body` under the lock; the caller holds the thread.
+  static func withQueue<Result>(_ body: (inout TimerQueue) -> Result) -> Result {
+    change { body(&$0.queue) }
+  }
+
+  /// Changes the state, and wakes the thread if that concerns it.
+  ///
+  /// Requires that the thread was held before, so that there is one.
+  private static func change<Result>(_ body: (inout TimerState) -> Result) -> Result {
+    // SAFETY: see above; it is never freed.
+    let this = existing.unsafelyUnwrapped
+    let (result, concernsThread) = this.pointee.monitor.withLock { state in
+      let before = state.queue.first
+      let result = body(&state)
+      return (result, state.isUnused || state.queue.first != before)
+    }
+    if concernsThread { this.pointee.parker.unpark() }
+    return result
+  }
+
+  // MARK: Its memory
+
+  private static var existing: Pointer? {
+    Pointer(bitPattern: shared.load(ordering: .acquiring))
+  }
+
+  private static func existingOrNew() -> Pointer? {
+    if let this = existing { return this }
+    guard let monitor = Monitor(TimerState()) else { return nil }
+    let size = MemoryLayout<TimerThread>.stride
+    guard let memory = malloc(size + Parker.byteCount) else {
+      monitor.destroy()
+      return nil
+    }
+    let this = memory.bindMemory(to: TimerThread.self, capacity: 1)
+    this.initialize(to: TimerThread(monitor: monitor, parker: Parker(at: memory + size)))
+    let (done, seen) = shared.compareExchange(
+      expected: 0, desired: UInt(bitPattern: this), ordering: .acquiringAndReleasing)
+    if done { return this }
+    // Another thread was faster.
+    this.pointee.parker.destroy()
+    monitor.destroy()
+    free(this)
+    return Pointer(bitPattern: seen)
+  }
+
+  // MARK: The thread
+
+  /// What the thread is to do next.
+  private enum Step {
+    case cancel(TokenReference)
+    case sleep(until: Deadline)
+    case leave
+  }
+
+  private static func run(_: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    // SAFETY: `hold` has made it.
+    let this = existing.unsafelyUnwrapped
+    let isTheOne = this.pointee.monitor.withLock { state in
+      if state.isRunning { return false }
+      state.isRunning = true
+      return true
+    }
+    if !isTheOne { return nil }
+    let name: StaticString = "taskreg-timer"
+    _ = cp_set_own_thread_name(UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self))
+    var leavesAt = Deadline.never
+    while true {
+      let step = this.pointee.monitor.withLock { state in
+        if let token = state.doWhatIsDue(at: monotonicNow()) { return Step.cancel(token) }
+        if !state.isUnused {
+          leavesAt = .never
+          return Step.sleep(until: state.queue.nextDue)
+        }
+        if leavesAt.isNever { leavesAt = .after(linger) }
+        if !leavesAt.hasPassed { return Step.sleep(until: leavesAt) }
+        state.isRunning = false
+        return Step.leave
+      }
+      switch step {
+      case .cancel(let token):
+        token.expire()
+        if ProcessState.isForkedChild { return nil }
+        token.release()
+      case .sleep(let deadline):
+        _ = this.pointee.parker.park(until: deadline)
+      case .leave:
+        return nil
+      }
+    }
+  }
+}
+
+/// What the timer thread's Monitor guards.
+///
+/// H1: while `holds` > 0 or a timer is queued, the thread runs, or is being created.
+private struct TimerState: MonitorState {
+  var queue = TimerQueue()
+  /// How many need the thread though nothing of theirs is queued.
+  var holds = 0
+  var isRunning = false
+
+  /// Whether nobody needs the thread.
+  var isUnused: Bool { queue.isEmpty && holds == 0 }
+
+  /// Takes out the timers that are due and acts on them, up to one whose action wants the lock
+  /// free.
+  ///
+  /// - Returns: the token to cancel, with a reference, or nil when nothing else is due.
+  mutating func doWhatIsDue(at now: Int64) -> TokenReference? {
+    while let timer = queue.first, timer.pointee.due <= now {
+      queue.remove(timer)
+      switch timer.pointee.action {
+      case .cancel(let token): if token.retainIfAlive() { return token }
+      case .signal(let signal): signal.send(again: &queue)
+      case .wake(let wait): wait.wake(again: &queue)
+      }
+    }
+    return nil
+  }
+
+  func checkInvariants() { if holds < 0 { fatalError() } }
+}
