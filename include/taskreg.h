@@ -3,7 +3,8 @@
    The C interface of libtaskreg. The rules cited in brackets (S1, J4, ...) are those of
    docs/contract.md. Three things hold for every function:
 
-   - Any thread may call it, unless its "Threads" label says otherwise. None is async-signal-safe.
+   - Any thread may call it, unless its "Threads" label says otherwise. None is async-signal-safe
+     but tr_request_shutdown.
    - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC; a negative one means
      for ever and 0 means "look, do not wait".
    - In a child of fork(2), functions that return a tr_status return TR_ERR_FORKED, functions that
@@ -610,6 +611,69 @@ tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome);
    Threads:   any thread; blocks; not a cancellation point.
    Since:     0.1 */
 tr_status tr_sleep(int64_t duration_ns);
+
+/* ---- Shutdown from a signal -------------------------------------------------------------- */
+
+/* SIGHUP asks for TR_REASON_RELOAD_REQUESTED, however often it comes. */
+#define TR_SIGNALS_HUP_RELOADS 0x1u
+
+/* How signals are dealt with. Start from TR_SIGNAL_OPTIONS_INIT; a zero field means its default. */
+typedef struct tr_signal_options {
+  uint32_t size;  /* sizeof(tr_signal_options) */
+  uint32_t flags; /* TR_SIGNALS_...; unknown bits: TR_ERR_INVALID */
+} tr_signal_options;
+
+#define TR_SIGNAL_OPTIONS_INIT                                                                     \
+  { (uint32_t)sizeof(tr_signal_options), 0u }
+
+/* Let signals shut `registry` down. The first cancels its token, with TR_REASON_USER_REQUESTED and the
+   signal's name ("SIGTERM") as the message: the program, which waits for the token, calls
+   tr_shutdown. A second during the shutdown, or before it, cuts the grace of every tr_shutdown of this
+   registry short: its deadline is now. A third ends the process at once, with the status 128 + its
+   number. A SIGHUP that reloads (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none of
+   the three. [C13]
+
+     tr_shutdown_on_signals(registry, NULL, NULL);
+     tr_token_wait(tr_registry_token(registry), -1);
+     tr_shutdown(registry, tr_token_reason(token), NULL, grace_ns, &report);
+
+   Handlers are installed, with SA_RESTART, for the whole process, and a thread of the library's is
+   started, on which the token is cancelled and what that calls runs; the signals are let through to
+   that thread, so that other threads may block them. In a child of fork the signals do again what
+   they did before. There is one such watch in a process.
+
+   Requires:  registry is not NULL. set is NULL, for SIGINT and SIGTERM (and SIGHUP if it reloads)
+              but for those that are ignored at the time, as under nohup(1); or signals that may
+              have a handler and are no synchronous faults; it may be empty. options is NULL (defaults)
+              or initialised with TR_SIGNAL_OPTIONS_INIT.
+   Returns:   TR_OK; TR_ERR_INVALID, also when there is a watch already; TR_ERR_NOMEM; TR_ERR_SYSTEM
+              with errno set when no descriptor is left; TR_ERR_AGAIN when the system refuses a thread.
+   Ownership: the watch holds a reference to the registry until tr_shutdown_off_signals.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_status tr_shutdown_on_signals(tr_registry *registry, const sigset_t *set,
+                                 const tr_signal_options *options);
+
+/* End what tr_shutdown_on_signals began: the signals do again what they did before, unless somebody
+   has given them another handler since, and the thread is gone. [C13]
+
+   Requires:  tr_shutdown_on_signals has succeeded for this registry, and was not ended.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such watch; TR_ERR_DEADLOCK when called by what the
+              cancelling of the token calls, on the watch's own thread.
+   Threads:   any thread; waits for callbacks that the watch's thread is running.
+   Since:     0.2 */
+tr_status tr_shutdown_off_signals(tr_registry *registry);
+
+/* Have `token` cancelled with `reason`, soon, by the thread of tr_shutdown_on_signals: what a signal
+   handler of the application's own calls. Of several requests for one token the first counts. [C14]
+
+   Requires:  tr_shutdown_on_signals has succeeded for some registry (its set may be empty) and was
+              not ended; the caller has a reference to token.
+   Returns:   TR_OK; TR_ERR_INVALID for NULL, or when there is no such thread.
+   Threads:   any thread; never blocks. The one function of the library that is async-signal-safe; it
+              leaves errno as it was.
+   Since:     0.2 */
+tr_status tr_request_shutdown(tr_token *token, tr_reason reason);
 
 /* ---- Stopping what blocks ---------------------------------------------------------------- */
 

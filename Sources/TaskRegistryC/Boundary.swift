@@ -16,7 +16,7 @@ protocol SizedStructure {
   /// All of it zero: in options, every default.
   init()
 
-  /// Bytes it had in release 0.1. Never changed.
+  /// Bytes it had in the release that brought it. Never changed.
   static var firstSize: UInt32 { get }
 }
 
@@ -34,6 +34,10 @@ extension tr_join_report: SizedStructure {
 }
 extension tr_outcome: SizedStructure {
   static var firstSize: UInt32 { 144 }
+}
+
+extension tr_signal_options: SizedStructure {
+  static var firstSize: UInt32 { 8 }
 }
 
 /// The largest size a structure may claim: absurd numbers are refused (P4).

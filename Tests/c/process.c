@@ -437,10 +437,7 @@ static int role_exit_after_deadline(void) {
   exit(7);
 }
 
-static const struct {
-  const char *name;
-  int (*run)(void);
-} roles[] = {{"daemon", role_daemon},
+static const struct role roles[] = {{"daemon", role_daemon},
              {"exit", role_exit},
              {"return", role_return},
              {"exit-released", role_exit_released},
@@ -473,12 +470,5 @@ static const struct check_case cases[] = {
 };
 
 int main(int argc, char **argv) {
-  if (argc == 3 && strcmp(argv[1], "--role") == 0) {
-    check_scale();
-    check_current = argv[2];
-    for (int i = 0; i < ROLES; i++)
-      if (strcmp(argv[2], roles[i].name) == 0) return roles[i].run();
-    return 2;
-  }
-  return check_main(argc, argv, cases, sizeof cases / sizeof *cases);
+  return roles_main(argc, argv, roles, ROLES, cases, sizeof cases / sizeof *cases);
 }

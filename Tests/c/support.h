@@ -457,6 +457,23 @@ static inline int status_of_role(const char *role, void (*prepare)(void)) {
   return status;
 }
 
+/* What a program does when it is run again by status_of_role. */
+struct role {
+  const char *name;
+  int (*run)(void);
+};
+
+/* The main of a program that has roles beside its cases. */
+static inline int roles_main(int argc, char **argv, const struct role *roles, size_t role_count,
+                             const struct check_case *cases, size_t case_count) {
+  if (argc != 3 || strcmp(argv[1], "--role") != 0) return check_main(argc, argv, cases, case_count);
+  check_scale();
+  check_current = argv[2];
+  for (size_t i = 0; i < role_count; i++)
+    if (strcmp(argv[2], roles[i].name) == 0) return roles[i].run();
+  return 2;
+}
+
 /* Check that a process ended by itself with `code`. */
 #define CHECK_EXITED(code, status)                                                                 \
   do {                                                                                             \

@@ -32,6 +32,7 @@ extern int pthread_attr_setsigmask_np(pthread_attr_t *, const sigset_t *);
 extern int pthread_tryjoin_np(pthread_t, void **);
 extern int pthread_cond_clockwait(pthread_cond_t *, pthread_mutex_t *, clockid_t,
                                   const struct timespec *);
+extern const char *sigabbrev_np(int);
 extern int sched_getcpu(void);
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 
@@ -127,6 +128,13 @@ static inline void cp_eventfd_raise(int fd) {
   errno = saved;
 }
 
+/* Wait until an eventfd has been raised, and make it unreadable again. */
+static inline void cp_eventfd_take(int fd) {
+  struct pollfd event = {fd, POLLIN, 0};
+  uint64_t count;
+  while (poll(&event, 1, -1) < 0 || read(fd, &count, sizeof count) < 0) {}
+}
+
 /* Wait until `fd` has `events`, or `flag_fd` (negative: none) is readable, or `timeout_ns`
    nanoseconds have passed (negative: for ever), by ppoll(2), which reads no clock but
    CLOCK_MONOTONIC.
@@ -197,9 +205,10 @@ static inline int cp_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *
   return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, deadline);
 }
 
-/* Whether signal `number` exists and is no synchronous fault. */
+/* Whether signal `number` exists, can have a handler, and is no synchronous fault. */
 static inline bool cp_may_have_handler(int number) {
   switch (number) {
+  case SIGKILL: case SIGSTOP: return false;
   case SIGSEGV: case SIGBUS: case SIGFPE: case SIGILL: case SIGTRAP: case SIGSYS: return false;
   }
   struct sigaction action;
@@ -226,6 +235,50 @@ static inline int cp_install_handler(int number, void (*handler)(int)) {
   sigemptyset(&action.sa_mask);
   return sigaction(number, &action, NULL) == 0 ? 0 : EINVAL;
 }
+
+/* Signal sets; Swift does not find the type's initialiser when two modules include its header. */
+static inline sigset_t cp_no_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  return set;
+}
+static inline sigset_t cp_all_signals(void) {
+  sigset_t set;
+  sigfillset(&set);
+  return set;
+}
+
+static inline bool cp_is_ignored(int number) {
+  struct sigaction action;
+  return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/* Install `handler`, with SA_RESTART, whatever the signal did before, which goes to `previous`. */
+static inline int cp_set_handler(int number, void (*handler)(int), struct sigaction *previous) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  return sigaction(number, &action, previous) == 0 ? 0 : errno;
+}
+
+/* Undo that, unless somebody has installed another handler since. */
+static inline void cp_restore_handler(int number, void (*handler)(int),
+                                      const struct sigaction *previous) {
+  struct sigaction action;
+  if (sigaction(number, NULL, &action) == 0 && action.sa_handler == handler)
+    sigaction(number, previous, NULL);
+}
+
+/* In a handler: send the signal to this process again, to do what it did before. Async-signal-safe. */
+static inline void cp_raise_as_before(int number, const struct sigaction *previous) {
+  sigaction(number, previous, NULL);
+  raise(number);
+}
+
+/* "TERM" for SIGTERM (sigabbrev_np(3), glibc 2.32); NULL for a signal without a name. */
+static inline const char *cp_signal_name(int number) { return sigabbrev_np(number); }
 
 /* Take signal `number`, which the caller has blocked, if it is pending for the calling thread. */
 static inline void cp_take_pending_signal(int number) {

@@ -99,8 +99,7 @@ extension UnsafeMutablePointer<CancelSignal> {
   }
 
   private func changeMask(_ how: Int32) {
-    var set = sigset_t()
-    sigemptyset(&set)
+    var set = cp_no_signals()
     sigaddset(&set, pointee.number)
     mustSucceed(pthread_sigmask(how, &set, nil))
   }

@@ -79,7 +79,7 @@ extension RegistryReference {
     return withCancellationDisabled {
       close()
       _ = token.cancel(reason: reason, message: message)
-      var (status, stragglers) = drain(until: deadline, listStraggler)
+      var (status, stragglers) = drain(until: deadline, isShutdown: true, listStraggler)
       if status == .ok {
         let now = monotonicNow()
         let latest = Deadline(nanoseconds: max(deadline.isNever ? now : deadline.nanoseconds, now))
@@ -104,9 +104,17 @@ extension RegistryReference {
     return tally
   }
 
+  /// The deadline of every shutdown of the registry, under way or still to come, is now (C13).
+  func hurry() {
+    pointer.pointee.isHurried.store(true, ordering: .sequentiallyConsistent)
+    monitor.withLock { $0.waiters.wake(WaitKey.drained) }
+  }
+
+  private var isHurried: Bool { pointer.pointee.isHurried.load(ordering: .sequentiallyConsistent) }
+
   /// Waits until no task is alive, or deals with those that are at the deadline.
   private func drain(
-    until deadline: Deadline, _ listStraggler: (Int, TaskFacts) -> Void
+    until deadline: Deadline, isShutdown: Bool = false, _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     let caller = Worker.currentTask
     _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
@@ -114,7 +122,7 @@ extension RegistryReference {
     } until: {
       isDrained
     }
-    switch waitUntilDrained(deadline) {
+    switch waitUntilDrained(deadline, isShutdown: isShutdown) {
     case .ready: return (.ok, JoinTally())
     case .cancelled: return (.cancelled, JoinTally())
     case .timedOut: return abandonStragglers(listStraggler)
@@ -122,18 +130,18 @@ extension RegistryReference {
   }
 
   /// Blocks until no task is alive.
-  private func waitUntilDrained(_ deadline: Deadline) -> WaitEnd {
+  private func waitUntilDrained(_ deadline: Deadline, isShutdown: Bool = false) -> WaitEnd {
     var isCounted = false
     let end = monitor.wait(for: WaitKey.drained, until: deadline) {
       pointer.pointee.drainWaiters.wrappingAdd(1, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      isDrained
+      isDrained || isShutdown && isHurried
     }
     if isCounted {
       pointer.pointee.drainWaiters.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
-    return end
+    return end == .ready && isShutdown && !isDrained ? .timedOut : end
   }
 
   /// Whether the worker that is most likely to end the last task was last seen on the caller's

@@ -45,7 +45,10 @@ struct RegistryStorage: ~Copyable {
   // atomic: how many callbacks are registered with tasks. Sequentially consistent: counted before
   // the flag is looked at, looked at after the flags have risen.
   let taskCallbacks = Atomic<UInt64>(0)
-  private let padding4 = InlineArray<4, UInt64>(repeating: 0)
+  // atomic: whether shutdowns are to wait no longer. Sequentially consistent with the list of
+  // waiters, like the predicates of `Monitor.wait`.
+  let isHurried = Atomic<Bool>(false)
+  private let padding4 = InlineArray<3, UInt64>(repeating: 0)
 
   // immutable after init
   let options: RegistryOptionsCore

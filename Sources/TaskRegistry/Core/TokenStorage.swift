@@ -31,6 +31,12 @@ struct TokenStorage: ~Copyable {
   /// Cancels the token at a moment; in the token's own memory.
   let timer: Timer.Pointer?
 
+  // atomic: relaxed; whether a signal handler asked for the cancelling, see `SignalWatch.request`.
+  let isRequested = Atomic<Bool>(false)
+  // Owned by the one who set `isRequested`, then by the watch's thread.
+  var requestedReason: UInt32 = 0
+  var nextRequested: UInt = 0
+
   // Guarded by the parent's Monitor.
   var previousSibling: TokenReference?
   var nextSibling: TokenReference?

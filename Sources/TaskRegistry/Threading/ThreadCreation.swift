@@ -13,14 +13,15 @@ typealias ThreadMain = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutabl
 ///   - argument: what `main` gets.
 ///   - main: what the thread runs. It finds its own id by `pthread_self`: it may run, and have ended,
 ///     before this returns.
-/// - Returns: 0, or the error number.
+/// - Returns: 0, or the error number; and the thread.
 func createThread(
   stack: UnsafeMutableRawPointer? = nil, stackSize: Int, isDetached: Bool = false,
   argument: UnsafeMutableRawPointer? = nil, main: @escaping ThreadMain
-) -> Int32 {
+) -> (code: Int32, thread: pthread_t) {
+  var thread = pthread_t()
   var attributes = pthread_attr_t()
   var code = pthread_attr_init(&attributes)
-  if code != 0 { return code }
+  if code != 0 { return (code, thread) }
   var mask = ThreadState.initialMask
   if let stack {
     code = pthread_attr_setstack(&attributes, stack, stackSize)
@@ -32,9 +33,16 @@ func createThread(
   }
   if code == 0 { code = cp_attr_setsigmask(&attributes, &mask) }
   if code == 0 {
-    var thread = pthread_t()
     code = pthread_create(&thread, &attributes, main, argument)
   }
   mustSucceed(pthread_attr_destroy(&attributes))
-  return code
+  return (code, thread)
+}
+
+/// Tells the kernel the name of the calling thread, one of the library's own.
+func setOwnThreadName(_ name: StaticString) {
+  // SAFETY: CChar and UInt8 have the same layout, and the text is NUL-terminated.
+  let text = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+  // Of no consequence when it fails.
+  _ = cp_set_own_thread_name(text)
 }

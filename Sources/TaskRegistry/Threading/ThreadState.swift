@@ -43,8 +43,7 @@ struct ThreadState {
 
   /// Every signal but the synchronous faults (S7).
   static var initialMask: sigset_t {
-    var mask = sigset_t()
-    sigfillset(&mask)
+    var mask = cp_all_signals()
     let faults: InlineArray<6, Int32> = [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS]
     for number in faults.indices { sigdelset(&mask, faults[number]) }
     return mask

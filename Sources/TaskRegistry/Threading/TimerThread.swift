@@ -49,7 +49,8 @@ struct TimerThread {
   private static func start() -> Bool {
     createThread(
       stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true, argument: nil,
-      main: { TimerThread.run($0) }) == 0
+      main: { TimerThread.run($0) }
+    ).code == 0
   }
 
   /// Gives up what `hold` gave.
@@ -135,8 +136,7 @@ struct TimerThread {
       return true
     }
     if !isTheOne { return nil }
-    let name: StaticString = "taskreg-timer"
-    _ = cp_set_own_thread_name(UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self))
+    setOwnThreadName("taskreg-timer")
     var leavesAt = Deadline.never
     while true {
       let step = this.pointee.monitor.withLock { state in

@@ -90,7 +90,8 @@ extension RegistryReference {
     let ownStack = stackSize == options.stackSize ? worker.pointee.stack : nil
     let code = createThread(
       stack: ownStack.map { $0 + pageSize }, stackSize: stackSize, argument: worker,
-      main: { Worker.threadMain($0) })
+      main: { Worker.threadMain($0) }
+    ).code
     if code == 0 { return .ok }
     monitor.withLock { state in
       worker.pointee.next = state.spare
