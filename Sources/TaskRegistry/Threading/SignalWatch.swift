@@ -81,7 +81,7 @@ struct SignalWatch: ~Copyable {
   ///
   /// - Parameters:
   ///   - registry: what to shut down; the caller has a reference.
-  ///   - signals: as in the property; nil is SIGINT and SIGTERM, and SIGHUP if that reloads, but for
+  ///   - wanted: as `signals` in the property; nil is SIGINT and SIGTERM, and SIGHUP if that reloads, but for
   ///     those that are ignored.
   ///   - hangUpReloads: as in the property.
   /// - Returns: `.ok`; `.invalid` when there is a watch already, or for a signal that can have no
