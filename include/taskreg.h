@@ -293,6 +293,26 @@ typedef struct tr_registry_options {
    Since:     0.1 */
 tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out);
 
+/* Create a group: a registry inside `parent`, with a token of its own (a child of the parent's), a join
+   and a shutdown of its own. Its tasks are also the parent's, and those of whatever the parent is a
+   group of: they are counted, listed and joined there as well, count against max_tasks there, and are
+   refused where one of these is closed. They run in threads of the topmost registry, which alone has
+   any: a group's shutdown joins tasks, and the topmost registry's the threads. A group of a registry
+   whose token is cancelled is born closed. [T1, T2, T3, T4]
+
+   Requires:  parent and out are not NULL; name is UTF-8 of at least 1 byte without '/': 63 bytes are
+              kept, cut at a character. options is NULL or as for tr_registry_create, with a NULL token;
+              its stack_size, abort_grace_ns and log are the parent's where they are zero (log_context
+              goes with log), and spin_ns, idle_ns and idle_threads do not matter.
+   Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
+   Output:    *out is the group on TR_OK, else untouched.
+   Ownership: the caller holds one reference to the group, which keeps what it needs of its parent
+              alive. Giving it back leaves the group's tasks where they are: alive, and the parent's.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_status tr_registry_child(tr_registry *parent, const char *name,
+                            const tr_registry_options *options, tr_registry **out);
+
 /* Add a reference to `registry`; all references share one list of tasks. [G1]
 
    Requires:  registry is NULL, or the caller has a reference, or is a task of the registry.
@@ -398,10 +418,13 @@ typedef struct tr_task_summary {
   uint32_t cancel_requested;      /* 1 once its flag is up */
   uint32_t flags;                 /* TR_SPAWN_CLEANUP if it was spawned so */
   int64_t cancel_requested_at_ns; /* CLOCK_MONOTONIC; 0 while its flag is down */
+  char group[128];                /* the group it belongs to, as "net/peers" below the topmost
+                                     registry: UTF-8, 127 bytes are kept, cut at a character; "" in
+                                     a registry that is no group. Since 0.2. [T3] */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
-  { (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0 }
+  { (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, {0} }
 
 /* Return how many tasks of `registry` are alive; abandoned ones are. [J5, N1]
 

@@ -36,7 +36,41 @@
       try self.init(options)
     }
 
+    /// Takes over a reference.
+    private init(takingOver core: RegistryReference) { self.core = core }
+
     deinit { if !ProcessState.isForkedChild { core.release() } }
+
+    /// Creates a group: a registry inside this one, with a token, a join and a shutdown of its own, whose
+    /// tasks are also this registry's (T1 to T4).
+    ///
+    /// They run in threads of the topmost registry, whose options of threads are the ones that count.
+    ///
+    /// - Parameters:
+    ///   - name: 1 to 63 bytes of UTF-8 without NUL and slash; longer ones are cut at a character.
+    ///   - options: as for a registry, but without a token; an abort grace of zero and no log are those
+    ///     of this registry, and with nil the stack size is, too.
+    /// - Throws: `invalidArgument`, `outOfMemory`, `forkedChild`.
+    public func group(
+      named name: String, _ options: RegistryOptions? = nil
+    ) throws(TaskRegistryError) -> TaskRegistry {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      guard !name.utf8.contains(0), let name = withUTF8Text(name, { GroupPath.name($0) }),
+        options?.token == nil
+      else { throw .invalidArgument }
+      var given = RegistryOptionsCore()
+      if let options {
+        guard let checked = options.core() else { throw .invalidArgument }
+        given = checked
+      }
+      let (status, group) = core.createGroup(
+        named: name, given.inheriting(from: core.options, stackSize: options == nil))
+      guard let group else {
+        given.log.dispose?(given.log.context)
+        throw TaskRegistryError(status)
+      }
+      return TaskRegistry(takingOver: group)
+    }
 
     /// The token the registry is linked to: cancelling it closes the registry and raises the flag
     /// of every task (G2).

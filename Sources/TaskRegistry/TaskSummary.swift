@@ -20,6 +20,9 @@
     public let id: UInt64
     /// The name, as it was kept: at most 63 bytes of UTF-8.
     public let name: String
+    /// The group it belongs to, as `net/peers` below the topmost registry; empty in a registry that is
+    /// no group (T3).
+    public let group: String
     /// What the task is for.
     public let kind: TaskKind
     /// Where it is in its life.
@@ -44,6 +47,7 @@
     init(_ facts: TaskFacts, _ clocks: ClockPair) {
       id = facts.id
       name = facts.name.withText { String(cString: $0) }
+      group = facts.registry.pointer.pointee.path.withText { String(cString: $0) }
       kind = TaskKind(rawValue: facts.kind)
       state = State(rawValue: facts.state) ?? .ended
       threadID = facts.threadID

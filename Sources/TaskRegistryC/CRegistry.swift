@@ -10,9 +10,11 @@ public func tr_registry_create(
   var checked = RegistryOptionsCore()
   var token: TokenReference?
   if let options {
-    guard let given = RegistryOptionsCore(options) else { return Status.invalid.code }
+    guard let options = read(options), let given = RegistryOptionsCore(options) else {
+      return Status.invalid.code
+    }
     checked = given
-    token = options.pointee.token.map { TokenReference($0) }
+    token = options.token.map { TokenReference($0) }
   }
   let (status, registry) = RegistryReference.create(checked, token: token)
   if let registry { out.pointee = registry.opaque }
@@ -24,8 +26,7 @@ extension RegistryOptionsCore {
   private static var longestSpin: Int64 { 1_000_000 }
 
   /// Checks what C hands in; nil if it breaks the documented requirements.
-  fileprivate init?(_ pointer: UnsafePointer<tr_registry_options>) {
-    guard let options = read(pointer) else { return nil }
+  fileprivate init?(_ options: tr_registry_options) {
     guard options.flags == 0, options.reserved == 0, options.abort_grace_ns >= 0 else { return nil }
     guard options.spin_ns >= 0, options.spin_ns <= Self.longestSpin else { return nil }
     self.init()
@@ -69,6 +70,30 @@ private let deliverToC:
     event.code = record.code
     function(context, &event)
   }
+
+@implementation @_cdecl("tr_registry_child")
+public func tr_registry_child(
+  _ parent: OpaquePointer?, _ name: UnsafePointer<CChar>?,
+  _ options: UnsafePointer<tr_registry_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let parent = registry(parent) else { return refusal }
+  guard let out, let name, let copied = GroupPath.name(name.utf8) else {
+    return Status.invalid.code
+  }
+  var given = RegistryOptionsCore()
+  var hasStackSize = false
+  if let options {
+    guard let options = read(options), options.token == nil,
+      let checked = RegistryOptionsCore(options)
+    else { return Status.invalid.code }
+    given = checked
+    hasStackSize = options.stack_size != 0
+  }
+  let (status, group) = parent.createGroup(
+    named: copied, given.inheriting(from: parent.options, stackSize: !hasStackSize))
+  if let group { out.pointee = group.opaque }
+  return status.code
+}
 
 @implementation @_cdecl("tr_registry_retain")
 public func tr_registry_retain(_ handle: OpaquePointer?) -> OpaquePointer? {

@@ -84,5 +84,12 @@ struct SummaryArray {
     element.pointee.cancel_requested = facts.word.isCancelRequested ? 1 : 0
     element.pointee.flags = facts.word.isCleanup ? TR_SPAWN_CLEANUP : 0
     element.pointee.cancel_requested_at_ns = facts.cancelledAt
+    withUnsafeMutableBytes(of: &element.pointee.group) { bytes in
+      let registry = facts.registry.pointer
+      let count = registry.pointee.path.isEmpty ? 1 : 16
+      for i in 0..<count {
+        bytes.storeBytes(of: registry.pointee.path.words[i], toByteOffset: i * 8, as: UInt64.self)
+      }
+    }
   }
 }

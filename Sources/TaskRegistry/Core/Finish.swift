@@ -4,19 +4,14 @@ import Synchronization
 extension TaskReference {
   /// Ends the task on its worker's thread.
   ///
-  /// Called again if the thread leaves in the middle, which only what `conclude` calls can do.
-  ///
   /// Three steps, so that nobody learns of the end by one way and not by another: it leaves the
   /// list (`ends`), it is counted, and its outcome is opened (`ended`). A join may return after
   /// the second, a wait for this task only after the third; a wait that comes in between waits for
   /// the few instructions that are left.
   @inline(__always)
   func finish(_ how: TaskWord.Ending, in registry: RegistryReference) {
-    let before = advance { $0.ends(how) }
-    if let before, before.hasExtras {
-      conclude(how, in: registry)
-      if ProcessState.isForkedChild { return }
-    }
+    if word.hasExtras { return finishWithExtras(how) }
+    advance { $0.ends(how) }
     registry.pointer.pointee.endings.count(how)
     // The record may belong to another task from here on.
     wakeWaiters(advance { $0.ended() }, in: registry)

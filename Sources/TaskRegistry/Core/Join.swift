@@ -59,7 +59,7 @@ extension RegistryReference {
     timeout: Int64, listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if Worker.currentTask?.registry == self { return (.deadlock, JoinTally()) }
+    if Worker.currentTask?.registry.isWithin(self) == true { return (.deadlock, JoinTally()) }
     let before = JoinBaseline(self)
     return withCancellationDisabled {
       let (status, stragglers) = drain(until: .after(timeout), listStraggler)
@@ -73,14 +73,17 @@ extension RegistryReference {
     listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if isOwnThread { return (.deadlock, JoinTally()) }
+    if isOwnThread || Worker.currentTask?.registry.isWithin(self) == true {
+      return (.deadlock, JoinTally())
+    }
     let before = JoinBaseline(self)
     let deadline = Deadline.after(grace)
     return withCancellationDisabled {
       close()
       _ = token.cancel(reason: reason, message: message)
       var (status, stragglers) = drain(until: deadline, isShutdown: true, listStraggler)
-      if status == .ok {
+      // A group has no threads.
+      if status == .ok && parent == nil {
         let now = monotonicNow()
         let latest = Deadline(nanoseconds: max(deadline.isNever ? now : deadline.nanoseconds, now))
         let threads = joinThreads(until: latest.extended(by: Self.threadAllowance))
@@ -162,8 +165,6 @@ extension RegistryReference {
     _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     let graceEnd = Deadline.after(options.abortGrace)
-    advanceGate { $0.overdue() }
-    atomicMemoryFence(ordering: .sequentiallyConsistent)
     // Remembered by reference, so that one who ends in the grace is known from its successor in
     // the record. Without memory the grace is skipped: they are alive as the call returns.
     var remembered = PinnedTasks(capacity: options.abortGrace > 0 ? Int(clamping: count) : 0)
@@ -171,12 +172,22 @@ extension RegistryReference {
     var listed = 0
     while true {
       let now = monotonicNow()
-      pointer.pointee.records.forEach { task in
+      forEachInTree { registry in
+        registry.advanceGate { $0.overdue() }
+        return true
+      }
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      forEachTask { task, registry in
         guard task.pin() else { return true }
         if let before = task.raiseFlag(at: now, { $0.overdue() }), let word = before.overdue() {
           tally.pending += 1
-          if remembered.append(task) { return true }
-          listStraggler(listed, task.facts() ?? task.pinnedFacts(word))
+          if remembered.append(task) {
+            // As a handle: the task may be the last that holds its group's memory.
+            task.retainHandle()
+            task.unpin()
+            return true
+          }
+          listStraggler(listed, task.facts(in: registry) ?? task.pinnedFacts(word))
           listed += 1
         }
         task.unpin()
@@ -186,13 +197,16 @@ extension RegistryReference {
       // Nobody was found: the last task has just ended, or is only now being published.
       if waitUntilDrained(.after(1_000_000)) == .ready { return (.ok, tally) }
     }
-    runTaskCallbacks()
+    forEachInTree { registry in
+      registry.runTaskCallbacks()
+      return !ProcessState.isForkedChild
+    }
     if ProcessState.isForkedChild { return (.forked, tally) }
     logDeadline(pending: tally.pending)
     if ProcessState.isForkedChild { return (.forked, tally) }
     remembered.forEach { task in
       let hasEnded = task.wait(until: graceEnd) == .ok
-      let facts = hasEnded ? nil : task.facts()
+      let facts = hasEnded ? nil : task.facts(in: task.registry)
       if task.word.ending == .none && task.word.phase == .ended {
         // It never ran: its thread was refused meanwhile (S6).
         tally.pending -= 1
@@ -227,10 +241,15 @@ extension RegistryReference {
 
   private func nameOverdue(upTo limit: UInt64, of total: UInt64, in text: inout FixedText) {
     var named: UInt64 = 0
-    pointer.pointee.records.forEach { task in
-      guard let facts = task.facts(), facts.word.isOverdue else { return true }
+    forEachTask { task, registry in
+      guard let facts = task.facts(in: registry), facts.word.isOverdue else { return true }
       if named > 0 { text.append(",") }
       text.append(" ")
+      let path = registry.pointer.pointee.path
+      if !path.isEmpty {
+        path.withText { text.append(utf8: $0) }
+        text.append("/")
+      }
       facts.name.withText { text.append(utf8: $0) }
       named += 1
       return named < limit
@@ -245,7 +264,7 @@ extension TaskReference {
   /// Requires a reference.
   fileprivate func pinnedFacts(_ word: TaskWord) -> TaskFacts {
     TaskFacts(
-      word: word, id: id, name: name, kind: kind,
+      word: word, registry: registry, id: id, name: name, kind: kind,
       threadID: word.phase == .starting
         ? 0 : pointer.pointee.threadID.load(ordering: .relaxed),
       spawnedAt: pointer.pointee.spawnedAt.load(ordering: .relaxed),

@@ -4,6 +4,8 @@ import Synchronization
 /// What is known of one live task at one moment (N2).
 struct TaskFacts {
   var word: TaskWord
+  /// The registry or group it belongs to, which lives as long as the visit.
+  var registry: RegistryReference
   var id: UInt64
   var name: TaskName
   var kind: UInt32
@@ -35,8 +37,10 @@ extension TaskReference {
   /// The facts of the task in this record if it is live; never a mixture of two tasks or moments.
   ///
   /// Needs no reference; see LOCKING in `TaskRecord.swift`.
+  ///
+  /// - Parameter registry: the task's; the record's own field is on another cache line.
   @inline(__always)
-  func facts() -> TaskFacts? {
+  func facts(in registry: RegistryReference) -> TaskFacts? {
     let record = pointer
     while true {
       let word = self.word
@@ -45,7 +49,7 @@ extension TaskReference {
       // The fields are read after the id they are to belong to.
       atomicMemoryFence(ordering: .acquiring)
       let facts = TaskFacts(
-        word: word, id: id, name: name, kind: kind,
+        word: word, registry: registry, id: id, name: name, kind: kind,
         threadID: word.phase == .starting
           ? 0 : record.pointee.threadID.load(ordering: .relaxed),
         spawnedAt: record.pointee.spawnedAt.load(ordering: .relaxed),
@@ -66,8 +70,8 @@ extension RegistryReference {
   @inline(__always)
   func list(_ visit: (_ index: Int, _ facts: TaskFacts) -> Void) -> Int {
     var count = 0
-    pointer.pointee.records.forEach { task in
-      if let facts = task.facts() {
+    forEachTask { task, registry in
+      if let facts = task.facts(in: registry) {
         visit(count, facts)
         count += 1
       }

@@ -16,6 +16,18 @@ struct RegistryOptionsCore {
   var keepsNoThreads = false
   var log: LogSink = .none
 
+  /// These options for a group: what is not given is the parent's, whose memory outlives the group's.
+  func inheriting(from parent: RegistryOptionsCore, stackSize: Bool) -> RegistryOptionsCore {
+    var options = self
+    if stackSize { options.stackSize = parent.stackSize }
+    if abortGrace == 0 { options.abortGrace = parent.abortGrace }
+    if !log.isListening {
+      options.log = parent.log
+      options.log.dispose = nil
+    }
+    return options
+  }
+
   static var defaultStackSize: Int { 1 << 20 }
   private static var smallestStack: UInt64 { 64 << 10 }
   private static var largestStack: UInt64 { 1 << 40 }

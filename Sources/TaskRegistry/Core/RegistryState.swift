@@ -23,6 +23,8 @@ struct RegistryState: WaitableState {
   var batches: UnsafeMutablePointer<WorkerBatch>?
   var threadCount = 0
   var arena = StackArena()
+  /// The newest of the groups; see `Group.swift`.
+  var firstGroup: RegistryReference?
   var isRetiring = false
   var isOrphaned = false
 

@@ -12,7 +12,7 @@ import Synchronization
 ///
 /// R1: `admitted` of the gate == tasks counted in `endings` + live tasks + spawns under way.
 /// R2: `storageRefs` == 1 while `handleRefs` > 0, + one per worker, + one per record that
-///     `holdsRegistry`; the memory is freed when it becomes 0.
+///     `holdsRegistry`, + one per group; the memory is freed when it becomes 0.
 struct RegistryStorage: ~Copyable {
   // What spawners write.
   // atomic: the way in; see `GateWord`. Sequentially consistent, see `Spawn.swift`.
@@ -50,9 +50,16 @@ struct RegistryStorage: ~Copyable {
   let isHurried = Atomic<Bool>(false)
   private let padding4 = InlineArray<3, UInt64>(repeating: 0)
 
+  // atomic: how many groups there are, alive or about to be freed. Sequentially consistent: counted
+  // before a task can be spawned in one, looked at by those who walk the tree.
+  let groupCount = Atomic<UInt64>(0)
+
   // immutable after init
   let options: RegistryOptionsCore
   let spin: SpinPolicy
+  /// The registry that this one is a group of; a reference to its memory is held.
+  let parent: RegistryReference?
+  let path: GroupPath
   let monitor: Monitor<RegistryState>
   /// A reference is held.
   let token: TokenReference
@@ -63,15 +70,21 @@ struct RegistryStorage: ~Copyable {
   var isLinked = false
   // Owned by the one who cancelled the token: the next registry that the same call reached.
   var nextCancelled: RegistryReference?
+  // Guarded by the parent's Monitor: the group's place among the others.
+  var previousGroup: RegistryReference?
+  var nextGroup: RegistryReference?
   // Owned by the `Graveyard`: the next registry in it, as bits.
   var nextBuried: UInt = 0
 
   init(
-    options: RegistryOptionsCore, monitor: Monitor<RegistryState>, token: TokenReference
+    options: RegistryOptionsCore, monitor: Monitor<RegistryState>, token: TokenReference,
+    parent: RegistryReference?, path: GroupPath
   ) {
     self.options = options
     self.monitor = monitor
     self.token = token
+    self.parent = parent
+    self.path = path
     spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
   }
 }
@@ -129,8 +142,11 @@ struct RegistryReference: Equatable {
   }
 
   /// Creates an open registry with one reference, linked to `token` or to a token of its own.
+  ///
+  /// With a `parent` it is a group of that.
   static func create(
-    _ options: RegistryOptionsCore, token given: TokenReference?
+    _ options: RegistryOptionsCore, token given: TokenReference?,
+    parent: RegistryReference? = nil, path: GroupPath = GroupPath()
   ) -> (Status, RegistryReference?) {
     let prepared = ProcessState.prepare()
     if prepared != .ok { return (prepared, nil) }
@@ -149,8 +165,12 @@ struct RegistryReference: Equatable {
     }
     if given != nil { token.retain() }
     let pointer = memory.bindMemory(to: RegistryStorage.self, capacity: 1)
-    pointer.initialize(to: RegistryStorage(options: options, monitor: monitor, token: token))
+    pointer.initialize(
+      to: RegistryStorage(
+        options: options, monitor: monitor, token: token, parent: parent, path: path))
     let registry = RegistryReference(pointer)
+    parent?.retainStorage()
+    parent?.link(group: registry)
     token.link(registry)
     return (.ok, registry)
   }
@@ -171,7 +191,8 @@ struct RegistryReference: Equatable {
   func release() {
     let left = pointer.pointee.handleRefs.wrappingSubtract(1, ordering: .acquiringAndReleasing)
     if left.newValue != 0 { return }
-    orphanThreads()
+    // A group has none.
+    if parent == nil { orphanThreads() }
     releaseStorage()
     Graveyard.tend()
   }
@@ -180,8 +201,8 @@ struct RegistryReference: Equatable {
 
   /// Takes a reference to the memory unless it is being freed.
   ///
-  /// Called under the token's Monitor, from whose list the registry takes itself before it is
-  /// freed.
+  /// Called under the token's Monitor, or the parent's, from whose list the registry takes itself
+  /// before it is freed.
   func retainStorageIfAlive() -> Bool {
     var count = pointer.pointee.storageRefs.load(ordering: .relaxed)
     while count != 0 {
@@ -194,11 +215,18 @@ struct RegistryReference: Equatable {
   }
 
   /// Gives back a reference to the memory; the last frees it.
+  ///
+  /// A loop, not a recursion: a chain of parents may end with it.
   func releaseStorage() {
-    let left = pointer.pointee.storageRefs.wrappingSubtract(1, ordering: .acquiringAndReleasing)
-    if left.newValue == 0 {
-      token.unlink(self)
-      Graveyard.bury(self)
+    var next: RegistryReference? = self
+    while let registry = next {
+      let left = registry.pointer.pointee.storageRefs.wrappingSubtract(
+        1, ordering: .acquiringAndReleasing)
+      if left.newValue != 0 { return }
+      next = registry.parent
+      registry.token.unlink(registry)
+      next?.unlink(group: registry)
+      Graveyard.bury(registry)
     }
   }
 

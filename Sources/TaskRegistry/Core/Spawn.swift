@@ -40,7 +40,7 @@ extension RegistryReference {
     guard let task = pointer.pointee.records.take(for: self) else {
       return (refuse(request, .noMemory), nil)
     }
-    if request.hasExtras {
+    if request.hasExtras || parent != nil {
       let status = task.prepareExtras(request)
       if status != .ok {
         pointer.pointee.records.give(back: task)
@@ -49,7 +49,7 @@ extension RegistryReference {
     }
     let (admission, gate) = admit(isCleanup: request.isCleanup)
     if admission != .ok {
-      if request.hasExtras { task.dropExtras() }
+      task.dropExtras()
       pointer.pointee.records.give(back: task)
       return (refuse(request, admission), nil)
     }
@@ -57,8 +57,11 @@ extension RegistryReference {
     if self.gate.flagsNewborn(cleanup: request.isCleanup) {
       task.raiseFlag { $0.cancelRequested() }
     }
-    let status = dispatch(
-      task, stackSize: request.stackSize, fresh: request.wantsFreshThread)
+    let status =
+      parent == nil
+      ? dispatch(task, stackSize: request.stackSize, fresh: request.wantsFreshThread)
+      : topmost.dispatch(
+        task, stackSize: stackSize(for: request), fresh: request.wantsFreshThread)
     if status != .ok {
       withdraw(task, hasHandle: request.wantsHandle)
       return (refuse(request, status), nil)
@@ -66,14 +69,42 @@ extension RegistryReference {
     return (.ok, request.wantsHandle ? task : nil)
   }
 
-  /// Counts the task in, unless the registry is closed or full.
+  /// The stack for a task of a group, as the topmost registry is to be asked for it.
+  private func stackSize(for request: borrowing SpawnRequest) -> Int? {
+    let wanted = request.stackSize ?? options.stackSize
+    return request.stackSize == nil && wanted == topmost.options.stackSize ? nil : wanted
+  }
+
+  /// Counts the task in, here and in the registries above, unless one of them is closed or full.
   @inline(__always)
   private func admit(isCleanup: Bool) -> (Status, GateWord) {
+    let (status, gate) = admitHere(isCleanup: isCleanup)
+    if status != .ok || parent == nil { return (status, gate) }
+    return (admitAbove(isCleanup: isCleanup), gate)
+  }
+
+  /// Counts a task of this group in above it; if it is refused, it is counted nowhere (S5, S6).
+  private func admitAbove(isCleanup: Bool) -> Status {
+    var next = parent
+    while let registry = next {
+      let (status, _) = registry.admitHere(isCleanup: isCleanup)
+      if status != .ok {
+        forEachUpwards(until: registry) { $0.pointer.pointee.endings.count(.none) }
+        forEachUpwards(until: registry) { $0.wakeJoinersIfDrained() }
+        return status
+      }
+      next = registry.parent
+    }
+    return .ok
+  }
+
+  @inline(__always)
+  private func admitHere(isCleanup: Bool) -> (Status, GateWord) {
     var old = gate
     while true {
       // A token is seen cancelled before it has closed every gate (C1).
       let isClosing = old.isClosed || token.isCancelled
-      let mayPass = isCleanup && isClosing && Worker.currentTask?.registry == self
+      let mayPass = isCleanup && isClosing && Worker.currentTask?.registry.isWithin(self) == true
       if isClosing && !mayPass { return (.closed, old) }
       let limit = options.maxTasks
       let ended = limit == 0 ? 0 : pointer.pointee.endings.total
@@ -111,10 +142,10 @@ extension RegistryReference {
     if flagged || leftover.isCancelRequested {
       record.pointee.cancelledAt.store(flagged ? now : 0, ordering: .relaxed)
     }
-    if request.wantsHandle { retainStorage() }
+    if request.wantsHandle || parent != nil { retainStorage() }
     let word = TaskWord.admitted(
       cleanup: request.isCleanup, flagged: flagged, handle: request.wantsHandle,
-      extras: request.hasExtras)
+      inGroup: parent != nil, extras: request.hasExtras || parent != nil)
     _ = record.pointee.word.exchange(word.bits, ordering: .sequentiallyConsistent)
   }
 
@@ -122,14 +153,14 @@ extension RegistryReference {
   private func withdraw(_ task: TaskReference, hasHandle: Bool) {
     if task.word.hasExtras { task.dropExtras() }
     if hasHandle { task.unpin() }
-    pointer.pointee.endings.count(.none)
+    forEachUpwards { $0.pointer.pointee.endings.count(.none) }
     task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)
-    wakeJoinersIfDrained()
+    forEachUpwards { $0.wakeJoinersIfDrained() }
   }
 
   /// Counts and reports a refusal (O2, J8).
   private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
-    pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed)
+    forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
     guard options.log.isListening else { return status }
     let code = status.rawValue
     let kind = request.kind

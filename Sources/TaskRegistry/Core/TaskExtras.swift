@@ -114,12 +114,29 @@ extension TaskReference {
     }
   }
 
+  /// Ends the task as `finish` does, with what it has besides.
+  ///
+  /// Called again if the thread leaves in the middle, which only what `conclude` calls can do.
+  func finishWithExtras(_ how: TaskWord.Ending) {
+    if advance({ $0.ends(how) }) != nil {
+      conclude(how, in: registry)
+      if ProcessState.isForkedChild { return }
+    }
+    // The last step may give back the record's reference to its group.
+    let registry = self.registry
+    registry.retainStorage()
+    registry.forEachUpwards { $0.pointer.pointee.endings.count(how) }
+    wakeWaiters(advance { $0.ended() }, in: registry)
+    registry.forEachUpwards { $0.wakeJoinersIfDrained() }
+    registry.releaseStorage()
+  }
+
   /// The task is no longer listed, and its end not yet to be learnt of: what it meant for the registry
   /// is carried out.
   ///
   /// Called on the task's own thread. Its flag changes no more (W3), so that its outcome does not say
   /// that it was asked to stop when it was the one who asked.
-  func conclude(_ how: TaskWord.Ending, in registry: RegistryReference) {
+  private func conclude(_ how: TaskWord.Ending, in registry: RegistryReference) {
     let traits = self.traits
     if traits.contains(.holdsTimerThread) { TimerThread.letGo() }
     if !traits.contains(.essential)

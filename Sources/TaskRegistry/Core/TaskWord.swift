@@ -111,15 +111,16 @@ struct TaskWord: Equatable {
   ///   - cleanup: it was spawned for clean-up work.
   ///   - flagged: it is born asked to stop.
   ///   - handle: the spawner gets a handle: one reference more, and the registry's memory is held.
+  ///   - inGroup: the registry's memory is held, as the worker does not do it.
   ///   - extras: see `hasExtras`.
   /// - Returns: the word to publish.
   @inline(__always)
   static func admitted(
-    cleanup: Bool, flagged: Bool, handle: Bool, extras: Bool = false
+    cleanup: Bool, flagged: Bool, handle: Bool, inGroup: Bool = false, extras: Bool = false
   ) -> TaskWord {
     TaskWord(
       bits: (cleanup ? cleanupBit : 0) | (flagged ? flagBit : 0) | (extras ? extrasBit : 0)
-        | (handle ? registryBit | 2 * oneReference : oneReference)
+        | (handle ? registryBit | 2 * oneReference : oneReference) | (inGroup ? registryBit : 0)
     ).with(.starting)
   }
 

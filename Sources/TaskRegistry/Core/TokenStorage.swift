@@ -53,7 +53,7 @@ struct TokenStorage: ~Copyable {
 
 /// What a token's Monitor guards.
 ///
-/// T1: once `isSettled`, the flags of all tokens and tasks below are up, and the lists are empty.
+/// Token1: once `isSettled`, the flags of all tokens and tasks below are up, and the lists are empty.
 struct TokenState: WaitableState {
   var waiters = WaiterList()
   var isSettled = false
@@ -61,7 +61,7 @@ struct TokenState: WaitableState {
   var firstRegistry: RegistryReference?
 
   func checkInvariants() {
-    if isSettled && (firstChild != nil || firstRegistry != nil) { fatalError() }  // T1
+    if isSettled && (firstChild != nil || firstRegistry != nil) { fatalError() }  // Token1
     waiters.checkLinks()
   }
 }
