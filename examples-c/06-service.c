@@ -3,16 +3,17 @@
    A small key-value store in memory, reached by lines ("SET colour blue", "GET colour", HELP lists
    them all) or by HTTP/1.1 ("GET /kv/colour", with keep-alive), on 127.0.0.1. Its tasks:
 
-     bell         tells threads that sit in poll(2) that the service is stopping
-     listener     accepts connections and spawns one task for each
-     peer A:P     one connection: reads requests, answers them
-     rpc primes   one expensive request, run beside the connection that waits for it
+     listener     accepts connections and spawns one task for each; without it the service stops
      heartbeat    prints a line of statistics now and then
      compaction   frees what deleted entries of the store occupy
      deaf         (with --deaf) a task that never listens, to show what happens then
+     peers        a group, with a limit of its own:
+       peer A:P     one connection: reads requests, answers them
+       rpc primes   one expensive request, run beside the connection that waits for it
 
    SIGUSR1 prints the table of tasks. SIGTERM and SIGINT stop the service: everybody is asked to
-   stop, requests that have arrived are answered, and a report tells who did not stop in time.
+   stop, requests that have arrived are answered, and a report tells who did not stop in time. A
+   second SIGTERM or SIGINT cuts the grace short, a third ends the process.
 
    Exit status: 0 when all tasks ended within the grace period, 1 when some did not, 2 when the
    service could not start.
@@ -34,7 +35,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,7 +47,7 @@
 
 #define MS INT64_C(1000000) /* nanoseconds in a millisecond: the library counts in nanoseconds */
 
-#define POLL_MS 100             /* how long a task sits in poll before it looks at its own flag */
+#define POLL_MS 100             /* how long a task that sends sits in poll before it looks at its flag */
 #define IDLE_LIMIT_MS 60000     /* a connection that says nothing for so long is closed */
 #define SEND_LIMIT_MS 10000     /* a client that takes nothing for so long is given up... */
 #define SEND_LIMIT_STOP_MS 500  /* ...and for so long when the service is stopping */
@@ -57,7 +58,6 @@
 #define INPUT_SIZE 8192         /* bytes of the longest request: a line, or all HTTP headers */
 #define OUTPUT_SIZE 16384       /* bytes of output that are collected before they are sent */
 #define KEY_SIZE 128            /* bytes of a key, its NUL included */
-#define FIXED_TASKS 4           /* bell, listener, heartbeat, compaction */
 #define NAMED_STRAGGLERS 64     /* how many stragglers the report names */
 
 /* ---- The service ------------------------------------------------------------------------- */
@@ -66,7 +66,7 @@
    abandoned tasks still run while main returns, and what they use has to outlive main's frame. */
 static struct service {
   tr_registry *registry;  /* the first four do not change once tasks run */
-  int bell_fd;            /* becomes readable, for ever, when the service is to stop */
+  tr_registry *peers;     /* the group of connections and their requests */
   int64_t heartbeat_ns;   /* time between two heartbeats, in nanoseconds */
   int64_t compaction_ns;  /* time between two compactions, in nanoseconds */
   atomic_uint_fast64_t accepted, refused, requests;
@@ -136,9 +136,10 @@ static char *format_tasks(size_t *length) {
   fprintf(out, "%8s %8s %10s  %-10s  %-15s  %s\n", "ID", "THREAD", "AGE/ms", "STATE", "KIND",
           "NAME");
   for (size_t i = 0; i < count; i++) {
-    fprintf(out, "%8" PRIu64 " %8" PRId32 " %10" PRId64 "  %-10s  %-15s  %s\n", tasks[i].id,
+    fprintf(out, "%8" PRIu64 " %8" PRId32 " %10" PRId64 "  %-10s  %-15s  %s%s%s\n", tasks[i].id,
             tasks[i].thread_id, tasks[i].age_ns / MS, tr_state_name(tasks[i].state),
-            tr_kind_name(tasks[i].kind), tasks[i].name);
+            tr_kind_name(tasks[i].kind), tasks[i].group, tasks[i].group[0] != '\0' ? "/" : "",
+            tasks[i].name);
   }
   fprintf(out, "%zu tasks\n", count);
   free(tasks);
@@ -207,7 +208,7 @@ static int count_primes(tr_task *self, uint32_t limit, uint32_t *result) {
   job->result = 0;
   job->done = 0;
   options.drop = job_release; /* the handler's share; it is dropped after pthread_exit too */
-  status = tr_spawn_with(service.registry, "rpc primes", TR_KIND_RPC_HANDLER, primes_run, job,
+  status = tr_spawn_with(service.peers, "rpc primes", TR_KIND_RPC_HANDLER, primes_run, job,
                          &options, &handler);
   if (status == TR_OK) {
     status = tr_task_wait(handler, RPC_LIMIT_MS * MS, NULL);
@@ -422,19 +423,6 @@ static int execute_next(tr_task *self, struct connection *c) {
 
 /* ---- Connections: the task --------------------------------------------------------------- */
 
-/* Wait until `fd` is readable, the bell rings or timeout_ms milliseconds are over. Version 0.1 of
-   the library has no file descriptor to poll; the bell makes up for that when the service stops.
-   The flag of a single task may rise without the bell (tr_task_cancel), hence the timeouts. Returns
-   1 when fd is readable, 0 when it is not, -1 on an error. */
-static int wait_readable(int fd, int timeout_ms) {
-  struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = service.bell_fd, .events = POLLIN}};
-
-  if (poll(fds, 2, timeout_ms) < 0) {
-    return errno == EINTR ? 0 : -1;
-  }
-  return fds[0].revents != 0;
-}
-
 /* Say that nothing more will come and wait a little for the client to close. Closing at once would
    reset the connection if the client has sent more, and it might lose our last response. */
 static void linger(struct connection *c) {
@@ -459,24 +447,20 @@ static void linger(struct connection *c) {
 
 static int connection_run(tr_task *self, void *ctx) {
   struct connection *c = ctx;
-  int64_t last_input = now_ms();
   int stopping = 0;
 
   while (c->request.keep_alive && !stopping) {
-    int ready;
+    tr_status status = tr_wait_fd(c->fd, POLLIN, IDLE_LIMIT_MS * MS);
 
-    /* The flag is read before the input: what has arrived when it rises is still answered, and
-       whatever the client goes on sending, there is no second round. */
-    stopping = tr_task_is_cancelled(self);
-    ready = wait_readable(c->fd, stopping ? 0 : POLL_MS);
-    if (ready < 0) {
-      return fail_task(self, "poll");
+    if (status == TR_ERR_TIMEDOUT) {
+      break;
     }
-    if (ready == 0) {
-      if (now_ms() - last_input > IDLE_LIMIT_MS) {
-        break;
-      }
-      continue;
+    /* What has arrived when the flag rises is still answered, and whatever the client goes on
+       sending, there is no second round. */
+    stopping = status == TR_ERR_CANCELLED;
+    if (status != TR_OK && !stopping) {
+      (void)tr_task_set_message(self, tr_strerror(status));
+      return 1;
     }
     ssize_t got = recv(c->fd, c->input + c->input_used, sizeof c->input - c->input_used, 0);
     if (got == 0 || (got < 0 && errno == ECONNRESET)) {
@@ -489,7 +473,6 @@ static int connection_run(tr_task *self, void *ctx) {
       return fail_task(self, "recv");
     }
     c->input_used += (size_t)got;
-    last_input = now_ms();
     while (c->request.keep_alive && c->broken == 0 && execute_next(self, c)) {
     }
     if (c->request.keep_alive && c->input_used == sizeof c->input) {
@@ -547,7 +530,7 @@ static void start_connection(int fd, const struct sockaddr_in *peer) {
   c->input_used = c->output_used = 0;
 
   options.drop = connection_drop;
-  status = tr_spawn_with(service.registry, c->name, TR_KIND_PEER_CONNECTION, connection_run, c,
+  status = tr_spawn_with(service.peers, c->name, TR_KIND_PEER_CONNECTION, connection_run, c,
                          &options, NULL);
   if (status == TR_OK) {
     atomic_fetch_add(&service.accepted, 1); /* c is the task's now: not a look at it any more */
@@ -563,44 +546,27 @@ static void listener_drop(void *ctx) { close((int)(intptr_t)ctx); }
 
 static int listener_run(tr_task *self, void *ctx) {
   int fd = (int)(intptr_t)ctx;
+  tr_status status;
 
-  while (!tr_task_is_cancelled(self)) {
+  while ((status = tr_wait_fd(fd, POLLIN, -1)) == TR_OK) {
     struct sockaddr_in peer;
     socklen_t length = sizeof peer;
-    int ready = wait_readable(fd, POLL_MS);
-    int client = ready > 0 ? accept4(fd, (struct sockaddr *)&peer, &length,
-                                     SOCK_NONBLOCK | SOCK_CLOEXEC)
-                           : -1;
+    int client = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (client >= 0) {
       start_connection(client, &peer);
-    } else if (ready == 0) {
-      continue;
-    } else if (ready > 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-                             errno == ENOMEM)) {
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       /* The connection stays in the queue, hence poll would return at once: pause for 100 ms. */
       fprintf(stderr, "listener: accept: %s\n", strerror(errno));
-      (void)tr_sleep(100 * MS); /* the loop looks at the flag itself */
-    } else if (ready < 0 || errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
-      /* A service that cannot accept is of no use: stop all of it. */
-      int result = fail_task(self, ready < 0 ? "poll" : "accept");
-      tr_token_cancel(tr_registry_token(service.registry), TR_REASON_FATAL, "the listener failed");
-      return result;
+      (void)tr_sleep(100 * MS); /* the wait looks at the flag itself */
+    } else if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
+      return fail_task(self, "accept"); /* which stops the service, as this task is essential */
     } /* else: EINTR, EAGAIN, ECONNABORTED, errors of that one connection: go on */
   }
   return 0;
 }
 
 /* ---- The other tasks --------------------------------------------------------------------- */
-
-/* Sleep until asked to stop, then make bell_fd readable for everybody, for ever. */
-static int bell_run(tr_task *self, void *ctx) {
-  const uint64_t one = 1;
-
-  (void)ctx;
-  (void)tr_sleep(-1);
-  return write(service.bell_fd, &one, sizeof one) == sizeof one ? 0 : fail_task(self, "write");
-}
 
 static int heartbeat_run(tr_task *self, void *ctx) {
   uint64_t before = 0;
@@ -665,7 +631,8 @@ static const char usage[] =
     "  --deaf               run a task that ignores being asked to stop\n"
     "  --help               print this and exit\n"
     "\n"
-    "Signals: SIGUSR1 prints the table of tasks; SIGTERM and SIGINT stop the service.\n"
+    "Signals: SIGUSR1 prints the table of tasks; SIGTERM and SIGINT stop the service, a second one\n"
+    "at once, and a third ends the process.\n"
     "Exit status: 0 graceful, 1 tasks were abandoned, 2 the service could not start.\n";
 
 static long parse_number(const char *name, const char *text, long least, long most) {
@@ -741,49 +708,56 @@ static tr_status start_tasks(int listen_fd, int deaf) {
     const char *name;
     tr_kind kind;
     tr_task_fn body;
-  } tasks[] = {{"bell", TR_KIND_BACKGROUND_LOOP, bell_run},
-               {"heartbeat", TR_KIND_BACKGROUND_LOOP, heartbeat_run},
+  } tasks[] = {{"heartbeat", TR_KIND_BACKGROUND_LOOP, heartbeat_run},
                {"compaction", TR_KIND_MAINTENANCE, compaction_run},
                {"deaf", TR_KIND_MAINTENANCE, deaf_run}};
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   tr_status status = TR_OK;
 
-  for (size_t i = 0; i < (deaf ? 4 : 3) && status == TR_OK; i++) {
+  for (size_t i = 0; i < (deaf ? 3 : 2) && status == TR_OK; i++) {
     status = tr_spawn(service.registry, tasks[i].name, tasks[i].kind, tasks[i].body, NULL, NULL);
   }
   if (status == TR_OK) { /* last: whoever can connect finds the rest running */
     options.drop = listener_drop;
+    options.flags = TR_SPAWN_ESSENTIAL_UNLESS_RETURNED; /* a service that cannot accept is of no use */
     status = tr_spawn_with(service.registry, "listener", TR_KIND_BACKGROUND_LOOP, listener_run,
                            (void *)(intptr_t)listen_fd, &options, NULL);
   }
   return status;
 }
 
-/* Handle signals until one of them, or a cancelled token, says that the service shall stop. Returns
-   the name of the signal, or NULL. */
-static const char *wait_for_stop(const sigset_t *signals) {
-  const struct timespec tick = {0, 200000000}; /* 200 ms */
+/* Print the table of tasks whenever SIGUSR1 comes, until the service is to stop: by a signal, a client,
+   or a listener that failed. Returns 0, or -1 with errno set. */
+static int serve_until_stop(int usr1_fd) {
+  struct pollfd fds[2] = {{.fd = usr1_fd, .events = POLLIN}, {.events = POLLIN}};
 
-  for (;;) {
-    int number = sigtimedwait(signals, NULL, &tick);
-    if (number == SIGTERM || number == SIGINT) {
-      return number == SIGTERM ? "SIGTERM" : "SIGINT";
+  if (tr_token_fd(tr_registry_token(service.registry), &fds[1].fd) != TR_OK) {
+    return -1;
+  }
+  while (fds[1].revents == 0) {
+    struct signalfd_siginfo info;
+    size_t length = 0;
+    char *table;
+
+    if (poll(fds, 2, -1) < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return -1;
     }
-    if (number == SIGUSR1) {
-      size_t length = 0;
-      char *table = format_tasks(&length);
+    if (fds[0].revents != 0 && read(usr1_fd, &info, sizeof info) == sizeof info) {
+      table = format_tasks(&length);
       if (table != NULL) {
         fwrite(table, 1, length, stdout); /* one call: no other line gets in between */
         free(table);
       }
-    } else if (tr_token_is_cancelled(tr_registry_token(service.registry))) {
-      return NULL; /* asked to by a client, or by a listener that failed */
     }
   }
+  return 0;
 }
 
 /* Stop the service and print a report. Returns the program's exit status. */
-static int stop(const char *signal_name, int64_t grace_ms) {
+static int stop(int64_t grace_ms) {
   static tr_task_summary stragglers[NAMED_STRAGGLERS] = {TR_TASK_SUMMARY_INIT};
   tr_join_report report = TR_JOIN_REPORT_INIT;
   tr_token *token = tr_registry_token(service.registry);
@@ -792,9 +766,8 @@ static int stop(const char *signal_name, int64_t grace_ms) {
 
   report.stragglers = stragglers; /* the room is ours: the library allocates nothing here */
   report.stragglers_capacity = NAMED_STRAGGLERS;
-  /* When the token is cancelled already, the reason and message given then stand. */
-  status = tr_shutdown(service.registry, TR_REASON_USER_REQUESTED, signal_name, grace_ms * MS,
-                       &report);
+  /* The token is cancelled already: the reason and the message given then stand. */
+  status = tr_shutdown(service.registry, TR_REASON_NONE, NULL, grace_ms * MS, &report);
   if (status != TR_OK && status != TR_ERR_DEADLINE) {
     fprintf(stderr, "tr_shutdown: %s\n", tr_strerror(status));
     return 1;
@@ -808,8 +781,9 @@ static int stop(const char *signal_name, int64_t grace_ms) {
          report.ended, report.failed, report.exited, report.pending, report.aborted,
          report.abandoned, report.rejected);
   for (uint64_t i = 0; i < report.stragglers_count; i++) {
-    printf("straggler: %s, kind %s, age %" PRId64 " ms, thread %" PRId32 ", %s\n",
-           stragglers[i].name, tr_kind_name(stragglers[i].kind), stragglers[i].age_ns / MS,
+    printf("straggler: %s%s%s, kind %s, age %" PRId64 " ms, thread %" PRId32 ", %s\n",
+           stragglers[i].group, stragglers[i].group[0] != '\0' ? "/" : "", stragglers[i].name,
+           tr_kind_name(stragglers[i].kind), stragglers[i].age_ns / MS,
            stragglers[i].thread_id, tr_state_name(stragglers[i].state));
   }
   if (report.pending > report.stragglers_count) {
@@ -825,44 +799,61 @@ static int stop(const char *signal_name, int64_t grace_ms) {
   }
   /* No thread is left. */
   store_clear(&service.store);
-  close(service.bell_fd);
+  (void)tr_shutdown_off_signals(service.registry);
+  tr_registry_release(service.peers);
   tr_registry_release(service.registry);
   printf("shutdown: graceful\n");
   return 0;
 }
 
+/* Create the registry and its group of connections. */
+static tr_status create_registries(long max_connections) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  tr_status status;
+
+  options.stack_size = STACK_SIZE;
+  options.log = on_event;
+  status = tr_registry_create(&options, &service.registry);
+  if (status == TR_OK) { /* the group has the stack size and the log of its parent */
+    options = (tr_registry_options)TR_REGISTRY_OPTIONS_INIT;
+    options.max_tasks = (uint64_t)max_connections;
+    status = tr_registry_child(service.registry, "peers", &options, &service.peers);
+  }
+  return status;
+}
+
 int main(int argc, char **argv) {
   struct settings settings = {0, 5000, 1024, 5000, 2000, 0};
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  sigset_t signals;
+  sigset_t usr1, stop_signals;
   tr_status status;
-  int listen_fd;
+  int listen_fd, usr1_fd;
 
   parse_options(argc, argv, &settings);
   setvbuf(stdout, NULL, _IOLBF, 0); /* whoever reads a log file or a pipe sees each line at once */
+  (void)signal(SIGPIPE, SIG_IGN);   /* a log reader that goes away must not end the service */
 
-  /* Block the signals before there is any thread: from now on they wait for wait_for_stop, which
-     is ordinary code and may call anything, where a signal handler may call next to nothing. */
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGUSR1);
-  pthread_sigmask(SIG_BLOCK, &signals, NULL);
-  (void)signal(SIGPIPE, SIG_IGN); /* a log reader that goes away must not end the service */
+  /* SIGUSR1 is blocked before there is any thread and read from a descriptor: what it asks for is
+     done by ordinary code. The signals that stop the service are the library's business; they are
+     named because those it takes by itself stay ignored where a shell has made them so. */
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGTERM);
+  sigaddset(&stop_signals, SIGINT);
+  sigemptyset(&usr1);
+  sigaddset(&usr1, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &usr1, NULL);
+  usr1_fd = signalfd(-1, &usr1, SFD_CLOEXEC);
 
   service.heartbeat_ns = settings.heartbeat_ms * MS;
   service.compaction_ns = settings.compaction_ms * MS;
-  service.bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  listen_fd = service.bell_fd >= 0 ? open_listener(&settings.port) : -1;
+  listen_fd = usr1_fd >= 0 ? open_listener(&settings.port) : -1;
   if (listen_fd < 0) {
     fprintf(stderr, "06-service: cannot listen: %s\n", strerror(errno));
     return 2;
   }
-
-  options.max_tasks = (uint64_t)(FIXED_TASKS + settings.deaf + settings.max_connections);
-  options.stack_size = STACK_SIZE;
-  options.log = on_event;
-  status = tr_registry_create(&options, &service.registry);
+  status = create_registries(settings.max_connections);
+  if (status == TR_OK) {
+    status = tr_shutdown_on_signals(service.registry, &stop_signals, NULL);
+  }
   if (status == TR_OK) {
     status = start_tasks(listen_fd, settings.deaf);
   }
@@ -871,5 +862,9 @@ int main(int argc, char **argv) {
     return 2; /* what has started ends with the process */
   }
   printf("listening on 127.0.0.1:%ld\n", settings.port);
-  return stop(wait_for_stop(&signals), settings.grace_ms);
+  if (serve_until_stop(usr1_fd) != 0) {
+    perror("06-service: poll");
+    return 2;
+  }
+  return stop(settings.grace_ms);
 }

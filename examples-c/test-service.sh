@@ -85,12 +85,22 @@ settle() {
     peers=0
     printf 'TASKS\n' >&3
     while IFS= read -r -t 10 -u 3 answer && [[ $answer != *' tasks' ]]; do
-      [[ $answer != *'  peer 127.0.0.1:'* ]] || peers=$((peers + 1))
+      [[ $answer != *'  peers/peer 127.0.0.1:'* ]] || peers=$((peers + 1))
     done
     [ "$peers" != 1 ] || return 0
     sleep 0.05
   done
   fail 'the tasks of closed connections do not end'
+}
+
+# await_stopping: wait until the service accepts no more connections.
+await_stopping() {
+  local i
+  for ((i = 0; i < 200; i++)); do
+    (exec 9<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || return 0
+    sleep 0.05
+  done
+  fail 'the service still accepts connections'
 }
 
 # http PATH [HEADER]: one HTTP/1.1 request on a connection of its own; sets response.
@@ -151,10 +161,10 @@ expect 'descriptors left over by ended connections' \
 
 # The table of tasks, with the one connection that is open.
 kill -USR1 "$pid"
-wait_for '^5 tasks$'
+wait_for '^4 tasks$'
 wait_for '^ +ID +THREAD +AGE/ms +STATE +KIND +NAME$'
-for row in 'background-loop +bell' 'background-loop +listener' 'background-loop +heartbeat' \
-  'maintenance +compaction' 'peer-connection +peer 127\.0\.0\.1:[0-9]+'; do
+for row in 'background-loop +listener' 'background-loop +heartbeat' 'maintenance +compaction' \
+  'peer-connection +peers/peer 127\.0\.0\.1:[0-9]+'; do
   wait_for "^ +[0-9]+ +[0-9]+ +[0-9]+  running +$row\$"
 done
 
@@ -211,5 +221,15 @@ wait_for '^straggler: deaf, kind maintenance, age [0-9]+ ms, thread [0-9]+, aban
 wait_for '^shutdown: not graceful$'
 [ "$(grep -c '^straggler:' "$work/out")" = 1 ] || fail 'more than one straggler'
 grep -q 'deadline-exceeded' "$work/err" || fail 'the deadline was not logged'
+
+echo '== impatience: a second signal cuts the grace short'
+start --grace 600000 --deaf
+kill -TERM "$pid"
+await_stopping
+kill -INT "$pid"
+finish
+expect 'exit status' "$status" 1
+wait_for '^straggler: deaf, kind maintenance, age [0-9]+ ms, thread [0-9]+, abandoned$'
+wait_for '^shutdown: user-requested \(SIGTERM\), grace 600000 ms, took [0-9]{1,5} ms$'
 
 echo 'all as announced'

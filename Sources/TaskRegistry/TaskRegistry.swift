@@ -50,6 +50,7 @@
     ///   - name: 1 to 63 bytes of UTF-8 without NUL and slash; longer ones are cut at a character.
     ///   - options: as for a registry, but without a token; an abort grace of zero and no log are those
     ///     of this registry, and with nil the stack size is, too.
+    /// - Returns: the group.
     /// - Throws: `invalidArgument`, `outOfMemory`, `forkedChild`.
     public func group(
       named name: String, _ options: RegistryOptions? = nil

@@ -17,6 +17,7 @@ extension RegistryReference {
   /// - Parameters:
   ///   - name: how the group is listed, below the names of those above it.
   ///   - options: checked; those of threads are the topmost registry's whatever they say.
+  /// - Returns: the status, and the group, with one reference, if it is `.ok`.
   func createGroup(
     named name: TaskName, _ options: RegistryOptionsCore
   ) -> (Status, RegistryReference?) {

@@ -39,6 +39,7 @@ extension TaskReference {
   /// Needs no reference; see LOCKING in `TaskRecord.swift`.
   ///
   /// - Parameter registry: the task's; the record's own field is on another cache line.
+  /// - Returns: the facts; nil if no live task is in the record.
   @inline(__always)
   func facts(in registry: RegistryReference) -> TaskFacts? {
     let record = pointer
