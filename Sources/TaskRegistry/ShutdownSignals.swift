@@ -1,0 +1,61 @@
+#if !hasFeature(Embedded)
+
+  extension TaskRegistry {
+    /// Lets signals shut the registry down (C13).
+    ///
+    /// The first cancels its token with `.userRequested` and the signal's name ("SIGTERM"): the program,
+    /// which waits for the token, calls `shutdown`. A second makes the deadline of every `shutdown` of
+    /// this registry now. A third ends the process at once with the status 128 + its number.
+    ///
+    /// Handlers are installed for the whole process, and the token is cancelled on a thread of the
+    /// library's. There is one such watch in a process; it holds a reference to the registry until
+    /// `endShutdownOnSignals`.
+    ///
+    /// - Parameters:
+    ///   - signals: their numbers; nil: SIGINT and SIGTERM (and SIGHUP if it reloads), but for those
+    ///     that are ignored at the time, as under nohup(1).
+    ///   - hangUpReloads: SIGHUP cancels with `.reloadRequested`, and counts as none of the three.
+    /// - Throws: `invalidArgument` for a signal that can have no handler, and when there is a watch
+    ///   already; `outOfMemory`, `threadUnavailable`, `systemFailure`, `forkedChild`.
+    public func shutdownOnSignals(
+      _ signals: [Int32]? = nil, hangUpReloads: Bool = false
+    ) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      var bits: UInt64?
+      if let signals {
+        var wanted: UInt64 = 0
+        for number in signals {
+          guard number >= 1, number <= 64 else { throw .invalidArgument }
+          wanted |= SignalWatch.bit(number)
+        }
+        bits = wanted
+      }
+      try check(SignalWatch.start(for: core, signals: bits, hangUpReloads: hangUpReloads))
+    }
+
+    /// Ends what `shutdownOnSignals` began: the signals do again what they did before, and the thread is
+    /// gone.
+    ///
+    /// - Throws: `invalidArgument` when there is no such watch for this registry; `wouldDeadlock` on its
+    ///   own thread; `forkedChild`.
+    /// *Concurrency:* waits for callbacks that the watch's thread is running.
+    public func endShutdownOnSignals() throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      try check(SignalWatch.end(for: core))
+    }
+  }
+
+  extension ShutdownToken {
+    /// Has the token cancelled with `reason`, soon, by the thread of `shutdownOnSignals` (C14).
+    ///
+    /// The C function behind it, `tr_request_shutdown`, is async-signal-safe. Of Swift nobody promises
+    /// that: a signal handler should be written in C.
+    ///
+    /// - Throws: `invalidArgument` when there is no such thread; `forkedChild`.
+    public func requestShutdown(reason: ShutdownReason) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      try check(SignalWatch.request(core, reason: reason.rawValue))
+    }
+  }
+
+#endif

@@ -1,0 +1,79 @@
+import Glibc
+import Testing
+
+@testable import TaskRegistry
+
+/// Signals that shut a registry down; the C suite proves the rest. One watch at a time: serialized.
+@Suite(.serialized) struct ShutdownSignalsTests {
+  /// **Proves:** a signal cancels the token with its name, and the shutdown that follows ends the tasks
+  /// (C13).
+  ///
+  /// **Why it matters:** this is the whole of what a Swift daemon has to write.
+  /// **Catches:** a number that becomes another bit; a watch that does not end.
+  @Test(arguments: [SIGUSR2, SIGWINCH]) func aSignalCancelsTheToken(number: Int32) throws {
+    let registry = try TaskRegistry()
+    try registry.shutdownOnSignals([number])
+    try registry.spawn("sleeper", kind: .backgroundLoop) { try $0.sleep(for: .seconds(1000)) }
+    kill(getpid(), number)
+    try registry.token.wait(timeout: .seconds(300))
+    #expect(registry.token.reason == .userRequested)
+    #expect(registry.token.message == (number == SIGUSR2 ? "SIGUSR2" : "SIGWINCH"))
+    try registry.shutdown()
+    try registry.endShutdownOnSignals()
+  }
+
+  /// **Proves:** SIGHUP can ask for a reload (C13).
+  ///
+  /// **Why it matters:** daemons read their configuration again.
+  /// **Catches:** an option that is dropped on the way.
+  @Test func aHangUpMayReload() throws {
+    let registry = try TaskRegistry()
+    try registry.shutdownOnSignals([SIGHUP], hangUpReloads: true)
+    kill(getpid(), SIGHUP)
+    try registry.token.wait(timeout: .seconds(300))
+    #expect(registry.token.reason == .reloadRequested)
+    try registry.endShutdownOnSignals()
+    try registry.shutdown()
+  }
+
+  /// **Proves:** what cannot be watched is refused, a second watch too, and ending what was not begun
+  /// (P4).
+  ///
+  /// **Why it matters:** bad input gets a clear error.
+  /// **Catches:** a shift by a number that is no signal.
+  @Test func nonsenseIsRefused() throws {
+    let registry = try TaskRegistry()
+    for number: Int32 in [0, -1, 65, .max, .min, SIGKILL, SIGSEGV] {
+      #expect(
+        errorOf { () throws(TaskRegistryError) in try registry.shutdownOnSignals([number]) }
+          == .invalidArgument)
+    }
+    try registry.shutdownOnSignals([])
+    #expect(
+      errorOf { () throws(TaskRegistryError) in try registry.shutdownOnSignals([]) }
+        == .invalidArgument)
+    try registry.endShutdownOnSignals()
+    #expect(
+      errorOf { () throws(TaskRegistryError) in try registry.endShutdownOnSignals() }
+        == .invalidArgument)
+  }
+
+  /// **Proves:** a request cancels the token with its reason while there is a watch, and is an error
+  /// otherwise (C14).
+  ///
+  /// **Why it matters:** handlers of the application's own want to stop things.
+  /// **Catches:** a request that nobody hears of.
+  @Test func aRequestIsAnswered() throws {
+    let registry = try TaskRegistry()
+    let token = try ShutdownToken()
+    #expect(
+      errorOf { () throws(TaskRegistryError) in try token.requestShutdown(reason: .fatal) }
+        == .invalidArgument)
+    try registry.shutdownOnSignals([])
+    try token.requestShutdown(reason: .fatal)
+    try token.wait(timeout: .seconds(300))
+    #expect(token.reason == .fatal)
+    #expect(!registry.token.isCancelled)
+    try registry.endShutdownOnSignals()
+  }
+}

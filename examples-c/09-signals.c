@@ -1,0 +1,85 @@
+/* 09-signals.c - a daemon that signals shut down, reload and hurry.
+
+   One call wires SIGTERM, SIGINT and SIGHUP to a registry. The first of them cancels its token, on a
+   thread where that may call anything; main waits for the token, learns the reason and decides what it
+   means. A second SIGTERM would cut the grace short and a third would end the process at once. A
+   handler of the program's own, here for SIGALRM, asks for a shutdown with the one call that is
+   async-signal-safe.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <taskreg.h>
+
+static void check(tr_status status, const char *call) {
+  if (status != TR_OK) {
+    fprintf(stderr, "%s: %s\n", call, tr_strerror(status));
+    exit(EXIT_FAILURE);
+  }
+}
+
+static tr_token *volatile alarm_token; /* what a SIGALRM asks to be cancelled */
+
+static void on_alarm(int number) {
+  (void)number;
+  (void)tr_request_shutdown(alarm_token, TR_REASON_FATAL); /* nothing else could be called here */
+}
+
+static int worker(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  return tr_wait_cancelled(-1) == TR_ERR_CANCELLED ? 0 : 1;
+}
+
+/* One life of the daemon, from its start to the end of its last task. Somebody sends it a signal.
+   Returns the reason it ended for. */
+static tr_reason live(int number) {
+  tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  tr_registry *registry = NULL;
+  char message[256];
+  sigset_t set;
+
+  check(tr_registry_create(NULL, &registry), "tr_registry_create");
+  alarm_token = tr_registry_token(registry);
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
+  options.flags = TR_SIGNALS_HUP_RELOADS;
+  check(tr_shutdown_on_signals(registry, &set, &options), "tr_shutdown_on_signals");
+  check(tr_spawn(registry, "worker", TR_KIND_BACKGROUND_LOOP, worker, NULL, NULL), "tr_spawn");
+
+  kill(getpid(), number);
+
+  check(tr_token_wait(alarm_token, -1), "tr_token_wait");
+  tr_reason reason = tr_token_reason(alarm_token);
+  tr_token_message(alarm_token, message, sizeof message);
+  check(tr_shutdown(registry, reason, NULL, 5000000000, &report), "tr_shutdown");
+  printf("%s%s%s: %llu tasks left, %s\n", tr_reason_name(reason), message[0] != '\0' ? " by " : "",
+         message, (unsigned long long)report.pending,
+         tr_reason_is_graceful(reason) ? "graceful" : "not graceful");
+
+  check(tr_shutdown_off_signals(registry), "tr_shutdown_off_signals");
+  tr_registry_release(registry);
+  return reason;
+}
+
+int main(void) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_alarm;
+  sigaction(SIGALRM, &action, NULL);
+
+  /* A real one lives until it is asked to stop for good, and starts again after a reload. */
+  if (live(SIGHUP) != TR_REASON_RELOAD_REQUESTED || live(SIGALRM) != TR_REASON_FATAL)
+    return EXIT_FAILURE;
+  return tr_reason_is_graceful(live(SIGTERM)) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
