@@ -3,7 +3,9 @@ import Testing
 
 @testable import TaskRegistry
 
-/// Signals that shut a registry down; the C suite proves the rest. One watch at a time: serialized.
+/// Signals that shut a registry down.
+///
+/// The C suite proves the rest. There is one watch at a time: serialized.
 @Suite(.serialized) struct ShutdownSignalsTests {
   /// **Proves:** a signal cancels the token with its name, and the shutdown that follows ends the tasks
   /// (C13).
