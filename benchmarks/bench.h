@@ -37,6 +37,14 @@ typedef struct bench_job {
 /* At most so many tasks are ever alive at once. */
 #define BENCH_MOST_TASKS 40000
 
+/* What a task can be blocked in when it is cancelled. */
+typedef enum bench_wait {
+  BENCH_WAIT_SLEEP,     /* nothing else */
+  BENCH_WAIT_FD,        /* a descriptor that never becomes readable */
+  BENCH_WAIT_CONDITION, /* a condition variable that nobody signals */
+  BENCH_WAITS
+} bench_wait;
+
 /* One registry is open at a time. A member that may be NULL says so. */
 typedef struct bench_peer {
   const char *name;
@@ -61,6 +69,9 @@ typedef struct bench_peer {
 
   /* Called by a task: block until it is cancelled. */
   void (*cancellable_sleep)(bench_self *self);
+  /* Called by a task: block in this way until it is cancelled; false: the peer does not offer it, and
+     has not blocked. May be NULL: the peer offers cancellable_sleep alone. */
+  int (*cancellable_wait)(bench_self *self, bench_wait how);
   /* Called by a task: ask `times` times "am I cancelled?", stop at yes; return how often the answer
      was no. poll_call asks through the peer's function, poll_flag through a pointer. Each may be
      NULL. */

@@ -20,6 +20,7 @@ WORKLOADS = {
     "W7-100": "joins with a deadline, 100 stragglers",
     "W7-10000": "joins with a deadline, 10 000 stragglers",
     "W8": "at rest, with idle threads",
+    "W9": "from the cancel to the return of what blocks",
 }
 # What --quick leaves out.
 LONG_WORKLOADS = {"W3-30000"}
@@ -59,6 +60,11 @@ METRICS = [
     )),
     Metric("W8", "cpu", "processor time", "µs each s", US, "less", 1),
     Metric("W8", "threads", "idle threads", "threads", 1, "", 0),
+    *(metric for key, what in (("sleep", "a sleep"), ("fd", "a wait for a descriptor"),
+                               ("condition", "a condition variable")) for metric in (
+        Metric("W9", key + "_p50", what + ", p50", "µs", US, "less", 1),
+        Metric("W9", key + "_p99", what + ", p99", "µs", US, "less", 1),
+    )),
 ]
 # Where a ratio would say nothing: a count, or a figure that is meant to be none at all.
 WITHOUT_RATIO = {"tasks", "threads", "KiB", "%", "µs each s"}

@@ -6,8 +6,11 @@
 #include "support.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 typedef struct record {
   struct record *next, *previous;
@@ -27,6 +30,7 @@ static struct {
   pthread_attr_t attributes;
   record *first;
   long live;
+  int stop_fd; /* an eventfd, readable once the flags have risen */
 } all;
 
 static void *open_registry(void) {
@@ -40,12 +44,14 @@ static void *open_registry(void) {
   pthread_attr_init(&all.attributes);
   pthread_attr_setstacksize(&all.attributes, 65536);
   pthread_attr_setdetachstate(&all.attributes, PTHREAD_CREATE_DETACHED);
+  all.stop_fd = eventfd(0, EFD_CLOEXEC);
   return &all;
 }
 
 static void close_registry(void *registry) {
   (void)registry;
   pthread_attr_destroy(&all.attributes);
+  close(all.stop_fd);
 }
 
 /* The lock is held. */
@@ -129,6 +135,7 @@ static void cancel_all(void *registry) {
   }
   pthread_cond_broadcast(&all.stop);
   pthread_mutex_unlock(&all.lock);
+  eventfd_write(all.stop_fd, 1);
 }
 
 static void cancellable_sleep(bench_self *self) {
@@ -136,6 +143,22 @@ static void cancellable_sleep(bench_self *self) {
   pthread_mutex_lock(&all.lock);
   while (!task->cancelled) pthread_cond_wait(&all.stop, &all.lock);
   pthread_mutex_unlock(&all.lock);
+}
+
+static int cancellable_wait(bench_self *self, bench_wait how) {
+  static int quiet[2];
+  struct pollfd fds[2] = {{.events = POLLIN}, {.events = POLLIN}};
+  switch (how) {
+    case BENCH_WAIT_SLEEP:
+    case BENCH_WAIT_CONDITION: return cancellable_sleep(self), 1; /* all.stop is what they wait on */
+    case BENCH_WAIT_FD:
+      if (quiet[0] == 0 && pipe(quiet) != 0) return 0;
+      fds[0].fd = quiet[0];
+      fds[1].fd = all.stop_fd;
+      while (poll(fds, 2, -1) < 0) continue;
+      return 1;
+    default: return 0;
+  }
 }
 
 static long poll_flag(bench_self *self, long times) {
@@ -176,6 +199,7 @@ const bench_peer bench_peer_under_test = {
     .join_all = join_all,
     .cancel_all = cancel_all,
     .cancellable_sleep = cancellable_sleep,
+    .cancellable_wait = cancellable_wait,
     .poll_flag = poll_flag,
     .snapshot = snapshot,
 };

@@ -61,6 +61,13 @@ void cancellable_sleep(bench_self *self) {
   stopped.wait(guard, *reinterpret_cast<std::stop_token *>(self), [] { return false; });
 }
 
+// There is no wait for a descriptor.
+int cancellable_wait(bench_self *self, bench_wait how) {
+  if (how == BENCH_WAIT_FD) return 0;
+  cancellable_sleep(self);  // which is a wait on a condition variable
+  return 1;
+}
+
 long poll_call(bench_self *self, long times) {
   const auto &token = *reinterpret_cast<std::stop_token *>(self);
   long asked = 0;
@@ -80,6 +87,7 @@ extern "C" const bench_peer bench_peer_under_test = {
     .join_all = join_all,
     .cancel_all = cancel_all,
     .cancellable_sleep = cancellable_sleep,
+    .cancellable_wait = cancellable_wait,
     .poll_call = poll_call,
     .poll_flag = nullptr,
     .snapshot = nullptr,

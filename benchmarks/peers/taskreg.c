@@ -3,8 +3,10 @@
 
 #include "bench.h"
 
+#include <poll.h>
 #include <string.h>
 #include <taskreg.h>
+#include <unistd.h>
 
 static int64_t spin_ns = TR_SPIN_NS_DEFAULT;
 static uint32_t idle_threads;
@@ -75,6 +77,25 @@ static void cancellable_sleep(bench_self *self) {
   tr_sleep(-1);
 }
 
+static int cancellable_wait(bench_self *self, bench_wait how) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+  static int quiet[2];
+  (void)self;
+  switch (how) {
+    case BENCH_WAIT_SLEEP: return tr_sleep(-1), 1;
+    case BENCH_WAIT_FD:
+      if (quiet[0] == 0 && pipe(quiet) != 0) return 0;
+      return tr_wait_fd(quiet[0], POLLIN, -1), 1;
+    case BENCH_WAIT_CONDITION:
+      pthread_mutex_lock(&lock);
+      while (tr_cond_wait(&never, &lock, -1) == TR_OK) continue;
+      pthread_mutex_unlock(&lock);
+      return 1;
+    default: return 0;
+  }
+}
+
 static long poll_call(bench_self *self, long times) {
   long asked = 0;
   while (asked < times && !tr_task_is_cancelled(self)) asked++;
@@ -106,6 +127,7 @@ const bench_peer bench_peer_under_test = {
     .join_all = join_all,
     .cancel_all = cancel_all,
     .cancellable_sleep = cancellable_sleep,
+    .cancellable_wait = cancellable_wait,
     .poll_call = poll_call,
     .poll_flag = poll_flag,
     .snapshot = snapshot,

@@ -1,4 +1,4 @@
-/* latency.c - W1, one task at a time, and W4, asking "am I cancelled". */
+/* latency.c - W1, one task at a time, W4, asking "am I cancelled", and W9, cancelling one that blocks. */
 
 #include "workloads.h"
 
@@ -108,4 +108,66 @@ void w4_flag(long unused) {
   measure(registry, "flag", peer->poll_flag);
   measure(registry, "call", peer->poll_call);
   peer->close(registry);
+}
+
+/* ---- W9: from the cancel to the return of the wait ------------------------------------------- */
+
+typedef struct blocked {
+  bench_wait how;
+  long entered; /* atomic */
+  int offered;
+  int64_t returned_at_ns;
+  bench_gate done;
+} blocked;
+
+static int body_waits(bench_self *self, void *arg) {
+  blocked *wait = arg;
+  __atomic_store_n(&wait->entered, 1, __ATOMIC_RELEASE);
+  wait->offered = 1;
+  if (peer->cancellable_wait != NULL) wait->offered = peer->cancellable_wait(self, wait->how);
+  else if (wait->how == BENCH_WAIT_SLEEP) peer->cancellable_sleep(self);
+  else wait->offered = 0;
+  wait->returned_at_ns = bench_now_ns();
+  bench_gate_done(&wait->done);
+  return 0;
+}
+
+/* Cancel one task that blocks; return how long its wait took to return, or -1 where the peer has no
+   such wait. */
+static int64_t cancel_to_return(bench_wait how) {
+  static blocked wait;
+  static bench_job job = {"w9", body_waits, &wait};
+  void *registry = open_or_fail();
+  int64_t start;
+  wait.how = how;
+  wait.entered = 0;
+  bench_gate_init(&wait.done);
+  bench_gate_add(&wait.done, 1);
+  spawn_many(registry, &job, 1);
+  if (!reached(&wait.entered, 1)) bench_fail("the task does not start");
+  bench_sleep_ns(200 * BENCH_US); /* it is asleep by now */
+  start = bench_now_ns();
+  peer->cancel_all(registry);
+  bench_gate_wait(&wait.done, -1);
+  peer->join_all(registry, -1);
+  peer->close(registry);
+  return wait.offered ? wait.returned_at_ns - start : -1;
+}
+
+void w9_stop(long unused) {
+  static const struct {
+    const char *p50, *p99;
+  } metrics[BENCH_WAITS] = {
+      {"sleep_p50", "sleep_p99"}, {"fd_p50", "fd_p99"}, {"condition_p50", "condition_p99"}};
+  enum { MOST = 2000 };
+  static int64_t took[MOST];
+  const long rounds = quick ? 300 : MOST;
+  (void)unused;
+  for (int how = 0; how < BENCH_WAITS; how++) {
+    if (cancel_to_return((bench_wait)how) < 0) continue;
+    for (long i = 0; i < rounds; i++) took[i] = cancel_to_return((bench_wait)how);
+    bench_sort(took, rounds);
+    bench_result(metrics[how].p50, (double)bench_percentile(took, rounds, 0.5));
+    bench_result(metrics[how].p99, (double)bench_percentile(took, rounds, 0.99));
+  }
 }

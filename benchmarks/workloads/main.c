@@ -22,6 +22,7 @@ static const struct {
     {"W5-1000", w5_snapshot, 1000}, {"W5-10000", w5_snapshot, 10000},
     {"W6", w6_million, 1000000},  {"W7-100", w7_stragglers, 100},
     {"W7-10000", w7_stragglers, 10000}, {"W8", w8_rest, 32},
+    {"W9", w9_stop, 0},
 };
 
 int main(int argc, char **argv) {

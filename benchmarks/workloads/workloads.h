@@ -21,6 +21,7 @@ void w5_snapshot(long tasks);
 void w6_million(long tasks);
 void w7_stragglers(long stragglers);
 void w8_rest(long workers);
+void w9_stop(long unused);
 
 /* ---- workloads/common.c --------------------------------------------------------------------- */
 
