@@ -1,0 +1,580 @@
+/* taskreg.h - named, listed, cancellable threads that are joined with a deadline.
+
+   The C interface of libtaskreg. The rules cited in brackets (S1, J4, ...) are those of
+   docs/contract.md. Three things hold for every function:
+
+   - Any thread may call it, unless its "Threads" label says otherwise. None is async-signal-safe.
+   - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC; a negative one means
+     for ever and 0 means "look, do not wait".
+   - In a child of fork(2), functions that return a tr_status return TR_ERR_FORKED, functions that
+     return a pointer to anything but constant text return NULL, and the others return 0 or do
+     nothing. [P1]
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef TASKREG_H
+#define TASKREG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Version and status ---------------------------------------------------------------- */
+
+/* The version of this header, as 0xMMmmpp. Compare with tr_version(). */
+#define TR_VERSION 0x000100u
+
+/* What a call came to: TR_OK, or one of the negative codes below. */
+typedef int32_t tr_status;
+
+#define TR_OK ((tr_status)0)
+#define TR_ERR_INVALID ((tr_status)-1)   /* an argument breaks the documented requirements */
+#define TR_ERR_NOMEM ((tr_status)-2)     /* memory could not be had */
+#define TR_ERR_AGAIN ((tr_status)-3)     /* the system refused a thread; later it may not */
+#define TR_ERR_LIMIT ((tr_status)-4)     /* max_tasks tasks are alive already */
+#define TR_ERR_CLOSED ((tr_status)-5)    /* the registry accepts no more tasks */
+#define TR_ERR_DEADLINE ((tr_status)-6)  /* the deadline passed with tasks still alive */
+#define TR_ERR_TIMEDOUT ((tr_status)-7)  /* the timeout passed before the event */
+#define TR_ERR_CANCELLED ((tr_status)-8) /* the calling task was asked to stop */
+#define TR_ERR_DEADLOCK ((tr_status)-9)  /* the calling task would wait for itself */
+#define TR_ERR_FORKED ((tr_status)-10)   /* this process is a fork of the one that used the library */
+#define TR_ERR_SYSTEM ((tr_status)-11)   /* a system call failed in a way that has no other code */
+#define TR_ERR_TRUNCATED ((tr_status)-12) /* the buffer was too small for everything */
+
+/* Return one English sentence for `status`, for log files and error messages.
+
+   Returns:   a static string, never NULL; "unknown status" for a number that is no status.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+const char *tr_strerror(tr_status status);
+
+/* Return the version of the library that is running, as 0xMMmmpp.
+
+   Returns:   the number; TR_VERSION is the one the caller was compiled with.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+uint32_t tr_version(void);
+
+/* ---- Types ------------------------------------------------------------------------------ */
+
+typedef struct tr_token tr_token;       /* a one-shot cancellation flag with a reason */
+typedef struct tr_registry tr_registry; /* a list of live tasks, closed and joined as one */
+typedef struct tr_task tr_task;         /* one task: one thread running one body */
+
+/* What a task is for. 0x100 and up are the application's own. [S3] */
+typedef uint32_t tr_kind;
+#define TR_KIND_BACKGROUND_LOOP ((tr_kind)1) /* a long-running loop: heartbeat, sync */
+#define TR_KIND_PEER_CONNECTION ((tr_kind)2) /* serves one connection */
+#define TR_KIND_RPC_HANDLER ((tr_kind)3)     /* answers one request */
+#define TR_KIND_MAINTENANCE ((tr_kind)4)     /* a periodic job: compaction, log rotation */
+#define TR_KIND_APPLICATION ((tr_kind)0x100) /* the first number of the application's own */
+
+/* Why a token was cancelled. Any number is recorded as it is given. */
+typedef uint32_t tr_reason;
+#define TR_REASON_NONE ((tr_reason)0)             /* not cancelled, or no reason given */
+#define TR_REASON_USER_REQUESTED ((tr_reason)1)   /* a person or a signal asked for it */
+#define TR_REASON_RPC_REQUESTED ((tr_reason)2)    /* a remote caller asked for it */
+#define TR_REASON_RELOAD_REQUESTED ((tr_reason)3) /* stop in order to start again */
+#define TR_REASON_REQUESTED_BY_RUN ((tr_reason)4) /* the program's own run is complete */
+#define TR_REASON_FATAL ((tr_reason)5)            /* something failed beyond repair */
+
+/* Where a task is in its life. It only advances. */
+#define TR_STATE_STARTING 1u   /* admitted; its thread has not entered the body yet */
+#define TR_STATE_RUNNING 2u    /* in its body */
+#define TR_STATE_CANCELLING 3u /* in its body, asked to stop */
+#define TR_STATE_ABANDONED 4u  /* still alive after a join's deadline */
+#define TR_STATE_ENDED 5u      /* ended; only a straggler in a join report shows this */
+
+/* The body of a task. `self` is borrowed for the duration of the call; `ctx` is what was given to
+   tr_spawn. Return 0 for success, anything else for failure. It may call pthread_exit (the task
+   then counts as exited), and any function of the library. A C++ exception must not leave it. */
+typedef int (*tr_task_fn)(tr_task *self, void *ctx);
+
+/* Frees what a body was given. Runs exactly once for each successful spawn, after the body, on
+   the task's thread, under no lock, before anyone can learn that the task has ended. [S4] */
+typedef void (*tr_drop_fn)(void *ctx);
+
+/* How serious a log event is. */
+#define TR_LOG_INFO 1u
+#define TR_LOG_WARNING 2u
+#define TR_LOG_ERROR 3u
+
+/* What a log event is about. */
+#define TR_EVENT_TASK_FAILED 1u       /* a body returned non-zero */
+#define TR_EVENT_TASK_EXITED 2u       /* a body left by pthread_exit or thread cancellation */
+#define TR_EVENT_DEADLINE_EXCEEDED 3u /* a join's deadline passed with tasks alive */
+#define TR_EVENT_SPAWN_REFUSED 4u     /* a spawn returned an error other than TR_ERR_INVALID */
+
+/* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text
+   that came from the application (task names, failure messages) is passed on unescaped. */
+typedef struct tr_log_event {
+  uint32_t size;       /* sizeof(tr_log_event), as the library knows it */
+  uint32_t level;      /* TR_LOG_... */
+  uint32_t event;      /* TR_EVENT_... */
+  tr_kind kind;        /* the task's kind; 0 when the event is about no single task */
+  uint64_t task_id;    /* the task's id; 0 when it has none */
+  const char *task;    /* the task's name; "" when the event is about no single task */
+  const char *message; /* one line that says what happened */
+  int32_t code;        /* the body's return value, or the tr_status of the refusal */
+  uint32_t reserved;   /* 0 */
+} tr_log_event;
+
+/* Receives log events. Called on the thread where the event arose, under no lock; it may call any
+   function of the library. [O2] */
+typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
+
+/* The name of a kind, state, reason, event or way of ending, in lower case: "peer-connection".
+
+   Returns:   a static string, never NULL; "application" for kinds from 0x100, else "unknown".
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+const char *tr_kind_name(tr_kind kind);
+const char *tr_state_name(uint32_t state);
+const char *tr_reason_name(tr_reason reason);
+const char *tr_event_name(uint32_t event);
+const char *tr_ended_name(uint32_t how);
+
+/* ---- Tokens ------------------------------------------------------------------------------ */
+
+/* Create a token that is not cancelled and has no parent.
+
+   Returns:   the token, or NULL without memory (or in a child of fork).
+   Ownership: the caller holds one reference; give it back with tr_token_release.
+   Threads:   any thread; does not block.
+   Since:     0.1 */
+tr_token *tr_token_create(void);
+
+/* Create a token that is cancelled when `parent` is, and can be cancelled on its own; cancelling
+   it does not touch the parent. A child of a cancelled parent is born cancelled, with the parent's
+   reason and message. [C2]
+
+   Requires:  parent is a token or NULL.
+   Returns:   the token, or NULL without memory or when parent is NULL.
+   Ownership: the caller holds one reference; the child keeps its parent alive.
+   Threads:   any thread; does not block.
+   Since:     0.1 */
+tr_token *tr_token_child(tr_token *parent);
+
+/* Add a reference to `token`.
+
+   Returns:   token itself; NULL for NULL.
+   Ownership: one more tr_token_release is due.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+tr_token *tr_token_retain(tr_token *token);
+
+/* Give back a reference to `token`; the last one frees it and cancels nothing.
+
+   Requires:  token is NULL (a no-op) or a reference that the caller holds.
+   Threads:   any thread; does not block.
+   Since:     0.1 */
+void tr_token_release(tr_token *token);
+
+/* Cancel `token` with a reason and a message: its children are cancelled, registries linked to it
+   close, the flags of their tasks rise, and waits on any of these return. The first call alone
+   records its reason and message. When it returns, to the first caller or a later one, every flag
+   below the token is up. [C1, C2, C3]
+
+   Requires:  message is NULL or a string; its first 255 bytes are kept, cut at a character and
+              before anything that is not UTF-8.
+   Returns:   1 to the first caller, 0 to every later one and for a NULL token.
+   Ownership: message is copied.
+   Threads:   any thread; does not wait for tasks; not async-signal-safe.
+   Since:     0.1 */
+int tr_token_cancel(tr_token *token, tr_reason reason, const char *message);
+
+/* Say whether `token` is cancelled: one atomic load (acquire).
+
+   Returns:   1 when cancelled, else 0; 0 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+int tr_token_is_cancelled(const tr_token *token);
+
+/* Return the reason `token` was cancelled with.
+
+   Returns:   the reason; TR_REASON_NONE while it is not cancelled and for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+tr_reason tr_token_reason(const tr_token *token);
+
+/* Copy the message `token` was cancelled with into `buffer`, as snprintf would: at most
+   capacity - 1 bytes, cut at a character, and a terminating NUL when capacity is not 0.
+
+   Requires:  buffer has room for capacity bytes, or is NULL.
+   Returns:   the length in bytes of the whole message without the NUL; 0 when there is none.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
+
+/* Wait until `token` is cancelled.
+
+   Returns:   TR_OK once it is; TR_ERR_TIMEDOUT after timeout_ns nanoseconds; TR_ERR_CANCELLED when
+              the flag of the calling task rises first [C4]; TR_ERR_INVALID for NULL.
+   Threads:   any thread; blocks; not a cancellation point.
+   Since:     0.1 */
+tr_status tr_token_wait(tr_token *token, int64_t timeout_ns);
+
+/* ---- Registries -------------------------------------------------------------------------- */
+
+/* Worker threads that end a task look for the next one for this long before they sleep. */
+#define TR_SPIN_NS_DEFAULT 5000
+
+/* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default. */
+typedef struct tr_registry_options {
+  uint32_t size;          /* sizeof(tr_registry_options) */
+  uint32_t flags;         /* none defined yet: 0 */
+  tr_token *token;        /* the token to link to; NULL: the registry makes one of its own */
+  uint64_t max_tasks;     /* spawns beyond so many live tasks fail; 0: no limit of the library's */
+  uint64_t stack_size;    /* bytes a task's stack has; 0: 1 MiB. Rounded up to pages, at least
+                             64 KiB, at most 1 TiB (else TR_ERR_INVALID). [S7] */
+  int64_t abort_grace_ns; /* how long a join waits for tasks whose flag it raised at its deadline;
+                             0: not at all; negative: TR_ERR_INVALID. [J4] */
+  tr_log_fn log;          /* receives log events; NULL: none are made */
+  void *log_context;      /* handed to log; must live until the last task has ended */
+  int64_t spin_ns;        /* how long a worker looks for its next task before it sleeps, in
+                             nanoseconds; 0: never spin (the one field whose zero is not the
+                             default: the initialiser sets TR_SPIN_NS_DEFAULT); at most 1 ms. */
+  int64_t idle_ns;        /* how long a thread without a task is kept; 0: 2 s; negative: for ever */
+  uint32_t idle_threads;  /* how many threads without a task are kept longer than idle_ns; 0: 16;
+                             TR_IDLE_THREADS_NONE: none */
+  uint32_t reserved;      /* 0 */
+} tr_registry_options;
+
+/* For tr_registry_options.idle_threads: no thread outlives its task. */
+#define TR_IDLE_THREADS_NONE UINT32_MAX
+
+#define TR_REGISTRY_OPTIONS_INIT                                                                   \
+  {                                                                                                \
+    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, TR_SPIN_NS_DEFAULT, 0, \
+        0u, 0u                                                                                     \
+  }
+
+/* Create an open, empty registry.
+
+   Requires:  options is NULL (defaults) or initialised with TR_REGISTRY_OPTIONS_INIT; bytes beyond
+              the structure this library knows must be zero. [P4]
+   Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
+   Output:    *out is the registry on TR_OK, else untouched.
+   Ownership: the caller holds one reference; give it back with tr_registry_release. The registry
+              retains options->token.
+   Threads:   any thread; does not block. No thread is made before the first spawn.
+   Since:     0.1 */
+tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out);
+
+/* Add a reference to `registry`; all references share one list of tasks. [G1]
+
+   Requires:  registry is NULL, or the caller has a reference, or is a task of the registry.
+   Returns:   registry itself; NULL for NULL.
+   Ownership: one more tr_registry_release is due.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+tr_registry *tr_registry_retain(tr_registry *registry);
+
+/* Give back a reference to `registry`. The last one neither waits nor cancels: tasks that are
+   alive run on, and what they need lives until they have ended. [G3]
+
+   Requires:  registry is NULL (a no-op) or a reference that the caller holds.
+   Threads:   any thread; does not block.
+   Since:     0.1 */
+void tr_registry_release(tr_registry *registry);
+
+/* Return the token `registry` is linked to: cancelling it closes the registry and raises the flag
+   of every task. [G2]
+
+   Returns:   the token; NULL for NULL.
+   Ownership: borrowed; it lives as long as the registry. Retain it to keep it longer.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+tr_token *tr_registry_token(tr_registry *registry);
+
+/* ---- Spawning ---------------------------------------------------------------------------- */
+
+/* Accepted after the registry has closed, from a running task of the same registry: clean-up work.
+   The registry's token does not raise the flag of such a task, whenever it was spawned; a join's
+   deadline and tr_task_cancel do. [S5] */
+#define TR_SPAWN_CLEANUP 0x1u
+/* Run the body in a thread that has run no other and will run no other, so that thread-specific
+   data it leaves behind meets nobody. [S1] */
+#define TR_SPAWN_FRESH_THREAD 0x2u
+
+/* How one task is spawned. Start from TR_SPAWN_OPTIONS_INIT; a zero field means its default. */
+typedef struct tr_spawn_options {
+  uint32_t size;       /* sizeof(tr_spawn_options) */
+  uint32_t flags;      /* TR_SPAWN_...; unknown bits: TR_ERR_INVALID */
+  tr_drop_fn drop;     /* called with ctx after the body; may be NULL */
+  uint64_t stack_size; /* bytes of stack; 0: the registry's; limits as in tr_registry_options.
+                          A size of its own makes the thread a fresh one. */
+} tr_spawn_options;
+
+#define TR_SPAWN_OPTIONS_INIT                                                                      \
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u }
+
+/* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
+   body may already run, or have ended, when this returns. Its thread has every signal blocked but
+   the synchronous faults; the caller's signal mask is not touched. [S1, S7]
+
+   Requires:  name is UTF-8 of at least 1 byte; 63 bytes are kept, cut at a character, and the
+              kernel's thread name gets the first 15, cut likewise [S2]. kind is one of TR_KIND_...
+              or at least 0x100 [S3]. body is not NULL.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_CLOSED after a shutdown or a cancelled token [S5];
+              TR_ERR_LIMIT at max_tasks; TR_ERR_AGAIN when the system refuses a thread [S6];
+              TR_ERR_NOMEM; TR_ERR_SYSTEM when it will always refuse one: the program's
+              thread-local variables leave no room on a stack of that size.
+   Output:    *out (out may be NULL) is the task on TR_OK, else untouched.
+   Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference; give
+              it back with tr_task_release. On an error nothing has run and ctx is the caller's. [S4]
+   Threads:   any thread, tasks included; does not wait for other tasks.
+   Since:     0.1 */
+tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
+                   void *ctx, tr_task **out);
+
+/* As tr_spawn, with options.
+
+   Requires:  options is NULL or initialised with TR_SPAWN_OPTIONS_INIT; bytes beyond the structure
+              this library knows must be zero.
+   Returns:   as tr_spawn; TR_ERR_INVALID for unknown flags too.
+   Output:    as tr_spawn.
+   Ownership: as tr_spawn; on TR_OK options->drop(ctx) runs exactly once, on an error never. [S4]
+   Threads:   as tr_spawn.
+   Since:     0.1 */
+tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
+                        void *ctx, const tr_spawn_options *options, tr_task **out);
+
+/* ---- Listing ----------------------------------------------------------------------------- */
+
+/* One live task, as tr_snapshot lists it. */
+typedef struct tr_task_summary {
+  uint32_t size;                  /* sizeof(tr_task_summary) */
+  uint32_t state;                 /* TR_STATE_... */
+  uint64_t id;                    /* unique in the process, never reused */
+  char name[64];                  /* UTF-8, NUL-terminated */
+  tr_kind kind;                   /* as given to tr_spawn */
+  int32_t thread_id;              /* the kernel's thread id (gettid); 0 while starting */
+  int64_t spawned_at_ns;          /* CLOCK_MONOTONIC */
+  int64_t spawned_at_unix_ns;     /* the same moment on CLOCK_REALTIME, derived when listed */
+  int64_t age_ns;                 /* from spawn to the moment of listing */
+  uint32_t cancel_requested;      /* 1 once its flag is up */
+  uint32_t flags;                 /* TR_SPAWN_CLEANUP if it was spawned so */
+  int64_t cancel_requested_at_ns; /* CLOCK_MONOTONIC; 0 while its flag is down */
+} tr_task_summary;
+
+#define TR_TASK_SUMMARY_INIT                                                                       \
+  { (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0 }
+
+/* Return how many tasks of `registry` are alive; abandoned ones are. [J5, N1]
+
+   Returns:   the number; 0 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+size_t tr_len(const tr_registry *registry);
+
+/* Say whether no task of `registry` is alive.
+
+   Returns:   1 when there is none, else 0; 1 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+int tr_is_empty(const tr_registry *registry);
+
+/* List the live tasks of `registry`. Every task that is alive throughout the call is listed once,
+   none that ended before it, and no entry mixes two tasks or two moments. [N3]
+
+   Requires:  buffer has room for capacity elements and buffer[0].size is set by
+              TR_TASK_SUMMARY_INIT (the element size is read from there); or buffer is NULL and
+              capacity 0, which asks for the count alone.
+   Returns:   TR_OK; TR_ERR_TRUNCATED when there are more than capacity tasks; TR_ERR_INVALID.
+   Output:    *count (not NULL) is the number of live tasks, on TR_OK and TR_ERR_TRUNCATED; the
+              first min(*count, capacity) elements are filled, in no particular order. Bytes of a
+              larger element than this library knows are zero.
+   Threads:   any thread; takes no lock, stops no spawn.
+   Since:     0.1 */
+tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
+                      size_t *count);
+
+/* ---- Joining ----------------------------------------------------------------------------- */
+
+/* What a join or a shutdown came to. Start from TR_JOIN_REPORT_INIT. To have the stragglers named,
+   let `stragglers` point to an array of stragglers_capacity elements, the first initialised with
+   TR_TASK_SUMMARY_INIT; the array stays the caller's, and the library allocates nothing for it. */
+typedef struct tr_join_report {
+  uint32_t size;                /* sizeof(tr_join_report) */
+  uint32_t threads_left;        /* threads that a tr_shutdown, all tasks having ended, could not join;
+                                   0 while tasks are pending and on TR_OK [G4] */
+  uint64_t ended;               /* tasks that ended while the call waited, however they ended */
+  uint64_t failed;              /* of these, bodies that returned non-zero */
+  uint64_t exited;              /* of these, bodies that left by pthread_exit or cancellation */
+  uint64_t pending;             /* tasks alive at the deadline: aborted + abandoned */
+  uint64_t aborted;             /* of these, ended within the abort grace */
+  uint64_t abandoned;           /* of these, not ended by the end of the grace: still tracked */
+  uint64_t rejected;            /* spawns refused while the call waited */
+  int64_t elapsed_ns;           /* how long the call took */
+  tr_task_summary *stragglers;  /* in: where to list the tasks alive at the deadline, or NULL */
+  uint64_t stragglers_capacity; /* in: room in stragglers, in elements */
+  uint64_t stragglers_count;    /* out: elements written: min(pending, stragglers_capacity). state
+                                   is TR_STATE_ABANDONED, or TR_STATE_ENDED for an aborted one */
+} tr_join_report;
+
+#define TR_JOIN_REPORT_INIT                                                                        \
+  { (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u }
+
+/* Wait until every task of `registry` has ended, those spawned meanwhile included, or until
+   timeout_ns nanoseconds from now. Nobody is asked to stop before the deadline; at the deadline
+   the flag of every straggler rises, and the registry's abort grace is waited for them. [J1-J6]
+
+   Requires:  the caller is not a task of the registry (else TR_ERR_DEADLOCK, nothing changed [J7]);
+              report is NULL or initialised with TR_JOIN_REPORT_INIT.
+   Returns:   TR_OK: no task is alive; TR_ERR_DEADLINE: some were alive at the deadline;
+              TR_ERR_CANCELLED: the flag of the calling task (of another registry) rose [C4];
+              TR_ERR_DEADLOCK, TR_ERR_INVALID.
+   Output:    *report (may be NULL) is written on TR_OK and TR_ERR_DEADLINE, else untouched.
+   Ownership: report->stragglers stays the caller's.
+   Threads:   any thread, several at once; blocks; not a cancellation point.
+   Since:     0.1 */
+tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report);
+
+/* Close `registry`, cancel its token with reason and message, and join its tasks with grace_ns
+   nanoseconds to the deadline, as tr_join_all. After TR_OK no thread of the registry is left. A
+   registry that is shut down stays closed; calling again joins what is left. [J1, S5, G4]
+
+   Requires:  as tr_join_all, and the caller is not a thread of the registry running a destructor of
+              its thread-specific data (else TR_ERR_DEADLOCK); message as in tr_token_cancel. A token
+              given in the registry's options is cancelled too, and so are other registries linked
+              to it.
+   Returns:   TR_OK; TR_ERR_DEADLINE: tasks were alive at the deadline, or (pending is 0 and
+              threads_left is not) a thread whose task had ended was held up, until a second beyond
+              the deadline, by a destructor of the application's thread-specific data;
+              TR_ERR_CANCELLED, TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID.
+   Output:    as tr_join_all.
+   Ownership: message is copied.
+   Threads:   any thread, several at once; blocks; not a cancellation point.
+   Since:     0.1 */
+tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
+                      int64_t grace_ns, tr_join_report *report);
+
+/* ---- Tasks ------------------------------------------------------------------------------- */
+
+/* How a task ended. [O1] */
+#define TR_ENDED_RETURNED 1u /* its body returned 0 */
+#define TR_ENDED_FAILED 2u   /* its body returned something else */
+#define TR_ENDED_EXITED 3u   /* its thread left the body: pthread_exit or thread cancellation */
+
+/* The outcome of a task. Start from TR_OUTCOME_INIT. */
+typedef struct tr_outcome {
+  uint32_t size;          /* sizeof(tr_outcome) */
+  uint32_t how;           /* TR_ENDED_... */
+  int32_t code;           /* what the body returned; 0 if it exited */
+  uint32_t was_cancelled; /* 1 if its flag was up when it ended */
+  char message[128];      /* set with tr_task_set_message, UTF-8, NUL-terminated; else empty */
+} tr_outcome;
+
+#define TR_OUTCOME_INIT                                                                            \
+  { (uint32_t)sizeof(tr_outcome), 0u, 0, 0u, {0} }
+
+/* Return the task that the calling thread is running.
+
+   Returns:   the task; NULL outside a task.
+   Ownership: borrowed; it is valid until the body and its drop have returned.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+tr_task *tr_task_self(void);
+
+/* Add a reference to `task`, so that it can be used after its end.
+
+   Returns:   task itself; NULL for NULL.
+   Ownership: one more tr_task_release is due.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+tr_task *tr_task_retain(tr_task *task);
+
+/* Give back a reference to `task`; the task itself is not affected.
+
+   Requires:  task is NULL (a no-op) or a reference that the caller holds.
+   Threads:   any thread; does not block.
+   Since:     0.1 */
+void tr_task_release(tr_task *task);
+
+/* Return the id of `task`, unique in the process and never reused.
+
+   Returns:   the id, at least 1; 0 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+uint64_t tr_task_id(const tr_task *task);
+
+/* Copy the name of `task` into `buffer`, as snprintf would: at most capacity - 1 bytes, cut at a
+   character, and a terminating NUL when capacity is not 0.
+
+   Requires:  buffer has room for capacity bytes, or is NULL.
+   Returns:   the length in bytes of the whole name without the NUL (1 to 63); 0 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+size_t tr_task_name(const tr_task *task, char *buffer, size_t capacity);
+
+/* Return the kind of `task`.
+
+   Returns:   the kind; 0 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+tr_kind tr_task_kind(const tr_task *task);
+
+/* Say whether `task` was asked to stop: one atomic load (acquire). [C3]
+
+   Returns:   1 once its flag is up, else 0; 0 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+int tr_task_is_cancelled(const tr_task *task);
+
+/* Return the address of the flag of `task`, for loops too tight for a call: it reads 0 until the
+   task is asked to stop and non-zero from then on. Read it atomically, as with
+   __atomic_load_n(flag, __ATOMIC_ACQUIRE); never write it.
+
+   Returns:   the address; NULL for NULL.
+   Ownership: borrowed; it is valid as long as the task is.
+   Threads:   any thread; never blocks.
+   Since:     0.1 */
+const uint32_t *tr_task_cancel_flag(const tr_task *task);
+
+/* Ask `task` to stop: raise its flag and end the wait of this library that it is in, if any.
+   Nothing is killed. [C3, C5]
+
+   Returns:   TR_OK, also when it was asked before or has ended; TR_ERR_INVALID for NULL.
+   Threads:   any thread; does not wait for the task.
+   Since:     0.1 */
+tr_status tr_task_cancel(tr_task *task);
+
+/* Leave a message for whoever reads the outcome of the calling task; the last one stands.
+
+   Requires:  called by the task itself, from its body; message is NULL (none) or UTF-8; the first
+              127 bytes are kept, cut at a character.
+   Returns:   TR_OK; TR_ERR_INVALID when task is not the calling task or message is not UTF-8.
+   Ownership: message is copied.
+   Threads:   the task's own; never blocks.
+   Since:     0.1 */
+tr_status tr_task_set_message(tr_task *task, const char *message);
+
+/* Wait until `task` has ended, or until timeout_ns nanoseconds from now.
+
+   Requires:  the caller is not task itself (else TR_ERR_DEADLOCK); outcome is NULL or initialised
+              with TR_OUTCOME_INIT.
+   Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED when the flag of the calling task rises
+              first [C4]; TR_ERR_DEADLOCK, TR_ERR_INVALID.
+   Output:    *outcome (may be NULL) is written on TR_OK, else untouched.
+   Threads:   any thread, several at once; blocks; not a cancellation point. [O3]
+   Since:     0.1 */
+tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome);
+
+/* Sleep for duration_ns nanoseconds; negative means for ever. Inside a task the sleep ends when the
+   task is asked to stop; outside one it is a plain sleep. [C4]
+
+   Returns:   TR_OK after the whole time; TR_ERR_CANCELLED when the flag of the calling task was up
+              already or rose meanwhile.
+   Threads:   any thread; blocks; not a cancellation point.
+   Since:     0.1 */
+tr_status tr_sleep(int64_t duration_ns);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* TASKREG_H */
