@@ -293,6 +293,36 @@ CASE(nonsense_is_refused) {
     CHECK_EQ(reason != TR_REASON_FATAL, tr_reason_is_graceful(reason));
 }
 
+/* Proves: descriptors of the library are never 0, 1 or 2, also where those are closed, and work
+   (C6).  Why it matters: a daemon that was started with its output closed would print into them,
+   and what it prints would look like a cancellation.  Catches: handing out what eventfd(2) gave. */
+CASE(descriptors_are_never_the_standard_ones) {
+  int kept[3];
+  for (int fd = 0; fd < 3; fd++) {
+    kept[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+    close(fd);
+  }
+  for (int i = 0; i < 5; i++) {
+    tr_token *token = tr_token_create();
+    int fd = -1;
+    CHECK_EQ(TR_OK, tr_token_fd(token, &fd));
+    CHECK(fd > 2);
+    CHECK_EQ(O_NONBLOCK, fcntl(fd, F_GETFL) & O_NONBLOCK);
+    CHECK_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
+    struct pollfd polled = {fd, POLLIN, 0};
+    CHECK_EQ(0, poll(&polled, 1, 0));
+    CHECK_EQ(1, tr_token_cancel(token, TR_REASON_FATAL, NULL));
+    CHECK_EQ(1, poll(&polled, 1, 0));
+    tr_token_release(token);
+    for (fd = 0; fd < 3; fd++) CHECK(fcntl(fd, F_GETFD) < 0);
+  }
+  for (int fd = 0; fd < 3; fd++) {
+    if (kept[fd] < 0) continue;
+    dup2(kept[fd], fd);
+    close(kept[fd]);
+  }
+}
+
 CHECK_MAIN(
     CHECK_ENTRY(descriptor_of_a_token_tells_of_its_cancellation),
     CHECK_ENTRY(late_descriptors_and_those_of_children_are_readable),
@@ -303,4 +333,5 @@ CHECK_MAIN(
     CHECK_ENTRY(the_flag_comes_before_the_descriptor),
     CHECK_ENTRY(waiting_for_the_flag_needs_a_task),
     CHECK_ENTRY(no_cancellation_is_lost_on_the_way_into_a_wait),
-    CHECK_ENTRY(nonsense_is_refused))
+    CHECK_ENTRY(nonsense_is_refused),
+    CHECK_ENTRY(descriptors_are_never_the_standard_ones))

@@ -9,6 +9,7 @@
 #define TASKREG_CPLATFORM_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <poll.h>
 #include <pthread.h>
@@ -116,8 +117,16 @@ static inline uint64_t cp_scheduling_digest(void) {
   return digest;
 }
 
-/* A new eventfd(2) that is not readable; negative, with errno set, if there is none to be had. */
-static inline int cp_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+/* A new eventfd(2) that is not readable; negative, with errno set, if there is none to be had. It is
+   never 0, 1 or 2: where those are closed, what the program prints would be written to it. */
+static inline int cp_eventfd(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0 || fd > 2) return fd;
+  int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3), saved = errno;
+  close(fd);
+  errno = saved;
+  return higher;
+}
 
 /* Make an eventfd readable; one that is stays so. */
 static inline void cp_eventfd_raise(int fd) {
