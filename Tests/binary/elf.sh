@@ -3,11 +3,12 @@
 #
 # Proves:  libtaskreg.so needs libc alone and finds in it everything it calls; has its SONAME; cannot be
 #          unloaded (P3); is hardened (full RELRO, bound at load, no executable stack, no text
-#          relocations, no search path); runs nothing of its own at load or at exit (P2); allocates nothing by
-#          way of the Swift runtime.
+#          relocations, no search path, stack protectors); asks of libc nothing but what imports.txt
+#          lists: it reads no environment, opens no file, prints nothing (O2); runs nothing of its own at
+#          load or at exit (P2); allocates nothing by way of the Swift runtime.
 # Matters: a C program must not be able to tell that the library is written in Swift.
 # Catches: a Swift runtime or libm dependency, a dropped linker setting, a global initialiser, a String
-#          where a StaticString was meant.
+#          where a StaticString was meant, a getenv, a print left from debugging.
 source "$(dirname "$0")/common.bash"
 library=$1 soname=$2
 
@@ -37,6 +38,24 @@ grep -E 'GNU_STACK' <<<"$headers" | grep -q 'RW ' || fail 'it asks for an execut
 ! grep -q 'RWE' <<<"$headers" || fail 'a segment is writable and executable'
 ! grep -q 'TEXTREL' <<<"$dynamic" || fail 'it has text relocations'
 ! grep -qE '\((RPATH|RUNPATH)\)' <<<"$dynamic" || fail 'it has a library search path, and needs none'
+
+# What it asks of libc.
+allowed=$(sed 's/#.*//' "$(dirname "$0")/imports.txt" | tr -s ' ' '\n' | sed '/^$/d' | sort)
+imported=$(nm --dynamic --undefined-only "$library" | awk '{ sub(/@.*/, "", $NF); print $NF }' | sort)
+[ "$(wc -l <<<"$imported")" -gt 30 ] || fail 'no imports were found'
+more=$(comm -13 <(printf '%s\n' "$allowed") <(printf '%s\n' "$imported") | tr '\n' ' ')
+[ -z "$more" ] || fail "it imports what imports.txt does not list: $more"
+
+# The shims are C that is compiled into the Swift functions that call them. Those with an array on the
+# stack, which are these, have a stack protector; so have dozens of Swift's own.
+calls=$(objdump --disassemble --no-show-raw-insn "$library" | awk '
+  /^[0-9a-f]+ <.*>:$/ { name = $2; next } match($0, /<[a-z_]+@plt>/) { print name, substr($0, RSTART + 1, RLENGTH - 6) }')
+protected=$(awk '$2 == "__stack_chk_fail" { print $1 }' <<<"$calls" | sort -u)
+[ "$(wc -l <<<"$protected")" -ge 20 ] || fail "only $(wc -l <<<"$protected") functions have a stack protector"
+shims=$(awk '$2 == "sched_getaffinity" || $1 ~ /waitForDescriptor/ { print $1 }' <<<"$calls" | sort -u)
+[ -n "$shims" ] || fail 'no function with a shim that has an array was found'
+bare=$(comm -13 <(printf '%s\n' "$protected") <(printf '%s\n' "$shims") | tr '\n' ' ')
+[ -z "$bare" ] || fail "these have an array on the stack and no stack protector: $bare"
 
 # Code run at load and at exit: the compiler's own frame_dummy and __do_global_dtors_aux.
 entries() { # ARRAY: the functions that section ARRAY points to

@@ -267,6 +267,69 @@ CASE(renaming_ones_own_thread_affects_no_later_task) {
   registry_finish(registry);
 }
 
+struct overheard {
+  atomic_int events;
+  char task[256];
+};
+
+static void overhear(void *log_context, const tr_log_event *event) {
+  struct overheard *overheard = log_context;
+  snprintf(overheard->task, sizeof overheard->task, "%s", event->task);
+  CHECK(strstr(event->message, "4711") != NULL);
+  atomic_fetch_add(&overheard->events, 1);
+}
+
+static int body_fails_under_a_hostile_message(tr_task *self, void *ctx) {
+  CHECK_EQ(TR_OK, tr_task_set_message(self, ctx));
+  return 4711;
+}
+
+/* Proves: text that is meant to do harm is text and nothing else: conversions of printf, terminal
+   escape sequences, newlines, quotes, paths and right-to-left overrides come out of handles,
+   snapshots, outcomes and the log byte by byte, with zeros behind them in a snapshot, and the first
+   15 bytes reach the kernel (S2, O1, O2).  Why it matters: names are often made of what a peer sent;
+   docs/security.md says who has to escape them.  Catches: a format string; text used as a path or
+   "cleaned" half; bytes of the task before behind a short name. */
+CASE(hostile_text_is_text_and_nothing_else) {
+  static const char *const hostile[] = {"%n%n%s%s%p%1000000d",
+                                        "\x1b]0;title\a\x1b[2J\x1b[31m",
+                                        "\n2026-01-01 root: all is well\r",
+                                        "../../../etc/passwd",
+                                        "\",\"admin\":true,\"x\":\"",
+                                        "'; rm -rf ~; echo '",
+                                        "\xe2\x80\xae" "gnirts",
+                                        "\x01\x7f\x08\x08"};
+  struct overheard overheard = {0};
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = overhear;
+  options.log_context = &overheard;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  wait_and_release(spawn(registry, "a name that is long enough to lie behind all of the others",
+                         body_returns, NULL));
+  for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+    char kernel[16];
+    CHECK(snprintf(kernel, sizeof kernel, "%s", hostile[i]) > 0);
+    check_called(registry, hostile[i], hostile[i], kernel);
+    tr_task *task = spawn(registry, hostile[i], body_fails_under_a_hostile_message,
+                          (void *)(uintptr_t)hostile[i]);
+    tr_outcome outcome = outcome_of(task);
+    CHECK_STR(hostile[i], outcome.message);
+    CHECK_EQ((int)i + 1, atomic_load(&overheard.events));
+    CHECK_STR(hostile[i], overheard.task);
+    tr_task_release(task);
+    struct gate gate = GATE_INIT;
+    task = spawn(registry, hostile[i], body_deaf, &gate);
+    tr_task_summary summary;
+    CHECK_EQ(1, find_in_snapshot(registry, tr_task_id(task), &summary));
+    for (size_t at = strlen(hostile[i]); at < sizeof summary.name; at++)
+      CHECK_EQ(0, summary.name[at]);
+    gate_open(&gate);
+    wait_and_release(task);
+  }
+  registry_finish(registry);
+}
+
 CHECK_MAIN(
     CHECK_ENTRY(names_are_kept_to_63_bytes_and_15_for_the_kernel),
     CHECK_ENTRY(names_are_cut_at_a_character),
@@ -275,4 +338,5 @@ CHECK_MAIN(
     CHECK_ENTRY(broken_utf8_beyond_the_cut_is_refused_too),
     CHECK_ENTRY(name_copy_respects_the_buffer),
     CHECK_ENTRY(every_task_names_its_thread_anew),
-    CHECK_ENTRY(renaming_ones_own_thread_affects_no_later_task))
+    CHECK_ENTRY(renaming_ones_own_thread_affects_no_later_task),
+    CHECK_ENTRY(hostile_text_is_text_and_nothing_else))
