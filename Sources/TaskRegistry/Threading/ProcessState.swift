@@ -62,9 +62,22 @@ enum ProcessState {
       ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
   }
 
-  /// Sets the value of the thread-specific key for the calling thread.
+  /// Sets the value of the thread-specific key for the calling thread, which has one already.
   static func setThreadValue(_ value: UInt) {
+    mustSucceed(setFirstThreadValue(value))
+  }
+
+  /// Sets the first value of the thread-specific key for the calling thread.
+  ///
+  /// - Returns: 0, or an error number if it `takesMemory` and there is none.
+  static func setFirstThreadValue(_ value: UInt) -> Int32 {
     let key = pthread_key_t(truncatingIfNeeded: workerKeyPlusOne.load(ordering: .acquiring) &- 1)
-    mustSucceed(pthread_setspecific(key, UnsafeRawPointer(bitPattern: value)))
+    return pthread_setspecific(key, UnsafeRawPointer(bitPattern: value))
+  }
+
+  /// Whether the first value in a thread takes memory: glibc has room for 32 keys in each thread
+  /// and allocates for those made later.
+  static var threadValueTakesMemory: Bool {
+    workerKeyPlusOne.load(ordering: .acquiring) > 32
   }
 }

@@ -45,6 +45,11 @@ struct Worker: ~Copyable {
   var stack: UnsafeMutableRawPointer?
 
   // guarded by the registry's Monitor
+  /// Where the thread says whether it could begin, if its creator waits for that.
+  ///
+  /// SAFETY: it points to the creator's stack. The creator leaves only when it has been told, and
+  /// the thread looks at it once, under the lock, to tell.
+  var beginning: UnsafeMutablePointer<Beginning>?
   var next: Pointer?
   var previous: Pointer?
   var isIdle = false
@@ -59,6 +64,16 @@ struct Worker: ~Copyable {
     case log
     /// The stage once only the library's own steps are left.
     case done
+  }
+
+  /// What became of a new thread; on its creator's stack.
+  enum Beginning {
+    /// The beginning before the thread has come that far.
+    case awaited
+    /// The beginning of a thread that goes on.
+    case made
+    /// The beginning of a thread that had no memory to know its worker by, and ends (S6).
+    case refused
   }
 
   init(registry: RegistryReference, parker: Parker) {

@@ -16,7 +16,7 @@ extension Worker {
     // The attributes said so already (S7), but AddressSanitizer's `pthread_create` gives the thread
     // its creator's mask instead.
     ThreadState.restoreMask()
-    setCurrent(worker)
+    guard begin(worker) else { return nil }
     worker.pointee.thread = pthread_self()
     worker.pointee.threadID = cp_gettid()
     worker.pointee.kernelName = (0, 0)
@@ -33,6 +33,24 @@ extension Worker {
     // Whoever spins on the mailbox for the end of the last task sees it.
     worker.pointee.mailbox.store(MailboxWord.leave.bits, ordering: .releasing)
     return nil
+  }
+
+  /// Makes `worker` the calling thread's.
+  ///
+  /// Where that takes memory the creator of the thread waits to be told (S6).
+  ///
+  /// - Returns: false if there is no memory: the thread is to end, and the worker is its creator's.
+  private static func begin(_ worker: Pointer) -> Bool {
+    if !ProcessState.threadValueTakesMemory {
+      setCurrent(worker)
+      return true
+    }
+    let isSet = ProcessState.setFirstThreadValue(UInt(bitPattern: worker)) == 0
+    worker.pointee.registry.monitor.withLock { state in
+      worker.pointee.beginning?.pointee = isSet ? .made : .refused
+      state.waiters.wake(WaitKey.threads)
+    }
+    return isSet
   }
 
   /// Ends the thread if somebody cancelled it and the body did not notice: the next task is not to
