@@ -1,11 +1,17 @@
-/* refuse.h - makes pthread_create fail on demand, for whoever calls it in this process.
+/* refuse.h - makes what the library asks of the system fail on demand.
 
    refuse.c is a shared library of its own, found before the C library, and not part of the program:
    a sanitizer has its own pthread_create in the program, which the library under test must get, and
-   which in turn finds this one. */
+   which in turn finds this one.
+
+   Two ways to fail: every n-th pthread_create, whoever calls it; and, for all that can fail, the calls
+   that the library itself makes, by their number. The second stands still under a sanitizer, whose own
+   malloc and mmap would be found first. */
 
 #ifndef TASKREG_TESTS_REFUSE_H
 #define TASKREG_TESTS_REFUSE_H
+
+#include <stddef.h>
 
 /* Let every n-th call of pthread_create fail with `error` from now on, all for 1. */
 void refuse_every(int n, int error);
@@ -15,5 +21,27 @@ void refuse_none(void);
 
 /* How many calls have been refused since the last call of refuse_every. */
 int refused_threads(void);
+
+/* Watch the calls that come from the shared object in which `function` lies, and those that the C
+   library makes on its behalf to create a thread or to give a thread its first value of a key. What
+   is counted are calls that can fail: malloc and calloc, posix_memalign, mmap, mprotect, madvise,
+   eventfd, pthread_create, the making of attributes and keys, fork handlers, thread names, and
+   system calls. */
+void refuse_watch(const void *function);
+
+/* Let the watched calls from the first-th to the last-th from now on fail, each as its manual page
+   says. */
+void refuse_calls(long first, long last);
+
+/* How many watched calls there have been since refuse_calls, how many of them were refused, and the
+   name of the last that was. */
+long watched_calls(void);
+long refused_calls(void);
+const char *refused_call(void);
+
+/* How many blocks of memory and how many bytes of mappings the watched object holds: what it took
+   itself and has not given back. */
+long held_blocks(void);
+long held_bytes_mapped(void);
 
 #endif /* TASKREG_TESTS_REFUSE_H */

@@ -1,0 +1,370 @@
+/* failing.c - everything the library asks of the system fails, one call after the other. Rules P4, S6,
+   S4, G4, C6, J4.
+
+   One scenario uses the whole interface. It runs in one child process after the other, and in the
+   n-th the n-th call that the library makes of the system is refused (refuse.h), until there is no n-th.
+   Each call of the interface must then succeed all the same, or return TR_ERR_NOMEM, TR_ERR_AGAIN or
+   TR_ERR_SYSTEM (or NULL) and succeed when it is made again. At the end nothing is left: no memory, no
+   mapping, no descriptor, no thread. An alarm ends a child that hangs.
+
+   What is not refused, and why that is right:
+   - clock_gettime: of CLOCK_MONOTONIC and CLOCK_REALTIME, with a valid address, it cannot fail
+     (clock_gettime(2): EFAULT, EINVAL for clocks the kernel does not know).
+   - mutexes, condition variables and their attributes, cancel states, signal masks, detaching: the library
+     stops the program when one of these fails (mustSucceed). In glibc they allocate nothing and ask
+     the kernel for nothing that it could refuse; they fail for arguments that only a defect
+     of the library could hand them.
+   - pthread_setspecific fails in glibc when a thread gets its first value of a key beyond the 32nd,
+     for which it allocates. So the scenario runs in processes with 40 keys, too, and the allocation is
+     refused.
+   - munmap, close, write to an eventfd: see refuse.c and cplatform.h; they release, or cannot fail.
+
+   A scenario of several threads does not make its calls in the same order each time. So the n-th is
+   not always the same call, and all are tried all the same. */
+
+#define CHECK_WATCHDOG_SECONDS 300
+
+#include "support.h"
+
+#include "refuse.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/mman.h>
+
+/* ---- Calls that may be refused -------------------------------------------------------------- */
+
+/* How many calls of the interface have failed for what was refused, and how many were made. */
+static atomic_int failures_seen, calls_made;
+
+/* Whether refusing goes on until a call of the interface has failed. */
+static int lasts;
+
+/* A call of the interface has failed: look whether it may. From here on nothing is refused. */
+static void check_failure(tr_status status, const char *call, int line) {
+  if (status != TR_ERR_NOMEM && status != TR_ERR_AGAIN && status != TR_ERR_SYSTEM)
+    check_fail(__FILE__, line, "%s returned %d after %s was refused", call, (int)status,
+               refused_call());
+  if (refused_calls() == 0 || (atomic_fetch_add(&failures_seen, 1) > 0 && !lasts))
+    check_fail(__FILE__, line, "%s returned %d, and nothing had been refused", call, (int)status);
+  refuse_none();
+}
+
+/* Make a call that returns `expected`, or fails for what was refused and then returns it. */
+#define EXPECT(expected, call)                                                                     \
+  do {                                                                                             \
+    atomic_fetch_add(&calls_made, 1);                                                              \
+    tr_status status_of_call = (call);                                                             \
+    if (status_of_call != (expected)) {                                                            \
+      check_failure(status_of_call, #call, __LINE__);                                              \
+      status_of_call = (call);                                                                     \
+      if (status_of_call != (expected))                                                            \
+        check_fail(__FILE__, __LINE__, "%s returned %d again, nothing being refused", #call,       \
+                   (int)status_of_call);                                                           \
+    }                                                                                              \
+  } while (0)
+
+/* The same for a call that gives a pointer: NULL is its failure. */
+#define EXPECT_OBJECT(pointer, call)                                                               \
+  do {                                                                                             \
+    atomic_fetch_add(&calls_made, 1);                                                              \
+    (pointer) = (call);                                                                            \
+    if ((pointer) == NULL) {                                                                       \
+      check_failure(TR_ERR_NOMEM, #call, __LINE__);                                                \
+      (pointer) = (call);                                                                          \
+      CHECK((pointer) != NULL);                                                                    \
+    }                                                                                              \
+  } while (0)
+
+/* A call that asks nothing of the system, or can do without: it must be right at once. */
+#define EXPECT_EQ(expected, call)                                                                  \
+  do {                                                                                             \
+    atomic_fetch_add(&calls_made, 1);                                                              \
+    CHECK_EQ(expected, call);                                                                      \
+  } while (0)
+
+#define DO(call)                                                                                   \
+  do {                                                                                             \
+    atomic_fetch_add(&calls_made, 1);                                                              \
+    call;                                                                                          \
+  } while (0)
+
+/* ---- The scenario ---------------------------------------------------------------------------- */
+
+struct stage {
+  tr_registry *registry;
+  struct gate gate;
+  int pipe[2];
+  atomic_int drops, callbacks, refusals_logged;
+};
+
+static void log_refusals(void *log_context, const tr_log_event *event) {
+  struct stage *stage = log_context;
+  if (event->event == TR_EVENT_SPAWN_REFUSED && event->code != TR_ERR_CLOSED)
+    atomic_fetch_add(&stage->refusals_logged, 1);
+}
+
+static void drop_on_stage(void *ctx) { atomic_fetch_add(&((struct stage *)ctx)->drops, 1); }
+
+static void callback_on_stage(void *ctx) { atomic_fetch_add(&((struct stage *)ctx)->callbacks, 1); }
+
+/* Uses what only a task can use, then waits for a descriptor until it is asked to stop. */
+static int body_uses_everything(tr_task *self, void *ctx) {
+  struct stage *stage = ctx;
+  int fd = -1, same = -1;
+  tr_registration *registration = NULL;
+  EXPECT_EQ(1, tr_task_self() == self);
+  EXPECT_EQ(TR_OK, tr_task_set_message(self, "all of it"));
+  EXPECT_EQ(TR_OK, tr_sleep(1));
+  EXPECT_EQ(TR_ERR_TIMEDOUT, tr_wait_cancelled(1));
+  EXPECT(TR_OK, tr_task_fd(self, &fd));
+  EXPECT_EQ(TR_OK, tr_task_fd(self, &same));
+  CHECK_EQ(fd, same);
+  EXPECT(TR_OK, tr_task_on_cancel(self, callback_on_stage, stage, NULL, &registration));
+  EXPECT(TR_ERR_TIMEDOUT, tr_wait_fd(stage->pipe[0], POLLIN, 1));
+  tr_task *inner = NULL;
+  EXPECT(TR_OK, tr_spawn(stage->registry, "inner", TR_KIND_RPC_HANDLER, body_returns, NULL, &inner));
+  EXPECT_EQ(TR_OK, tr_task_wait(inner, FOREVER, NULL));
+  DO(tr_task_release(inner));
+  EXPECT_EQ(TR_ERR_DEADLOCK, tr_join_all(stage->registry, FOREVER, NULL));
+  gate_arrive(&stage->gate);
+  EXPECT(TR_ERR_CANCELLED, tr_wait_fd(stage->pipe[0], POLLIN, FOREVER));
+  DO(tr_off_cancel(registration));
+  return 3;
+}
+
+static void use_tokens(struct stage *stage) {
+  tr_token *parent, *child, *grandchild;
+  EXPECT_OBJECT(parent, tr_token_create());
+  EXPECT_OBJECT(child, tr_token_child(parent));
+  EXPECT_OBJECT(grandchild, tr_token_child(child));
+  EXPECT_EQ(1, tr_token_retain(child) == child);
+  DO(tr_token_release(child));
+  int fd = -1, before = atomic_load(&stage->callbacks);
+  char text[32];
+  EXPECT(TR_OK, tr_token_fd(grandchild, &fd));
+  tr_registration *first = NULL, *second = NULL, *late = NULL;
+  EXPECT(TR_OK, tr_token_on_cancel(child, callback_on_stage, stage, NULL, &first));
+  EXPECT(TR_OK, tr_token_on_cancel(grandchild, callback_on_stage, stage, drop_on_stage, &second));
+  DO(tr_off_cancel(second));
+  EXPECT_EQ(TR_ERR_TIMEDOUT, tr_token_wait(grandchild, 1));
+  EXPECT_EQ(0, tr_token_is_cancelled(grandchild));
+  EXPECT_EQ(1, tr_token_cancel(parent, TR_REASON_RELOAD_REQUESTED, "again"));
+  EXPECT_EQ(0, tr_token_cancel(parent, TR_REASON_FATAL, "too late"));
+  EXPECT_EQ(TR_OK, tr_token_wait(grandchild, FOREVER));
+  EXPECT_EQ(TR_REASON_RELOAD_REQUESTED, tr_token_reason(child));
+  EXPECT_EQ(5, tr_token_message(grandchild, text, sizeof text));
+  CHECK_STR("again", text);
+  struct pollfd polled = {fd, POLLIN, 0};
+  CHECK_EQ(1, poll(&polled, 1, 0));
+  EXPECT(TR_ERR_CANCELLED, tr_token_on_cancel(child, callback_on_stage, stage, NULL, &late));
+  CHECK_EQ(before + 2, atomic_load(&stage->callbacks));
+  DO(tr_off_cancel(first));
+  DO(tr_token_release(grandchild));
+  DO(tr_token_release(child));
+  DO(tr_token_release(parent));
+}
+
+static void use_registry(struct stage *stage, uint32_t idle_threads) {
+  tr_token *token;
+  EXPECT_OBJECT(token, tr_token_create());
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.token = token;
+  options.max_tasks = 30;
+  options.stack_size = 256 << 10;
+  options.abort_grace_ns = SECOND;
+  options.log = log_refusals;
+  options.log_context = stage;
+  options.idle_threads = idle_threads;
+  tr_registry *registry = NULL;
+  EXPECT(TR_OK, tr_registry_create(&options, &registry));
+  stage->registry = registry;
+  EXPECT_EQ(1, tr_registry_token(registry) == token);
+  EXPECT_EQ(1, tr_registry_retain(registry) == registry);
+  DO(tr_registry_release(registry));
+
+  enum { TASKS = 12 };
+  tr_task *tasks[TASKS];
+  int drops = atomic_load(&stage->drops), callbacks = atomic_load(&stage->callbacks);
+  tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
+  how.drop = drop_on_stage;
+  stage->gate = (struct gate)GATE_INIT;
+  for (int i = 0; i < TASKS; i++) {
+    how.flags = i % 4 == 1 ? TR_SPAWN_FRESH_THREAD : 0;
+    how.stack_size = i % 4 == 2 ? 128 << 10 : 0;
+    EXPECT(TR_OK, tr_spawn_with(registry, "everything", TR_KIND_APPLICATION, body_uses_everything,
+                                stage, &how, &tasks[i]));
+  }
+  tr_task *quick = NULL;
+  for (int i = 0; i < 6; i++) {
+    EXPECT(TR_OK, tr_spawn(registry, "quick", TR_KIND_RPC_HANDLER, body_returns, NULL, &quick));
+    EXPECT_EQ(TR_OK, tr_task_wait(quick, FOREVER, NULL));
+    DO(tr_task_release(quick));
+  }
+  gate_await(&stage->gate, TASKS);
+
+  char name[64];
+  EXPECT_EQ(TASKS, tr_len(registry));
+  EXPECT_EQ(0, tr_is_empty(registry));
+  EXPECT_EQ(10, tr_task_name(tasks[0], name, sizeof name));
+  EXPECT_EQ(TR_KIND_APPLICATION, tr_task_kind(tasks[1]));
+  EXPECT_EQ(1, tr_task_id(tasks[2]) != 0);
+  EXPECT_EQ(0, *tr_task_cancel_flag(tasks[3]));
+  EXPECT_EQ(TR_ERR_TIMEDOUT, tr_task_wait(tasks[4], 1, NULL));
+  tr_task_summary list[TASKS] = {TR_TASK_SUMMARY_INIT};
+  size_t count = 0;
+  EXPECT_EQ(TR_OK, tr_snapshot(registry, list, TASKS, &count));
+  CHECK_EQ(TASKS, count);
+
+  EXPECT_EQ(TR_OK, tr_task_cancel(tasks[0]));
+  tr_outcome outcome = TR_OUTCOME_INIT;
+  EXPECT_EQ(TR_OK, tr_task_wait(tasks[0], FOREVER, &outcome));
+  CHECK_EQ(3, outcome.code);
+  CHECK_STR("all of it", outcome.message);
+  EXPECT_EQ(1, tr_task_is_cancelled(tasks[0]));
+  /* At the deadline of a join the others are asked to stop, and have the grace to do so: with the
+     memory to remember them they are "aborted", without it "abandoned" (J4). */
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  report.stragglers = list;
+  report.stragglers_capacity = TASKS;
+  list[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT;
+  EXPECT_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, &report));
+  CHECK_EQ(TASKS - 1, report.pending);
+  CHECK_EQ(TASKS - 1, report.aborted + report.abandoned);
+  for (int i = 1; i < TASKS; i++) {
+    EXPECT_EQ(TR_OK, tr_task_wait(tasks[i], FOREVER, NULL));
+    DO(tr_task_release(tasks[i]));
+  }
+  DO(tr_task_release(tasks[0]));
+  CHECK_EQ(drops + TASKS, atomic_load(&stage->drops));
+  /* A task that is quick to deregister is not called any more. */
+  CHECK(atomic_load(&stage->callbacks) <= callbacks + TASKS);
+
+  EXPECT(TR_OK, tr_spawn(registry, "obeys", TR_KIND_BACKGROUND_LOOP, body_obeys, NULL, NULL));
+  how = (tr_spawn_options)TR_SPAWN_OPTIONS_INIT;
+  how.flags = TR_SPAWN_CLEANUP;
+  EXPECT(TR_OK, tr_spawn_with(registry, "tidies", TR_KIND_MAINTENANCE, body_returns, NULL, &how,
+                              NULL));
+  atomic_fetch_add(&calls_made, 1);
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, "enough", FOREVER, &report));
+  EXPECT_EQ(TR_ERR_CLOSED, tr_spawn(registry, "late", TR_KIND_MAINTENANCE, body_never, NULL, NULL));
+  EXPECT_EQ(1, tr_is_empty(registry));
+  DO(tr_registry_release(registry));
+  DO(tr_token_release(token));
+}
+
+/* A registry let go of with tasks alive: they end by themselves, and so does its memory (G3). */
+static void use_orphans(void) {
+  tr_registry *registry = NULL;
+  struct gate gate = GATE_INIT;
+  EXPECT(TR_OK, tr_registry_create(NULL, &registry));
+  for (int i = 0; i < 3; i++)
+    EXPECT(TR_OK, tr_spawn(registry, "orphan", TR_KIND_BACKGROUND_LOOP, body_deaf, &gate, NULL));
+  gate_await(&gate, 3);
+  DO(tr_registry_release(registry));
+  gate_open(&gate);
+  /* `gate` stays until the last of them has left it. */
+  threads_settle(1, 20 * SECOND * check_scale());
+}
+
+static int descriptor_count(void) {
+  DIR *directory = opendir("/proc/self/fd");
+  CHECK(directory != NULL);
+  int count = 0;
+  while (readdir(directory) != NULL) count++;
+  closedir(directory);
+  return count;
+}
+
+/* How a process is to fare, and what it came to. */
+struct trial {
+  int keys;       /* made before the library makes its own */
+  long first;     /* the first call to refuse */
+  int lasts;      /* whether all after it are refused, until a call of the interface has failed */
+  int *made;      /* shared: calls of the interface made */
+  int *was_there; /* shared: whether there was such a call */
+  int *was_told;  /* shared: whether a call of the interface failed */
+};
+
+static void run_trial(void *argument) {
+  const struct trial *trial = argument;
+  for (int i = 0; i < trial->keys; i++) {
+    pthread_key_t key;
+    CHECK_EQ(0, pthread_key_create(&key, NULL));
+  }
+  struct stage stage;
+  memset(&stage, 0, sizeof stage);
+  CHECK_EQ(0, pipe(stage.pipe));
+  int descriptors = descriptor_count();
+  lasts = trial->lasts;
+  refuse_watch(dlsym(RTLD_DEFAULT, "tr_version"));
+  refuse_calls(trial->first, trial->lasts ? LONG_MAX : trial->first);
+
+  use_tokens(&stage);
+  use_registry(&stage, 0);
+  use_registry(&stage, TR_IDLE_THREADS_NONE);
+  use_orphans();
+
+  *trial->was_there = refused_calls() > 0;
+  *trial->was_told = atomic_load(&failures_seen) > 0;
+  *trial->made = atomic_load(&calls_made);
+  refuse_none();
+  CHECK(atomic_load(&stage.refusals_logged) <= atomic_load(&failures_seen));
+  /* What was buried with threads on their last instructions is freed by whoever comes next. */
+  threads_settle(1, 20 * SECOND * check_scale());
+  wait_and_release(spawn(stage.registry = registry_new(), "last", body_returns, NULL));
+  registry_finish(stage.registry);
+  CHECK_MSG(held_blocks() == 0, "%ld blocks are lost; %s was refused", held_blocks(),
+            refused_call());
+  CHECK_MSG(held_bytes_mapped() == 0, "%ld bytes of mappings are lost; %s was refused",
+            held_bytes_mapped(), refused_call());
+  CHECK_EQ(descriptors, descriptor_count());
+  threads_settle(1, 20 * SECOND * check_scale());
+}
+
+/* Run the scenario with the n-th call refused, for every n (under a tool: every 10th). */
+static void refuse_each(int keys, int lasting) {
+  int *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(shared != MAP_FAILED);
+  struct trial trial = {keys, 1, lasting, &shared[0], &shared[1], &shared[2]};
+  int refusals = 0, told = 0, step = check_under_a_tool() ? 10 : 1;
+  for (shared[1] = 1; shared[1]; trial.first += step) {
+    int status = status_of_child(run_trial, &trial);
+    CHECK_MSG(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+              "with call %ld refused: status 0x%x", trial.first, (unsigned)status);
+    refusals += shared[1];
+    told += shared[2];
+  }
+  dprintf(check_messages,
+          "%d calls of the interface; %d calls of the system refused in turn, %d seen as errors\n",
+          shared[0], refusals, told);
+  CHECK(shared[0] >= 200 && refusals * step > 200 && told > 0);
+  munmap(shared, 4096);
+}
+
+/* Proves: whatever single call of the system fails, the call of the interface that needed it returns
+   an error and works when made again, or did without; nothing is leaked and nothing hangs (P4, S6,
+   S4, G4).  Why it matters: a machine that runs out of something gives a daemon one refusal at a
+   time, anywhere.  Catches: an allocation or a mapping that an error path forgets; a result not
+   looked at. */
+CASE(each_call_of_the_system_may_fail) { refuse_each(0, 0); }
+
+/* Proves: the same when everything fails from the n-th call on, until the program has been told (P4,
+   S6).  Why it matters: what is refused once is refused again; the fallback is, too.  Catches: an
+   error path that needs memory. */
+CASE(everything_may_fail_from_some_moment_on) { refuse_each(0, 1); }
+
+/* Proves: the same in a program with so many keys for thread-specific data that the library's own
+   takes memory in each thread: the spawn is refused, not the program ended (S6, P4).
+   Why it matters: large programs have that many.  Catches: pthread_setspecific taken for a call that
+   cannot fail. */
+CASE(threads_may_fail_to_begin) {
+  refuse_each(40, 0);
+  refuse_each(40, 1);
+}
+
+CHECK_MAIN(
+    CHECK_ENTRY(each_call_of_the_system_may_fail),
+    CHECK_ENTRY(everything_may_fail_from_some_moment_on),
+    CHECK_ENTRY(threads_may_fail_to_begin))
