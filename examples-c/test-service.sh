@@ -55,6 +55,14 @@ start() {
   port=$(sed -n 's/^listening on 127\.0\.0\.1://p' "$work/out")
 }
 
+# again OPTION...: start the service on the port it had before.
+again() {
+  : >"$work/out"
+  "$service" --port "$port" "$@" >"$work/out" 2>"$work/err" &
+  pid=$!
+  wait_for "^listening on 127\.0\.0\.1:$port\$"
+}
+
 # finish: wait for the end of the service, no longer than 20 s; sets status.
 finish() {
   local i
@@ -231,5 +239,35 @@ finish
 expect 'exit status' "$status" 1
 wait_for '^straggler: deaf, kind maintenance, age [0-9]+ ms, thread [0-9]+, abandoned$'
 wait_for '^shutdown: user-requested \(SIGTERM\), grace 600000 ms, took [0-9]{1,5} ms$'
+
+echo '== killed under load, and started again'
+start
+clients=()
+for i in 1 2 3 4 5 6 7 8; do
+  (
+    exec 2>/dev/null
+    while exec 9<>"/dev/tcp/127.0.0.1/$port"; do
+      # Until the service is gone.
+      while printf 'PRIMES 20000\nSET key %s\nECHO x\n' "$i" >&9 && IFS= read -r -t 10 -u 9 _; do :; done
+      exec 9>&-
+    done
+  ) &
+  clients+=($!)
+done
+connect 3
+for i in 1 2 3 4 5 6 7 8 9 10; do ask 3 'PRIMES 1000' && expect 'PRIMES under load' "$answer" 168; done
+kill -KILL "$pid"
+finish
+exec 3>&-
+expect 'exit status of what was killed' "$status" 137
+for client in "${clients[@]}"; do wait "$client" || true; done
+again --grace 10000
+connect 3
+ask 3 'PING' && expect 'PING after the restart' "$answer" 'PONG'
+kill -TERM "$pid"
+finish
+exec 3>&-
+expect 'exit status after the restart' "$status" 0
+wait_for '^shutdown: graceful$'
 
 echo 'all as announced'

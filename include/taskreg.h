@@ -94,7 +94,8 @@ typedef uint32_t tr_reason;
 
 /* The body of a task. `self` is borrowed for the duration of the call; `ctx` is what was given to
    tr_spawn. Return 0 for success, anything else for failure. It may call pthread_exit (the task
-   then counts as exited), and any function of the library. A C++ exception must not leave it. */
+   then counts as exited), and any function of the library. A C++ exception must not leave it: it
+   ends the program by std::terminate. */
 typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 
 /* Frees what a body was given. Runs exactly once for each successful spawn, after the body, on

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,8 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include <sys/wait.h>
 
 namespace {
 
@@ -188,6 +191,29 @@ CASE(exception_becomes_a_failed_task) {
   CHECK_EQ(1, destroyed.load());
 }
 
+/* Proves: an exception that leaves a body ends the program by std::terminate, as one that leaves
+   std::thread does: it is not swallowed, and no destructor of a frame below the library runs (O1).
+   Why it matters: it says what the header's "must not" comes to.  Catches: a body's exception that
+   passes for an end of its task. */
+CASE(exception_that_leaves_a_body_terminates) {
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    alarm(static_cast<unsigned>(10 * check_scale()));
+    std::set_terminate([] { _exit(std::current_exception() ? 86 : 87); });
+    tr_registry *registry = nullptr;
+    if (tr_registry_create(nullptr, &registry) != TR_OK) _exit(1);
+    tr_task_fn throws = [](tr_task *, void *) -> int { throw std::runtime_error("nobody catches"); };
+    if (tr_spawn(registry, "throws", TR_KIND_MAINTENANCE, throws, nullptr, nullptr) != TR_OK) _exit(2);
+    tr_join_all(registry, forever, nullptr);
+    _exit(3); /* the task has ended, as if nothing had been */
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) CHECK_EQ(EINTR, errno);
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(86, WEXITSTATUS(status));
+}
+
 /* Proves: pthread_exit in a C++ body unwinds it: its destructors run, then its drop, and the
    task has exited (O1, S4).  Why it matters: the unwinding passes through the library's frames.
    Catches: frames that cannot be unwound; a noexcept edge that aborts. */
@@ -279,6 +305,8 @@ CASE(standard_threads_and_tasks_work_together) {
 } // namespace
 
 CHECK_MAIN(
+    // First: its child may use the library only while this process has not.
+    CHECK_ENTRY(exception_that_leaves_a_body_terminates),
     CHECK_ENTRY(header_is_cplusplus),
     CHECK_ENTRY(handles_are_owned_by_scopes),
     CHECK_ENTRY(refused_spawn_leaves_ownership),

@@ -331,6 +331,73 @@ CASE(a_task_may_fork) {
   registry_finish(registry);
 }
 
+/* In a child of fork: become another program. */
+static void run_another_program(const char *role) {
+  char path[4096];
+  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (length <= 0) _exit(126);
+  path[length] = 0;
+  sigset_t none; /* a worker has its signals blocked, and a program inherits that */
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, NULL);
+  execl(path, path, "--role", role, (char *)NULL);
+  _exit(126);
+}
+
+/* The program that is run: it uses the library as if nothing had been before. */
+static int role_executed(void) {
+  alarm((unsigned)(10 * check_scale()));
+  for (int fd = 3; fd < 50; fd++) {
+    char target[64] = "", path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (readlink(path, target, sizeof target - 1) > 0) CHECK(strstr(target, "eventfd") == NULL);
+  }
+  CHECK(tr_task_self() == NULL);
+  tr_registry *registry = registry_new();
+  wait_and_release(spawn(registry, "in the program", body_returns, NULL));
+  registry_finish(registry);
+  return 7;
+}
+
+static int status_of_program(void) {
+  int status;
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) run_another_program("executed");
+  while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
+  return status;
+}
+
+static int body_runs_a_program(tr_task *self, void *ctx) {
+  int fd = -1;
+  CHECK_EQ(TR_OK, tr_task_fd(self, &fd));
+  *(int *)ctx = status_of_program();
+  CHECK(tr_task_self() == self);
+  return 0;
+}
+
+/* Proves: fork and exec, from the program and from inside a task, with tasks alive, lead into a
+   program that can use the library, with none of the descriptors, while the parent goes on (P1, C6).
+   Why it matters: services start programs.  Catches: a descriptor without close-on-exec; a state of
+   the child that exec does not end. */
+CASE(a_child_may_run_another_program) {
+  tr_registry *registry = registry_new();
+  struct gate deaf = GATE_INIT;
+  tr_task *alive = spawn(registry, "deaf", body_deaf, &deaf);
+  int fd = -1;
+  CHECK_EQ(TR_OK, tr_token_fd(tr_registry_token(registry), &fd));
+  gate_await(&deaf, 1);
+  for (int round = 0; round < 3; round++) {
+    CHECK_EXITED(7, status_of_program());
+    int status = -1;
+    wait_and_release(spawn(registry, "starts it", body_runs_a_program, &status));
+    CHECK_EXITED(7, status);
+  }
+  gate_open(&deaf);
+  wait_and_release(alive);
+  registry_finish(registry);
+}
+
 /* In a process of its own, which has not used the library yet. */
 static int role_daemon(void) {
   pid_t child = fork();
@@ -437,17 +504,46 @@ static int role_exit_after_deadline(void) {
   exit(7);
 }
 
+static int role_vanish(void) {
+  kept = busy_registry();
+  _exit(7);
+}
+
+static int body_vanishes(tr_task *self, void *ctx) {
+  (void)self;
+  gate_pass(ctx);
+  _exit(7);
+}
+
+static int role_vanish_in_task(void) {
+  kept = busy_registry();
+  static struct gate gate = GATE_INIT;
+  CHECK_EQ(TR_OK, tr_spawn(kept, "vanishes", TR_KIND_RPC_HANDLER, body_vanishes, &gate, NULL));
+  gate_open(&gate);
+  tr_join_all(kept, FOREVER, NULL);
+  return 1;
+}
+
+static int role_quick_exit(void) {
+  kept = busy_registry();
+  quick_exit(7);
+}
+
 static const struct role roles[] = {{"daemon", role_daemon},
              {"exit", role_exit},
              {"return", role_return},
              {"exit-released", role_exit_released},
              {"exit-while-joining", role_exit_while_joining},
              {"exit-in-task", role_exit_in_task},
-             {"exit-after-deadline", role_exit_after_deadline}};
+             {"exit-after-deadline", role_exit_after_deadline},
+             {"vanish", role_vanish},
+             {"vanish-in-task", role_vanish_in_task},
+             {"quick-exit", role_quick_exit},
+             {"executed", role_executed}};
 enum { ROLES = sizeof roles / sizeof *roles };
 
-/* Proves: exit, and a return from main, end the process at once with the right status while
-   tasks are deaf, spin and sleep, while others join and shut down, from inside a task, after a
+/* Proves: exit, _exit, quick_exit and a return from main end the process at once with the right
+   status while tasks are deaf, spin and sleep, while others join and shut down, from inside a task, after a
    failed shutdown, and with the registry released (P2).  Why it matters: a service that cannot
    exit is killed.  Catches: a destructor or atexit handler that joins or takes a lock. */
 CASE(exit_ends_the_process_whatever_runs) {
@@ -465,6 +561,7 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(fork_in_the_middle_of_everything_never_hangs),
     CHECK_ENTRY(grandchild_is_refused_too),
     CHECK_ENTRY(a_task_may_fork),
+    CHECK_ENTRY(a_child_may_run_another_program),
     CHECK_ENTRY(daemon_may_fork_before_first_use),
     CHECK_ENTRY(exit_ends_the_process_whatever_runs),
 };

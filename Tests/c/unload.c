@@ -31,8 +31,8 @@ static void find(void *library, const char *name, void *function) {
   memcpy(function, &found, sizeof found);
 }
 
-static void *load(struct functions *f) {
-  void *library = dlopen(library_path(), RTLD_NOW | RTLD_LOCAL);
+static void *load_path(const char *path, struct functions *f) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   CHECK_MSG(library != NULL, "%s", dlerror());
   find(library, "tr_registry_create", &f->registry_create);
   find(library, "tr_registry_release", &f->registry_release);
@@ -45,6 +45,8 @@ static void *load(struct functions *f) {
   find(library, "tr_len", &f->len);
   return library;
 }
+
+static void *load(struct functions *f) { return load_path(library_path(), f); }
 
 struct alone {
   struct functions *f;
@@ -124,6 +126,128 @@ CASE(threads_end_after_dlclose) {
   }
 }
 
+/* How many mappings of files whose names end in `name` the process has. */
+static int mappings_of(const char *name) {
+  FILE *maps = fopen("/proc/self/maps", "re");
+  CHECK(maps != NULL);
+  char line[4352];
+  int count = 0;
+  while (fgets(line, sizeof line, maps) != NULL) {
+    line[strcspn(line, "\n")] = 0;
+    const char *found = strrchr(line, '/');
+    count += found != NULL && strcmp(found + 1, name) == 0;
+  }
+  fclose(maps);
+  return count;
+}
+
+/* Proves: a thousand times the library is loaded, used and closed while a worker of the time before
+   is alive: each worker ends well, and neither mappings nor threads nor memory grow (P3, G3).
+   Why it matters: a host that loads plug-ins on demand does it for years.  Catches: leaving out
+   -z nodelete; anything that loading or the first use leaves behind each time. */
+CASE(a_thousand_loads_around_live_workers) {
+  static struct functions f[2];
+  static struct alone alone[2];
+  tr_registry *registries[2] = {NULL, NULL};
+  char name[256];
+  int threads = thread_baseline(), mappings = 0, rounds = check_rounds(1000);
+  long resident = 0;
+  for (int round = 0; round < rounds; round++) {
+    int now = round % 2, last = 1 - now;
+    void *library = load(&f[now]);
+    alone[now] = (struct alone){&f[now], GATE_INIT, -99};
+    CHECK_EQ(TR_OK, f[now].registry_create(NULL, &registries[now]));
+    CHECK_EQ(TR_OK, f[now].spawn(registries[now], "alone", TR_KIND_BACKGROUND_LOOP,
+                                 body_outlives_the_handle, &alone[now], NULL));
+    gate_await(&alone[now].gate, 1);
+    if (round == rounds / 10) {
+      Dl_info info;
+      CHECK(dladdr(dlsym(library, "tr_version"), &info) != 0);
+      char *file = realpath(info.dli_fname, NULL); /* which may be a link's */
+      CHECK(file != NULL);
+      snprintf(name, sizeof name, "%s", strrchr(file, '/') + 1);
+      free(file);
+      mappings = mappings_of(name);
+      CHECK(mappings > 0);
+      resident = resident_bytes();
+    }
+    CHECK_EQ(0, dlclose(library));
+    if (registries[last] != NULL) {
+      gate_open(&alone[last].gate);
+      CHECK_EQ(TR_OK, f[last].shutdown(registries[last], TR_REASON_FATAL, NULL, FOREVER, NULL));
+      f[last].registry_release(registries[last]);
+    }
+  }
+  int at = (rounds - 1) % 2;
+  gate_open(&alone[at].gate);
+  CHECK_EQ(TR_OK, f[at].shutdown(registries[at], TR_REASON_FATAL, NULL, FOREVER, NULL));
+  f[at].registry_release(registries[at]);
+  CHECK_EQ(mappings, mappings_of(name));
+  if (!check_under_a_tool()) CHECK(resident_bytes() - resident < 4 << 20);
+  threads_settle(threads, 20 * SECOND * check_scale());
+}
+
+/* Another file with the same bytes: to the dynamic linker another library. */
+static void copy_library(char *path, size_t capacity) {
+  snprintf(path, capacity, "/tmp/taskreg-copy-XXXXXX");
+  int to = mkstemp(path), from = open(library_path(), O_RDONLY | O_CLOEXEC);
+  CHECK(to >= 0 && from >= 0);
+  char bytes[65536];
+  for (ssize_t length; (length = read(from, bytes, sizeof bytes)) > 0;)
+    CHECK_EQ(length, write(to, bytes, (size_t)length));
+  close(from);
+  close(to);
+}
+
+struct visit {
+  struct functions *own, *other;
+  tr_registry *others;
+};
+
+static int body_visits_the_other(tr_task *self, void *ctx) {
+  struct visit *visit = ctx;
+  tr_task *guest = NULL;
+  CHECK(visit->own->task_self() == self);
+  CHECK(visit->other->task_self() == NULL); /* which knows nothing of this thread */
+  CHECK_EQ(TR_OK, visit->other->sleep(1));
+  CHECK_EQ(TR_OK, visit->other->spawn(visit->others, "guest", TR_KIND_RPC_HANDLER, body_returns, NULL,
+                                      &guest));
+  CHECK_EQ(TR_OK, visit->other->task_wait(guest, FOREVER, NULL));
+  visit->other->task_release(guest);
+  CHECK(visit->own->task_self() == self);
+  return 0;
+}
+
+/* Proves: two copies of the library in one process do not know of each other: each has its own
+   tasks, a task of one may use the other, and both shut down (P3, G4, J7).  Why it matters: two
+   plug-ins each bring theirs.  Catches: an exported symbol that the second copy binds to in the first;
+   state kept where both find it. */
+CASE(two_copies_do_not_meet) {
+  char path[64];
+  copy_library(path, sizeof path);
+  int threads = thread_baseline();
+  struct functions f[2];
+  tr_registry *registries[2];
+  void *libraries[2] = {load(&f[0]), load_path(path, &f[1])};
+  CHECK(f[0].spawn != f[1].spawn);
+  for (int i = 0; i < 2; i++) CHECK_EQ(TR_OK, f[i].registry_create(NULL, &registries[i]));
+  struct visit visits[2] = {{&f[0], &f[1], registries[1]}, {&f[1], &f[0], registries[0]}};
+  for (int round = 0; round < check_rounds(200); round++)
+    for (int i = 0; i < 2; i++)
+      CHECK_EQ(TR_OK, f[i].spawn(registries[i], "visits", TR_KIND_APPLICATION, body_visits_the_other,
+                                 &visits[i], NULL));
+  /* One after the other: the tasks of both use both. */
+  for (int i = 0; i < 2; i++)
+    while (f[i].len(registries[i]) > 0) breathe();
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQ(TR_OK, f[i].shutdown(registries[i], TR_REASON_FATAL, NULL, FOREVER, NULL));
+    f[i].registry_release(registries[i]);
+    CHECK_EQ(0, dlclose(libraries[i]));
+  }
+  CHECK_EQ(0, unlink(path));
+  threads_settle(threads, 20 * SECOND * check_scale());
+}
+
 /* Proves: loading and using the library changes no signal disposition, and prints nothing (P3,
    O2).  Why it matters: the Swift runtime proper installs seven handlers; a C program must not
    be able to tell what the library is written in.  Catches: linking that runtime. */
@@ -167,4 +291,6 @@ CASE(loading_disturbs_nothing) {
 CHECK_MAIN(
     CHECK_ENTRY(dlclose_with_a_live_worker_is_safe),
     CHECK_ENTRY(threads_end_after_dlclose),
+    CHECK_ENTRY(a_thousand_loads_around_live_workers),
+    CHECK_ENTRY(two_copies_do_not_meet),
     CHECK_ENTRY(loading_disturbs_nothing))
