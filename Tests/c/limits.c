@@ -57,7 +57,8 @@ static void live_with_a_dozen_threads(void *argument) {
   while ((status = tr_spawn(registry, "deaf", TR_KIND_MAINTENANCE, body_deaf, &gate, NULL)) == TR_OK)
     CHECK(++alive <= PROCESSES);
   CHECK_EQ(TR_ERR_AGAIN, status);
-  CHECK_EQ(PROCESSES - before, alive);
+  /* A tool may have made a thread of its own meanwhile. */
+  CHECK(check_under_a_tool() ? alive <= PROCESSES - before : alive == PROCESSES - before);
   for (int i = 0; i < 20; i++) {
     CHECK_EQ(TR_ERR_AGAIN, tr_spawn(registry, "no", TR_KIND_MAINTENANCE, body_never, NULL, NULL));
     CHECK_EQ(alive, tr_len(registry));

@@ -297,7 +297,7 @@ CASE(hostile_text_is_text_and_nothing_else) {
                                         "../../../etc/passwd",
                                         "\",\"admin\":true,\"x\":\"",
                                         "'; rm -rf ~; echo '",
-                                        "\xe2\x80\xae" "gnirts",
+                                        "\xe2\x80\xaegnirts",
                                         "\x01\x7f\x08\x08"};
   struct overheard overheard = {0};
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
