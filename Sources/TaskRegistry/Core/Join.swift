@@ -207,12 +207,14 @@ extension RegistryReference {
     remembered.forEach { task in
       let hasEnded = task.wait(until: graceEnd) == .ok
       let facts = hasEnded ? nil : task.facts(in: task.registry)
-      if task.word.ending == .none && task.word.phase == .ended {
+      // One look: between two of them a task that runs may end.
+      let word = task.word
+      if word.ending == .none && word.phase == .ended {
         // It never ran: its thread was refused meanwhile (S6).
         tally.pending -= 1
       } else {
         if facts == nil { tally.aborted += 1 }
-        listStraggler(listed, facts ?? task.pinnedFacts(task.word))
+        listStraggler(listed, facts ?? task.pinnedFacts(word))
         listed += 1
       }
       task.unpin()
