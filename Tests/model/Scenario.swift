@@ -1,0 +1,103 @@
+import CModel
+import CPlatform
+
+/// One small program to be run in every interleaving.
+struct Scenario {
+  let name: StaticString
+  /// What it shows, and the rules.
+  let claim: StaticString
+  /// How often a thread that could go on is interrupted; negative is any number.
+  var preemptions: Int32 = -1
+  /// How many time-outs may come while others could run.
+  var timeouts: Int32 = 0
+  let body: @convention(c) () -> Void
+
+  /// Explores it, and prints a line; ends the process if a property is broken.
+  func explore(deeper: Int32) {
+    var run = model_run()
+    run.name = name.cText
+    run.body = body
+    let bound = preemptions < 0 ? -1 : preemptions + deeper
+    run.preemptions = bound
+    run.timeouts = timeouts
+    let start = Stage.seconds
+    let result = model_explore(&run)
+    let seconds = (Stage.seconds - start) * 10
+    print(
+      "\(name): \(result.states) states, \(result.executions) executions, \(result.steps) steps,",
+      bound < 0 ? "all preemptions," : "up to \(bound) preemptions,",
+      "\(seconds.rounded() / 10) s: \(claim)")
+  }
+}
+
+/// What the threads of a scenario share. All of it is set before the first of them is made, but for
+/// the words, which change by `model_add`.
+enum Stage {
+  // SAFETY: written by the first thread of an execution alone.
+  nonisolated(unsafe) static var registry: RegistryReference! = nil
+  nonisolated(unsafe) static var token: TokenReference! = nil
+  nonisolated(unsafe) static var task: TaskReference! = nil
+  nonisolated(unsafe) private static let words = UnsafeMutablePointer<Int32>.allocate(capacity: 8)
+
+  /// A number that threads change and wait for.
+  enum Word: Int {
+    case begun, over, live, hosts, called, dropped, firsts, accepted
+  }
+
+  static func add(_ value: Int32, to word: Word) { model_add(words + word.rawValue, value) }
+  static func waitFor(_ word: Word, _ value: Int32) { model_await(words + word.rawValue, value) }
+  static func value(_ word: Word) -> Int32 { model_value(words + word.rawValue) }
+
+  /// Makes the stage anew, with a registry whose threads wait for ever for a task.
+  static func open(_ change: (inout RegistryOptionsCore) -> Void = { _ in }) {
+    words.update(repeating: 0, count: 8)
+    var options = RegistryOptionsCore()
+    options.idleNanoseconds = -1
+    change(&options)
+    let (status, made) = RegistryReference.create(options, token: nil)
+    expect(status == .ok, "a registry is made")
+    registry = made
+    token = made?.token
+  }
+
+  /// Waits for the application's own threads, shuts the registry down, and lets go of it: every
+  /// scenario ends so, and the explorer looks whether memory or threads are left.
+  static func close(hosts: Int32 = 0) {
+    waitFor(.hosts, hosts)
+    while true {
+      let (status, tally) = registry.shutdown(reason: 1, message: nil, grace: -1) { _, _ in }
+      if status == .ok { break }
+      // Where time passes as it likes, the second for threads that have no task may be over.
+      expect(
+        status == .deadline && tally.pending == 0 && tally.threadsLeft > 0,
+        "a shutdown without a deadline ends well (G4)")
+    }
+    expect(registry.count == 0, "nothing is left after a shutdown (N1)")
+    registry.release()
+  }
+
+  /// A thread of the application's own; it says that it has ended by `hostEnds`.
+  static func host(_ body: @convention(c) () -> Void) { model_thread(body) }
+  static func hostEnds() { add(1, to: .hosts) }
+
+  @discardableResult
+  static func spawn(
+    handle: Bool = false, number: UInt32 = 1, cleanup: Bool = false, _ body: @escaping TaskBody
+  ) -> (status: Status, task: TaskReference?) {
+    var request = SpawnRequest(
+      name: TaskName(), kind: number, body: body, context: nil, drop: nil)
+    for place in 0..<8 { request.name.words[place] = 0 }
+    request.name.words[0] = UInt64(number)
+    request.wantsHandle = handle
+    request.isCleanup = cleanup
+    request.drop = { _ in Stage.add(1, to: .dropped) }
+    return registry.spawn(request)
+  }
+
+  static func expect(_ condition: Bool, _ what: StaticString) {
+    if !condition { model_fail(what.cText) }
+  }
+
+  /// Seconds on a clock of no execution.
+  static var seconds: Double { model_seconds() }
+}

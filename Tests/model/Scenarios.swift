@@ -1,0 +1,337 @@
+import CModel
+import CPlatform
+
+extension Scenario {
+  static let all =
+    [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, snapshot, deadline, grace]
+    + [limit, lastRelease, exit, tokens, callbacks]
+
+  /// A body that ends at once.
+  private static let short: TaskBody = { _, _ in
+    Stage.add(1, to: .begun)
+    return 0
+  }
+  /// A body that ends when two have begun: one that stood behind the other would wait for ever.
+  private static let pair: TaskBody = { _, _ in
+    Stage.add(1, to: .begun)
+    Stage.waitFor(.begun, 2)
+    return 0
+  }
+  /// A body that ends when it is asked to stop.
+  private static let obedient: TaskBody = { _, _ in
+    Stage.add(1, to: .begun)
+    Stage.expect(waitUntilCancelled(until: .never) == .cancelled, "a flag ends a wait (C4)")
+    return 0
+  }
+
+  // MARK: Threads for tasks
+
+  static let handOff = Scenario(
+    name: "hand-off", claim: "two spawners, a worker that listens (M1): no task behind another (S1)",
+    preemptions: 1
+  ) {
+    Stage.open()
+    Stage.spawn { _, _ in 0 }
+    Stage.host {
+      Stage.spawn(pair)
+      Stage.hostEnds()
+    }
+    Stage.spawn(pair)
+    Stage.close(hosts: 1)
+    Stage.expect(Stage.value(.begun) == 2, "each body runs once")
+    Stage.expect(Stage.value(.dropped) == 3, "each drop runs once (S4)")
+  }
+
+  static let sleepers = Scenario(
+    name: "sleepers", claim: "two spawners, a worker that sleeps (M2): no task behind another (S1)",
+    preemptions: 1
+  ) {
+    Stage.open { $0.spinNanoseconds = 0 }
+    Stage.spawn { _, _ in 0 }
+    Stage.host {
+      Stage.spawn(pair)
+      Stage.hostEnds()
+    }
+    Stage.spawn(pair)
+    Stage.close(hosts: 1)
+    Stage.expect(Stage.value(.begun) == 2, "each body runs once")
+  }
+
+  static let timeout = Scenario(
+    name: "idle time", claim: "a worker whose time is over, a spawner: the task runs (M2)",
+    preemptions: 2, timeouts: 1
+  ) {
+    Stage.open {
+      $0.spinNanoseconds = 0
+      $0.idleNanoseconds = 1_000
+      $0.idleThreads = 0
+    }
+    Stage.spawn(short)
+    Stage.waitFor(.begun, 1)
+    Stage.spawn(short)
+    Stage.close()
+    Stage.expect(Stage.value(.begun) == 2, "each body runs once")
+  }
+
+  // MARK: Waiting
+
+  static let park = Scenario(
+    name: "park", claim: "a task that sleeps, two that ask it to stop: it wakes (C4)",
+    preemptions: 3
+  ) {
+    Stage.open()
+    let task = Stage.spawn(handle: true) { _, _ in
+      Stage.expect(sleepCallingThread(for: -1) == .cancelled, "a flag ends a sleep (C4)")
+      return 0
+    }.task
+    Stage.task = task
+    Stage.host {
+      Stage.task.cancel()
+      Stage.hostEnds()
+    }
+    Stage.expect(Stage.task.wait(until: .never) == .ok, "a task that was asked to stop ends")
+    Stage.waitFor(.hosts, 1)
+    Stage.task.unpin()
+    Stage.close()
+  }
+
+  static let wait = Scenario(
+    name: "wait", claim: "two wait for a task that ends: both wake (O3), its record is free once (W4)",
+    preemptions: 3
+  ) {
+    Stage.open()
+    Stage.task = Stage.spawn(handle: true, short).task
+    Stage.task.retainHandle()
+    Stage.host {
+      Stage.expect(Stage.task.wait(until: .never) == .ok, "a wait ends with its task (O3)")
+      Stage.expect(Stage.task.word.ending == .returned, "the outcome can be read (O1)")
+      Stage.task.unpin()
+      Stage.hostEnds()
+    }
+    Stage.expect(Stage.task.wait(until: .never) == .ok, "a wait ends with its task (O3)")
+    Stage.task.unpin()
+    Stage.close(hosts: 1)
+  }
+
+  static let join = Scenario(
+    name: "join", claim: "two joins while tasks end: neither returns early, neither sleeps on (J1, J6)",
+    preemptions: 2
+  ) {
+    Stage.open()
+    for _ in 0..<2 {
+      Stage.spawn { _, _ in
+        Stage.add(1, to: .over)
+        return 0
+      }
+    }
+    Stage.host {
+      let (status, _) = Stage.registry.joinAll(timeout: -1) { _, _ in }
+      Stage.expect(status == .ok && Stage.value(.over) == 2, "no task lives after a join (J1)")
+      Stage.hostEnds()
+    }
+    let (status, _) = Stage.registry.joinAll(timeout: -1) { _, _ in }
+    Stage.expect(status == .ok && Stage.value(.over) == 2, "no task lives after a join (J1)")
+    Stage.close(hosts: 1)
+  }
+
+  static let laterTasks = Scenario(
+    name: "later tasks", claim: "a task spawns another during a join: it is waited for too (J3)",
+    preemptions: 2
+  ) {
+    Stage.open()
+    Stage.spawn { _, _ in
+      Stage.spawn { _, _ in
+        Stage.add(1, to: .over)
+        return 0
+      }
+      Stage.add(1, to: .over)
+      return 0
+    }
+    let (status, tally) = Stage.registry.joinAll(timeout: -1) { _, _ in }
+    Stage.expect(status == .ok && Stage.value(.over) == 2, "later tasks are waited for (J3)")
+    Stage.expect(tally.ended <= 2, "no end is counted twice (J8)")
+    Stage.close()
+  }
+
+  // MARK: Closing
+
+  static let closing = Scenario(
+    name: "closing", claim: "a spawn while the token is cancelled: refused, or flagged (S5, C3)",
+    preemptions: 5
+  ) {
+    Stage.open()
+    Stage.host {
+      if Stage.spawn(obedient).status == .ok { Stage.add(1, to: .accepted) }
+      Stage.hostEnds()
+    }
+    Stage.expect(Stage.token.cancel(reason: 1, message: nil), "the first cancel wins (C1)")
+    Stage.expect(Stage.spawn(obedient).status == .closed, "nobody gets in after a cancel (S5)")
+    Stage.close(hosts: 1)
+    Stage.expect(Stage.value(.begun) == Stage.value(.accepted), "each body runs once")
+  }
+
+  static let limit = Scenario(
+    name: "limit", claim: "two spawn where one task may live: never two alive (S6)",
+    preemptions: 2
+  ) {
+    Stage.open { $0.maxTasks = 1 }
+    Stage.host {
+      if Stage.spawn(counting).status == .ok { Stage.add(1, to: .accepted) }
+      Stage.hostEnds()
+    }
+    if Stage.spawn(counting).status == .ok { Stage.add(1, to: .accepted) }
+    Stage.close(hosts: 1)
+    Stage.expect(Stage.value(.accepted) >= 1, "one of two gets in")
+    Stage.expect(Stage.value(.begun) == Stage.value(.accepted), "each body runs once")
+  }
+  private static let counting: TaskBody = { _, _ in
+    Stage.add(1, to: .live)
+    Stage.expect(Stage.value(.live) == 1, "no more are alive than may be (S6)")
+    Stage.add(-1, to: .live)
+    Stage.add(1, to: .begun)
+    return 0
+  }
+
+  static let lastRelease = Scenario(
+    name: "last release", claim: "the last release while a task runs: all memory comes back (G3)",
+    preemptions: 3
+  ) {
+    Stage.open()
+    Stage.spawn(short)
+    Stage.registry.release()
+    Stage.waitFor(.dropped, 1)
+    // Whoever next makes or releases a registry frees those that are left behind.
+    model_await_others()
+    Graveyard.tend()
+  }
+
+  static let exit = Scenario(
+    name: "exit", claim: "a body leaves by pthread_exit: one end, told once (O1, S4)", preemptions: 4
+  ) {
+    Stage.open()
+    Stage.task = Stage.spawn(handle: true) { _, _ in pthread_exit(nil) }.task
+    Stage.host {
+      Stage.task.cancel()
+      Stage.hostEnds()
+    }
+    Stage.expect(Stage.task.wait(until: .never) == .ok, "an exit is an end (O1)")
+    Stage.expect(Stage.task.word.ending == .exited, "and an end of its own kind (O1)")
+    Stage.expect(Stage.value(.dropped) == 1, "drop runs before anyone learns of the end (S4)")
+    Stage.waitFor(.hosts, 1)
+    Stage.task.unpin()
+    Stage.close()
+  }
+
+  // MARK: Listing
+
+  static let snapshot = Scenario(
+    name: "snapshot", claim: "a record is used again under a listing: no entry mixes two tasks (N3)",
+    preemptions: 2
+  ) {
+    Stage.open { $0.spinNanoseconds = 0 }
+    // Two records are left, so that the third task gets that of the second.
+    for _ in 0..<62 { _ = Stage.registry.pointer.pointee.records.take(for: Stage.registry) }
+    Stage.spawn(number: 7) { _, _ in
+      Stage.waitFor(.over, 1)
+      return 0
+    }
+    Stage.host {
+      var steady = 0
+      _ = Stage.registry.list { _, facts in
+        Stage.expect(facts.name.words[0] == UInt64(facts.kind), "no entry mixes two tasks (N3)")
+        if facts.kind == 7 { steady += 1 }
+      }
+      Stage.expect(steady == 1, "a task that lives throughout is listed once (N3)")
+      Stage.hostEnds()
+    }
+    for number: UInt32 in 2...3 {
+      let task = Stage.spawn(handle: true, number: number) { _, _ in 0 }.task
+      Stage.expect(task?.wait(until: .never) == .ok, "a wait ends with its task (O3)")
+      task?.unpin()
+    }
+    Stage.waitFor(.hosts, 1)
+    Stage.add(1, to: .over)
+    Stage.close()
+  }
+
+  // MARK: Deadlines
+
+  static let deadline = Scenario(
+    name: "deadline", claim: "a deadline passes as a task ends: ended or straggler, never both (J2, J4)",
+    preemptions: 2, timeouts: 1
+  ) {
+    Stage.open()
+    Stage.spawn(obedient)
+    Stage.host {
+      Stage.token.cancel(reason: 1, message: nil) ? Stage.add(1, to: .firsts) : ()
+      Stage.hostEnds()
+    }
+    let (status, tally) = Stage.registry.joinAll(timeout: 1_000) { _, _ in }
+    Stage.expect(tally.pending == tally.aborted + tally.abandoned, "stragglers add up (J4)")
+    Stage.expect((status == .ok) == (tally.pending == 0), "a straggler is an error (J4)")
+    Stage.expect(tally.ended <= 1, "no end is counted twice (J8)")
+    Stage.close(hosts: 1)
+  }
+
+  static let grace = Scenario(
+    name: "grace", claim: "a straggler ends within the grace, or not: counted as one of them (J4)",
+    preemptions: 2, timeouts: 1
+  ) {
+    Stage.open { $0.abortGrace = 1_000 }
+    Stage.spawn(obedient)
+    let (status, tally) = Stage.registry.joinAll(timeout: 1_000) { _, _ in }
+    Stage.expect(tally.pending == tally.aborted + tally.abandoned, "stragglers add up (J4)")
+    Stage.expect(status == .deadline && tally.pending == 1, "a deaf task is a straggler (J4)")
+    Stage.close()
+  }
+
+  // MARK: Tokens
+
+  static let tokens = Scenario(
+    name: "tokens", claim: "a child is made while two cancel: it is cancelled, one cancel wins (C1, C2)",
+    preemptions: 3
+  ) {
+    Stage.open()
+    Stage.host {
+      if Stage.token.cancel(reason: 2, message: nil) { Stage.add(1, to: .firsts) }
+      Stage.hostEnds()
+    }
+    Stage.host {
+      Stage.expect(Stage.token.wait(until: .never) == .ok, "a wait for a token ends (C4)")
+      Stage.expect(Stage.token.reason != 0, "who sees the flag sees the reason (C1)")
+      Stage.hostEnds()
+    }
+    let (_, made) = TokenReference.create(childOf: Stage.token)
+    if Stage.token.cancel(reason: 3, message: nil) { Stage.add(1, to: .firsts) }
+    Stage.expect(made?.isCancelled == true, "flags below are up when a cancel returns (C3)")
+    Stage.waitFor(.hosts, 2)
+    Stage.expect(Stage.value(.firsts) == 1, "one cancel wins (C1)")
+    made?.release()
+    Stage.close()
+  }
+
+  static let callbacks = Scenario(
+    name: "callbacks", claim: "a callback is taken back while another thread cancels: once at most (C7)"
+  ) {
+    Stage.open()
+    Stage.host {
+      _ = Stage.token.cancel(reason: 2, message: nil)
+      Stage.hostEnds()
+    }
+    // SAFETY: this thread alone uses it; the explorer makes it new for each execution.
+    var registration: CancelCallback.Pointer?
+    let status = CancelCallback.register(
+      { _ in Stage.add(1, to: .called) }, nil, drop: { _ in Stage.add(1, to: .over) },
+      with: .token(Stage.token)
+    ) { registration = $0 }
+    Stage.expect(
+      (status == .cancelled) == (registration == nil), "called at once, or registered (C7)")
+    if let registration { CancelCallback.deregister(registration) }
+    let called = Stage.value(.called)
+    Stage.expect(called <= 1, "a callback runs once at the most (C7)")
+    Stage.expect(Stage.value(.over) == 1, "its drop has run once (C7)")
+    Stage.waitFor(.hosts, 1)
+    Stage.expect(Stage.value(.called) == called, "none runs once it is taken back (C7)")
+    Stage.close()
+  }
+}

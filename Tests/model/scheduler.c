@@ -1,0 +1,827 @@
+/* scheduler.c - the explorer; see scheduler.h.
+
+   How it explores. An execution runs the scenario with real stacks and real memory. Before each access
+   to something that two threads meet in, the explorer chooses who goes on; an execution is the list of
+   its choices. Depth first, each execution repeats the choices of the one before up to the last that
+   has an alternative, and takes that (Godefroid, "Model checking for programming languages using
+   VeriSoft", POPL 1997). Preemptions may be bounded (Musuvathi and Qadeer, "Iterative context bounding",
+   PLDI 2007).
+
+   States. Two executions that differ only in the order of accesses that do not touch each other lead
+   to the same state. Each thread carries a hash of what it has done and of all that what it has done
+   depends on; the hashes of all threads are the state. A state that was seen before is not explored
+   again. (Two states with the same 64 bits would be taken for one; among 10^7 states the odds of that
+   are below one in 10^5.)
+
+   Where threads meet. An atomic whose accesses are all ordered by what happens at other places needs
+   no choice: by vector clocks the explorer sees for each pair of accesses whether it is. If it is not,
+   the atomic is one more meeting place, and the exploration begins anew. In the end no unordered pair
+   is left anywhere else, in any execution, so that nothing is lost by choosing at meeting places only.
+
+   What is not explored: orders weaker than sequential consistency (for those there is ThreadSanitizer),
+   and wake-ups of condition variables for no reason. */
+
+#define _GNU_SOURCE
+
+#include "scheduler.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum {
+  THREADS = 10,           /* in one execution, those that have ended included */
+  STACK = 256 << 10,      /* bytes of one coroutine's stack */
+  ARENA = 512 << 10,      /* bytes that one coroutine may allocate */
+  DEPTH = 4096,           /* choices in one execution */
+  TRACE = 1 << 15,        /* steps kept of one execution */
+  LOCATIONS = 1 << 14,    /* atomics, mutexes and condition variables */
+  KEPT = 64,              /* static atomics changed by one execution */
+  STEPS = 200000,         /* steps after which an execution is taken for endless */
+  KEYS = 4
+};
+
+/* The functions themselves, where this file stands in for them. */
+void *__real_mmap(void *, size_t, int, int, int, off_t);
+void __real_free(void *);
+
+/* ---- Threads ------------------------------------------------------------------------------- */
+
+enum state { UNUSED, READY, ON_MUTEX, ON_CONDITION, ON_WORD, ON_THREAD, DONE };
+
+struct thread {
+  enum state state;
+  jmp_buf context;       /* where it goes on */
+  jmp_buf base;          /* where pthread_exit leads */
+  void *(*start)(void *);
+  void *argument;
+  bool isStarted, isJoined, isDetached, hasTimedOut;
+  const void *place;     /* the mutex, condition variable or word it waits for */
+  int64_t deadline;      /* INT64_MAX: none */
+  int awaited;           /* the value of the word, or the number of the thread */
+  const void *values[KEYS];
+  uint64_t hash;
+  uint32_t clock[THREADS];
+  char *stack, *arena;
+  size_t used;
+  int blocks;            /* allocated by it and not freed; may be negative */
+};
+
+static struct thread threads[THREADS];
+static int thread_count, current;
+static jmp_buf explorer;
+static void (*destructors[KEYS])(void *);
+static int key_count;
+static int64_t clock_now;
+
+enum { FINISHED = 1, PRUNED, RESTART };
+
+/* ---- The steps of this execution, for the report of a failure -------------------------------- */
+
+struct step {
+  int thread;
+  const char *what;
+  const void *address;
+};
+static struct step trace[TRACE];
+static int step_count;
+static uint64_t all_steps;
+static const char *run_name;
+
+static void note(const char *what, const void *address) {
+  if (step_count < TRACE) trace[step_count] = (struct step){current, what, address};
+  step_count++;
+  all_steps++;
+}
+
+void model_fail(const char *what) {
+  fprintf(stderr, "model: %s: %s\n", run_name, what);
+  int last = step_count < TRACE ? step_count : TRACE;
+  int first = last > 400 ? last - 400 : 0;
+  for (int i = first; i < last; i++)
+    fprintf(stderr, "  %5d  thread %d  %-22s %p\n", i, trace[i].thread, trace[i].what,
+            trace[i].address);
+  static const char *const states[] = {"unused",  "ready",  "waits for a mutex",
+                                       "sleeps",  "waits for the scenario",
+                                       "waits for a thread", "has ended"};
+  for (int i = 0; i < thread_count; i++)
+    fprintf(stderr, "  thread %d %s %p\n", i, states[threads[i].state], threads[i].place);
+  fprintf(stderr, "model: FAILED: %s: %s\n", run_name, what);
+  fflush(NULL);
+  _exit(1);
+}
+
+static void on_trap(int number) {
+  (void)number;
+  model_fail("the core stopped the program (an invariant, or a bad access)");
+}
+
+/* ---- Locations ------------------------------------------------------------------------------- */
+
+/* What is remembered of one address in this execution. */
+struct location {
+  const void *address;
+  uint32_t epoch;   /* the execution this is of */
+  bool isMeeting;   /* kept from execution to execution */
+  uint64_t written, read;
+  uint32_t writes[THREADS], reads[THREADS]; /* clocks of the last write, of the reads since */
+};
+static struct location locations[LOCATIONS];
+static uint32_t epoch;
+static int meetings;
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+  a ^= b + UINT64_C(0x9e3779b97f4a7c15) + (a << 6) + (a >> 2);
+  a ^= a >> 30;
+  a *= UINT64_C(0xbf58476d1ce4e5b9);
+  a ^= a >> 27;
+  a *= UINT64_C(0x94d049bb133111eb);
+  return a ^ a >> 31;
+}
+
+static struct location *location_of(const void *address) {
+  size_t place = (size_t)(mix(1, (uintptr_t)address) % LOCATIONS);
+  for (int tries = 0; tries < LOCATIONS; tries++, place = (place + 1) % LOCATIONS) {
+    struct location *found = &locations[place];
+    if (found->address == NULL) found->address = address;
+    if (found->address != address) continue;
+    if (found->epoch != epoch) {
+      found->epoch = epoch;
+      found->written = found->read = 0;
+      memset(found->writes, 0, sizeof found->writes);
+      memset(found->reads, 0, sizeof found->reads);
+    }
+    return found;
+  }
+  model_fail("too many locations");
+  return NULL;
+}
+
+/* The calling thread does something to a location: its hash and its clock take in what that depends
+   on. */
+static void touch(struct location *place, int kind) {
+  struct thread *self = &threads[current];
+  if (!place->isMeeting) {
+    bool isOrdered = true;
+    for (int i = 0; i < thread_count; i++) {
+      if (place->writes[i] > self->clock[i]) isOrdered = false;
+      if (kind == MODEL_WRITE && place->reads[i] > self->clock[i]) isOrdered = false;
+    }
+    if (!isOrdered) {
+      place->isMeeting = true;
+      meetings++;
+      longjmp(explorer, RESTART);
+    }
+  }
+  self->clock[current]++;
+  uint64_t hash = mix(mix(self->hash, (uintptr_t)place->address), place->written);
+  if (kind == MODEL_WRITE) hash = mix(hash, place->read + 1);
+  self->hash = hash;
+  if (place->isMeeting)
+    for (int i = 0; i < thread_count; i++) {
+      if (place->writes[i] > self->clock[i]) self->clock[i] = place->writes[i];
+      if (kind == MODEL_WRITE && place->reads[i] > self->clock[i]) self->clock[i] = place->reads[i];
+    }
+  if (kind == MODEL_WRITE) {
+    place->written = hash;
+    place->read = 0;
+    if (place->isMeeting) {
+      memcpy(place->writes, self->clock, sizeof place->writes);
+    } else {
+      memset(place->writes, 0, sizeof place->writes);
+      place->writes[current] = self->clock[current];
+    }
+    memset(place->reads, 0, sizeof place->reads);
+  } else {
+    place->read += hash;
+    if (place->isMeeting) {
+      for (int i = 0; i < thread_count; i++)
+        if (self->clock[i] > place->reads[i]) place->reads[i] = self->clock[i];
+    } else {
+      place->reads[current] = self->clock[current];
+    }
+  }
+}
+
+/* A meeting place from the start: mutexes, condition variables, ends of threads. */
+static struct location *meeting_of(const void *address) {
+  struct location *place = location_of(address);
+  if (!place->isMeeting) {
+    place->isMeeting = true;
+    meetings++;
+  }
+  return place;
+}
+
+/* ---- Choices --------------------------------------------------------------------------------- */
+
+/* A way to go on: a thread, and whether its wait times out. */
+#define OPTION(thread, times_out) ((thread) * 2 + (times_out))
+
+struct choice {
+  uint8_t options[2 * THREADS];
+  uint8_t count, taken;
+  int8_t runner;         /* the option that is no preemption; -1: none is one */
+  int8_t preemptions, timeouts; /* left before the choice; preemptions are -1 when unbounded */
+};
+static struct choice choices[DEPTH];
+static int depth, replayed; /* choices of this execution; those that are repeated */
+static int preemptions_left, timeouts_left;
+static bool isBounded;
+
+/* The states seen, each with what was left; an open hash table that grows. */
+struct seen {
+  uint64_t key;
+  uint8_t preemptions, timeouts;
+};
+static struct seen *seen;
+static uint64_t seen_count, seen_room;
+
+/* Remember a state; false if all that can follow was explored before. */
+static bool is_new(uint64_t key, int preemptions, int timeouts) {
+  if (2 * seen_count >= seen_room) {
+    struct seen *old = seen;
+    uint64_t old_room = seen_room;
+    seen_room = old_room == 0 ? 1 << 16 : 2 * old_room;
+    seen = calloc(seen_room, sizeof *seen);
+    if (seen == NULL) model_fail("no memory for the states");
+    for (uint64_t i = 0; i < old_room; i++) {
+      if (old[i].key == 0) continue;
+      uint64_t place = old[i].key % seen_room;
+      while (seen[place].key != 0) place = (place + 1) % seen_room;
+      seen[place] = old[i];
+    }
+    __real_free(old);
+  }
+  if (key == 0) key = 1;
+  uint64_t place = key % seen_room;
+  while (seen[place].key != 0 && seen[place].key != key) place = (place + 1) % seen_room;
+  if (seen[place].key == key) {
+    if (seen[place].preemptions >= preemptions && seen[place].timeouts >= timeouts) return false;
+  } else {
+    seen_count++;
+  }
+  seen[place] = (struct seen){key, (uint8_t)preemptions, (uint8_t)timeouts};
+  return true;
+}
+
+static uint64_t state_key(int runner) {
+  uint64_t key = mix(7, (uint64_t)clock_now);
+  for (int i = 0; i < thread_count; i++) key += mix((uint64_t)i + 11, threads[i].hash);
+  return mix(key, isBounded ? (uint64_t)(runner + 3) : 0);
+}
+
+static int *mutex_owner(const void *mutex) { return (int *)(uintptr_t)mutex; }
+
+static bool can_run(const struct thread *thread) {
+  switch (thread->state) {
+    case READY: return true;
+    case ON_MUTEX: return *mutex_owner(thread->place) == 0;
+    case ON_WORD: return *(const int *)thread->place >= thread->awaited;
+    case ON_THREAD: return threads[thread->awaited].state == DONE;
+    default: return false;
+  }
+}
+
+/* Choose who goes on; the number of an option, or -1 when everybody has ended. */
+__attribute__((noinline)) static int choose(void) {
+  uint8_t options[2 * THREADS];
+  int count = 0, runner = -1;
+  if (can_run(&threads[current])) {
+    runner = OPTION(current, 0);
+    options[count++] = (uint8_t)runner;
+  }
+  for (int i = 0; i < thread_count; i++)
+    if (i != current && can_run(&threads[i])) options[count++] = (uint8_t)OPTION(i, 0);
+  int earliest = -1;
+  bool isOver = true;
+  for (int i = 0; i < thread_count; i++) {
+    if (threads[i].state != DONE) isOver = false;
+    if (threads[i].state != ON_CONDITION || threads[i].deadline == INT64_MAX) continue;
+    if (earliest < 0 || threads[i].deadline < threads[earliest].deadline) earliest = i;
+  }
+  /* Time passes when nobody can run; besides, a few times, whenever it likes. */
+  if (earliest >= 0 && (count == 0 || timeouts_left > 0))
+    options[count++] = (uint8_t)OPTION(earliest, 1);
+  if (count == 0) {
+    if (isOver) return -1;
+    model_fail("nobody can run: a lost wake-up, or a task behind another");
+  }
+  if (count == 1) return options[0];
+  if (depth == DEPTH) model_fail("too many choices in one execution");
+  struct choice *choice = &choices[depth];
+  if (depth >= replayed) {
+    int left = isBounded ? preemptions_left : 0;
+    if (!is_new(state_key(runner), left, timeouts_left)) longjmp(explorer, PRUNED);
+    memcpy(choice->options, options, sizeof options);
+    choice->count = (uint8_t)count;
+    choice->taken = 0;
+    choice->runner = (int8_t)runner;
+    choice->preemptions = (int8_t)preemptions_left;
+    choice->timeouts = (int8_t)timeouts_left;
+  } else if (choice->count != count || memcmp(choice->options, options, (size_t)count) != 0) {
+    model_fail("an execution could not be repeated");
+  }
+  depth++;
+  int option = choice->options[choice->taken];
+  if (runner >= 0 && option != runner && isBounded) preemptions_left--;
+  if (option % 2 == 1 && count > 1) timeouts_left--;
+  return option;
+}
+
+/* Make the last choice that has an alternative anew; false if there is none. */
+static bool next_execution(void) {
+  while (depth > 0) {
+    struct choice *choice = &choices[depth - 1];
+    while (++choice->taken < choice->count) {
+      if (!isBounded || choice->runner < 0 || choice->preemptions > 0) {
+        replayed = depth;
+        return true;
+      }
+    }
+    depth--;
+  }
+  return false;
+}
+
+/* ---- Switching ------------------------------------------------------------------------------- */
+
+static void run_thread(void);
+
+static void go_to(int number) {
+  struct thread *next = &threads[number];
+  current = number;
+  next->place = NULL;
+  if (next->isStarted) longjmp(next->context, 1);
+  next->isStarted = true;
+  next->hash = mix(next->hash, 0x51); /* it has left the state it was chosen in */
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack.ss_sp = next->stack;
+  context.uc_stack.ss_size = STACK;
+  context.uc_link = NULL;
+  makecontext(&context, run_thread, 0);
+  setcontext(&context);
+}
+
+/* Let the one who is chosen go on; returns when that is the calling thread. */
+static void yield(void) {
+  if (step_count > STEPS) model_fail("an execution without an end");
+  int option = choose();
+  if (option < 0) longjmp(explorer, FINISHED);
+  struct thread *next = &threads[option / 2];
+  if (option % 2 == 1) {
+    if (clock_now < next->deadline) clock_now = next->deadline;
+    next->hash = mix(next->hash, 0x71);
+    next->hasTimedOut = true;
+  }
+  next->state = READY;
+  if (option / 2 == current) return;
+  if (setjmp(threads[current].context) == 0) go_to(option / 2);
+}
+
+static void block(enum state state, const void *place) {
+  threads[current].state = state;
+  threads[current].place = place;
+  yield();
+}
+
+static void run_thread(void) {
+  if (setjmp(threads[current].base) == 0) threads[current].start(threads[current].argument);
+  for (int round = 0; round < 4; round++)
+    for (int key = 0; key < key_count; key++) {
+      void *value = (void *)(uintptr_t)threads[current].values[key];
+      threads[current].values[key] = NULL;
+      if (value != NULL && destructors[key] != NULL) destructors[key](value);
+    }
+  struct location *place = meeting_of(&threads[current].state);
+  yield();
+  note("ends", NULL);
+  touch(place, MODEL_WRITE);
+  threads[current].state = DONE;
+  yield();
+  abort();
+}
+
+static int add_thread(void *(*start)(void *), void *argument) {
+  if (thread_count == THREADS) model_fail("too many threads");
+  struct thread *thread = &threads[thread_count];
+  char *stack = thread->stack, *arena = thread->arena;
+  if (stack == NULL) {
+    stack = __real_mmap(NULL, STACK + ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED) model_fail("no memory for a stack");
+    arena = stack + STACK;
+  }
+  memset(thread, 0, sizeof *thread);
+  thread->stack = stack;
+  thread->arena = arena;
+  thread->state = READY;
+  thread->start = start;
+  thread->argument = argument;
+  thread->deadline = INT64_MAX;
+  if (thread_count > 0) {
+    memcpy(thread->clock, threads[current].clock, sizeof thread->clock);
+    thread->hash = threads[current].hash;
+  }
+  return thread_count++;
+}
+
+/* ---- Static memory --------------------------------------------------------------------------- */
+
+static struct {
+  void *address;
+  int size;
+  uint64_t value;
+} kept[KEPT];
+static int kept_count;
+
+static bool is_static(const void *address) {
+  const char *byte = address;
+  for (int i = 0; i < THREADS; i++)
+    if (threads[i].stack != NULL && byte >= threads[i].stack &&
+        byte < threads[i].stack + STACK + ARENA)
+      return false;
+  return true;
+}
+
+void model_keep(void *address, int size) {
+  if (!is_static(address)) return;
+  for (int i = 0; i < kept_count; i++)
+    if (kept[i].address == address) return;
+  if (kept_count == KEPT) model_fail("too many static atomics");
+  kept[kept_count].address = address;
+  kept[kept_count].size = size;
+  memcpy(&kept[kept_count++].value, address, (size_t)size);
+}
+
+/* ---- Exploring ------------------------------------------------------------------------------- */
+
+static void (*run_body)(void);
+static void *run_first(void *argument) {
+  run_body();
+  return argument;
+}
+
+struct model_result model_explore(const struct model_run *run) {
+  struct model_result result = {0, 0, 0, 0};
+  run_name = run->name;
+  run_body = run->body;
+  isBounded = run->preemptions >= 0;
+  const int traps[] = {SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT};
+  static char trap_stack[64 << 10];
+  stack_t other = {.ss_sp = trap_stack, .ss_size = sizeof trap_stack};
+  sigaltstack(&other, NULL);
+  for (size_t i = 0; i < sizeof traps / sizeof *traps; i++) {
+    struct sigaction action = {.sa_handler = on_trap, .sa_flags = SA_ONSTACK};
+    sigaction(traps[i], &action, NULL);
+  }
+  memset(locations, 0, sizeof locations);
+  meetings = 0;
+  all_steps = 0;
+  volatile bool isAnew = true;
+  volatile uint64_t executions = 0;
+  while (true) {
+    if (isAnew) {
+      depth = replayed = 0;
+      seen_count = 0;
+      if (seen != NULL) memset(seen, 0, seen_room * sizeof *seen);
+      executions = 0;
+      isAnew = false;
+    }
+    epoch++;
+    executions++;
+    depth = 0;
+    step_count = thread_count = key_count = current = 0;
+    clock_now = INT64_C(1000000000);
+    preemptions_left = run->preemptions;
+    timeouts_left = run->timeouts;
+    int why = setjmp(explorer);
+    if (why == 0) go_to(add_thread(run_first, NULL));
+    for (int i = 0; i < kept_count; i++)
+      memcpy(kept[i].address, &kept[i].value, (size_t)kept[i].size);
+    kept_count = 0;
+    if (why == RESTART) {
+      isAnew = true;
+      continue;
+    }
+    if (why == FINISHED) {
+      int blocks = 0;
+      for (int i = 0; i < thread_count; i++) {
+        blocks += threads[i].blocks;
+        if (i > 0 && !threads[i].isJoined && !threads[i].isDetached)
+          model_fail("a thread was neither joined nor detached");
+      }
+      if (blocks != 0) model_fail("memory was not given back");
+    }
+    if (!next_execution()) break;
+  }
+  result.executions = executions;
+  result.states = seen_count;
+  result.steps = all_steps;
+  result.locations = meetings;
+  return result;
+}
+
+void model_access(const void *address, int kind, const char *what) {
+  struct location *place = location_of(address);
+  if (place->isMeeting) yield();
+  note(what, address);
+  touch(place, kind);
+}
+
+/* ---- For scenarios --------------------------------------------------------------------------- */
+
+static void *run_plain(void *body) {
+  ((void (*)(void))body)();
+  return NULL;
+}
+
+void model_thread(void (*body)(void)) {
+  pthread_t thread;
+  extern int __wrap_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+  __wrap_pthread_create(&thread, NULL, run_plain, (void *)body);
+  threads[thread - 1].isDetached = true;
+}
+
+void model_add(int *word, int value) {
+  struct location *place = meeting_of(word);
+  yield();
+  note("scenario adds", word);
+  touch(place, MODEL_WRITE);
+  *word += value;
+}
+
+int model_value(const int *word) {
+  struct location *place = meeting_of(word);
+  yield();
+  note("scenario reads", word);
+  touch(place, MODEL_READ);
+  return *word;
+}
+
+void model_await(const int *word, int value) {
+  struct location *place = meeting_of(word);
+  threads[current].awaited = value;
+  block(ON_WORD, word);
+  note("scenario awaits", word);
+  touch(place, MODEL_READ);
+}
+
+void model_await_others(void) {
+  struct thread *self = &threads[current];
+  for (int i = 0; i < thread_count; i++) {
+    if (i == current) continue;
+    struct location *place = meeting_of(&threads[i].state);
+    self->awaited = i;
+    block(ON_THREAD, &threads[i].state);
+    note("awaits an end", NULL);
+    touch(place, MODEL_READ);
+  }
+}
+
+double model_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
+
+/* ---- What the C library does elsewhere ------------------------------------------------------- */
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *argument) {
+  (void)attributes;
+  static char creation;
+  struct location *place = meeting_of(&creation);
+  yield();
+  note("creates a thread", NULL);
+  touch(place, MODEL_WRITE);
+  int number = add_thread(start, argument);
+  *thread = (pthread_t)(number + 1);
+  return 0;
+}
+
+pthread_t __wrap_pthread_self(void) { return (pthread_t)(current + 1); }
+
+void __wrap_pthread_exit(void *value) {
+  (void)value;
+  longjmp(threads[current].base, 1);
+}
+
+int __wrap_pthread_detach(pthread_t thread) {
+  struct thread *other = &threads[thread - 1];
+  if (other->isJoined || other->isDetached) model_fail("a thread was joined or detached twice");
+  other->isDetached = true;
+  return 0;
+}
+
+int __wrap_pthread_tryjoin_np(pthread_t thread, void **value) {
+  (void)value;
+  struct thread *other = &threads[thread - 1];
+  if (other->isJoined || other->isDetached) model_fail("a thread was joined or detached twice");
+  struct location *place = meeting_of(&other->state);
+  yield();
+  note("tries to join", NULL);
+  touch(place, MODEL_READ);
+  if (other->state != DONE) return EBUSY;
+  other->isJoined = true;
+  return 0;
+}
+
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
+  if (key_count == KEYS) return EAGAIN;
+  destructors[key_count] = destructor;
+  *key = (pthread_key_t)key_count++;
+  return 0;
+}
+int __wrap_pthread_key_delete(pthread_key_t key) {
+  (void)key;
+  return 0;
+}
+void *__wrap_pthread_getspecific(pthread_key_t key) {
+  return (void *)(uintptr_t)threads[current].values[key];
+}
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value) {
+  threads[current].values[key] = value;
+  return 0;
+}
+
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes) {
+  (void)attributes;
+  *mutex_owner(mutex) = 0;
+  return 0;
+}
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex) {
+  struct location *place = meeting_of(mutex);
+  if (*mutex_owner(mutex) < 0 || *mutex_owner(mutex) > THREADS)
+    model_fail("a mutex was used that does not exist any more");
+  if (*mutex_owner(mutex) == current + 1) model_fail("a mutex was locked twice by one thread");
+  block(ON_MUTEX, mutex);
+  *mutex_owner(mutex) = current + 1;
+  note("locks", mutex);
+  touch(place, MODEL_WRITE);
+  return 0;
+}
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex) {
+  if (*mutex_owner(mutex) != current + 1) model_fail("a mutex was unlocked that was not locked");
+  *mutex_owner(mutex) = 0;
+  note("unlocks", mutex);
+  touch(meeting_of(mutex), MODEL_WRITE);
+  return 0;
+}
+int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex) {
+  if (*mutex_owner(mutex) != 0) model_fail("a locked mutex was destroyed");
+  *mutex_owner(mutex) = -1;
+  return 0;
+}
+
+int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t *attributes) {
+  (void)attributes;
+  memset(condition, 0, sizeof *condition);
+  return 0;
+}
+static int wait_on(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t deadline) {
+  struct thread *self = &threads[current];
+  *mutex_owner(mutex) = 0;
+  note("sleeps", condition);
+  touch(meeting_of(mutex), MODEL_WRITE);
+  touch(meeting_of(condition), MODEL_WRITE);
+  self->deadline = deadline;
+  self->hasTimedOut = false;
+  block(ON_CONDITION, condition);
+  self->deadline = INT64_MAX;
+  bool hasTimedOut = self->hasTimedOut;
+  note(hasTimedOut ? "wakes by time" : "wakes", condition);
+  touch(meeting_of(condition), MODEL_WRITE);
+  __wrap_pthread_mutex_lock(mutex);
+  return hasTimedOut ? ETIMEDOUT : 0;
+}
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex) {
+  return wait_on(condition, mutex, INT64_MAX);
+}
+int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
+                                  const struct timespec *limit) {
+  return wait_on(condition, mutex, (int64_t)limit->tv_sec * 1000000000 + limit->tv_nsec);
+}
+int __wrap_pthread_cond_signal(pthread_cond_t *condition) {
+  struct location *place = meeting_of(condition);
+  yield();
+  note("signals", condition);
+  touch(place, MODEL_WRITE);
+  for (int i = 0; i < thread_count; i++)
+    if (threads[i].state == ON_CONDITION && threads[i].place == condition) {
+      threads[i].state = READY;
+      break;
+    }
+  return 0;
+}
+int __wrap_pthread_cond_destroy(pthread_cond_t *condition) {
+  for (int i = 0; i < thread_count; i++)
+    if (threads[i].state == ON_CONDITION && threads[i].place == condition)
+      model_fail("a condition variable was destroyed with a thread asleep in it");
+  return 0;
+}
+
+/* Memory: of the thread's own, so that an address depends on what that thread did and on nothing
+   else; never used again within an execution, and made useless when it is freed. */
+struct block {
+  size_t size;
+  int owner, isFreed;
+};
+
+void *__wrap_malloc(size_t size) {
+  struct thread *self = &threads[current];
+  size_t start = (self->used + sizeof(struct block) + 63) & ~(size_t)63;
+  if (start + size > ARENA) model_fail("a thread allocates too much");
+  self->used = start + size;
+  struct block *block = (struct block *)(void *)(self->arena + start) - 1;
+  *block = (struct block){size, current, 0};
+  self->blocks++;
+  return block + 1;
+}
+int __wrap_posix_memalign(void **memory, size_t alignment, size_t size) {
+  (void)alignment; /* 64 at the most, as everything here has */
+  *memory = __wrap_malloc(size);
+  return 0;
+}
+void __wrap_free(void *memory) {
+  if (memory == NULL) return;
+  struct block *block = (struct block *)memory - 1;
+  if (block->isFreed) model_fail("memory was freed twice");
+  block->isFreed = 1;
+  memset(memory, 0xa5, block->size);
+  threads[current].blocks--;
+}
+/* Stacks, on which nobody runs here. */
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset) {
+  (void)address, (void)size, (void)protection, (void)flags, (void)file, (void)offset;
+  return (void *)(uintptr_t)0x10000;
+}
+int __wrap_munmap(void *address, size_t size) {
+  (void)address, (void)size;
+  return 0;
+}
+int __wrap_madvise(void *address, size_t size, int advice) {
+  (void)address, (void)size, (void)advice;
+  return 0;
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
+  (void)clock;
+  threads[current].hash = mix(threads[current].hash, (uint64_t)clock_now);
+  *now = (struct timespec){clock_now / 1000000000, clock_now % 1000000000};
+  return 0;
+}
+int __wrap_gettid(void) { return current + 100; }
+int __wrap_sched_getcpu(void) { return current; }
+int __wrap_sched_getaffinity(pid_t process, size_t size, cpu_set_t *set) {
+  (void)process;
+  memset(set, 0, size);
+  CPU_SET(0, set);
+  CPU_SET(1, set);
+  return 0;
+}
+long __wrap_syscall(long number, long first, long second, long third) {
+  (void)first, (void)third;
+  if (number == SYS_tgkill) {
+    struct thread *other = &threads[second - 100];
+    struct location *place = meeting_of(&other->state);
+    yield();
+    note("asks for a thread", NULL);
+    touch(place, MODEL_READ);
+    if (other->state != DONE) return 0;
+    errno = ESRCH;
+    return -1;
+  }
+  errno = ENOSYS;
+  return -1;
+}
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+/* Without a meaning here. */
+#define NOTHING(name, ...)                                                                         \
+  int __wrap_##name(__VA_ARGS__);                                                                  \
+  int __wrap_##name(__VA_ARGS__) { return 0; }
+NOTHING(pthread_atfork, void (*a)(void), void (*b)(void), void (*c)(void))
+NOTHING(pthread_attr_init, pthread_attr_t *a)
+NOTHING(pthread_attr_destroy, pthread_attr_t *a)
+NOTHING(pthread_attr_setstack, pthread_attr_t *a, void *b, size_t c)
+NOTHING(pthread_attr_setstacksize, pthread_attr_t *a, size_t b)
+NOTHING(pthread_attr_setsigmask_np, pthread_attr_t *a, const sigset_t *b)
+NOTHING(pthread_condattr_init, pthread_condattr_t *a)
+NOTHING(pthread_condattr_setclock, pthread_condattr_t *a, clockid_t b)
+NOTHING(pthread_condattr_setpshared, pthread_condattr_t *a, int b)
+NOTHING(pthread_condattr_destroy, pthread_condattr_t *a)
+NOTHING(pthread_mutexattr_init, pthread_mutexattr_t *a)
+NOTHING(pthread_mutexattr_setpshared, pthread_mutexattr_t *a, int b)
+NOTHING(pthread_mutexattr_destroy, pthread_mutexattr_t *a)
+NOTHING(pthread_setcancelstate, int a, int *b)
+NOTHING(pthread_setcanceltype, int a, int *b)
+NOTHING(pthread_sigmask, int a, const sigset_t *b, sigset_t *c)
+NOTHING(pthread_setname_np, pthread_t a, const char *b)
+void __wrap_pthread_testcancel(void) {}
