@@ -30,6 +30,11 @@ if(TASKREG_SANITIZE)
   list(APPEND taskreg_swift_build --sanitize=${TASKREG_SANITIZE})
 endif()
 
+if(TASKREG_FUZZ)
+  list(APPEND taskreg_swift_build
+    -Xswiftc -sanitize-coverage=edge,inline-8bit-counters,pc-table)
+endif()
+
 # What SwiftPM does not track: C headers, which Swift imports (measured on 6.3.1), and the version
 # script, which is named in linker flags alone. When one has changed, SwiftPM starts anew.
 file(GLOB untracked CONFIGURE_DEPENDS
