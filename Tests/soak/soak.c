@@ -1,0 +1,511 @@
+/* soak.c - everything at random, for as long as one likes.
+
+   soak SECONDS [SEED]
+
+   Eight threads pick from a table of operations and apply them to registries, tasks and tokens that they
+   share. Every ten seconds all of them stop, everything is shut down, the books are compared, and a
+   line is printed. Claims, throughout:
+
+   1. every accepted task runs its body once and its drop once, no refused one does, and after a
+      shutdown as many have ended as were accepted (S4, G4);
+   2. the number of live tasks is never below what was accepted and not dropped (N1);
+   3. no id comes twice, no entry of a snapshot mixes two tasks, none is listed twice (N2, N3);
+   4. a callback runs once at the most, its drop exactly once, and none runs after it is taken back (C7);
+   5. when all is shut down the process has the threads, descriptors and memory that it had before.
+
+   A seed repeats the choices of each thread; what the threads do to each other is up to the machine. */
+
+#define CHECK_WATCHDOG_SECONDS 60
+
+#include "../c/support.h"
+
+#ifdef SOAK_REFUSES
+#include "../c/refuse.h"
+#endif
+
+#include <malloc.h>
+#include <poll.h>
+
+enum { THREADS = 8, HALLS = 4, HELD = 12, IDS = 1 << 20 };
+
+/* A registry and the books about it. Lives until its registry is shut down and nobody uses it. */
+struct hall {
+  tr_registry *registry;
+  atomic_int users;      /* the place it has among the halls, threads that use it, tasks */
+  atomic_long accepted, bodies, drops;
+};
+
+/* One task: which hall it belongs to, and what it is to do. Freed by its drop. */
+struct deed {
+  struct hall *hall;
+  uint32_t number;
+  int way;
+  atomic_int begun;
+};
+
+/* One callback that is registered. */
+struct notice {
+  tr_registration *registration;
+  tr_token *token;
+  atomic_int called, dropped;
+};
+
+struct actor {
+  uint64_t random;
+  tr_task *held[HELD];
+  long operations;
+};
+
+static struct hall *halls[HALLS];
+static pthread_mutex_t halls_lock = PTHREAD_MUTEX_INITIALIZER; /* guards `halls` */
+static atomic_uint_least64_t ids[IDS];
+static atomic_int stops;
+static pthread_barrier_t pause_begins, pause_ends;
+static struct actor actors[THREADS];
+static atomic_long total_spawned, total_refused, total_joins, total_stragglers, total_callbacks, total_listed;
+static int pipe_ends[2];
+
+static uint32_t next(struct actor *actor) {
+  actor->random = actor->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return (uint32_t)(actor->random >> 33);
+}
+
+/* ---- Halls --------------------------------------------------------------------------------- */
+
+static struct hall *hall_new(struct actor *actor) {
+  struct hall *hall = calloc(1, sizeof *hall);
+  CHECK(hall != NULL);
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  uint32_t random = next(actor);
+  options.max_tasks = random % 4 == 0 ? 16 : 200;
+  options.stack_size = 256 << 10; /* room for what a sanitizer keeps there */
+  if (random & 16) options.spin_ns = 0;
+  if (random & 32) options.idle_ns = 1 * MS;
+  if ((random & 192) == 192) options.idle_threads = TR_IDLE_THREADS_NONE;
+  if (random & 256) options.abort_grace_ns = 1 * MS;
+  tr_status status;
+  while ((status = tr_registry_create(&options, &hall->registry)) != TR_OK) CHECK_EQ(TR_ERR_NOMEM, status);
+  atomic_store(&hall->users, 1);
+  return hall;
+}
+static void hall_leave(struct hall *hall) {
+  if (atomic_fetch_sub(&hall->users, 1) == 1) {
+    CHECK_EQ(atomic_load(&hall->accepted), atomic_load(&hall->drops));
+    CHECK_EQ(atomic_load(&hall->accepted), atomic_load(&hall->bodies));
+    free(hall);
+  }
+}
+/* Enter one of the halls, with a reference to its registry. */
+static struct hall *hall_enter(struct actor *actor) {
+  pthread_mutex_lock(&halls_lock);
+  struct hall *hall = halls[next(actor) % HALLS];
+  atomic_fetch_add(&hall->users, 1);
+  tr_registry_retain(hall->registry);
+  pthread_mutex_unlock(&halls_lock);
+  return hall;
+}
+static void hall_exit(struct hall *hall) {
+  tr_registry_release(hall->registry);
+  hall_leave(hall);
+}
+/* Put another hall in the place of one of them, which is now the caller's. */
+static struct hall *hall_replace(struct actor *actor, unsigned place) {
+  struct hall *new_one = hall_new(actor);
+  pthread_mutex_lock(&halls_lock);
+  struct hall *old = halls[place];
+  halls[place] = new_one;
+  pthread_mutex_unlock(&halls_lock);
+  return old;
+}
+/* Shut a hall down for good. */
+static void hall_close(struct hall *hall) {
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  CHECK_EQ(TR_OK, shutdown_fully(hall->registry, TR_REASON_RELOAD_REQUESTED, "soak", FOREVER, &report));
+  CHECK_EQ(0, tr_len(hall->registry));
+  /* another thread may not have written down yet what was accepted; the last to leave knows all */
+  long accepted = atomic_load(&hall->accepted);
+  CHECK(atomic_load(&hall->drops) >= accepted);
+  tr_task *task = NULL;
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn(hall->registry, "late", TR_KIND_MAINTENANCE, body_never, NULL, &task));
+  hall_exit(hall);
+}
+
+/* ---- Tasks --------------------------------------------------------------------------------- */
+
+enum { RETURNS, FAILS, EXITS, SLEEPS, WAITS, POLLS, SPAWNS, NOTICES, WAYS };
+
+static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out);
+
+static int body_of_deed(tr_task *self, void *ctx) {
+  struct deed *deed = ctx;
+  CHECK_EQ(0, atomic_fetch_add(&deed->begun, 1));
+  atomic_fetch_add(&deed->hall->bodies, 1);
+  CHECK_EQ(TR_KIND_APPLICATION + deed->number, tr_task_kind(self));
+  CHECK(self == tr_task_self());
+  int64_t while_ns = (int64_t)(deed->number % 8) * MS / 2;
+  tr_status status = TR_OK;
+  switch (deed->way) {
+    case FAILS: return (int)(deed->number % 100) + 1;
+    case EXITS: pthread_exit(NULL);
+    case SLEEPS: status = tr_sleep(while_ns); break;
+    case WAITS:
+      status = tr_wait_cancelled(deed->number % 3 == 0 ? FOREVER : while_ns);
+      CHECK(status != TR_OK);
+      break;
+    case POLLS:
+      status = tr_wait_fd(pipe_ends[0], POLLIN, while_ns);
+      CHECK(status != TR_OK);
+      break;
+    case SPAWNS: spawn_deed(deed->hall, deed->number * 2654435761u, NULL); break;
+    case NOTICES:
+      CHECK_EQ(TR_OK, tr_task_set_message(self, "soak"));
+      CHECK_EQ(TR_ERR_DEADLOCK, tr_task_wait(self, FOREVER, NULL));
+      CHECK_EQ(TR_ERR_DEADLOCK, tr_join_all(deed->hall->registry, FOREVER, NULL));
+      return 3;
+    default: break;
+  }
+  if (status == TR_ERR_CANCELLED) CHECK(tr_task_is_cancelled(self));
+  return 0;
+}
+static void drop_of_deed(void *ctx) {
+  struct deed *deed = ctx;
+  struct hall *hall = deed->hall;
+  CHECK_EQ(1, atomic_load(&deed->begun));
+  free(deed);
+  atomic_fetch_add(&hall->drops, 1);
+  hall_leave(hall);
+}
+/* Spawn a task whose temper is random; 0 if it was refused. The caller uses the hall. */
+static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out) {
+  struct deed *deed = calloc(1, sizeof *deed);
+  CHECK(deed != NULL);
+  deed->hall = hall;
+  deed->number = random >> 8;
+  deed->way = (int)(random % WAYS);
+  char name[64];
+  snprintf(name, sizeof name, "deed-%u-%.*s", deed->number, (int)(deed->number % 30),
+           "zyxwvutsrqponmlkjihgfedcbazyxwvu");
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.drop = drop_of_deed;
+  options.flags = deed->number % 16 == 5 ? TR_SPAWN_FRESH_THREAD : deed->number % 16 == 9 ? TR_SPAWN_CLEANUP : 0;
+  options.stack_size = deed->number % 64 == 17 ? 512 << 10 : 0;
+  /* a clean-up task that waits for its flag for ever would hold up every shutdown */
+  if (deed->number % 16 == 9 && deed->way == WAITS) deed->way = RETURNS;
+  tr_task *task = NULL;
+  atomic_fetch_add(&hall->users, 1);
+  tr_status status = tr_spawn_with(hall->registry, name, TR_KIND_APPLICATION + deed->number, body_of_deed, deed,
+                                   &options, out == NULL ? NULL : &task);
+  if (status != TR_OK) {
+    CHECK(status == TR_ERR_LIMIT || status == TR_ERR_CLOSED || status == TR_ERR_AGAIN || status == TR_ERR_NOMEM);
+    CHECK(task == NULL && atomic_load(&deed->begun) == 0);
+    free(deed);
+    hall_leave(hall);
+    atomic_fetch_add(&total_refused, 1);
+    return 0;
+  }
+  atomic_fetch_add(&hall->accepted, 1);
+  atomic_fetch_add(&total_spawned, 1);
+  if (out != NULL) {
+    uint64_t id = tr_task_id(task);
+    CHECK(atomic_exchange(&ids[id % IDS], id) != id);
+    *out = task;
+  }
+  return 1;
+}
+
+/* ---- Operations ---------------------------------------------------------------------------- */
+
+static void op_spawn(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  unsigned place = next(actor) % HELD;
+  tr_task *task = NULL;
+  if (spawn_deed(hall, next(actor), next(actor) % 3 == 0 ? NULL : &task) && task != NULL) {
+    tr_task_release(actor->held[place]);
+    actor->held[place] = task;
+  }
+  hall_exit(hall);
+}
+static void op_cancel(struct actor *actor) {
+  tr_task *task = actor->held[next(actor) % HELD];
+  if (task == NULL) return;
+  CHECK_EQ(TR_OK, tr_task_cancel(task));
+}
+static void op_wait(struct actor *actor) {
+  tr_task *task = actor->held[next(actor) % HELD];
+  if (task == NULL) return;
+  tr_outcome outcome = TR_OUTCOME_INIT;
+  tr_status status = tr_task_wait(task, next(actor) % 2 ? 0 : 1 * MS, &outcome);
+  CHECK(status == TR_OK || status == TR_ERR_TIMEDOUT);
+  CHECK((outcome.how != 0) == (status == TR_OK));
+  if (status == TR_OK) CHECK_EQ(tr_task_is_cancelled(task), outcome.was_cancelled);
+}
+static void op_let_go(struct actor *actor) {
+  unsigned place = next(actor) % HELD;
+  CHECK(tr_task_retain(actor->held[place]) == actor->held[place]);
+  tr_task_release(actor->held[place]);
+  tr_task_release(actor->held[place]);
+  actor->held[place] = NULL;
+}
+static void op_join(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  tr_task_summary stragglers[4];
+  stragglers[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT;
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  report.stragglers = stragglers;
+  report.stragglers_capacity = 4;
+  tr_status status = tr_join_all(hall->registry, (int64_t)(next(actor) % 4) * MS, &report);
+  CHECK_EQ(report.pending, report.aborted + report.abandoned);
+  CHECK_EQ(report.pending < 4 ? report.pending : 4, report.stragglers_count);
+  CHECK(status == (report.pending == 0 ? TR_OK : TR_ERR_DEADLINE));
+  CHECK(report.failed + report.exited <= report.ended);
+  atomic_fetch_add(&total_joins, 1);
+  atomic_fetch_add(&total_stragglers, (long)report.pending);
+  hall_exit(hall);
+}
+static void op_close(struct actor *actor) { hall_close(hall_replace(actor, next(actor) % HALLS)); }
+/* The last release with tasks alive: they see to the rest themselves (G3). */
+static void op_abandon(struct actor *actor) {
+  struct hall *hall = hall_replace(actor, next(actor) % HALLS);
+  tr_token_cancel(tr_registry_token(hall->registry), TR_REASON_FATAL, NULL);
+  hall_exit(hall);
+}
+static void op_list(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  enum { ROOM = 96 };
+  tr_task_summary list[ROOM];
+  list[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT;
+  size_t count = 0;
+  tr_status status = tr_snapshot(hall->registry, list, ROOM, &count);
+  CHECK_EQ(count > ROOM ? TR_ERR_TRUNCATED : TR_OK, status);
+  if (count > ROOM) count = ROOM;
+  atomic_fetch_add(&total_listed, (long)count);
+  for (size_t i = 0; i < count; i++) {
+    unsigned number = 0;
+    CHECK_MSG(sscanf(list[i].name, "deed-%u-", &number) == 1, "name \"%s\"", list[i].name);
+    CHECK_EQ(TR_KIND_APPLICATION + number, list[i].kind);
+    CHECK_EQ(strlen(list[i].name), (size_t)snprintf(NULL, 0, "deed-%u-", number) + number % 30);
+    CHECK_EQ(number % 16 == 9 ? TR_SPAWN_CLEANUP : 0, list[i].flags);
+    CHECK_EQ(list[i].cancel_requested, list[i].cancel_requested_at_ns != 0);
+    for (size_t j = 0; j < i; j++) CHECK(list[i].id != list[j].id);
+  }
+  hall_exit(hall);
+}
+static void op_count(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  long accepted = atomic_load(&hall->accepted);
+  long live = (long)tr_len(hall->registry);
+  CHECK(live >= accepted - atomic_load(&hall->drops));
+  hall_exit(hall);
+}
+static void op_tree(struct actor *actor) {
+  tr_token *root = tr_token_create(), *middle = tr_token_child(root), *leaf = tr_token_child(middle);
+  CHECK(root != NULL && middle != NULL && leaf != NULL);
+  tr_token_release(middle);
+  int fd = -1, top = next(actor) % 2;
+  CHECK_EQ(TR_OK, tr_token_fd(leaf, &fd));
+  CHECK_EQ(1, tr_token_cancel(top ? root : middle, next(actor) % 6, "tree"));
+  CHECK_EQ(top, tr_token_is_cancelled(root));
+  CHECK_EQ(TR_OK, tr_token_wait(leaf, FOREVER));
+  struct pollfd readable = {fd, POLLIN, 0};
+  CHECK_EQ(1, poll(&readable, 1, 0));
+  CHECK_EQ(0, tr_token_cancel(leaf, 9, NULL));
+  tr_token_release(leaf);
+  tr_token_release(root);
+}
+static void call_notice(void *ctx) {
+  struct notice *notice = ctx;
+  CHECK_EQ(0, atomic_fetch_add(&notice->called, 1));
+  atomic_fetch_add(&total_callbacks, 1);
+}
+static void drop_notice(void *ctx) { CHECK_EQ(0, atomic_fetch_add(&((struct notice *)ctx)->dropped, 1)); }
+static void *cancel_token(void *token) {
+  tr_token_cancel(token, TR_REASON_RPC_REQUESTED, NULL);
+  tr_token_release(token);
+  return NULL;
+}
+/* A callback is taken back while another thread may be cancelling. */
+static void op_notice(struct actor *actor) {
+  struct notice notice = {NULL, tr_token_create(), 0, 0};
+  CHECK(notice.token != NULL);
+  tr_registration *registration = NULL;
+  pthread_t thread;
+  tr_token_retain(notice.token);
+  int races = next(actor) % 4 == 0 && pthread_create(&thread, NULL, cancel_token, notice.token) == 0;
+  if (!races) {
+    if (next(actor) % 2) tr_token_cancel(notice.token, 1, NULL);
+    tr_token_release(notice.token);
+  }
+  tr_status status =
+      tr_token_on_cancel(notice.token, call_notice, &notice, drop_notice, &registration);
+  CHECK_EQ(status == TR_OK, registration != NULL);
+  tr_off_cancel(registration);
+  int called = atomic_load(&notice.called);
+  CHECK_EQ(1, atomic_load(&notice.dropped));
+  if (races) thread_end(thread);
+  CHECK_EQ(called, atomic_load(&notice.called));
+  tr_token_release(notice.token);
+}
+/* The same with a task, which others cancel, and its descriptor. */
+static void op_task_notice(struct actor *actor) {
+  tr_task *task = actor->held[next(actor) % HELD];
+  if (task == NULL) return;
+  struct notice notice = {NULL, NULL, 0, 0};
+  tr_status status = tr_task_on_cancel(task, call_notice, &notice, drop_notice, &notice.registration);
+  CHECK(status == TR_OK || (status == TR_ERR_CANCELLED && tr_task_is_cancelled(task)));
+  int fd = -1;
+  CHECK_EQ(TR_OK, tr_task_fd(task, &fd));
+  if (next(actor) % 2) tr_task_cancel(task);
+  int up = tr_task_is_cancelled(task);
+  struct pollfd readable = {fd, POLLIN, 0};
+  int raised = poll(&readable, 1, 0);
+  CHECK(!up || raised == 1 || tr_task_fd(task, &fd) == TR_OK);
+  tr_off_cancel(notice.registration);
+  CHECK_EQ(1, atomic_load(&notice.dropped));
+}
+/* Another reference to a registry's token, and waits on it. */
+static void op_token(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  tr_token *token = tr_token_retain(tr_registry_token(hall->registry));
+  tr_token *child = tr_token_child(token);
+  CHECK(child != NULL);
+  hall_exit(hall);
+  tr_status status = tr_token_wait(child, (int64_t)(next(actor) % 2) * MS / 4);
+  CHECK(status == TR_OK || status == TR_ERR_TIMEDOUT);
+  CHECK(status != TR_OK || tr_token_reason(child) != 0);
+  tr_token_release(token);
+  tr_token_release(child);
+}
+#ifdef SOAK_REFUSES
+/* For a moment, some of the process's threads cannot be made. */
+static void op_refuse(struct actor *actor) {
+  refuse_every((int)(next(actor) % 5) + 1, EAGAIN);
+  breathe();
+  refuse_none();
+}
+#endif
+
+/* What there is to do, and how often. A new operation is a function and a line here. */
+static const struct {
+  const char *name;
+  unsigned weight;
+  void (*apply)(struct actor *actor);
+} operations[] = {
+    {"spawn", 120, op_spawn},   {"cancel", 20, op_cancel},          {"wait", 30, op_wait},
+    {"let go", 20, op_let_go},  {"join", 12, op_join},              {"close", 3, op_close},
+    {"abandon", 2, op_abandon}, {"list", 15, op_list},              {"count", 15, op_count},
+    {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice},
+    {"token", 8, op_token},
+#ifdef SOAK_REFUSES
+    {"refuse", 1, op_refuse},
+#endif
+};
+enum { OPERATIONS = sizeof operations / sizeof *operations };
+
+/* ---- The whole ----------------------------------------------------------------------------- */
+
+/* Works until told to stop, lets go of everything, waits for the books, and goes on. */
+static void *act(void *argument) {
+  struct actor *actor = argument;
+  unsigned sum = 0;
+  for (int i = 0; i < OPERATIONS; i++) sum += operations[i].weight;
+  while (1) {
+    while (!atomic_load(&stops)) {
+      unsigned at = next(actor) % sum;
+      int which = 0;
+      while (at >= operations[which].weight) at -= operations[which++].weight;
+      operations[which].apply(actor);
+      actor->operations++;
+    }
+    for (int i = 0; i < HELD; i++) {
+      tr_task_release(actor->held[i]);
+      actor->held[i] = NULL;
+    }
+    pthread_barrier_wait(&pause_begins);
+    pthread_barrier_wait(&pause_ends);
+    if (atomic_load(&stops) == 2) return NULL;
+  }
+}
+
+static int descriptor_count(void) {
+  DIR *directory = opendir("/proc/self/fd");
+  CHECK(directory != NULL);
+  int count = -3; /* ".", "..", and the directory's own */
+  while (readdir(directory) != NULL) count++;
+  closedir(directory);
+  return count;
+}
+
+static void open_halls(struct actor *keeper) {
+  for (int i = 0; i < HALLS; i++) halls[i] = hall_new(keeper);
+}
+/* With all actors at rest: shut everything down and wait until what was let go of is gone, too. */
+static void close_halls(int threads) {
+  for (int i = 0; i < HALLS; i++) hall_close(halls[i]);
+  threads_settle(threads, 20 * AT_ONCE);
+  /* whoever makes or releases a registry frees those that were let go of with tasks alive (G3) */
+  for (int i = 0; i < 2; i++) registry_finish(registry_new());
+}
+
+int main(int argc, char **argv) {
+  int64_t seconds = argc > 1 ? atoll(argv[1]) : 0;
+  uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)wall_ns();
+  if (seconds <= 0) {
+    fprintf(stderr, "usage: soak SECONDS [SEED]\n");
+    return 2;
+  }
+  check_current = "soak";
+  check_scale();
+  check_watch();
+  printf("soak: %lld s, seed %llu\n", (long long)seconds, (unsigned long long)seed);
+  fflush(stdout);
+  CHECK_EQ(0, pipe2(pipe_ends, O_CLOEXEC));
+  int baseline = thread_baseline() + THREADS;
+  struct actor keeper = {.random = seed};
+  open_halls(&keeper);
+  CHECK_EQ(0, pthread_barrier_init(&pause_begins, NULL, THREADS + 1));
+  CHECK_EQ(0, pthread_barrier_init(&pause_ends, NULL, THREADS + 1));
+  pthread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++) {
+    actors[i].random = seed + (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    threads[i] = thread_start(act, &actors[i]);
+  }
+  int64_t start = now_ns(), end = start + seconds * SECOND, at = start;
+  int descriptors = -1, rounds = 0;
+  size_t memory = 0;
+  while (at < end) {
+    int64_t until = now_ns() + (end - at < 10 * SECOND ? end - at : 10 * SECOND);
+    while (now_ns() < until) breathe();
+    at = now_ns();
+    check_watch();
+    atomic_store(&stops, 1);
+    pthread_barrier_wait(&pause_begins);
+    close_halls(baseline);
+    int now_open = descriptor_count();
+    size_t used = mallinfo2().uordblks + mallinfo2().hblkhd;
+    long operations_done = 0;
+    for (int i = 0; i < THREADS; i++) operations_done += actors[i].operations;
+    printf("soak: %5lld s  %ld operations, %ld spawned, %ld refused, %ld joins with %ld stragglers, "
+           "%ld listed, %ld callbacks; %d threads, %d descriptors, %zu KiB\n",
+           (long long)((at - start) / SECOND), operations_done, atomic_load(&total_spawned),
+           atomic_load(&total_refused), atomic_load(&total_joins), atomic_load(&total_stragglers),
+           atomic_load(&total_listed), atomic_load(&total_callbacks), thread_count(), now_open, used >> 10);
+    fflush(stdout);
+    if (descriptors < 0) descriptors = now_open;
+    CHECK_EQ(descriptors, now_open);
+    /* The first round warms up. A tool has an allocator of its own, which mallinfo2 knows nothing of. */
+    if (++rounds == 1) memory = used;
+    if (!check_under_a_tool()) CHECK_MSG(used <= memory + (256 << 10), "memory grew from %zu to %zu", memory, used);
+    if (at < end) {
+      open_halls(&keeper);
+      atomic_store(&stops, 0);
+    } else {
+      atomic_store(&stops, 2);
+    }
+    check_watch();
+    pthread_barrier_wait(&pause_ends);
+  }
+  for (int i = 0; i < THREADS; i++) thread_end(threads[i]);
+  threads_settle(baseline - THREADS, AT_ONCE);
+  printf("soak: all promises kept, seed %llu\n", (unsigned long long)seed);
+  return 0;
+}
