@@ -74,5 +74,7 @@ extension Atomic: @unchecked Sendable {}
 
 extension StaticString {
   /// The text for C.
-  var cText: UnsafePointer<CChar> { UnsafeRawPointer(utf8Start).assumingMemoryBound(to: CChar.self) }
+  var cText: UnsafePointer<CChar> {
+    UnsafeRawPointer(utf8Start).assumingMemoryBound(to: CChar.self)
+  }
 }

@@ -30,14 +30,22 @@ struct Scenario {
   }
 }
 
-/// What the threads of a scenario share. All of it is set before the first of them is made, but for
-/// the words, which change by `model_add`.
+/// What the threads of a scenario share.
+///
+/// All of it is set before the first of them is made, but for the words, which change by
+/// `model_add`.
 enum Stage {
-  // SAFETY: written by the first thread of an execution alone.
-  nonisolated(unsafe) static var registry: RegistryReference! = nil
-  nonisolated(unsafe) static var token: TokenReference! = nil
-  nonisolated(unsafe) static var task: TaskReference! = nil
+  // SAFETY: written by the first thread of an execution before it makes others.
+  nonisolated(unsafe) private static var madeRegistry: RegistryReference?
+  // SAFETY: likewise.
+  nonisolated(unsafe) private static var heldTask: TaskReference?
+  // SAFETY: the explorer runs one thread at a time.
   nonisolated(unsafe) private static let words = UnsafeMutablePointer<Int32>.allocate(capacity: 8)
+
+  static var registry: RegistryReference { madeRegistry.unsafelyUnwrapped }
+  static var token: TokenReference { registry.token }
+  /// The task of the last `hold`.
+  static var task: TaskReference { heldTask.unsafelyUnwrapped }
 
   /// A number that threads change and wait for.
   enum Word: Int {
@@ -56,8 +64,7 @@ enum Stage {
     change(&options)
     let (status, made) = RegistryReference.create(options, token: nil)
     expect(status == .ok, "a registry is made")
-    registry = made
-    token = made?.token
+    madeRegistry = made
   }
 
   /// Waits for the application's own threads, shuts the registry down, and lets go of it: every
@@ -92,6 +99,13 @@ enum Stage {
     request.isCleanup = cleanup
     request.drop = { _ in Stage.add(1, to: .dropped) }
     return registry.spawn(request)
+  }
+
+  /// Spawns a task whose handle is `task` from now on.
+  static func hold(_ body: @escaping TaskBody) {
+    let (status, task) = spawn(handle: true, body)
+    expect(status == .ok && task != nil, "an open registry accepts a task")
+    heldTask = task
   }
 
   static func expect(_ condition: Bool, _ what: StaticString) {

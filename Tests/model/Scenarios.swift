@@ -27,7 +27,8 @@ extension Scenario {
   // MARK: Threads for tasks
 
   static let handOff = Scenario(
-    name: "hand-off", claim: "two spawners, a worker that listens (M1): no task behind another (S1)",
+    name: "hand-off",
+    claim: "two spawners, a worker that listens (M1): no task behind another (S1)",
     preemptions: 1
   ) {
     Stage.open()
@@ -43,7 +44,8 @@ extension Scenario {
   }
 
   static let sleepers = Scenario(
-    name: "sleepers", claim: "two spawners, a worker that sleeps (M2): no task behind another (S1)",
+    name: "sleepers",
+    claim: "two spawners, a worker that sleeps (M2): no task behind another (S1)",
     preemptions: 1
   ) {
     Stage.open { $0.spinNanoseconds = 0 }
@@ -58,7 +60,8 @@ extension Scenario {
   }
 
   static let timeout = Scenario(
-    name: "idle time", claim: "a worker whose time is over, a spawner: the task runs (M2)",
+    name: "idle time",
+    claim: "a worker whose time is over, a spawner: the task runs (M2)",
     preemptions: 2, timeouts: 1
   ) {
     Stage.open {
@@ -76,15 +79,15 @@ extension Scenario {
   // MARK: Waiting
 
   static let park = Scenario(
-    name: "park", claim: "a task that sleeps, two that ask it to stop: it wakes (C4)",
+    name: "park",
+    claim: "a task that sleeps, two that ask it to stop: it wakes (C4)",
     preemptions: 3
   ) {
     Stage.open()
-    let task = Stage.spawn(handle: true) { _, _ in
+    Stage.hold { _, _ in
       Stage.expect(sleepCallingThread(for: -1) == .cancelled, "a flag ends a sleep (C4)")
       return 0
-    }.task
-    Stage.task = task
+    }
     Stage.host {
       Stage.task.cancel()
       Stage.hostEnds()
@@ -96,11 +99,12 @@ extension Scenario {
   }
 
   static let wait = Scenario(
-    name: "wait", claim: "two wait for a task that ends: both wake (O3), its record is free once (W4)",
+    name: "wait",
+    claim: "two wait for a task that ends: both wake (O3), its record is free once (W4)",
     preemptions: 3
   ) {
     Stage.open()
-    Stage.task = Stage.spawn(handle: true, short).task
+    Stage.hold(short)
     Stage.task.retainHandle()
     Stage.host {
       Stage.expect(Stage.task.wait(until: .never) == .ok, "a wait ends with its task (O3)")
@@ -114,7 +118,8 @@ extension Scenario {
   }
 
   static let join = Scenario(
-    name: "join", claim: "two joins while tasks end: neither returns early, neither sleeps on (J1, J6)",
+    name: "join",
+    claim: "two joins while tasks end: neither returns early, neither sleeps on (J1, J6)",
     preemptions: 2
   ) {
     Stage.open()
@@ -135,7 +140,8 @@ extension Scenario {
   }
 
   static let laterTasks = Scenario(
-    name: "later tasks", claim: "a task spawns another during a join: it is waited for too (J3)",
+    name: "later tasks",
+    claim: "a task spawns another during a join: it is waited for too (J3)",
     preemptions: 2
   ) {
     Stage.open()
@@ -156,8 +162,9 @@ extension Scenario {
   // MARK: Closing
 
   static let closing = Scenario(
-    name: "closing", claim: "a spawn while the token is cancelled: refused, or flagged (S5, C3)",
-    preemptions: 5
+    name: "closing",
+    claim: "a spawn while the token is cancelled: refused, or flagged (S5, C3)",
+    preemptions: 4
   ) {
     Stage.open()
     Stage.host {
@@ -171,7 +178,8 @@ extension Scenario {
   }
 
   static let limit = Scenario(
-    name: "limit", claim: "two spawn where one task may live: never two alive (S6)",
+    name: "limit",
+    claim: "two spawn where one task may live: never two alive (S6)",
     preemptions: 2
   ) {
     Stage.open { $0.maxTasks = 1 }
@@ -193,7 +201,8 @@ extension Scenario {
   }
 
   static let lastRelease = Scenario(
-    name: "last release", claim: "the last release while a task runs: all memory comes back (G3)",
+    name: "last release",
+    claim: "the last release while a task runs: all memory comes back (G3)",
     preemptions: 3
   ) {
     Stage.open()
@@ -206,10 +215,12 @@ extension Scenario {
   }
 
   static let exit = Scenario(
-    name: "exit", claim: "a body leaves by pthread_exit: one end, told once (O1, S4)", preemptions: 4
+    name: "exit",
+    claim: "a body leaves by pthread_exit: one end, told once (O1, S4)",
+    preemptions: 3
   ) {
     Stage.open()
-    Stage.task = Stage.spawn(handle: true) { _, _ in pthread_exit(nil) }.task
+    Stage.hold { _, _ in pthread_exit(nil) }
     Stage.host {
       Stage.task.cancel()
       Stage.hostEnds()
@@ -225,8 +236,9 @@ extension Scenario {
   // MARK: Listing
 
   static let snapshot = Scenario(
-    name: "snapshot", claim: "a record is used again under a listing: no entry mixes two tasks (N3)",
-    preemptions: 2
+    name: "snapshot",
+    claim: "a record is used again under a listing: no entry mixes two tasks (N3)",
+    preemptions: 1
   ) {
     Stage.open { $0.spinNanoseconds = 0 }
     // Two records are left, so that the third task gets that of the second.
@@ -257,7 +269,8 @@ extension Scenario {
   // MARK: Deadlines
 
   static let deadline = Scenario(
-    name: "deadline", claim: "a deadline passes as a task ends: ended or straggler, never both (J2, J4)",
+    name: "deadline",
+    claim: "a deadline passes as a task ends: ended or straggler, never both (J2, J4)",
     preemptions: 2, timeouts: 1
   ) {
     Stage.open()
@@ -274,7 +287,8 @@ extension Scenario {
   }
 
   static let grace = Scenario(
-    name: "grace", claim: "a straggler ends within the grace, or not: counted as one of them (J4)",
+    name: "grace",
+    claim: "a straggler ends within the grace, or not: counted as one of them (J4)",
     preemptions: 2, timeouts: 1
   ) {
     Stage.open { $0.abortGrace = 1_000 }
@@ -288,7 +302,8 @@ extension Scenario {
   // MARK: Tokens
 
   static let tokens = Scenario(
-    name: "tokens", claim: "a child is made while two cancel: it is cancelled, one cancel wins (C1, C2)",
+    name: "tokens",
+    claim: "a child is made while two cancel: it is cancelled, one cancel wins (C1, C2)",
     preemptions: 3
   ) {
     Stage.open()
@@ -311,7 +326,8 @@ extension Scenario {
   }
 
   static let callbacks = Scenario(
-    name: "callbacks", claim: "a callback is taken back while another thread cancels: once at most (C7)"
+    name: "callbacks",
+    claim: "a callback is taken back while another thread cancels: once at most (C7)"
   ) {
     Stage.open()
     Stage.host {
