@@ -156,6 +156,7 @@ extension Scenario {
     let (status, tally) = Stage.registry.joinAll(timeout: -1) { _, _ in }
     Stage.expect(status == .ok && Stage.value(.over) == 2, "later tasks are waited for (J3)")
     Stage.expect(tally.ended <= 2, "no end is counted twice (J8)")
+    Stage.expect(Stage.registry.list { _, _ in } == 0, "who has ended is listed no more (N1)")
     Stage.close()
   }
 

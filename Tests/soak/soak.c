@@ -62,7 +62,7 @@ static atomic_uint_least64_t ids[IDS];
 static atomic_int stops;
 static pthread_barrier_t pause_begins, pause_ends;
 static struct actor actors[THREADS];
-static atomic_long total_spawned, total_refused, total_joins, total_stragglers, total_callbacks, total_listed;
+static atomic_long total_spawned, total_refused, total_threadless, total_joins, total_stragglers, total_callbacks, total_listed;
 static int pipe_ends[2];
 
 static uint32_t next(struct actor *actor) {
@@ -201,6 +201,7 @@ static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out) {
     free(deed);
     hall_leave(hall);
     atomic_fetch_add(&total_refused, 1);
+    if (status == TR_ERR_AGAIN) atomic_fetch_add(&total_threadless, 1);
     return 0;
   }
   atomic_fetch_add(&hall->accepted, 1);
@@ -453,6 +454,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: soak SECONDS [SEED]\n");
     return 2;
   }
+  mallopt(M_ARENA_MAX, 1); /* mallinfo2 tells of the first alone */
   check_current = "soak";
   check_scale();
   check_watch();
@@ -465,15 +467,20 @@ int main(int argc, char **argv) {
   CHECK_EQ(0, pthread_barrier_init(&pause_begins, NULL, THREADS + 1));
   CHECK_EQ(0, pthread_barrier_init(&pause_ends, NULL, THREADS + 1));
   pthread_t threads[THREADS];
+  atomic_store(&stops, 1); /* nobody refuses a thread before all of them exist */
   for (int i = 0; i < THREADS; i++) {
     actors[i].random = seed + (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15) + 1;
     threads[i] = thread_start(act, &actors[i]);
   }
+  pthread_barrier_wait(&pause_begins);
+  atomic_store(&stops, 0);
+  pthread_barrier_wait(&pause_ends);
   int64_t start = now_ns(), end = start + seconds * SECOND, at = start;
   int descriptors = -1, rounds = 0;
   size_t memory = 0;
   while (at < end) {
-    int64_t until = now_ns() + (end - at < 10 * SECOND ? end - at : 10 * SECOND);
+    int64_t span = (rounds == 0 ? 2 : 10) * SECOND; /* the first round warms up */
+    int64_t until = now_ns() + (end - at < span ? end - at : span);
     while (now_ns() < until) breathe();
     at = now_ns();
     check_watch();
@@ -484,15 +491,15 @@ int main(int argc, char **argv) {
     size_t used = mallinfo2().uordblks + mallinfo2().hblkhd;
     long operations_done = 0;
     for (int i = 0; i < THREADS; i++) operations_done += actors[i].operations;
-    printf("soak: %5lld s  %ld operations, %ld spawned, %ld refused, %ld joins with %ld stragglers, "
+    printf("soak: %5lld s  %ld operations, %ld spawned, %ld refused (%ld for want of a thread), %ld joins with %ld stragglers, "
            "%ld listed, %ld callbacks; %d threads, %d descriptors, %zu KiB\n",
            (long long)((at - start) / SECOND), operations_done, atomic_load(&total_spawned),
-           atomic_load(&total_refused), atomic_load(&total_joins), atomic_load(&total_stragglers),
+           atomic_load(&total_refused), atomic_load(&total_threadless), atomic_load(&total_joins), atomic_load(&total_stragglers),
            atomic_load(&total_listed), atomic_load(&total_callbacks), thread_count(), now_open, used >> 10);
     fflush(stdout);
     if (descriptors < 0) descriptors = now_open;
     CHECK_EQ(descriptors, now_open);
-    /* The first round warms up. A tool has an allocator of its own, which mallinfo2 knows nothing of. */
+    /* A tool has an allocator of its own, which mallinfo2 knows nothing of. */
     if (++rounds == 1) memory = used;
     if (!check_under_a_tool()) CHECK_MSG(used <= memory + (256 << 10), "memory grew from %zu to %zu", memory, used);
     if (at < end) {
