@@ -195,7 +195,10 @@ extension RegistryReference {
       }
       if tally.pending > 0 { break }
       // Nobody was found: the last task has just ended, or is only now being published.
-      if waitUntilDrained(.after(1_000_000)) == .ready { return (.ok, tally) }
+      if waitUntilDrained(.after(1_000_000)) == .ready {
+        remembered.destroy()
+        return (.ok, tally)
+      }
     }
     forEachInTree { registry in
       registry.runTaskCallbacks()
