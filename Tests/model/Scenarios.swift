@@ -3,8 +3,8 @@ import CPlatform
 
 extension Scenario {
   static let all =
-    [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, snapshot, deadline, grace]
-    + [limit, lastRelease, exit, tokens, callbacks]
+    [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
+    + [snapshot, deadline, grace, late, tokens, callbacks]
 
   /// A body that ends at once.
   private static let short: TaskBody = { _, _ in
@@ -298,6 +298,20 @@ extension Scenario {
     Stage.expect(tally.pending == tally.aborted + tally.abandoned, "stragglers add up (J4)")
     Stage.expect(status == .deadline && tally.pending == 1, "a deaf task is a straggler (J4)")
     Stage.close()
+  }
+
+  static let late = Scenario(
+    name: "late",
+    claim: "a task ends as the deadline passes: no straggler is invented or kept (J2, J4)",
+    preemptions: 3, timeouts: 1
+  ) {
+    Stage.open { $0.abortGrace = 1_000 }
+    Stage.spawn(short)
+    let (status, tally) = Stage.registry.joinAll(timeout: 1_000) { _, _ in }
+    Stage.expect(tally.pending == tally.aborted + tally.abandoned, "stragglers add up (J4)")
+    Stage.expect((status == .ok) == (tally.pending == 0), "a straggler is an error (J4)")
+    Stage.close()
+    Stage.expect(Stage.value(.begun) == 1, "each body runs once")
   }
 
   // MARK: Tokens
