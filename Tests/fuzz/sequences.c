@@ -583,6 +583,8 @@ static int spawn_status(int actor, const struct order *order, int invalid) {
   if (registry->limit != 0 && registry->live >= registry->limit) return TR_ERR_LIMIT;
   return TR_OK;
 }
+#define UNKNOWN_FLAG (1u << 31)
+
 static int prepare_spawn(int actor, int number, int registry, int b, int c) {
   struct order *order = order_for(actor, SPAWN, registry);
   static const tr_kind kinds[] = {TR_KIND_BACKGROUND_LOOP, TR_KIND_MAINTENANCE, TR_KIND_APPLICATION, 0x77};
@@ -591,7 +593,7 @@ static int prepare_spawn(int actor, int number, int registry, int b, int c) {
   order->options = (tr_spawn_options)TR_SPAWN_OPTIONS_INIT;
   order->options.drop = on_drop;
   order->options.flags = (c & 16 ? TR_SPAWN_CLEANUP : 0) | (c & 32 ? TR_SPAWN_FRESH_THREAD : 0) |
-                         ((c & 192) == 192 && b & 128 ? 8u : 0);
+                         ((c & 192) == 192 && b & 128 ? UNKNOWN_FLAG : 0);
   order->wantsHandle = !(c & 64);
   order->how = number;
   order->task = NULL;
@@ -599,7 +601,7 @@ static int prepare_spawn(int actor, int number, int registry, int b, int c) {
   atomic_store(&tasks[number].bodies, 0);
   atomic_store(&tasks[number].drops, 0);
   actors[HOSTS + number].state = IDLE;
-  return names[b % 8].kept == NULL || order->kind == 0x77 || (order->options.flags & 8u) != 0;
+  return names[b % 8].kept == NULL || order->kind == 0x77 || (order->options.flags & UNKNOWN_FLAG) != 0;
 }
 /* A spawn was accepted: waits for the body, and writes the task down. */
 static void note_spawn(const struct order *order, int name) {

@@ -62,6 +62,17 @@ extension Atomic where Value: FixedWidthInteger {
   }
 
   @discardableResult
+  func bitwiseOr(
+    _ operand: Value, ordering: AtomicUpdateOrdering
+  ) -> (oldValue: Value, newValue: Value) {
+    visit(MODEL_WRITE, "sets bits of") { place in
+      let old = place.pointee
+      place.pointee = old | operand
+      return (old, old | operand)
+    }
+  }
+
+  @discardableResult
   func wrappingSubtract(
     _ operand: Value, ordering: AtomicUpdateOrdering
   ) -> (oldValue: Value, newValue: Value) {

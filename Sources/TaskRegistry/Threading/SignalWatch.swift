@@ -134,7 +134,7 @@ struct SignalWatch: ~Copyable {
         registry: registry, event: event, signals: signals, hangUpReloads: hangUpReloads,
         previousActions: previous))
     registry.retain()
-    let (code, thread) = createThread(
+    let (code, thread) = startThread(
       stackSize: RegistryOptionsCore.defaultStackSize, argument: watch,
       main: { SignalWatch.run($0) })
     if code != 0 {

@@ -14,7 +14,7 @@ typealias ThreadMain = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutabl
 ///   - main: what the thread runs. It finds its own id by `pthread_self`: it may run, and have ended,
 ///     before this returns.
 /// - Returns: 0, or the error number; and the thread.
-func createThread(
+func startThread(
   stack: UnsafeMutableRawPointer? = nil, stackSize: Int, isDetached: Bool = false,
   argument: UnsafeMutableRawPointer? = nil, main: @escaping ThreadMain
 ) -> (code: Int32, thread: pthread_t) {

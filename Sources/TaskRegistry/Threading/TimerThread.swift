@@ -47,7 +47,7 @@ struct TimerThread {
 
   /// Creates the thread; false when the system refuses it.
   private static func start() -> Bool {
-    createThread(
+    startThread(
       stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true, argument: nil,
       main: { TimerThread.run($0) }
     ).code == 0

@@ -87,11 +87,7 @@ extension RegistryReference {
     if stackSize == options.stackSize { giveStack(to: worker) }
     worker.pointee.mailbox.store(MailboxWord.task(task.pointer).bits, ordering: .releasing)
     retainStorage()
-    let ownStack = stackSize == options.stackSize ? worker.pointee.stack : nil
-    let code = createThread(
-      stack: ownStack.map { $0 + pageSize }, stackSize: stackSize, argument: worker,
-      main: { Worker.threadMain($0) }
-    ).code
+    let code = createThread(for: worker, stackSize: stackSize)
     if code == 0 { return .ok }
     monitor.withLock { state in
       worker.pointee.next = state.spare

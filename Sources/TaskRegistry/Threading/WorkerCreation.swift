@@ -6,30 +6,22 @@ import CPlatform
 
 /// How a thread comes to be.
 extension RegistryReference {
-  /// `pthread_create` with an explicit stack and every signal blocked but the synchronous faults;
-  /// the mask goes in through the attributes, so the caller's is never touched (S7).
+  /// Creates the thread of a worker, on its own stack if that has the size wanted.
+  ///
+  /// - Returns: 0, or an error number.
   func createThread(for worker: Worker.Pointer, stackSize: Int) -> Int32 {
-    var attributes = pthread_attr_t()
-    var code = pthread_attr_init(&attributes)
-    if code != 0 { return code }
-    var mask = ThreadState.initialMask
-    if let stack = worker.pointee.stack, stackSize == options.stackSize {
-      code = pthread_attr_setstack(&attributes, stack + pageSize, stackSize)
-    } else {
-      code = pthread_attr_setstacksize(&attributes, stackSize)
+    let stack = stackSize == options.stackSize ? worker.pointee.stack : nil
+    // The thread stores its own id, too: it may leave before this one is stored here.
+    var thread = pthread_t()
+    return withBeginning(of: worker) {
+      let (code, made) = startThread(
+        stack: stack.map { $0 + pageSize }, stackSize: stackSize, argument: worker,
+        main: { Worker.threadMain($0) })
+      thread = made
+      return code
+    } join: {
+      pthread_join(thread, nil)
     }
-    if code == 0 { code = cp_attr_setsigmask(&attributes, &mask) }
-    if code == 0 {
-      // The thread stores its own id, too: it may leave before this call has stored it here.
-      var thread = pthread_t()
-      code = withBeginning(of: worker) {
-        pthread_create(&thread, &attributes, { Worker.threadMain($0) }, worker)
-      } join: {
-        pthread_join(thread, nil)
-      }
-    }
-    mustSucceed(pthread_attr_destroy(&attributes))
-    return code
   }
 
   /// Creates a thread and, where its beginning may fail, waits for that.
