@@ -9,7 +9,8 @@
 
    What is not refused, and why that is right:
    - clock_gettime: of CLOCK_MONOTONIC and CLOCK_REALTIME, with a valid address, it cannot fail
-     (clock_gettime(2): EFAULT, EINVAL for clocks the kernel does not know).
+     (clock_gettime(2): EFAULT, EINVAL for clocks the kernel does not know). Timers there are none: waits
+     with a deadline are pthread_cond_timedwait and ppoll.
    - mutexes, condition variables and their attributes, cancel states, signal masks, detaching: the library
      stops the program when one of these fails (mustSucceed). In glibc they allocate nothing and ask
      the kernel for nothing that it could refuse; they fail for arguments that only a defect
