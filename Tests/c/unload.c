@@ -31,8 +31,7 @@ static void find(void *library, const char *name, void *function) {
   memcpy(function, &found, sizeof found);
 }
 
-static void *load_path(const char *path, struct functions *f) {
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+static void *found_in(void *library, struct functions *f) {
   CHECK_MSG(library != NULL, "%s", dlerror());
   find(library, "tr_registry_create", &f->registry_create);
   find(library, "tr_registry_release", &f->registry_release);
@@ -46,7 +45,9 @@ static void *load_path(const char *path, struct functions *f) {
   return library;
 }
 
-static void *load(struct functions *f) { return load_path(library_path(), f); }
+static void *load(struct functions *f) {
+  return found_in(dlopen(library_path(), RTLD_NOW | RTLD_LOCAL), f);
+}
 
 struct alone {
   struct functions *f;
@@ -199,6 +200,12 @@ static void copy_library(char *path, size_t capacity) {
   close(to);
 }
 
+static int body_counts(tr_task *self, void *ctx) {
+  (void)self;
+  atomic_fetch_add((atomic_int *)ctx, 1);
+  return 0;
+}
+
 struct visit {
   struct functions *own, *other;
   tr_registry *others;
@@ -228,7 +235,7 @@ CASE(two_copies_do_not_meet) {
   int threads = thread_baseline();
   struct functions f[2];
   tr_registry *registries[2];
-  void *libraries[2] = {load(&f[0]), load_path(path, &f[1])};
+  void *libraries[2] = {load(&f[0]), found_in(dlopen(path, RTLD_NOW | RTLD_LOCAL), &f[1])};
   CHECK(f[0].spawn != f[1].spawn);
   for (int i = 0; i < 2; i++) CHECK_EQ(TR_OK, f[i].registry_create(NULL, &registries[i]));
   struct visit visits[2] = {{&f[0], &f[1], registries[1]}, {&f[1], &f[0], registries[0]}};
@@ -245,6 +252,30 @@ CASE(two_copies_do_not_meet) {
     CHECK_EQ(0, dlclose(libraries[i]));
   }
   CHECK_EQ(0, unlink(path));
+  threads_settle(threads, 20 * SECOND * check_scale());
+}
+
+/* Proves: a copy in a namespace of its own (dlmopen), with a C library of its own, works beside the
+   first (P3, G4).  Why it matters: that is how hosts keep plug-ins apart.  Catches: a need for what only
+   the program's own namespace has. */
+CASE(a_copy_in_another_namespace_works) {
+  if (check_under_a_tool()) return; /* whose runtime is not in that namespace */
+  int threads = thread_baseline();
+  struct functions f[2];
+  tr_registry *registries[2];
+  load(&f[0]);
+  found_in(dlmopen(LM_ID_NEWLM, library_path(), RTLD_NOW), &f[1]);
+  CHECK(f[0].spawn != f[1].spawn);
+  atomic_int ran = 0;
+  for (int i = 0; i < 2; i++) CHECK_EQ(TR_OK, f[i].registry_create(NULL, &registries[i]));
+  for (int round = 0; round < 100; round++)
+    for (int i = 0; i < 2; i++)
+      CHECK_EQ(TR_OK, f[i].spawn(registries[i], "counts", TR_KIND_APPLICATION, body_counts, &ran, NULL));
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQ(TR_OK, f[i].shutdown(registries[i], TR_REASON_FATAL, NULL, FOREVER, NULL));
+    f[i].registry_release(registries[i]);
+  }
+  CHECK_EQ(200, atomic_load(&ran));
   threads_settle(threads, 20 * SECOND * check_scale());
 }
 
@@ -293,4 +324,5 @@ CHECK_MAIN(
     CHECK_ENTRY(threads_end_after_dlclose),
     CHECK_ENTRY(a_thousand_loads_around_live_workers),
     CHECK_ENTRY(two_copies_do_not_meet),
+    CHECK_ENTRY(a_copy_in_another_namespace_works),
     CHECK_ENTRY(loading_disturbs_nothing))
