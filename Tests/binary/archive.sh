@@ -19,11 +19,11 @@ kinds=$(nm --extern-only --defined-only "$archive" | awk 'NF == 3 { print $2 }' 
 [ "$kinds" = 'T ' ] || fail "it defines symbols other than strong functions: $kinds"
 global_weak=$(readelf --syms --wide "$archive" | awk '$5 == "WEAK" && $7 != "UND" { print $8 }' | head -5 | tr '\n' ' ')
 [ -z "$global_weak" ] || fail "weak definitions are left: $global_weak"
-! readelf --section-groups --wide "$archive" | grep -q 'COMDAT' || fail 'it has COMDAT groups'
+! grep -q 'COMDAT' <<<"$(readelf --section-groups --wide "$archive")" || fail 'it has COMDAT groups'
 leftovers=$(readelf --section-headers --wide "$archive" |
   { grep -oE '\.swift1_autolink_entries|\.linker-options|\bswift5_[a-z]+' || true; } | sort -u | tr '\n' ' ')
 [ -z "$leftovers" ] || fail "sections meant for the Swift toolchain are left: $leftovers"
-readelf --section-headers --wide "$archive" | grep -q 'note.GNU-stack' ||
+grep -q 'note.GNU-stack' <<<"$(readelf --section-headers --wide "$archive")" ||
   fail 'it does not say that it needs no executable stack'
 
 # build COMPILER ARGUMENT…: link a program and run it; any warning of the linker is an error.

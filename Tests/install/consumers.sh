@@ -38,7 +38,7 @@ consume() {
     [ "$via" != find_package ] || grep -q "libtaskreg.so.0 => $prefix/" "$scratch/ldd" ||
       fail "consumer-c does not load the library of the prefix: $(cat "$scratch/ldd")"
   done
-  readelf --dynamic --wide "$scratch/consumer-$name-find_package/libplugin.so" | grep -q NODELETE ||
+  grep -q NODELETE <<<"$(readelf --dynamic --wide "$scratch/consumer-$name-find_package/libplugin.so")" ||
     fail 'a module with the archive inside can be unloaded under a live worker (P3)'
   for program in consumer-static consumer-static-cpp; do
     ! ldd "$scratch/consumer-$name-find_package/$program" | grep -q taskreg || fail "$program needs libtaskreg.so"
@@ -93,6 +93,6 @@ staged=$scratch/stage/opt/taskreg
 [ -z "$(cd "$scratch/stage" && find . -type f -not -path './opt/taskreg/*')" ] || fail 'DESTDIR: files beside the prefix'
 diff <(cd "$scratch/moved" && find . | sort) <(cd "$staged" && find . | sort) >"$scratch/log" ||
   fail "DESTDIR: other files than without it: $(cat "$scratch/log")"
-! readelf --section-headers --wide "$staged/$libdir/libtaskreg.so.0" | grep -q '\.debug_' ||
+! grep -q '\.debug_' <<<"$(readelf --section-headers --wide "$staged/$libdir/libtaskreg.so.0")" ||
   fail 'cmake --install --strip leaves debug sections'
 consume "$staged"
