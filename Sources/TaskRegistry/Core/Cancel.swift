@@ -2,13 +2,22 @@ import Synchronization
 
 extension RegistryReference {
   /// The registry's token was cancelled: close, and raise the flag of every task but those spawned
-  /// for clean-up work.
+  /// for clean-up work, and the one whose end this is (C12).
   ///
   /// Called without any lock, with a reference to the registry's memory.
   func tokenWasCancelled() {
     advanceGate { $0.cancelled() }
     atomicMemoryFence(ordering: .sequentiallyConsistent)
-    raiseFlags { $0.isCleanup ? nil : $0.cancelRequested() }
+    let now = monotonicNow()
+    pointer.pointee.records.forEach { task in
+      if task.pin() {
+        if !task.isConcluding {
+          task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.cancelRequested() }
+        }
+        task.unpin()
+      }
+      return true
+    }
   }
 
   /// Refuses spawns from now on.
@@ -43,18 +52,6 @@ extension RegistryReference {
       if isHeld {
         if task.word.isCancelRequested { CancelCallback.Owner.task(task).runCallbacks() }
         if ProcessState.isForkedChild { return false }
-        task.unpin()
-      }
-      return true
-    }
-  }
-
-  /// Offers `transition` to every live task.
-  private func raiseFlags(_ transition: (TaskWord) -> TaskWord?) {
-    let now = monotonicNow()
-    pointer.pointee.records.forEach { task in
-      if task.pin() {
-        task.raiseFlag(at: now, transition)
         task.unpin()
       }
       return true

@@ -42,6 +42,8 @@ struct TaskTraits: OptionSet {
   static var essentialUnlessReturned: TaskTraits { TaskTraits(rawValue: 2) }
   /// It holds the timer thread.
   static var holdsTimerThread: TaskTraits { TaskTraits(rawValue: 4) }
+  /// Its body is over, and its end is being carried out: the registry's token raises its flag no more.
+  static var concluding: TaskTraits { TaskTraits(rawValue: 8) }
 }
 
 extension TaskReference {
@@ -49,16 +51,24 @@ extension TaskReference {
     TaskTraits(rawValue: pointer.pointee.extras.traits.load(ordering: .relaxed))
   }
 
+  private func add(_ trait: TaskTraits) {
+    let known = word.hasExtras ? traits : []
+    pointer.pointee.extras.traits.store(known.union(trait).rawValue, ordering: .relaxed)
+  }
+
+  /// Whether it is cancelling its registry's token, or has.
+  ///
+  /// Requires a reference. Another thread may see it late; that one's cancel came first.
+  var isConcluding: Bool { word.hasExtras && traits.contains(.concluding) }
+
   /// Makes sure that the timer thread exists until the task has ended.
   ///
   /// Called on the task's own thread, from its body.
   func holdTimerThread() -> Status {
-    let known = word.hasExtras ? traits : []
-    if known.contains(.holdsTimerThread) { return .ok }
+    if word.hasExtras && traits.contains(.holdsTimerThread) { return .ok }
     let status = TimerThread.hold()
     if status != .ok { return status }
-    let extended = known.union(.holdsTimerThread)
-    pointer.pointee.extras.traits.store(extended.rawValue, ordering: .relaxed)
+    add(.holdsTimerThread)
     advance { $0.extrasAdded() }
     return .ok
   }
@@ -118,33 +128,35 @@ extension TaskReference {
   ///
   /// Called again if the thread leaves in the middle, which only what `conclude` calls can do.
   func finishWithExtras(_ how: TaskWord.Ending) {
-    if advance({ $0.ends(how) }) != nil {
-      conclude(how, in: registry)
-      if ProcessState.isForkedChild { return }
-    }
     // The last step may give back the record's reference to its group.
     let registry = self.registry
+    conclude(how, in: registry)
+    if ProcessState.isForkedChild { return }
     registry.retainStorage()
+    advance { $0.ends(how) }
     registry.forEachUpwards { $0.pointer.pointee.endings.count(how) }
     wakeWaiters(advance { $0.ended() }, in: registry)
     registry.forEachUpwards { $0.wakeJoinersIfDrained() }
     registry.releaseStorage()
   }
 
-  /// The task is no longer listed, and its end not yet to be learnt of: what it meant for the registry
-  /// is carried out.
+  /// What the end of the task means for its registry is carried out, and what it held is given up.
   ///
-  /// Called on the task's own thread. Its flag changes no more (W3), so that its outcome does not say
-  /// that it was asked to stop when it was the one who asked.
+  /// Called on the task's own thread, while the task is still alive for everybody else: the callbacks
+  /// that the cancel runs may take their time, and waits for the task have deadlines. That it is
+  /// concluding keeps its own flag down, so that its outcome does not say that it was asked to
+  /// stop when it was the one who asked.
   private func conclude(_ how: TaskWord.Ending, in registry: RegistryReference) {
     let traits = self.traits
-    if traits.contains(.holdsTimerThread) { TimerThread.letGo() }
-    if !traits.contains(.essential)
-      && (how == .returned || !traits.contains(.essentialUnlessReturned))
+    if traits.contains(.essential)
+      || (how != .returned && traits.contains(.essentialUnlessReturned))
     {
-      return
+      add(.concluding)
+      let reason = how == .returned ? CancelReason.requestedByRun : CancelReason.fatal
+      name.withText { _ = registry.token.cancel(reason: reason, message: $0) }
+      if ProcessState.isForkedChild { return }
     }
-    let reason = how == .returned ? CancelReason.requestedByRun : CancelReason.fatal
-    name.withText { _ = registry.token.cancel(reason: reason, message: $0) }
+    // Read again: a callback may have waited on a condition variable.
+    if self.traits.contains(.holdsTimerThread) { TimerThread.letGo() }
   }
 }
