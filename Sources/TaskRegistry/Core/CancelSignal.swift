@@ -76,7 +76,9 @@ extension UnsafeMutablePointer<CancelSignal> {
   func send(again queue: inout TimerQueue) {
     if !pointee.isArmed { return }
     queue.remove(timer)
-    mustSucceed(pthread_kill(pointee.thread, pointee.number))
+    // EAGAIN: the system had no memory to queue a real-time signal in. It is sent again anyway.
+    let code = pthread_kill(pointee.thread, pointee.number)
+    if code != EAGAIN { mustSucceed(code) }
     queue.insert(timer, due: monotonicNow() + pointee.pause)
     pointee.pause = min(pointee.pause * 2, CancelSignal.longestPause)
   }
