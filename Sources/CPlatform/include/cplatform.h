@@ -235,14 +235,18 @@ static inline bool cp_has_handler(int number) {
    ignored, already. Returns 0 once `handler` is installed, now or before; EBUSY if another is; EINVAL
    for a number that is no signal or cannot have a handler. */
 static inline int cp_install_handler(int number, void (*handler)(int)) {
-  struct sigaction action;
-  if (sigaction(number, NULL, &action) != 0) return EINVAL;
-  if (action.sa_handler == handler) return 0;
-  if (action.sa_handler != SIG_DFL) return EBUSY;
+  struct sigaction action, before;
+  if (sigaction(number, NULL, &before) != 0) return EINVAL;
+  if (before.sa_handler == handler) return 0;
+  if (before.sa_handler != SIG_DFL) return EBUSY;
   memset(&action, 0, sizeof action);
   action.sa_handler = handler;
   sigemptyset(&action.sa_mask);
-  return sigaction(number, &action, NULL) == 0 ? 0 : EINVAL;
+  if (sigaction(number, &action, &before) != 0) return EINVAL;
+  if (before.sa_handler == SIG_DFL || before.sa_handler == handler) return 0;
+  /* Another thread has installed one since: it goes back. */
+  sigaction(number, &before, NULL);
+  return EBUSY;
 }
 
 /* Signal sets; Swift does not find the type's initialiser when two modules include its header. */

@@ -239,7 +239,7 @@ struct SignalWatch: ~Copyable {
   private static func run(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     // SAFETY: `make` passes a watch, which lives until this thread is joined.
     let watch = argument.unsafelyUnwrapped.assumingMemoryBound(to: SignalWatch.self)
-    setOwnThreadName("taskreg-signals")
+    beginOwnThread("taskreg-signals")
     // Somebody has to be there whom the signals can interrupt, should all others have blocked them.
     unblock(watch.pointee.signals)
     while true {

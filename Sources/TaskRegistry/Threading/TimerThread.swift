@@ -36,6 +36,7 @@ struct TimerThread {
     guard let this = existingOrNew() else { return .noMemory }
     let isRunning = this.pointee.monitor.withLock { state in
       state.holds += 1
+      state.leavesAt = .never
       return state.isRunning
     }
     // Where several come here at once, each creates one, and one of them stays.
@@ -136,17 +137,13 @@ struct TimerThread {
       return true
     }
     if !isTheOne { return nil }
-    setOwnThreadName("taskreg-timer")
-    var leavesAt = Deadline.never
+    beginOwnThread("taskreg-timer")
     while true {
       let step = this.pointee.monitor.withLock { state in
         if let token = state.doWhatIsDue(at: monotonicNow()) { return Step.cancel(token) }
-        if !state.isUnused {
-          leavesAt = .never
-          return Step.sleep(until: state.queue.nextDue)
-        }
-        if leavesAt.isNever { leavesAt = .after(linger) }
-        if !leavesAt.hasPassed { return Step.sleep(until: leavesAt) }
+        if !state.isUnused { return Step.sleep(until: state.queue.nextDue) }
+        if state.leavesAt.isNever { state.leavesAt = .after(linger) }
+        if !state.leavesAt.hasPassed { return Step.sleep(until: state.leavesAt) }
         state.isRunning = false
         return Step.leave
       }
@@ -172,6 +169,8 @@ private struct TimerState: MonitorState {
   /// How many need the thread though nothing of theirs is queued.
   var holds = 0
   var isRunning = false
+  /// When the thread leaves, should nobody need it until then; never while somebody does.
+  var leavesAt = Deadline.never
 
   /// Whether nobody needs the thread.
   var isUnused: Bool { queue.isEmpty && holds == 0 }
