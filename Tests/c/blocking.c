@@ -230,24 +230,57 @@ CASE(waiting_for_the_flag_needs_a_task) {
   registry_finish(registry);
 }
 
+/* The ways to wait that end by the flag. */
+enum way {
+  WAY_FD,
+  WAY_FLAG,
+  WAY_OWN_DESCRIPTOR,
+  WAY_CONDITION,
+  WAY_SLEEP,
+  WAY_TOKEN,
+  WAY_TASK,
+  WAY_JOIN
+};
+
+/* What there is to wait for, none of which comes. */
+struct awaited {
+  int fd;
+  tr_token *token;
+  tr_task *task;
+  tr_registry *registry;
+};
+
 /* One of many rounds: the body enters a wait as it is cancelled. */
 struct round {
-  int way;
-  int fd;
+  enum way way;
+  const struct awaited *awaited;
   atomic_int entering;
   tr_status status;
+  pthread_mutex_t mutex;
+  pthread_cond_t condition;
 };
 
 static int body_enters_a_wait(tr_task *self, void *ctx) {
   struct round *round = ctx;
-  (void)self;
+  const struct awaited *awaited = round->awaited;
+  if (round->way == WAY_CONDITION) pthread_mutex_lock(&round->mutex);
   atomic_store(&round->entering, 1);
   switch (round->way) {
-    case 0: round->status = tr_wait_fd(round->fd, POLLIN, FOREVER); break;
-    case 1: round->status = tr_wait_cancelled(FOREVER); break;
+    case WAY_FD: round->status = tr_wait_fd(awaited->fd, POLLIN, FOREVER); break;
+    case WAY_FLAG: round->status = tr_wait_cancelled(FOREVER); break;
+    case WAY_SLEEP: round->status = tr_sleep(FOREVER); break;
+    case WAY_TOKEN: round->status = tr_token_wait(awaited->token, FOREVER); break;
+    case WAY_TASK: round->status = tr_task_wait(awaited->task, FOREVER, NULL); break;
+    case WAY_JOIN: round->status = tr_join_all(awaited->registry, FOREVER, NULL); break;
+    case WAY_CONDITION:
+      do /* as POSIX lets it, a wait may end for no reason */
+        round->status = tr_cond_wait(&round->condition, &round->mutex, FOREVER);
+      while (round->status == TR_OK && !tr_task_is_cancelled(self));
+      pthread_mutex_unlock(&round->mutex);
+      break;
     default: {
       int own;
-      CHECK_EQ(TR_OK, tr_task_fd(tr_task_self(), &own));
+      CHECK_EQ(TR_OK, tr_task_fd(self, &own));
       round->status = is_readable(own, -1) ? TR_ERR_CANCELLED : TR_OK;
     }
   }
@@ -255,28 +288,47 @@ static int body_enters_a_wait(tr_task *self, void *ctx) {
 }
 
 /* Proves: a cancellation that races with the entry to a wait ends it: for each way to wait, in 10 000
-   rounds, with one outcome each (C6, C8).  Why it matters: one lost wake-up in a year is a daemon
-   that does not stop.  Catches: "checked, then blocked"; a descriptor made and raised past each
-   other. */
-CASE(no_cancellation_is_lost_on_the_way_into_a_wait) {
+   rounds, with one outcome each (C4, C6, C8, C9).  Why it matters: one lost wake-up in a year is a
+   daemon that does not stop.  Catches: "checked, then blocked"; a descriptor made and raised past each
+   other; a condition variable broadcast once. */
+static void race_with_the_entry(enum way way) {
   int ends[2];
   CHECK_EQ(0, pipe(ends));
-  tr_registry *registry = registry_new();
-  for (int way = 0; way < 3; way++)
-    for (int i = 0; i < check_rounds(10000); i++) {
-      struct round round = {way, ends[0], 0, 1};
-      tr_task *task = spawn(registry, "enters", body_enters_a_wait, &round);
-      if (i % 4) while (!atomic_load(&round.entering)) continue;
-      for (volatile int spin = (i * 7) % 300; spin > 0; spin--) continue;
-      CHECK_EQ(TR_OK, tr_task_cancel(task));
-      CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
-      CHECK_EQ(TR_ERR_CANCELLED, round.status);
-      tr_task_release(task);
-    }
+  tr_registry *registry = registry_new(), *other = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *deaf = spawn(other, "deaf", body_deaf, &gate);
+  struct awaited awaited = {ends[0], tr_token_create(), deaf, other};
+  int rounds = check_under_valgrind() ? 500 : 10000;
+  for (int i = 0; i < rounds; i++) {
+    struct round round = {way, &awaited, 0, 1, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
+    tr_task *task = spawn(registry, "enters", body_enters_a_wait, &round);
+    if (i % 4) while (!atomic_load(&round.entering)) continue;
+    for (volatile int spin = (i * 7) % 300; spin > 0; spin--) continue;
+    CHECK_EQ(TR_OK, tr_task_cancel(task));
+    CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+    CHECK_EQ(TR_ERR_CANCELLED, round.status);
+    tr_task_release(task);
+    pthread_cond_destroy(&round.condition);
+    pthread_mutex_destroy(&round.mutex);
+  }
+  gate_open(&gate);
+  wait_and_release(deaf);
+  tr_token_release(awaited.token);
   registry_finish(registry);
+  registry_finish(other);
   close(ends[0]);
   close(ends[1]);
+  timer_thread_leaves();
 }
+
+CASE(no_cancellation_is_lost_on_the_way_into_a_wait) { race_with_the_entry(WAY_FD); }
+CASE(nor_on_the_way_into_a_wait_for_the_flag) { race_with_the_entry(WAY_FLAG); }
+CASE(nor_on_the_way_into_poll) { race_with_the_entry(WAY_OWN_DESCRIPTOR); }
+CASE(nor_on_the_way_into_a_condition_variable) { race_with_the_entry(WAY_CONDITION); }
+CASE(nor_on_the_way_into_a_sleep) { race_with_the_entry(WAY_SLEEP); }
+CASE(nor_on_the_way_into_a_wait_for_a_token) { race_with_the_entry(WAY_TOKEN); }
+CASE(nor_on_the_way_into_a_wait_for_a_task) { race_with_the_entry(WAY_TASK); }
+CASE(nor_on_the_way_into_a_join) { race_with_the_entry(WAY_JOIN); }
 
 /* Proves: every argument that may be NULL or nonsense is answered, and reasons tell whether they are
    graceful (P4).  Why it matters: the boundary is where the errors are.  Catches: a crash. */
@@ -333,5 +385,12 @@ CHECK_MAIN(
     CHECK_ENTRY(the_flag_comes_before_the_descriptor),
     CHECK_ENTRY(waiting_for_the_flag_needs_a_task),
     CHECK_ENTRY(no_cancellation_is_lost_on_the_way_into_a_wait),
+    CHECK_ENTRY(nor_on_the_way_into_a_wait_for_the_flag),
+    CHECK_ENTRY(nor_on_the_way_into_poll),
+    CHECK_ENTRY(nor_on_the_way_into_a_condition_variable),
+    CHECK_ENTRY(nor_on_the_way_into_a_sleep),
+    CHECK_ENTRY(nor_on_the_way_into_a_wait_for_a_token),
+    CHECK_ENTRY(nor_on_the_way_into_a_wait_for_a_task),
+    CHECK_ENTRY(nor_on_the_way_into_a_join),
     CHECK_ENTRY(nonsense_is_refused),
     CHECK_ENTRY(descriptors_are_never_the_standard_ones))

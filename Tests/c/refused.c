@@ -1,4 +1,5 @@
-/* refused.c - what a spawn comes to when the system refuses a thread. Rule S6, with S1, S4, S7, J3.
+/* refused.c - what a spawn comes to when the system refuses a thread, and what the library's timer
+   thread is needed for. Rule S6, with S1, S4, S7, J3, C9 to C11.
 
    RLIMIT_NPROC does not bind root, so pthread_create itself is made to fail (refuse.h); one case
    takes the address space away instead, and the system refuses by itself. */
@@ -337,6 +338,76 @@ CASE(the_system_itself_refuses) {
   registry_finish(registry);
 }
 
+static void ignore_signal(int number) { (void)number; }
+
+static int body_waits_without_a_timer_thread(tr_task *self, void *ctx) {
+  (void)self;
+  pthread_mutexattr_t attributes;
+  pthread_mutex_t mutex;
+  pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+  CHECK_EQ(0, pthread_mutexattr_init(&attributes));
+  CHECK_EQ(0, pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK));
+  CHECK_EQ(0, pthread_mutex_init(&mutex, &attributes));
+  CHECK_EQ(0, pthread_mutexattr_destroy(&attributes));
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQ(0, pthread_mutex_lock(&mutex));
+    refuse_every(1, i ? EINVAL : EAGAIN);
+    CHECK_EQ(TR_ERR_AGAIN, tr_cond_wait(&never, &mutex, FOREVER));
+    CHECK_EQ(1, refused_threads());
+    CHECK_EQ(EDEADLK, pthread_mutex_lock(&mutex));
+    refuse_none();
+    if (i) CHECK_EQ(TR_ERR_TIMEDOUT, tr_cond_wait(&never, &mutex, 1 * MS));
+    CHECK_EQ(0, pthread_mutex_unlock(&mutex));
+  }
+  CHECK_EQ(0, pthread_mutex_destroy(&mutex));
+  gate_arrive(ctx);
+  return 0;
+}
+
+/* Proves: without a timer thread to be had a token with a timeout is NULL, a task with a cancel signal is
+   refused with TR_ERR_AGAIN, and a wait on a condition variable too, with the mutex held; each leaves
+   all as it was, and works at the next call (C9, C10, C11, S6).  Why it matters: the thread is made in
+   the middle of an application's call.  Catches: a hold that stays behind, after which the thread is
+   taken for granted; a mutex given up. */
+CASE(a_refused_timer_thread_leaves_all_as_it_was) {
+  int threads = thread_baseline();
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = ignore_signal;
+  CHECK_EQ(0, sigaction(SIGRTMIN + 1, &action, NULL));
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.cancel_signal = SIGRTMIN + 1;
+  tr_token *parent = tr_token_create();
+
+  wait_and_release(spawn(registry, "waits", body_waits_without_a_timer_thread, &gate));
+  while (threads_called("taskreg-timer") > 0) breathe();
+  for (int i = 0; i < 10; i++) {
+    char ctx[8] = "context";
+    refuse_every(1, EAGAIN);
+    CHECK(tr_token_child_with_timeout(parent, SECOND) == NULL);
+    CHECK(tr_token_child_with_timeout(parent, 0) == NULL);
+    options.drop = drop_never;
+    CHECK_EQ(TR_ERR_AGAIN, tr_spawn_with(registry, "stubborn", TR_KIND_MAINTENANCE, body_never, ctx,
+                                         &options, NULL));
+    CHECK_EQ(3, refused_threads());
+    refuse_none();
+    CHECK_STR("context", ctx);
+    check_as_before(registry, 0);
+  }
+  tr_token *token = tr_token_child_with_timeout(parent, 1 * MS);
+  CHECK(token != NULL);
+  CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
+  tr_token_release(token);
+  options.drop = NULL;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "stubborn", TR_KIND_MAINTENANCE, body_obeys, NULL, &options,
+                                NULL));
+  registry_finish(registry);
+  tr_token_release(parent);
+  threads_settle(threads, SECOND + 5 * SECOND * check_scale());
+}
+
 CHECK_MAIN(
     CHECK_ENTRY(refused_thread_leaves_the_registry_as_it_was),
     CHECK_ENTRY(first_spawn_may_be_refused),
@@ -347,4 +418,5 @@ CHECK_MAIN(
     CHECK_ENTRY(refusal_keeps_the_callers_signal_mask),
     CHECK_ENTRY(refusal_is_logged_once),
     CHECK_ENTRY(refusals_under_load_lose_nothing),
-    CHECK_ENTRY(the_system_itself_refuses))
+    CHECK_ENTRY(the_system_itself_refuses),
+    CHECK_ENTRY(a_refused_timer_thread_leaves_all_as_it_was))

@@ -339,6 +339,33 @@ static inline void threads_settle(int expected, int64_t limit) {
   CHECK_EQ(expected, count);
 }
 
+/* How many threads of the process the kernel calls `name`. */
+static inline int threads_called(const char *name) {
+  DIR *directory = opendir("/proc/self/task");
+  CHECK(directory != NULL);
+  int count = 0;
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    char path[320], text[32];
+    snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    if (length <= 0) continue;
+    text[length - 1] = 0;
+    count += strcmp(text, name) == 0;
+  }
+  closedir(directory);
+  return count;
+}
+
+/* Under valgrind, wait until the library's timer thread has left, as it does when it was of no use for a
+   second: valgrind takes what the C library keeps for a thread that runs on for lost. */
+static inline void timer_thread_leaves(void) {
+  if (!check_under_valgrind()) return;
+  while (threads_called("taskreg-timer") > 0) breathe();
+}
+
 /* The run state of thread `tid` as the kernel tells it: 'R', 'S', ...; 0 when it is gone. */
 static inline char thread_state(pid_t tid) {
   char path[64], text[512];
