@@ -50,9 +50,35 @@
     public var wantsFreshThread = false
     /// Bytes of stack; nil: the registry's.
     public var stackSize: Int?
+    /// Whether the end of the task cancels the registry's token, with the task's name as the message
+    /// (C12).
+    public var essential = Essential.no
+    /// A signal that interrupts the task's system calls once it is asked to stop, again and again until
+    /// it has left its body or acknowledges; nil: none (C10).
+    ///
+    /// It has a handler without SA_RESTART; see `TaskRegistry.installCancelSignal`.
+    public var cancelSignal: Int32?
 
     /// The defaults.
     public init() {}
+
+    /// Which ends of a task the registry does not do without.
+    public enum Essential: Hashable, Sendable {
+      /// None: the registry goes on.
+      case no
+      /// Any: the reason is `.requestedByRun` if the body returned, else `.fatal`.
+      case anyEnd
+      /// A thrown error, or a thread that left its body; the reason is `.fatal`.
+      case failure
+
+      var traits: TaskTraits {
+        switch self {
+        case .no: []
+        case .anyEnd: .essential
+        case .failure: .essentialUnlessReturned
+        }
+      }
+    }
   }
 
   /// Carries a log closure through the core.

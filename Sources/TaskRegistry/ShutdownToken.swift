@@ -30,6 +30,24 @@
       return ShutdownToken(takingOver: token)
     }
 
+    /// Creates a child, as `child()` does, that is besides cancelled with the reason `.deadline` when
+    /// `timeout` has passed, unless it was before (C11).
+    ///
+    /// What the cancelling runs (`onCancel`) runs on a thread of the library's that serves all timeouts
+    /// of the process: it should be brief. That thread exists while something is due, and a second
+    /// longer.
+    ///
+    /// - Parameter timeout: how long from now; one that is not positive has passed when this returns.
+    /// - Returns: the child.
+    /// - Throws: `outOfMemory`; `threadUnavailable` when the system refuses that thread;
+    ///   `forkedChild`.
+    public func child(timeout: Duration) throws(TaskRegistryError) -> ShutdownToken {
+      let (status, token) = TokenReference.create(
+        childOf: core, deadline: .after(timeoutNanoseconds(timeout)))
+      guard let token else { throw TaskRegistryError(status) }
+      return ShutdownToken(takingOver: token)
+    }
+
     /// Cancels the token and everything below it; the first call alone records its reason and
     /// message (C1).
     ///

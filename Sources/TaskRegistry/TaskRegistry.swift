@@ -111,18 +111,36 @@
         }
         stackSize = size
       }
+      if let number = options.cancelSignal, !CancelSignal.isUsable(number) {
+        throw .invalidArgument
+      }
       // SAFETY: `BodyBox.drop` takes this reference over if the spawn succeeds, else we do.
       let box = Unmanaged.passRetained(BodyBox(body))
       let (status, task) = core.spawn(
         SpawnRequest(
           name: name, kind: kind.rawValue, body: BodyBox.run, context: box.toOpaque(),
           drop: BodyBox.drop, stackSize: stackSize, isCleanup: options.isCleanup,
-          wantsFreshThread: options.wantsFreshThread, wantsHandle: true))
+          wantsFreshThread: options.wantsFreshThread, traits: options.essential.traits,
+          cancelSignal: options.cancelSignal ?? 0, wantsHandle: true))
       guard let task else {
         box.release()
         throw TaskRegistryError(status)
       }
       return TrackedTask(takingOver: task)
+    }
+
+    /// Installs a handler that does nothing for a signal, so that system calls it comes upon end with
+    /// EINTR: what `SpawnOptions.cancelSignal` needs (C10).
+    ///
+    /// The handler stays for ever. The signal should be one that is used for nothing else, such as
+    /// SIGRTMIN + 1.
+    ///
+    /// - Throws: `invalidArgument` for a number that is no signal, cannot have a handler or is a
+    ///   synchronous fault, and for a signal that has another handler or is ignored: it is left as
+    ///   it is; `forkedChild`.
+    public static func installCancelSignal(_ number: Int32) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      try check(CancelSignal.installHandler(for: number))
     }
 
     // MARK: Listing

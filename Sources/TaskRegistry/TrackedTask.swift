@@ -1,3 +1,5 @@
+import CPlatform
+
 #if !hasFeature(Embedded)
 
   /// A handle of one task: the original's abort handle, with an outcome.
@@ -62,6 +64,42 @@
       if ProcessState.isForkedChild { throw .forkedChild }
       guard Worker.currentTask == core else { throw .invalidArgument }
       try check(sleepCallingThread(for: max(0, duration.wholeNanoseconds)))
+    }
+
+    /// Waits on a condition variable of the caller's until it is signalled; the wait ends first when the
+    /// task is asked to stop (C9).
+    ///
+    /// Like `pthread_cond_wait` it may return for no reason, so that the caller loops around its own
+    /// condition. However it ends, the caller holds the mutex. To stop a task in such a wait the
+    /// condition variable is broadcast.
+    ///
+    /// - Parameters:
+    ///   - condition: initialised, and alive until every wait on it has returned.
+    ///   - mutex: likewise; locked by the caller, once, and not robust.
+    ///   - timeout: how long, on `CLOCK_MONOTONIC`; nil is for ever.
+    /// - Throws: `timedOut`; `cancelled`; `invalidArgument` when the caller is not this task, or does not
+    ///   hold a mutex that can tell; `threadUnavailable` or `outOfMemory`, without having waited;
+    ///   `systemFailure`.
+    /// *Concurrency:* the task's own thread only, which it blocks.
+    public func wait(
+      on condition: UnsafeMutablePointer<pthread_cond_t>,
+      mutex: UnsafeMutablePointer<pthread_mutex_t>, timeout: Duration? = nil
+    ) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      guard Worker.currentTask == core else { throw .invalidArgument }
+      try check(waitOnCondition(condition, mutex, until: .after(timeoutNanoseconds(timeout))))
+    }
+
+    /// Says that the task has seen that it is to stop: its cancel signal is sent no more (C10).
+    ///
+    /// Without a request to stop, or without such a signal, it does nothing.
+    ///
+    /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
+    /// *Concurrency:* the task's own thread only; does not block.
+    public func acknowledgeCancel() throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      guard Worker.currentTask == core else { throw .invalidArgument }
+      core.acknowledgeCancel()
     }
   }
 

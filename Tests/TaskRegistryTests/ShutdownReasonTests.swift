@@ -10,10 +10,10 @@ import Testing
   /// **Catches:** an unknown number replaced by none.
   @Test func reasonsHaveTheNumbersOfTheHeader() throws {
     let all: [ShutdownReason] = [
-      .none, .userRequested, .rpcRequested, .reloadRequested, .requestedByRun, .fatal,
+      .none, .userRequested, .rpcRequested, .reloadRequested, .requestedByRun, .fatal, .deadline,
     ]
     for (number, reason) in all.enumerated() { #expect(reason.rawValue == UInt32(number)) }
-    for number in [6, 0x100, .max] as [UInt32] {
+    for number in [7, 0x100, .max] as [UInt32] {
       let token = try ShutdownToken()
       token.cancel(reason: ShutdownReason(rawValue: number))
       #expect(token.reason.rawValue == number)
@@ -25,12 +25,12 @@ import Testing
   /// **Why it matters:** reasons end in logs.
   /// **Catches:** two reasons with one name.
   @Test func reasonsReadAsTheirNames() {
-    let texts = (0..<6).map { ShutdownReason(rawValue: $0).description }
+    let texts = (0..<7).map { ShutdownReason(rawValue: $0).description }
     #expect(
       texts == [
         "none", "user-requested", "rpc-requested", "reload-requested",
-        "requested-by-run", "fatal",
+        "requested-by-run", "fatal", "deadline",
       ])
-    #expect(ShutdownReason(rawValue: 6).description == "reason 6")
+    #expect(ShutdownReason(rawValue: 7).description == "reason 7")
   }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import TaskRegistry
@@ -111,6 +112,40 @@ import Testing
     #expect(task.name == "registers itself")
     #expect(try task.wait(timeout: .zero).ending == .returned)
   }
+
+  /// **Proves:** a wait on a condition variable ends with the signal, the timeout, or by being asked to
+  /// stop, and is the task's own to make (C9).
+  ///
+  /// **Why it matters:** queues between threads are made of these.
+  /// **Catches:** a timeout in the wrong unit; a wait that another task's flag ends.
+  @Test func aWaitOnAConditionVariableEnds() throws {
+    let registry = try TaskRegistry()
+    let queue = ConditionOfTest()
+    let endings = Locked<[TaskRegistryError?]>([])
+    let task = try registry.spawn("waits", kind: .backgroundLoop) { task in
+      queue.withMutex {
+        for timeout in [Duration.zero, .milliseconds(5), nil] {
+          let error = errorOf { () throws(TaskRegistryError) in
+            // For no reason it may return as well.
+            while true {
+              try task.wait(on: queue.condition, mutex: queue.mutex, timeout: timeout)
+            }
+          }
+          endings.withLock { $0.append(error) }
+        }
+      }
+    }
+    #expect(
+      errorOf { () throws(TaskRegistryError) in
+        try task.wait(on: queue.condition, mutex: queue.mutex)
+      } == .invalidArgument)
+    #expect(eventually { endings.withLock { $0.count } == 2 })
+    task.cancel()
+    try task.wait(timeout: ample)
+    #expect(endings.value == [.timedOut, .timedOut, .cancelled])
+    try registry.shutdown(grace: ample)
+    queue.destroy()
+  }
 }
 
 /// Looks, as it is let go, which task is current.
@@ -125,4 +160,29 @@ private final class Witness: Sendable {
   }
 
   func look() {}
+}
+
+/// A mutex and a condition variable.
+private struct ConditionOfTest: @unchecked Sendable {
+  // SAFETY: both are made for many threads.
+  let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+  init() {
+    precondition(pthread_mutex_init(mutex, nil) == 0)
+    precondition(pthread_cond_init(condition, nil) == 0)
+  }
+
+  func withMutex(_ body: () -> Void) {
+    pthread_mutex_lock(mutex)
+    body()
+    pthread_mutex_unlock(mutex)
+  }
+
+  func destroy() {
+    pthread_cond_destroy(condition)
+    pthread_mutex_destroy(mutex)
+    condition.deallocate()
+    mutex.deallocate()
+  }
 }

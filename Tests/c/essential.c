@@ -196,6 +196,7 @@ static void end_the_thread_from_a_callback(void) {
   CHECK_EQ(0, tr_len(registry));
   CHECK_EQ(TR_OK, tr_join_all(registry, FOREVER, NULL));
   check_cancelled_with(tr_registry_token(registry), TR_REASON_REQUESTED_BY_RUN, "main");
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
 }
 
 /* Proves: a callback that leaves the thread of an essential task against the rules takes nobody's end

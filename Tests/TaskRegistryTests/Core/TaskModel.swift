@@ -14,6 +14,7 @@ struct TaskModel: Hashable {
   var overdue = false
   var awaited = false
   var message = false
+  var extras = false
   var how = TaskWord.Ending.none
   var cleanup: Bool
   /// The worker's reference, handles and pins.
@@ -35,6 +36,7 @@ struct TaskModel: Hashable {
       }
     return word.phase == phase && word.isCancelRequested == flag && word.isOverdue == overdue
       && word.isAwaited == awaited && word.isCleanup == cleanup && word.hasMessage == message
+      && word.hasExtras == extras
       && word.ending == how && word.isLive == isLive && word.references == references
       && word.holdsRegistry == holdsRegistry
   }
@@ -77,7 +79,7 @@ struct TaskStep: Sendable {
     self.mayBeAsked = mayBeAsked
   }
 
-  static let all = life + requests + references + messages + ends
+  static let all = life + requests + references + messages + extras + ends
 
   private static let life = [
     TaskStep(
@@ -134,6 +136,12 @@ struct TaskStep: Sendable {
       "messageLeft(\(present))", { $0.messageLeft(present) },
       { model in model.life == .running ? model.with { $0.message = present } : nil })
   }
+
+  private static let extras = [
+    TaskStep(
+      "extrasAdded", { $0.extrasAdded() },
+      { model in model.life == .running ? model.with { $0.extras = true } : nil })
+  ]
 
   private static let ends = [TaskWord.Ending.returned, .failed, .exited].map { how in
     TaskStep(

@@ -11,12 +11,14 @@ private struct Reached {
 /// The state machine of one task, walked exhaustively and without a thread.
 @Suite struct TaskWordTests {
   /// Every word a task can be admitted with.
-  private static let admissions: [Reached] = (0..<8).map { number in
+  private static let admissions: [Reached] = (0..<16).map { number in
     let (cleanup, flagged, handle) = (number & 1 != 0, number & 2 != 0, number & 4 != 0)
+    let extras = number & 8 != 0
     return Reached(
-      word: .admitted(cleanup: cleanup, flagged: flagged, handle: handle),
+      word: .admitted(cleanup: cleanup, flagged: flagged, handle: handle, extras: extras),
       model: TaskModel(
-        flag: flagged, cleanup: cleanup, references: handle ? 2 : 1, holdsRegistry: handle))
+        flag: flagged, extras: extras, cleanup: cleanup, references: handle ? 2 : 1,
+        holdsRegistry: handle))
   }
 
   /// Every word that can be reached from an admission, each once.
@@ -54,14 +56,14 @@ private struct Reached {
     }
   }
 
-  /// **Proves:** a task can be in 986 states, as counted by hand from its fields (O1, W2).
+  /// **Proves:** a task can be in 1970 states, as counted by hand from its fields (O1, W2).
   ///
   /// **Why it matters:** the exhaustive tests are exhaustive only if the walk gets everywhere.
   /// **Catches:** a transition that never exists, such as `withdrawn` always nil.
   @Test func theWalkReachesEveryState() {
-    // Flag and deadline: down, up, up and overdue. Then clean-up, awaited, and the references:
-    // 1 to 3, with the registry held or not.
-    let starting = 3 * 2 * 2 * 6
+    // Flag and deadline: down, up, up and overdue. Then clean-up, awaited, extras, and the
+    // references: 1 to 3, with the registry held or not.
+    let starting = 3 * 2 * 2 * 2 * 6
     let running = starting * 2
     let ending = running * 3
     // Of an ended task 1 or 2 references are left; it ended, or was withdrawn as it started.
@@ -132,6 +134,7 @@ private struct Reached {
         #expect(next.isOverdue || !word.isOverdue, "\(step.name)")
         #expect(next.isAwaited || !word.isAwaited, "\(step.name)")
         #expect(next.isCleanup == word.isCleanup, "\(step.name)")
+        #expect(next.hasExtras || !word.hasExtras, "\(step.name)")
         #expect(word.ending == .none || next.ending == word.ending, "\(step.name)")
       }
     }
