@@ -137,6 +137,9 @@ extension TaskReference {
     registry.forEachUpwards { $0.pointer.pointee.endings.count(how) }
     wakeWaiters(advance { $0.ended() }, in: registry)
     registry.forEachUpwards { $0.wakeJoinersIfDrained() }
+    // The group may be freed now, and with it a log's context by the application's code, which is
+    // inside no task any more: the record is gone.
+    Worker.current?.pointee.task = nil
     registry.releaseStorage()
   }
 
