@@ -160,6 +160,8 @@ extension RegistryReference {
 struct GroupPath {
   /// Text of at most `limit` bytes and a NUL.
   private(set) var words: InlineArray<16, UInt64>
+  /// Whether it was too long: nothing can follow what was cut.
+  private var isCut = false
 
   /// The most bytes a path keeps.
   static var limit: Int { 127 }
@@ -169,14 +171,19 @@ struct GroupPath {
 
   /// The path of a group; what is too long is cut at a character.
   init(below path: GroupPath, _ name: TaskName) {
+    if path.isCut {
+      self = path
+      return
+    }
     words = InlineArray(repeating: 0)
-    withUnsafeMutableBytes(of: &words) { bytes in
+    isCut = withUnsafeMutableBytes(of: &words) { bytes in
       var text = FixedText(in: bytes.bindMemory(to: UInt8.self))
       if !path.isEmpty {
         path.withText { text.append(utf8: $0) }
         text.append("/")
       }
       name.withText { text.append(utf8: $0) }
+      return text.isCut
     }
   }
 

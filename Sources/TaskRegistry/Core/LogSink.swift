@@ -55,6 +55,8 @@ struct FixedText: ~Copyable {
   private let base: UnsafeMutablePointer<UInt8>
   private let capacity: Int
   private var count = 0
+  /// Whether something did not fit.
+  private(set) var isCut = false
 
   /// Builds in `buffer`, which has at least one byte and outlives the value.
   init(in buffer: UnsafeMutableBufferPointer<UInt8>) {
@@ -76,6 +78,7 @@ struct FixedText: ~Copyable {
     memcpy(base + count, text, kept)
     count += kept
     base[count] = 0
+    if text[kept] != 0 { isCut = true }
   }
 
   mutating func append<Number: FixedWidthInteger>(_ number: Number) {
