@@ -152,7 +152,7 @@ extension RegistryReference {
   ///
   /// A hint.
   private var hotWorkerRunsHere: Bool {
-    let bits = pointer.pointee.hot.load(ordering: .acquiring)
+    let bits = topmost.pointer.pointee.hot.load(ordering: .acquiring)
     guard let worker = Worker.Pointer(bitPattern: bits) else { return false }
     return worker.pointee.cpu.load(ordering: .relaxed) == cp_current_cpu()
   }
@@ -181,12 +181,8 @@ extension RegistryReference {
         guard task.pin() else { return true }
         if let before = task.raiseFlag(at: now, { $0.overdue() }), let word = before.overdue() {
           tally.pending += 1
-          if remembered.append(task) {
-            // As a handle: the task may be the last that holds its group's memory.
-            task.retainHandle()
-            task.unpin()
-            return true
-          }
+          // A record that is held holds its group's memory.
+          if remembered.append(task) { return true }
           listStraggler(listed, task.facts(in: registry) ?? task.pinnedFacts(word))
           listed += 1
         }

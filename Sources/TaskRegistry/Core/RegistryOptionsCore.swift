@@ -17,8 +17,11 @@ struct RegistryOptionsCore {
   var log: LogSink = .none
 
   /// These options for a group: what is not given is the parent's, whose memory outlives the group's.
+  ///
+  /// What concerns threads is the parent's in any case.
   func inheriting(from parent: RegistryOptionsCore, stackSize: Bool) -> RegistryOptionsCore {
     var options = self
+    options.spinNanoseconds = parent.spinNanoseconds
     if stackSize { options.stackSize = parent.stackSize }
     if abortGrace == 0 { options.abortGrace = parent.abortGrace }
     if !log.isListening {
