@@ -451,7 +451,8 @@ int tr_is_empty(const tr_registry *registry);
    Output:    *count (not NULL) is the number of live tasks, on TR_OK and TR_ERR_TRUNCATED; the
               first min(*count, capacity) elements are filled, in no particular order. Bytes of a
               larger element than this library knows are zero.
-   Threads:   any thread; takes no lock, stops no spawn.
+   Threads:   any thread; takes no lock, or one for a moment on the way from group to group; stops no
+              spawn.
    Since:     0.1 */
 tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
                       size_t *count);
@@ -486,7 +487,8 @@ typedef struct tr_join_report {
    timeout_ns nanoseconds from now. Nobody is asked to stop before the deadline; at the deadline
    the flag of every straggler rises, and the registry's abort grace is waited for them. [J1-J6]
 
-   Requires:  the caller is not a task of the registry (else TR_ERR_DEADLOCK, nothing changed [J7]);
+   Requires:  the caller is not a task of the registry or of a group below it (else TR_ERR_DEADLOCK,
+              nothing changed [J7, T5]);
               report is NULL or initialised with TR_JOIN_REPORT_INIT.
    Returns:   TR_OK: no task is alive; TR_ERR_DEADLINE: some were alive at the deadline;
               TR_ERR_CANCELLED: the flag of the calling task (of another registry) rose [C4];
