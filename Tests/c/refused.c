@@ -1,5 +1,5 @@
 /* refused.c - what a spawn comes to when the system refuses a thread, and what the library's timer
-   thread is needed for. Rule S6, with S1, S4, S7, J3, C9 to C11.
+   thread is needed for. Rule S6, with S1, S4, S7, J3, T2, C9 to C11.
 
    RLIMIT_NPROC does not bind root, so pthread_create itself is made to fail (refuse.h); one case
    takes the address space away instead, and the system refuses by itself. */
@@ -159,6 +159,48 @@ CASE(a_waiting_join_survives_a_refusal) {
     tr_task_release(task);
     registry_finish(registry);
   }
+}
+
+/* Proves: a thread that is refused to a task of a group leaves every level as it was, counted, listed,
+   joinable and with room below its limit, and is rejected in the reports of all of them; a join that
+   waits at any of them survives it (S6, T2, J8).  Why it matters: the task was admitted at every level
+   when the system refused.  Catches: a rollback in the group alone. */
+CASE(a_refusal_in_a_group_leaves_every_level_as_it_was) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.max_tasks = 2;
+  tr_registry *levels[3];
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &levels[0]));
+  CHECK_EQ(TR_OK, tr_registry_child(levels[0], "net", &options, &levels[1]));
+  CHECK_EQ(TR_OK, tr_registry_child(levels[1], "peers", &options, &levels[2]));
+  for (int alive = 0; alive < 2; alive++) {
+    struct gate gate = GATE_INIT;
+    struct join_call calls[3];
+    if (alive) {
+      CHECK_EQ(TR_OK, spawn_fresh(levels[2], body_deaf, &gate, NULL, NULL));
+      for (int i = 0; i < 3; i++) join_begin_asleep(&calls[i], levels[i], FOREVER);
+    }
+    refuse_every(1, EAGAIN);
+    for (int i = 0; i < 5; i++) {
+      tr_task *out = NULL;
+      CHECK_EQ(TR_ERR_AGAIN,
+               spawn_fresh(levels[2], body_never, NULL, drop_never, i % 2 ? &out : NULL));
+      CHECK(out == NULL);
+    }
+    refuse_none();
+    for (int i = 0; i < 3; i++) check_as_before(levels[i], (size_t)alive);
+    if (!alive) continue;
+    for (int i = 0; i < 3; i++) CHECK_EQ(0, atomic_load(&calls[i].returned));
+    gate_open(&gate);
+    for (int i = 0; i < 3; i++) {
+      join_end(&calls[i]);
+      CHECK_EQ(TR_OK, calls[i].status);
+      CHECK_EQ(1, calls[i].report.ended);
+      CHECK_EQ(5, calls[i].report.rejected);
+    }
+  }
+  registry_finish(levels[0]);
+  tr_registry_release(levels[2]);
+  tr_registry_release(levels[1]);
 }
 
 static int body_is_refused_itself(tr_task *self, void *ctx) {
@@ -414,6 +456,7 @@ CHECK_MAIN(
     CHECK_ENTRY(living_tasks_are_untouched_by_a_refusal),
     CHECK_ENTRY(refusals_do_not_use_up_the_limit),
     CHECK_ENTRY(a_waiting_join_survives_a_refusal),
+    CHECK_ENTRY(a_refusal_in_a_group_leaves_every_level_as_it_was),
     CHECK_ENTRY(a_task_may_be_refused_a_thread),
     CHECK_ENTRY(refusal_keeps_the_callers_signal_mask),
     CHECK_ENTRY(refusal_is_logged_once),
