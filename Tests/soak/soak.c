@@ -30,7 +30,8 @@ enum { THREADS = 8, HALLS = 4, HELD = 12, IDS = 1 << 20 };
 
 /* A registry and the books about it. Lives until its registry is shut down and nobody uses it. */
 struct hall {
-  tr_registry *registry;
+  tr_registry *registry; /* where its tasks are spawned */
+  tr_registry *above;    /* the registry that it is a group of, which has no other tasks; or NULL */
   atomic_int users;      /* the place it has among the halls, threads that use it, tasks */
   atomic_long accepted, bodies, drops;
 };
@@ -85,6 +86,11 @@ static struct hall *hall_new(struct actor *actor) {
   if (random & 256) options.abort_grace_ns = 1 * MS;
   tr_status status;
   while ((status = tr_registry_create(&options, &hall->registry)) != TR_OK) CHECK_EQ(TR_ERR_NOMEM, status);
+  if (random & 512) {
+    hall->above = hall->registry;
+    options.max_tasks = random % 8 == 0 ? 8 : 0;
+    CHECK_EQ(TR_OK, tr_registry_child(hall->above, "inner", &options, &hall->registry));
+  }
   atomic_store(&hall->users, 1);
   return hall;
 }
@@ -101,12 +107,18 @@ static struct hall *hall_enter(struct actor *actor) {
   struct hall *hall = halls[next(actor) % HALLS];
   atomic_fetch_add(&hall->users, 1);
   tr_registry_retain(hall->registry);
+  tr_registry_retain(hall->above);
   pthread_mutex_unlock(&halls_lock);
   return hall;
 }
 static void hall_exit(struct hall *hall) {
+  tr_registry_release(hall->above);
   tr_registry_release(hall->registry);
   hall_leave(hall);
+}
+/* The registry to look at: the hall's or the one above, which have the same tasks. */
+static tr_registry *hall_seen(struct actor *actor, const struct hall *hall) {
+  return hall->above != NULL && next(actor) % 2 ? hall->above : hall->registry;
 }
 /* Put another hall in the place of one of them, which is now the caller's. */
 static struct hall *hall_replace(struct actor *actor, unsigned place) {
@@ -117,9 +129,11 @@ static struct hall *hall_replace(struct actor *actor, unsigned place) {
   pthread_mutex_unlock(&halls_lock);
   return old;
 }
-/* Shut a hall down for good. */
-static void hall_close(struct hall *hall) {
+/* Shut a hall down for good; a group alone before all of it, half the time. */
+static void hall_close(struct actor *actor, struct hall *hall) {
   tr_join_report report = TR_JOIN_REPORT_INIT;
+  if (hall->above != NULL && next(actor) % 2)
+    CHECK_EQ(TR_OK, shutdown_fully(hall->above, TR_REASON_USER_REQUESTED, "soak", FOREVER, NULL));
   CHECK_EQ(TR_OK, shutdown_fully(hall->registry, TR_REASON_RELOAD_REQUESTED, "soak", FOREVER, &report));
   CHECK_EQ(0, tr_len(hall->registry));
   /* another thread may not have written down yet what was accepted; the last to leave knows all */
@@ -127,12 +141,21 @@ static void hall_close(struct hall *hall) {
   CHECK(atomic_load(&hall->drops) >= accepted);
   tr_task *task = NULL;
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(hall->registry, "late", TR_KIND_MAINTENANCE, body_never, NULL, &task));
+  if (hall->above != NULL) {
+    CHECK_EQ(TR_OK, shutdown_fully(hall->above, TR_REASON_USER_REQUESTED, "soak", FOREVER, NULL));
+    CHECK_EQ(0, tr_len(hall->above));
+  }
   hall_exit(hall);
 }
 
 /* ---- Tasks --------------------------------------------------------------------------------- */
 
-enum { RETURNS, FAILS, EXITS, SLEEPS, WAITS, POLLS, SPAWNS, NOTICES, WAYS };
+enum { RETURNS, FAILS, EXITS, SLEEPS, WAITS, POLLS, SPAWNS, NOTICES, LISTENS, READS, WAYS };
+
+static pthread_mutex_t bell_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
+
+#define CANCEL_SIGNAL (SIGRTMIN + 1)
 
 static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out);
 
@@ -156,11 +179,25 @@ static int body_of_deed(tr_task *self, void *ctx) {
       status = tr_wait_fd(pipe_ends[0], POLLIN, while_ns);
       CHECK(status != TR_OK);
       break;
+    case LISTENS:
+      pthread_mutex_lock(&bell_lock);
+      status = tr_cond_wait(&bell, &bell_lock, deed->number % 3 == 0 ? FOREVER : while_ns);
+      CHECK_EQ(0, pthread_mutex_unlock(&bell_lock));
+      break;
+    case READS: /* its cancel signal ends it, however close to the read the flag rises */
+      while (!tr_task_is_cancelled(self)) {
+        char byte;
+        CHECK(read(pipe_ends[0], &byte, 1) < 0 && errno == EINTR);
+      }
+      if (deed->number % 2) CHECK_EQ(TR_OK, tr_acknowledge_cancel());
+      break;
     case SPAWNS: spawn_deed(deed->hall, deed->number * 2654435761u, NULL); break;
     case NOTICES:
       CHECK_EQ(TR_OK, tr_task_set_message(self, "soak"));
       CHECK_EQ(TR_ERR_DEADLOCK, tr_task_wait(self, FOREVER, NULL));
       CHECK_EQ(TR_ERR_DEADLOCK, tr_join_all(deed->hall->registry, FOREVER, NULL));
+      if (deed->hall->above != NULL)
+        CHECK_EQ(TR_ERR_DEADLOCK, tr_shutdown(deed->hall->above, TR_REASON_NONE, NULL, FOREVER, NULL));
       return 3;
     default: break;
   }
@@ -190,7 +227,9 @@ static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out) {
   options.flags = deed->number % 16 == 5 ? TR_SPAWN_FRESH_THREAD : deed->number % 16 == 9 ? TR_SPAWN_CLEANUP : 0;
   options.stack_size = deed->number % 64 == 17 ? 512 << 10 : 0;
   /* a clean-up task that waits for its flag for ever would hold up every shutdown */
-  if (deed->number % 16 == 9 && deed->way == WAITS) deed->way = RETURNS;
+  if (deed->number % 16 == 9 && (deed->way == WAITS || deed->way == LISTENS || deed->way == READS)) deed->way = RETURNS;
+  if (deed->way == READS) options.cancel_signal = CANCEL_SIGNAL;
+  if (deed->number % 512 == 3) options.flags |= TR_SPAWN_ESSENTIAL_UNLESS_RETURNED;
   tr_task *task = NULL;
   atomic_fetch_add(&hall->users, 1);
   tr_status status = tr_spawn_with(hall->registry, name, TR_KIND_APPLICATION + deed->number, body_of_deed, deed,
@@ -254,7 +293,7 @@ static void op_join(struct actor *actor) {
   tr_join_report report = TR_JOIN_REPORT_INIT;
   report.stragglers = stragglers;
   report.stragglers_capacity = 4;
-  tr_status status = tr_join_all(hall->registry, (int64_t)(next(actor) % 4) * MS, &report);
+  tr_status status = tr_join_all(hall_seen(actor, hall), (int64_t)(next(actor) % 4) * MS, &report);
   CHECK_EQ(report.pending, report.aborted + report.abandoned);
   CHECK_EQ(report.pending < 4 ? report.pending : 4, report.stragglers_count);
   CHECK(status == (report.pending == 0 ? TR_OK : TR_ERR_DEADLINE));
@@ -263,7 +302,7 @@ static void op_join(struct actor *actor) {
   atomic_fetch_add(&total_stragglers, (long)report.pending);
   hall_exit(hall);
 }
-static void op_close(struct actor *actor) { hall_close(hall_replace(actor, next(actor) % HALLS)); }
+static void op_close(struct actor *actor) { hall_close(actor, hall_replace(actor, next(actor) % HALLS)); }
 /* The last release with tasks alive: they see to the rest themselves (G3). */
 static void op_abandon(struct actor *actor) {
   struct hall *hall = hall_replace(actor, next(actor) % HALLS);
@@ -276,7 +315,7 @@ static void op_list(struct actor *actor) {
   tr_task_summary list[ROOM];
   list[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT;
   size_t count = 0;
-  tr_status status = tr_snapshot(hall->registry, list, ROOM, &count);
+  tr_status status = tr_snapshot(hall_seen(actor, hall), list, ROOM, &count);
   CHECK_EQ(count > ROOM ? TR_ERR_TRUNCATED : TR_OK, status);
   if (count > ROOM) count = ROOM;
   atomic_fetch_add(&total_listed, (long)count);
@@ -286,6 +325,7 @@ static void op_list(struct actor *actor) {
     CHECK_EQ(TR_KIND_APPLICATION + number, list[i].kind);
     CHECK_EQ(strlen(list[i].name), (size_t)snprintf(NULL, 0, "deed-%u-", number) + number % 30);
     CHECK_EQ(number % 16 == 9 ? TR_SPAWN_CLEANUP : 0, list[i].flags);
+    CHECK_STR(hall->above != NULL ? "inner" : "", list[i].group);
     CHECK_EQ(list[i].cancel_requested, list[i].cancel_requested_at_ns != 0);
     for (size_t j = 0; j < i; j++) CHECK(list[i].id != list[j].id);
   }
@@ -294,7 +334,7 @@ static void op_list(struct actor *actor) {
 static void op_count(struct actor *actor) {
   struct hall *hall = hall_enter(actor);
   long accepted = atomic_load(&hall->accepted);
-  long live = (long)tr_len(hall->registry);
+  long live = (long)tr_len(hall_seen(actor, hall));
   CHECK(live >= accepted - atomic_load(&hall->drops));
   hall_exit(hall);
 }
@@ -312,6 +352,27 @@ static void op_tree(struct actor *actor) {
   CHECK_EQ(0, tr_token_cancel(leaf, 9, NULL));
   tr_token_release(leaf);
   tr_token_release(root);
+}
+/* A token with a timeout, which passes, or is given up or cancelled before. */
+static void op_timeout(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  tr_token *token = tr_token_child_with_timeout(tr_registry_token(hall->registry), (int64_t)(next(actor) % 5) * MS / 2);
+  hall_exit(hall);
+  if (token == NULL) return; /* no thread for the timer */
+  unsigned way = next(actor) % 3;
+  if (way == 0) tr_token_cancel(token, 77, NULL);
+  if (way == 1) {
+    CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
+    CHECK(tr_token_reason(token) != 77);
+  }
+  tr_token_release(token);
+}
+/* Somebody who waits on the condition variable wakes, or all do. */
+static void op_ring(struct actor *actor) {
+  pthread_mutex_lock(&bell_lock);
+  if (next(actor) % 2) pthread_cond_signal(&bell);
+  else pthread_cond_broadcast(&bell);
+  pthread_mutex_unlock(&bell_lock);
 }
 static void call_notice(void *ctx) {
   struct notice *notice = ctx;
@@ -395,7 +456,7 @@ static const struct {
     {"let go", 20, op_let_go},  {"join", 12, op_join},              {"close", 3, op_close},
     {"abandon", 2, op_abandon}, {"list", 15, op_list},              {"count", 15, op_count},
     {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice},
-    {"token", 8, op_token},
+    {"token", 8, op_token},     {"timeout", 10, op_timeout},        {"ring", 6, op_ring},
 #ifdef SOAK_REFUSES
     {"refuse", 1, op_refuse},
 #endif
@@ -440,8 +501,8 @@ static void open_halls(struct actor *keeper) {
   for (int i = 0; i < HALLS; i++) halls[i] = hall_new(keeper);
 }
 /* With all actors at rest: shut everything down and wait until what was let go of is gone, too. */
-static void close_halls(int threads) {
-  for (int i = 0; i < HALLS; i++) hall_close(halls[i]);
+static void close_halls(struct actor *keeper, int threads) {
+  for (int i = 0; i < HALLS; i++) hall_close(keeper, halls[i]);
   threads_settle(threads, 20 * AT_ONCE);
   /* whoever makes or releases a registry frees those that were let go of with tasks alive (G3) */
   for (int i = 0; i < 2; i++) registry_finish(registry_new());
@@ -461,6 +522,7 @@ int main(int argc, char **argv) {
   printf("soak: %lld s, seed %llu\n", (long long)seconds, (unsigned long long)seed);
   fflush(stdout);
   CHECK_EQ(0, pipe2(pipe_ends, O_CLOEXEC));
+  CHECK_EQ(TR_OK, tr_install_cancel_signal(CANCEL_SIGNAL));
   int baseline = thread_baseline() + THREADS;
   struct actor keeper = {.random = seed};
   open_halls(&keeper);
@@ -486,7 +548,7 @@ int main(int argc, char **argv) {
     check_watch();
     atomic_store(&stops, 1);
     pthread_barrier_wait(&pause_begins);
-    close_halls(baseline);
+    close_halls(&keeper, baseline);
     int now_open = descriptor_count();
     size_t used = mallinfo2().uordblks + mallinfo2().hblkhd;
     long operations_done = 0;
