@@ -326,8 +326,8 @@ static void *put_one(void *argument) {
 /* Claim: one signal an item is enough, whoever of the consumers is asked to stop meanwhile: nobody sleeps
    while an item is there.
    Proves: that a wake-up which a cancelled wait has consumed is passed on (C9).  Why it matters: a
-   queue with one signal an item is the most common use there is.  Catches: a wake-up that goes down
-   with the task that got it; rare, so that the mutation turns this red in one run of several. */
+   queue with one signal an item is the most common use there is.  Catches: a task that takes an
+   item and says that it was cancelled. What entering.c holds still, this lets run. */
 CASE(a_wake_up_is_not_lost_with_a_cancelled_task) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < check_rounds(10000); i++) {

@@ -115,9 +115,10 @@ CASE(a_signal_interrupts_what_blocks) {
   timer_thread_leaves();
 }
 
-/* Looks at its flag, and then blocks without another look. */
+/* Looks at its flag, and then blocks without another look; `is_late`: only when the signal has come and
+   gone in between. */
 struct unlucky {
-  int fd;
+  int fd, is_late;
   atomic_int entering;
   int looked_up, result, error;
 };
@@ -125,11 +126,14 @@ struct unlucky {
 static int body_checks_then_blocks(tr_task *self, void *ctx) {
   struct unlucky *unlucky = ctx;
   char byte;
-  atomic_store(&unlucky->entering, 1);
+  int before = signals_here;
+  if (!unlucky->is_late) atomic_store(&unlucky->entering, 1);
   if (tr_task_is_cancelled(self)) {
     unlucky->looked_up = 1;
     return 0;
   }
+  atomic_store(&unlucky->entering, 1);
+  while (unlucky->is_late && signals_here == before) sched_yield();
   unlucky->result = (int)read(unlucky->fd, &byte, 1);
   unlucky->error = errno;
   return 0;
@@ -145,7 +149,7 @@ CASE(checked_then_blocked_is_stopped) {
   tr_registry *registry = registry_new();
   int looked_up = 0, rounds = check_under_valgrind() ? 500 : 10000;
   for (int i = 0; i < rounds; i++) {
-    struct unlucky unlucky = {ends[0], 0, 0, 0, 0};
+    struct unlucky unlucky = {ends[0], i % 8 == 1, 0, 0, 0, 0};
     tr_task *task = spawn_stubborn(registry, body_checks_then_blocks, &unlucky);
     if (i % 4) while (!atomic_load(&unlucky.entering)) continue;
     for (volatile int spin = (i * 7) % 300; spin > 0; spin--) continue;
@@ -244,6 +248,17 @@ static int body_waits_for_its_flag(tr_task *self, void *ctx) {
   return 0;
 }
 
+/* Leaves one pending for certain. */
+static int body_blocks_its_signal(tr_task *self, void *ctx) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGRTMIN + 3);
+  CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
+  body_waits_for_its_flag(self, ctx);
+  while (!is_pending(SIGRTMIN + 3)) breathe();
+  return 0;
+}
+
 static void drop_expects_no_signal(void *ctx) {
   (void)ctx;
   int number = SIGRTMIN + 3;
@@ -270,8 +285,9 @@ CASE(no_other_task_gets_the_signal) {
   for (int i = 0; i < check_rounds(2000); i++) {
     struct gate gate = GATE_INIT;
     tr_task *task = NULL;
-    CHECK_EQ(TR_OK, spawn_with_signal(registry, own_signal(), body_waits_for_its_flag, &gate,
-                                      drop_expects_no_signal, &task));
+    CHECK_EQ(TR_OK, spawn_with_signal(registry, own_signal(),
+                                      i % 4 ? body_waits_for_its_flag : body_blocks_its_signal,
+                                      &gate, drop_expects_no_signal, &task));
     gate_await(&gate, 1);
     CHECK_EQ(TR_OK, tr_task_cancel(task));
     wait_and_release(task);

@@ -1,0 +1,15 @@
+/* hook.h - runs a function of the test's between a caller's look at what it waits for and the wait.
+
+   hook.c is a shared library of its own, found before the C library, for the reason given in
+   refuse.h. */
+
+#ifndef TASKREG_TESTS_HOOK_H
+#define TASKREG_TESTS_HOOK_H
+
+#include <pthread.h>
+
+/* Have function(argument) called the next time pthread_cond_clockwait is called with `condition`, by
+   the calling thread, before the wait begins and with the mutex held. */
+void hook_next_wait(pthread_cond_t *condition, void (*function)(void *), void *argument);
+
+#endif /* TASKREG_TESTS_HOOK_H */
