@@ -1,0 +1,143 @@
+/* 08-groups.c - the parts of a server as groups of its tasks.
+
+   A group is a registry inside another: it has a token, a join and a shutdown of its own, and its
+   tasks are also those of the registries above it. So one part of a server can be stopped and started
+   while the others go on, and whoever looks at the whole, or stops it, need not know the parts. A task
+   is listed with the path of its group. A task that joins what it is part of would wait for itself,
+   and is told so.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <taskreg.h>
+
+static void check(tr_status status, const char *call) {
+  if (status != TR_OK) {
+    fprintf(stderr, "%s: %s\n", call, tr_strerror(status));
+    exit(EXIT_FAILURE);
+  }
+}
+
+/* ---- The parts --------------------------------------------------------------------------- */
+
+/* All, in it net and storage, and in net a group for its peers. */
+struct server {
+  tr_registry *all, *net, *peers, *storage;
+};
+
+/* What all tasks here have to do: nothing, until they are asked to stop. */
+static int serve(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  return tr_sleep(-1) == TR_ERR_CANCELLED ? 0 : 1;
+}
+
+static void start(tr_registry *group, const char *name, tr_kind kind) {
+  check(tr_spawn(group, name, kind, serve, NULL, NULL), "tr_spawn");
+}
+
+static void start_net(struct server *server) {
+  check(tr_registry_child(server->all, "net", NULL, &server->net), "tr_registry_child");
+  check(tr_registry_child(server->net, "peers", NULL, &server->peers), "tr_registry_child");
+  start(server->net, "acceptor", TR_KIND_BACKGROUND_LOOP);
+  start(server->peers, "10.0.0.1", TR_KIND_PEER_CONNECTION);
+  start(server->peers, "10.0.0.2", TR_KIND_PEER_CONNECTION);
+}
+
+/* Letting go of a group changes nothing about its tasks; here they have ended. */
+static void stop_net(struct server *server) {
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+
+  check(tr_shutdown(server->net, TR_REASON_RELOAD_REQUESTED, "new addresses", 5000000000, &report),
+        "tr_shutdown");
+  printf("net has stopped: %llu tasks ended, %zu are left\n", (unsigned long long)report.ended,
+         tr_len(server->all));
+  tr_registry_release(server->peers);
+  tr_registry_release(server->net);
+}
+
+/* ---- Looking at the whole ---------------------------------------------------------------- */
+
+static int by_place(const void *a, const void *b) {
+  const tr_task_summary *one = a, *other = b;
+  int order = strcmp(one->group, other->group);
+
+  return order != 0 ? order : strcmp(one->name, other->name);
+}
+
+static void list(struct server *server) {
+  tr_task_summary tasks[16] = {TR_TASK_SUMMARY_INIT};
+  size_t count = 0;
+
+  check(tr_snapshot(server->all, tasks, 16, &count), "tr_snapshot");
+  qsort(tasks, count, sizeof tasks[0], by_place);
+  printf("%zu tasks:\n", count);
+  for (size_t i = 0; i < count; i++) {
+    printf("  %s%s%s (%s)\n", tasks[i].group, tasks[i].group[0] != '\0' ? "/" : "", tasks[i].name,
+           tr_kind_name(tasks[i].kind));
+  }
+}
+
+/* ---- Waiting for oneself ----------------------------------------------------------------- */
+
+static void print_join(const char *what, tr_status status) {
+  printf("  %s: %s\n", what,
+         status == TR_OK ? "joined" : status == TR_ERR_DEADLOCK ? "TR_ERR_DEADLOCK" : tr_strerror(status));
+}
+
+/* A task of net/peers joins all sorts of things. */
+static int join_from_inside(tr_task *self, void *ctx) {
+  struct server *server = ctx;
+  tr_registry *mine = NULL;
+
+  (void)self;
+  printf("from inside net/peers:\n");
+  print_join("peers", tr_join_all(server->peers, -1, NULL));
+  print_join("net", tr_join_all(server->net, -1, NULL));
+  print_join("all", tr_shutdown(server->all, TR_REASON_USER_REQUESTED, NULL, -1, NULL));
+  /* Beside it, and below it, is nothing that waits for this task. */
+  check(tr_registry_child(server->peers, "mine", NULL, &mine), "tr_registry_child");
+  start(mine, "helper", TR_KIND_MAINTENANCE);
+  print_join("its own helpers", tr_shutdown(mine, TR_REASON_REQUESTED_BY_RUN, "done", -1, NULL));
+  tr_registry_release(mine);
+  return 0;
+}
+
+int main(void) {
+  struct server server = {NULL, NULL, NULL, NULL};
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  tr_task *task = NULL;
+
+  check(tr_registry_create(NULL, &server.all), "tr_registry_create");
+  check(tr_registry_child(server.all, "storage", NULL, &server.storage), "tr_registry_child");
+  start(server.all, "console", TR_KIND_RPC_HANDLER);
+  start(server.storage, "compactor", TR_KIND_MAINTENANCE);
+  start_net(&server);
+  list(&server);
+  printf("net has %zu tasks, its peers %zu, storage %zu\n", tr_len(server.net), tr_len(server.peers),
+         tr_len(server.storage));
+
+  check(tr_spawn(server.peers, "10.0.0.3", TR_KIND_PEER_CONNECTION, join_from_inside, &server, &task),
+        "tr_spawn");
+  check(tr_task_wait(task, -1, NULL), "tr_task_wait");
+  tr_task_release(task);
+
+  /* One part alone, and again. */
+  stop_net(&server);
+  list(&server);
+  start_net(&server);
+
+  /* And then everything. */
+  check(tr_shutdown(server.all, TR_REASON_USER_REQUESTED, "enough", 5000000000, &report),
+        "tr_shutdown");
+  printf("all has stopped: %llu tasks ended, storage was told \"%s\"\n", (unsigned long long)report.ended,
+         tr_reason_name(tr_token_reason(tr_registry_token(server.storage))));
+
+  tr_registry_release(server.all);
+  tr_registry_release(server.storage);
+  tr_registry_release(server.net);
+  tr_registry_release(server.peers);
+  return EXIT_SUCCESS;
+}
