@@ -134,8 +134,12 @@ CASE(a_task_may_release_its_own_group) {
     inside.held[1] = group_new(inside.held[0], "net");
     inside.held[2] = group_new(inside.held[1], "peers");
     int from_drop = round % 2;
-    tr_task_release(spawn_drop(inside.held[2], "last", from_drop ? body_waits_for_ready : body_lets_go,
-                               &inside, from_drop ? drop_lets_go : post_done, 0));
+    /* without a handle, which would keep the group as well */
+    tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+    options.drop = from_drop ? drop_lets_go : post_done;
+    CHECK_EQ(TR_OK, tr_spawn_with(inside.held[2], "last", TR_KIND_MAINTENANCE,
+                                  from_drop ? body_waits_for_ready : body_lets_go, &inside, &options,
+                                  NULL));
     gate_await(&inside.ready, 1);
     gate_open(&inside.ready);
     sem_take(&inside.done);
@@ -320,7 +324,7 @@ static void use_groups_in_child(void *argument) {
 
 /* Proves: in a child of fork every call on a group is refused and touches nothing, while in the parent
    its tasks go on (P1, T1).  Why it matters: a lock of the tree that was held at the fork stays held.
-   Catches: a check that only registries made by tr_registry_create have. */
+   Catches: handles that are not refused where they come in. */
 CASE(groups_are_refused_in_a_child_of_fork) {
   tr_registry *tree[TREE];
   tree_new(tree);

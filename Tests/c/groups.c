@@ -374,7 +374,8 @@ CASE(stragglers_in_groups_are_named_with_their_paths) {
 /* Proves: with an abort grace tasks of groups are aborted or abandoned, each once, also when the
    group's last reference is gone and its task is all that keeps it; they are listed with their
    paths (J4, J8, T2, T6).  Why it matters: the report has to add up, and to outlive what it reports.
-   Catches: listing a straggler after its reference is given back; counting it at each level. */
+   Catches: counting a straggler at each level; under AddressSanitizer, listing it after its reference
+   is given back. */
 CASE(aborted_and_abandoned_add_up_across_groups) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.abort_grace_ns = 300 * MS * check_scale();

@@ -39,6 +39,11 @@ static int forked_registry_create(struct at_fork *at) {
   tr_registry *registry = at->registry;
   return tr_registry_create(NULL, &registry) == TR_ERR_FORKED && registry == at->registry;
 }
+static int forked_registry_child(struct at_fork *at) {
+  tr_registry *group = at->registry;
+  return tr_registry_child(at->registry, "group", NULL, &group) == TR_ERR_FORKED &&
+         group == at->registry;
+}
 FORKED(registry_retain, tr_registry_retain(at->registry) == NULL)
 FORKED(registry_release, (tr_registry_release(at->registry), answers_nothing()))
 FORKED(registry_token, tr_registry_token(at->registry) == NULL)
@@ -124,8 +129,8 @@ static const struct forked_call forked_calls[] = {
   { "tr_" #name, forked_##name }
     ROW(token_create), ROW(token_child), ROW(token_retain), ROW(token_release), ROW(token_cancel),
     ROW(token_is_cancelled), ROW(token_reason), ROW(token_message), ROW(token_wait),
-    ROW(token_wait_for_ever), ROW(registry_create), ROW(registry_retain), ROW(registry_release),
-    ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(join_all), ROW(shutdown), ROW(len),
+    ROW(token_wait_for_ever), ROW(registry_create), ROW(registry_child), ROW(registry_retain),
+    ROW(registry_release), ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(join_all), ROW(shutdown), ROW(len),
     ROW(is_empty), ROW(snapshot), ROW(task_self), ROW(task_retain), ROW(task_release), ROW(task_id),
     ROW(task_name), ROW(task_kind), ROW(task_is_cancelled), ROW(task_cancel_flag),
     ROW(task_cancel), ROW(task_set_message), ROW(task_wait), ROW(sleep), ROW(sleep_for_ever),
