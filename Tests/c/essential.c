@@ -2,6 +2,8 @@
 
 #include "support.h"
 
+#include "forking.h"
+
 static const uint32_t essential_flags[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_UNLESS_RETURNED};
 
 static tr_task *spawn_essential(tr_registry *registry, const char *name, uint32_t flags,
@@ -217,7 +219,7 @@ static void callback_forks(void *ctx) {
   struct forking *forking = ctx;
   forking->child = fork();
   CHECK(forking->child >= 0);
-  if (forking->child == 0) alarm((unsigned)(10 * check_scale()));
+  if (forking->child == 0) begin_as_child();
 }
 
 static void callback_comes_later(void *ctx) { atomic_fetch_add(&((struct forking *)ctx)->later, 1); }

@@ -2,6 +2,8 @@
 
 #include "support.h"
 
+#include "forking.h"
+
 /* ---- fork ---------------------------------------------------------------------------------- */
 
 /* What exists at the moment of the fork. */
@@ -275,12 +277,6 @@ CASE(grandchild_is_refused_too) {
 
 enum leave { LEAVE_AT_ONCE, LEAVE_BY_RETURN, LEAVE_BY_PTHREAD_EXIT, LEAVE_BY_EXIT, LEAVES };
 
-/* Set in a child of fork: there the leak check of AddressSanitizer would find what only the
-   parent's other threads refer to. */
-static int is_child;
-int __lsan_is_turned_off(void);
-int __lsan_is_turned_off(void) { return is_child; }
-
 struct forking {
   enum leave leave;
   int status;
@@ -294,13 +290,7 @@ static int body_forks(tr_task *self, void *ctx) {
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
-    is_child = 1;
-    sigset_t mask; /* a worker has SIGALRM blocked */
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGALRM);
-    pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
-    signal(SIGALRM, SIG_DFL);
-    alarm((unsigned)(10 * check_scale()));
+    begin_as_child();
     if (tr_task_self() != NULL || tr_sleep(FOREVER) != TR_ERR_FORKED) _exit(3);
     if (tr_task_is_cancelled(self) != 0 || tr_task_cancel(self) != TR_ERR_FORKED) _exit(4);
 #ifdef CHECK_UNDER_TSAN

@@ -3,6 +3,8 @@
 
 #include "support.h"
 
+#include "forking.h"
+
 #include <poll.h>
 
 #define TIMEOUT_MESSAGE "the token's timeout has passed"
@@ -374,7 +376,7 @@ static void callback_forks(void *ctx) {
   struct forking *forking = ctx;
   forking->child = fork();
   if (forking->child == 0)
-    alarm((unsigned)(10 * check_scale()));
+    begin_as_child();
   else
     gate_arrive(&forking->gate);
 }

@@ -1,0 +1,25 @@
+/* forking.h - for programs whose tasks or callbacks fork: what the child does first. */
+
+#ifndef TASKREG_TESTS_FORKING_H
+#define TASKREG_TESTS_FORKING_H
+
+#include "check.h"
+
+/* Set in a child of fork: there the leak check of AddressSanitizer would find what only the
+   parent's other threads refer to. */
+static int is_child;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void) { return is_child; }
+
+/* Begin life as a child that an alarm ends if it hangs. */
+static inline void begin_as_child(void) {
+  is_child = 1;
+  sigset_t mask; /* threads of the library have SIGALRM blocked */
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGALRM);
+  pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+  signal(SIGALRM, SIG_DFL);
+  alarm((unsigned)(10 * check_scale()));
+}
+
+#endif /* TASKREG_TESTS_FORKING_H */
