@@ -451,7 +451,7 @@ CASE(callbacks_of_tasks_in_groups_run_at_a_deadline_above) {
 
 /* ---- Refusals ------------------------------------------------------------------------------- */
 
-/* The report of a join of each registry of the tree that has a task, to be ended after it. */
+/* Begin a join of each registry of the tree, all of which have tasks. */
 static void joins_begin(struct join_call calls[TREE], tr_registry *tree[TREE]) {
   for (int i = 0; i < TREE; i++) join_begin_asleep(&calls[i], tree[i], FOREVER);
 }
@@ -537,7 +537,6 @@ CASE(closed_above_is_closed_below) {
 
 struct cleaning {
   tr_registry **tree;
-  int home;
   struct gate *closed, *cleaning;
   tr_status statuses[TREE];
 };
@@ -566,7 +565,7 @@ CASE(cleanup_may_come_from_the_same_group_or_below) {
   struct cleaning cleanings[TREE];
   tr_task *tasks[TREE];
   for (int i = 0; i < TREE; i++) {
-    cleanings[i] = (struct cleaning){tree, i, &closed, &started, {-99, -99, -99, -99}};
+    cleanings[i] = (struct cleaning){tree, &closed, &started, {-99, -99, -99, -99}};
     tasks[i] = spawn(tree[i], "cleans", body_spawns_cleanup_everywhere, &cleanings[i]);
   }
   gate_await(&closed, TREE);
@@ -600,7 +599,6 @@ CASE(cleanup_may_come_from_the_same_group_or_below) {
 struct too_late {
   tr_registry *group;
   struct gate overdue;
-  tr_status status;
 };
 
 static int body_is_flagged(tr_task *self, void *ctx) {
@@ -631,7 +629,7 @@ static int body_cleans_up_too_late(tr_task *self, void *ctx) {
 CASE(cleanup_after_a_deadline_above_is_born_flagged) {
   tr_registry *tree[TREE];
   tree_new(tree);
-  struct too_late late = {tree[PEERS], GATE_INIT, -99};
+  struct too_late late = {tree[PEERS], GATE_INIT};
   tr_task *task = spawn(tree[PEERS], "cleans", body_cleans_up_too_late, &late);
   gate_await(&late.overdue, 1);
   CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(tree[TOP], TR_REASON_FATAL, NULL, 0, NULL));
