@@ -264,6 +264,20 @@ CASE(groups_that_stay_are_listed_while_others_come_and_go) {
 
 /* ---- Joining -------------------------------------------------------------------------------- */
 
+/* Proves: when a join at any level has returned, the tasks it waited for are counted as ended at every
+   other, too (T2).  Why it matters: who has joined a part of the program looks at the whole next.
+   Catches: joins that look at a count which is not the last to be written. */
+CASE(a_join_that_returned_finds_nothing_counted_elsewhere) {
+  tr_registry *tree[TREE];
+  tree_new(tree);
+  for (int i = 0; i < check_rounds(20000); i++) {
+    CHECK_EQ(TR_OK, tr_spawn(tree[PEERS], "brief", TR_KIND_RPC_HANDLER, body_returns, NULL, NULL));
+    CHECK_EQ(TR_OK, tr_join_all(tree[i % 3 == 0 ? PEERS : i % 3 == 1 ? NET : TOP], FOREVER, NULL));
+    for (int level = TOP; level <= PEERS; level++) CHECK_EQ(0, tr_len(tree[level]));
+  }
+  tree_finish(tree);
+}
+
 /* Proves: a join of the parent waits for tasks of its groups, for a group that is made meanwhile and
    for its task, and the end of that task, which is the last, wakes it; a join of the group waits for
    none but its own (J3, T1, T2).  Why it matters: the parent's join is the program's last line.
@@ -836,6 +850,7 @@ CHECK_MAIN(
     CHECK_ENTRY(closed_above_is_closed_below),
     CHECK_ENTRY(cleanup_may_come_from_the_same_group_or_below),
     CHECK_ENTRY(cleanup_after_a_deadline_above_is_born_flagged),
+    CHECK_ENTRY(a_join_that_returned_finds_nothing_counted_elsewhere),
     CHECK_ENTRY(joining_from_inside_is_a_deadlock_at_every_level_above),
     CHECK_ENTRY(a_groups_own_shutdown_leaves_the_others_open),
     CHECK_ENTRY(shutdown_of_the_topmost_leaves_no_thread),

@@ -60,6 +60,15 @@ extension RegistryReference {
     }
   }
 
+  /// Counts an end of a task of this registry, here and in those above up to, and without, `end`.
+  func countUpwards(_ ending: TaskWord.Ending, until end: RegistryReference? = nil) {
+    forEachUpwards(until: end) { $0.pointer.pointee.endings.count(ending) }
+    if parent == nil { return }
+    forEachUpwards(until: end) {
+      $0.pointer.pointee.settled.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    }
+  }
+
   // MARK: The list of groups
 
   func link(group: RegistryReference) {

@@ -54,6 +54,10 @@ struct RegistryStorage: ~Copyable {
   // before a task can be spawned in one, looked at by those who walk the tree.
   let groupCount = Atomic<UInt64>(0)
 
+  // atomic: in a group, how many of its tasks are also counted as ended above. Sequentially consistent,
+  // like `Endings`.
+  let settled = Atomic<UInt64>(0)
+
   // immutable after init
   let options: RegistryOptionsCore
   let spin: SpinPolicy
@@ -273,10 +277,13 @@ struct RegistryReference: Equatable {
   }
 
   /// Whether at some moment of the call no task was alive: what was admitted by its end had ended
-  /// before.
+  /// before; that of a group also above, so that nobody whose join returned finds it counted there.
   @inline(__always)
   var isDrained: Bool {
-    let ended = pointer.pointee.endings.total
+    let ended =
+      pointer.pointee.parent == nil
+      ? pointer.pointee.endings.total
+      : pointer.pointee.settled.load(ordering: .sequentiallyConsistent)
     return gate.admitted == ended
   }
 }

@@ -89,7 +89,7 @@ extension RegistryReference {
     while let registry = next {
       let (status, _) = registry.admitHere(isCleanup: isCleanup)
       if status != .ok {
-        forEachUpwards(until: registry) { $0.pointer.pointee.endings.count(.none) }
+        countUpwards(.none, until: registry)
         forEachUpwards(until: registry) { $0.wakeJoinersIfDrained() }
         return status
       }
@@ -153,7 +153,7 @@ extension RegistryReference {
   private func withdraw(_ task: TaskReference, hasHandle: Bool) {
     if task.word.hasExtras { task.dropExtras() }
     if hasHandle { task.unpin() }
-    forEachUpwards { $0.pointer.pointee.endings.count(.none) }
+    countUpwards(.none)
     task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)
     forEachUpwards { $0.wakeJoinersIfDrained() }
   }

@@ -134,7 +134,7 @@ extension TaskReference {
     if ProcessState.isForkedChild { return }
     registry.retainStorage()
     advance { $0.ends(how) }
-    registry.forEachUpwards { $0.pointer.pointee.endings.count(how) }
+    registry.countUpwards(how)
     wakeWaiters(advance { $0.ended() }, in: registry)
     registry.forEachUpwards { $0.wakeJoinersIfDrained() }
     // The group may be freed now, and with it a log's context by the application's code, which is
