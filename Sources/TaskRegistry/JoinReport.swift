@@ -47,7 +47,8 @@
         (rejected, "rejected"), (UInt64(threadsLeft), "threads left"),
       ] where count > 0 { parts.append("\(count) \(word)") }
       let names = stragglers.map {
-        ($0.group.isEmpty ? "" : $0.group + "/") + "\($0.name) (\($0.kind), \($0.state), age \($0.age))"
+        ($0.group.isEmpty ? "" : $0.group + "/")
+          + "\($0.name) (\($0.kind), \($0.state), age \($0.age))"
       }
       let list = names.isEmpty ? "" : "; stragglers: " + names.joined(separator: ", ")
       return parts.joined(separator: ", ") + " in \(elapsed)" + list
