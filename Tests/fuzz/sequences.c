@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@
   } while (0)
 
 enum {
-  TOKENS = 10, REGISTRIES = 4, TASKS = 20, REGISTRATIONS = 10, HOSTS = 3, ACTORS = HOSTS + TASKS,
+  TOKENS = 14, REGISTRIES = 6, TASKS = 20, REGISTRATIONS = 10, HOSTS = 3, ACTORS = HOSTS + TASKS,
   CALLS = 160 /* the rest of an input is not looked at */
 };
 
@@ -51,10 +52,20 @@ struct token {
   size_t length;
 };
 
+/* What a registry has come to; a report is the difference of two. */
+struct counts {
+  uint64_t ended, failed, exited, rejected;
+};
+
+/* A group counts what those below it come to: `live`, `counts`. */
 struct registry {
   tr_registry *it;
+  int parent; /* -1: it is no group */
   int token, refs, reserve, closed, overdue;
+  int log; /* whose context its log events come with: its own, or that of one above */
+  char path[REGISTRIES * 64];
   uint64_t limit, live;
+  struct counts counts;
   uint64_t events[5];
   atomic_uint_least64_t logged[5];
 };
@@ -62,6 +73,7 @@ struct registry {
 struct task {
   tr_task *it;
   int registry, number, refs, reserve, live, flagged, overdue, cleanup, fd, hasMessage;
+  uint32_t essential; /* of TR_SPAWN_..., those that say so */
   uint32_t how;
   int32_t code;
   uint64_t id;
@@ -79,7 +91,8 @@ struct registration {
 /* A call for an actor to make. */
 enum call {
   NOTHING, RETURN, EXIT, TOKEN_CANCEL, TOKEN_WAIT, TASK_CANCEL, TASK_WAIT, JOIN, SHUTDOWN, SPAWN, SLEEP,
-  WAIT_CANCELLED, WAIT_FD, SET_MESSAGE, TOKEN_ON_CANCEL, TASK_ON_CANCEL, OFF_CANCEL, RETAIN_REGISTRY
+  WAIT_CANCELLED, WAIT_FD, SET_MESSAGE, TOKEN_ON_CANCEL, TASK_ON_CANCEL, OFF_CANCEL, RETAIN_REGISTRY,
+  COND_WAIT
 };
 struct order {
   enum call call;
@@ -87,6 +100,7 @@ struct order {
   int64_t timeout;
   const char *text;
   int fd;
+  struct counts before; /* a join's */
   /* the answer */
   int status;
   tr_join_report report;
@@ -113,6 +127,10 @@ static struct task tasks[TASKS];
 static struct registration registrations[REGISTRATIONS];
 static struct actor actors[ACTORS]; /* first the program's own, then one for each task */
 static int token_count, registry_count, task_count, registration_count;
+static int watched; /* the registry of tr_shutdown_on_signals; -1: none */
+static int rounds;  /* how often those in COND_WAIT were told to go on; guarded by `cond_lock` */
+static pthread_mutex_t cond_lock;
+static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static int quiet_pipe[2], ready_pipe[2];
 static const uint8_t *failing_input;
 static size_t failing_size;
@@ -137,7 +155,9 @@ static const char *const messages[] = {NULL, "", "stop", long_message};
 static int token_lives(int number);
 static int registry_lives(int number) {
   const struct registry *registry = &registries[number];
-  if (registry->refs + registry->reserve > 0) return 1;
+  if (registry->refs + registry->reserve > 0 || watched == number) return 1;
+  for (int i = 0; i < registry_count; i++)
+    if (registries[i].parent == number && registry_lives(i)) return 1;
   for (int i = 0; i < task_count; i++)
     if (tasks[i].registry == number && (tasks[i].live || tasks[i].refs + tasks[i].reserve > 0)) return 1;
   for (int i = 0; i < registration_count; i++)
@@ -162,6 +182,12 @@ static int task_lives(int number) {
   for (int i = 0; i < registration_count; i++)
     if (registrations[i].it != NULL && registrations[i].isTask && registrations[i].owner == number) return 1;
   return 0;
+}
+
+/* Whether a registry is `other`, or somewhere below it. */
+static int is_within(int number, int other) {
+  while (number >= 0 && number != other) number = registries[number].parent;
+  return number >= 0;
 }
 
 static void expect_callbacks(int isTask, int owner) {
@@ -192,16 +218,47 @@ static void model_cancel(int number, tr_reason reason, size_t length) {
   for (int i = 0; i < token_count; i++)
     if (tokens[i].parent == number) model_cancel(i, reason, length);
 }
+static void model_event(int registry, uint32_t event) {
+  registries[registries[registry].log].events[event]++;
+}
 /* The deadline of a join passed with tasks alive (J4). */
 static void model_deadline(int number) {
-  struct registry *registry = &registries[number];
-  if (registry->closed) registry->overdue = 1;
-  registry->events[TR_EVENT_DEADLINE_EXCEEDED]++;
+  for (int i = 0; i < registry_count; i++)
+    if (is_within(i, number) && registries[i].closed) registries[i].overdue = 1;
+  model_event(number, TR_EVENT_DEADLINE_EXCEEDED);
   for (int i = 0; i < task_count; i++)
-    if (tasks[i].registry == number && tasks[i].live) {
+    if (tasks[i].live && is_within(tasks[i].registry, number)) {
       tasks[i].overdue = 1;
       model_flag(i);
     }
+}
+
+/* Whether the end of the task cancels its registry's token (C12). */
+static int is_essential(const struct task *task) {
+  if (task->how == TR_ENDED_RETURNED) return (task->essential & TR_SPAWN_ESSENTIAL) != 0;
+  return task->essential != 0;
+}
+/* A spawn was refused, in `registry` and all above it (T2). */
+static void model_refusal(int registry) {
+  model_event(registry, TR_EVENT_SPAWN_REFUSED);
+  for (int i = registry; i >= 0; i = registries[i].parent) registries[i].counts.rejected++;
+}
+/* A task has ended, as the task says, in its registry and all above it (T2, C12). */
+static void model_end(int number) {
+  struct task *task = &tasks[number];
+  task->live = 0;
+  for (int i = task->registry; i >= 0; i = registries[i].parent) {
+    registries[i].live--;
+    registries[i].counts.ended++;
+    registries[i].counts.failed += task->how == TR_ENDED_FAILED;
+    registries[i].counts.exited += task->how == TR_ENDED_EXITED;
+  }
+  if (task->how != TR_ENDED_RETURNED)
+    model_event(task->registry, task->how == TR_ENDED_EXITED ? TR_EVENT_TASK_EXITED : TR_EVENT_TASK_FAILED);
+  if (is_essential(task))
+    model_cancel(registries[task->registry].token,
+                 task->how == TR_ENDED_RETURNED ? TR_REASON_REQUESTED_BY_RUN : TR_REASON_FATAL,
+                 strlen(task->name));
 }
 
 static struct task *task_of(int actor) { return actor < HOSTS ? NULL : &tasks[actor - HOSTS]; }
@@ -301,6 +358,13 @@ static void perform(struct order *order) {
                                         on_drop_callback, &registrations[order->how].it);
       break;
     case OFF_CANCEL: tr_off_cancel(registrations[order->object].it); break;
+    case COND_WAIT:
+      MUST_EQ(0, pthread_mutex_lock(&cond_lock));
+      order->status = TR_OK;
+      while (order->status == TR_OK && rounds == order->how)
+        order->status = tr_cond_wait(&cond, &cond_lock, order->timeout);
+      MUST_EQ(0, pthread_mutex_unlock(&cond_lock)); /* it would tell if it was not held */
+      break;
     case RETAIN_REGISTRY: MUST(tr_registry_retain(registries[order->object].it) != NULL); break;
     default: break;
   }
@@ -363,7 +427,7 @@ static unsigned may_return(int number, const struct order *order) {
       if (!tasks[order->object].live) may |= MAY(TR_OK);
       break;
     case JOIN:
-      if (task_of(number) != NULL && task_of(number)->registry == order->object)
+      if (task_of(number) != NULL && is_within(task_of(number)->registry, order->object))
         return MAY(TR_ERR_DEADLOCK);
       if (registries[order->object].live == 0) may |= MAY(TR_OK);
       break;
@@ -372,6 +436,7 @@ static unsigned may_return(int number, const struct order *order) {
       if (order->fd == -1) return MAY(TR_ERR_INVALID);
       if (order->fd == ready_pipe[0]) may |= MAY(TR_OK);
       break;
+    case COND_WAIT: if (order->how != rounds) may |= MAY(TR_OK); break;
     case WAIT_CANCELLED: if (number < HOSTS) return MAY(TR_ERR_INVALID); break;
     default: break;
   }
@@ -393,6 +458,12 @@ static void check_answer(int number, unsigned may) {
   if (order->call == JOIN && order->status == TR_OK) {
     MUST_EQ(0, order->report.pending);
     MUST_EQ(0, order->report.stragglers_count);
+    /* no more than what came to pass since it was told to join */
+    const struct counts *now = &registries[order->object].counts, *before = &order->before;
+    MUST(order->report.ended <= now->ended - before->ended);
+    MUST(order->report.failed <= now->failed - before->failed);
+    MUST(order->report.exited <= now->exited - before->exited);
+    MUST(order->report.rejected <= now->rejected - before->rejected);
   }
 }
 /* Ends those blocked calls that can end now, and looks that the others have not. */
@@ -409,6 +480,7 @@ static void wait_with(int number, int forever) {
   struct order *order = &actors[number].order;
   unsigned may = may_return(number, order);
   order->timeout = forever ? -1 : 0;
+  if (order->call == JOIN) order->before = registries[order->object].counts;
   if (!forever) {
     /* what is ready is looked at before the flag, and the flag before the clock */
     if ((may & MAY(TR_OK)) && order->call != WAIT_FD) may = MAY(TR_OK);
@@ -430,6 +502,8 @@ static void check_token(int number, int how) {
   struct token *token = &tokens[number];
   MUST_EQ(token->cancelled, tr_token_is_cancelled(token->it));
   MUST_EQ(token->cancelled ? token->reason : 0, tr_token_reason(token->it));
+  MUST_EQ(!token->cancelled || token->reason != TR_REASON_FATAL,
+          tr_reason_is_graceful(tr_token_reason(token->it)));
   char text[8];
   MUST_EQ(token->cancelled ? token->length : 0, tr_token_message(token->it, text, sizeof text));
   if (how % 4 == 0) {
@@ -457,11 +531,20 @@ static void check_task(int number, int how) {
   }
   if (task->fd != 0) MUST_EQ(task->flagged, is_readable(task->fd));
 }
+/* The names of a group and of those above it, as much as is kept of them (T3). */
+static void check_group(const char *group, int registry) {
+  const char *path = registries[registry].path;
+  size_t length = strlen(path);
+  if (length > 127)
+    for (length = 127; ((unsigned char)path[length] & 0xc0) == 0x80;) length--;
+  MUST_EQ(length, strlen(group));
+  MUST_EQ(0, memcmp(path, group, length));
+}
 static void check_listed(const tr_task_summary *entry, int registry, uint32_t state_of_overdue) {
   int found = 0;
   for (int i = 0; i < task_count; i++) {
     const struct task *task = &tasks[i];
-    if (task->registry != registry || !task->live || task->id != entry->id) continue;
+    if (!task->live || task->id != entry->id || !is_within(task->registry, registry)) continue;
     found++;
     MUST_EQ(task->kind, entry->kind);
     MUST_EQ(0, strcmp(task->name, entry->name));
@@ -470,6 +553,7 @@ static void check_listed(const tr_task_summary *entry, int registry, uint32_t st
     MUST_EQ(task->overdue ? state_of_overdue : task->flagged ? TR_STATE_CANCELLING : TR_STATE_RUNNING,
             entry->state);
     MUST(entry->thread_id > 0 && (entry->cancel_requested_at_ns != 0) == task->flagged);
+    check_group(entry->group, task->registry);
   }
   MUST_EQ(1, found);
 }
@@ -553,6 +637,8 @@ static void call_registry_create(int a, int b, int c) {
   int token = a % 2 == 0 ? some_token(b) : -1;
   memset(registry, 0, sizeof *registry);
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  registry->parent = -1;
+  registry->log = number;
   options.log = on_log;
   options.log_context = registry;
   options.token = token < 0 ? NULL : tokens[token].it;
@@ -571,26 +657,64 @@ static void call_registry_create(int a, int b, int c) {
   registry->closed = tokens[token].cancelled;
 }
 
+static void call_group_create(int b, int c) {
+  int parent = some_registry(b), number = registry_count;
+  if (parent < 0 || number == REGISTRIES || token_count == TOKENS) return;
+  struct registry *group = &registries[number];
+  memset(group, 0, sizeof *group);
+  const char *name = c % 8 == 7 ? "a/b" : names[c >> 3 & 7].given, *kept = names[c >> 3 & 7].kept;
+  int isDefault = (b & 128) != 0, isInvalid = kept == NULL || c % 8 == 7;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  group->log = registries[parent].log;
+  if (!isDefault) {
+    options.max_tasks = group->limit = (uint64_t)(c % 8 < 3 ? c % 8 + 1 : 0);
+    if (c % 8 == 6) {
+      options.token = tokens[registries[parent].token].it;
+      isInvalid = 1;
+    }
+    if (c & 64) {
+      options.log = on_log;
+      options.log_context = group;
+      group->log = number;
+    }
+    if (c & 128) options.stack_size = 128 << 10;
+  }
+  MUST_EQ(isInvalid ? TR_ERR_INVALID : TR_OK,
+          tr_registry_child(registries[parent].it, name, isDefault ? NULL : &options, &group->it));
+  MUST_EQ(isInvalid, group->it == NULL);
+  if (isInvalid) return;
+  registry_count++;
+  strcpy(group->path, registries[parent].path);
+  if (group->path[0] != 0) strcat(group->path, "/");
+  strcat(group->path, kept);
+  group->parent = parent;
+  group->refs = 1;
+  group->token = new_token(tr_registry_token(group->it), registries[parent].token);
+  tokens[group->token].refs = 0;
+  group->closed = tokens[group->token].cancelled;
+}
+
 /* What a spawn has to return. */
 static int spawn_status(int actor, const struct order *order, int invalid) {
-  const struct registry *registry = &registries[order->object];
   if (invalid) return TR_ERR_INVALID;
-  int isOwn = task_of(actor) != NULL && task_of(actor)->registry == order->object;
-  int passes = (order->options.flags & TR_SPAWN_CLEANUP) && isOwn;
-  if (registry->closed && !passes) return TR_ERR_CLOSED;
-  if (registry->limit != 0 && registry->live >= registry->limit) return TR_ERR_LIMIT;
+  for (int i = order->object; i >= 0; i = registries[i].parent) {
+    int isOwn = task_of(actor) != NULL && is_within(task_of(actor)->registry, i);
+    int passes = (order->options.flags & TR_SPAWN_CLEANUP) && isOwn;
+    if (registries[i].closed && !passes) return TR_ERR_CLOSED;
+    if (registries[i].limit != 0 && registries[i].live >= registries[i].limit) return TR_ERR_LIMIT;
+  }
   return TR_OK;
 }
 #define UNKNOWN_FLAG (1u << 31)
 
-static int prepare_spawn(int actor, int number, int registry, int b, int c) {
+static int prepare_spawn(int actor, int number, int registry, int b, int c, uint32_t flags) {
   struct order *order = order_for(actor, SPAWN, registry);
   static const tr_kind kinds[] = {TR_KIND_BACKGROUND_LOOP, TR_KIND_MAINTENANCE, TR_KIND_APPLICATION, 0x77};
   order->text = names[b % 8].given;
   order->kind = kinds[c % 16 == 15 ? 3 : c % 3];
   order->options = (tr_spawn_options)TR_SPAWN_OPTIONS_INIT;
   order->options.drop = on_drop;
-  order->options.flags = (c & 16 ? TR_SPAWN_CLEANUP : 0) | (c & 32 ? TR_SPAWN_FRESH_THREAD : 0) |
+  order->options.flags = flags | (c & 16 ? TR_SPAWN_CLEANUP : 0) | (c & 32 ? TR_SPAWN_FRESH_THREAD : 0) |
                          ((c & 192) == 192 && b & 128 ? UNKNOWN_FLAG : 0);
   order->wantsHandle = !(c & 64);
   order->how = number;
@@ -611,6 +735,7 @@ static void note_spawn(const struct order *order, int name) {
   task->reserve = task->overdue = task->fd = task->hasMessage = 0;
   task->live = 1;
   task->cleanup = (order->options.flags & TR_SPAWN_CLEANUP) != 0;
+  task->essential = order->options.flags & (TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED);
   task->flagged = task->cleanup ? registry->overdue : tokens[registry->token].cancelled;
   task->kind = order->kind;
   task->name = names[name % 8].kept;
@@ -619,12 +744,12 @@ static void note_spawn(const struct order *order, int name) {
   task->id = tr_task_id(task->it);
   MUST(!order->wantsHandle || order->task == task->it);
   for (int i = 0; i < TASKS; i++) MUST(i == order->how || i >= task_count || tasks[i].id != task->id);
-  registry->live++;
+  for (int i = task->registry; i >= 0; i = registries[i].parent) registries[i].live++;
 }
-static void call_spawn(int a, int b, int c) {
+static void call_spawn(int a, int b, int c, uint32_t flags) {
   int actor = some_actor(a, 0), registry = some_registry(a >> 4);
   if (actor < 0 || registry < 0 || task_count == TASKS) return;
-  int invalid = prepare_spawn(actor, task_count, registry, b, c);
+  int invalid = prepare_spawn(actor, task_count, registry, b, c, flags);
   struct order *order = &actors[actor].order;
   int expected = spawn_status(actor, order, invalid);
   ask(actor);
@@ -634,7 +759,7 @@ static void call_spawn(int a, int b, int c) {
     note_spawn(order, b);
   } else {
     MUST(order->task == NULL);
-    if (expected != TR_ERR_INVALID) registries[registry].events[TR_EVENT_SPAWN_REFUSED]++;
+    if (expected != TR_ERR_INVALID) model_refusal(registry);
   }
 }
 /* Three spawn at once: as many get in as there is room for (S6). */
@@ -644,12 +769,12 @@ static void call_spawn_thrice(int b, int c) {
   struct registry *into = &registries[registry];
   for (int i = 0; i < HOSTS; i++)
     if (!is_free(i)) return;
-  for (int i = 0; i < HOSTS; i++) prepare_spawn(i, task_count + i, registry, 0, c & 0x70);
+  for (int i = 0; i < HOSTS; i++) prepare_spawn(i, task_count + i, registry, 0, c & 0x70, 0);
   for (int i = 0; i < HOSTS; i++) tell(i);
-  int accepted = 0, expected = 3;
-  if (into->closed) expected = 0;
-  else if (into->limit != 0)
-    expected = into->limit - into->live < 3 ? (int)(into->limit - into->live) : 3;
+  int accepted = 0, expected = into->closed ? 0 : 3;
+  for (int i = registry; i >= 0; i = registries[i].parent)
+    if (registries[i].limit != 0 && registries[i].limit - registries[i].live < (uint64_t)expected)
+      expected = (int)(registries[i].limit - registries[i].live);
   struct order kept[HOSTS];
   for (int i = 0; i < HOSTS; i++) kept[i] = *answer_of(i);
   for (int i = 0; i < HOSTS; i++) {
@@ -658,7 +783,7 @@ static void call_spawn_thrice(int b, int c) {
       continue;
     }
     MUST_EQ(into->closed ? TR_ERR_CLOSED : TR_ERR_LIMIT, kept[i].status);
-    into->events[TR_EVENT_SPAWN_REFUSED]++;
+    model_refusal(registry);
   }
   MUST_EQ(expected, accepted);
   int first = task_count;
@@ -673,23 +798,24 @@ static void call_spawn_thrice(int b, int c) {
 }
 static void end_task(int number, int exits, int code) {
   struct task *task = &tasks[number];
-  struct registry *registry = &registries[task->registry];
   struct order *order = order_for(HOSTS + number, exits ? EXIT : RETURN, 0);
   order->how = code;
-  int held = task->refs + task->reserve > 0;
-  tell(HOSTS + number);
   task->how = exits ? TR_ENDED_EXITED : code != 0 ? TR_ENDED_FAILED : TR_ENDED_RETURNED;
   task->code = exits ? 0 : code;
-  if (task->how != TR_ENDED_RETURNED)
-    registry->events[exits ? TR_EVENT_TASK_EXITED : TR_EVENT_TASK_FAILED]++;
-  if (held) MUST_EQ(TR_OK, tr_task_wait(task->it, -1, NULL));
+  /* what an essential one cancels has happened when a wait for it returns, and not when its drop has */
+  int isHeld = task->refs + task->reserve > 0, isHeldFor = !isHeld && is_essential(task);
+  if (isHeldFor) MUST(tr_task_retain(task->it) == task->it);
+  tell(HOSTS + number);
+  if (isHeld || isHeldFor) MUST_EQ(TR_OK, tr_task_wait(task->it, -1, NULL));
+  if (isHeldFor) tr_task_release(task->it);
   while (atomic_load(&task->drops) == 0) usleep(20);
-  task->live = 0;
-  registry->live--;
-  if (registry_usable(task->registry))
-    while (tr_len(registry->it) != registry->live) usleep(20);
+  model_end(number);
+  for (int i = task->registry; i >= 0; i = registries[i].parent)
+    if (registry_usable(i))
+      while (tr_len(registries[i].it) != registries[i].live) usleep(20);
+  const struct registry *log = &registries[registries[task->registry].log];
   for (int event = 1; event <= 2; event++)
-    while (atomic_load(&registry->logged[event]) != registry->events[event]) usleep(20);
+    while (atomic_load(&log->logged[event]) != log->events[event]) usleep(20);
 }
 static void call_join(int a, int b, int shuts) {
   int actor = some_actor(a, 0), number = some_registry(b);
@@ -698,7 +824,7 @@ static void call_join(int a, int b, int shuts) {
   struct order *order = order_for(actor, shuts ? SHUTDOWN : JOIN, number);
   order->how = 3;
   order->text = "stop";
-  int isOwn = task_of(actor) != NULL && task_of(actor)->registry == number;
+  int isOwn = task_of(actor) != NULL && is_within(task_of(actor)->registry, number);
   ask(actor);
   if (isOwn) {
     MUST_EQ(TR_ERR_DEADLOCK, order->status);
@@ -787,6 +913,12 @@ static void call_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_registry_create(NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_spawn(NULL, "x", 1, body, NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_join_all(NULL, 0, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_registry_child(NULL, "x", NULL, NULL));
+  MUST(tr_token_child_with_timeout(NULL, 0) == NULL);
+  MUST_EQ(TR_ERR_INVALID, tr_request_shutdown(NULL, 1));
+  MUST_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(NULL, NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_cond_wait(NULL, NULL, 0));
   MUST_EQ(TR_ERR_INVALID, tr_shutdown(NULL, 1, NULL, 0, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_snapshot(NULL, &summary, 1, &count));
   MUST_EQ(TR_ERR_INVALID, tr_task_cancel(NULL));
@@ -899,7 +1031,8 @@ static void call_registry(int what, int a, int b, int c) {
   if (what == 1) { /* one of its tasks may take a reference after the last one was given back */
     int actor = some_actor(a, HOSTS);
     if (actor < 0) return;
-    int own = task_of(actor)->registry;
+    int own = task_of(actor)->registry; /* or one above it, whose task it is as well */
+    for (int climb = b % 4; climb > 0 && registries[own].parent >= 0; climb--) own = registries[own].parent;
     if (registries[own].refs < 3) {
       order_for(actor, RETAIN_REGISTRY, own);
       ask(actor);
@@ -928,6 +1061,70 @@ static void call_registry(int what, int a, int b, int c) {
   }
   check_registry(number, c);
 }
+static void call_timeout(int b, int c) {
+  static const int64_t timeouts[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
+  int parent = some_token(b);
+  if (parent < 0 || token_count == TOKENS) return;
+  int number = new_token(tr_token_child_with_timeout(tokens[parent].it, timeouts[c % 4]), parent);
+  /* the message is the library's own, and stays as it is */
+  if (timeouts[c % 4] == 0)
+    model_cancel(number, TR_REASON_DEADLINE, tr_token_message(tokens[number].it, NULL, 0));
+}
+/* Begins or ends the watch of no signal at all: there is one in the process. */
+static void call_watch(int b, int c) {
+  int number = some_registry(b);
+  if (c & 8 && watched >= 0) number = watched; /* which may be all that keeps the registry */
+  if (number < 0) return;
+  if (c % 3 != 0) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    if (c & 16) sigaddset(&signals, SIGKILL);
+    MUST_EQ(watched < 0 && !(c & 16) ? TR_OK : TR_ERR_INVALID,
+            tr_shutdown_on_signals(registries[number].it, &signals, NULL));
+    if (!(c & 16) && watched < 0) watched = number;
+  } else {
+    MUST_EQ(watched == number ? TR_OK : TR_ERR_INVALID, tr_shutdown_off_signals(registries[number].it));
+    if (watched == number) watched = -1;
+  }
+}
+/* Asks for a cancel, and waits until the watch's thread is through with it. */
+static void call_request(int b, int c) {
+  int number = some_token(b);
+  if (number < 0) return;
+  tr_token *token = tokens[number].it;
+  MUST_EQ(watched < 0 ? TR_ERR_INVALID : TR_OK, tr_request_shutdown(token, (tr_reason)(c % 64)));
+  if (watched < 0) return;
+  model_cancel(number, (tr_reason)(c % 64), 0);
+  MUST_EQ(TR_OK, tr_token_wait(token, -1));
+  MUST_EQ(0, tr_token_cancel(token, 1, NULL)); /* returns once the flags below are up (C3) */
+  for (int i = 0; i < registration_count; i++)
+    while (registrations[i].expected && atomic_load(&registrations[i].dropped) == 0) usleep(20);
+}
+/* Lets those in COND_WAIT go on; a signal is enough for one. */
+static void go_on(int isLocked, int mayBeSignal) {
+  int waiters = 0;
+  for (int i = 0; i < ACTORS; i++) waiters += actors[i].isPending && actors[i].order.call == COND_WAIT;
+  MUST_EQ(0, pthread_mutex_lock(&cond_lock));
+  rounds++;
+  if (!isLocked) MUST_EQ(0, pthread_mutex_unlock(&cond_lock));
+  MUST_EQ(0, mayBeSignal && waiters < 2 ? pthread_cond_signal(&cond) : pthread_cond_broadcast(&cond));
+  if (isLocked) MUST_EQ(0, pthread_mutex_unlock(&cond_lock));
+}
+static void call_cond(int what, int a, int b, int c) {
+  int number = some_task(b), actor = some_actor(a, c & 1 ? HOSTS : 0);
+  if (what == 0) {
+    go_on(c & 1, c & 2);
+  } else if (what == 1) { /* a task is cancelled by one who holds the mutex it may wait with */
+    if (number < 0) return;
+    MUST_EQ(0, pthread_mutex_lock(&cond_lock));
+    MUST_EQ(TR_OK, tr_task_cancel(tasks[number].it));
+    MUST_EQ(0, pthread_mutex_unlock(&cond_lock));
+    model_flag(number);
+  } else if (actor >= 0) {
+    order_for(actor, COND_WAIT, 0)->how = rounds;
+    wait_with(actor, b % 4 != 0);
+  }
+}
 static void call_blocking(int what, int a, int b, int c) {
   int actor = some_actor(a, what == 2 ? 0 : HOSTS);
   if (actor < 0) return;
@@ -946,10 +1143,20 @@ static void call_blocking(int what, int a, int b, int c) {
 
 static void make_call(const uint8_t *bytes) {
   int a = bytes[1], b = bytes[2], c = bytes[3];
-  switch (bytes[0] % 40) {
+  static const uint32_t essential[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_UNLESS_RETURNED,
+                                       TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED};
+  if (bytes[0] >= 224) {
+    int what = bytes[0] - 224;
+    if (what < 8) call_group_create(b, c);
+    else if (what < 16) call_spawn(a, b, c, essential[what % 3]);
+    else if (what < 19) call_timeout(b, c);
+    else if (what < 22) call_watch(b, c);
+    else if (what < 25) call_request(b, c);
+    else call_cond(what - 25, a, b, c);
+  } else switch (bytes[0] % 40) {
     case 0: case 1: case 2: case 3: case 4: case 5: case 6: call_token(bytes[0] % 40, a, b, c); break;
     case 7: case 8: case 9: case 10: call_registry(bytes[0] % 40 - 7, a, b, c); break;
-    case 11: case 12: case 13: case 14: case 15: call_spawn(a, b, c); break;
+    case 11: case 12: case 13: case 14: case 15: call_spawn(a, b, c, 0); break;
     case 16: case 17: case 18: case 19: case 20: case 21: case 22: case 23:
       call_task(bytes[0] % 40 - 16, a, b, c); break;
     case 24: case 25: call_join(a, b, 0); break;
@@ -973,6 +1180,11 @@ static void make_call(const uint8_t *bytes) {
 
 /* Ends all that is blocked and alive, and gives everything back. */
 static void finish(void) {
+  go_on(0, 0);
+  if (watched >= 0) {
+    MUST_EQ(TR_OK, tr_shutdown_off_signals(registries[watched].it));
+    watched = -1;
+  }
   for (int i = 0; i < token_count; i++)
     if (token_lives(i)) {
       tr_token_cancel(tokens[i].it, 1, NULL);
@@ -1012,6 +1224,7 @@ static void finish(void) {
 static void begin(void) {
   static int begun;
   token_count = registry_count = task_count = registration_count = 0;
+  watched = -1;
   if (begun) return;
   begun = 1;
   memset(long_name, 'n', sizeof long_name - 1);
@@ -1019,6 +1232,10 @@ static void begin(void) {
   memset(long_message, 'm', sizeof long_message - 1);
   MUST(pipe2(quiet_pipe, O_CLOEXEC) == 0 && pipe2(ready_pipe, O_CLOEXEC) == 0);
   MUST(write(ready_pipe[1], "x", 1) == 1);
+  pthread_mutexattr_t checking;
+  MUST_EQ(0, pthread_mutexattr_init(&checking));
+  MUST_EQ(0, pthread_mutexattr_settype(&checking, PTHREAD_MUTEX_ERRORCHECK));
+  MUST_EQ(0, pthread_mutex_init(&cond_lock, &checking));
   for (int i = 0; i < ACTORS; i++) {
     pthread_mutex_init(&actors[i].lock, NULL);
     pthread_cond_init(&actors[i].changed, NULL);
