@@ -1,0 +1,152 @@
+/* calls-tokens.c - tokens, their timeouts, requests and callbacks. */
+
+#define _GNU_SOURCE
+
+#include "calls.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+int new_token(tr_token *it, int parent) {
+  MUST(it != NULL);
+  int number = token_count++;
+  tokens[number] = (struct token){.it = it, .parent = parent, .refs = 1};
+  if (parent >= 0 && tokens[parent].cancelled) {
+    tokens[number].cancelled = 1;
+    tokens[number].reason = tokens[parent].reason;
+    tokens[number].length = tokens[parent].length;
+  }
+  return number;
+}
+
+void call_token(int what, int a, int b, int c) {
+  int number = some_token(b), actor = some_actor(a, 0);
+  if (what == 0) {
+    if (token_count < TOKENS) new_token(tr_token_create(), -1);
+    return;
+  }
+  if (number < 0 || actor < 0) return;
+  struct token *token = &tokens[number];
+  struct order *order;
+  switch (what) {
+    case 1: if (token_count < TOKENS) new_token(tr_token_child(token->it), number); break;
+    case 2: /* more references, or fewer; one may be held in reserve */
+      if (pending(TOKEN_WAIT, number) > 0) return;
+      if (c % 3 == 0 && token->refs > 0) {
+        token->refs--;
+        tr_token_release(token->it);
+      } else if (c % 3 == 1 && token->reserve > 0) {
+        token->reserve--;
+        tr_token_release(token->it);
+      } else if (token->refs + token->reserve < 5) {
+        MUST(tr_token_retain(token->it) == token->it);
+        if (c & 8) token->reserve++;
+        else token->refs++;
+      }
+      if (!token_lives(number)) token->fd = 0;
+      break;
+    case 3:
+      order = order_for(actor, TOKEN_CANCEL, number);
+      order->how = c % 64;
+      order->text = messages[c >> 6];
+      int isFirst = !token->cancelled;
+      ask(actor);
+      MUST_EQ(isFirst, order->status);
+      model_cancel(number, (tr_reason)(c % 64),
+                   order->text == long_message ? 255 : order->text == NULL ? 0 : strlen(order->text));
+      break;
+    case 4: check_token(number, c); break;
+    default:
+      if (what == 6 && token->refs + token->reserve == 0) return;
+      order_for(actor, TOKEN_WAIT, number);
+      wait_with(actor, what == 6);
+  }
+}
+
+void call_cancel_thrice(int b, int c) {
+  int number = some_token(b);
+  for (int i = 0; i < HOSTS; i++)
+    if (!is_free(i) || number < 0) return;
+  int before = tokens[number].cancelled, firsts = 0, winner = 0;
+  for (int i = 0; i < HOSTS; i++) {
+    struct order *order = order_for(i, TOKEN_CANCEL, number);
+    order->how = c % 64 + i;
+    order->text = i == 1 ? "stop" : NULL;
+  }
+  for (int i = 0; i < HOSTS; i++) tell(i);
+  for (int i = 0; i < HOSTS; i++)
+    if (answer_of(i)->status == 1) {
+      firsts++;
+      winner = i;
+    }
+  MUST_EQ(!before, firsts);
+  model_cancel(number, (tr_reason)(c % 64 + winner), winner == 1 ? 4 : 0);
+}
+
+void call_timeout(int b, int c) {
+  static const int64_t timeouts[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
+  int parent = some_token(b);
+  if (parent < 0 || token_count == TOKENS) return;
+  int number = new_token(tr_token_child_with_timeout(tokens[parent].it, timeouts[c % 4]), parent);
+  /* the message is the library's own, and stays as it is */
+  if (timeouts[c % 4] == 0)
+    model_cancel(number, TR_REASON_DEADLINE, tr_token_message(tokens[number].it, NULL, 0));
+}
+
+/* Begins or ends the watch of no signal at all: there is one in the process. */
+void call_watch(int b, int c) {
+  int number = some_registry(b);
+  if (c & 8 && watched >= 0) number = watched; /* which may be all that keeps the registry */
+  if (number < 0) return;
+  if (c % 3 != 0) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    if (c & 16) sigaddset(&signals, SIGKILL);
+    MUST_EQ(watched < 0 && !(c & 16) ? TR_OK : TR_ERR_INVALID,
+            tr_shutdown_on_signals(registries[number].it, &signals, NULL));
+    if (!(c & 16) && watched < 0) watched = number;
+  } else {
+    MUST_EQ(watched == number ? TR_OK : TR_ERR_INVALID, tr_shutdown_off_signals(registries[number].it));
+    if (watched == number) watched = -1;
+  }
+}
+
+/* Asks for a cancel, and waits until the watch's thread is through with it. */
+void call_request(int b, int c) {
+  int number = some_token(b);
+  if (number < 0) return;
+  tr_token *token = tokens[number].it;
+  MUST_EQ(watched < 0 ? TR_ERR_INVALID : TR_OK, tr_request_shutdown(token, (tr_reason)(c % 64)));
+  if (watched < 0) return;
+  model_cancel(number, (tr_reason)(c % 64), 0);
+  MUST_EQ(TR_OK, tr_token_wait(token, -1));
+  MUST_EQ(0, tr_token_cancel(token, 1, NULL)); /* returns once the flags below are up (C3) */
+  for (int i = 0; i < registration_count; i++)
+    while (registrations[i].expected && atomic_load(&registrations[i].dropped) == 0) usleep(20);
+}
+
+void call_on_cancel(int a, int b, int isTask) {
+  int actor = some_actor(a, 0), owner = isTask ? some_task(b) : some_token(b);
+  if (actor < 0 || owner < 0 || registration_count == REGISTRATIONS) return;
+  int number = registration_count++;
+  struct registration *registration = &registrations[number];
+  *registration = (struct registration){.isUsed = 1, .isTask = isTask, .owner = owner};
+  struct order *order = order_for(actor, isTask ? TASK_ON_CANCEL : TOKEN_ON_CANCEL, owner);
+  order->how = number;
+  int cancelled = isTask ? tasks[owner].flagged : tokens[owner].cancelled;
+  ask(actor);
+  MUST_EQ(cancelled ? TR_ERR_CANCELLED : TR_OK, order->status);
+  registration->expected = cancelled;
+  MUST_EQ(cancelled, registration->it == NULL);
+}
+
+void call_off_cancel(int a, int b) {
+  int actor = some_actor(a, 0);
+  if (actor < 0 || registration_count == 0) return;
+  int number = b % registration_count;
+  if (registrations[number].it == NULL) return;
+  order_for(actor, OFF_CANCEL, number);
+  ask(actor);
+  registrations[number].it = NULL;
+}

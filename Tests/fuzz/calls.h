@@ -1,0 +1,42 @@
+/* calls.h - the calls that bytes make, each with its effect on the books. */
+
+#ifndef CALLS_H
+#define CALLS_H
+
+#include "actors.h"
+
+/* What a name is given as, and what is kept of it; NULL: refused. */
+struct name {
+  const char *given, *kept;
+};
+extern const struct name names[8];
+extern const char *const messages[4];
+extern char long_name[81], kept_name[64], long_message[301];
+
+/* calls-tokens.c */
+int new_token(tr_token *it, int parent);
+void call_token(int what, int a, int b, int c);
+void call_cancel_thrice(int b, int c);
+void call_timeout(int b, int c);
+void call_watch(int b, int c);
+void call_request(int b, int c);
+void call_on_cancel(int a, int b, int isTask);
+void call_off_cancel(int a, int b);
+
+/* calls-registries.c */
+void call_registry(int what, int a, int b, int c);
+void call_group_create(int b, int c);
+void call_join(int a, int b, int shuts);
+
+/* calls-spawning.c */
+void call_spawn(int a, int b, int c, uint32_t flags);
+void call_spawn_thrice(int b, int c);
+void end_task(int number, int exits, int code);
+
+/* calls-tasks.c */
+void call_task(int what, int a, int b, int c);
+void call_blocking(int what, int a, int b, int c);
+void call_cond(int what, int a, int b, int c);
+void go_on(int isLocked, int mayBeSignal);
+
+#endif
