@@ -342,7 +342,8 @@ tr_token *tr_registry_token(tr_registry *registry);
 
 /* ---- Spawning ---------------------------------------------------------------------------- */
 
-/* Accepted after the registry has closed, from a running task of the same registry: clean-up work.
+/* Accepted after the registry has closed, from a running task of the same registry, or of a group below
+   it: clean-up work.
    The registry's token does not raise the flag of such a task, whenever it was spawned; a join's
    deadline and tr_task_cancel do. [S5] */
 #define TR_SPAWN_CLEANUP 0x1u

@@ -71,6 +71,7 @@ func waitOnCondition(
   guard let task = Worker.currentTask, task.word.phase == .running else {
     return withCancellationDisabled { block(on: condition, mutex, until: deadline) }
   }
+  if task.word.isCancelRequested { return .cancelled }
   let status = task.holdTimerThread()
   if status != .ok { return status }
   return withCancellationDisabled {

@@ -54,17 +54,6 @@ struct SignalWatch: ~Copyable {
   /// Signal numbers on Linux are 1 to 64.
   private static var lastSignal: Int32 { 64 }
 
-  private init(
-    registry: RegistryReference, event: Int32, signals: UInt64, hangUpReloads: Bool,
-    previousActions: UnsafeMutablePointer<sigaction>
-  ) {
-    self.registry = registry
-    self.event = event
-    self.signals = signals
-    self.hangUpReloads = hangUpReloads
-    self.previousActions = previousActions
-  }
-
   /// The bit of a signal in `signals`.
   static func bit(_ number: Int32) -> UInt64 { 1 << UInt64(number - 1) }
 
@@ -81,8 +70,8 @@ struct SignalWatch: ~Copyable {
   ///
   /// - Parameters:
   ///   - registry: what to shut down; the caller has a reference.
-  ///   - wanted: as `signals` in the property; nil is SIGINT and SIGTERM, and SIGHUP if that reloads, but for
-  ///     those that are ignored.
+  ///   - wanted: as the property `signals`; nil is SIGINT and SIGTERM but for those that are ignored, and
+  ///     SIGHUP if that reloads.
   ///   - hangUpReloads: as in the property.
   /// - Returns: `.ok`; `.invalid` when there is a watch already, or for a signal that can have no
   ///   handler; `.noMemory`; `.system` without a descriptor; `.again` when the system refuses a thread.
@@ -149,13 +138,20 @@ struct SignalWatch: ~Copyable {
   ///
   /// - Returns: `.ok`; `.invalid` when there is no such watch; `.deadlock` on its own thread.
   static func end(for registry: RegistryReference) -> Status {
-    let bits = current.load(ordering: .sequentiallyConsistent)
-    guard bits != busy, let watch = Pointer(bitPattern: bits), watch.pointee.registry == registry
-    else { return .invalid }
-    if pthread_equal(watch.pointee.thread, pthread_self()) != 0 { return .deadlock }
-    let (isMine, _) = current.compareExchange(
-      expected: bits, desired: busy, ordering: .sequentiallyConsistent)
-    if !isMine { return .invalid }
+    var status = Status.invalid
+    var claimed: Pointer?
+    // As a visitor, so that nobody else who ends it frees it meanwhile.
+    _ = withWatch { watch in
+      if watch.pointee.registry != registry { return }
+      if pthread_equal(watch.pointee.thread, pthread_self()) != 0 {
+        status = .deadlock
+        return
+      }
+      let (isMine, _) = current.compareExchange(
+        expected: UInt(bitPattern: watch), desired: busy, ordering: .sequentiallyConsistent)
+      if isMine { claimed = watch }
+    }
+    guard let watch = claimed else { return status }
     for number in 1...lastSignal where watch.pointee.signals & bit(number) != 0 {
       cp_restore_handler(number, handler, watch.pointee.previousActions + Int(number))
     }
