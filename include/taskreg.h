@@ -46,6 +46,7 @@ typedef int32_t tr_status;
 #define TR_ERR_FORKED ((tr_status)-10)   /* this process is a fork of the one that used the library */
 #define TR_ERR_SYSTEM ((tr_status)-11)   /* a system call failed in a way that has no other code */
 #define TR_ERR_TRUNCATED ((tr_status)-12) /* the buffer was too small for everything */
+#define TR_ERR_STALLED ((tr_status)-13)  /* a task has missed a heartbeat that it promised */
 
 /* Return one English sentence for `status`, for log files and error messages.
 
@@ -66,6 +67,7 @@ uint32_t tr_version(void);
 typedef struct tr_token tr_token;       /* a one-shot cancellation flag with a reason */
 typedef struct tr_registry tr_registry; /* a list of live tasks, closed and joined as one */
 typedef struct tr_task tr_task;         /* one task: one thread running one body */
+typedef struct tr_report tr_report;     /* what a join or a shutdown has to tell, in full */
 
 /* What a task is for. 0x100 and up are the application's own. [S3] */
 typedef uint32_t tr_kind;
@@ -112,6 +114,11 @@ typedef void (*tr_drop_fn)(void *ctx);
 #define TR_EVENT_TASK_EXITED 2u       /* a body left by pthread_exit or thread cancellation */
 #define TR_EVENT_DEADLINE_EXCEEDED 3u /* a join's deadline passed with tasks alive */
 #define TR_EVENT_SPAWN_REFUSED 4u     /* a spawn returned an error other than TR_ERR_INVALID */
+#define TR_EVENT_DEADLINE_NEAR 5u     /* most of a shutdown's grace has passed with tasks alive [E6] */
+#define TR_EVENT_DEADLINE_EXTENDED 6u /* a shutdown's deadline moves on: tasks make progress [E4] */
+#define TR_EVENT_TASK_LATE 7u         /* a task ended after a deadline and its abort grace [E6] */
+#define TR_EVENT_TASK_STALLED 8u      /* a task has missed a heartbeat that it promised [E7] */
+#define TR_EVENT_TASK_RECOVERED 9u    /* a stalled task has beaten again [E7] */
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text
    that came from the application (task names, failure messages) is passed on unescaped. */
@@ -255,7 +262,7 @@ tr_status tr_token_wait(tr_token *token, int64_t timeout_ns);
 /* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default. */
 typedef struct tr_registry_options {
   uint32_t size;          /* sizeof(tr_registry_options) */
-  uint32_t flags;         /* none defined yet: 0 */
+  uint32_t flags;         /* TR_REGISTRY_...; unknown bits: TR_ERR_INVALID */
   tr_token *token;        /* the token to link to; NULL: the registry makes one of its own */
   uint64_t max_tasks;     /* spawns beyond so many live tasks fail; 0: no limit of the library's */
   uint64_t stack_size;    /* bytes a task's stack has; 0: 1 MiB. Rounded up to pages, at least
@@ -272,6 +279,10 @@ typedef struct tr_registry_options {
                              TR_IDLE_THREADS_NONE: none */
   uint32_t reserved;      /* 0 */
 } tr_registry_options;
+
+/* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended; see
+   tr_metrics_read. Costs about half a microsecond and a lock a task, and 12 KiB. Since 0.2. [E8] */
+#define TR_REGISTRY_METRICS 0x1u
 
 /* For tr_registry_options.idle_threads: no thread outlives its task. */
 #define TR_IDLE_THREADS_NONE UINT32_MAX
@@ -304,7 +315,8 @@ tr_status tr_registry_create(const tr_registry_options *options, tr_registry **o
    Requires:  parent and out are not NULL; name is UTF-8 of at least 1 byte without '/': 63 bytes are
               kept, cut at a character. options is NULL or as for tr_registry_create, with a NULL token;
               its stack_size, abort_grace_ns and log are the parent's where they are zero (log_context
-              goes with log), and spin_ns, idle_ns and idle_threads do not matter.
+              goes with log), and spin_ns, idle_ns and idle_threads do not matter. It keeps metrics
+              if its options say so.
    Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
    Output:    *out is the group on TR_OK, else untouched.
    Ownership: the caller holds one reference to the group, which keeps what it needs of its parent
@@ -367,11 +379,18 @@ typedef struct tr_spawn_options {
   int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none.
                             It has a handler (see tr_install_cancel_signal), else TR_ERR_INVALID.
                             Since 0.2. [C10] */
-  uint32_t reserved;     /* 0 */
+  uint32_t phase;        /* when a shutdown asks the task to stop: 0 (first, with the registry's
+                            token) to TR_PHASES - 1; see tr_shutdown. Since 0.2. [E5] */
+  int64_t heartbeat_ns;  /* the task promises to call tr_heartbeat at least so often, from the start
+                            of its body on; 0: it promises nothing; negative: TR_ERR_INVALID.
+                            Since 0.2. [E7] */
 } tr_spawn_options;
 
+/* How many phases a shutdown has. */
+#define TR_PHASES 8u
+
 #define TR_SPAWN_OPTIONS_INIT                                                                      \
-  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u }
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0 }
 
 /* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
    body may already run, or have ended, when this returns. Its thread has every signal blocked but
@@ -420,13 +439,23 @@ typedef struct tr_task_summary {
   uint32_t cancel_requested;      /* 1 once its flag is up */
   uint32_t flags;                 /* TR_SPAWN_CLEANUP if it was spawned so */
   int64_t cancel_requested_at_ns; /* CLOCK_MONOTONIC; 0 while its flag is down */
+  const char *checkpoint;         /* the last string given to tr_checkpoint, or NULL. Since 0.2. [E3] */
+  uint64_t progress_done;         /* what the task last told tr_progress; of one and the same call */
+  uint64_t progress_total;        /* 0: not known, or no progress was told. Since 0.2. [E3] */
+  const char *progress_unit;      /* NULL when none was told. Since 0.2. */
+  int64_t progress_at_ns;         /* CLOCK_MONOTONIC; 0 when no progress was told. Since 0.2. */
+  uint32_t phase;                 /* as in tr_spawn_options. Since 0.2. [E5] */
+  uint32_t stalled;               /* 1 while a promised heartbeat is overdue. Since 0.2. [E7] */
   char group[128];                /* the group it belongs to, as "net/peers" below the topmost
                                      registry: UTF-8, 127 bytes are kept, cut at a character; "" in
                                      a registry that is no group. Since 0.2. [T3] */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
-  { (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, {0} }
+  {                                                                                                \
+    (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
+        0, 0u, 0u, {0}                                                                             \
+  }
 
 /* Return how many tasks of `registry` are alive; abandoned ones are. [J5, N1]
 
@@ -479,10 +508,16 @@ typedef struct tr_join_report {
   uint64_t stragglers_capacity; /* in: room in stragglers, in elements */
   uint64_t stragglers_count;    /* out: elements written: min(pending, stragglers_capacity). state
                                    is TR_STATE_ABANDONED, or TR_STATE_ENDED for an aborted one */
+  int64_t extended_ns;          /* out: how far the deadline moved on for tasks that made progress.
+                                   Since 0.2. [E4] */
+  tr_report **full;             /* in: where to put a report that tells all there is to tell of the
+                                   stragglers, or NULL; see tr_report. Since 0.2. [E1] */
 } tr_join_report;
 
 #define TR_JOIN_REPORT_INIT                                                                        \
-  { (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u }
+  {                                                                                                \
+    (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL     \
+  }
 
 /* Wait until every task of `registry` has ended, those spawned meanwhile included, or until
    timeout_ns nanoseconds from now. Nobody is asked to stop before the deadline; at the deadline
@@ -493,9 +528,12 @@ typedef struct tr_join_report {
               report is NULL or initialised with TR_JOIN_REPORT_INIT.
    Returns:   TR_OK: no task is alive; TR_ERR_DEADLINE: some were alive at the deadline;
               TR_ERR_CANCELLED: the flag of the calling task (of another registry) rose [C4];
-              TR_ERR_DEADLOCK, TR_ERR_INVALID.
-   Output:    *report (may be NULL) is written on TR_OK and TR_ERR_DEADLINE, else untouched.
-   Ownership: report->stragglers stays the caller's.
+              TR_ERR_DEADLOCK, TR_ERR_INVALID; TR_ERR_NOMEM, nothing changed, without memory for
+              report->full.
+   Output:    *report (may be NULL) is written on TR_OK and TR_ERR_DEADLINE, else untouched; and so is
+              *report->full.
+   Ownership: report->stragglers stays the caller's. *report->full is the caller's, too: give it back
+              with tr_report_release.
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.1 */
 tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report);
@@ -503,6 +541,13 @@ tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report 
 /* Close `registry`, cancel its token with reason and message, and join its tasks with grace_ns
    nanoseconds to the deadline, as tr_join_all. After TR_OK no thread of the registry is left. A
    registry that is shut down stays closed; calling again joins what is left. [J1, S5, G4]
+
+   Tasks are asked to stop phase by phase. The token asks those of phase 0. When these have ended, or
+   their share of the time is over, those of phase 1 are asked, and so on; the registry's token never
+   asks a task of a later phase, however it is cancelled. Each phase has an equal share of the time that
+   is left when it begins, of those that follow and have tasks; what it does not need goes to them. So a
+   task that does not stop takes nothing from the time of the phases after its own; it is waited
+   for until the deadline. tr_shutdown_with makes shares of other sizes. [E5]
 
    Requires:  as tr_join_all, and the caller is not a thread of the registry running a destructor of
               its thread-specific data (else TR_ERR_DEADLOCK); message as in tr_token_cancel. A token
@@ -518,6 +563,40 @@ tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report 
    Since:     0.1 */
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
                       int64_t grace_ns, tr_join_report *report);
+
+/* How a shutdown goes. Start from TR_SHUTDOWN_OPTIONS_INIT; a zero field means its default. */
+typedef struct tr_shutdown_options {
+  uint32_t size;              /* sizeof(tr_shutdown_options) */
+  uint32_t warn_percent;      /* TR_EVENT_DEADLINE_NEAR comes when so much of the grace has passed with
+                                 tasks alive: 1 to 99; 0: 80; TR_WARN_NEVER: not at all [E6] */
+  int64_t max_grace_ns;       /* the deadline moves on while tasks make progress (tr_progress), but never
+                                 beyond so many nanoseconds from the call; 0: it does not move [E4] */
+  int64_t progress_window_ns; /* a task makes progress if it told of any in the last so many
+                                 nanoseconds, and the deadline moves to so long after that; 0: 1 s */
+  uint32_t phase_share[TR_PHASES]; /* how the time is divided: a phase gets its share of the sum of its
+                                 own and those of the phases after it that have tasks, each at most
+                                 1000000; all 0: equal ones; 0 beside others: such a phase reserves no
+                                 time for itself [E5] */
+} tr_shutdown_options;
+
+/* For tr_shutdown_options.warn_percent. */
+#define TR_WARN_NEVER UINT32_MAX
+
+#define TR_SHUTDOWN_OPTIONS_INIT                                                                   \
+  { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0} }
+
+/* As tr_shutdown, with options.
+
+   Requires:  as tr_shutdown; options is NULL or initialised with TR_SHUTDOWN_OPTIONS_INIT; bytes
+              beyond the structure this library knows must be zero; no negative numbers.
+   Returns:   as tr_shutdown.
+   Output:    as tr_join_all.
+   Ownership: as tr_shutdown.
+   Threads:   as tr_shutdown.
+   Since:     0.2 */
+tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
+                           int64_t grace_ns, const tr_shutdown_options *options,
+                           tr_join_report *report);
 
 /* ---- Tasks ------------------------------------------------------------------------------- */
 
@@ -829,6 +908,356 @@ tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_f
    Threads:   any thread; may block, as said, whatever the flag of the calling task; may call drop.
    Since:     0.2 */
 void tr_off_cancel(tr_registration *registration);
+
+/* ---- Telling where a task is ------------------------------------------------------------- */
+
+/* Say what the calling task is about to do. Snapshots and reports show the last such text. One atomic
+   store, but for the first call of a task. [E3]
+
+   Requires:  where is NULL (nothing in particular) or a string that lives as long as the program, as a
+              literal does. Reports show up to 255 bytes of it; what is not UTF-8 is replaced.
+   Returns:   TR_OK; TR_ERR_INVALID outside a task.
+   Ownership: the pointer is kept, and the text read whenever somebody lists the task.
+   Threads:   a task's own thread; never blocks.
+   Since:     0.2 */
+tr_status tr_checkpoint(const char *where);
+
+/* Say how far the calling task has come: done of total units. A later call with the same numbers is no
+   progress. Snapshots and reports show the three together as one call told them; a shutdown may wait
+   longer for a task that makes progress (tr_shutdown_options.max_grace_ns). [E3, E4]
+
+   Requires:  total is 0 when it is not known. unit is NULL or a string as in tr_checkpoint: "blocks".
+   Returns:   TR_OK; TR_ERR_INVALID outside a task.
+   Ownership: as tr_checkpoint.
+   Threads:   a task's own thread; never blocks. It reads the clock: some 30 ns.
+   Since:     0.2 */
+tr_status tr_progress(uint64_t done, uint64_t total, const char *unit);
+
+/* Keep the promise of tr_spawn_options.heartbeat_ns. A task that has promised nothing may call it, too.
+   A task that was reported as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. [E7]
+
+   Returns:   TR_OK; TR_ERR_INVALID outside a task.
+   Threads:   a task's own thread; does not block. It may send that event.
+   Since:     0.2 */
+tr_status tr_heartbeat(void);
+
+/* Say whether every task of `registry` keeps its promise to call tr_heartbeat, and list those that do
+   not: what a watchdog wants to know. [E7]
+
+   Requires:  buffer and capacity as in tr_snapshot. count may be NULL.
+   Returns:   TR_OK: none is stalled; TR_ERR_STALLED: some are; TR_ERR_INVALID.
+   Output:    *count is how many are stalled, on TR_OK and TR_ERR_STALLED; the first min(*count, capacity)
+              elements are filled as by tr_snapshot.
+   Threads:   as tr_snapshot.
+   Since:     0.2 */
+tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capacity, size_t *count);
+
+/* ---- Reports ----------------------------------------------------------------------------- */
+
+/* A report tells what a join or a shutdown came to, in full: which tasks did not stop, what each of them
+   was doing, since when and whether it is stuck or merely slow; which were the slowest to stop, in a
+   shutdown that succeeded, too; how long each phase took. Let tr_join_report.full point to a
+   tr_report * to get one:
+
+     tr_report *full = NULL;
+     tr_join_report report = TR_JOIN_REPORT_INIT;
+     report.full = &full;
+     if (tr_shutdown(registry, reason, message, grace_ns, &report) == TR_ERR_DEADLINE)
+       tr_report_write(full, STDERR_FILENO, TR_FORMAT_TEXT);
+     tr_report_release(full);
+
+   A report is an object of its own: it copies what it tells, and refers to neither registry nor tasks.
+   It lists every straggler, up to TR_REPORT_MOST of them; more are counted, not listed, and so are those
+   for which there was no memory. Looking at a straggler costs some 30 microseconds, after the
+   deadline (and the abort grace); no task is stopped for it, nothing is allocated and no lock of the
+   application's is taken while it is looked at. [E1, E10] */
+#define TR_REPORT_MOST 65536u
+
+/* What a straggler seems to be doing, from how Linux says its thread is scheduled, from the CPU time it
+   used, and from what it told by tr_progress. */
+#define TR_DIAGNOSIS_UNKNOWN 0u     /* the system does not tell */
+#define TR_DIAGNOSIS_STARTING 1u    /* its thread has not entered the body yet */
+#define TR_DIAGNOSIS_BLOCKED 2u     /* it waits in the kernel: syscall_name and wait_channel say for what */
+#define TR_DIAGNOSIS_SPINNING 3u    /* it has used the processor for most of the time since it was asked */
+#define TR_DIAGNOSIS_WORKING 4u     /* it runs, or wants to, now and then */
+#define TR_DIAGNOSIS_PROGRESSING 5u /* it told of progress in the last second before it was looked at */
+#define TR_DIAGNOSIS_STOPPED 6u     /* stopped by a signal or a debugger */
+#define TR_DIAGNOSIS_ENDED 7u       /* it has ended meanwhile */
+
+/* One straggler, as tr_report_straggler tells it. frames is valid as long as the report. */
+typedef struct tr_straggler {
+  uint32_t size;                  /* sizeof(tr_straggler) */
+  uint32_t diagnosis;             /* TR_DIAGNOSIS_... */
+  uint64_t id;                    /* these are as in tr_task_summary */
+  char name[64];
+  tr_kind kind;
+  int32_t thread_id;
+  uint32_t state;
+  uint32_t phase;
+  int64_t age_ns;                 /* from spawn to the moment it was looked at */
+  int64_t cancel_requested_for_ns; /* from when it was asked to stop to that moment */
+  int64_t cpu_ns;                 /* processor time it has used; -1: not known. Its thread may have run
+                                     other tasks right before it, each of some ten nanoseconds; what
+                                     these used is in it */
+  int64_t cpu_since_ns;           /* of that, used in the last cpu_since_span_ns; -1: not known */
+  int64_t cpu_since_span_ns;      /* the time since it was asked to stop by tr_task_cancel or a deadline; or
+                                     since the shutdown looked at it first, 10 ms after it was called, or
+                                     a tenth of the grace */
+  uint32_t looks;                 /* how often it has looked at its flag since it was asked to stop: by
+                                     tr_task_is_cancelled, or by a wait that ended with
+                                     TR_ERR_CANCELLED. 0: never */
+  uint32_t reads_flag;            /* 1: it has asked for the flag's address (tr_task_cancel_flag), and may
+                                     have looked there uncounted */
+  char scheduler_state;           /* as in proc_pid_stat(5): 'R', 'S', 'D', 'T', ...; 0: not known */
+  char wait_channel[47];          /* the kernel's function it sleeps in, as in proc_pid_wchan(5), or "" */
+  int32_t syscall;                /* the number of the system call it is in; -1: in none, or not known */
+  uint32_t stalled;               /* as in tr_task_summary */
+  const char *syscall_name;       /* "read", or NULL for a number without a name here */
+  const char *checkpoint;         /* as in tr_task_summary */
+  uint64_t progress_done;
+  uint64_t progress_total;
+  const char *progress_unit;
+  int64_t progress_age_ns;        /* how long ago it told of progress; -1: never */
+  const uint64_t *frames;         /* its backtrace, innermost first: frame_count return addresses; NULL
+                                     without one. See tr_enable_backtraces */
+  uint32_t frame_count;
+  uint32_t reserved;              /* 0 */
+  char group[128];                /* as in tr_task_summary */
+} tr_straggler;
+
+#define TR_STRAGGLER_INIT                                                                          \
+  {                                                                                                \
+    (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0,  \
+        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}                                         \
+  }
+
+/* A task that has ended: one of the slowest to stop in a report, or one of the last (tr_recent). */
+typedef struct tr_ended_task {
+  uint32_t size;         /* sizeof(tr_ended_task) */
+  uint32_t how;          /* TR_ENDED_... */
+  uint64_t id;           /* these are as in tr_task_summary */
+  char name[64];
+  tr_kind kind;
+  int32_t code;          /* as in tr_outcome */
+  int64_t spawned_at_ns; /* CLOCK_MONOTONIC */
+  int64_t ran_ns;        /* from spawn to its end */
+  int64_t stop_ns;       /* from when it was asked to stop to its end; -1: it was not asked */
+  char group[128];
+} tr_ended_task;
+
+#define TR_ENDED_TASK_INIT                                                                         \
+  { (uint32_t)sizeof(tr_ended_task), 0u, 0u, {0}, 0u, 0, 0, 0, 0, {0} }
+
+/* One phase of a shutdown that had tasks. */
+typedef struct tr_phase_report {
+  uint32_t size;    /* sizeof(tr_phase_report) */
+  uint32_t phase;   /* its number */
+  uint64_t asked;   /* tasks of it that were alive when it began */
+  uint64_t left;    /* of the tasks of this and earlier phases, still alive when it was over */
+  int64_t begin_ns; /* from the call to its begin */
+  int64_t share_ns; /* the time it was given; -1: without end */
+  int64_t took_ns;  /* the time it took: until none of its tasks was left, or share_ns was over */
+} tr_phase_report;
+
+#define TR_PHASE_REPORT_INIT                                                                       \
+  { (uint32_t)sizeof(tr_phase_report), 0u, 0u, 0u, 0, 0, 0 }
+
+/* The name of a diagnosis, in lower case: "spinning".
+
+   Returns:   a static string, never NULL; "unknown" for a number that is none.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+const char *tr_diagnosis_name(uint32_t diagnosis);
+
+/* Look at every live task of `registry` now, as a join's deadline does: for a signal that asks what the
+   program is doing. Nobody is asked to stop. [E1]
+
+   Requires:  neither argument is NULL.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM.
+   Output:    *report is written on TR_OK, else untouched. Its counts are 0 but for pending and abandoned,
+              the tasks alive.
+   Ownership: the report is the caller's; give it back with tr_report_release.
+   Threads:   any thread; takes some 30 microseconds a task; blocks for no task, but where backtraces are
+              enabled a tenth of a second for one that does not answer, and a second for all that do not.
+   Since:     0.2 */
+tr_status tr_explain(tr_registry *registry, tr_report **report);
+
+/* Free a report.
+
+   Requires:  report is NULL (a no-op) or the caller's.
+   Threads:   any thread, one at a time; does not block.
+   Since:     0.2 */
+void tr_report_release(tr_report *report);
+
+/* Copy the counts of `report`, as the call that made it gave them to its tr_join_report.
+
+   Requires:  counts is initialised with TR_JOIN_REPORT_INIT; nothing is listed in it.
+   Returns:   TR_OK; TR_ERR_INVALID.
+   Output:    *counts is written on TR_OK; stragglers_count is how many stragglers the report lists.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+tr_status tr_report_counts(const tr_report *report, tr_join_report *counts);
+
+/* Copy what `report` tells of straggler number `index`, of one of the slowest tasks to stop, of one phase;
+   each list begins with 0. The slowest come first: up to 16, stragglers not among them. Phases come in
+   order, those without tasks left out; a report of a join has none. [E1, E5, E6]
+
+   Requires:  the structure is initialised with its TR_..._INIT.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such number, or an argument is NULL.
+   Output:    written on TR_OK, else untouched.
+   Ownership: straggler->frames is the report's, valid until it is released.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggler *straggler);
+tr_status tr_report_slowest(const tr_report *report, size_t index, tr_ended_task *task);
+tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report *phase);
+
+/* In what form something is written. */
+#define TR_FORMAT_TEXT 1u        /* for people: UTF-8, control characters escaped as \xHH */
+#define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259) and a newline; the schemas
+                                    are docs/schema/report.json and docs/schema/snapshot.json */
+#define TR_FORMAT_OPENMETRICS 3u /* tr_metrics_write alone */
+
+/* Write `report` to the descriptor `fd`, as text or as JSON. Names of functions in a backtrace are found
+   in the dynamic symbol tables; others are shown as object and offset, for addr2line(1). [E10]
+
+   Requires:  format is TR_FORMAT_TEXT or TR_FORMAT_JSON; fd is open for writing.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_SYSTEM with errno set when write(2) fails: a part may be
+              written. A pipe nobody reads from is EPIPE, without a SIGPIPE.
+   Threads:   any thread; blocks as write(2) does, also where fd is non-blocking. Allocates nothing.
+   Since:     0.2 */
+tr_status tr_report_write(const tr_report *report, int fd, uint32_t format);
+
+/* Write the live tasks of `registry` to the descriptor `fd`, as a table or as JSON. What tr_snapshot says
+   of the list holds here. [E9]
+
+   Requires:  as tr_report_write.
+   Returns:   as tr_report_write; TR_ERR_NOMEM.
+   Threads:   as tr_report_write; allocates room for the list.
+   Since:     0.2 */
+tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format);
+
+/* Let reports have the backtrace of each straggler: signal_number is sent to its thread, whose handler notes
+   the return addresses, by backtrace(3), which is loaded now. [E12]
+
+   The signal ends some system calls of the straggler with EINTR (signal(7) lists them; the others go on,
+   by SA_RESTART). A thread that does not answer within a tenth of a second, as it blocks the signal or hangs
+   in the kernel, has no backtrace. Tasks are let through the signal when they begin after this call: it
+   should come before the first spawn.
+
+   Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that is no
+              signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has another handler or
+              is ignored, and for another signal than the first time.
+   Threads:   any thread; does not block. The handler stays for ever.
+   Since:     0.2 */
+tr_status tr_enable_backtraces(int signal_number);
+
+/* ---- Metrics ----------------------------------------------------------------------------- */
+
+/* Counters and durations of tasks of one kind, or of all. Start from TR_METRICS_INIT. Those marked * are
+   kept with TR_REGISTRY_METRICS alone, and are 0 without it; durations are upper bounds of the bucket they
+   fall in, at most a quarter above the true ones, and -1 while there is none. [E8] */
+typedef struct tr_metrics {
+  uint32_t size;        /* sizeof(tr_metrics) */
+  uint32_t reserved;    /* 0 */
+  uint64_t spawned;     /* tasks admitted, those of groups included */
+  uint64_t ended;       /* of these, ended, however: failed and exited are among them */
+  uint64_t failed;      /* bodies that returned non-zero */
+  uint64_t exited;      /* bodies that left by pthread_exit or cancellation */
+  uint64_t refused;     /* spawns refused */
+  uint64_t live;        /* alive now */
+  uint64_t peak;        /* * the most that were alive at once */
+  int64_t run_p50_ns;   /* * from spawn to end: half of the tasks took at most so long, ... */
+  int64_t run_p90_ns;
+  int64_t run_p99_ns;
+  int64_t run_max_ns;   /* exact */
+  int64_t stop_p50_ns;  /* * from being asked to stop to the end, of those that were asked */
+  int64_t stop_p90_ns;
+  int64_t stop_p99_ns;
+  int64_t stop_max_ns;  /* exact */
+} tr_metrics;
+
+#define TR_METRICS_INIT                                                                            \
+  { (uint32_t)sizeof(tr_metrics), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* Read the metrics of `registry`. [E8]
+
+   Requires:  kind is 0 for all kinds, TR_KIND_BACKGROUND_LOOP to TR_KIND_MAINTENANCE, or
+              TR_KIND_APPLICATION for all of the application's own together; metrics is initialised with
+              TR_METRICS_INIT.
+   Returns:   TR_OK; TR_ERR_INVALID, also for one kind without TR_REGISTRY_METRICS.
+   Output:    *metrics is written on TR_OK, else untouched.
+   Threads:   any thread; takes a lock for a moment.
+   Since:     0.2 */
+tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metrics);
+
+/* Write the metrics of `registry` to the descriptor `fd` in the OpenMetrics text format, version 1.0.0, its
+   "# EOF" included: counters taskreg_tasks_spawned, _ended, _refused, gauges taskreg_tasks_live and _peak,
+   histograms taskreg_task_run_seconds and taskreg_task_stop_seconds, by kind where kinds are kept.
+   [E9]
+
+   Requires:  format is TR_FORMAT_OPENMETRICS; fd is open for writing.
+   Returns:   as tr_snapshot_write.
+   Threads:   as tr_snapshot_write.
+   Since:     0.2 */
+tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format);
+
+/* How many of the tasks that have ended TR_REGISTRY_METRICS remembers. */
+#define TR_RECENT_MOST 64u
+
+/* List the last tasks of `registry` that ended, the last one first. [E8]
+
+   Requires:  as tr_snapshot, with TR_ENDED_TASK_INIT.
+   Returns:   TR_OK; TR_ERR_TRUNCATED; TR_ERR_INVALID, also without TR_REGISTRY_METRICS.
+   Output:    *count is how many are remembered, at most TR_RECENT_MOST; the first min(*count, capacity)
+              elements are filled.
+   Threads:   any thread; takes a lock for a moment.
+   Since:     0.2 */
+tr_status tr_recent(tr_registry *registry, tr_ended_task *buffer, size_t capacity, size_t *count);
+
+/* ---- systemd ----------------------------------------------------------------------------- */
+
+/* How systemd is told. Start from TR_SYSTEMD_OPTIONS_INIT; a zero field means its default. */
+typedef struct tr_systemd_options {
+  uint32_t size;        /* sizeof(tr_systemd_options) */
+  uint32_t flags;       /* none defined yet: 0 */
+  const char *socket;   /* the socket's path, or '@' and an abstract name; NULL: what the environment
+                           variable NOTIFY_SOCKET says */
+  int64_t watchdog_ns;  /* WATCHDOG=1 is due at least so often; 0: what WATCHDOG_USEC says, if
+                           WATCHDOG_PID is not set or is this process; negative: never */
+  int64_t status_ns;    /* how often STATUS= tells what a stop waits for; 0: 1 s; negative:
+                           TR_ERR_INVALID */
+} tr_systemd_options;
+
+#define TR_SYSTEMD_OPTIONS_INIT                                                                    \
+  { (uint32_t)sizeof(tr_systemd_options), 0u, NULL, 0, 0 }
+
+/* Tell systemd that the service is ready, and from now on how it is, as sd_notify(3) says; no library is
+   needed for it. READY=1 is sent at once; WATCHDOG=1 at half the interval it is due in, while tr_health
+   finds no task stalled; STOPPING=1 when the registry's token is cancelled; from then on STATUS= with the
+   number and the names of the tasks that are waited for, and EXTEND_TIMEOUT_USEC= while tasks end or
+   tell of progress. Without a socket nothing is done. [E11]
+
+   Requires:  registry is not NULL; options is NULL (defaults) or initialised with
+              TR_SYSTEMD_OPTIONS_INIT.
+   Returns:   TR_OK, also without a socket; TR_ERR_INVALID, also when there is one already;
+              TR_ERR_NOMEM; TR_ERR_AGAIN when the system refuses a thread; TR_ERR_SYSTEM with errno set
+              when the socket cannot be made or READY=1 not be sent.
+   Ownership: a reference to the registry is held until tr_systemd_off.
+   Threads:   any thread; does not block. What comes later is sent by the thread of
+              tr_token_child_with_timeout, which stays as long; a datagram that cannot be sent at once is
+              not sent.
+   Since:     0.2 */
+tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options);
+
+/* End what tr_systemd_on began: nothing more is sent.
+
+   Requires:  tr_systemd_on has succeeded for this registry, and was not ended.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such thing, or it found no socket;
+              TR_ERR_DEADLOCK from a callback of the library's timer thread.
+   Threads:   any thread; waits for a datagram that is being sent.
+   Since:     0.2 */
+tr_status tr_systemd_off(tr_registry *registry);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -22,6 +22,16 @@
       case deadlineExceeded = 3
       /// A spawn was refused.
       case spawnRefused = 4
+      /// Most of a shutdown's grace has passed with tasks alive (E6).
+      case deadlineNear = 5
+      /// A shutdown's deadline moves on, as tasks make progress (E4).
+      case deadlineExtended = 6
+      /// A task ended after a join's deadline and its abort grace (E6).
+      case taskLate = 7
+      /// A task has missed a heartbeat that it promised (E7).
+      case taskStalled = 8
+      /// A stalled task has beaten again (E7).
+      case taskRecovered = 9
     }
 
     /// How serious it is.

@@ -37,7 +37,7 @@
       case .deadlock: self = .wouldDeadlock
       case .forked: self = .forkedChild
       case .system: self = .systemFailure
-      case .ok, .invalid, .deadline, .truncated: self = .invalidArgument
+      case .ok, .invalid, .deadline, .truncated, .stalled: self = .invalidArgument
       }
     }
   }

@@ -113,6 +113,14 @@ extension UnsafePointer where Pointee == CChar {
   }
 }
 
+extension UnsafePointer where Pointee == UInt8 {
+  /// The same bytes as C sees text.
+  var chars: UnsafePointer<CChar> {
+    // SAFETY: as above.
+    UnsafeRawPointer(self).assumingMemoryBound(to: CChar.self)
+  }
+}
+
 extension StaticString {
   /// The text for C, static and NUL-terminated.
   var cString: UnsafePointer<CChar> {

@@ -84,6 +84,7 @@ struct SummaryArray {
     element.pointee.cancel_requested = facts.word.isCancelRequested ? 1 : 0
     element.pointee.flags = facts.word.isCleanup ? TR_SPAWN_CLEANUP : 0
     element.pointee.cancel_requested_at_ns = facts.cancelledAt
+    store(facts.notes, in: element, at: clocks.monotonic)
     withUnsafeMutableBytes(of: &element.pointee.group) { bytes in
       let registry = facts.registry.pointer
       let count = registry.pointee.path.isEmpty ? 1 : 16
@@ -91,5 +92,19 @@ struct SummaryArray {
         bytes.storeBytes(of: registry.pointee.path.words[i], toByteOffset: i * 8, as: UInt64.self)
       }
     }
+  }
+
+  /// Stores what few tasks have.
+  @inline(__always)
+  private func store(
+    _ notes: NotedFacts?, in element: UnsafeMutablePointer<tr_task_summary>, at now: Int64
+  ) {
+    element.pointee.checkpoint = notes?.checkpoint?.chars
+    element.pointee.progress_done = notes?.progress.done ?? 0
+    element.pointee.progress_total = notes?.progress.total ?? 0
+    element.pointee.progress_unit = notes?.progress.unit?.chars
+    element.pointee.progress_at_ns = notes?.progress.at ?? 0
+    element.pointee.phase = notes?.phase ?? 0
+    element.pointee.stalled = notes?.isStalled(at: now) == true ? 1 : 0
   }
 }

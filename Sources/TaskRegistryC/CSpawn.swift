@@ -67,7 +67,10 @@ extension SpawnRequest {
     if options.flags & TR_SPAWN_ESSENTIAL_UNLESS_RETURNED != 0 {
       traits.insert(.essentialUnlessReturned)
     }
-    if options.reserved != 0 { return false }
+    if options.phase >= TR_PHASES || options.heartbeat_ns < 0 { return false }
+    traits.formUnion(.phase(options.phase))
+    heartbeat = options.heartbeat_ns
+    if heartbeat > 0 { traits.formUnion([.notes, .heartbeat]) }
     if options.cancel_signal != 0 {
       if !CancelSignal.isUsable(options.cancel_signal) { return false }
       cancelSignal = options.cancel_signal

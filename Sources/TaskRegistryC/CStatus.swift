@@ -65,6 +65,11 @@ public func tr_event_name(_ event: UInt32) -> UnsafePointer<CChar>? {
     case TR_EVENT_TASK_EXITED: "task-exited"
     case TR_EVENT_DEADLINE_EXCEEDED: "deadline-exceeded"
     case TR_EVENT_SPAWN_REFUSED: "spawn-refused"
+    case TR_EVENT_DEADLINE_NEAR: "deadline-near"
+    case TR_EVENT_DEADLINE_EXTENDED: "deadline-extended"
+    case TR_EVENT_TASK_LATE: "task-late"
+    case TR_EVENT_TASK_STALLED: "task-stalled"
+    case TR_EVENT_TASK_RECOVERED: "task-recovered"
     default: "unknown"
     }
   return name.cString

@@ -144,6 +144,38 @@ static inline void cp_eventfd_take(int fd) {
   while (poll(&event, 1, -1) < 0 || read(fd, &count, sizeof count) < 0) {}
 }
 
+/* Write `count` bytes to `fd`, however many calls that takes; where fd is non-blocking, wait for it. A pipe
+   nobody reads from is EPIPE, without a SIGPIPE: that is blocked meanwhile, and taken if it came.
+   Returns 0, or the error number. */
+static inline int cp_write_all(int fd, const void *bytes, size_t count) {
+  sigset_t pipe_only, before, pending;
+  int saved = errno, failure = 0, was_pending;
+  sigemptyset(&pipe_only);
+  sigaddset(&pipe_only, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+  sigpending(&pending);
+  was_pending = sigismember(&pending, SIGPIPE) == 1;
+  while (count > 0 && failure == 0) {
+    ssize_t written = write(fd, bytes, count);
+    if (written >= 0) {
+      bytes = (const char *)bytes + written;
+      count -= (size_t)written;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      struct pollfd writable = {fd, POLLOUT, 0};
+      poll(&writable, 1, -1);
+    } else if (errno != EINTR) {
+      failure = errno;
+    }
+  }
+  if (failure == EPIPE && !was_pending) {
+    struct timespec none = {0, 0};
+    while (sigtimedwait(&pipe_only, NULL, &none) < 0 && errno == EINTR) {}
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = saved;
+  return failure;
+}
+
 /* Wait until `fd` has `events`, or `flag_fd` (negative: none) is readable, or `timeout_ns`
    nanoseconds have passed (negative: for ever), by ppoll(2), which reads no clock but
    CLOCK_MONOTONIC.

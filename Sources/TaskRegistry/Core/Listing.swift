@@ -14,6 +14,8 @@ struct TaskFacts {
   var spawnedAt: Int64
   /// Nanoseconds on `CLOCK_MONOTONIC`; 0 while the flag is down.
   var cancelledAt: Int64
+  /// What it told of itself; nil for most tasks.
+  var notes: NotedFacts?
 
   /// The number of `TR_STATE_…`.
   var state: UInt32 {
@@ -55,7 +57,8 @@ extension TaskReference {
           ? 0 : record.pointee.threadID.load(ordering: .relaxed),
         spawnedAt: record.pointee.spawnedAt.load(ordering: .relaxed),
         cancelledAt: word.isCancelRequested
-          ? record.pointee.cancelledAt.load(ordering: .relaxed) : 0)
+          ? record.pointee.cancelledAt.load(ordering: .relaxed) : 0,
+        notes: word.hasExtras ? notedFacts : nil)
       atomicMemoryFence(ordering: .acquiring)
       let wordAfter = record.pointee.word.load(ordering: .relaxed)
       let idAfter = record.pointee.id.load(ordering: .relaxed)

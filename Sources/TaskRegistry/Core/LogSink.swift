@@ -19,6 +19,12 @@ enum LogEventNumber {
   static var taskExited: UInt32 { 2 }
   static var deadlineExceeded: UInt32 { 3 }
   static var spawnRefused: UInt32 { 4 }
+  static var deadlineNear: UInt32 { 5 }
+  static var deadlineExtended: UInt32 { 6 }
+  static var taskLate: UInt32 { 7 }
+  static var taskStalled: UInt32 { 8 }
+  static var taskRecovered: UInt32 { 9 }
+  static var info: UInt32 { 1 }
   static var warning: UInt32 { 2 }
   static var error: UInt32 { 3 }
 }

@@ -178,7 +178,7 @@ struct RecordPool: ~Copyable {
     return (number, shifted - firstChunk << number)
   }
 
-  // MARK: Messages
+  // MARK: Messages and notes
 
   /// Bytes of a task's message, with its NUL.
   static var messageRoom: Int { 128 }
@@ -191,10 +191,21 @@ struct RecordPool: ~Copyable {
     return (end + place * messageRoom).assumingMemoryBound(to: UInt8.self)
   }
 
+  /// Where the notes of a task are kept: behind the messages of its chunk, likewise.
+  static func notesPlace(of task: TaskReference) -> TaskNotes.Pointer {
+    let (number, place) = position(of: task.pointer.pointee.index)
+    let count = firstChunk << number
+    let end = UnsafeMutableRawPointer(task.pointer - place + count) + count * messageRoom
+    return (end + place * notesRoom).assumingMemoryBound(to: TaskNotes.self)
+  }
+
+  /// Bytes of a task's notes.
+  private static var notesRoom: Int { (MemoryLayout<TaskNotes>.size + 63) & ~63 }
+
   /// Allocates a chunk, with nothing in it initialised; nil without memory.
   private static func allocateChunk(_ number: Int) -> UnsafeMutablePointer<TaskRecord>? {
     let count = firstChunk << number
-    let bytes = count * (MemoryLayout<TaskRecord>.stride + messageRoom)
+    let bytes = count * (MemoryLayout<TaskRecord>.stride + messageRoom + notesRoom)
     var memory: UnsafeMutableRawPointer?
     guard posix_memalign(&memory, 64, bytes) == 0, let memory else { return nil }
     // For all its time the rest is bytes, which memory may always be read and written as.

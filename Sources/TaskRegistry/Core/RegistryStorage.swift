@@ -64,6 +64,8 @@ struct RegistryStorage: ~Copyable {
   /// The registry that this one is a group of; a reference to its memory is held.
   let parent: RegistryReference?
   let path: GroupPath
+  /// Whether there is more to be done for each task than for most; see `TaskExtras`.
+  let givesExtras: Bool
   let monitor: Monitor<RegistryState>
   /// A reference is held.
   let token: TokenReference
@@ -89,6 +91,7 @@ struct RegistryStorage: ~Copyable {
     self.token = token
     self.parent = parent
     self.path = path
+    givesExtras = parent != nil
     spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
   }
 }

@@ -16,6 +16,8 @@ struct SpawnRequest {
   var traits: TaskTraits = []
   /// The signal that interrupts its system calls once it is asked to stop; 0 is none.
   var cancelSignal: Int32 = 0
+  /// Nanoseconds in which it promises to beat; 0 is no promise.
+  var heartbeat: Int64 = 0
   /// Whether the caller gets a handle.
   var wantsHandle = false
 
@@ -40,7 +42,7 @@ extension RegistryReference {
     guard let task = pointer.pointee.records.take(for: self) else {
       return (refuse(request, .noMemory), nil)
     }
-    if request.hasExtras || parent != nil {
+    if request.hasExtras || pointer.pointee.givesExtras {
       let status = task.prepareExtras(request)
       if status != .ok {
         pointer.pointee.records.give(back: task)
@@ -141,11 +143,12 @@ extension RegistryReference {
     let leftover = TaskWord(bits: record.pointee.word.load(ordering: .relaxed))
     if flagged || leftover.isCancelRequested {
       record.pointee.cancelledAt.store(flagged ? now : 0, ordering: .relaxed)
+      record.pointee.looks.store(0, ordering: .relaxed)
     }
     if request.wantsHandle || parent != nil { retainStorage() }
     let word = TaskWord.admitted(
       cleanup: request.isCleanup, flagged: flagged, handle: request.wantsHandle,
-      inGroup: parent != nil, extras: request.hasExtras || parent != nil)
+      inGroup: parent != nil, extras: request.hasExtras || pointer.pointee.givesExtras)
     _ = record.pointee.word.exchange(word.bits, ordering: .sequentiallyConsistent)
   }
 

@@ -13,6 +13,7 @@ enum Status: Int32 {
   case forked = -10
   case system = -11
   case truncated = -12
+  case stalled = -13
 
   /// One English sentence, NUL-terminated, for log files and error messages.
   var text: StaticString {
@@ -30,6 +31,7 @@ enum Status: Int32 {
     case .forked: "this process is a fork of the one that used the library"
     case .system: "a system call failed"
     case .truncated: "the buffer was too small for everything"
+    case .stalled: "a task has missed a heartbeat that it promised"
     }
   }
 }

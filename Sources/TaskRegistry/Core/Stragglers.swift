@@ -113,7 +113,8 @@ extension TaskReference {
       threadID: word.phase == .starting
         ? 0 : pointer.pointee.threadID.load(ordering: .relaxed),
       spawnedAt: pointer.pointee.spawnedAt.load(ordering: .relaxed),
-      cancelledAt: pointer.pointee.cancelledAt.load(ordering: .relaxed))
+      cancelledAt: pointer.pointee.cancelledAt.load(ordering: .relaxed),
+      notes: word.hasExtras ? notedFacts : nil)
   }
 }
 

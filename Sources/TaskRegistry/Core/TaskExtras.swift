@@ -10,7 +10,8 @@ struct TaskExtras: ~Copyable {
   // it and then looks at its flag, who raises the flag looks here afterwards; one of them sees the
   // other. Who found one looks again under the timer thread's lock, see `ConditionWait`.
   let conditionWait = Atomic<UInt>(0)
-  // atomic: relaxed; written by the spawner before the task is published, and then by its own thread.
+  // atomic: written by the spawner before the task is published, and then by its own thread, with
+  // release, as a trait tells that something is there to be read.
   let traits = Atomic<UInt32>(0)
 
   /// The flag of the task has risen.
@@ -44,16 +45,31 @@ struct TaskTraits: OptionSet {
   static var holdsTimerThread: TaskTraits { TaskTraits(rawValue: 4) }
   /// Its body is over, and its end is being carried out: the registry's token raises its flag no more.
   static var concluding: TaskTraits { TaskTraits(rawValue: 8) }
+  /// It has notes; see `TaskNotes`.
+  static var notes: TaskTraits { TaskTraits(rawValue: 16) }
+  /// It has promised heartbeats, of which its notes tell.
+  static var heartbeat: TaskTraits { TaskTraits(rawValue: 32) }
+  /// It has asked for the address of its flag.
+  static var readsFlag: TaskTraits { TaskTraits(rawValue: 64) }
+
+  private static var phaseShift: UInt32 { 8 }
+
+  /// The trait of a task that a shutdown asks to stop in phase 0 to 7 (E5).
+  static func phase(_ number: UInt32) -> TaskTraits { TaskTraits(rawValue: number << phaseShift) }
+
+  /// The phase.
+  var phase: UInt32 { rawValue >> Self.phaseShift & 7 }
 }
 
 extension TaskReference {
   var traits: TaskTraits {
-    TaskTraits(rawValue: pointer.pointee.extras.traits.load(ordering: .relaxed))
+    TaskTraits(rawValue: pointer.pointee.extras.traits.load(ordering: .acquiring))
   }
 
-  private func add(_ trait: TaskTraits) {
+  /// Adds a trait; called on the task's own thread.
+  func add(_ trait: TaskTraits) {
     let known = word.hasExtras ? traits : []
-    pointer.pointee.extras.traits.store(known.union(trait).rawValue, ordering: .relaxed)
+    pointer.pointee.extras.traits.store(known.union(trait).rawValue, ordering: .releasing)
   }
 
   /// Whether it is cancelling its registry's token, or has.
@@ -78,6 +94,7 @@ extension TaskReference {
   /// The record is the caller's own.
   func prepareExtras(_ request: borrowing SpawnRequest) -> Status {
     pointer.pointee.extras.traits.store(request.traits.rawValue, ordering: .relaxed)
+    if request.traits.contains(.notes) { clearNotes(heartbeat: request.heartbeat) }
     if request.cancelSignal == 0 { return .ok }
     let (status, signal) = CancelSignal.make(request.cancelSignal, for: self)
     pointer.pointee.extras.signal.store(UInt(bitPattern: signal), ordering: .relaxed)

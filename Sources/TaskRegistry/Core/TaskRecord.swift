@@ -62,6 +62,9 @@ struct TaskRecord: ~Copyable {
   let descriptor = CancelDescriptor()
   let callbacks = CancelCallbacks()
   let extras = TaskExtras()
+  // atomic: what happened since the flag rose; see `TaskLooks`. Set to 0 by the spawner, like
+  // `cancelledAt`, if it can be anything else.
+  let looks = Atomic<UInt32>(0)
 
   init(registry: RegistryReference, index: UInt32) {
     self.registry = registry
@@ -157,6 +160,9 @@ struct TaskReference: Equatable {
     for i in 0..<8 { name.words[i] = pointer.pointee.name[i] }
     return name
   }
+
+  /// What the task says of itself; see `TaskNotes`.
+  var notes: TaskNotes.Pointer { RecordPool.notesPlace(of: self) }
 
   var kind: UInt32 { pointer.pointee.kind.load(ordering: .relaxed) }
   var id: UInt64 { pointer.pointee.id.load(ordering: .relaxed) }

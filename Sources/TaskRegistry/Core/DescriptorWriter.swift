@@ -1,0 +1,194 @@
+import CPlatform
+
+/// Text on its way to a descriptor, through a buffer; nothing is allocated.
+///
+/// After an error nothing more is written; `finish` tells of it.
+struct DescriptorWriter: ~Copyable {
+  private let descriptor: Int32
+  private let buffer: UnsafeMutableBufferPointer<UInt8>
+  private var count = 0
+  /// The error number of the first write that failed; 0 is none.
+  private(set) var failure: Int32 = 0
+
+  /// Writes through `buffer`, which outlives the value.
+  init(_ descriptor: Int32, _ buffer: UnsafeMutableBufferPointer<UInt8>) {
+    self.descriptor = descriptor
+    self.buffer = buffer
+  }
+
+  // MARK: As it is
+
+  mutating func write(byte: UInt8) {
+    if count == buffer.count { flush() }
+    buffer[count] = byte
+    count += 1
+  }
+
+  mutating func write(_ text: StaticString) {
+    for place in 0..<text.utf8CodeUnitCount { write(byte: text.utf8Start[place]) }
+  }
+
+  mutating func write<Number: FixedWidthInteger>(_ number: Number) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 24) { digits in
+      var line = FixedText(in: digits)
+      line.append(number)
+      write(characters: line.text)
+    }
+  }
+
+  /// Writes NUL-terminated bytes.
+  private mutating func write(characters text: UnsafePointer<UInt8>) {
+    var place = 0
+    while text[place] != 0 {
+      write(byte: text[place])
+      place += 1
+    }
+  }
+
+  /// Writes a number in hexadecimal, with at least `digits` digits.
+  mutating func write(hexadecimal number: UInt64, digits: Int = 1) {
+    var shift = 60
+    while shift > 0 && number >> UInt64(shift) == 0 && shift >= digits * 4 { shift -= 4 }
+    while shift >= 0 {
+      let digit = UInt8(truncatingIfNeeded: number >> UInt64(shift) & 15)
+      write(byte: digit < 10 ? 48 + digit : 87 + digit)
+      shift -= 4
+    }
+  }
+
+  /// Writes nanoseconds as seconds, with nine decimals.
+  mutating func write(seconds nanoseconds: Int64) {
+    if nanoseconds < 0 { write("-") }
+    write(nanoseconds.magnitude / 1_000_000_000)
+    write(".")
+    var rest = nanoseconds.magnitude % 1_000_000_000
+    var unit: UInt64 = 100_000_000
+    while unit > 0 {
+      write(byte: 48 + UInt8(truncatingIfNeeded: rest / unit))
+      rest %= unit
+      unit /= 10
+    }
+  }
+
+  /// Writes nanoseconds for people: "350 µs", "12.3 ms", "4.56 s".
+  mutating func write(duration nanoseconds: Int64) {
+    if nanoseconds < 0 { write("-") }
+    let magnitude = nanoseconds.magnitude
+    if magnitude < 1_000_000 {
+      write(magnitude / 1_000)
+      write(" µs")
+    } else if magnitude < 1_000_000_000 {
+      write(magnitude / 1_000_000)
+      write(".")
+      write(magnitude / 100_000 % 10)
+      write(" ms")
+    } else {
+      write(magnitude / 1_000_000_000)
+      write(".")
+      write(magnitude / 100_000_000 % 10)
+      write(magnitude / 10_000_000 % 10)
+      write(" s")
+    }
+  }
+
+  // MARK: Escaped
+
+  /// Writes text for people: control characters as `\\xHH`, so that no name makes a line of its own or speaks
+  /// to a terminal; what is not UTF-8 as U+FFFD.
+  ///
+  /// - Parameters:
+  ///   - text: NUL-terminated.
+  ///   - limit: bytes that are looked at.
+  mutating func write(text: UnsafePointer<UInt8>, limit: Int = 255) {
+    writeCharacters(text, limit) { writer, bytes, length in
+      // C0, DEL and, in two bytes, C1.
+      if length == 1 && (bytes[0] < 0x20 || bytes[0] == 0x7F) {
+        writer.write("\\x")
+        writer.write(hexadecimal: UInt64(bytes[0]), digits: 2)
+        return true
+      }
+      if length == 2 && bytes[0] == 0xC2 && bytes[1] < 0xA0 {
+        writer.write("\\x")
+        writer.write(hexadecimal: UInt64(bytes[1]), digits: 2)
+        return true
+      }
+      return false
+    }
+  }
+
+  /// Writes a JSON string (RFC 8259, section 7), or null; what is not UTF-8 as U+FFFD.
+  mutating func write(json text: UnsafePointer<UInt8>?, limit: Int = 255) {
+    guard let text else {
+      write("null")
+      return
+    }
+    write("\"")
+    writeCharacters(text, limit) { writer, bytes, length in
+      if length != 1 { return false }
+      switch bytes[0] {
+      case 0x22: writer.write("\\\"")
+      case 0x5C: writer.write("\\\\")
+      case 0x0A: writer.write("\\n")
+      case 0x09: writer.write("\\t")
+      case 0x0D: writer.write("\\r")
+      case 0..<0x20, 0x7F:
+        writer.write("\\u")
+        writer.write(hexadecimal: UInt64(bytes[0]), digits: 4)
+      default: return false
+      }
+      return true
+    }
+    write("\"")
+  }
+
+  /// Writes text character by character; `escape` writes those that are not to be written as they are, and
+  /// says so.
+  private mutating func writeCharacters(
+    _ text: UnsafePointer<UInt8>, _ limit: Int,
+    escape: (inout DescriptorWriter, _ bytes: UnsafePointer<UInt8>, _ length: Int) -> Bool
+  ) {
+    var place = 0
+    while text[place] != 0 && place < limit {
+      let length = UTF8Text.characterLength(at: text + place)
+      if length == 0 {
+        write("\u{FFFD}")
+        place += 1
+        continue
+      }
+      if !escape(&self, text + place, length) {
+        for offset in 0..<length { write(byte: text[place + offset]) }
+      }
+      place += length
+    }
+  }
+
+  // MARK: The end
+
+  private mutating func flush() {
+    if failure == 0 {
+      failure = cp_write_all(descriptor, buffer.baseAddress, count)
+    }
+    count = 0
+  }
+
+  /// Writes what is left.
+  ///
+  /// - Returns: `.ok`; `.system` with errno set when a write failed.
+  mutating func finish() -> Status {
+    flush()
+    if failure == 0 { return .ok }
+    cp_set_errno(failure)
+    return .system
+  }
+}
+
+/// Lets `body` write to a descriptor, through a buffer on the stack.
+///
+/// - Returns: what `finish` returns.
+func withDescriptorWriter(_ descriptor: Int32, _ body: (inout DescriptorWriter) -> Void) -> Status {
+  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4096) { buffer in
+    var writer = DescriptorWriter(descriptor, buffer)
+    body(&writer)
+    return writer.finish()
+  }
+}

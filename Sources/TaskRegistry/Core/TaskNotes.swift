@@ -1,0 +1,224 @@
+import Synchronization
+
+/// What a task says of itself, and what others note of it that few tasks need (E2, E3, E7).
+///
+/// It lies behind the records of the chunk, where it takes no memory until the first task there has
+/// notes, and is never initialised as a whole: whoever opens it stores every field. All fields are
+/// atomics, and relaxed, as a snapshot may read them while the next task of the record opens them: what
+/// it read then, it throws away (see LOCKING in `TaskRecord.swift`). Whether a task has notes its traits
+/// say, which are stored with release after the fields.
+struct TaskNotes: ~Copyable {
+  typealias Pointer = UnsafeMutablePointer<TaskNotes>
+
+  // atomic: the address of the last checkpoint's text; 0 is none. Written by the task's own thread.
+  let checkpoint: Atomic<UInt>
+  // atomic: how often progress was told; the last is in the slot of its lowest bit. Released by the
+  // task's own thread after the slot is written, which is not the one that readers look at: a
+  // reader who finds the same number afterwards has read one call's progress, and need not
+  // wait for a task that stopped in the middle.
+  let progressCount: Atomic<UInt64>
+  let evenProgress: ProgressSlot
+  let oddProgress: ProgressSlot
+  // atomic: nanoseconds in which the task promised to beat; 0 is no promise. Written by the spawner.
+  let heartbeatInterval: Atomic<Int64>
+  // atomic: when it beat last, on `CLOCK_MONOTONIC`; 0 before its body begins.
+  let beatAt: Atomic<Int64>
+  // atomic: the `HeartbeatWatch` of the task, as bits. Written by the spawner and the task's own thread.
+  let heartbeatWatch: Atomic<UInt>
+
+  // The others belong to no trait: the next two are there once `TaskLooks.isSampled`.
+  // atomic: the processor time of the task's thread at `sampledAt`, in nanoseconds.
+  let sampledCPU: Atomic<Int64>
+  // atomic: on `CLOCK_MONOTONIC`.
+  let sampledAt: Atomic<Int64>
+  // atomic: when a deadline that found the task alive, and the abort grace after it, are over. Stored before
+  // the word says `isOverdue`.
+  let lateFrom: Atomic<Int64>
+}
+
+/// One telling of progress.
+struct ProgressSlot: ~Copyable {
+  // atomic: relaxed, see `TaskNotes.progressCount`.
+  let done: Atomic<UInt64>
+  let total: Atomic<UInt64>
+  /// The address of the unit's text; 0 is none.
+  let unit: Atomic<UInt>
+  /// On `CLOCK_MONOTONIC`.
+  let at: Atomic<Int64>
+
+  fileprivate func store(_ progress: Progress) {
+    done.store(progress.done, ordering: .relaxed)
+    total.store(progress.total, ordering: .relaxed)
+    unit.store(UInt(bitPattern: progress.unit), ordering: .relaxed)
+    at.store(progress.at, ordering: .relaxed)
+  }
+
+  fileprivate var value: Progress {
+    Progress(
+      done: done.load(ordering: .relaxed), total: total.load(ordering: .relaxed),
+      unit: UnsafePointer(bitPattern: unit.load(ordering: .relaxed)),
+      at: at.load(ordering: .relaxed))
+  }
+}
+
+/// How far a task has come, as one call told it.
+struct Progress {
+  var done: UInt64 = 0
+  var total: UInt64 = 0
+  /// Text that lives as long as the program.
+  var unit: UnsafePointer<UInt8>?
+  /// When it was told, on `CLOCK_MONOTONIC`; 0 is never.
+  var at: Int64 = 0
+}
+
+/// What is known of a task that has extras.
+struct NotedFacts {
+  var phase: UInt32 = 0
+  /// Text that lives as long as the program.
+  var checkpoint: UnsafePointer<UInt8>?
+  var progress = Progress()
+  /// Nanoseconds; 0 is no promise.
+  var heartbeatInterval: Int64 = 0
+  /// On `CLOCK_MONOTONIC`; 0 before the body begins.
+  var beatAt: Int64 = 0
+  var readsFlag = false
+
+  /// Whether a promised heartbeat is overdue (E7).
+  func isStalled(at now: Int64) -> Bool {
+    heartbeatInterval > 0 && beatAt > 0 && now &- beatAt > heartbeatInterval
+  }
+}
+
+extension TaskReference {
+  /// What the task told of itself.
+  ///
+  /// Requires that the word says `hasExtras`; otherwise as `facts`.
+  @inline(never)
+  var notedFacts: NotedFacts {
+    let traits = self.traits
+    var facts = NotedFacts(phase: traits.phase, readsFlag: traits.contains(.readsFlag))
+    if !traits.contains(.notes) { return facts }
+    let notes = self.notes
+    facts.checkpoint = UnsafePointer(bitPattern: notes.pointee.checkpoint.load(ordering: .relaxed))
+    facts.progress = notes.pointee.progress
+    facts.heartbeatInterval = notes.pointee.heartbeatInterval.load(ordering: .relaxed)
+    facts.beatAt = notes.pointee.beatAt.load(ordering: .relaxed)
+    return facts
+  }
+
+  /// Stores every field of the notes that belongs to a trait.
+  ///
+  /// Called before the trait is set, by the spawner or by the task's own thread.
+  func clearNotes(heartbeat: Int64 = 0) {
+    let notes = self.notes
+    notes.pointee.checkpoint.store(0, ordering: .relaxed)
+    notes.pointee.progressCount.store(0, ordering: .relaxed)
+    notes.pointee.evenProgress.store(Progress())
+    notes.pointee.heartbeatInterval.store(heartbeat, ordering: .relaxed)
+    notes.pointee.beatAt.store(0, ordering: .relaxed)
+    notes.pointee.heartbeatWatch.store(0, ordering: .relaxed)
+  }
+
+  /// The notes of the calling thread's own task, opened if they are not.
+  @inline(__always)
+  func openNotes() -> TaskNotes.Pointer {
+    if !word.hasExtras || !traits.contains(.notes) {
+      clearNotes()
+      add(.notes)
+      advance { $0.extrasAdded() }
+    }
+    return notes
+  }
+
+  // MARK: Looking at the flag
+
+  /// What happened since the flag rose.
+  var looks: TaskLooks {
+    TaskLooks(bits: pointer.pointee.looks.load(ordering: .acquiring))
+  }
+
+  /// Whether the task was asked to stop; the task's own looks are counted once it was (E2).
+  @inline(__always)
+  func looksAtFlag() -> Bool {
+    let isUp = word.isCancelRequested
+    if isUp { countLook() }
+    return isUp
+  }
+
+  /// Counts a look at the flag, which is up, if it is the task's own.
+  @inline(never)
+  func countLook() {
+    if Worker.currentTask != self || looks.count == TaskLooks.most { return }
+    pointer.pointee.looks.wrappingAdd(1, ordering: .relaxed)
+  }
+}
+
+/// What happened to a task since its flag rose, in 32 bits.
+///
+/// Pure, like `TaskWord`.
+struct TaskLooks: Equatable {
+  var bits: UInt32
+
+  /// The most looks that are counted.
+  static var most: UInt32 { (1 << 30) - 1 }
+  /// Somebody is taking a sample of the processor time; nobody else is to.
+  static var sampling: UInt32 { 1 << 30 }
+  /// The sample is in the notes.
+  static var sampled: UInt32 { 1 << 31 }
+
+  /// How often the task itself has looked at its flag.
+  var count: UInt32 { bits & Self.most }
+  /// Whether the notes tell how much processor time its thread had used then.
+  var isSampled: Bool { bits & Self.sampled != 0 }
+}
+
+extension TaskNotes {
+  /// What the task last told of its progress.
+  var progress: Progress {
+    var count = progressCount.load(ordering: .acquiring)
+    while true {
+      let progress = count & 1 == 0 ? evenProgress.value : oddProgress.value
+      atomicMemoryFence(ordering: .acquiring)
+      let countAfter = progressCount.load(ordering: .relaxed)
+      if countAfter == count { return progress }
+      count = countAfter
+    }
+  }
+
+  /// Notes progress; called by the task's own thread.
+  func tell(_ progress: Progress) {
+    let count = progressCount.load(ordering: .relaxed) &+ 1
+    // A reader that sees a field of this telling sees that the one it began with is not the last.
+    atomicMemoryFence(ordering: .releasing)
+    if count & 1 == 0 { evenProgress.store(progress) } else { oddProgress.store(progress) }
+    progressCount.store(count, ordering: .releasing)
+  }
+}
+
+/// Says what the calling task is about to do (E3).
+///
+/// - Parameter text: lives as long as the program; nil is nothing in particular.
+/// - Returns: `.ok`; `.invalid` outside a task.
+@inline(__always)
+func noteCheckpoint(_ text: UnsafePointer<UInt8>?) -> Status {
+  guard let task = Worker.currentTask else { return .invalid }
+  task.openNotes().pointee.checkpoint.store(UInt(bitPattern: text), ordering: .relaxed)
+  return .ok
+}
+
+/// Says how far the calling task has come (E3).
+///
+/// - Parameters:
+///   - done: how much of it is done.
+///   - total: how much there is; 0 if that is not known.
+///   - unit: lives as long as the program.
+/// - Returns: `.ok`; `.invalid` outside a task.
+func noteProgress(done: UInt64, total: UInt64, unit: UnsafePointer<UInt8>?) -> Status {
+  guard let task = Worker.currentTask else { return .invalid }
+  let notes = task.openNotes()
+  let last = notes.pointee.progress
+  let isNews = last.at == 0 || last.done != done || last.total != total
+  notes.pointee.tell(
+    Progress(done: done, total: total, unit: unit, at: isNews ? monotonicNow() : last.at))
+  return .ok
+}
