@@ -11,7 +11,7 @@ extension RegistryReference {
     let now = monotonicNow()
     pointer.pointee.records.forEach { task in
       if task.pin() {
-        if !task.isConcluding {
+        if task.heedsToken {
           task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.cancelRequested() }
         }
         task.unpin()

@@ -10,12 +10,53 @@ extension TaskReference {
   /// the few instructions that are left.
   @inline(__always)
   func finish(_ how: TaskWord.Ending, in registry: RegistryReference) {
+    let word = self.word
+    if word.isCancelRequested { noteStop(how) }
     if word.hasExtras { return finishWithExtras(how) }
-    advance { $0.ends(how) }
+    leaveList(how)
     registry.pointer.pointee.endings.count(how)
     // The record may belong to another task from here on.
     wakeWaiters(advance { $0.ended() }, in: registry)
     registry.wakeJoinersIfDrained()
+  }
+
+  /// The task leaves the list, after its log has heard of it if it is late (E6).
+  @inline(__always)
+  func leaveList(_ how: TaskWord.Ending) {
+    // A deadline may find the task alive until the word says that it ends; then it is to be told of.
+    while advance({ $0.isOverdue && !isLateTold ? nil : $0.ends(how) }) == nil {
+      if !word.isLive { return }
+      tellLate()
+      if ProcessState.isForkedChild { return }
+    }
+  }
+
+  /// Whether what `tellLate` does is done for this task.
+  private var isLateTold: Bool { Worker.current?.pointee.lateTold == id }
+
+  /// Reports the end of a task that was alive at a deadline, if the abort grace is over as well (O2, E6).
+  ///
+  /// Called on the task's own thread.
+  @inline(never)
+  private func tellLate() {
+    // Before the callback, which may leave the thread.
+    Worker.current?.pointee.lateTold = id
+    let late = monotonicNow() &- notes.pointee.lateFrom.load(ordering: .acquiring)
+    let log = registry.options.log
+    if late < 0 || !log.isListening { return }
+    let (kind, id) = (self.kind, self.id)
+    name.withText { name in
+      withFixedText {
+        $0.append("ended ")
+        $0.append(late / 1_000_000)
+        $0.append(" ms after the deadline that had passed for it")
+      } _: {
+        log.send(
+          LogRecord(
+            level: LogEventNumber.info, event: LogEventNumber.taskLate, kind: kind, taskID: id,
+            task: name, message: $0))
+      }
+    }
   }
 
   /// Wakes those who wait for the end of the task, if `before`, its last word, says that any do.
@@ -131,7 +172,9 @@ extension RegistryReference {
   /// Wakes those who wait for the last task to end, if it has.
   @inline(__always)
   func wakeJoinersIfDrained() {
-    if pointer.pointee.drainWaiters.load(ordering: .sequentiallyConsistent) == 0 { return }
+    let waiters = pointer.pointee.drainWaiters.load(ordering: .sequentiallyConsistent)
+    if waiters == 0 { return }
     if isDrained { monitor.withLock { $0.waiters.wake(WaitKey.drained) } }
+    if waiters >= Phases.oneWaiter { wakePhaseWaiters() }
   }
 }

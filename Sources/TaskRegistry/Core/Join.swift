@@ -13,10 +13,12 @@ struct JoinTally {
   /// Nanoseconds.
   var elapsed: Int64 = 0
   var threadsLeft: UInt32 = 0
+  /// How far the deadline moved on, in nanoseconds (E4).
+  var extended: Int64 = 0
 }
 
 /// The counters at one moment; a report is the difference of two.
-private struct JoinBaseline {
+struct JoinBaseline {
   let returned: UInt64
   let failed: UInt64
   let exited: UInt64
@@ -44,91 +46,102 @@ private struct JoinBaseline {
 }
 
 extension RegistryReference {
-  /// How long a shutdown waits for threads that have no task any more, beyond its deadline: they
-  /// leave in microseconds unless a destructor of the application's holds them up.
-  private static var threadAllowance: Int64 { 1_000_000_000 }
-
   /// Waits until every task has ended (J1).
   ///
   /// - Parameters:
   ///   - timeout: nanoseconds to the deadline; negative is for ever.
+  ///   - full: a new report that is to tell all there is to tell; nil if none is wanted.
   ///   - listStraggler: called with 0, 1, … for each task alive at the deadline, after the abort
   ///     grace if there is one.
   /// - Returns: the status, and the counts for a report.
   func joinAll(
-    timeout: Int64, listStraggler: (Int, TaskFacts) -> Void
+    timeout: Int64, full: ReportReference? = nil, listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
     if Worker.currentTask?.registry.isWithin(self) == true { return (.deadlock, JoinTally()) }
     let before = JoinBaseline(self)
+    var clock = GraceClock(start: before.start, grace: timeout, samples: full != nil)
+    if let full { beginNoting(full) }
     return withCancellationDisabled {
-      let (status, stragglers) = drain(until: .after(timeout), listStraggler)
-      return (status, report(since: before, stragglers))
+      let (status, stragglers) = drain(&clock, full, listStraggler)
+      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+      if let full { endNoting(full) }
+      let tally = report(since: before, stragglers)
+      full?.complete(tally, in: self, grace: timeout, occasion: .join)
+      return (status, tally)
     }
   }
 
-  /// Closes, cancels the token, joins tasks and threads.
-  func shutdown(
-    reason: UInt32, message: UnsafePointer<UInt8>?, grace: Int64,
-    listStraggler: (Int, TaskFacts) -> Void
-  ) -> (Status, JoinTally) {
-    if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if isOwnThread || Worker.currentTask?.registry.isWithin(self) == true {
-      return (.deadlock, JoinTally())
-    }
-    let before = JoinBaseline(self)
-    let deadline = Deadline.after(grace)
-    return withCancellationDisabled {
-      close()
-      _ = token.cancel(reason: reason, message: message)
-      var (status, stragglers) = drain(until: deadline, isShutdown: true, listStraggler)
-      // A group has no threads.
-      if status == .ok && parent == nil {
-        let now = monotonicNow()
-        let latest = Deadline(nanoseconds: max(deadline.isNever ? now : deadline.nanoseconds, now))
-        let threads = joinThreads(until: latest.extended(by: Self.threadAllowance))
-        stragglers.threadsLeft = UInt32(clamping: threads.left)
-        switch threads.end {
-        case .ready: break
-        case .timedOut: status = .deadline
-        case .cancelled: status = .cancelled
-        }
-      }
-      return (status, report(since: before, stragglers))
-    }
-  }
-
-  private func report(since before: JoinBaseline, _ stragglers: JoinTally) -> JoinTally {
+  /// The counts of a call that began with `before`.
+  func report(since before: JoinBaseline, _ stragglers: JoinTally) -> JoinTally {
     var tally = before.tally(until: JoinBaseline(self))
     tally.pending = stragglers.pending
     tally.aborted = stragglers.aborted
     tally.abandoned = stragglers.abandoned
     tally.threadsLeft = stragglers.threadsLeft
+    tally.extended = stragglers.extended
     return tally
   }
 
   /// The deadline of every shutdown of the registry, under way or still to come, is now (C13).
   func hurry() {
     pointer.pointee.isHurried.store(true, ordering: .sequentiallyConsistent)
-    monitor.withLock { $0.waiters.wake(WaitKey.drained) }
+    monitor.withLock {
+      $0.waiters.wake(WaitKey.drained)
+      $0.waiters.wake(WaitKey.phase)
+    }
   }
 
-  private var isHurried: Bool { pointer.pointee.isHurried.load(ordering: .sequentiallyConsistent) }
+  var isHurried: Bool { pointer.pointee.isHurried.load(ordering: .sequentiallyConsistent) }
 
   /// Waits until no task is alive, or deals with those that are at the deadline.
-  private func drain(
-    until deadline: Deadline, isShutdown: Bool = false, _ listStraggler: (Int, TaskFacts) -> Void
+  func drain(
+    _ clock: inout GraceClock, isShutdown: Bool = false, _ full: ReportReference?,
+    _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     let caller = Worker.currentTask
-    _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
+    _ = spin(for: pointer.pointee.spin.joiner, until: clock.deadline) {
       hotWorkerRunsHere || caller?.word.isCancelRequested == true
     } until: {
       isDrained
     }
-    switch waitUntilDrained(deadline, isShutdown: isShutdown) {
-    case .ready: return (.ok, JoinTally())
-    case .cancelled: return (.cancelled, JoinTally())
-    case .timedOut: return abandonStragglers(listStraggler)
+    let end = await(&clock, isShutdown: isShutdown) {
+      waitUntilDrained($0, isShutdown: isShutdown)
+    }
+    var (status, tally) =
+      switch end {
+      case .ready: (Status.ok, JoinTally())
+      case .cancelled: (.cancelled, JoinTally())
+      case .timedOut: abandonStragglers(full, listStraggler)
+      }
+    tally.extended = clock.extension_
+    return (status, tally)
+  }
+
+  /// Waits as `wait` does, and does meanwhile what the clock says.
+  ///
+  /// - Parameters:
+  ///   - clock: the clock of the call.
+  ///   - isShutdown: whether a hurried registry ends the wait.
+  ///   - end: when to give up, should that be before the clock's deadline.
+  ///   - wait: waits until then at the most.
+  /// - Returns: how the wait ended.
+  func await(
+    _ clock: inout GraceClock, isShutdown: Bool, until end: Deadline = .never,
+    _ wait: (Deadline) -> WaitEnd
+  ) -> WaitEnd {
+    while true {
+      switch clock.step(at: monotonicNow(), lastProgress: { lastProgress }) {
+      case .sample: sampleProcessorTimes()
+      case .warn: logDeadlineNear(clock)
+      case .moved(let by): logMovedDeadline(by, clock)
+      case .expired: return wait(clock.deadline)
+      case .wait(let until):
+        let isEndFirst = end.nanoseconds < until.nanoseconds
+        let waitEnd = wait(isEndFirst ? end : until)
+        if waitEnd != .timedOut || isEndFirst || isShutdown && isHurried { return waitEnd }
+      }
+      if ProcessState.isForkedChild { return .cancelled }
     }
   }
 

@@ -25,6 +25,8 @@ struct RegistryState: WaitableState {
   var arena = StackArena()
   /// The newest of the groups; see `Group.swift`.
   var firstGroup: RegistryReference?
+  /// The reports that note who ends; see `SlowestTasks.swift`.
+  var firstReport: ReportReference?
   var isRetiring = false
   var isOrphaned = false
 

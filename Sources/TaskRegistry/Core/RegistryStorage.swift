@@ -27,7 +27,8 @@ struct RegistryStorage: ~Copyable {
   // What workers write.
   /// How many tasks have ended in each way; see `Endings`.
   let endings = Endings()
-  // atomic: how many threads wait until all tasks have ended. Sequentially consistent: a joiner
+  // atomic: how many threads wait until all tasks have ended, and, in the high half, how many until those of
+  // a phase have. Sequentially consistent: a joiner
   // counts itself and then looks whether all have ended, a worker counts an end and then looks
   // for joiners; one of them sees the other.
   let drainWaiters = Atomic<UInt64>(0)
@@ -57,6 +58,11 @@ struct RegistryStorage: ~Copyable {
   // atomic: in a group, how many of its tasks are also counted as ended above. Sequentially consistent,
   // like `Endings`.
   let settled = Atomic<UInt64>(0)
+
+  let phases = Phases()
+  // atomic: how many reports note who ends. Relaxed: it is counted before flags rise, and looked at by
+  // those who have seen theirs.
+  let reportCount = Atomic<UInt64>(0)
 
   // immutable after init
   let options: RegistryOptionsCore

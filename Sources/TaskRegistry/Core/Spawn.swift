@@ -24,6 +24,10 @@ struct SpawnRequest {
   /// Whether it needs what most do not; see `TaskExtras`.
   @inline(__always)
   var hasExtras: Bool { cancelSignal != 0 || !traits.isEmpty }
+
+  /// Whether the registry's token lets it be: clean-up work (S5), and what a shutdown asks later (E5).
+  @inline(__always)
+  var outlastsToken: Bool { isCleanup || traits.phase != 0 }
 }
 
 extension RegistryReference {
@@ -56,8 +60,13 @@ extension RegistryReference {
       return (refuse(request, admission), nil)
     }
     fill(task, from: request, gate)
-    if self.gate.flagsNewborn(cleanup: request.isCleanup) {
+    if self.gate.flagsNewborn(cleanup: request.outlastsToken) {
       task.raiseFlag { $0.cancelRequested() }
+    }
+    let phase = request.traits.phase
+    if phase != 0 {
+      phasedTaskBegins(phase)
+      if !request.isCleanup && wasAsked(phase) { task.raiseFlag { $0.cancelRequested() } }
     }
     let status =
       parent == nil
@@ -131,7 +140,7 @@ extension RegistryReference {
   ) {
     let record = task.pointer
     let now = monotonicNow()
-    let flagged = gate.flagsNewborn(cleanup: request.isCleanup)
+    let flagged = gate.flagsNewborn(cleanup: request.outlastsToken)
     record.pointee.id.store(ProcessState.nextID(), ordering: .releasing)
     atomicMemoryFence(ordering: .releasing)
     for i in 0..<8 { record.pointee.name.store(request.name.words[i], at: i) }
@@ -154,7 +163,11 @@ extension RegistryReference {
 
   /// Takes back a task for which there was no thread (S6).
   private func withdraw(_ task: TaskReference, hasHandle: Bool) {
-    if task.word.hasExtras { task.dropExtras() }
+    if task.word.hasExtras {
+      let phase = task.traits.phase
+      task.dropExtras()
+      if phase != 0 { phasedTaskEnds(phase) }
+    }
     if hasHandle { task.unpin() }
     countUpwards(.none)
     task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)

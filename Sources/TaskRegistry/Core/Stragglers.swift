@@ -6,9 +6,14 @@ extension RegistryReference {
   /// The deadline has passed: raises the flag of everyone alive, waits for the abort grace, and
   /// counts (J2, J4).
   func abandonStragglers(
-    _ listStraggler: (Int, TaskFacts) -> Void
+    _ full: ReportReference?, _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
+    full?.makeRoom(for: count)
     let graceEnd = Deadline.after(options.abortGrace)
+    func list(_ index: Int, _ facts: TaskFacts, _ task: TaskReference) {
+      listStraggler(index, facts)
+      full?.add(facts, task)
+    }
     // Remembered by reference, so that one who ends in the grace is known from its successor in
     // the record. Without memory the grace is skipped: they are alive as the call returns.
     var remembered = PinnedTasks(capacity: options.abortGrace > 0 ? Int(clamping: count) : 0)
@@ -23,11 +28,15 @@ extension RegistryReference {
       atomicMemoryFence(ordering: .sequentiallyConsistent)
       forEachTask { task, registry in
         guard task.pin() else { return true }
+        if !task.word.isOverdue {
+          task.notes.pointee.lateFrom.store(graceEnd.nanoseconds, ordering: .releasing)
+        }
         if let before = task.raiseFlag(at: now, { $0.overdue() }), let word = before.overdue() {
           tally.pending += 1
+          if full != nil { task.sampleCPU() }
           // A record that is held holds its group's memory.
           if remembered.append(task) { return true }
-          listStraggler(listed, task.facts(in: registry) ?? task.pinnedFacts(word))
+          list(listed, task.facts(in: registry) ?? task.pinnedFacts(word), task)
           listed += 1
         }
         task.unpin()
@@ -45,7 +54,7 @@ extension RegistryReference {
       return !ProcessState.isForkedChild
     }
     if ProcessState.isForkedChild { return (.forked, tally) }
-    logDeadline(pending: tally.pending)
+    logDeadlineExceeded(pending: tally.pending)
     if ProcessState.isForkedChild { return (.forked, tally) }
     remembered.forEach { task in
       let hasEnded = task.wait(until: graceEnd) == .ok
@@ -57,7 +66,7 @@ extension RegistryReference {
         tally.pending -= 1
       } else {
         if facts == nil { tally.aborted += 1 }
-        listStraggler(listed, facts ?? task.pinnedFacts(word))
+        list(listed, facts ?? task.pinnedFacts(word), task)
         listed += 1
       }
       task.unpin()
@@ -67,47 +76,11 @@ extension RegistryReference {
     return (tally.pending > 0 ? .deadline : .ok, tally)
   }
 
-  private func logDeadline(pending: UInt64) {
-    let log = options.log
-    if !log.isListening { return }
-    withFixedText {
-      $0.append("the deadline passed with ")
-      $0.append(pending)
-      $0.append(pending == 1 ? " task alive:" : " tasks alive:")
-      nameOverdue(upTo: 5, of: pending, in: &$0)
-    } _: {
-      let empty: StaticString = ""
-      log.send(
-        LogRecord(
-          level: LogEventNumber.error, event: LogEventNumber.deadlineExceeded,
-          code: Status.deadline.rawValue, task: empty.utf8Start, message: $0))
-    }
-  }
-
-  private func nameOverdue(upTo limit: UInt64, of total: UInt64, in text: inout FixedText) {
-    var named: UInt64 = 0
-    forEachTask { task, registry in
-      guard let facts = task.facts(in: registry), facts.word.isOverdue else { return true }
-      if named > 0 { text.append(",") }
-      text.append(" ")
-      let path = registry.pointer.pointee.path
-      if !path.isEmpty {
-        path.withText { text.append(utf8: $0) }
-        text.append("/")
-      }
-      facts.name.withText { text.append(utf8: $0) }
-      named += 1
-      return named < limit
-    }
-    if named < total { text.append(", …") }
-  }
-}
-
 extension TaskReference {
   /// The facts of a task whose word was `word`, also if it has ended.
   ///
   /// Requires a reference.
-  fileprivate func pinnedFacts(_ word: TaskWord) -> TaskFacts {
+  func pinnedFacts(_ word: TaskWord) -> TaskFacts {
     TaskFacts(
       word: word, registry: registry, id: id, name: name, kind: kind,
       threadID: word.phase == .starting

@@ -72,11 +72,6 @@ extension TaskReference {
     pointer.pointee.extras.traits.store(known.union(trait).rawValue, ordering: .releasing)
   }
 
-  /// Whether it is cancelling its registry's token, or has.
-  ///
-  /// Requires a reference. Another thread may see it late; that one's cancel came first.
-  var isConcluding: Bool { word.hasExtras && traits.contains(.concluding) }
-
   /// Makes sure that the timer thread exists until the task has ended.
   ///
   /// Called on the task's own thread, from its body.
@@ -150,7 +145,10 @@ extension TaskReference {
     conclude(how, in: registry)
     if ProcessState.isForkedChild { return }
     registry.retainStorage()
-    advance { $0.ends(how) }
+    leaveList(how)
+    if ProcessState.isForkedChild { return }
+    let phase = traits.phase
+    if phase != 0 { registry.phasedTaskEnds(phase) }
     registry.countUpwards(how)
     wakeWaiters(advance { $0.ended() }, in: registry)
     registry.forEachUpwards { $0.wakeJoinersIfDrained() }

@@ -19,6 +19,8 @@ enum WaitKey {
   static var token: UInt { 3 }
   /// All below the token are cancelled too.
   static var settled: UInt { 4 }
+  /// Every task of a phase and of those before it has ended.
+  static var phase: UInt { 5 }
 }
 
 /// The threads blocked on one registry or token; part of what its Monitor guards.

@@ -28,6 +28,8 @@ struct Worker: ~Copyable {
   /// How far the end of the task has come, should the thread leave in the middle.
   var stage = Stage.body
   var ending = TaskWord.Ending.none
+  /// The id of the last task that was reported as late.
+  var lateTold: UInt64 = 0
   /// Whether the thread leaves after its task; set by the creator before the thread exists.
   var isSingleUse = false
   /// The kernel's id of the thread; set by the thread itself, read by others after it departed.

@@ -1,0 +1,123 @@
+/// What a join or a shutdown is to do when, and how far its deadline moves: a pure value, like `TaskWord`.
+///
+/// GC1: the deadline only moves on, and never beyond `limit`.
+/// GC2: each of the steps `sample` and `warn` comes once at the most.
+struct GraceClock {
+  /// When the call began, on `CLOCK_MONOTONIC`.
+  let start: Int64
+  private(set) var deadline: Deadline
+  /// How far the deadline may move on; one before it is no leave to move.
+  let limit: Deadline
+  /// A task makes progress if it told of any in the last so many nanoseconds (E4).
+  let window: Int64
+  private var warnAt: Deadline
+  private var sampleAt: Deadline
+  /// How far the deadline has moved on, in nanoseconds.
+  private(set) var extension_: Int64 = 0
+
+  /// What is to be done next.
+  enum Step: Equatable {
+    /// To wait, until then at the most.
+    case wait(until: Deadline)
+    /// To note how much processor time those have used that are alive.
+    case sample
+    /// To say that the deadline is near (E6).
+    case warn
+    /// To say that the deadline has moved on by so many nanoseconds (E4).
+    case moved(by: Int64)
+    /// To give up: the deadline has passed.
+    case expired
+  }
+
+  /// A clock that starts now.
+  ///
+  /// - Parameters:
+  ///   - start: now, on `CLOCK_MONOTONIC`.
+  ///   - grace: nanoseconds to the deadline; negative is for ever.
+  ///   - maxGrace: nanoseconds to the limit; 0 is none.
+  ///   - window: as in the property.
+  ///   - warnPercent: how much of the grace passes before the warning; 0 is none.
+  ///   - samples: whether processor times are wanted.
+  init(
+    start: Int64, grace: Int64, maxGrace: Int64 = 0, window: Int64 = 0, warnPercent: UInt32 = 0,
+    samples: Bool = false
+  ) {
+    self.start = start
+    self.window = window
+    let beginning = Deadline(nanoseconds: start)
+    deadline = grace < 0 ? .never : beginning.extended(by: grace)
+    limit = grace < 0 ? .never : beginning.extended(by: maxGrace)
+    warnAt = .never
+    sampleAt = .never
+    if grace <= 0 { return }
+    if warnPercent > 0 {
+      let percent = Int64(warnPercent)
+      warnAt = beginning.extended(by: grace / 100 * percent + grace % 100 * percent / 100)
+    }
+    if samples { sampleAt = beginning.extended(by: min(grace / 10, 10_000_000)) }
+  }
+
+  /// The next step.
+  ///
+  /// - Parameters:
+  ///   - now: on `CLOCK_MONOTONIC`.
+  ///   - lastProgress: when a task that is alive last told of progress; 0 is never. Asked at the deadline
+  ///     alone.
+  mutating func step(at now: Int64, lastProgress: () -> Int64) -> Step {
+    if now >= sampleAt.nanoseconds {
+      sampleAt = .never
+      return .sample
+    }
+    if now >= warnAt.nanoseconds {
+      warnAt = .never
+      return .warn
+    }
+    if deadline.isNever || now < deadline.nanoseconds {
+      let first = min(sampleAt.nanoseconds, warnAt.nanoseconds, deadline.nanoseconds)
+      return .wait(until: Deadline(nanoseconds: first))
+    }
+    if limit.nanoseconds > deadline.nanoseconds {
+      let told = lastProgress()
+      let wanted = told == 0 ? 0 : Deadline(nanoseconds: told).extended(by: window).nanoseconds
+      let moved = min(wanted, limit.nanoseconds)
+      if moved > now {
+        let by = moved - deadline.nanoseconds
+        extension_ += by
+        deadline = Deadline(nanoseconds: moved)
+        return .moved(by: by)
+      }
+    }
+    return .expired
+  }
+}
+
+/// How the time of a shutdown is divided among its phases (E5): pure, like `GraceClock`.
+struct PhasePlan {
+  /// The shares; all 0 are equal ones.
+  var shares = InlineArray<8, UInt32>(repeating: 0)
+
+  /// How many phases there are.
+  static var count: UInt32 { 8 }
+  /// The largest share.
+  static var largestShare: UInt32 { 1_000_000 }
+
+  /// The time of a phase.
+  ///
+  /// - Parameters:
+  ///   - phase: its number.
+  ///   - later: the phases after it that have tasks, a bit each.
+  ///   - left: nanoseconds to the deadline.
+  /// - Returns: nanoseconds, at most `left`.
+  func time(of phase: UInt32, before later: UInt32, of left: Int64) -> Int64 {
+    var areEqual = true
+    for number in shares.indices where shares[number] != 0 { areEqual = false }
+    let own: Int64 = areEqual ? 1 : Int64(shares[Int(phase)])
+    var sum = own
+    for number in 0..<Self.count where later & (1 << number) != 0 {
+      sum += areEqual ? 1 : Int64(shares[Int(number)])
+    }
+    // None of them reserves any: the first has it all.
+    if sum == 0 { return left }
+    return left / sum * own + left % sum * own / sum
+  }
+}

@@ -1,0 +1,104 @@
+import Synchronization
+
+/// How a shutdown is to go, checked and with the defaults filled in.
+struct ShutdownRequest {
+  var reason: UInt32
+  /// NUL-terminated; nil is none.
+  var message: UnsafePointer<UInt8>?
+  /// Nanoseconds to the deadline; negative is for ever.
+  var grace: Int64
+  /// Nanoseconds from the call to the latest deadline; 0: it does not move (E4).
+  var maxGrace: Int64 = 0
+  /// Nanoseconds; see `GraceClock.window`.
+  var progressWindow: Int64 = 1_000_000_000
+  /// How much of the grace passes before the warning; 0: there is none (E6).
+  var warnPercent: UInt32 = 80
+  /// How the time is divided (E5).
+  var plan = PhasePlan()
+}
+
+extension RegistryReference {
+  /// How long a shutdown waits for threads that have no task any more, beyond its deadline: they
+  /// leave in microseconds unless a destructor of the application's holds them up.
+  private static var threadAllowance: Int64 { 1_000_000_000 }
+
+  /// Closes, cancels the token, asks phase by phase, joins tasks and threads; parameters and result as in
+  /// `joinAll`.
+  func shutdown(
+    _ request: ShutdownRequest, full: ReportReference? = nil,
+    listStraggler: (Int, TaskFacts) -> Void
+  ) -> (Status, JoinTally) {
+    if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+    if isOwnThread || Worker.currentTask?.registry.isWithin(self) == true {
+      return (.deadlock, JoinTally())
+    }
+    let before = JoinBaseline(self)
+    var clock = GraceClock(
+      start: before.start, grace: request.grace, maxGrace: request.maxGrace,
+      window: request.progressWindow,
+      warnPercent: options.log.isListening ? request.warnPercent : 0, samples: full != nil)
+    if let full { beginNoting(full) }
+    return withCancellationDisabled {
+      close()
+      _ = token.cancel(reason: request.reason, message: request.message)
+      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+      let last = goThroughPhases(&clock, request.plan, full)
+      var (status, stragglers) = drain(&clock, isShutdown: true, full, listStraggler)
+      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+      full?.end(last, left: stragglers.pending, at: monotonicNow() &- clock.start)
+      if let full { endNoting(full) }
+      // A group has no threads.
+      if status == .ok && parent == nil {
+        let now = monotonicNow()
+        let latest = Deadline(
+          nanoseconds: max(clock.deadline.isNever ? now : clock.deadline.nanoseconds, now))
+        let threads = joinThreads(until: latest.extended(by: Self.threadAllowance))
+        stragglers.threadsLeft = UInt32(clamping: threads.left)
+        switch threads.end {
+        case .ready: break
+        case .timedOut: status = .deadline
+        case .cancelled: status = .cancelled
+        }
+      }
+      let tally = report(since: before, stragglers)
+      full?.complete(tally, in: self, grace: request.grace, occasion: .shutdown)
+      return (status, tally)
+    }
+  }
+
+  /// Asks one phase after the other to stop, each when those before it have ended or their time is over, and
+  /// returns when the last one is asked (E5).
+  ///
+  /// The token has asked phase 0. A wait that is cut short, by a signal or the caller's own flag, asks all
+  /// that are left.
+  ///
+  /// - Returns: the phase that was asked last.
+  private func goThroughPhases(
+    _ clock: inout GraceClock, _ plan: PhasePlan, _ full: ReportReference?
+  ) -> UInt32 {
+    var phase: UInt32 = 0
+    while true {
+      let later = pointer.pointee.phases.present(after: phase)
+      let now = monotonicNow()
+      let left =
+        clock.deadline.isNever ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
+      let time = later == 0 ? left : plan.time(of: phase, before: later, of: left)
+      let end =
+        clock.deadline.isNever ? Deadline.never : Deadline(nanoseconds: now).extended(by: time)
+      full?.begin(
+        phase, asked: liveCount(of: phase), at: now &- clock.start,
+        share: clock.deadline.isNever ? -1 : time)
+      if later == 0 { return phase }
+      let waitEnd = await(&clock, isShutdown: true, until: end) { waitUntilOver(phase, $0) }
+      if ProcessState.isForkedChild { return phase }
+      full?.end(phase, left: liveCount(upTo: phase), at: monotonicNow() &- clock.start)
+      if waitEnd == .cancelled || isHurried {
+        ask(upTo: PhasePlan.count - 1)
+        return phase
+      }
+      phase = UInt32(later.trailingZeroBitCount)
+      ask(upTo: phase)
+      if ProcessState.isForkedChild { return phase }
+    }
+  }
+}

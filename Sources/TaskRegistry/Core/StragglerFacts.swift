@@ -1,0 +1,186 @@
+import CPlatform
+
+/// All that is told of one straggler (E1).
+struct StragglerFacts {
+  /// What it is; what it says of itself is as of `lookedAt`.
+  var id: UInt64
+  var name: TaskName
+  var path: GroupPath
+  var kind: UInt32
+  var state: UInt32
+  var threadID: Int32
+  var spawnedAt: Int64
+  var cancelledAt: Int64
+  var notes: NotedFacts
+
+  /// It is held until it has been looked at.
+  var task: TaskReference?
+  /// On `CLOCK_MONOTONIC`.
+  var lookedAt: Int64 = 0
+  var thread = ThreadLook()
+  /// How often it has looked at its flag since that rose.
+  var looks: UInt32 = 0
+  /// Nanoseconds of processor time; -1 is not known.
+  var cpu: Int64 = -1
+  /// Of that, in the last `cpuSpan`; -1 is not known.
+  var cpuSince: Int64 = -1
+  var cpuSpan: Int64 = 0
+  var diagnosis = Diagnosis.unknown
+  /// The backtrace, in the report's memory.
+  var frames: UnsafePointer<UInt64>?
+  var frameCount = 0
+
+  /// What it seems to be doing; the numbers are those of `TR_DIAGNOSIS_…`.
+  enum Diagnosis: UInt32 {
+    case unknown = 0
+    case starting = 1
+    case blocked = 2
+    case spinning = 3
+    case working = 4
+    case progressing = 5
+    case stopped = 6
+    case ended = 7
+
+    /// Its name for people and for machines.
+    var text: StaticString {
+      switch self {
+      case .unknown: "unknown"
+      case .starting: "starting"
+      case .blocked: "blocked"
+      case .spinning: "spinning"
+      case .working: "working"
+      case .progressing: "progressing"
+      case .stopped: "stopped"
+      case .ended: "ended"
+      }
+    }
+  }
+
+  /// - Parameters:
+  ///   - facts: taken while it was alive, or of one that has ended meanwhile.
+  ///   - task: a reference, given back once it has been looked at; nil if it has ended.
+  init(_ facts: TaskFacts, task: TaskReference?) {
+    id = facts.id
+    name = facts.name
+    path = facts.registry.pointer.pointee.path
+    kind = facts.kind
+    state = facts.state
+    threadID = facts.threadID
+    spawnedAt = facts.spawnedAt
+    cancelledAt = facts.cancelledAt
+    notes = facts.notes ?? NotedFacts()
+    self.task = task
+  }
+
+  /// Looks at its thread, unless it has ended.
+  ///
+  /// Nothing is allocated and no lock is taken. That the thread is still the task's own is known from
+  /// the task being alive afterwards: it is held, so that no other has come into its record.
+  mutating func look() {
+    lookedAt = monotonicNow()
+    guard let task, let facts = task.facts(in: task.registry) else {
+      hasEnded()
+      return
+    }
+    notes = facts.notes ?? NotedFacts()
+    threadID = facts.threadID
+    cancelledAt = facts.cancelledAt
+    let seen = task.looks
+    looks = seen.count
+    if threadID == 0 {
+      state = facts.state
+      diagnosis = .starting
+      return
+    }
+    thread = ThreadLook.at(threadID: threadID)
+    cpu = task.cpuUsed()
+    if seen.isSampled && cpu >= 0 {
+      cpuSince = task.cpuUsedSinceSample(of: cpu)
+      cpuSpan = max(0, lookedAt &- task.notes.pointee.sampledAt.load(ordering: .relaxed))
+    }
+    if !task.word.isLive {
+      hasEnded()
+      return
+    }
+    state = facts.state
+    diagnosis = Self.diagnose(
+      scheduler: thread.schedulerState, progressAge: progressAge, cpu: cpu,
+      age: lookedAt &- spawnedAt, cpuSince: cpuSince, span: cpuSpan)
+  }
+
+  private mutating func hasEnded() {
+    task?.unpin()
+    task = nil
+    thread = ThreadLook()
+    cpu = -1
+    cpuSince = -1
+    state = 5
+    diagnosis = .ended
+  }
+
+  /// How long ago it told of progress; -1 is never.
+  var progressAge: Int64 {
+    notes.progress.at == 0 ? -1 : max(0, lookedAt &- notes.progress.at)
+  }
+
+  /// What a thread seems to be doing: pure.
+  ///
+  /// - Parameters:
+  ///   - scheduler: its state as in proc_pid_stat(5); 0 is not known.
+  ///   - progressAge: nanoseconds since it told of progress; -1 is never.
+  ///   - cpu: processor time; -1 is not known.
+  ///   - age: nanoseconds in which it used that.
+  ///   - cpuSince: processor time since it was asked to stop; -1 is not known.
+  ///   - span: nanoseconds in which it used that.
+  static func diagnose(
+    scheduler: UInt8, progressAge: Int64, cpu: Int64, age: Int64, cpuSince: Int64, span: Int64
+  ) -> Diagnosis {
+    let (used, time) = cpuSince >= 0 && span >= 1_000_000 ? (cpuSince, span) : (cpu, age)
+    switch scheduler {
+    case 0: return .unknown
+    case UInt8(ascii: "T"), UInt8(ascii: "t"): return .stopped
+    default: break
+    }
+    if progressAge >= 0 && progressAge < 1_000_000_000 { return .progressing }
+    if used >= 0 && used > time / 2 { return .spinning }
+    if scheduler == UInt8(ascii: "R") || used > time / 10 { return .working }
+    return .blocked
+  }
+
+  /// Takes the backtrace of its thread, if it is alive.
+  ///
+  /// - Returns: how many return addresses were stored.
+  mutating func takeBacktrace(in place: UnsafeMutablePointer<UInt64>, room: Int) -> Int {
+    guard let task, threadID != 0, task.word.isLive else { return 0 }
+    let taken = Backtrace.capture(threadID: threadID, into: place, room: room)
+    // As with everything else, it was the task's thread only if the task is alive still.
+    if !task.word.isLive { return 0 }
+    frameCount = taken
+    frames = taken == 0 ? nil : UnsafePointer(place)
+    return taken
+  }
+}
+
+extension TaskReference {
+  /// Of the processor time the task has used, what it used since the sample.
+  ///
+  /// Requires a reference, and that there is a sample.
+  func cpuUsedSinceSample(of cpu: Int64) -> Int64 {
+    // The sample is what the thread had used, like the thread's clock now.
+    let base = cpuBase
+    return max(0, cpu &+ base &- notes.pointee.sampledCPU.load(ordering: .relaxed))
+  }
+}
+
+extension RegistryReference {
+  /// Takes a sample of the processor time of all that were asked to stop and are alive.
+  func sampleProcessorTimes() {
+    forEachTask { task, _ in
+      if task.word.isCancelRequested && task.pin() {
+        task.sampleCPU()
+        task.unpin()
+      }
+      return true
+    }
+  }
+}
