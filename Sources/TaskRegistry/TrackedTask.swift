@@ -31,7 +31,7 @@ import CPlatform
     public var kind: TaskKind { TaskKind(rawValue: core.kind) }
 
     /// Whether the task was asked to stop: one atomic load (C3).
-    public var isCancelled: Bool { core.word.isCancelRequested }
+    public var isCancelled: Bool { core.looksAtFlag() }
 
     /// Asks the task to stop: raises its flag and ends the wait of this library that it is in.
     ///

@@ -41,12 +41,13 @@ public func tr_task_kind(_ handle: OpaquePointer?) -> tr_kind {
 @implementation @_cdecl("tr_task_is_cancelled")
 public func tr_task_is_cancelled(_ handle: OpaquePointer?) -> Int32 {
   guard let task = task(handle) else { return 0 }
-  return task.word.isCancelRequested ? 1 : 0
+  return task.looksAtFlag() ? 1 : 0
 }
 
 @implementation @_cdecl("tr_task_cancel_flag")
 public func tr_task_cancel_flag(_ handle: OpaquePointer?) -> UnsafePointer<UInt32>? {
   guard let task = task(handle) else { return nil }
+  task.asksForFlag()
   return task.cancelFlag
 }
 

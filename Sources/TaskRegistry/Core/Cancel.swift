@@ -66,6 +66,7 @@ extension TaskReference {
   func cancel() {
     retainHandle()
     if raiseFlag({ $0.cancelRequested() }) != nil {
+      sampleCPU()
       CancelCallback.Owner.task(self).runCallbacks()
       if ProcessState.isForkedChild { return }
     }

@@ -71,7 +71,7 @@ func waitOnCondition(
   guard let task = Worker.currentTask, task.word.phase == .running else {
     return withCancellationDisabled { block(on: condition, mutex, until: deadline) }
   }
-  if task.word.isCancelRequested { return .cancelled }
+  if task.looksAtFlag() { return .cancelled }
   let status = task.holdTimerThread()
   if status != .ok { return status }
   return withCancellationDisabled {
@@ -94,6 +94,7 @@ func waitOnCondition(
       }
       published.pointee.extras.conditionWait.store(0, ordering: .sequentiallyConsistent)
       if task.isFlagUp { TimerThread.remove(wait.timer) }
+      if status == .cancelled { task.countLook() }
       return status
     }
   }

@@ -10,7 +10,7 @@ func sleepCallingThread(for duration: Int64) -> Status {
   return withCancellationDisabled {
     withParker { parker in
       while true {
-        if let task, task.word.isCancelRequested { return .cancelled }
+        if let task, task.looksAtFlag() { return .cancelled }
         if deadline.hasPassed { return .ok }
         _ = parker.park(until: deadline)
       }
@@ -26,7 +26,7 @@ func waitUntilCancelled(until deadline: Deadline) -> Status {
   return withCancellationDisabled {
     withParker { parker in
       while true {
-        if task.word.isCancelRequested { return .cancelled }
+        if task.looksAtFlag() { return .cancelled }
         if deadline.hasPassed { return .timedOut }
         _ = parker.park(until: deadline)
       }
@@ -55,7 +55,10 @@ func waitForDescriptor(_ descriptor: Int32, events: Int16, until deadline: Deadl
   while true {
     let remaining = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
     let code = cp_poll(descriptor, events, flag, remaining)
-    if code == Int32(CP_POLL_FLAG) { return .cancelled }
+    if code == Int32(CP_POLL_FLAG) {
+      Worker.currentTask?.countLook()
+      return .cancelled
+    }
     if code == Int32(CP_POLL_READY) { return .ok }
     if code == Int32(CP_POLL_BAD) { return .invalid }
     if code == -ENOMEM { return .noMemory }

@@ -151,6 +151,49 @@ extension TaskReference {
     if Worker.currentTask != self || looks.count == TaskLooks.most { return }
     pointer.pointee.looks.wrappingAdd(1, ordering: .relaxed)
   }
+
+  /// Notes that the task asks for the address of its flag, where its looks are not counted (E2).
+  ///
+  /// Others may ask for it as well, who say nothing of the task.
+  func asksForFlag() {
+    if Worker.currentTask != self || word.hasExtras && traits.contains(.readsFlag) { return }
+    add(.readsFlag)
+    advance { $0.extrasAdded() }
+  }
+
+  // MARK: Processor time
+
+  /// Nanoseconds of processor time that the task has used; see `Worker.cpuBase` for how exact that is.
+  ///
+  /// Requires a reference.
+  ///
+  /// - Returns: -1 for a task that has not begun its body, or has ended.
+  func cpuUsed() -> Int64 {
+    guard word.phase == .running else { return -1 }
+    let bits = pointer.pointee.worker.load(ordering: .acquiring)
+    guard let worker = Worker.Pointer(bitPattern: bits) else { return -1 }
+    let base = worker.pointee.cpuBase.load(ordering: .relaxed)
+    let now = ThreadClock.read(ofThread: pointer.pointee.threadID.load(ordering: .relaxed))
+    // Its thread has gone on to another task if it has ended meanwhile.
+    atomicMemoryFence(ordering: .acquiring)
+    return now < 0 || word.phase != .running ? -1 : max(0, now &- base)
+  }
+
+  /// Notes how much processor time the task has used by now, unless that was noted before (E1).
+  ///
+  /// Requires a reference. Called once the flag is up: until then, nobody reads or resets `looks`. It is
+  /// wait-free, and takes a system call. A task that has not begun its body is left to the next who asks.
+  func sampleCPU() {
+    if pointer.pointee.looks.load(ordering: .relaxed) & TaskLooks.sampling != 0 { return }
+    let used = cpuUsed()
+    if used < 0 { return }
+    let before = pointer.pointee.looks.bitwiseOr(TaskLooks.sampling, ordering: .acquiring).oldValue
+    if before & TaskLooks.sampling != 0 { return }
+    notes.pointee.sampledCPU.store(used, ordering: .relaxed)
+    notes.pointee.sampledAt.store(monotonicNow(), ordering: .relaxed)
+    // Acquired by `looks`.
+    pointer.pointee.looks.bitwiseOr(TaskLooks.sampled, ordering: .releasing)
+  }
 }
 
 /// What happened to a task since its flag rose, in 32 bits.

@@ -101,7 +101,7 @@ extension Monitor where State: WaitableState {
   ) -> WaitEnd {
     if isReady() { return .ready }
     let task = heedsFlag ? Worker.currentTask : nil
-    if let task, task.word.isCancelRequested { return .cancelled }
+    if let task, task.looksAtFlag() { return .cancelled }
     return withCancellationDisabled {
       withParker { parker in
         var node = Waiter(parker: parker, key: key)
@@ -112,7 +112,7 @@ extension Monitor where State: WaitableState {
           repeat {
             if isReady() {
               end = .ready
-            } else if let task, task.word.isCancelRequested {
+            } else if let task, task.looksAtFlag() {
               end = .cancelled
             } else if deadline.hasPassed {
               end = .timedOut

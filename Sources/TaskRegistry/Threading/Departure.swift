@@ -108,21 +108,26 @@ extension RegistryReference {
   func joinThreads(until deadline: Deadline) -> (end: WaitEnd, left: Int) {
     dismissThreads()
     let task = Worker.currentTask
+    var isLookCounted = false
     var pause: Int64 = 10_000
     while true {
       reapDeparted(atMost: .max)
       let (left, lingers) = monitor.withLock { ($0.threadCount, $0.departed != nil) }
       if left == 0 { return (.ready, 0) }
-      if let task, task.word.isCancelRequested { return (.cancelled, left) }
+      if let task, task.word.isCancelRequested {
+        if !isLookCounted { task.countLook() }
+        return (.cancelled, left)
+      }
       if deadline.hasPassed { return (.timedOut, left) }
       if lingers {
         let next = Deadline.after(pause)
         withParker { _ = $0.park(until: next.nanoseconds < deadline.nanoseconds ? next : deadline) }
         pause = min(pause * 2, 1_000_000)
       } else {
-        _ = monitor.wait(for: WaitKey.threads, until: deadline) {
+        let end = monitor.wait(for: WaitKey.threads, until: deadline) {
           monitor.withLock { $0.threadCount == 0 || $0.departed != nil }
         }
+        isLookCounted = end == .cancelled
       }
     }
   }

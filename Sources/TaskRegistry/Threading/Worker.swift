@@ -40,6 +40,12 @@ struct Worker: ~Copyable {
   var kernelName: (UInt64, UInt64) = (0, 0)
   /// How the thread started out.
   var threadState = ThreadState()
+  // atomic: relaxed; the processor time the thread had used when it took up its task, in nanoseconds, as well
+  // as that costs nothing: 0 when the thread is new, exact to what leads to the body after it slept, or after a
+  // body that took long. A worker that spins and ends one short task after the other does not look: what
+  // these used, and the spinning between them, counts as the present task's. Stored before the
+  // transition `entered`, read by those who look at the task.
+  let cpuBase = Atomic<Int64>(0)
   /// The lowest byte of its place in the arena, where the guard page lies; nil before it is first
   /// needed.
   ///

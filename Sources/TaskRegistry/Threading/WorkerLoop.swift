@@ -20,6 +20,7 @@ extension Worker {
     worker.pointee.thread = pthread_self()
     worker.pointee.threadID = cp_gettid()
     worker.pointee.kernelName = (0, 0)
+    worker.pointee.cpuBase.store(0, ordering: .relaxed)
     if !worker.pointee.isSingleUse { worker.pointee.threadState = .current }
     var next = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring)).record
     while let task = next {
@@ -72,7 +73,9 @@ extension Worker {
     if ThreadState.mayHaveChanged(inTicks: ticks) {
       // The body may have given the thread another name.
       worker.pointee.kernelName = (0, 0)
-      return worker.pointee.threadState.restore()
+      if !worker.pointee.threadState.restore() { return false }
+      // One system call more beside those, half a microsecond.
+      worker.pointee.cpuBase.store(ThreadClock.own, ordering: .relaxed)
     }
     return true
   }

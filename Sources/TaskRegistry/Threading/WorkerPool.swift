@@ -208,7 +208,10 @@ extension RegistryReference {
     var pause = Self.firstReapingPause
     while true {
       let word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
-      if word.isPosted { return word.record }
+      if word.isPosted {
+        if word.record != nil { worker.pointee.cpuBase.store(ThreadClock.own, ordering: .relaxed) }
+        return word.record
+      }
       if worker.pointee.parker.park(until: deadline) || !deadline.hasPassed { continue }
       let leaves = monitor.withLock { state in
         guard worker.pointee.isIdle, state.idleCount > options.idleThreads else { return false }

@@ -1,0 +1,109 @@
+import CPlatform
+
+/// What Linux says of one thread of this process at one moment (E1).
+///
+/// The kernel's answers are read one after the other, from files that are made as they are read: they
+/// need not agree on a thread that moves. Nothing is allocated, no lock taken and the thread not held up.
+struct ThreadLook {
+  /// As in proc_pid_stat(5): 82 is 'R'; 0 is not known.
+  var schedulerState: UInt8 = 0
+  /// The kernel's function the thread sleeps in: NUL-terminated, at most 46 bytes, which is what `tr_straggler` has
+  /// room for; empty if it sleeps in none or that is not known.
+  var waitChannel = InlineArray<6, UInt64>(repeating: 0)
+  /// The number of the system call it is in; -1: in none, or not known.
+  var syscall: Int32 = -1
+  /// Processor time it has used, in nanoseconds; -1: not known.
+  var cpu: Int64 = -1
+
+  /// Looks at a thread.
+  ///
+  /// - Parameter threadID: the kernel's; of one that is gone, nothing is known.
+  /// - Returns: what is known.
+  /// *Concurrency:* any thread; opens and closes descriptors; preserves errno.
+  static func at(threadID: Int32) -> ThreadLook {
+    var look = ThreadLook()
+    if threadID <= 0 { return look }
+    // Opening and reading are cancellation points.
+    withCancellationDisabled {
+      look.cpu = ThreadClock.read(ofThread: threadID)
+      withFile("stat", of: threadID) { look.schedulerState = schedulerState(in: $0) }
+      withFile("wchan", of: threadID) { look.waitChannel = waitChannel(in: $0) }
+      withFile("syscall", of: threadID) { look.syscall = syscall(in: $0) }
+    }
+    return look
+  }
+
+  /// Hands the text of the wait channel to `body`, NUL-terminated.
+  func withWaitChannel<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
+    withUnsafeBytes(of: waitChannel) { bytes in
+      // SAFETY: never empty, and the last byte is NUL.
+      body(bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
+    }
+  }
+
+  /// Hands the first bytes of a file of the thread's to `body`, none if it cannot be read.
+  private static func withFile(
+    _ name: StaticString, of threadID: Int32, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+  ) {
+    withFixedText(capacity: 64) { path in
+      path.append("/proc/self/task/")
+      path.append(threadID)
+      path.append("/")
+      path.append(name)
+    } _: { path in
+      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { bytes in
+        // SAFETY: CChar and UInt8 have the same layout.
+        let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
+        let count = cp_read_file(path, bytes.baseAddress, bytes.count)
+        body(UnsafeBufferPointer(rebasing: bytes[0..<max(0, count)]))
+      }
+    }
+  }
+}
+
+/// How the files are read: functions of their bytes and nothing else.
+extension ThreadLook {
+  /// The state in the bytes of a `stat` file: the letter after the name, which stands in parentheses and may
+  /// be made of any characters, so that the last one that closes counts; 0 without one.
+  static func schedulerState(in bytes: UnsafeBufferPointer<UInt8>) -> UInt8 {
+    var place = bytes.count - 1
+    while place >= 0 && bytes[place] != 0x29 { place -= 1 }
+    guard place >= 0, place + 2 < bytes.count, bytes[place + 1] == 0x20 else { return 0 }
+    let state = bytes[place + 2]
+    return isLetter(state) ? state : 0
+  }
+
+  /// The name in the bytes of a `wchan` file, where "0" is none.
+  static func waitChannel(in bytes: UnsafeBufferPointer<UInt8>) -> InlineArray<6, UInt64> {
+    var text = InlineArray<6, UInt64>(repeating: 0)
+    if bytes.isEmpty || bytes[0] == 0x30 { return text }
+    withUnsafeMutableBytes(of: &text) { text in
+      var place = 0
+      // Up to what is no part of a name: such a function has printable characters alone.
+      while place < min(bytes.count, 46) && bytes[place] > 0x20 && bytes[place] < 0x7F {
+        text[place] = bytes[place]
+        place += 1
+      }
+    }
+    return text
+  }
+
+  /// The number in the bytes of a `syscall` file, where "running" is none and so is -1; -1 if it is cut.
+  static func syscall(in bytes: UnsafeBufferPointer<UInt8>) -> Int32 {
+    var number: Int32 = 0
+    var place = 0
+    while place < bytes.count, bytes[place] >= 0x30, bytes[place] <= 0x39 {
+      let (product, isTooLarge) = number.multipliedReportingOverflow(by: 10)
+      let (sum, isTooLargeNow) = product.addingReportingOverflow(Int32(bytes[place] - 0x30))
+      if isTooLarge || isTooLargeNow { return -1 }
+      number = sum
+      place += 1
+    }
+    let isWhole = place > 0 && place < bytes.count && (bytes[place] == 0x20 || bytes[place] == 0x0A)
+    return isWhole ? number : -1
+  }
+
+  private static func isLetter(_ byte: UInt8) -> Bool {
+    byte >= 0x41 && byte <= 0x5A || byte >= 0x61 && byte <= 0x7A
+  }
+}

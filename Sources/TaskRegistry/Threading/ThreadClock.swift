@@ -1,0 +1,23 @@
+import CPlatform
+
+/// Nanoseconds of processor time that threads have used, by their own clocks (E1).
+enum ThreadClock {
+  /// What the calling thread has used.
+  @inline(__always)
+  static var own: Int64 { max(0, read(cp_clock_thread())) }
+
+  /// What a thread of this process has used; -1 if the kernel knows no such thread.
+  static func read(ofThread threadID: Int32) -> Int64 {
+    threadID > 0 ? read(cp_clock_of_thread(threadID)) : -1
+  }
+
+  private static func read(_ clock: clockid_t) -> Int64 {
+    let before = cp_errno()
+    var used = timespec()
+    if clock_gettime(clock, &used) != 0 {
+      cp_set_errno(before)
+      return -1
+    }
+    return Int64(used.tv_sec) &* 1_000_000_000 &+ Int64(used.tv_nsec)
+  }
+}
