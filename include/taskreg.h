@@ -1053,7 +1053,7 @@ typedef struct tr_phase_report {
   uint32_t size;    /* sizeof(tr_phase_report) */
   uint32_t phase;   /* its number */
   uint64_t asked;   /* tasks of it that were alive when it began */
-  uint64_t left;    /* of the tasks of this and earlier phases, still alive when it was over */
+  uint64_t left;    /* tasks of it that were alive when it was over */
   int64_t begin_ns; /* from the call to its begin */
   int64_t share_ns; /* the time it was given; -1: without end */
   int64_t took_ns;  /* the time it took: until none of its tasks was left, or share_ns was over */

@@ -199,7 +199,8 @@
       var stragglers: [TaskSummary] = []
       let (status, tally) = withUTF8Text(message) { text in
         core.shutdown(
-          reason: reason.rawValue, message: text, grace: timeoutNanoseconds(grace)
+          ShutdownRequest(
+            reason: reason.rawValue, message: text, grace: timeoutNanoseconds(grace))
         ) { stragglers.append(TaskSummary($1, .now)) }
       }
       return try report(status, tally, stragglers)

@@ -5,11 +5,9 @@ public func tr_join_all(
   _ handle: OpaquePointer?, _ timeout: Int64, _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
   guard let registry = registry(handle) else { return refusal }
-  guard let array = stragglerArray(of: report) else { return Status.invalid.code }
-  let (status, tally) = registry.joinAll(timeout: timeout) { index, facts in
-    array.store(facts, at: index, .now)
+  return withWishes(of: report) { array, full in
+    registry.joinAll(timeout: timeout, full: full) { array.store($1, at: $0, .now) }
   }
-  return deliver(tally, status, to: report, array)
 }
 
 @implementation @_cdecl("tr_shutdown")
@@ -17,29 +15,95 @@ public func tr_shutdown(
   _ handle: OpaquePointer?, _ reason: tr_reason, _ message: UnsafePointer<CChar>?,
   _ grace: Int64, _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  guard let array = stragglerArray(of: report) else { return Status.invalid.code }
-  let (status, tally) = registry.shutdown(reason: reason, message: message?.utf8, grace: grace) {
-    index, facts in array.store(facts, at: index, .now)
-  }
-  return deliver(tally, status, to: report, array)
+  shutdown(
+    handle, ShutdownRequest(reason: reason, message: message?.utf8, grace: grace), report)
 }
 
-/// Where the stragglers are to be listed; nil if the report is none this library can fill.
-private func stragglerArray(of report: UnsafeMutablePointer<tr_join_report>?) -> SummaryArray? {
-  guard let report else { return SummaryArray(nil, capacity: 0) }
-  guard accepts(tr_join_report.self, size: claimedSize(of: report)) else { return nil }
-  // Both fields are as old as the structure.
-  return SummaryArray(report.pointee.stragglers, capacity: report.pointee.stragglers_capacity)
-}
-
-/// Fills the report if the status is one that has a report.
-private func deliver(
-  _ tally: JoinTally, _ status: Status, to report: UnsafeMutablePointer<tr_join_report>?,
-  _ array: SummaryArray
+@implementation @_cdecl("tr_shutdown_with")
+public func tr_shutdown_with(
+  _ handle: OpaquePointer?, _ reason: tr_reason, _ message: UnsafePointer<CChar>?,
+  _ grace: Int64, _ options: UnsafePointer<tr_shutdown_options>?,
+  _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let report, status == .ok || status == .deadline else { return status.code }
-  fill(report, size: claimedSize(of: report)) { report in
+  if ProcessState.isForkedChild { return Status.forked.code }
+  var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: grace)
+  if let options, !request.apply(options) { return Status.invalid.code }
+  return shutdown(handle, request, report)
+}
+
+private func shutdown(
+  _ handle: OpaquePointer?, _ request: ShutdownRequest,
+  _ report: UnsafeMutablePointer<tr_join_report>?
+) -> tr_status {
+  guard let registry = registry(handle) else { return refusal }
+  return withWishes(of: report) { array, full in
+    registry.shutdown(request, full: full) { array.store($1, at: $0, .now) }
+  }
+}
+
+extension tr_shutdown_options: SizedStructure {
+  static var firstSize: UInt32 { 56 }
+}
+
+extension ShutdownRequest {
+  /// Takes over the options; false if they break the documented requirements (P4).
+  fileprivate mutating func apply(_ pointer: UnsafePointer<tr_shutdown_options>) -> Bool {
+    guard let options = read(pointer) else { return false }
+    guard options.max_grace_ns >= 0, options.progress_window_ns >= 0 else { return false }
+    guard options.warn_percent < 100 || options.warn_percent == UInt32.max else { return false }
+    maxGrace = options.max_grace_ns
+    if options.progress_window_ns != 0 { progressWindow = options.progress_window_ns }
+    if options.warn_percent != 0 {
+      warnPercent = options.warn_percent == UInt32.max ? 0 : options.warn_percent
+    }
+    return withUnsafeBytes(of: options.phase_share) { shares in
+      for phase in 0..<Int(PhasePlan.count) {
+        let share = shares.load(fromByteOffset: phase * 4, as: UInt32.self)
+        if share > PhasePlan.largestShare { return false }
+        plan.shares[phase] = share
+      }
+      return true
+    }
+  }
+}
+
+/// Makes a call with what a report asks for, and fills the report if the status is one that has one.
+private func withWishes(
+  of report: UnsafeMutablePointer<tr_join_report>?,
+  _ call: (SummaryArray, ReportReference?) -> (Status, JoinTally)
+) -> tr_status {
+  guard let report else {
+    guard let array = SummaryArray(nil, capacity: 0) else { return Status.invalid.code }
+    return call(array, nil).0.code
+  }
+  let size = claimedSize(of: report)
+  guard accepts(tr_join_report.self, size: size) else { return Status.invalid.code }
+  // A program of an older header has no field for a full report.
+  var wishes = tr_join_report()
+  fill(report, size: size) { wishes = $0.pointee }
+  guard let array = SummaryArray(wishes.stragglers, capacity: wishes.stragglers_capacity) else {
+    return Status.invalid.code
+  }
+  var full: ReportReference?
+  if wishes.full != nil {
+    full = ReportReference.make()
+    if full == nil { return Status.noMemory.code }
+  }
+  let (status, tally) = call(array, full)
+  guard status == .ok || status == .deadline else {
+    if status != .forked { full?.destroy() }
+    return status.code
+  }
+  store(tally, in: report, size: size, listed: min(tally.pending, UInt64(array.capacity)))
+  if let full { wishes.full?.pointee = full.opaque }
+  return status.code
+}
+
+/// Fills a report of the caller's, whose size was accepted, with the counts.
+func store(
+  _ tally: JoinTally, in report: UnsafeMutablePointer<tr_join_report>, size: UInt32, listed: UInt64
+) {
+  fill(report, size: size) { report in
     report.pointee.threads_left = tally.threadsLeft
     report.pointee.ended = tally.ended
     report.pointee.failed = tally.failed
@@ -49,7 +113,7 @@ private func deliver(
     report.pointee.abandoned = tally.abandoned
     report.pointee.rejected = tally.rejected
     report.pointee.elapsed_ns = tally.elapsed
-    report.pointee.stragglers_count = min(tally.pending, UInt64(array.capacity))
+    report.pointee.stragglers_count = listed
+    report.pointee.extended_ns = tally.extended
   }
-  return status.code
 }

@@ -105,7 +105,7 @@ extension RegistryReference {
     } until: {
       isDrained
     }
-    let end = await(&clock, isShutdown: isShutdown) {
+    let end = follow(&clock, isShutdown: isShutdown) {
       waitUntilDrained($0, isShutdown: isShutdown)
     }
     var (status, tally) =
@@ -126,7 +126,7 @@ extension RegistryReference {
   ///   - end: when to give up, should that be before the clock's deadline.
   ///   - wait: waits until then at the most.
   /// - Returns: how the wait ended.
-  func await(
+  func follow(
     _ clock: inout GraceClock, isShutdown: Bool, until end: Deadline = .never,
     _ wait: (Deadline) -> WaitEnd
   ) -> WaitEnd {

@@ -36,10 +36,10 @@ struct Phases: ~Copyable {
     live[Int(phase)].load(ordering: .sequentiallyConsistent)
   }
 
-  /// How many tasks of the phases after `phase` are alive.
-  func liveCount(after phase: UInt32) -> UInt64 {
+  /// How many tasks of the phases 1 to 7 are alive.
+  var liveCountOfLater: UInt64 {
     var count: UInt64 = 0
-    for number in phase + 1..<PhasePlan.count { count &+= liveCount(number) }
+    for number in 1..<PhasePlan.count { count &+= liveCount(number) }
     return count
   }
 }
@@ -76,19 +76,15 @@ extension RegistryReference {
     }
   }
 
-  /// How many tasks of `phase` and of earlier ones are alive; too many rather than too few.
-  func liveCount(upTo phase: UInt32) -> UInt64 {
+  /// How many tasks of `phase` are alive; of phase 0 too many rather than too few.
+  func liveCount(of phase: UInt32) -> UInt64 {
+    if phase != 0 { return pointer.pointee.phases.liveCount(phase) }
     while true {
       let admitted = gate.admitted
       let ended = pointer.pointee.endings.total
-      let later = pointer.pointee.phases.liveCount(after: phase)
+      let later = pointer.pointee.phases.liveCountOfLater
       if gate.admitted == admitted { return admitted &- ended &- later }
     }
-  }
-
-  /// How many tasks of `phase` are alive.
-  func liveCount(of phase: UInt32) -> UInt64 {
-    phase == 0 ? liveCount(upTo: 0) : pointer.pointee.phases.liveCount(phase)
   }
 
   /// Whether `phase` was asked, here or in a registry above.
@@ -140,7 +136,7 @@ extension RegistryReference {
     }
   }
 
-  /// Blocks until no task of `phase` or an earlier one is alive, or the shutdown is hurried.
+  /// Blocks until no task of `phase` is alive, or the shutdown is hurried.
   func waitUntilOver(_ phase: UInt32, _ deadline: Deadline) -> WaitEnd {
     var isCounted = false
     let end = monitor.wait(for: WaitKey.phase, until: deadline) {
@@ -149,7 +145,7 @@ extension RegistryReference {
         Phases.oneWaiter, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      liveCount(upTo: phase) == 0 || isHurried
+      liveCount(of: phase) == 0 || isHurried
     }
     if isCounted {
       pointer.pointee.drainWaiters.wrappingSubtract(
@@ -157,7 +153,7 @@ extension RegistryReference {
       pointer.pointee.phases.waiters[Int(phase)]
         .wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
-    return end == .ready && liveCount(upTo: phase) != 0 ? .timedOut : end
+    return end == .ready && liveCount(of: phase) != 0 ? .timedOut : end
   }
 
   /// Wakes those who wait for the end of a phase, if it has ended.
@@ -165,7 +161,7 @@ extension RegistryReference {
     for phase in 0..<PhasePlan.count {
       let waiters = pointer.pointee.phases.waiters[Int(phase)]
         .load(ordering: .sequentiallyConsistent)
-      if waiters != 0 && liveCount(upTo: phase) == 0 {
+      if waiters != 0 && liveCount(of: phase) == 0 {
         monitor.withLock { $0.waiters.wake(WaitKey.phase) }
         return
       }

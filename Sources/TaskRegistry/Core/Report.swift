@@ -91,15 +91,16 @@ struct ReportReference: Equatable {
     pointer.pointee.phaseCount += 1
   }
 
-  /// The phase that began last is over.
+  /// The phase that began last is over, unless it is another one, or was before.
   ///
   /// - Parameters:
   ///   - phase: its number.
-  ///   - left: how many tasks of it and of earlier ones are alive.
+  ///   - left: how many of its tasks are alive.
   ///   - now: nanoseconds from the call.
   func end(_ phase: UInt32, left: UInt64, at now: Int64) {
     let last = pointer.pointee.phaseCount - 1
     if last < 0 || pointer.pointee.phases[last].phase != phase { return }
+    if pointer.pointee.phases[last].took >= 0 { return }
     pointer.pointee.phases[last].left = left
     pointer.pointee.phases[last].took = now &- pointer.pointee.phases[last].begin
   }

@@ -42,10 +42,11 @@ extension RegistryReference {
       close()
       _ = token.cancel(reason: request.reason, message: request.message)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      let last = goThroughPhases(&clock, request.plan, full)
+      goThroughPhases(&clock, request.plan, full)
+      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       var (status, stragglers) = drain(&clock, isShutdown: true, full, listStraggler)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      full?.end(last, left: stragglers.pending, at: monotonicNow() &- clock.start)
+      full?.end(0, left: stragglers.pending, at: monotonicNow() &- clock.start)
       if let full { endNoting(full) }
       // A group has no threads.
       if status == .ok && parent == nil {
@@ -66,39 +67,37 @@ extension RegistryReference {
     }
   }
 
-  /// Asks one phase after the other to stop, each when those before it have ended or their time is over, and
-  /// returns when the last one is asked (E5).
+  /// Asks one phase after the other to stop, each when the one before has ended or its time is over (E5).
   ///
-  /// The token has asked phase 0. A wait that is cut short, by a signal or the caller's own flag, asks all
-  /// that are left.
-  ///
-  /// - Returns: the phase that was asked last.
+  /// The token has asked phase 0; where there is no other, whoever waits for all has nothing more to wait for.
+  /// A wait that is cut short, by a signal or the caller's own flag, asks all that are left.
   private func goThroughPhases(
     _ clock: inout GraceClock, _ plan: PhasePlan, _ full: ReportReference?
-  ) -> UInt32 {
+  ) {
     var phase: UInt32 = 0
     while true {
       let later = pointer.pointee.phases.present(after: phase)
       let now = monotonicNow()
-      let left =
-        clock.deadline.isNever ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
+      let isEndless = clock.deadline.isNever
+      let left = isEndless ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
       let time = later == 0 ? left : plan.time(of: phase, before: later, of: left)
-      let end =
-        clock.deadline.isNever ? Deadline.never : Deadline(nanoseconds: now).extended(by: time)
       full?.begin(
-        phase, asked: liveCount(of: phase), at: now &- clock.start,
-        share: clock.deadline.isNever ? -1 : time)
-      if later == 0 { return phase }
-      let waitEnd = await(&clock, isShutdown: true, until: end) { waitUntilOver(phase, $0) }
-      if ProcessState.isForkedChild { return phase }
-      full?.end(phase, left: liveCount(upTo: phase), at: monotonicNow() &- clock.start)
+        phase, asked: liveCount(of: phase), at: now &- clock.start, share: isEndless ? -1 : time)
+      if phase == 0 && later == 0 { return }
+      // The last is waited for as long as the deadline allows, wherever that moves.
+      let end =
+        isEndless || later == 0 ? Deadline.never : Deadline(nanoseconds: now).extended(by: time)
+      let waitEnd = follow(&clock, isShutdown: true, until: end) { waitUntilOver(phase, $0) }
+      if ProcessState.isForkedChild { return }
+      full?.end(phase, left: liveCount(of: phase), at: monotonicNow() &- clock.start)
+      if later == 0 { return }
       if waitEnd == .cancelled || isHurried {
         ask(upTo: PhasePlan.count - 1)
-        return phase
+        return
       }
       phase = UInt32(later.trailingZeroBitCount)
       ask(upTo: phase)
-      if ProcessState.isForkedChild { return phase }
+      if ProcessState.isForkedChild { return }
     }
   }
 }

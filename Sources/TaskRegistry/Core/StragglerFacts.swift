@@ -1,4 +1,5 @@
 import CPlatform
+import Synchronization
 
 /// All that is told of one straggler (E1).
 struct StragglerFacts {
@@ -95,7 +96,7 @@ struct StragglerFacts {
     thread = ThreadLook.at(threadID: threadID)
     cpu = task.cpuUsed()
     if seen.isSampled && cpu >= 0 {
-      cpuSince = task.cpuUsedSinceSample(of: cpu)
+      cpuSince = max(0, cpu &- task.notes.pointee.sampledCPU.load(ordering: .relaxed))
       cpuSpan = max(0, lookedAt &- task.notes.pointee.sampledAt.load(ordering: .relaxed))
     }
     if !task.word.isLive {
@@ -116,6 +117,14 @@ struct StragglerFacts {
     cpuSince = -1
     state = 5
     diagnosis = .ended
+  }
+
+  /// The name of the system call it is in; nil for one without a name here, and for none.
+  var syscallName: UnsafePointer<UInt8>? {
+    // SAFETY: CChar and UInt8 have the same layout; the text is static.
+    cp_syscall_name(thread.syscall).map {
+      UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self)
+    }
   }
 
   /// How long ago it told of progress; -1 is never.
@@ -158,17 +167,6 @@ struct StragglerFacts {
     frameCount = taken
     frames = taken == 0 ? nil : UnsafePointer(place)
     return taken
-  }
-}
-
-extension TaskReference {
-  /// Of the processor time the task has used, what it used since the sample.
-  ///
-  /// Requires a reference, and that there is a sample.
-  func cpuUsedSinceSample(of cpu: Int64) -> Int64 {
-    // The sample is what the thread had used, like the thread's clock now.
-    let base = cpuBase
-    return max(0, cpu &+ base &- notes.pointee.sampledCPU.load(ordering: .relaxed))
   }
 }
 

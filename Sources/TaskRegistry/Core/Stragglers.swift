@@ -76,6 +76,8 @@ extension RegistryReference {
     return (tally.pending > 0 ? .deadline : .ok, tally)
   }
 
+}
+
 extension TaskReference {
   /// The facts of a task whose word was `word`, also if it has ended.
   ///

@@ -1,0 +1,183 @@
+import CTaskReg
+
+extension tr_straggler: SizedStructure {
+  static var firstSize: UInt32 { 392 }
+}
+extension tr_phase_report: SizedStructure {
+  static var firstSize: UInt32 { 48 }
+}
+
+/// The report behind a handle; nil for NULL and in a child of fork.
+private func report(_ handle: OpaquePointer?) -> ReportReference? {
+  ProcessState.isForkedChild ? nil : handle.map { ReportReference($0) }
+}
+
+@implementation @_cdecl("tr_diagnosis_name")
+public func tr_diagnosis_name(_ diagnosis: UInt32) -> UnsafePointer<CChar>? {
+  (StragglerFacts.Diagnosis(rawValue: diagnosis)?.text ?? "unknown").cString
+}
+
+@implementation @_cdecl("tr_explain")
+public func tr_explain(
+  _ handle: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let registry = registry(handle) else { return refusal }
+  guard let out else { return Status.invalid.code }
+  let (status, report) = registry.explain()
+  if let report { out.pointee = report.opaque }
+  return status.code
+}
+
+@implementation @_cdecl("tr_report_release")
+public func tr_report_release(_ handle: OpaquePointer?) {
+  report(handle)?.destroy()
+}
+
+@implementation @_cdecl("tr_report_counts")
+public func tr_report_counts(
+  _ handle: OpaquePointer?, _ counts: UnsafeMutablePointer<tr_join_report>?
+) -> tr_status {
+  guard let report = report(handle) else { return refusal }
+  guard let counts, accepts(tr_join_report.self, size: claimedSize(of: counts)) else {
+    return Status.invalid.code
+  }
+  store(
+    report.pointer.pointee.tally, in: counts, size: claimedSize(of: counts),
+    listed: UInt64(report.pointer.pointee.stragglerCount))
+  return Status.ok.code
+}
+
+@implementation @_cdecl("tr_report_straggler")
+public func tr_report_straggler(
+  _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_straggler>?
+) -> tr_status {
+  guard let report = report(handle) else { return refusal }
+  guard let out, accepts(tr_straggler.self, size: claimedSize(of: out)) else {
+    return Status.invalid.code
+  }
+  // A `size_t` beyond `Int.max` arrives as a negative number.
+  guard index >= 0, index < report.pointer.pointee.stragglerCount else {
+    return Status.invalid.code
+  }
+  let size = claimedSize(of: out)
+  fill(out, size: size) {
+    $0.pointee = tr_straggler(report.stragglers[index], size: size)
+  }
+  return Status.ok.code
+}
+
+@implementation @_cdecl("tr_report_slowest")
+public func tr_report_slowest(
+  _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_ended_task>?
+) -> tr_status {
+  guard let report = report(handle) else { return refusal }
+  guard let out, accepts(tr_ended_task.self, size: claimedSize(of: out)) else {
+    return Status.invalid.code
+  }
+  guard index >= 0, index < report.pointer.pointee.slowest.count else {
+    return Status.invalid.code
+  }
+  store(report.pointer.pointee.slowest[index], in: out, size: claimedSize(of: out))
+  return Status.ok.code
+}
+
+@implementation @_cdecl("tr_report_phase")
+public func tr_report_phase(
+  _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_phase_report>?
+) -> tr_status {
+  guard let report = report(handle) else { return refusal }
+  guard let out, accepts(tr_phase_report.self, size: claimedSize(of: out)) else {
+    return Status.invalid.code
+  }
+  guard index >= 0, index < report.pointer.pointee.phaseCount else { return Status.invalid.code }
+  let size = claimedSize(of: out)
+  let facts = report.pointer.pointee.phases[index]
+  fill(out, size: size) { phase in
+    phase.pointee.size = size
+    phase.pointee.phase = facts.phase
+    phase.pointee.asked = facts.asked
+    phase.pointee.left = facts.left
+    phase.pointee.begin_ns = facts.begin
+    phase.pointee.share_ns = facts.share
+    phase.pointee.took_ns = facts.took
+  }
+  return Status.ok.code
+}
+
+@implementation @_cdecl("tr_report_write")
+public func tr_report_write(
+  _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
+) -> tr_status {
+  guard let report = report(handle) else { return refusal }
+  guard descriptor >= 0 else { return Status.invalid.code }
+  switch format {
+  case TR_FORMAT_TEXT: return report.writeText(to: descriptor).code
+  case TR_FORMAT_JSON: return report.writeJSON(to: descriptor).code
+  default: return Status.invalid.code
+  }
+}
+
+@implementation @_cdecl("tr_snapshot_write")
+public func tr_snapshot_write(
+  _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
+) -> tr_status {
+  guard let registry = registry(handle) else { return refusal }
+  guard descriptor >= 0 else { return Status.invalid.code }
+  switch format {
+  case TR_FORMAT_TEXT: return registry.writeListAsText(to: descriptor).code
+  case TR_FORMAT_JSON: return registry.writeListAsJSON(to: descriptor).code
+  default: return Status.invalid.code
+  }
+}
+
+extension tr_straggler {
+  /// What C gets to know of a straggler, in a structure that says it has `size` bytes.
+  fileprivate init(_ facts: StragglerFacts, size: UInt32) {
+    self.init()
+    self.size = size
+    diagnosis = facts.diagnosis.rawValue
+    id = facts.id
+    withUnsafeMutableBytes(of: &name) { bytes in
+      for i in 0..<8 {
+        bytes.storeBytes(of: facts.name.words[i], toByteOffset: i * 8, as: UInt64.self)
+      }
+    }
+    kind = facts.kind
+    thread_id = facts.threadID
+    state = facts.state
+    phase = facts.notes.phase
+    age_ns = max(0, facts.lookedAt &- facts.spawnedAt)
+    cancel_requested_for_ns =
+      facts.cancelledAt == 0 ? 0 : max(0, facts.lookedAt &- facts.cancelledAt)
+    cpu_ns = facts.cpu
+    cpu_since_ns = facts.cpuSince
+    cpu_since_span_ns = facts.cpuSpan
+    looks = facts.looks
+    reads_flag = facts.notes.readsFlag ? 1 : 0
+    scheduler_state = CChar(bitPattern: facts.thread.schedulerState)
+    withUnsafeMutableBytes(of: &wait_channel) { bytes in
+      facts.thread.withWaitChannel { text in
+        var place = 0
+        while text[place] != 0 && place < bytes.count - 1 {
+          bytes[place] = text[place]
+          place += 1
+        }
+      }
+    }
+    syscall = facts.thread.syscall
+    stalled = facts.notes.isStalled(at: facts.lookedAt) ? 1 : 0
+    syscall_name = facts.syscallName?.chars
+    checkpoint = facts.notes.checkpoint?.chars
+    progress_done = facts.notes.progress.done
+    progress_total = facts.notes.progress.total
+    progress_unit = facts.notes.progress.unit?.chars
+    progress_age_ns = facts.progressAge
+    frames = facts.frames
+    frame_count = UInt32(facts.frameCount)
+    withUnsafeMutableBytes(of: &group) { bytes in
+      for i in 0..<16 {
+        bytes.storeBytes(of: facts.path.words[i], toByteOffset: i * 8, as: UInt64.self)
+      }
+    }
+  }
+}
