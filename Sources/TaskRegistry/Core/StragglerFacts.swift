@@ -94,9 +94,10 @@ struct StragglerFacts {
       return
     }
     thread = ThreadLook.at(threadID: threadID)
-    cpu = task.cpuUsed()
-    if seen.isSampled && cpu >= 0 {
-      cpuSince = max(0, cpu &- task.notes.pointee.sampledCPU.load(ordering: .relaxed))
+    let threadCPU = task.threadCPU
+    cpu = task.ownCPU(of: threadCPU)
+    if seen.isSampled && threadCPU >= 0 {
+      cpuSince = max(0, threadCPU &- task.notes.pointee.sampledCPU.load(ordering: .relaxed))
       cpuSpan = max(0, lookedAt &- task.notes.pointee.sampledAt.load(ordering: .relaxed))
     }
     if !task.word.isLive {

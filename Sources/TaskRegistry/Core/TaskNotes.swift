@@ -163,29 +163,35 @@ extension TaskReference {
 
   // MARK: Processor time
 
-  /// Nanoseconds of processor time that the task has used; see `Worker.cpuBase` for how exact that is.
+  /// Nanoseconds of processor time that the task's thread has used by now; -1 for a task that has not begun
+  /// its body, or has ended.
   ///
   /// Requires a reference.
-  ///
-  /// - Returns: -1 for a task that has not begun its body, or has ended.
-  func cpuUsed() -> Int64 {
+  var threadCPU: Int64 {
     guard word.phase == .running else { return -1 }
-    let bits = pointer.pointee.worker.load(ordering: .acquiring)
-    guard let worker = Worker.Pointer(bitPattern: bits) else { return -1 }
-    let base = worker.pointee.cpuBase.load(ordering: .relaxed)
     let now = ThreadClock.read(ofThread: pointer.pointee.threadID.load(ordering: .relaxed))
     // Its thread has gone on to another task if it has ended meanwhile.
     atomicMemoryFence(ordering: .acquiring)
-    return now < 0 || word.phase != .running ? -1 : max(0, now &- base)
+    return word.phase == .running ? now : -1
   }
 
-  /// Notes how much processor time the task has used by now, unless that was noted before (E1).
+  /// Of `threadCPU`, what the task has used, as well as that is known; see `Worker.cpuBase`.
+  ///
+  /// Requires a reference to the task, which is running.
+  func ownCPU(of threadCPU: Int64) -> Int64 {
+    let bits = pointer.pointee.worker.load(ordering: .acquiring)
+    guard let worker = Worker.Pointer(bitPattern: bits), threadCPU >= 0 else { return -1 }
+    let base = worker.pointee.cpuBase.load(ordering: .relaxed)
+    return base < 0 ? -1 : max(0, threadCPU &- base)
+  }
+
+  /// Notes how much processor time the task's thread has used by now, unless that was noted before (E1).
   ///
   /// Requires a reference. Called once the flag is up: until then, nobody reads or resets `looks`. It is
   /// wait-free, and takes a system call. A task that has not begun its body is left to the next who asks.
   func sampleCPU() {
     if pointer.pointee.looks.load(ordering: .relaxed) & TaskLooks.sampling != 0 { return }
-    let used = cpuUsed()
+    let used = threadCPU
     if used < 0 { return }
     let before = pointer.pointee.looks.bitwiseOr(TaskLooks.sampling, ordering: .acquiring).oldValue
     if before & TaskLooks.sampling != 0 { return }

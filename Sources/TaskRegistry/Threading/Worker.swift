@@ -28,8 +28,6 @@ struct Worker: ~Copyable {
   /// How far the end of the task has come, should the thread leave in the middle.
   var stage = Stage.body
   var ending = TaskWord.Ending.none
-  /// The id of the last task that was reported as late.
-  var lateTold: UInt64 = 0
   /// Whether the thread leaves after its task; set by the creator before the thread exists.
   var isSingleUse = false
   /// The kernel's id of the thread; set by the thread itself, read by others after it departed.
@@ -40,12 +38,6 @@ struct Worker: ~Copyable {
   var kernelName: (UInt64, UInt64) = (0, 0)
   /// How the thread started out.
   var threadState = ThreadState()
-  // atomic: relaxed; the processor time the thread had used when it took up its task, in nanoseconds, as well
-  // as that costs nothing: 0 when the thread is new, exact to what leads to the body after it slept, or after a
-  // body that took long. A worker that spins and ends one short task after the other does not look: what
-  // these used, and the spinning between them, counts as the present task's. Stored before the
-  // transition `entered`, read by those who look at the task.
-  let cpuBase = Atomic<Int64>(0)
   /// The lowest byte of its place in the arena, where the guard page lies; nil before it is first
   /// needed.
   ///
@@ -61,6 +53,15 @@ struct Worker: ~Copyable {
   var next: Pointer?
   var previous: Pointer?
   var isIdle = false
+
+  // rarely touched
+  /// The id of the last task that was reported as late; owned by the worker thread.
+  var lateTold: UInt64 = 0
+  // atomic: relaxed; the processor time the thread had used when it took up its task, in nanoseconds, as well
+  // as that is known for nothing: 0 when the thread is new; else what it had used when it went to
+  // sleep, and -1 if a long body came between. What tasks too short to matter used counts as the present
+  // one's. Written by the thread.
+  let cpuBase = Atomic<Int64>(0)
 
   /// How far the end of a task has come.
   enum Stage {

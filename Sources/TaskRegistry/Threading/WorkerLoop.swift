@@ -73,9 +73,8 @@ extension Worker {
     if ThreadState.mayHaveChanged(inTicks: ticks) {
       // The body may have given the thread another name.
       worker.pointee.kernelName = (0, 0)
-      if !worker.pointee.threadState.restore() { return false }
-      // One system call more beside those, half a microsecond.
-      worker.pointee.cpuBase.store(ThreadClock.own, ordering: .relaxed)
+      worker.pointee.cpuBase.store(-1, ordering: .relaxed)
+      return worker.pointee.threadState.restore()
     }
     return true
   }

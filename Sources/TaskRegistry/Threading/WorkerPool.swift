@@ -152,7 +152,7 @@ extension RegistryReference {
       worker.pointee.mailbox.store(MailboxWord.listening.bits, ordering: .releasing)
       if let task = listen(worker) { return task }
     }
-    return sleep(worker)
+    return sleep(worker, afterStop: afterStop)
   }
 
   /// Makes the worker the one that spins, unless another does.
@@ -195,7 +195,7 @@ extension RegistryReference {
 
   /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
   /// are idle.
-  private func sleep(_ worker: Worker.Pointer) -> TaskReference? {
+  private func sleep(_ worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
     // Before anyone can find the worker on the list and post to it (M2).
     worker.pointee.mailbox.store(MailboxWord.sleeping.bits, ordering: .relaxed)
     let isListed = monitor.withLock { state in
@@ -204,14 +204,13 @@ extension RegistryReference {
       return true
     }
     if !isListed { return nil }
+    // Here, as nobody waits for a thread that goes to sleep. In a crowd that was stopped each would.
+    worker.pointee.cpuBase.store(afterStop ? -1 : ThreadClock.own, ordering: .relaxed)
     var deadline = Deadline.after(options.idleNanoseconds)
     var pause = Self.firstReapingPause
     while true {
       let word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
-      if word.isPosted {
-        if word.record != nil { worker.pointee.cpuBase.store(ThreadClock.own, ordering: .relaxed) }
-        return word.record
-      }
+      if word.isPosted { return word.record }
       if worker.pointee.parker.park(until: deadline) || !deadline.hasPassed { continue }
       let leaves = monitor.withLock { state in
         guard worker.pointee.isIdle, state.idleCount > options.idleThreads else { return false }
