@@ -102,7 +102,10 @@ struct Backtrace: ~Copyable {
 
   private static func makeSlot() -> Bool {
     if slot.load(ordering: .acquiring) != 0 { return true }
-    guard let memory = malloc(MemoryLayout<Backtrace>.size) else { return false }
+    var memory: UnsafeMutableRawPointer?
+    guard posix_memalign(&memory, 64, MemoryLayout<Backtrace>.size) == 0, let memory else {
+      return false
+    }
     let made = memory.bindMemory(to: Backtrace.self, capacity: 1)
     made.initialize(to: Backtrace())
     let (isMine, _) = slot.compareExchange(
