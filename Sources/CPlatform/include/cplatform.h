@@ -8,8 +8,12 @@
 #ifndef TASKREG_CPLATFORM_H
 #define TASKREG_CPLATFORM_H
 
+#include <elf.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <locale.h>
 #include <poll.h>
 #include <pthread.h>
@@ -19,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <stdbool.h>
+#include <sys/auxv.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -36,6 +41,26 @@ extern int pthread_cond_clockwait(pthread_cond_t *, pthread_mutex_t *, clockid_t
 extern const char *sigabbrev_np(int);
 extern int sched_getcpu(void);
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
+
+/* dl_iterate_phdr(3) by a name of our own, as <link.h> may or may not have declared it; and the beginning
+   of its struct dl_phdr_info. */
+#if UINTPTR_MAX == UINT64_MAX
+typedef Elf64_Phdr cp_elf_phdr;
+typedef Elf64_Dyn cp_elf_dyn;
+typedef Elf64_Sym cp_elf_sym;
+#else
+typedef Elf32_Phdr cp_elf_phdr;
+typedef Elf32_Dyn cp_elf_dyn;
+typedef Elf32_Sym cp_elf_sym;
+#endif
+struct cp_object {
+  uintptr_t base;
+  const char *path;
+  const cp_elf_phdr *headers;
+  uint16_t header_count;
+};
+extern int cp_iterate_objects(int (*)(struct cp_object *, size_t, void *), void *)
+    __asm__("dl_iterate_phdr");
 
 static inline void cp_set_errno(int value) { errno = value; }
 static inline int cp_errno(void) { return errno; }
@@ -942,6 +967,190 @@ static inline const char *cp_syscall_name(int32_t number) {
 #endif
   }
   return NULL;
+}
+
+/* ---- Backtraces ---- */
+
+typedef void (*cp_context_handler)(int, siginfo_t *, void *);
+
+/* Install `handler` for signal `number`, with SA_RESTART and on the thread's alternative stack if it has
+   one, every signal blocked meanwhile but the synchronous faults; unless the signal has another handler or
+   is ignored. As cp_install_handler. */
+static inline int cp_install_context_handler(int number, cp_context_handler handler) {
+  struct sigaction action, before;
+  if (sigaction(number, NULL, &before) != 0) return EINVAL;
+  if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == handler) return 0;
+  if (before.sa_handler != SIG_DFL) return EBUSY;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = handler;
+  action.sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&action.sa_mask, faults[i]);
+  if (sigaction(number, &action, &before) != 0) return EINVAL;
+  if (before.sa_handler == SIG_DFL) return 0;
+  if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == handler) return 0;
+  /* Another thread has installed one since: it goes back. */
+  sigaction(number, &before, NULL);
+  return EBUSY;
+}
+
+/* Whether the signal has that handler, and sending it is safe. */
+static inline bool cp_has_context_handler(int number, cp_context_handler handler) {
+  struct sigaction action;
+  return sigaction(number, NULL, &action) == 0 && (action.sa_flags & SA_SIGINFO) &&
+         action.sa_sigaction == handler;
+}
+
+/* Send signal `number` to one thread of this process (tgkill(2)); false if that failed. */
+static inline bool cp_signal_thread(int32_t thread_id, int number) {
+  int saved = errno;
+  bool sent = syscall(SYS_tgkill, getpid(), thread_id, number) == 0;
+  errno = saved;
+  return sent;
+}
+
+/* Where the thread was that a handler with SA_SIGINFO interrupts: the program counter; 0 where it is not
+   known how to tell. */
+static inline uintptr_t cp_interrupted_place(const void *context) {
+  const ucontext_t *interrupted = (const ucontext_t *)context;
+#if defined(__x86_64__)
+  return (uintptr_t)interrupted->uc_mcontext.gregs[16]; /* REG_RIP, which wants _GNU_SOURCE */
+#elif defined(__aarch64__)
+  return (uintptr_t)interrupted->uc_mcontext.pc;
+#else
+  (void)interrupted;
+  return 0;
+#endif
+}
+
+/* backtrace(3): the return addresses of the caller and of its callers. */
+static inline int cp_backtrace(void **frames, int capacity) { return backtrace(frames, capacity); }
+
+/* Sleep until the word at `address` is no more `value`, or until a time on CLOCK_MONOTONIC, or for no
+   reason (futex(2)). */
+static inline void cp_futex_wait(const void *address, uint32_t value, const struct timespec *until) {
+  int saved = errno;
+  syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, until, NULL,
+          FUTEX_BITSET_MATCH_ANY);
+  errno = saved;
+}
+
+/* Wake all who sleep there. Async-signal-safe. */
+static inline void cp_futex_wake(const void *address) {
+  int saved = errno;
+  syscall(SYS_futex, address, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+  errno = saved;
+}
+
+/* ---- Symbols ---- */
+
+/* What an address belongs to: an object, by its path, and a function that it exports, as they are called;
+   "" where there is none. Both are cut at what there is room for. */
+struct cp_symbol {
+  uintptr_t address;       /* what is looked for */
+  uintptr_t object_offset; /* the address less where the object was loaded, as addr2line(1) wants it */
+  uintptr_t symbol_offset;
+  char object[256];
+  char symbol[256];
+};
+
+/* Whether an object has `size` bytes at `address` in what was loaded of it. */
+static inline bool cp_object_has(const struct cp_object *object, uintptr_t address, size_t size) {
+  for (uint16_t i = 0; i < object->header_count; i++) {
+    const cp_elf_phdr *header = &object->headers[i];
+    uintptr_t offset = address - object->base - (uintptr_t)header->p_vaddr;
+    if (header->p_type == PT_LOAD && offset < header->p_memsz && size <= header->p_memsz - offset)
+      return true;
+  }
+  return false;
+}
+
+/* How many symbols a table has, by its hash table of the GNU's: one more than the last that is found by it;
+   0 if it cannot be. */
+static inline size_t cp_count_symbols(const struct cp_object *object, uintptr_t hash) {
+  if (!cp_object_has(object, hash, 16)) return 0;
+  const uint32_t *words = (const uint32_t *)hash;
+  uint32_t bucket_count = words[0], first = words[1], bloom_count = words[2], last = 0;
+  uintptr_t buckets = hash + 16 + (uintptr_t)bloom_count * sizeof(uintptr_t);
+  if (!cp_object_has(object, buckets, (size_t)bucket_count * 4)) return 0;
+  for (uint32_t i = 0; i < bucket_count; i++)
+    if (((const uint32_t *)buckets)[i] > last) last = ((const uint32_t *)buckets)[i];
+  if (last < first) return first; /* none is found by it */
+  uintptr_t chain = buckets + (uintptr_t)bucket_count * 4;
+  /* The last of a chain has the lowest bit. */
+  for (;; last++) {
+    uintptr_t entry = chain + (uintptr_t)(last - first) * 4;
+    if (!cp_object_has(object, entry, 4)) return 0;
+    if (*(const uint32_t *)entry & 1) return (size_t)last + 1;
+  }
+}
+
+/* Find the exported function of `object` that `found->address` is in. */
+static inline void cp_find_in_object(const struct cp_object *object, struct cp_symbol *found) {
+  const cp_elf_dyn *dynamic = NULL;
+  size_t entries = 0;
+  for (uint16_t i = 0; i < object->header_count; i++)
+    if (object->headers[i].p_type == PT_DYNAMIC) {
+      dynamic = (const cp_elf_dyn *)(object->base + (uintptr_t)object->headers[i].p_vaddr);
+      entries = (size_t)object->headers[i].p_memsz / sizeof *dynamic;
+    }
+  uintptr_t table = 0, names = 0, names_size = 0, hash = 0, gnu_hash = 0;
+  if (dynamic == NULL || !cp_object_has(object, (uintptr_t)dynamic, entries * sizeof *dynamic)) return;
+  for (size_t i = 0; i < entries && dynamic[i].d_tag != DT_NULL; i++) {
+    uintptr_t value = (uintptr_t)dynamic[i].d_un.d_val;
+    /* The dynamic linker has made addresses of them, but in the vDSO. */
+    uintptr_t address = value < object->base ? value + object->base : value;
+    switch (dynamic[i].d_tag) {
+    case DT_SYMTAB: table = address; break;
+    case DT_STRTAB: names = address; break;
+    case DT_STRSZ: names_size = value; break;
+    case DT_HASH: hash = address; break;
+    case DT_GNU_HASH: gnu_hash = address; break;
+    }
+  }
+  size_t count = 0;
+  if (gnu_hash != 0)
+    count = cp_count_symbols(object, gnu_hash);
+  else if (hash != 0 && cp_object_has(object, hash, 8))
+    count = ((const uint32_t *)hash)[1];
+  if (table == 0 || names == 0 || names_size == 0 || count > SIZE_MAX / sizeof(cp_elf_sym)) return;
+  if (!cp_object_has(object, table, count * sizeof(cp_elf_sym))) return;
+  if (!cp_object_has(object, names, names_size) || ((const char *)names)[names_size - 1] != 0) return;
+  const cp_elf_sym *best = NULL;
+  for (size_t i = 0; i < count; i++) {
+    const cp_elf_sym *symbol = (const cp_elf_sym *)table + i;
+    int type = symbol->st_info & 15;
+    uintptr_t offset = found->object_offset - (uintptr_t)symbol->st_value;
+    if (symbol->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC)) continue;
+    if (symbol->st_name >= names_size || offset >= (symbol->st_size > 0 ? symbol->st_size : 1)) continue;
+    if (best == NULL || symbol->st_value > best->st_value) best = symbol;
+  }
+  if (best == NULL) return;
+  found->symbol_offset = found->object_offset - (uintptr_t)best->st_value;
+  strncat(found->symbol, (const char *)names + best->st_name, sizeof found->symbol - 1);
+}
+
+static inline int cp_visit_object(struct cp_object *object, size_t size, void *symbol) {
+  struct cp_symbol *found = (struct cp_symbol *)symbol;
+  (void)size;
+  if (!cp_object_has(object, found->address, 1)) return 0;
+  const char *path = object->path;
+  /* The program itself has no path there. */
+  if (path == NULL || *path == 0) path = (const char *)getauxval(AT_EXECFN);
+  if (path != NULL) strncat(found->object, path, sizeof found->object - 1);
+  found->object_offset = found->address - object->base;
+  cp_find_in_object(object, found);
+  return 1;
+}
+
+/* Find what an address belongs to, by dl_iterate_phdr(3): unlike dladdr(3) it does not wait for a dlopen(3)
+   that hangs. Nothing is allocated. False if it belongs to no object; then nothing else is said. */
+static inline bool cp_find_symbol(uintptr_t address, struct cp_symbol *found) {
+  found->address = address;
+  found->object_offset = found->symbol_offset = 0;
+  found->object[0] = found->symbol[0] = 0;
+  return cp_iterate_objects(cp_visit_object, found) != 0;
 }
 
 #endif

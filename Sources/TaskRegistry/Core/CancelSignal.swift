@@ -32,7 +32,10 @@ struct CancelSignal {
 
   /// Whether `number` can be one: there is such a signal, it is no synchronous fault, and sending it
   /// neither ends the process nor does nothing.
-  static func isUsable(_ number: Int32) -> Bool { cp_has_handler(number) }
+  static func isUsable(_ number: Int32) -> Bool {
+    // That for backtraces interrupts nothing, and tasks have to let it through.
+    cp_has_handler(number) && number != Backtrace.signal
+  }
 
   /// Installs a handler that does nothing, without SA_RESTART, if the signal has none.
   static func installHandler(for number: Int32) -> Status {

@@ -184,9 +184,11 @@ struct DescriptorWriter: ~Copyable {
 
 /// Lets `body` write to a descriptor, through a buffer on the stack.
 ///
+/// A temporary allocation of more than 1024 bytes would be one on the heap.
+///
 /// - Returns: what `finish` returns.
 func withDescriptorWriter(_ descriptor: Int32, _ body: (inout DescriptorWriter) -> Void) -> Status {
-  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4096) { buffer in
+  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) { buffer in
     var writer = DescriptorWriter(descriptor, buffer)
     body(&writer)
     return writer.finish()

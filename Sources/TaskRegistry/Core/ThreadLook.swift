@@ -41,9 +41,35 @@ struct ThreadLook {
     }
   }
 
+  /// Whether a thread has blocked a signal, so that it would not answer; false if that is not known.
+  ///
+  /// *Concurrency:* as `at`.
+  static func blocks(_ signal: Int32, threadID: Int32) -> Bool {
+    withCancellationDisabled {
+      // Too long for a temporary allocation, which would not be on the stack.
+      var text = InlineArray<512, UInt64>(repeating: 0)
+      return withUnsafeMutableBytes(of: &text) { bytes in
+        bytes.withMemoryRebound(to: UInt8.self) { bytes in
+          var blocks = false
+          read("status", of: threadID, into: bytes) { blocks = self.blocks(signal, in: $0) }
+          return blocks
+        }
+      }
+    }
+  }
+
   /// Hands the first bytes of a file of the thread's to `body`, none if it cannot be read.
   private static func withFile(
     _ name: StaticString, of threadID: Int32, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+  ) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { bytes in
+      read(name, of: threadID, into: bytes, body)
+    }
+  }
+
+  private static func read(
+    _ name: StaticString, of threadID: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>,
+    _ body: (UnsafeBufferPointer<UInt8>) -> Void
   ) {
     withFixedText(capacity: 64) { path in
       path.append("/proc/self/task/")
@@ -51,12 +77,10 @@ struct ThreadLook {
       path.append("/")
       path.append(name)
     } _: { path in
-      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { bytes in
-        // SAFETY: CChar and UInt8 have the same layout.
-        let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
-        let count = cp_read_file(path, bytes.baseAddress, bytes.count)
-        body(UnsafeBufferPointer(rebasing: bytes[0..<max(0, count)]))
-      }
+      // SAFETY: CChar and UInt8 have the same layout.
+      let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
+      let count = cp_read_file(path, bytes.baseAddress, bytes.count)
+      body(UnsafeBufferPointer(rebasing: bytes[0..<max(0, count)]))
     }
   }
 }
@@ -101,6 +125,32 @@ extension ThreadLook {
     }
     let isWhole = place > 0 && place < bytes.count && (bytes[place] == 0x20 || bytes[place] == 0x0A)
     return isWhole ? number : -1
+  }
+
+  /// Whether the bytes of a `status` file say that a signal is blocked: a line "SigBlk:", a tab and 16
+  /// hexadecimal digits, whose lowest bit is signal 1; false if they do not say.
+  static func blocks(_ signal: Int32, in bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    let title: StaticString = "\nSigBlk:\t"
+    let length = title.utf8CodeUnitCount
+    guard signal >= 1, signal <= 64, bytes.count >= length + 16 else { return false }
+    for start in 0...(bytes.count - length - 16) {
+      var place = 0
+      while place < length && bytes[start + place] == title.utf8Start[place] { place += 1 }
+      if place < length { continue }
+      let digit = Int(signal - 1) / 4
+      let value = hexadecimalValue(of: bytes[start + length + 15 - digit])
+      return value >> UInt8((signal - 1) % 4) & 1 != 0
+    }
+    return false
+  }
+
+  private static func hexadecimalValue(of digit: UInt8) -> UInt8 {
+    switch digit {
+    case 0x30...0x39: digit - 0x30
+    case 0x41...0x46: digit - 0x37
+    case 0x61...0x66: digit - 0x57
+    default: 0
+    }
   }
 
   private static func isLetter(_ byte: UInt8) -> Bool {

@@ -8,7 +8,8 @@ enum ThreadClock {
 
   /// What a thread of this process has used; -1 if the kernel knows no such thread.
   static func read(ofThread threadID: Int32) -> Int64 {
-    threadID > 0 ? read(cp_clock_of_thread(threadID)) : -1
+    // A clock's number has 29 bits for the id's complement. Linux has no more than 4 million ids.
+    threadID > 0 && threadID < 1 << 28 ? read(cp_clock_of_thread(threadID)) : -1
   }
 
   private static func read(_ clock: clockid_t) -> Int64 {

@@ -42,7 +42,8 @@ func startThread(
 /// What a thread of the library's own does first: it tells the kernel its name, and sets its mask,
 /// which the attributes said already, but AddressSanitizer's `pthread_create` does not heed them.
 func beginOwnThread(_ name: StaticString) {
-  ThreadState.restoreMask()
+  var mask = ThreadState.initialMask
+  mustSucceed(pthread_sigmask(SIG_SETMASK, &mask, nil))
   // SAFETY: CChar and UInt8 have the same layout, and the text is NUL-terminated.
   let text = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
   // Of no consequence when it fails.

@@ -35,10 +35,17 @@ struct ThreadState {
     return digest == ThreadState.current.digest
   }
 
-  /// Gives the calling thread the mask it has in a body.
-  static func restoreMask() {
+  /// Gives the calling thread the mask it has in a body: the initial one, but for the signal that asks for
+  /// backtraces, once there is one (E12).
+  ///
+  /// - Returns: that signal, or 0.
+  @discardableResult
+  static func restoreMask() -> Int32 {
     var mask = initialMask
+    let signal = Backtrace.signal
+    if signal != 0 { sigdelset(&mask, signal) }
     mustSucceed(pthread_sigmask(SIG_SETMASK, &mask, nil))
+    return signal
   }
 
   /// Every signal but the synchronous faults (S7).

@@ -36,6 +36,8 @@ struct Worker: ~Copyable {
   var thread = pthread_t()
   /// The first two words of the task name the kernel was last told.
   var kernelName: (UInt64, UInt64) = (0, 0)
+  /// The signal for backtraces that the thread lets through in bodies; 0 is none.
+  var backtraceSignal: Int32 = 0
   /// How the thread started out.
   var threadState = ThreadState()
   /// The lowest byte of its place in the arena, where the guard page lies; nil before it is first

@@ -15,8 +15,9 @@ extension Worker {
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
     // The attributes said so already (S7), but AddressSanitizer's `pthread_create` gives the thread
     // its creator's mask instead.
-    ThreadState.restoreMask()
+    let signal = ThreadState.restoreMask()
     guard begin(worker) else { return nil }
+    worker.pointee.backtraceSignal = signal
     worker.pointee.thread = pthread_self()
     worker.pointee.threadID = cp_gettid()
     worker.pointee.kernelName = (0, 0)
@@ -92,6 +93,9 @@ extension Worker {
     let record = task.pointer
     if record.pointee.threadID.load(ordering: .relaxed) != worker.pointee.threadID {
       record.pointee.threadID.store(worker.pointee.threadID, ordering: .releasing)
+    }
+    if worker.pointee.backtraceSignal != Backtrace.signal {
+      worker.pointee.backtraceSignal = ThreadState.restoreMask()
     }
     let hasExtras = task.advance { $0.entered() }?.hasExtras == true
     tellKernelName(of: task, on: worker)

@@ -1,0 +1,276 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// None: a signal handler takes part. One capture at a time has the slot, whose word says how far it has come
+// and is changed by compare-and-swap:
+//
+//     free → held → asked → claimed → done → free
+//                     └──→ free  └──→ abandoned → free
+//
+// Whoever wants a backtrace makes it held, writes whose, makes it asked, sends the signal and sleeps on the
+// word. The handler, on the thread that was asked, claims it, writes the frames, and makes it done. If no
+// handler comes in time the asker withdraws, and a handler that comes late finds nothing to do: the word
+// counts the captures, so that it cannot take the next one for the one it saw. If the handler has
+// claimed it and does not come to its end either, as in an unwinder that waits for a lock, the slot stays
+// with it, abandoned, until it does: an asker waits for nobody beyond its time, and the frames are
+// the slot's, not the asker's.
+//
+// The slot is made once and never freed: signals may arrive for ever.
+
+/// The backtraces of stragglers, which a signal handler on their own threads notes (E12).
+struct Backtrace: ~Copyable {
+  // atomic: a `Phase` in the lowest three bits, and above it the number of the capture. The first field, so
+  // that its address is known; askers sleep on it. Each step acquires what was written before the last.
+  fileprivate let word = Atomic<UInt32>(0)
+  // atomic: relaxed; the kernel's id of the thread that is asked. Written while held.
+  fileprivate let threadID = Atomic<Int32>(0)
+  // Written while claimed, or abandoned, by the handler; read while done.
+  /// What backtrace(3) says.
+  fileprivate var frames = InlineArray<64, UnsafeMutableRawPointer?>(repeating: nil)
+  fileprivate var frameCount: Int32 = 0
+  /// How many of the frames are the handler's own and the signal's.
+  fileprivate var skipped: Int32 = 0
+
+  private typealias Pointer = UnsafeMutablePointer<Backtrace>
+
+  /// How far a capture has come.
+  fileprivate enum Phase {
+    /// The phase while nobody wants a backtrace.
+    static var free: UInt32 { 0 }
+    /// The phase while an asker prepares.
+    static var held: UInt32 { 1 }
+    /// The phase while the handler of the thread is awaited.
+    static var asked: UInt32 { 2 }
+    /// The phase while it notes the frames.
+    static var claimed: UInt32 { 3 }
+    /// The phase while the asker reads them.
+    static var done: UInt32 { 4 }
+    /// The phase while it notes them for nobody.
+    static var abandoned: UInt32 { 5 }
+
+    static var mask: UInt32 { 7 }
+    /// What a capture adds to the word.
+    static var oneCapture: UInt32 { 8 }
+  }
+
+  /// The most frames a backtrace has.
+  static var mostFrames: Int { 48 }
+  /// How long a thread has for its answer, in nanoseconds.
+  private static var patience: Int64 { 100_000_000 }
+
+  /// The one slot, as bits; 0 before it is needed.
+  ///
+  /// atomic: stored with release once it is made.
+  private static let slot = Atomic<UInt>(0)
+  /// The signal; 0 before there is one.
+  ///
+  /// atomic: stored once its handler is installed, and never changed again.
+  private static let number = Atomic<Int32>(0)
+  /// Whether somebody is installing a handler.
+  ///
+  /// atomic: a lock for a few system calls.
+  private static let isInstalling = Atomic<Bool>(false)
+
+  /// The signal that tasks let through; 0 is none.
+  @inline(__always)
+  static var signal: Int32 { number.load(ordering: .relaxed) }
+
+  // MARK: Enabling
+
+  /// Has backtraces taken with a signal from now on, for all registries of the process.
+  ///
+  /// - Parameter wanted: the number of the signal.
+  /// - Returns: `.ok`; `.invalid` for a signal that cannot have a handler or has another, and for another than
+  ///   before; `.noMemory`; `.system` when backtrace(3) cannot be had.
+  static func enable(signal wanted: Int32) -> Status {
+    if !cp_may_have_handler(wanted) { return .invalid }
+    let status = ProcessState.prepare()
+    if status != .ok { return status }
+    guard makeSlot() else { return .noMemory }
+    if !loadUnwinder() { return .system }
+    while isInstalling.exchange(true, ordering: .acquiring) { sched_yield() }
+    let before = number.load(ordering: .acquiring)
+    var isInstalled = false
+    if before == 0 || before == wanted {
+      isInstalled = cp_install_context_handler(wanted, handler) == 0
+    }
+    if isInstalled { number.store(wanted, ordering: .releasing) }
+    isInstalling.store(false, ordering: .releasing)
+    return isInstalled ? .ok : .invalid
+  }
+
+  private static func makeSlot() -> Bool {
+    if slot.load(ordering: .acquiring) != 0 { return true }
+    var memory: UnsafeMutableRawPointer?
+    guard posix_memalign(&memory, 64, MemoryLayout<Backtrace>.size) == 0, let memory else {
+      return false
+    }
+    let made = memory.bindMemory(to: Backtrace.self, capacity: 1)
+    made.initialize(to: Backtrace())
+    let (isMine, _) = slot.compareExchange(
+      expected: 0, desired: UInt(bitPattern: made), ordering: .acquiringAndReleasing)
+    if !isMine { free(memory) }
+    return true
+  }
+
+  /// Calls backtrace(3) once, which loads what it needs when it is first called: that must not happen in a
+  /// handler.
+  private static func loadUnwinder() -> Bool {
+    withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 4) { frames in
+      cp_backtrace(frames.baseAddress, 4) > 0
+    }
+  }
+
+  // MARK: Asking
+
+  /// Notes where a thread is, and who called it.
+  ///
+  /// The caller looks before and after whether the thread is still that of the task it means.
+  ///
+  /// - Parameters:
+  ///   - threadID: the kernel's id of a thread of this process.
+  ///   - buffer: receives the addresses, the innermost first. The first is where the thread is, the others are
+  ///     return addresses.
+  ///   - capacity: how many there is room for.
+  /// - Returns: how many there are, at most `mostFrames`; 0 if the thread blocks the signal or does not
+  ///   answer in a tenth of a second, or if backtraces are not enabled.
+  /// *Concurrency:* any thread, but not in a forked child; one capture at a time, for whose end the others
+  /// wait as long.
+  static func capture(
+    ofThread threadID: Int32, into buffer: UnsafeMutablePointer<UInt64>, capacity: Int
+  ) -> Int {
+    let signal = number.load(ordering: .acquiring)
+    guard threadID > 0, signal != 0,
+      let slot = Pointer(bitPattern: slot.load(ordering: .acquiring)),
+      // Otherwise the signal might end the process.
+      cp_has_context_handler(signal, handler), !ThreadLook.blocks(signal, threadID: threadID)
+    else { return 0 }
+    let deadline = Deadline.after(patience)
+    guard let capture = slot.hold(until: deadline) else { return 0 }
+    slot.pointee.threadID.store(threadID, ordering: .relaxed)
+    slot.pointee.word.store(capture | Phase.asked, ordering: .releasing)
+    let isSent = cp_signal_thread(threadID, signal)
+    if isSent { slot.awaitAnswer(to: capture, until: deadline) }
+    return slot.finish(capture, into: buffer, capacity)
+  }
+
+  // MARK: In the signal handler
+
+  /// A computed property: a stored one would be made at its first use.
+  private static var handler: cp_context_handler { { _, _, context in Backtrace.answer(context) } }
+
+  /// Notes the frames, if this thread is asked.
+  private static func answer(_ context: UnsafeMutableRawPointer?) {
+    let before = cp_errno()
+    if let slot = Pointer(bitPattern: slot.load(ordering: .acquiring)) { slot.answer(context) }
+    cp_set_errno(before)
+  }
+}
+
+extension UnsafeMutablePointer<Backtrace> {
+  // MARK: The asker's steps
+
+  /// Gets the slot.
+  ///
+  /// - Returns: the number of the capture, in its place in the word; nil if another took too long.
+  fileprivate func hold(until deadline: Deadline) -> UInt32? {
+    var old = pointee.word.load(ordering: .acquiring)
+    while true {
+      if old & Backtrace.Phase.mask == Backtrace.Phase.free {
+        let capture = old &+ Backtrace.Phase.oneCapture
+        let (done, seen) = pointee.word.compareExchange(
+          expected: old, desired: capture | Backtrace.Phase.held, ordering: .acquiring)
+        if done { return capture }
+        old = seen
+      } else {
+        if deadline.hasPassed { return nil }
+        sleep(while: old, until: deadline)
+        old = pointee.word.load(ordering: .acquiring)
+      }
+    }
+  }
+
+  /// Sleeps until the frames are there, or the deadline has passed.
+  fileprivate func awaitAnswer(to capture: UInt32, until deadline: Deadline) {
+    while true {
+      let word = pointee.word.load(ordering: .acquiring)
+      if word == capture | Backtrace.Phase.done || deadline.hasPassed { return }
+      sleep(while: word, until: deadline)
+    }
+  }
+
+  /// Ends the capture: takes the frames, or withdraws.
+  ///
+  /// - Returns: how many frames there are.
+  fileprivate func finish(
+    _ capture: UInt32, into buffer: UnsafeMutablePointer<UInt64>, _ capacity: Int
+  ) -> Int {
+    let withdrawn = pointee.word.compareExchange(
+      expected: capture | Backtrace.Phase.asked, desired: capture | Backtrace.Phase.free,
+      ordering: .acquiringAndReleasing)
+    if withdrawn.exchanged {
+      cp_futex_wake(self)
+      return 0
+    }
+    // Claimed, and perhaps done by now.
+    let left = pointee.word.compareExchange(
+      expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.abandoned,
+      ordering: .acquiringAndReleasing)
+    if left.exchanged { return 0 }
+    let skipped = Int(pointee.skipped)
+    let count = min(Int(pointee.frameCount) - skipped, capacity, Backtrace.mostFrames)
+    for index in 0..<max(0, count) {
+      buffer[index] = UInt64(UInt(bitPattern: pointee.frames[skipped + index]))
+    }
+    release(capture)
+    return max(0, count)
+  }
+
+  /// Makes the slot free, for those who wait for it.
+  private func release(_ capture: UInt32) {
+    pointee.word.store(capture | Backtrace.Phase.free, ordering: .releasing)
+    cp_futex_wake(self)
+  }
+
+  /// Sleeps until the word is another, or for no reason.
+  private func sleep(while word: UInt32, until deadline: Deadline) {
+    var limit = deadline.timespec
+    cp_futex_wait(self, word, &limit)
+  }
+
+  // MARK: The handler's
+
+  /// Notes the frames, if this thread is asked.
+  ///
+  /// Async-signal-safe: it allocates nothing and takes no lock, nor does backtrace(3) once it is loaded.
+  fileprivate func answer(_ context: UnsafeMutableRawPointer?) {
+    let asked = pointee.word.load(ordering: .acquiring)
+    guard asked & Backtrace.Phase.mask == Backtrace.Phase.asked,
+      pointee.threadID.load(ordering: .relaxed) == cp_gettid()
+    else { return }
+    let capture = asked & ~Backtrace.Phase.mask
+    // If another capture is under way by now, this fails.
+    let claim = pointee.word.compareExchange(
+      expected: asked, desired: capture | Backtrace.Phase.claimed, ordering: .acquiring)
+    if !claim.exchanged { return }
+    let place = cp_interrupted_place(context)
+    let capacity = pointee.frames.count
+    let count = withUnsafeMutableBytes(of: &pointee.frames) { bytes in
+      cp_backtrace(
+        bytes.baseAddress?.assumingMemoryBound(to: UnsafeMutableRawPointer?.self), Int32(capacity))
+    }
+    pointee.frameCount = count
+    pointee.skipped = 0
+    // The frame that was interrupted stands below the handler's and the signal's. Where it does not, as under
+    // ThreadSanitizer, which delivers signals later, all are kept.
+    for index in 0..<Int(count) where UInt(bitPattern: pointee.frames[index]) == place {
+      pointee.skipped = Int32(index)
+      break
+    }
+    let done = pointee.word.compareExchange(
+      expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.done,
+      ordering: .acquiringAndReleasing)
+    if done.exchanged { cp_futex_wake(self) } else { release(capture) }
+  }
+}

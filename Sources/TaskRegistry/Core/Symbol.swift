@@ -1,0 +1,48 @@
+import CPlatform
+
+/// Finds what an address belongs to, for people who read a backtrace (E10, E12).
+///
+/// Of a return address the call is one byte less: it may be the last of its function.
+///
+/// *Concurrency:* any thread, but in no signal handler. It takes the lock under which the dynamic linker
+/// changes its list of objects, not that which it holds while it loads one. Nothing is allocated.
+///
+/// - Parameters:
+///   - address: in the code of this process.
+///   - body: called once, under no lock, with text that is valid during the call: the path of the object,
+///     nil if the address belongs to none, and how far behind its begin the address is, as addr2line(1) wants
+///     it; the function that the object exports there, nil if there is none, and how far into it.
+func withSymbol(
+  of address: UInt64,
+  _ body: (
+    _ object: UnsafePointer<UInt8>?, _ objectOffset: UInt64, _ symbol: UnsafePointer<UInt8>?,
+    _ symbolOffset: UInt64
+  ) -> Void
+) {
+  withUnsafeTemporaryAllocation(of: cp_symbol.self, capacity: 1) { memory in
+    // SAFETY: room for one element has a base address, and the shim writes what is read here.
+    let found = memory.baseAddress.unsafelyUnwrapped
+    if !cp_find_symbol(UInt(truncatingIfNeeded: address), found) {
+      body(nil, 0, nil, 0)
+      return
+    }
+    let objectOffset = UInt64(found.pointee.object_offset)
+    let symbolOffset = UInt64(found.pointee.symbol_offset)
+    withText(&found.pointee.object) { object in
+      withText(&found.pointee.symbol) { symbol in
+        body(object, objectOffset, symbol, symbolOffset)
+      }
+    }
+  }
+}
+
+/// Hands an array of characters that C imports as a tuple to `body`; nil if the text is empty.
+private func withText<Characters>(
+  _ characters: inout Characters, _ body: (UnsafePointer<UInt8>?) -> Void
+) {
+  withUnsafeBytes(of: &characters) { bytes in
+    // SAFETY: never empty, and the shim ends the text with NUL.
+    let text = bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self)
+    body(text[0] == 0 ? nil : text)
+  }
+}
