@@ -167,7 +167,7 @@ struct ReportReference: Equatable {
   /// They come last: the signal may change what a thread is doing.
   private func takeBacktraces() {
     let count = pointer.pointee.stragglerCount
-    if count > 0 && Backtrace.isEnabled {
+    if count > 0 && Backtrace.signal != 0 {
       let wanted = min(count * Backtrace.mostFrames, Self.mostFrames)
       let memory = malloc(wanted * MemoryLayout<UInt64>.stride)
       pointer.pointee.frames = memory?.bindMemory(to: UInt64.self, capacity: wanted)

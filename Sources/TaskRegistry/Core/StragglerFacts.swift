@@ -162,7 +162,7 @@ struct StragglerFacts {
   /// - Returns: how many return addresses were stored.
   mutating func takeBacktrace(in place: UnsafeMutablePointer<UInt64>, room: Int) -> Int {
     guard let task, threadID != 0, task.word.isLive else { return 0 }
-    let taken = Backtrace.capture(threadID: threadID, into: place, room: room)
+    let taken = Backtrace.capture(ofThread: threadID, into: place, capacity: room)
     // As with everything else, it was the task's thread only if the task is alive still.
     if !task.word.isLive { return 0 }
     frameCount = taken
