@@ -21,8 +21,7 @@ public func tr_snapshot(
   guard let array = SummaryArray(buffer, capacity: UInt64(UInt(bitPattern: capacity))) else {
     return Status.invalid.code
   }
-  let clocks = ClockPair.now
-  let live = registry.list { index, facts in array.store(facts, at: index, clocks) }
+  let live = registry.list(for: SummaryLister(array: array, clocks: .now))
   count.pointee = live
   return buffer != nil && live > array.capacity ? Status.truncated.code : Status.ok.code
 }
@@ -94,17 +93,36 @@ struct SummaryArray {
     }
   }
 
-  /// Stores what few tasks have.
+  /// Stores what few tasks have, or zeros.
   @inline(__always)
   private func store(
     _ notes: NotedFacts?, in element: UnsafeMutablePointer<tr_task_summary>, at now: Int64
   ) {
-    element.pointee.checkpoint = notes?.checkpoint?.chars
-    element.pointee.progress_done = notes?.progress.done ?? 0
-    element.pointee.progress_total = notes?.progress.total ?? 0
-    element.pointee.progress_unit = notes?.progress.unit?.chars
-    element.pointee.progress_at_ns = notes?.progress.at ?? 0
-    element.pointee.phase = notes?.phase ?? 0
-    element.pointee.stalled = notes?.isStalled(at: now) == true ? 1 : 0
+    guard let notes else {
+      element.pointee.checkpoint = nil
+      element.pointee.progress_done = 0
+      element.pointee.progress_total = 0
+      element.pointee.progress_unit = nil
+      element.pointee.progress_at_ns = 0
+      element.pointee.phase = 0
+      element.pointee.stalled = 0
+      return
+    }
+    element.pointee.checkpoint = notes.checkpoint?.chars
+    element.pointee.progress_done = notes.progress.done
+    element.pointee.progress_total = notes.progress.total
+    element.pointee.progress_unit = notes.progress.unit?.chars
+    element.pointee.progress_at_ns = notes.progress.at
+    element.pointee.phase = notes.phase
+    element.pointee.stalled = notes.isStalled(at: now) ? 1 : 0
   }
+}
+
+/// Fills an array with the tasks that a walk meets.
+private struct SummaryLister: FactsVisitor {
+  let array: SummaryArray
+  let clocks: ClockPair
+
+  @inline(__always)
+  func visit(_ index: Int, _ facts: TaskFacts) { array.store(facts, at: index, clocks) }
 }

@@ -67,7 +67,48 @@ extension TaskReference {
   }
 }
 
+/// Something that visits tasks: unlike a closure, it can be made part of the loop that calls it.
+protocol FactsVisitor {
+  /// Called for each task with 0, 1, …
+  func visit(_ index: Int, _ facts: TaskFacts)
+}
+
 extension RegistryReference {
+  /// Visits every live task once, as `list` does with a closure, and faster where there are no groups.
+  ///
+  /// - Returns: how many were visited.
+  @inline(__always)
+  func list<Visitor: FactsVisitor>(for visitor: Visitor) -> Int {
+    var count = 0
+    pointer.pointee.records.forEach { task in
+      if let facts = task.facts(in: self) {
+        visitor.visit(count, facts)
+        count += 1
+      }
+      return true
+    }
+    if pointer.pointee.groupCount.load(ordering: .sequentiallyConsistent) == 0 { return count }
+    return count + listBelow(for: visitor, from: count)
+  }
+
+  /// Visits every live task of the groups below.
+  @inline(never)
+  private func listBelow<Visitor: FactsVisitor>(for visitor: Visitor, from first: Int) -> Int {
+    var count = 0
+    forEachInTree { registry in
+      if registry == self { return true }
+      registry.pointer.pointee.records.forEach { task in
+        if let facts = task.facts(in: registry) {
+          visitor.visit(first + count, facts)
+          count += 1
+        }
+        return true
+      }
+      return true
+    }
+    return count
+  }
+
   /// Visits every live task once, without a lock (N3).
   ///
   /// - Returns: how many were visited.
