@@ -40,9 +40,10 @@ extension RegistryReference {
     if let full { beginNoting(full) }
     return withCancellationDisabled {
       close()
+      let first = full == nil ? 0 : liveCount(of: 0)
       _ = token.cancel(reason: request.reason, message: request.message)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      goThroughPhases(&clock, request.plan, full)
+      goThroughPhases(&clock, request.plan, asked: first, full)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       var (status, stragglers) = drain(&clock, isShutdown: true, full, listStraggler)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
@@ -71,10 +72,17 @@ extension RegistryReference {
   ///
   /// The token has asked phase 0; where there is no other, whoever waits for all has nothing more to wait for.
   /// A wait that is cut short, by a signal or the caller's own flag, asks all that are left.
+  ///
+  /// - Parameters:
+  ///   - clock: the clock of the call.
+  ///   - plan: how the time is divided.
+  ///   - first: how many tasks of phase 0 were alive before the token was cancelled.
+  ///   - full: the report, if one is made.
   private func goThroughPhases(
-    _ clock: inout GraceClock, _ plan: PhasePlan, _ full: ReportReference?
+    _ clock: inout GraceClock, _ plan: PhasePlan, asked first: UInt64, _ full: ReportReference?
   ) {
     var phase: UInt32 = 0
+    var asked = first
     while true {
       let later = pointer.pointee.phases.present(after: phase)
       let now = monotonicNow()
@@ -82,7 +90,7 @@ extension RegistryReference {
       let left = isEndless ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
       let time = later == 0 ? left : plan.time(of: phase, before: later, of: left)
       full?.begin(
-        phase, asked: liveCount(of: phase), at: now &- clock.start, share: isEndless ? -1 : time)
+        phase, asked: asked, at: now &- clock.start, share: isEndless ? -1 : time)
       if phase == 0 && later == 0 { return }
       // The last is waited for as long as the deadline allows, wherever that moves.
       let end =
@@ -96,6 +104,7 @@ extension RegistryReference {
         return
       }
       phase = UInt32(later.trailingZeroBitCount)
+      asked = liveCount(of: phase)
       ask(upTo: phase)
       if ProcessState.isForkedChild { return }
     }

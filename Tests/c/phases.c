@@ -1,0 +1,392 @@
+/* phases.c - a shutdown asks phase by phase, and divides its time among them (E5). */
+
+#include "deadline.h"
+
+#include "groups.h"
+
+/* A task that counts itself as alive in its phase, and when it is asked notes whether an earlier phase
+   has anybody left. */
+struct phased {
+  int phase;
+  atomic_int *alive; /* by phase */
+  atomic_int *early; /* how many were asked before an earlier phase had ended */
+  struct gate *started;
+};
+
+static int body_phased(tr_task *self, void *ctx) {
+  const struct phased *phased = ctx;
+  (void)self;
+  gate_arrive(phased->started);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  for (int i = 0; i < phased->phase; i++)
+    if (atomic_load(&phased->alive[i]) != 0) atomic_fetch_add(phased->early, 1);
+  breathe(); /* long enough for others to be asked, were they */
+  atomic_fetch_sub(&phased->alive[phased->phase], 1);
+  return 0;
+}
+
+/* Proves: each phase is asked when all tasks of those before it have ended, and a report tells of each phase
+   that had tasks, in order (E5).  Why it matters: a connection that still writes needs its journal.
+   Catches: asking two phases at once; a wait that counts one phase's tasks for another's. */
+CASE(phases_are_asked_one_after_the_other) {
+  enum { EACH = 3 };
+  static const int numbers[] = {0, 1, 2, 7};
+  tr_registry *registry = registry_new();
+  atomic_int alive[TR_PHASES], early;
+  struct gate started = GATE_INIT;
+  struct phased phased[4];
+  for (int i = 0; i < (int)TR_PHASES; i++) atomic_init(&alive[i], 0);
+  atomic_init(&early, 0);
+  for (int i = 0; i < 4; i++) {
+    phased[i] = (struct phased){numbers[i], alive, &early, &started};
+    for (int n = 0; n < EACH; n++) {
+      atomic_fetch_add(&alive[numbers[i]], 1);
+      tr_task_release(spawn_in_phase(registry, "phased", (uint32_t)numbers[i], body_phased, &phased[i]));
+    }
+  }
+  gate_await(&started, 4 * EACH);
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_OK, shutdown_full(registry, 60 * SECOND, NULL, &counts, &full));
+  CHECK_EQ(0, atomic_load(&early));
+  CHECK_EQ(4 * EACH, counts.ended);
+  int64_t before = 0;
+  for (size_t i = 0; i < 4; i++) {
+    tr_phase_report phase = phase_of(full, i);
+    CHECK_EQ(numbers[i], phase.phase);
+    CHECK_EQ(EACH, phase.asked);
+    CHECK_EQ(0, phase.left);
+    CHECK(phase.begin_ns >= before && phase.took_ns >= 0);
+    CHECK(phase.took_ns <= phase.share_ns);
+    before = phase.begin_ns + phase.took_ns;
+  }
+  CHECK(before <= counts.elapsed_ns);
+  tr_phase_report none = TR_PHASE_REPORT_INIT;
+  CHECK_EQ(TR_ERR_INVALID, tr_report_phase(full, 4, &none));
+  tr_report_release(full);
+  tr_registry_release(registry);
+}
+
+/* Proves: a task that does not stop takes its own phase's share of the time and no more: later phases are
+   asked while theirs is left, and end in it; the call returns at its one deadline (E5, J1).
+   Why it matters: a stuck connection must not eat the time that the journal's flush needs.  Catches: waiting
+   for a phase without a limit; a later phase that waits for what is stuck in an earlier one. */
+CASE(a_stuck_task_takes_nothing_from_later_phases) {
+  const int64_t grace = 600 * MS;
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT, started = GATE_INIT;
+  tr_task *stuck = spawn_in_phase(registry, "stuck", 0, body_deaf, &gate);
+  tr_task *middle = spawn_in_phase(registry, "middle", 1, body_obeys, &started);
+  tr_task *journal = spawn_in_phase(registry, "journal", 7, body_obeys, &started);
+  gate_await(&gate, 1);
+  gate_await(&started, 2);
+  tr_join_report counts;
+  tr_report *full = NULL;
+  int64_t start = now_ns();
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, grace, NULL, &counts, &full));
+  CHECK(now_ns() - start >= grace);
+  CHECK_EQ(1, counts.pending);
+  CHECK_EQ(2, counts.ended);
+  CHECK_EQ(1, outcome_of(middle).was_cancelled);
+  CHECK_EQ(1, outcome_of(journal).was_cancelled);
+  tr_phase_report first = phase_of(full, 0), second = phase_of(full, 1), third = phase_of(full, 2);
+  CHECK_EQ(1, first.left);
+  /* Three phases with equal shares. */
+  CHECK_BETWEEN_NS((grace - first.begin_ns) / 3 - 1, (grace - first.begin_ns) / 3 + 1, first.share_ns);
+  CHECK(first.took_ns >= first.share_ns);
+  CHECK(second.begin_ns >= first.begin_ns + first.share_ns);
+  CHECK_EQ(0, second.left);
+  CHECK_EQ(0, third.left);
+  CHECK(second.took_ns < second.share_ns);
+  CHECK(third.took_ns < third.share_ns);
+  CHECK(third.share_ns <= grace - third.begin_ns + 1);
+  CHECK_EQ(1, straggler_count(full));
+  CHECK_EQ(tr_task_id(stuck), straggler_called(full, "stuck").id);
+  gate_open(&gate);
+  CHECK_EQ(TR_OK, tr_task_wait(stuck, FOREVER, NULL));
+  tr_task_release(stuck);
+  tr_task_release(middle);
+  tr_task_release(journal);
+  tr_report_release(full);
+  registry_finish(registry);
+}
+
+/* Proves: shares given by the caller divide what is left of the time among the phases that have tasks, and a
+   share of 0 beside others reserves nothing (E5).  Why it matters: the journal may need most of it.
+   Catches: shares of phases without tasks that are reserved in vain; shares of the whole time and not of what
+   is left. */
+CASE(shares_divide_the_time) {
+  const int64_t grace = 400 * MS;
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *tasks[3];
+  static const uint32_t numbers[] = {0, 3, 4};
+  for (int i = 0; i < 3; i++) tasks[i] = spawn_in_phase(registry, "deaf", numbers[i], body_deaf, &gate);
+  gate_await(&gate, 3);
+  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+  options.phase_share[0] = 1;
+  options.phase_share[1] = 100; /* has no tasks */
+  options.phase_share[3] = 0;
+  options.phase_share[4] = 3;
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, grace, &options, &counts, &full));
+  tr_phase_report first = phase_of(full, 0), second = phase_of(full, 1), third = phase_of(full, 2);
+  int64_t quarter = (grace - first.begin_ns) / 4;
+  CHECK_BETWEEN_NS(quarter - 1, quarter + 1, first.share_ns);
+  CHECK_EQ(3, second.phase);
+  CHECK_EQ(0, second.share_ns);
+  CHECK_EQ(4, third.phase);
+  CHECK_BETWEEN_NS(grace - third.begin_ns - 1, grace - third.begin_ns + 1, third.share_ns);
+  CHECK_EQ(3, counts.pending);
+  gate_open(&gate);
+  for (int i = 0; i < 3; i++) wait_and_release(tasks[i]);
+  tr_report_release(full);
+  registry_finish(registry);
+}
+
+/* Proves: the registry's token asks phase 0 alone, however it is cancelled, and closes for all; tr_shutdown
+   asks the rest afterwards, and so does a join's deadline, and tr_task_cancel (E5, C3, S5, C13).
+   Why it matters: a signal cancels the token before the program calls tr_shutdown: the phases would be gone
+   otherwise.  Catches: a token that raises all flags; a phase that is never asked because the token was
+   cancelled before. */
+CASE(the_token_asks_phase_0_alone) {
+  tr_registry *registry = registry_new();
+  struct gate started = GATE_INIT;
+  tr_task *first = spawn_in_phase(registry, "first", 0, body_obeys, &started);
+  tr_task *second = spawn_in_phase(registry, "second", 1, body_obeys, &started);
+  tr_task *third = spawn_in_phase(registry, "third", 1, body_obeys, &started);
+  gate_await(&started, 3);
+  CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_USER_REQUESTED, "SIGTERM"));
+  CHECK_EQ(1, tr_task_is_cancelled(first));
+  CHECK_EQ(0, tr_task_is_cancelled(second));
+  CHECK_EQ(TR_OK, tr_task_wait(first, FOREVER, NULL));
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.phase = 1;
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn_with(registry, "refused", TR_KIND_MAINTENANCE, body_never, NULL,
+                                        &options, NULL));
+  CHECK_EQ(TR_OK, tr_task_cancel(third));
+  CHECK_EQ(TR_OK, tr_task_wait(third, FOREVER, NULL));
+  CHECK_EQ(0, tr_task_is_cancelled(second));
+  CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+  CHECK_EQ(1, outcome_of(second).was_cancelled);
+  tr_task_release(first);
+  tr_task_release(second);
+  tr_task_release(third);
+  tr_registry_release(registry);
+
+  registry = registry_new();
+  tr_task *late = spawn_in_phase(registry, "late", 5, body_obeys, NULL);
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 1 * MS, NULL));
+  CHECK_EQ(1, tr_task_is_cancelled(late));
+  tr_task_release(late);
+  registry_finish(registry);
+}
+
+/* Proves: phases of tasks in groups are asked by the shutdown of the topmost registry, each group's by
+   its own, and by that alone (E5, T1, T2).  Why it matters: the parts of a program stop in an order, too.
+   Catches: phases counted in the group and not above. */
+CASE(phases_reach_into_groups) {
+  tr_registry *tree[TREE];
+  tree_new(tree);
+  struct gate started = GATE_INIT;
+  tr_task *peer = spawn_in_phase(tree[PEERS], "peer", 1, body_obeys, &started);
+  tr_task *journal = spawn_in_phase(tree[STORAGE], "journal", 2, body_obeys, &started);
+  tr_task *other = spawn_in_phase(tree[STORAGE], "other", 0, body_obeys, &started);
+  gate_await(&started, 3);
+  CHECK_EQ(TR_OK, tr_shutdown(tree[NET], TR_REASON_RELOAD_REQUESTED, NULL, FOREVER, NULL));
+  CHECK_EQ(1, outcome_of(peer).was_cancelled);
+  CHECK_EQ(0, tr_task_is_cancelled(journal));
+  CHECK_EQ(0, tr_task_is_cancelled(other));
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_OK, shutdown_full(tree[TOP], 60 * SECOND, NULL, &counts, &full));
+  CHECK_EQ(0, phase_of(full, 0).phase);
+  CHECK_EQ(2, phase_of(full, 1).phase);
+  CHECK_EQ(1, outcome_of(journal).was_cancelled);
+  tr_task_release(peer);
+  tr_task_release(journal);
+  tr_task_release(other);
+  tr_report_release(full);
+  for (int i = 0; i < TREE; i++) tr_registry_release(tree[i]);
+}
+
+/* Proves: clean-up work of a later phase is waited for in its phase, and not asked before the deadline
+   (E5, S5).  Why it matters: it has work to do.  Catches: a phase that asks it. */
+CASE(clean_up_work_is_not_asked_in_its_phase) {
+  tr_registry *registry = registry_new();
+  struct gate started = GATE_INIT;
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.phase = 2;
+  options.flags = TR_SPAWN_CLEANUP;
+  tr_task *task = NULL;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "flush", TR_KIND_MAINTENANCE, body_obeys, &started, &options,
+                                &task));
+  gate_await(&started, 1);
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, 50 * MS, NULL, &counts, &full));
+  CHECK_EQ(1, phase_of(full, 0).left);
+  CHECK_EQ(2, phase_of(full, 0).phase);
+  tr_straggler straggler = straggler_called(full, "flush");
+  /* It was asked at the deadline, and not in its phase, which began 50 ms before. */
+  CHECK(straggler.cancel_requested_for_ns < counts.elapsed_ns);
+  CHECK_EQ(2, straggler.phase);
+  wait_and_release(task);
+  tr_report_release(full);
+  registry_finish(registry);
+}
+
+struct caller {
+  tr_registry *registry;
+  tr_status status;
+  struct gate started;
+};
+
+static int body_shuts_down(tr_task *self, void *ctx) {
+  struct caller *caller = ctx;
+  (void)self;
+  gate_arrive(&caller->started);
+  caller->status = tr_shutdown(caller->registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL);
+  return 0;
+}
+
+/* Proves: a shutdown that is cut short, because its caller is asked to stop, has asked every phase (E5,
+   C4).  Why it matters: nobody else would.  Catches: later phases that are left unasked. */
+CASE(a_shutdown_cut_short_has_asked_everybody) {
+  tr_registry *registry = registry_new(), *callers = registry_new();
+  struct gate gate = GATE_INIT, started = GATE_INIT;
+  tr_task *stuck = spawn_in_phase(registry, "stuck", 0, body_deaf, &gate);
+  tr_task *later = spawn_in_phase(registry, "later", 4, body_obeys, &started);
+  gate_await(&gate, 1);
+  gate_await(&started, 1);
+  struct caller caller = {registry, 1, GATE_INIT};
+  tr_task *task = spawn(callers, "caller", body_shuts_down, &caller);
+  gate_await(&caller.started, 1);
+  while (!tr_token_is_cancelled(tr_registry_token(registry))) breathe();
+  CHECK_EQ(0, tr_task_is_cancelled(later));
+  CHECK_EQ(TR_OK, tr_task_cancel(task));
+  wait_and_release(task);
+  CHECK_EQ(TR_ERR_CANCELLED, caller.status);
+  CHECK_EQ(TR_OK, tr_task_wait(later, FOREVER, NULL));
+  gate_open(&gate);
+  wait_and_release(stuck);
+  tr_task_release(later);
+  registry_finish(registry);
+  registry_finish(callers);
+}
+
+struct racer {
+  tr_registry *registry;
+  atomic_int *stop;
+  uint32_t seed;
+};
+
+static void *spawn_in_all_phases(void *argument) {
+  struct racer *racer = argument;
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  while (!atomic_load(racer->stop)) {
+    racer->seed = racer->seed * 1664525u + 1013904223u;
+    options.phase = racer->seed >> 29;
+    tr_status status = tr_spawn_with(racer->registry, "racer", TR_KIND_RPC_HANDLER, body_obeys, NULL,
+                                     &options, NULL);
+    if (status == TR_ERR_CLOSED) break;
+    CHECK(status == TR_OK || status == TR_ERR_AGAIN || status == TR_ERR_LIMIT);
+  }
+  return NULL;
+}
+
+/* Claim: however spawns of all phases race with a shutdown, each task that was admitted is asked to stop.
+   Proves: that (E5, C3, S5).  Why it matters: a task that nobody asks holds the shutdown up for ever.
+   Catches: a spawner that does not look whether its phase was asked; one that looks before it publishes;
+   counts that do not come down to zero, or wake nobody when they do. */
+CASE(no_task_is_missed_by_its_phase) {
+  int rounds = check_rounds(200);
+  for (int round = 0; round < rounds; round++) {
+    tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+    options.max_tasks = 64;
+    options.stack_size = 65536;
+    tr_registry *registry = NULL;
+    CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+    atomic_int stop = 0;
+    struct racer racers[3];
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+      racers[i] = (struct racer){registry, &stop, (uint32_t)(round * 3 + i + 1)};
+      threads[i] = thread_start(spawn_in_all_phases, &racers[i]);
+    }
+    while (tr_len(registry) < 8) breathe();
+    CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+    atomic_store(&stop, 1);
+    for (int i = 0; i < 3; i++) thread_end(threads[i]);
+    CHECK_EQ(0, tr_len(registry));
+    tr_registry_release(registry);
+  }
+}
+
+/* Proves: two shutdowns at once go through the phases each for itself, and both return when all have ended
+   (E5, J6).  Why it matters: a signal and a client may ask at the same time.  Catches: waiters of one
+   phase that only the end of another wakes. */
+CASE(two_shutdowns_go_through_the_phases_at_once) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT, started = GATE_INIT;
+  tr_task *held = spawn_in_phase(registry, "held", 0, body_deaf, &gate);
+  tr_task *later = spawn_in_phase(registry, "later", 3, body_obeys, &started);
+  gate_await(&gate, 1);
+  gate_await(&started, 1);
+  struct join_call one, two;
+  shutdown_begin(&one, registry, FOREVER);
+  shutdown_begin(&two, registry, 60 * SECOND);
+  while (!tr_token_is_cancelled(tr_registry_token(registry))) breathe();
+  CHECK_EQ(0, tr_task_is_cancelled(later));
+  gate_open(&gate);
+  join_end(&one);
+  join_end(&two);
+  CHECK_EQ(TR_OK, one.status);
+  CHECK_EQ(TR_OK, two.status);
+  tr_task_release(held);
+  tr_task_release(later);
+  tr_registry_release(registry);
+}
+
+/* Proves: a phase beyond the last, and options of a shutdown that are absurd, are refused, and nothing has
+   happened (P4, E5).  Why it matters: a typing error must not stop a service.  Catches: an unchecked index. */
+CASE(absurd_phases_and_shares_are_refused) {
+  tr_registry *registry = registry_new();
+  tr_spawn_options spawning = TR_SPAWN_OPTIONS_INIT;
+  spawning.phase = TR_PHASES;
+  CHECK_EQ(TR_ERR_INVALID, tr_spawn_with(registry, "n", TR_KIND_RPC_HANDLER, body_never, NULL, &spawning,
+                                         NULL));
+  spawning.phase = UINT32_MAX;
+  CHECK_EQ(TR_ERR_INVALID, tr_spawn_with(registry, "n", TR_KIND_RPC_HANDLER, body_never, NULL, &spawning,
+                                         NULL));
+  tr_shutdown_options options[5];
+  for (int i = 0; i < 5; i++) options[i] = (tr_shutdown_options)TR_SHUTDOWN_OPTIONS_INIT;
+  options[0].warn_percent = 100;
+  options[1].max_grace_ns = -1;
+  options[2].progress_window_ns = -1;
+  options[3].phase_share[7] = 1000001;
+  options[4].size = 8;
+  for (int i = 0; i < 5; i++)
+    CHECK_EQ(TR_ERR_INVALID, tr_shutdown_with(registry, TR_REASON_FATAL, NULL, 0, &options[i], NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_with(NULL, TR_REASON_FATAL, NULL, 0, NULL, NULL));
+  CHECK_EQ(0, tr_token_is_cancelled(tr_registry_token(registry)));
+  struct {
+    tr_shutdown_options known;
+    uint64_t more;
+  } larger = {TR_SHUTDOWN_OPTIONS_INIT, 1};
+  larger.known.size = sizeof larger;
+  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_with(registry, TR_REASON_FATAL, NULL, 0, &larger.known, NULL));
+  larger.more = 0;
+  CHECK_EQ(TR_OK, tr_shutdown_with(registry, TR_REASON_FATAL, NULL, FOREVER, &larger.known, NULL));
+  tr_registry_release(registry);
+}
+
+CHECK_MAIN(CHECK_ENTRY(phases_are_asked_one_after_the_other),
+           CHECK_ENTRY(a_stuck_task_takes_nothing_from_later_phases),
+           CHECK_ENTRY(shares_divide_the_time), CHECK_ENTRY(the_token_asks_phase_0_alone),
+           CHECK_ENTRY(phases_reach_into_groups), CHECK_ENTRY(clean_up_work_is_not_asked_in_its_phase),
+           CHECK_ENTRY(a_shutdown_cut_short_has_asked_everybody),
+           CHECK_ENTRY(no_task_is_missed_by_its_phase),
+           CHECK_ENTRY(two_shutdowns_go_through_the_phases_at_once),
+           CHECK_ENTRY(absurd_phases_and_shares_are_refused))
