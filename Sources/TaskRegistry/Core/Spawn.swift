@@ -55,6 +55,7 @@ extension RegistryReference {
       pointer.pointee.records.give(back: task)
       return (refuse(request, admission), nil)
     }
+    if pointer.pointee.isMeasured { measureSpawn(kind: request.kind) }
     fill(task, from: request, gate)
     if self.gate.flagsNewborn(cleanup: request.isCleanup) {
       task.raiseFlag { $0.cancelRequested() }
@@ -155,6 +156,7 @@ extension RegistryReference {
   /// Takes back a task for which there was no thread (S6).
   private func withdraw(_ task: TaskReference, hasHandle: Bool) {
     if task.word.hasExtras { task.dropExtras() }
+    if isMeasured { unmeasureSpawn(kind: task.kind) }
     if hasHandle { task.unpin() }
     countUpwards(.none)
     task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)
@@ -164,6 +166,7 @@ extension RegistryReference {
   /// Counts and reports a refusal (O2, J8).
   private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
     forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
+    if isMeasured { measureRefusal(kind: request.kind) }
     guard options.log.isListening else { return status }
     let code = status.rawValue
     let kind = request.kind

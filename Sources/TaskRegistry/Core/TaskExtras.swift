@@ -51,6 +51,8 @@ struct TaskTraits: OptionSet {
   static var heartbeat: TaskTraits { TaskTraits(rawValue: 32) }
   /// It has asked for the address of its flag.
   static var readsFlag: TaskTraits { TaskTraits(rawValue: 64) }
+  /// Its end is in the metrics.
+  static var measured: TaskTraits { TaskTraits(rawValue: 128) }
 
   private static var phaseShift: UInt32 { 8 }
 
@@ -150,6 +152,7 @@ extension TaskReference {
     conclude(how, in: registry)
     if ProcessState.isForkedChild { return }
     registry.retainStorage()
+    if registry.isMeasured { measureEnd(how, in: registry) }
     advance { $0.ends(how) }
     registry.countUpwards(how)
     wakeWaiters(advance { $0.ended() }, in: registry)
