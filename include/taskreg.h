@@ -282,7 +282,7 @@ typedef struct tr_registry_options {
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended; see
    tr_metrics_read. Costs a lock twice for each task, together about a third of a microsecond, and
-   28 KiB. Since 0.2. [E8] */
+   27 KiB. Since 0.2. [E8] */
 #define TR_REGISTRY_METRICS 0x1u
 
 /* For tr_registry_options.idle_threads: no thread outlives its task. */

@@ -20,7 +20,7 @@
     /// Whether counters by kind, durations and the last tasks that ended are kept; see
     /// `TaskRegistry.metrics(of:)` (E8).
     ///
-    /// Costs a lock twice for each task, and 28 KiB.
+    /// Costs a lock twice for each task, and 27 KiB.
     public var keepsMetrics = false
     /// Receives log events, on the thread where they arise, under no lock (O2).
     public var log: (@Sendable (LogEvent) -> Void)?

@@ -1,16 +1,15 @@
 #!/usr/bin/python3
-"""openmetrics.py WRITE_METRICS - what tr_metrics_write writes, read by the parser of the official client.
-
-Proves: in every state of a registry, and under load, the text is OpenMetrics 1.0.0 to the parser of
-prometheus_client; families, labels and their values are those documented; the numbers are those counted,
-and of one moment: ended and live add up to spawned, and a histogram has as many durations as tasks ended, in
-cumulative buckets whose bounds are powers of two (E8, E9).
-
-Why it matters: a scraper drops a whole text for one line that is wrong, and an alarm with it.
-
-Catches: buckets that are not cumulative; a family twice; "_total" in the name of a family; a bound that is
-no number; numbers copied one after the other while tasks end.
-"""
+# openmetrics.py WRITE_METRICS - what tr_metrics_write writes, read by the parser of the official client.
+#
+# Proves: in every state of a registry, and under load, the text is OpenMetrics 1.0.0 to the parser of
+# prometheus_client; families, labels and their values are those documented; the numbers are those counted,
+# and of one moment: ended and live add up to spawned, and a histogram has as many durations as tasks ended, in
+# cumulative buckets whose bounds are powers of two (E8, E9).
+#
+# Why it matters: a scraper drops a whole text for one line that is wrong, and an alarm with it.
+#
+# Catches: buckets that are not cumulative; a family twice; "_total" in the name of a family; a bound that is
+# no number; numbers copied one after the other while tasks end.
 
 import subprocess
 import sys
