@@ -246,6 +246,7 @@ static void leave_while_the_end_is_carried_out(void) {
   size_t count = 0;
   CHECK_EQ(TR_OK, tr_recent(registry, NULL, 0, &count));
   CHECK_EQ(1, count);
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
 }
 
 /* Proves: a task whose thread is left in the middle of its end, by a callback of the application's against
