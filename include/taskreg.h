@@ -281,7 +281,7 @@ typedef struct tr_registry_options {
 } tr_registry_options;
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended; see
-   tr_metrics_read. Costs a lock twice for each task, together about a third of a microsecond, and
+   tr_metrics_read. Costs a lock twice for each task, together about a fifth of a microsecond, and
    27 KiB. Since 0.2. [E8] */
 #define TR_REGISTRY_METRICS 0x1u
 
