@@ -17,6 +17,11 @@
     /// How many threads without a task are kept longer than `idleTime`; nil: no thread outlives
     /// its task.
     public var idleThreads: Int? = 16
+    /// Whether counters by kind, durations and the last tasks that ended are kept; see
+    /// `TaskRegistry.metrics(of:)` (E8).
+    ///
+    /// Costs a lock twice for each task, and 27 KiB.
+    public var keepsMetrics = false
     /// Receives log events, on the thread where they arise, under no lock (O2).
     public var log: (@Sendable (LogEvent) -> Void)?
 
@@ -36,6 +41,7 @@
       core.idleNanoseconds = timeoutNanoseconds(idleTime)
       core.idleThreads = idleThreads ?? 0
       core.keepsNoThreads = idleThreads == nil
+      core.keepsMetrics = keepsMetrics
       if let log { core.log = LogReceiver.sink(for: log) }
       return core
     }

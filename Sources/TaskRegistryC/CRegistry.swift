@@ -27,9 +27,12 @@ extension RegistryOptionsCore {
 
   /// Checks what C hands in; nil if it breaks the documented requirements.
   fileprivate init?(_ options: tr_registry_options) {
-    guard options.flags == 0, options.reserved == 0, options.abort_grace_ns >= 0 else { return nil }
+    guard options.flags & ~TR_REGISTRY_METRICS == 0, options.reserved == 0,
+      options.abort_grace_ns >= 0
+    else { return nil }
     guard options.spin_ns >= 0, options.spin_ns <= Self.longestSpin else { return nil }
     self.init()
+    keepsMetrics = options.flags & TR_REGISTRY_METRICS != 0
     maxTasks = options.max_tasks
     if options.stack_size != 0 {
       guard let size = Self.stackSize(for: options.stack_size) else { return nil }

@@ -26,39 +26,15 @@ public func tr_snapshot(
   return buffer != nil && live > array.capacity ? Status.truncated.code : Status.ok.code
 }
 
-/// A caller's array of `tr_task_summary`, whose elements may be smaller or larger than this library's.
-struct SummaryArray {
-  private let base: UnsafeMutableRawPointer?
-  private let elementSize: UInt32
-  let capacity: Int
+/// A caller's array of `tr_task_summary`.
+typealias SummaryArray = CallersArray<tr_task_summary>
 
-  /// Looks at the size in the first element; nil if the array is none this library can fill.
-  init?(_ buffer: UnsafeMutablePointer<tr_task_summary>?, capacity: UInt64) {
-    guard let buffer else {
-      if capacity != 0 { return nil }
-      base = nil
-      elementSize = 0
-      self.capacity = 0
-      return
-    }
-    base = UnsafeMutableRawPointer(buffer)
-    if capacity == 0 {
-      elementSize = 0
-      self.capacity = 0
-      return
-    }
-    elementSize = claimedSize(of: buffer)
-    guard acceptsElements(tr_task_summary.self, size: elementSize) else { return nil }
-    guard capacity <= UInt64(Int.max) / UInt64(elementSize) else { return nil }
-    self.capacity = Int(capacity)
-  }
-
+extension CallersArray where Element == tr_task_summary {
   /// Stores the facts as element `index`, if there is room.
   @inline(__always)
   func store(_ facts: TaskFacts, at index: Int, _ readClocks: @autoclosure () -> ClockPair) {
-    guard let base, index < capacity else { return }
+    guard let place = place(of: index) else { return }
     let clocks = readClocks()
-    let place = (base + index * Int(elementSize)).assumingMemoryBound(to: tr_task_summary.self)
     fill(place, size: elementSize) { store(facts, in: $0, clocks) }
   }
 

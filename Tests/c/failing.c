@@ -1,5 +1,5 @@
 /* failing.c - everything the library asks of the system fails, one call after the other. Rules P4, S6,
-   S4, G4, C6, J4.
+   S4, G4, C6, J4, E8.
 
    Two scenarios use the whole interface, the second what needs threads of the library's own. Each runs in
    one child process after the other, and in the n-th the n-th call that the library makes of the system is refused (refuse.h), until there is no n-th.
@@ -171,6 +171,7 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
   tr_token *token;
   EXPECT_OBJECT(token, tr_token_create());
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.flags = TR_REGISTRY_METRICS;
   options.token = token;
   options.max_tasks = 30;
   options.stack_size = 256 << 10;
@@ -251,6 +252,12 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
   CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, "enough", FOREVER, &report));
   EXPECT_EQ(TR_ERR_CLOSED, tr_spawn(registry, "late", TR_KIND_MAINTENANCE, body_never, NULL, NULL));
   EXPECT_EQ(1, tr_is_empty(registry));
+  tr_metrics metrics = TR_METRICS_INIT;
+  EXPECT_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
+  CHECK_EQ(0, metrics.live);
+  int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  EXPECT(TR_OK, tr_metrics_write(registry, nowhere, TR_FORMAT_OPENMETRICS));
+  close(nowhere);
   DO(tr_registry_release(registry));
   DO(tr_token_release(token));
 }

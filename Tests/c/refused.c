@@ -1,5 +1,5 @@
 /* refused.c - what a spawn comes to when the system refuses a thread, and what the library's timer
-   thread is needed for. Rule S6, with S1, S4, S7, J3, T2, C9 to C11.
+   thread is needed for. Rule S6, with S1, S4, S7, J3, T2, C9 to C11, E8.
 
    RLIMIT_NPROC does not bind root, so pthread_create itself is made to fail (refuse.h); one case
    takes the address space away instead, and the system refuses by itself. */
@@ -58,6 +58,39 @@ CASE(refused_thread_leaves_the_registry_as_it_was) {
     tr_task_release(out);
   }
   registry_finish(registry);
+}
+
+/* Proves: a spawn for which there is no thread counts as refused, with its kind, and not as spawned, here and
+   in the registries above; the next one counts as ever (S6, E8).  Why it matters: live is what was
+   spawned and has not ended, and a ghost in it never goes.  Catches: a spawn that stays counted; a
+   refusal that counts in the group alone. */
+CASE(refused_thread_is_a_refusal_in_the_metrics) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.flags = TR_REGISTRY_METRICS;
+  tr_registry *registries[2];
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registries[0]));
+  CHECK_EQ(TR_OK, tr_registry_child(registries[0], "group", &options, &registries[1]));
+  for (int i = 1; i <= 20; i++) {
+    refuse_every(1, EAGAIN);
+    CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registries[1], body_never, NULL, drop_never, NULL));
+    refuse_none();
+    tr_task *task = NULL;
+    CHECK_EQ(TR_OK, spawn_fresh(registries[1], body_returns, NULL, NULL, &task));
+    wait_and_release(task);
+    for (int at = 0; at < 2; at++) {
+      for (tr_kind kind = 0; kind <= TR_KIND_MAINTENANCE; kind += TR_KIND_MAINTENANCE) {
+        tr_metrics metrics = TR_METRICS_INIT;
+        CHECK_EQ(TR_OK, tr_metrics_read(registries[at], kind, &metrics));
+        CHECK_EQ(i, metrics.spawned);
+        CHECK_EQ(i, metrics.ended);
+        CHECK_EQ(i, metrics.refused);
+        CHECK_EQ(0, metrics.live);
+        CHECK_EQ(1, metrics.peak);
+      }
+    }
+  }
+  tr_registry_release(registries[1]);
+  registry_finish(registries[0]);
 }
 
 /* Proves: the very first spawn of a registry may be refused, by the ordinary path too, and the
@@ -452,6 +485,7 @@ CASE(a_refused_timer_thread_leaves_all_as_it_was) {
 
 CHECK_MAIN(
     CHECK_ENTRY(refused_thread_leaves_the_registry_as_it_was),
+    CHECK_ENTRY(refused_thread_is_a_refusal_in_the_metrics),
     CHECK_ENTRY(first_spawn_may_be_refused),
     CHECK_ENTRY(living_tasks_are_untouched_by_a_refusal),
     CHECK_ENTRY(refusals_do_not_use_up_the_limit),

@@ -11,7 +11,8 @@
    2. the number of live tasks is never below what was accepted and not dropped (N1);
    3. no id comes twice, no entry of a snapshot mixes two tasks, none is listed twice (N2, N3);
    4. a callback runs once at the most, its drop exactly once, and none runs after it is taken back (C7);
-   5. when all is shut down the process has the threads, descriptors and memory that it had before.
+   5. metrics have every accepted task, no end before its drop, and among the last tasks none twice (E8);
+   6. when all is shut down the process has the threads, descriptors and memory that it had before.
 
    A seed repeats the choices of each thread; what the threads do to each other is up to the machine. */
 
@@ -84,11 +85,13 @@ static struct hall *hall_new(struct actor *actor) {
   if (random & 32) options.idle_ns = 1 * MS;
   if ((random & 192) == 192) options.idle_threads = TR_IDLE_THREADS_NONE;
   if (random & 256) options.abort_grace_ns = 1 * MS;
+  if (random & 1024) options.flags = TR_REGISTRY_METRICS;
   tr_status status;
   while ((status = tr_registry_create(&options, &hall->registry)) != TR_OK) CHECK_EQ(TR_ERR_NOMEM, status);
   if (random & 512) {
     hall->above = hall->registry;
     options.max_tasks = random % 8 == 0 ? 8 : 0;
+    options.flags = random & 2048 ? TR_REGISTRY_METRICS : 0;
     CHECK_EQ(TR_OK, tr_registry_child(hall->above, "inner", &options, &hall->registry));
   }
   atomic_store(&hall->users, 1);
@@ -338,6 +341,36 @@ static void op_count(struct actor *actor) {
   CHECK(live >= accepted - atomic_load(&hall->drops));
   hall_exit(hall);
 }
+static void op_measure(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  tr_registry *registry = hall_seen(actor, hall);
+  long accepted = atomic_load(&hall->accepted);
+  tr_metrics metrics = TR_METRICS_INIT;
+  CHECK_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
+  CHECK((long)metrics.spawned >= accepted);
+  CHECK((long)metrics.ended <= atomic_load(&hall->drops));
+  CHECK_EQ(metrics.live, metrics.spawned - metrics.ended);
+  tr_ended_task list[TR_RECENT_MOST];
+  list[0] = (tr_ended_task)TR_ENDED_TASK_INIT;
+  size_t count = 0;
+  if (tr_recent(registry, list, TR_RECENT_MOST, &count) == TR_OK) {
+    CHECK(metrics.live <= metrics.peak && metrics.run_p50_ns <= metrics.run_max_ns);
+    for (size_t i = 0; i < count; i++) {
+      unsigned number = 0;
+      CHECK_MSG(sscanf(list[i].name, "deed-%u-", &number) == 1, "name \"%s\"", list[i].name);
+      CHECK_EQ(TR_KIND_APPLICATION + number, list[i].kind);
+      CHECK_STR(hall->above != NULL ? "inner" : "", list[i].group);
+      CHECK(list[i].stop_ns <= list[i].ran_ns);
+      for (size_t j = 0; j < i; j++) CHECK(list[i].id != list[j].id);
+    }
+  }
+  if (next(actor) % 8 == 0) {
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    CHECK_EQ(TR_OK, tr_metrics_write(registry, nowhere, TR_FORMAT_OPENMETRICS));
+    close(nowhere);
+  }
+  hall_exit(hall);
+}
 static void op_tree(struct actor *actor) {
   tr_token *root = tr_token_create(), *middle = tr_token_child(root), *leaf = tr_token_child(middle);
   CHECK(root != NULL && middle != NULL && leaf != NULL);
@@ -457,6 +490,7 @@ static const struct {
     {"abandon", 2, op_abandon}, {"list", 15, op_list},              {"count", 15, op_count},
     {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice},
     {"token", 8, op_token},     {"timeout", 10, op_timeout},        {"ring", 6, op_ring},
+    {"measure", 10, op_measure},
 #ifdef SOAK_REFUSES
     {"refuse", 1, op_refuse},
 #endif

@@ -26,8 +26,9 @@ extension TaskReference {
     let cancelledAt = pointer.pointee.cancelledAt.load(ordering: .relaxed)
     return EndedFacts(
       id: id, name: name, path: registry.pointer.pointee.path, kind: kind,
-      how: UInt32(how.rawValue), code: how == .failed ? pointer.pointee.code : 0, spawnedAt: spawnedAt,
-      ran: max(0, now &- spawnedAt),
-      stop: word.isCancelRequested ? max(0, now &- cancelledAt) : -1)
+      how: UInt32(how.rawValue), code: how == .failed ? pointer.pointee.code : 0,
+      spawnedAt: spawnedAt, ran: max(0, now &- spawnedAt),
+      // Who asks many tasks reads the clock once, maybe before this one was spawned.
+      stop: word.isCancelRequested ? max(0, now &- max(cancelledAt, spawnedAt)) : -1)
   }
 }

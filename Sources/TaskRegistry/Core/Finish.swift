@@ -11,9 +11,9 @@ extension TaskReference {
   @inline(__always)
   func finish(_ how: TaskWord.Ending, in registry: RegistryReference) {
     let word = self.word
-    if word.isCancelRequested { noteStop(how) }
     if word.hasExtras { return finishWithExtras(how) }
-    leaveList(how)
+    if !leaveList(how) { return }
+    if word.isCancelRequested { noteStop(how) }
     registry.pointer.pointee.endings.count(how)
     // The record may belong to another task from here on.
     wakeWaiters(advance { $0.ended() }, in: registry)
@@ -21,14 +21,17 @@ extension TaskReference {
   }
 
   /// The task leaves the list, after its log has heard of it if it is late (E6).
+  ///
+  /// - Returns: false in a child that the log's callback forked.
   @inline(__always)
-  func leaveList(_ how: TaskWord.Ending) {
+  func leaveList(_ how: TaskWord.Ending) -> Bool {
     // A deadline may find the task alive until the word says that it ends; then it is to be told of.
     while advance({ $0.isOverdue && !isLateTold ? nil : $0.ends(how) }) == nil {
-      if !word.isLive { return }
+      if !word.isLive { return true }
       tellLate()
-      if ProcessState.isForkedChild { return }
+      if ProcessState.isForkedChild { return false }
     }
+    return true
   }
 
   /// Whether what `tellLate` does is done for this task.

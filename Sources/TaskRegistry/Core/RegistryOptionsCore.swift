@@ -14,6 +14,8 @@ struct RegistryOptionsCore {
   var idleThreads: Int = 16
   /// No thread outlives its task.
   var keepsNoThreads = false
+  /// Counters by kind, durations and the last tasks are kept; not inherited.
+  var keepsMetrics = false
   var log: LogSink = .none
 
   /// These options for a group: what is not given is the parent's, whose memory outlives the group's.

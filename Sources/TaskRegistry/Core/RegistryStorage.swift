@@ -72,6 +72,10 @@ struct RegistryStorage: ~Copyable {
   let path: GroupPath
   /// Whether there is more to be done for each task than for most; see `TaskExtras`.
   let givesExtras: Bool
+  /// What it keeps of its tasks; nil for most.
+  let metrics: Metrics?
+  /// Whether it or a registry above it keeps metrics.
+  let isMeasured: Bool
   let monitor: Monitor<RegistryState>
   /// A reference is held.
   let token: TokenReference
@@ -90,14 +94,16 @@ struct RegistryStorage: ~Copyable {
 
   init(
     options: RegistryOptionsCore, monitor: Monitor<RegistryState>, token: TokenReference,
-    parent: RegistryReference?, path: GroupPath
+    parent: RegistryReference?, path: GroupPath, metrics: Metrics?
   ) {
     self.options = options
     self.monitor = monitor
     self.token = token
     self.parent = parent
     self.path = path
-    givesExtras = parent != nil
+    self.metrics = metrics
+    isMeasured = metrics != nil || parent?.isMeasured == true
+    givesExtras = parent != nil || metrics != nil
     spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
   }
 }
@@ -170,8 +176,12 @@ struct RegistryReference: Equatable {
       made?.release()
       return (.noMemory, nil)
     }
+    let metrics = options.keepsMetrics ? Metrics.make() : nil
     var memory: UnsafeMutableRawPointer?
-    guard posix_memalign(&memory, 64, MemoryLayout<RegistryStorage>.size) == 0, let memory else {
+    guard options.keepsMetrics == (metrics != nil),
+      posix_memalign(&memory, 64, MemoryLayout<RegistryStorage>.size) == 0, let memory
+    else {
+      metrics?.destroy()
       monitor.destroy()
       made?.release()
       return (.noMemory, nil)
@@ -180,7 +190,8 @@ struct RegistryReference: Equatable {
     let pointer = memory.bindMemory(to: RegistryStorage.self, capacity: 1)
     pointer.initialize(
       to: RegistryStorage(
-        options: options, monitor: monitor, token: token, parent: parent, path: path))
+        options: options, monitor: monitor, token: token, parent: parent, path: path,
+        metrics: metrics))
     let registry = RegistryReference(pointer)
     parent?.retainStorage()
     parent?.link(group: registry)
@@ -267,6 +278,7 @@ struct RegistryReference: Equatable {
     WorkerBatch.destroyAll(from: batches)
     arena.destroy()
     pointer.pointee.records.destroy()
+    metrics?.destroy()
     monitor.destroy()
     // Not deinitialised: there is nothing in it to release, and Embedded Swift 6.3.1 does not
     // compile the destruction of an InlineArray of atomics (the compiler stops).

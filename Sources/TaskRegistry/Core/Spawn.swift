@@ -59,6 +59,7 @@ extension RegistryReference {
       pointer.pointee.records.give(back: task)
       return (refuse(request, admission), nil)
     }
+    if pointer.pointee.isMeasured { measureSpawn(kind: request.kind) }
     fill(task, from: request, gate)
     if self.gate.flagsNewborn(cleanup: request.outlastsToken) {
       task.raiseFlag { $0.cancelRequested() }
@@ -168,6 +169,7 @@ extension RegistryReference {
       task.dropExtras()
       if phase != 0 { phasedTaskEnds(phase) }
     }
+    if isMeasured { unmeasureSpawn(kind: task.kind) }
     if hasHandle { task.unpin() }
     countUpwards(.none)
     task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)
@@ -177,6 +179,7 @@ extension RegistryReference {
   /// Counts and reports a refusal (O2, J8).
   private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
     forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
+    if isMeasured { measureRefusal(kind: request.kind) }
     guard options.log.isListening else { return status }
     let code = status.rawValue
     let kind = request.kind

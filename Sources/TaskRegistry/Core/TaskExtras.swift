@@ -51,6 +51,8 @@ struct TaskTraits: OptionSet {
   static var heartbeat: TaskTraits { TaskTraits(rawValue: 32) }
   /// It has asked for the address of its flag.
   static var readsFlag: TaskTraits { TaskTraits(rawValue: 64) }
+  /// Its end is in the metrics.
+  static var measured: TaskTraits { TaskTraits(rawValue: 128) }
 
   private static var phaseShift: UInt32 { 8 }
 
@@ -138,15 +140,16 @@ extension TaskReference {
 
   /// Ends the task as `finish` does, with what it has besides.
   ///
-  /// Called again if the thread leaves in the middle, which only what `conclude` calls can do.
+  /// Called again if the thread leaves in the middle, which only what `conclude` and `leaveList` call can do.
   func finishWithExtras(_ how: TaskWord.Ending) {
     // The last step may give back the record's reference to its group.
     let registry = self.registry
     conclude(how, in: registry)
     if ProcessState.isForkedChild { return }
+    if !leaveList(how) { return }
     registry.retainStorage()
-    leaveList(how)
-    if ProcessState.isForkedChild { return }
+    if word.isCancelRequested { noteStop(how) }
+    if registry.isMeasured { measureEnd(how, in: registry) }
     let phase = traits.phase
     if phase != 0 { registry.phasedTaskEnds(phase) }
     registry.countUpwards(how)
@@ -175,6 +178,11 @@ extension TaskReference {
       if ProcessState.isForkedChild { return }
     }
     // Read again: a callback may have waited on a condition variable.
-    if self.traits.contains(.holdsTimerThread) { TimerThread.letGo() }
+    let held = self.traits
+    if held.contains(.holdsTimerThread) {
+      pointer.pointee.extras.traits.store(
+        held.subtracting(.holdsTimerThread).rawValue, ordering: .releasing)
+      TimerThread.letGo()
+    }
   }
 }

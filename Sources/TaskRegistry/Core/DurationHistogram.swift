@@ -1,0 +1,83 @@
+/// How long things took: a count for each of a fixed set of ranges, each at most a quarter as wide as the
+/// durations in it (E8).
+///
+/// Pure, and nothing but integers: all zero bytes are an empty one. The first range is up to 1.024 µs; each
+/// power of two from there to 19.5 hours has four; the last is what is longer. A range has its upper
+/// bound in it and not its lower one, as OpenMetrics wants it.
+struct DurationHistogram {
+  /// D1: `count` == the sum of these.
+  private var counts = InlineArray<146, UInt64>(repeating: 0)
+  /// How many durations were recorded.
+  private(set) var count: UInt64 = 0
+  /// The sum of all, in nanoseconds.
+  private(set) var sum: UInt64 = 0
+  /// The longest, in nanoseconds; 0 while there is none.
+  private(set) var longest: Int64 = 0
+
+  private static var firstPower: Int { 10 }
+  private static var lastPower: Int { 46 }
+  private static var perPower: Int { 4 }
+
+  /// The number of ranges, the last one without an upper bound.
+  static var rangeCount: Int { (lastPower - firstPower) * perPower + 2 }
+
+  /// The ranges after which a power of two is complete; the last is the last that has a bound.
+  static var powers: StrideThrough<Int> {
+    stride(from: 0, through: rangeCount - 2, by: perPower)
+  }
+
+  /// The range that a duration, in nanoseconds, lies in.
+  static func range(of duration: Int64) -> Int {
+    if duration <= 1 << firstPower { return 0 }
+    // An upper bound belongs to the range below it.
+    let below = duration - 1
+    let power = Int64.bitWidth - 1 - below.leadingZeroBitCount
+    if power >= lastPower { return rangeCount - 1 }
+    let quarter = Int(below >> Int64(power - 2)) & 3
+    return (power - firstPower) * perPower + quarter + 1
+  }
+
+  /// The longest duration that lies in a range, in nanoseconds; nil for the last.
+  static func bound(ofRange range: Int) -> Int64? {
+    if range >= rangeCount - 1 { return nil }
+    let (power, quarter) = (firstPower + range / perPower, Int64(range % perPower))
+    return (4 + quarter) << Int64(power - 2)
+  }
+
+  /// How many durations lie in a range.
+  subscript(range: Int) -> UInt64 { counts[range] }
+
+  /// Records a duration, in nanoseconds; a negative one is 0.
+  mutating func record(_ duration: Int64) {
+    let duration = max(0, duration)
+    counts[Self.range(of: duration)] &+= 1
+    count &+= 1
+    sum &+= UInt64(duration)
+    if duration > longest { longest = duration }
+  }
+
+  /// Adds what another one has recorded.
+  mutating func merge(_ other: borrowing DurationHistogram) {
+    for range in 0..<Self.rangeCount { counts[range] &+= other.counts[range] }
+    count &+= other.count
+    sum &+= other.sum
+    if other.longest > longest { longest = other.longest }
+  }
+
+  /// A duration, in nanoseconds, that `percent` in a hundred do not exceed: the upper bound of the
+  /// range where they are complete, or the longest duration if that is less; -1 while there is none.
+  func quantile(percent: UInt64) -> Int64 {
+    if count == 0 { return -1 }
+    // Rounded up, and one after the other, so that nothing overflows.
+    let wanted = count / 100 * percent + (count % 100 * percent + 99) / 100
+    var seen: UInt64 = 0
+    for range in 0..<Self.rangeCount - 1 {
+      seen &+= counts[range]
+      if seen >= wanted, let bound = Self.bound(ofRange: range) { return min(bound, longest) }
+    }
+    return longest
+  }
+
+  /// The longest, in nanoseconds, which is exact; -1 while there is none.
+  var maximum: Int64 { count == 0 ? -1 : longest }
+}

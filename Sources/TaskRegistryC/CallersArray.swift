@@ -1,0 +1,36 @@
+/// A caller's array of structures that begin with their size, whose elements may be smaller or larger
+/// than this library's (P4).
+struct CallersArray<Element: SizedStructure> {
+  private let base: UnsafeMutableRawPointer?
+  /// The size of each of the caller's elements, an accepted one; 0 if there is no room for any.
+  let elementSize: UInt32
+  let capacity: Int
+
+  /// Looks at the size in the first element; nil if the array is none this library can fill.
+  init?(_ buffer: UnsafeMutablePointer<Element>?, capacity: UInt64) {
+    guard let buffer else {
+      if capacity != 0 { return nil }
+      base = nil
+      elementSize = 0
+      self.capacity = 0
+      return
+    }
+    base = UnsafeMutableRawPointer(buffer)
+    if capacity == 0 {
+      elementSize = 0
+      self.capacity = 0
+      return
+    }
+    elementSize = claimedSize(of: buffer)
+    guard acceptsElements(Element.self, size: elementSize) else { return nil }
+    guard capacity <= UInt64(Int.max) / UInt64(elementSize) else { return nil }
+    self.capacity = Int(capacity)
+  }
+
+  /// The caller's element `index`, if there is room.
+  @inline(__always)
+  func place(of index: Int) -> UnsafeMutablePointer<Element>? {
+    guard let base, index < capacity else { return nil }
+    return (base + index * Int(elementSize)).assumingMemoryBound(to: Element.self)
+  }
+}
