@@ -59,7 +59,7 @@ extension RegistryReference {
     timeout: Int64, listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if Worker.currentTask?.registry.isWithin(self) == true { return (.deadlock, JoinTally()) }
+    if TaskReference.heldUpByCaller?.registry.isWithin(self) == true { return (.deadlock, JoinTally()) }
     let before = JoinBaseline(self)
     return withCancellationDisabled {
       let (status, stragglers) = drain(until: .after(timeout), listStraggler)
@@ -73,7 +73,7 @@ extension RegistryReference {
     listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if isOwnThread || Worker.currentTask?.registry.isWithin(self) == true {
+    if isOwnThread || TaskReference.heldUpByCaller?.registry.isWithin(self) == true {
       return (.deadlock, JoinTally())
     }
     let before = JoinBaseline(self)

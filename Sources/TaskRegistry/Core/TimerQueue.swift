@@ -22,6 +22,8 @@ struct Timer {
     case signal(UnsafeMutablePointer<CancelSignal>)
     /// The task waits on a condition variable whose mutex was held: it is woken again.
     case wake(UnsafeMutablePointer<ConditionWait>)
+    /// The task is to have beaten: if it has not, that is reported.
+    case heartbeat(UnsafeMutablePointer<HeartbeatWatch>)
   }
 
   init(_ action: Action) { self.action = action }
