@@ -59,7 +59,9 @@ extension RegistryReference {
     timeout: Int64, listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if TaskReference.heldUpByCaller?.registry.isWithin(self) == true { return (.deadlock, JoinTally()) }
+    if TaskReference.heldUpByCaller?.registry.isWithin(self) == true {
+      return (.deadlock, JoinTally())
+    }
     let before = JoinBaseline(self)
     return withCancellationDisabled {
       let (status, stragglers) = drain(until: .after(timeout), listStraggler)

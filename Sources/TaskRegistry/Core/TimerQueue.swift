@@ -24,6 +24,8 @@ struct Timer {
     case wake(UnsafeMutablePointer<ConditionWait>)
     /// The task is to have beaten: if it has not, that is reported.
     case heartbeat(UnsafeMutablePointer<HeartbeatWatch>)
+    /// systemd is to be told something.
+    case systemd(UnsafeMutablePointer<SystemdWatch>)
   }
 
   init(_ action: Action) { self.action = action }

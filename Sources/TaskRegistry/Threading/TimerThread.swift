@@ -5,7 +5,7 @@ import Synchronization
 // One Monitor for the process guards the queue and every timer in it. No other Monitor is taken under
 // it, and it is taken under none. It may be taken under a mutex of the application's (`ConditionWait`);
 // of those none is waited for under it. What may run the application's code, the cancelling of a
-// token or the report of a stall, is done after it is unlocked. Signals are sent and condition variables woken under it, so
+// token or the report of a stall, or wants other locks, is done after it is unlocked. Signals are sent and condition variables woken under it, so
 // that whoever has taken a timer out knows that its action is not under way.
 
 /// The library's one thread of its own: it does what is due at a moment.
@@ -78,6 +78,14 @@ struct TimerThread {
     change { body(&$0.queue) }
   }
 
+  /// Whether the caller is the thread.
+  static var isCaller: Bool {
+    guard let this = existing else { return false }
+    return this.pointee.monitor.withLock { state in
+      state.isRunning && pthread_equal(state.thread, pthread_self()) != 0
+    }
+  }
+
   /// Changes the state, and wakes the thread if that concerns it.
   ///
   /// Requires that the thread was held before, so that there is one.
@@ -134,6 +142,7 @@ struct TimerThread {
     let isTheOne = this.pointee.monitor.withLock { state in
       if state.isRunning { return false }
       state.isRunning = true
+      state.thread = pthread_self()
       return true
     }
     if !isTheOne { return nil }
@@ -166,6 +175,7 @@ private enum DueAction {
   /// With a reference.
   case cancel(TokenReference)
   case reportStall(HeartbeatWatch.Pointer)
+  case tellSystemd(SystemdWatch.Pointer)
 
   func perform() {
     switch self {
@@ -173,6 +183,7 @@ private enum DueAction {
       token.expire()
       if !ProcessState.isForkedChild { token.release() }
     case .reportStall(let watch): watch.report()
+    case .tellSystemd(let watch): watch.tell()
     }
   }
 }
@@ -185,6 +196,8 @@ private struct TimerState: MonitorState {
   /// How many need the thread though nothing of theirs is queued.
   var holds = 0
   var isRunning = false
+  /// The thread, while it runs.
+  var thread = pthread_t()
   /// When the thread leaves, should nobody need it until then; never while somebody does.
   var leavesAt = Deadline.never
 
@@ -204,6 +217,9 @@ private struct TimerState: MonitorState {
       case .wake(let wait): wait.wake(again: &queue)
       case .heartbeat(let watch):
         if watch.finds(stallAt: now, again: &queue) { return .reportStall(watch) }
+      case .systemd(let watch):
+        watch.isAboutToTell()
+        return .tellSystemd(watch)
       }
     }
     return nil
