@@ -135,7 +135,12 @@ typedef struct tr_log_event {
 } tr_log_event;
 
 /* Receives log events. Called on the thread where the event arose, under no lock; it may call any
-   function of the library. [O2] */
+   function of the library. [O2]
+
+   TR_EVENT_TASK_STALLED arises on a thread of the library's, the one of tr_token_child_with_timeout. The
+   task cannot end before that call has returned: there, to wait for the task or to join its registry is
+   TR_ERR_DEADLOCK. So does TR_EVENT_TASK_RECOVERED if the task has beaten before the first call was
+   over, and on the task's own thread otherwise. [E7] */
 typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
 
 /* The name of a kind, state, reason, event or way of ending, in lower case: "peer-connection".
@@ -1224,12 +1229,13 @@ tr_status tr_recent(tr_registry *registry, tr_ended_task *buffer, size_t capacit
 typedef struct tr_systemd_options {
   uint32_t size;        /* sizeof(tr_systemd_options) */
   uint32_t flags;       /* none defined yet: 0 */
-  const char *socket;   /* the socket's path, or '@' and an abstract name; NULL: what the environment
-                           variable NOTIFY_SOCKET says */
+  const char *socket;   /* the socket's path, which begins with '/', or '@' and an abstract name, no
+                           longer than unix(7) lets it be (else TR_ERR_INVALID); NULL: what the
+                           environment variable NOTIFY_SOCKET says */
   int64_t watchdog_ns;  /* WATCHDOG=1 is due at least so often; 0: what WATCHDOG_USEC says, if
                            WATCHDOG_PID is not set or is this process; negative: never */
   int64_t status_ns;    /* how often STATUS= tells what a stop waits for; 0: 1 s; negative:
-                           TR_ERR_INVALID */
+                           TR_ERR_INVALID. This, and half of watchdog_ns, is at least 1 ms */
 } tr_systemd_options;
 
 #define TR_SYSTEMD_OPTIONS_INIT                                                                    \
@@ -1237,19 +1243,23 @@ typedef struct tr_systemd_options {
 
 /* Tell systemd that the service is ready, and from now on how it is, as sd_notify(3) says; no library is
    needed for it. READY=1 is sent at once; WATCHDOG=1 at half the interval it is due in, while tr_health
-   finds no task stalled; STOPPING=1 when the registry's token is cancelled; from then on STATUS= with the
-   number and the names of the tasks that are waited for, and EXTEND_TIMEOUT_USEC= while tasks end or
-   tell of progress. Without a socket nothing is done. [E11]
+   finds no task stalled; STOPPING=1 when the registry's token is cancelled; with it and from then on
+   STATUS= with the number of the tasks that are waited for, the names of five of them and what they told
+   of themselves, until none is left; and EXTEND_TIMEOUT_USEC= while tasks end or tell of progress: two
+   seconds, or twice status_ns if that is more. Control characters are escaped as \xHH. Without a socket
+   nothing is done, and there is nothing for tr_systemd_off to end. [E11]
 
    Requires:  registry is not NULL; options is NULL (defaults) or initialised with
               TR_SYSTEMD_OPTIONS_INIT.
    Returns:   TR_OK, also without a socket; TR_ERR_INVALID, also when there is one already;
               TR_ERR_NOMEM; TR_ERR_AGAIN when the system refuses a thread; TR_ERR_SYSTEM with errno set
-              when the socket cannot be made or READY=1 not be sent.
+              when the socket cannot be made, READY=1 cannot be sent, or NOTIFY_SOCKET is no such
+              address (EAFNOSUPPORT). On an error nothing is kept.
    Ownership: a reference to the registry is held until tr_systemd_off.
-   Threads:   any thread; does not block. What comes later is sent by the thread of
+   Threads:   any thread; does not block. Without options it reads the environment, which no other
+              thread may change meanwhile. What comes later is sent by the thread of
               tr_token_child_with_timeout, which stays as long; a datagram that cannot be sent at once is
-              not sent.
+              not sent, but STOPPING=1 again with the next STATUS=.
    Since:     0.2 */
 tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options);
 

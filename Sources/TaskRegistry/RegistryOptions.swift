@@ -64,9 +64,21 @@
     ///
     /// It has a handler without SA_RESTART; see `TaskRegistry.installCancelSignal`.
     public var cancelSignal: Int32?
+    /// When a shutdown asks the task to stop: 0, with the registry's token, to 7 (E5).
+    public var phase = 0
+    /// The task promises to call `TrackedTask.heartbeat` at least so often, from the start of its body on;
+    /// nil: it promises nothing (E7).
+    public var heartbeat: Duration?
 
     /// The defaults.
     public init() {}
+
+    /// What the core is to know of the task besides; nil if it makes no sense.
+    func traits() -> TaskTraits? {
+      guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero else { return nil }
+      let promise: TaskTraits = heartbeat == nil ? [] : [.notes, .heartbeat]
+      return essential.traits.union(.phase(UInt32(phase))).union(promise)
+    }
 
     /// Which ends of a task the registry does not do without.
     public enum Essential: Hashable, Sendable {

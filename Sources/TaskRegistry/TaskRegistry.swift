@@ -114,14 +114,16 @@
       if let number = options.cancelSignal, !CancelSignal.isUsable(number) {
         throw .invalidArgument
       }
+      guard let traits = options.traits() else { throw .invalidArgument }
       // SAFETY: `BodyBox.drop` takes this reference over if the spawn succeeds, else we do.
       let box = Unmanaged.passRetained(BodyBox(body))
       let (status, task) = core.spawn(
         SpawnRequest(
           name: name, kind: kind.rawValue, body: BodyBox.run, context: box.toOpaque(),
           drop: BodyBox.drop, stackSize: stackSize, isCleanup: options.isCleanup,
-          wantsFreshThread: options.wantsFreshThread, traits: options.essential.traits,
-          cancelSignal: options.cancelSignal ?? 0, wantsHandle: true))
+          wantsFreshThread: options.wantsFreshThread, traits: traits,
+          cancelSignal: options.cancelSignal ?? 0,
+          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, wantsHandle: true))
       guard let task else {
         box.release()
         throw TaskRegistryError(status)

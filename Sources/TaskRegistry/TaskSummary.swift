@@ -40,6 +40,15 @@
     /// Whether it was spawned for clean-up work.
     public let isCleanup: Bool
 
+    /// What it last said it was about to do; nil if nothing in particular (E3).
+    public let checkpoint: String?
+    /// How far it has come; nil if it has not told (E3).
+    public let progress: TaskProgress?
+    /// When a shutdown asks it to stop: 0, the first, to 7 (E5).
+    public let phase: Int
+    /// Whether a promised heartbeat is overdue (E7).
+    public let isStalled: Bool
+
     /// Whether it was asked to stop.
     public var isCancelRequested: Bool { cancelRequestedAt != nil }
 
@@ -57,6 +66,10 @@
       cancelRequestedAt =
         facts.word.isCancelRequested ? .nanoseconds(facts.cancelledAt) : nil
       isCleanup = facts.word.isCleanup
+      checkpoint = facts.notes?.checkpoint.map { String(cString: $0) }
+      progress = facts.notes.flatMap { TaskProgress($0.progress) }
+      phase = Int(facts.notes?.phase ?? 0)
+      isStalled = facts.notes?.isStalled(at: clocks.monotonic) ?? false
     }
   }
 

@@ -39,6 +39,9 @@ extension tr_outcome: SizedStructure {
 extension tr_signal_options: SizedStructure {
   static var firstSize: UInt32 { 8 }
 }
+extension tr_systemd_options: SizedStructure {
+  static var firstSize: UInt32 { 32 }
+}
 
 /// The largest size a structure may claim: absurd numbers are refused (P4).
 private let largestStructure: UInt32 = 1 << 16

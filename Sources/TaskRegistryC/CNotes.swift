@@ -13,3 +13,26 @@ public func tr_progress(
   if ProcessState.isForkedChild { return Status.forked.code }
   return noteProgress(done: done, total: total, unit: unit?.utf8).code
 }
+
+@implementation @_cdecl("tr_heartbeat")
+public func tr_heartbeat() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return noteHeartbeat().code
+}
+
+@implementation @_cdecl("tr_health")
+public func tr_health(
+  _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_task_summary>?,
+  _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
+) -> tr_status {
+  guard let registry = registry(handle) else { return refusal }
+  guard let array = SummaryArray(buffer, capacity: UInt64(UInt(bitPattern: capacity))) else {
+    return Status.invalid.code
+  }
+  let clocks = ClockPair.now
+  let stalled = registry.listStalled(at: clocks.monotonic) { index, facts in
+    array.store(facts, at: index, clocks)
+  }
+  count?.pointee = stalled
+  return stalled == 0 ? Status.ok.code : Status.stalled.code
+}

@@ -68,4 +68,41 @@ import Testing
     #expect(interrupted.value == [EINTR, EINTR, EINTR])
     try registry.shutdown(grace: ample)
   }
+
+  /// **Proves:** the phase is in the summary; phases beyond the eight there are, and promises of no time,
+  /// are refused (E5, E7, P4).
+  ///
+  /// **Why it matters:** options are computed.
+  /// **Catches:** a phase that is masked; a trait that overwrites another.
+  @Test func phasesAndPromisesAreChecked() throws {
+    let registry = try TaskRegistry()
+    let gate = Gate()
+    var options = SpawnOptions()
+    options.heartbeat = .seconds(3600)
+    options.essential = .failure
+    for phase in 0...7 {
+      options.phase = phase
+      let task = try registry.spawn("phase", kind: .maintenance, options: options) { _ in
+        gate.wait()
+      }
+      #expect(registry.snapshot().first { $0.id == task.id }?.phase == phase)
+    }
+    for phase in [-1, 8, .max, .min] {
+      options.phase = phase
+      #expect(
+        errorOf { () throws(TaskRegistryError) in
+          try registry.spawn("never", kind: .maintenance, options: options) { _ in }
+        } == .invalidArgument)
+    }
+    options.phase = 0
+    for promise in [Duration.zero, .seconds(-1)] {
+      options.heartbeat = promise
+      #expect(
+        errorOf { () throws(TaskRegistryError) in
+          try registry.spawn("never", kind: .maintenance, options: options) { _ in }
+        } == .invalidArgument)
+    }
+    gate.open()
+    try registry.shutdown(grace: ample)
+  }
 }

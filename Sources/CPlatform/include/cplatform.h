@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,9 @@
 #include <sys/auxv.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +42,7 @@ extern int pthread_tryjoin_np(pthread_t, void **);
 extern int pthread_cond_clockwait(pthread_cond_t *, pthread_mutex_t *, clockid_t,
                                   const struct timespec *);
 extern const char *sigabbrev_np(int);
+extern char *secure_getenv(const char *);
 extern int sched_getcpu(void);
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 
@@ -142,15 +146,19 @@ static inline uint64_t cp_scheduling_digest(void) {
   return digest;
 }
 
-/* A new eventfd(2) that is not readable; negative, with errno set, if there is none to be had. It is
-   never 0, 1 or 2: where those are closed, what the program prints would be written to it. */
-static inline int cp_eventfd(void) {
-  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+/* The descriptor fd, or another in its place that is not 0, 1 or 2: where those are closed, what the program
+   prints would be written to it. Negative, with errno set, if there is none to be had. */
+static inline int cp_not_standard(int fd) {
   if (fd < 0 || fd > 2) return fd;
   int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3), saved = errno;
   close(fd);
   errno = saved;
   return higher;
+}
+
+/* A new eventfd(2) that is not readable; negative, with errno set, if there is none to be had. */
+static inline int cp_eventfd(void) {
+  return cp_not_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 /* Make an eventfd readable; one that is stays so. */
@@ -220,6 +228,37 @@ static inline int cp_poll(int fd, short events, int flag_fd, int64_t timeout_ns)
     result = CP_POLL_READY;
   errno = saved;
   return result;
+}
+
+/* The value of an environment variable, which the library looks at for tr_systemd_on alone; NULL in a
+   program with rights that its caller has not (secure_getenv(3)). */
+static inline const char *cp_environment(const char *name) { return secure_getenv(name); }
+
+/* A socket to send datagrams from within this machine; negative, with errno set, if there is none to be had. */
+static inline int cp_datagram_socket(void) {
+  return cp_not_standard(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+}
+
+/* Send a datagram to the socket at `address`, a path or '@' and an abstract name (unix(7)), of `length`
+   bytes; no terminating NUL is needed. It does not wait, and a receiver that is gone raises no SIGPIPE.
+   Returns 0, or the error number; errno stays as it was. */
+static inline int cp_send_datagram(int fd, const char *address, size_t length, const void *bytes,
+                                   size_t count) {
+  struct sockaddr_un to;
+  int saved = errno, failure = 0;
+  memset(&to, 0, sizeof to);
+  to.sun_family = AF_UNIX;
+  if (length == 0 || length > sizeof to.sun_path) return EINVAL;
+  memcpy(to.sun_path, address, length);
+  if (address[0] == '@') to.sun_path[0] = 0;
+  while (sendto(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&to,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0) {
+    if (errno == EINTR) continue;
+    failure = errno;
+    break;
+  }
+  errno = saved;
+  return failure;
 }
 
 /* Whether the kernel still knows a thread of this process by that id (tgkill(2) with signal 0). */

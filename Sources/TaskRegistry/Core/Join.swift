@@ -58,7 +58,9 @@ extension RegistryReference {
     timeout: Int64, full: ReportReference? = nil, listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if Worker.currentTask?.registry.isWithin(self) == true { return (.deadlock, JoinTally()) }
+    if TaskReference.heldUpByCaller?.registry.isWithin(self) == true {
+      return (.deadlock, JoinTally())
+    }
     let before = JoinBaseline(self)
     var clock = GraceClock(start: before.start, grace: timeout, samples: full != nil)
     if let full { beginNoting(full) }

@@ -92,14 +92,21 @@ extension TaskReference {
   func prepareExtras(_ request: borrowing SpawnRequest) -> Status {
     pointer.pointee.extras.traits.store(request.traits.rawValue, ordering: .relaxed)
     if request.traits.contains(.notes) { clearNotes(heartbeat: request.heartbeat) }
+    if request.traits.contains(.heartbeat) {
+      let status = prepareHeartbeats(interval: request.heartbeat)
+      if status != .ok { return status }
+    }
     if request.cancelSignal == 0 { return .ok }
     let (status, signal) = CancelSignal.make(request.cancelSignal, for: self)
     pointer.pointee.extras.signal.store(UInt(bitPattern: signal), ordering: .relaxed)
+    if status != .ok { dropExtras() }
     return status
   }
 
   /// Gives back what `prepareExtras` got: the task does not run.
   func dropExtras() {
+    // Of an earlier task that had promised, in the same record, nothing is left to be dropped.
+    if traits.contains(.heartbeat) { endHeartbeats() }
     if let signal = takeSignal() { signal.destroy() }
   }
 
@@ -116,12 +123,14 @@ extension TaskReference {
 
   /// The task's thread is about to enter the body.
   func bodyBegins() {
+    if traits.contains(.heartbeat) { beginHeartbeats() }
     let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
     CancelSignal.Pointer(bitPattern: bits)?.arm()
   }
 
   /// The task's thread has left the body.
   func bodyHasEnded() {
+    if traits.contains(.heartbeat) { endHeartbeats() }
     guard let signal = takeSignal() else { return }
     signal.block()
     signal.destroy()

@@ -25,6 +25,8 @@ struct TaskNotes: ~Copyable {
   let beatAt: Atomic<Int64>
   // atomic: the `HeartbeatWatch` of the task, as bits. Written by the spawner and the task's own thread.
   let heartbeatWatch: Atomic<UInt>
+  // atomic: a `HeartbeatWatch.Stage`; see LOCKING there.
+  let heartbeatStage: Atomic<UInt32>
 
   // The others belong to no trait: the next two are there once `TaskLooks.isSampled`.
   // atomic: the processor time of the task's thread at `sampledAt`, in nanoseconds.
@@ -117,6 +119,7 @@ extension TaskReference {
     notes.pointee.heartbeatInterval.store(heartbeat, ordering: .relaxed)
     notes.pointee.beatAt.store(0, ordering: .relaxed)
     notes.pointee.heartbeatWatch.store(0, ordering: .relaxed)
+    notes.pointee.heartbeatStage.store(0, ordering: .relaxed)
   }
 
   /// The notes of the calling thread's own task, opened if they are not.

@@ -22,6 +22,10 @@ struct Timer {
     case signal(UnsafeMutablePointer<CancelSignal>)
     /// The task waits on a condition variable whose mutex was held: it is woken again.
     case wake(UnsafeMutablePointer<ConditionWait>)
+    /// The task is to have beaten: if it has not, that is reported.
+    case heartbeat(UnsafeMutablePointer<HeartbeatWatch>)
+    /// systemd is to be told something.
+    case systemd(UnsafeMutablePointer<SystemdWatch>)
   }
 
   init(_ action: Action) { self.action = action }

@@ -5,7 +5,7 @@ import Synchronization
 // One Monitor for the process guards the queue and every timer in it. No other Monitor is taken under
 // it, and it is taken under none. It may be taken under a mutex of the application's (`ConditionWait`);
 // of those none is waited for under it. What may run the application's code, the cancelling of a
-// token, is done after it is unlocked. Signals are sent and condition variables woken under it, so
+// token or the report of a stall, or wants other locks, is done after it is unlocked. Signals are sent and condition variables woken under it, so
 // that whoever has taken a timer out knows that its action is not under way.
 
 /// The library's one thread of its own: it does what is due at a moment.
@@ -78,6 +78,14 @@ struct TimerThread {
     change { body(&$0.queue) }
   }
 
+  /// Whether the caller is the thread.
+  static var isCaller: Bool {
+    guard let this = existing else { return false }
+    return this.pointee.monitor.withLock { state in
+      state.isRunning && pthread_equal(state.thread, pthread_self()) != 0
+    }
+  }
+
   /// Changes the state, and wakes the thread if that concerns it.
   ///
   /// Requires that the thread was held before, so that there is one.
@@ -123,7 +131,7 @@ struct TimerThread {
 
   /// What the thread is to do next.
   private enum Step {
-    case cancel(TokenReference)
+    case act(DueAction)
     case sleep(until: Deadline)
     case leave
   }
@@ -134,13 +142,14 @@ struct TimerThread {
     let isTheOne = this.pointee.monitor.withLock { state in
       if state.isRunning { return false }
       state.isRunning = true
+      state.thread = pthread_self()
       return true
     }
     if !isTheOne { return nil }
     beginOwnThread("taskreg-timer")
     while true {
       let step = this.pointee.monitor.withLock { state in
-        if let token = state.doWhatIsDue(at: monotonicNow()) { return Step.cancel(token) }
+        if let action = state.doWhatIsDue(at: monotonicNow()) { return Step.act(action) }
         if !state.isUnused { return Step.sleep(until: state.queue.nextDue) }
         if state.leavesAt.isNever { state.leavesAt = .after(linger) }
         if !state.leavesAt.hasPassed { return Step.sleep(until: state.leavesAt) }
@@ -148,15 +157,33 @@ struct TimerThread {
         return Step.leave
       }
       switch step {
-      case .cancel(let token):
-        token.expire()
+      case .act(let action):
+        action.perform()
+        // The application's code may have forked.
         if ProcessState.isForkedChild { return nil }
-        token.release()
       case .sleep(let deadline):
         _ = this.pointee.parker.park(until: deadline)
       case .leave:
         return nil
       }
+    }
+  }
+}
+
+/// What is to be done for a timer that was due, with the lock free, as it may run the application's code.
+private enum DueAction {
+  /// With a reference.
+  case cancel(TokenReference)
+  case reportStall(HeartbeatWatch.Pointer)
+  case tellSystemd(SystemdWatch.Pointer)
+
+  func perform() {
+    switch self {
+    case .cancel(let token):
+      token.expire()
+      if !ProcessState.isForkedChild { token.release() }
+    case .reportStall(let watch): watch.report()
+    case .tellSystemd(let watch): watch.tell()
     }
   }
 }
@@ -169,6 +196,8 @@ private struct TimerState: MonitorState {
   /// How many need the thread though nothing of theirs is queued.
   var holds = 0
   var isRunning = false
+  /// The thread, while it runs.
+  var thread = pthread_t()
   /// When the thread leaves, should nobody need it until then; never while somebody does.
   var leavesAt = Deadline.never
 
@@ -178,14 +207,19 @@ private struct TimerState: MonitorState {
   /// Takes out the timers that are due and acts on them, up to one whose action wants the lock
   /// free.
   ///
-  /// - Returns: the token to cancel, with a reference, or nil when nothing else is due.
-  mutating func doWhatIsDue(at now: Int64) -> TokenReference? {
+  /// - Returns: that action, or nil when nothing else is due.
+  mutating func doWhatIsDue(at now: Int64) -> DueAction? {
     while let timer = queue.first, timer.pointee.due <= now {
       queue.remove(timer)
       switch timer.pointee.action {
-      case .cancel(let token): if token.retainIfAlive() { return token }
+      case .cancel(let token): if token.retainIfAlive() { return .cancel(token) }
       case .signal(let signal): signal.send(again: &queue)
       case .wake(let wait): wait.wake(again: &queue)
+      case .heartbeat(let watch):
+        if watch.finds(stallAt: now, again: &queue) { return .reportStall(watch) }
+      case .systemd(let watch):
+        watch.isAboutToTell()
+        return .tellSystemd(watch)
       }
     }
     return nil

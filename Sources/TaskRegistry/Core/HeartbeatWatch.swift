@@ -1,0 +1,354 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// Guarded by the timer thread's Monitor, but for the fields of the notes, which are atomics. No event is
+// sent under it: the timer thread finds a stall under the lock, and reports it after unlocking. Whoever
+// ends the body takes the watch from the queue under the lock, and waits for a report that is
+// under way: so no report names a task that has ended, and none comes after a log's context may have
+// been freed.
+//
+// The task stores its beat and then looks at the stage; the timer thread stores the stage and then looks
+// at the beat again, both sequentially consistently: no beat is missed by both.
+
+/// What reports that a task misses its promised heartbeats (E7).
+///
+/// The events of one task alternate: its stage says which may come next.
+struct HeartbeatWatch {
+  /// Looks whether the task has beaten; the first field, so that its address is known.
+  fileprivate var timer: Timer
+
+  // immutable after init
+  /// Whose watch it is; no reference is held, as it goes before the task does.
+  fileprivate let task: TaskReference
+  /// Nanoseconds.
+  fileprivate let interval: Int64
+
+  // Guarded by the timer thread's Monitor.
+  /// Whether the body is over.
+  fileprivate var isOver = false
+  /// How long the task had been silent when it beat again; while `beaten`.
+  fileprivate var silence: Int64 = 0
+
+  typealias Pointer = UnsafeMutablePointer<HeartbeatWatch>
+
+  /// What was told of a task, as its notes have it.
+  enum Stage: UInt32 {
+    /// The stage while the task keeps its promise, as far as anybody was told.
+    case quiet = 0
+    /// The stage while the timer thread reports that it is stalled.
+    case telling = 1
+    /// The stage once that is reported.
+    case told = 2
+    /// The stage of a task that beat while the stall was being reported: the timer thread reports that,
+    /// too.
+    case beaten = 3
+    /// The stage while the task's own thread reports that it has recovered.
+    case recovering = 4
+  }
+
+  /// Makes one, which holds the timer thread.
+  fileprivate static func make(
+    for task: TaskReference, interval: Int64
+  ) -> (Status, Pointer?) {
+    guard let memory = malloc(MemoryLayout<HeartbeatWatch>.size) else { return (.noMemory, nil) }
+    let status = TimerThread.hold()
+    if status != .ok {
+      free(memory)
+      return (status, nil)
+    }
+    let this = memory.bindMemory(to: HeartbeatWatch.self, capacity: 1)
+    this.initialize(
+      to: HeartbeatWatch(timer: Timer(.heartbeat(this)), task: task, interval: interval))
+    return (.ok, this)
+  }
+}
+
+extension TaskNotes {
+  fileprivate var stage: HeartbeatWatch.Stage {
+    HeartbeatWatch.Stage(rawValue: heartbeatStage.load(ordering: .sequentiallyConsistent))
+      ?? .quiet
+  }
+
+  fileprivate func enter(_ stage: HeartbeatWatch.Stage) {
+    heartbeatStage.store(stage.rawValue, ordering: .sequentiallyConsistent)
+  }
+
+  fileprivate var watch: HeartbeatWatch.Pointer? {
+    HeartbeatWatch.Pointer(bitPattern: heartbeatWatch.load(ordering: .relaxed))
+  }
+
+  /// When the next beat is overdue.
+  fileprivate func overdueAt(_ interval: Int64) -> Int64 {
+    // One more, as a beat at the end of the interval is in time.
+    let (sum, overflow) = beatAt.load(ordering: .sequentiallyConsistent)
+      .addingReportingOverflow(interval)
+    return overflow || sum == .max ? .max : sum + 1
+  }
+}
+
+extension UnsafeMutablePointer<HeartbeatWatch> {
+  private var timer: Timer.Pointer {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
+  }
+
+  /// Queues the next look.
+  ///
+  /// Requires the lock.
+  fileprivate func arm(_ queue: inout TimerQueue) {
+    let due = pointee.task.notes.pointee.overdueAt(pointee.interval)
+    if due != .max { queue.insert(timer, due: due) }
+  }
+
+  /// Looks whether the task is stalled, and queues the next look if it is not.
+  ///
+  /// Requires the lock. Called by the timer thread.
+  ///
+  /// - Returns: whether `report` is to be called, without the lock. The registry's memory is held for it.
+  func finds(stallAt now: Int64, again queue: inout TimerQueue) -> Bool {
+    let notes = pointee.task.notes
+    if notes.pointee.overdueAt(pointee.interval) <= now {
+      notes.pointee.enter(.telling)
+      if notes.pointee.overdueAt(pointee.interval) <= now {
+        pointee.task.registry.retainStorage()
+        return true
+      }
+      notes.pointee.enter(.quiet)
+    }
+    arm(&queue)
+    return false
+  }
+
+  /// Reports the stall, and its end if that came meanwhile.
+  ///
+  /// Called by the timer thread. The task does not end before this is done; a log callback that waited
+  /// for that would wait for itself.
+  func report() {
+    let task = pointee.task
+    let registry = task.registry
+    let interval = pointee.interval
+    TaskReference.reportedStall.store(UInt(bitPattern: task.pointer), ordering: .relaxed)
+    TaskReference.reporter.store(UInt(pthread_self()), ordering: .relaxed)
+    task.logStall(
+      silence: monotonicNow() &- task.notes.pointee.beatAt.load(ordering: .relaxed),
+      interval: interval)
+    if ProcessState.isForkedChild { return }
+    let silence: Int64? = TimerThread.withQueue { _ in
+      if task.notes.pointee.stage == .beaten { return pointee.silence }
+      task.notes.pointee.enter(.told)
+      return nil
+    }
+    if let silence {
+      task.logRecovery(silence: silence)
+      if ProcessState.isForkedChild { return }
+      TimerThread.withQueue { queue in
+        task.notes.pointee.enter(.quiet)
+        if !pointee.isOver { arm(&queue) }
+      }
+    }
+    // From here on the watch may be gone, and the task.
+    TaskReference.reporter.store(0, ordering: .relaxed)
+    let key = UInt(bitPattern: self)
+    registry.monitor.withLock { $0.waiters.wake(key) }
+    registry.releaseStorage()
+  }
+
+  /// Reports nothing any more.
+  fileprivate func disarm() {
+    TimerThread.withQueue { queue in
+      pointee.isOver = true
+      queue.remove(timer)
+    }
+  }
+
+  /// The task, which was reported as stalled or is about to be, has beaten.
+  ///
+  /// Called on the task's own thread.
+  fileprivate func hasRecovered(silence: Int64) -> Status {
+    let task = pointee.task
+    let isMine = TimerThread.withQueue { _ in
+      switch task.notes.pointee.stage {
+      case .telling:
+        pointee.silence = silence
+        task.notes.pointee.enter(.beaten)
+        return false
+      case .told:
+        task.notes.pointee.enter(.recovering)
+        return true
+      case .quiet, .beaten, .recovering: return false
+      }
+    }
+    if !isMine { return .ok }
+    task.logRecovery(silence: silence)
+    if ProcessState.isForkedChild { return .forked }
+    TimerThread.withQueue { queue in
+      task.notes.pointee.enter(.quiet)
+      arm(&queue)
+    }
+    return .ok
+  }
+
+  /// Frees it.
+  ///
+  /// Requires that nobody can find it any more.
+  fileprivate func destroy() {
+    free(self)
+    TimerThread.letGo()
+  }
+}
+
+extension TaskReference {
+  /// The task whose stall is being reported, as bits.
+  ///
+  /// atomic: relaxed; of use to the `reporter` alone.
+  fileprivate static let reportedStall = Atomic<UInt>(0)
+  /// The thread that reports it, as bits; 0 when nobody does.
+  ///
+  /// atomic: relaxed; a thread finds its own id there only if it put it there.
+  fileprivate static let reporter = Atomic<UInt>(0)
+
+  /// The task that cannot end before the calling thread returns to the library: the one it runs, or the
+  /// one whose stall it reports.
+  static var heldUpByCaller: TaskReference? {
+    if let task = Worker.currentTask { return task }
+    if reporter.load(ordering: .relaxed) != UInt(pthread_self()) { return nil }
+    let bits = reportedStall.load(ordering: .relaxed)
+    return UnsafeMutablePointer<TaskRecord>(bitPattern: bits).map { TaskReference($0) }
+  }
+
+  // MARK: The life of a promise
+
+  /// Gets what a task that promises heartbeats needs, if anybody listens to what is to be reported.
+  ///
+  /// Its notes are cleared.
+  func prepareHeartbeats(interval: Int64) -> Status {
+    if !registry.options.log.isListening { return .ok }
+    let (status, watch) = HeartbeatWatch.make(for: self, interval: interval)
+    notes.pointee.heartbeatWatch.store(UInt(bitPattern: watch), ordering: .relaxed)
+    return status
+  }
+
+  /// The promise begins to hold: the task's thread is about to enter the body.
+  func beginHeartbeats() {
+    notes.pointee.beatAt.store(monotonicNow(), ordering: .sequentiallyConsistent)
+    if let watch = notes.pointee.watch { TimerThread.withQueue { watch.arm(&$0) } }
+  }
+
+  /// The promise holds no longer: the body is over, or does not run.
+  ///
+  /// Waits for a report that is under way.
+  func endHeartbeats() {
+    notes.pointee.heartbeatInterval.store(0, ordering: .relaxed)
+    guard let watch = notes.pointee.watch else { return }
+    watch.disarm()
+    _ = registry.monitor.wait(for: UInt(bitPattern: watch), until: .never, heedsFlag: false) {
+      let stage = notes.pointee.stage
+      return stage != .telling && stage != .beaten
+    }
+    notes.pointee.heartbeatWatch.store(0, ordering: .relaxed)
+    watch.destroy()
+  }
+
+  /// The task keeps its promise; called on its own thread.
+  fileprivate func beat() -> Status {
+    let notes = self.notes
+    let before = notes.pointee.beatAt.load(ordering: .relaxed)
+    let now = monotonicNow()
+    notes.pointee.beatAt.store(now, ordering: .sequentiallyConsistent)
+    if notes.pointee.stage == .quiet { return .ok }
+    return notes.pointee.watch?.hasRecovered(silence: now &- before) ?? .ok
+  }
+
+  // MARK: Events
+
+  fileprivate func logStall(silence: Int64, interval: Int64) {
+    withFixedText {
+      $0.append("no heartbeat for ")
+      $0.append(duration: silence)
+      $0.append(", promised every ")
+      $0.append(duration: interval)
+    } _: {
+      log(LogEventNumber.warning, LogEventNumber.taskStalled, message: $0)
+    }
+  }
+
+  fileprivate func logRecovery(silence: Int64) {
+    withFixedText {
+      $0.append("a heartbeat again after ")
+      $0.append(duration: silence)
+    } _: {
+      log(LogEventNumber.info, LogEventNumber.taskRecovered, message: $0)
+    }
+  }
+
+  private func log(_ level: UInt32, _ event: UInt32, message: UnsafePointer<UInt8>) {
+    let log = registry.options.log
+    name.withText {
+      log.send(
+        LogRecord(
+          level: level, event: event, kind: kind, taskID: id, task: $0, message: message))
+    }
+  }
+}
+
+extension FixedText {
+  /// Appends a duration for people: "350 µs", "12.3 ms", "1.25 s", without zeros at its end.
+  fileprivate mutating func append(duration nanoseconds: Int64) {
+    let magnitude = max(0, nanoseconds)
+    if magnitude < 1_000_000 {
+      append(magnitude / 1_000)
+      append(" µs")
+    } else if magnitude < 1_000_000_000 {
+      append(hundredths: magnitude / 10_000)
+      append(" ms")
+    } else {
+      append(hundredths: magnitude / 10_000_000)
+      append(" s")
+    }
+  }
+
+  private mutating func append(hundredths number: Int64) {
+    append(number / 100)
+    if number % 100 == 0 { return }
+    append(".")
+    append(number / 10 % 10)
+    if number % 10 != 0 { append(number % 10) }
+  }
+}
+
+/// Keeps the promise of the calling task to beat (E7).
+///
+/// - Returns: `.ok`, also for a task that promised nothing; `.invalid` outside a task.
+func noteHeartbeat() -> Status {
+  guard let task = Worker.currentTask else { return .invalid }
+  return task.word.hasExtras && task.traits.contains(.heartbeat) ? task.beat() : .ok
+}
+
+extension RegistryReference {
+  /// Visits every task that is stalled, as `list` visits all (E7).
+  ///
+  /// - Returns: how many were visited.
+  func listStalled(at now: Int64, _ visit: (_ index: Int, _ facts: TaskFacts) -> Void) -> Int {
+    var count = 0
+    _ = list { _, facts in
+      guard let notes = facts.notes, notes.isStalled(at: now) else { return }
+      visit(count, facts)
+      count += 1
+    }
+    return count
+  }
+
+  /// Whether every task keeps its promise to beat.
+  var isHealthy: Bool {
+    let now = monotonicNow()
+    var isHealthy = true
+    forEachTask { task, registry in
+      // Most tasks have no notes, and their facts need not be gathered.
+      if task.word.hasExtras, task.facts(in: registry)?.notes?.isStalled(at: now) == true {
+        isHealthy = false
+      }
+      return isHealthy
+    }
+    return isHealthy
+  }
+}

@@ -1,0 +1,368 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// There is one watch in a process; `owner` says whose. Whoever starts or ends it claims that first, so that
+// it is freed once. What is told, and when, is the timer thread's own business; whether it may be
+// queued is guarded by that thread's Monitor. Datagrams are sent, and tasks looked at, without any
+// lock; whoever ends the watch takes it from the queue under the lock and waits for a datagram that is
+// being sent.
+
+/// What tells systemd how the service is, as sd_notify(3) says (E11).
+struct SystemdWatch {
+  /// When to tell something next; the first field, so that its address is known.
+  fileprivate var timer: Timer
+
+  // immutable after init
+  /// A reference of the application's is held.
+  fileprivate let registry: RegistryReference
+  fileprivate let socket: Int32
+  /// Where to send; behind the watch, in its own memory.
+  fileprivate let address: UnsafeMutablePointer<CChar>
+  fileprivate let addressLength: Int
+  /// Nanoseconds from one sign of life to the next; 0 is none.
+  fileprivate let watchdogPause: Int64
+  /// Nanoseconds from one status to the next.
+  fileprivate let statusPause: Int64
+
+  // Owned by whoever starts the watch, then by whoever ends it.
+  fileprivate var callback: CancelCallback.Pointer?
+
+  // Guarded by the timer thread's Monitor.
+  fileprivate var isArmed = false
+
+  // Owned by the timer thread once armed.
+  fileprivate var nextWatchdog = Int64.max
+  fileprivate var nextStatus = Int64.max
+  fileprivate var isStopping = false
+  fileprivate var hasToldStopping = false
+  /// The last status; nil before the first.
+  fileprivate var status: StopStatus?
+
+  typealias Pointer = UnsafeMutablePointer<SystemdWatch>
+
+  /// The registry whose watch it is, as bits; 0 when there is none, 1 while one is being started or ended.
+  ///
+  /// atomic: acquire and release with `current`.
+  private static let owner = Atomic<UInt>(0)
+  /// The watch, as bits; of use to whoever has claimed `owner`.
+  ///
+  /// atomic: relaxed, see `owner`.
+  private static let current = Atomic<UInt>(0)
+  /// Whether the timer thread is telling something.
+  ///
+  /// atomic: sequentially consistent with the list of the registry's waiters.
+  fileprivate static let isTelling = Atomic<Bool>(false)
+
+  private static var busy: UInt { 1 }
+  /// Pauses are never shorter, in nanoseconds.
+  private static var shortestPause: Int64 { 1_000_000 }
+
+  // MARK: Starting and ending
+
+  /// Tells that the service is ready, and starts the watch.
+  ///
+  /// - Parameters:
+  ///   - registry: what the service is made of; the caller has a reference.
+  ///   - socket: where to send; nil is what the environment says.
+  ///   - watchdog: nanoseconds in which a sign of life is due; 0 is what the environment says; negative is
+  ///     never.
+  ///   - status: nanoseconds from one status to the next; 0 is one second.
+  /// - Returns: `.ok`, also if the environment knows no socket: then nothing is kept; `.invalid`, also when
+  ///   there is a watch already; `.noMemory`; `.again` when the system refuses a thread; `.system`, with
+  ///   errno set.
+  static func start(
+    for registry: RegistryReference, socket: UnsafePointer<UInt8>?, watchdog: Int64, status: Int64
+  ) -> Status {
+    if status < 0 { return .invalid }
+    if let socket, SystemdAddress(socket) == nil { return .invalid }
+    let (isMine, _) = owner.compareExchange(
+      expected: 0, desired: busy, ordering: .acquiringAndReleasing)
+    if !isMine { return .invalid }
+    let (result, error, watch) = make(registry, socket, watchdog: watchdog, status: status)
+    current.store(UInt(bitPattern: watch), ordering: .relaxed)
+    owner.store(watch == nil ? 0 : UInt(bitPattern: registry.pointer), ordering: .releasing)
+    if result == .system { cp_set_errno(error) }
+    return result
+  }
+
+  /// Makes a watch, if there is a socket, and lets it begin.
+  private static func make(
+    _ registry: RegistryReference, _ given: UnsafePointer<UInt8>?, watchdog: Int64, status: Int64
+  ) -> (Status, error: Int32, Pointer?) {
+    guard let text = given ?? SystemdAddress.inEnvironment else { return (.ok, 0, nil) }
+    guard let address = SystemdAddress(text) else { return (.system, EAFNOSUPPORT, nil) }
+    let size = MemoryLayout<SystemdWatch>.stride
+    guard let memory = malloc(size + address.length) else { return (.noMemory, 0, nil) }
+    let socket = cp_datagram_socket()
+    if socket < 0 {
+      let error = cp_errno()
+      free(memory)
+      return (.system, error, nil)
+    }
+    let held = TimerThread.hold()
+    if held != .ok {
+      close(socket)
+      free(memory)
+      return (held, 0, nil)
+    }
+    memcpy(memory + size, text, address.length)
+    let due = watchdog == 0 ? SystemdAddress.watchdogInEnvironment : max(0, watchdog)
+    registry.retain()
+    let watch = memory.bindMemory(to: SystemdWatch.self, capacity: 1)
+    watch.initialize(
+      to: SystemdWatch(
+        timer: Timer(.systemd(watch)), registry: registry, socket: socket,
+        address: (memory + size).assumingMemoryBound(to: CChar.self),
+        addressLength: address.length,
+        watchdogPause: due == 0 ? 0 : max(due / 2, shortestPause),
+        statusPause: status == 0 ? 1_000_000_000 : max(status, shortestPause)))
+    let registered = CancelCallback.register(
+      { context in
+        // SAFETY: the context is the watch, which lives until the callback is deregistered.
+        context?.assumingMemoryBound(to: SystemdWatch.self).tokenWasCancelled()
+      }, watch, drop: nil, with: .token(registry.token),
+      publish: { watch.pointee.callback = $0 })
+    if registered == .noMemory {
+      watch.pointee.callback = nil
+      watch.destroy()
+      return (.noMemory, 0, nil)
+    }
+    let ready: StaticString = "READY=1"
+    let error = watch.send(ready.utf8Start, ready.utf8CodeUnitCount)
+    if error != 0 {
+      watch.destroy()
+      return (.system, error, nil)
+    }
+    watch.arm()
+    return (.ok, 0, watch)
+  }
+
+  /// Ends the watch, if it is for `registry`: nothing more is sent.
+  ///
+  /// - Returns: `.ok`; `.invalid` when there is no such watch; `.deadlock` on the timer thread.
+  static func end(for registry: RegistryReference) -> Status {
+    let bits = UInt(bitPattern: registry.pointer)
+    if owner.load(ordering: .acquiring) != bits { return .invalid }
+    if TimerThread.isCaller { return .deadlock }
+    let (isMine, _) = owner.compareExchange(
+      expected: bits, desired: busy, ordering: .acquiringAndReleasing)
+    // SAFETY: a registry that owns it has a watch.
+    guard isMine, let watch = Pointer(bitPattern: current.load(ordering: .relaxed)) else {
+      return .invalid
+    }
+    watch.disarm()
+    _ = registry.monitor.wait(for: UInt(bitPattern: watch), until: .never, heedsFlag: false) {
+      !isTelling.load(ordering: .sequentiallyConsistent)
+    }
+    watch.destroy()
+    owner.store(0, ordering: .releasing)
+    return .ok
+  }
+}
+
+extension UnsafeMutablePointer<SystemdWatch> {
+  private var timer: Timer.Pointer {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
+  }
+
+  /// Lets the timer thread begin.
+  fileprivate func arm() {
+    let now = monotonicNow()
+    if pointee.watchdogPause > 0 {
+      pointee.nextWatchdog = later(now, by: pointee.watchdogPause)
+    }
+    TimerThread.withQueue { queue in
+      pointee.isArmed = true
+      // The one who cancelled the token before now has found nothing armed.
+      let due = pointee.registry.token.isCancelled ? now : pointee.nextWatchdog
+      if due != .max { queue.insert(timer, due: due) }
+    }
+  }
+
+  /// Sends nothing more, but for what is being sent.
+  fileprivate func disarm() {
+    TimerThread.withQueue { queue in
+      pointee.isArmed = false
+      queue.remove(timer)
+    }
+  }
+
+  /// Gives up everything the watch holds.
+  ///
+  /// Requires that it is not armed, and nothing is being sent.
+  fileprivate func destroy() {
+    if let callback = pointee.callback { CancelCallback.deregister(callback) }
+    let registry = pointee.registry
+    close(pointee.socket)
+    free(self)
+    TimerThread.letGo()
+    registry.release()
+  }
+
+  /// The registry's token is cancelled: the timer thread is to tell at once.
+  fileprivate func tokenWasCancelled() {
+    TimerThread.withQueue { queue in
+      if !pointee.isArmed { return }
+      queue.remove(timer)
+      queue.insert(timer, due: monotonicNow())
+    }
+  }
+
+  // MARK: On the timer thread
+
+  /// Something is due.
+  ///
+  /// Requires the lock. `tell` is to follow without it; the registry's memory is held for it.
+  func isAboutToTell() {
+    SystemdWatch.isTelling.store(true, ordering: .sequentiallyConsistent)
+    pointee.registry.retainStorage()
+  }
+
+  /// Tells what is due.
+  func tell() {
+    let registry = pointee.registry
+    tellWhatIsDue()
+    if ProcessState.isForkedChild { return }
+    TimerThread.withQueue { queue in
+      let due = min(pointee.nextWatchdog, pointee.nextStatus)
+      // The token may have been cancelled meanwhile, and the timer be queued for that.
+      if pointee.isArmed && !timer.pointee.isQueued && due != .max {
+        queue.insert(timer, due: due)
+      }
+      SystemdWatch.isTelling.store(false, ordering: .sequentiallyConsistent)
+    }
+    // From here on the watch may be gone.
+    let key = UInt(bitPattern: self)
+    registry.monitor.withLock { $0.waiters.wake(key) }
+    registry.releaseStorage()
+  }
+
+  private func tellWhatIsDue() {
+    let now = monotonicNow()
+    if !pointee.isStopping && pointee.registry.token.isCancelled {
+      pointee.isStopping = true
+      pointee.nextStatus = now
+    }
+    if now >= pointee.nextStatus {
+      tellStatus(at: now)
+      // A group may have gone during the look, and with it a log's context, by the application's code.
+      if ProcessState.isForkedChild { return }
+    }
+    if now >= pointee.nextWatchdog {
+      let isHealthy = pointee.registry.isHealthy
+      if ProcessState.isForkedChild { return }
+      let alive: StaticString = "WATCHDOG=1"
+      if isHealthy { _ = send(alive.utf8Start, alive.utf8CodeUnitCount) }
+      let next = later(pointee.nextWatchdog, by: pointee.watchdogPause)
+      pointee.nextWatchdog = next > now ? next : later(now, by: pointee.watchdogPause)
+    }
+  }
+
+  /// Tells what the stop waits for; that it has begun until that is sent; and that more time is
+  /// needed if a task has ended, or told of progress, since the last time.
+  private func tellStatus(at now: Int64) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: StopStatus.room) { buffer in
+      var line = FixedText(in: buffer)
+      line.append("STATUS=stopping: ")
+      let before = pointee.status
+      let status = StopStatus(
+        of: pointee.registry, after: before ?? StopStatus(), in: &line)
+      if ProcessState.isForkedChild { return }
+      let moves = before.map { status.moves(since: $0) } ?? false
+      pointee.status = status
+      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: StopStatus.room + 128) { whole in
+        var datagram = FixedText(in: whole)
+        if !pointee.hasToldStopping { datagram.append("STOPPING=1\n") }
+        if moves {
+          datagram.append("EXTEND_TIMEOUT_USEC=")
+          datagram.append(timeAskedFor / 1_000)
+          datagram.append("\n")
+        }
+        datagram.append(utf8: line.text)
+        let isSent = send(datagram.text, strlen(datagram.text)) == 0
+        if isSent { pointee.hasToldStopping = true }
+        // There is nothing to be told any more once systemd knows that all have ended.
+        pointee.nextStatus =
+          isSent && status.count == 0 ? .max : later(now, by: pointee.statusPause)
+      }
+    }
+  }
+
+  /// How much time is asked for, in nanoseconds: enough to ask again.
+  private var timeAskedFor: Int64 {
+    let (twice, overflow) = pointee.statusPause.multipliedReportingOverflow(by: 2)
+    return max(overflow ? .max : twice, 2_000_000_000)
+  }
+
+  private func later(_ moment: Int64, by pause: Int64) -> Int64 {
+    let (sum, overflow) = moment.addingReportingOverflow(pause)
+    return overflow ? .max : sum
+  }
+
+  /// Sends a datagram if that can be done at once.
+  ///
+  /// - Returns: 0, or the error number.
+  fileprivate func send(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
+    cp_send_datagram(pointee.socket, pointee.address, pointee.addressLength, text, count)
+  }
+}
+
+/// Where systemd listens: a path, or `@` and an abstract name.
+struct SystemdAddress {
+  let length: Int
+
+  /// Looks at NUL-terminated text; nil if it is no such address.
+  init?(_ text: UnsafePointer<UInt8>) {
+    // `sockaddr_un` has 108 bytes, of which a path wants one for its NUL.
+    let isAbstract = text[0] == 0x40
+    let most = isAbstract ? 108 : 107
+    if text[0] != 0x2F && !isAbstract { return nil }
+    var length = 1
+    while text[length] != 0 {
+      length += 1
+      if length > most { return nil }
+    }
+    if length == 1 { return nil }
+    self.length = length
+  }
+
+  // MARK: The environment
+
+  /// What NOTIFY_SOCKET says, or nil.
+  static var inEnvironment: UnsafePointer<UInt8>? {
+    let text = variable("NOTIFY_SOCKET")
+    return text?[0] == 0 ? nil : text
+  }
+
+  /// In how many nanoseconds a sign of life is due, as WATCHDOG_USEC says; 0 is never.
+  static var watchdogInEnvironment: Int64 {
+    if let process = variable("WATCHDOG_PID"), number(process) != UInt64(getpid()) { return 0 }
+    guard let text = variable("WATCHDOG_USEC"), let microseconds = number(text) else { return 0 }
+    let (nanoseconds, overflow) = microseconds.multipliedReportingOverflow(by: 1_000)
+    return overflow ? .max : Int64(clamping: nanoseconds)
+  }
+
+  private static func variable(_ name: StaticString) -> UnsafePointer<UInt8>? {
+    // SAFETY: CChar and UInt8 have the same layout, and the name is NUL-terminated.
+    let name = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+    // SAFETY: likewise.
+    return cp_environment(name).map {
+      UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self)
+    }
+  }
+
+  /// A decimal number and nothing else; nil if the text is none.
+  private static func number(_ text: UnsafePointer<UInt8>) -> UInt64? {
+    var value: UInt64 = 0
+    var place = 0
+    while text[place] >= 0x30 && text[place] <= 0x39 {
+      let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
+      let (sum, carry) = tens.addingReportingOverflow(UInt64(text[place] - 0x30))
+      if overflow || carry { return nil }
+      value = sum
+      place += 1
+    }
+    return place > 0 && text[place] == 0 ? value : nil
+  }
+}

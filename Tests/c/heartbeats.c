@@ -1,0 +1,694 @@
+/* heartbeats.c - tasks that promise to give signs of life, and who is told when they do not. Rule E7, with
+   O2, T3, S4, P1, P4. */
+
+#include "support.h"
+
+#include "forking.h"
+
+/* ---- What was told -------------------------------------------------------------------------- */
+
+/* One log event, as it came. */
+struct told {
+  uint32_t level, event;
+  tr_kind kind;
+  uint64_t id;
+  int32_t code;
+  char task[64], message[128], thread[16];
+};
+
+/* Everything that was told. Guards: all fields. `changed` is signalled when one is added. */
+struct log {
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  int count;
+  struct told all[4096];
+  struct gate *held; /* TR_EVENT_TASK_STALLED arrives there, and waits; may be NULL */
+};
+
+static void log_init(struct log *log, struct gate *held) {
+  memset(log, 0, sizeof *log);
+  pthread_mutex_init(&log->lock, NULL);
+  pthread_cond_init(&log->changed, NULL);
+  log->held = held;
+}
+
+static void log_adds(void *context, const tr_log_event *event) {
+  struct log *log = context;
+  CHECK_EQ(sizeof *event, event->size);
+  CHECK_EQ(0, event->reserved);
+  pthread_mutex_lock(&log->lock);
+  CHECK(log->count < 4096);
+  struct told *told = &log->all[log->count++];
+  *told = (struct told){event->level, event->event, event->kind, event->task_id, event->code, "", "", ""};
+  snprintf(told->task, sizeof told->task, "%s", event->task);
+  snprintf(told->message, sizeof told->message, "%s", event->message);
+  pthread_getname_np(pthread_self(), told->thread, sizeof told->thread);
+  pthread_cond_broadcast(&log->changed);
+  struct gate *held = event->event == TR_EVENT_TASK_STALLED ? log->held : NULL;
+  pthread_mutex_unlock(&log->lock);
+  if (held != NULL) gate_pass(held);
+}
+
+/* Wait for event number `index`, and return it. */
+static struct told log_await(struct log *log, int index) {
+  pthread_mutex_lock(&log->lock);
+  while (log->count <= index) pthread_cond_wait(&log->changed, &log->lock);
+  struct told told = log->all[index];
+  pthread_mutex_unlock(&log->lock);
+  return told;
+}
+
+static int log_count(struct log *log) {
+  pthread_mutex_lock(&log->lock);
+  int count = log->count;
+  pthread_mutex_unlock(&log->lock);
+  return count;
+}
+
+/* Read a duration as events have it, in nanoseconds. */
+static double read_duration(const char *text, char **end) {
+  double number = strtod(text, end);
+  if (strncmp(*end, " s", 2) == 0) return *end += 2, number * 1e9;
+  if (strncmp(*end, " ms", 3) == 0) return *end += 3, number * 1e6;
+  CHECK_MSG(strncmp(*end, " \302\265s", 4) == 0, "\"%s\" is no duration", text);
+  return *end += 4, number * 1e3;
+}
+
+/* ---- Tasks that promise --------------------------------------------------------------------- */
+
+static tr_registry *registry_with(tr_log_fn receive, void *context) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = receive;
+  options.log_context = context;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  return registry;
+}
+
+static tr_task *spawn_promising(tr_registry *registry, const char *name, int64_t interval,
+                                tr_task_fn body, void *ctx, tr_drop_fn drop) {
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.heartbeat_ns = interval;
+  options.drop = drop;
+  tr_task *task = NULL;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, name, TR_KIND_RPC_HANDLER, body, ctx, &options, &task));
+  return task;
+}
+
+/* A task that does what it is told, step by step, and what the steps came to. */
+struct puppet {
+  sem_t go, done;
+  int beats, leaves, exits;
+  tr_status status;
+};
+
+static void puppet_init(struct puppet *puppet) {
+  memset(puppet, 0, sizeof *puppet);
+  sem_init(&puppet->go, 0, 0);
+  sem_init(&puppet->done, 0, 0);
+}
+
+static int body_is_puppet(tr_task *self, void *ctx) {
+  (void)self;
+  struct puppet *puppet = ctx;
+  while (1) {
+    sem_take(&puppet->go);
+    if (puppet->exits) pthread_exit(NULL);
+    if (puppet->leaves) return 0;
+    puppet->status = tr_heartbeat();
+    sem_post(&puppet->done);
+  }
+}
+
+static void puppet_beats(struct puppet *puppet) {
+  sem_post(&puppet->go);
+  sem_take(&puppet->done);
+  CHECK_EQ(TR_OK, puppet->status);
+}
+
+static void puppet_leaves(struct puppet *puppet) {
+  puppet->leaves = 1;
+  sem_post(&puppet->go);
+}
+
+/* Wait until the timer thread has done what it is at. */
+static void timer_thread_settles(void) {
+  tr_token *parent = tr_token_create(), *token = tr_token_child_with_timeout(parent, 1);
+  CHECK(token != NULL);
+  CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
+  tr_token_release(token);
+  tr_token_release(parent);
+}
+
+static size_t stalled_count(tr_registry *registry) {
+  size_t count = 4711;
+  tr_status status = tr_health(registry, NULL, 0, &count);
+  CHECK_EQ(count == 0 ? TR_OK : TR_ERR_STALLED, status);
+  CHECK_EQ(status, tr_health(registry, NULL, 0, NULL));
+  return count;
+}
+
+/* Proves: a task that misses a promised heartbeat is reported once, on the timer thread, as a warning
+   with its name, id and kind, how long it is silent and what it promised; it is listed by tr_health and
+   as stalled in snapshots; its next heartbeat is reported as its recovery, on its own thread, and it
+   can stall again; tasks that beat, and those that promised nothing, are never named (E7, O2).  Why it
+   matters: this is how a hang is noticed while nobody is shutting down.  Catches: a report at every
+   look; a watch that is not armed again; a beat that is not stored. */
+CASE(a_stall_and_its_end_are_reported) {
+  static struct log log;
+  log_init(&log, NULL);
+  tr_registry *registry = registry_with(log_adds, &log);
+  struct puppet puppet;
+  puppet_init(&puppet);
+  struct gate gate = GATE_INIT;
+  int64_t interval = 50 * MS;
+  tr_task *silent = spawn(registry, "promised nothing", body_deaf, &gate);
+  tr_task *far = spawn_promising(registry, "in time", 3600 * SECOND, body_deaf, &gate, NULL);
+  int64_t before = now_ns();
+  tr_task *task = spawn_promising(registry, "peer 1.2.3.4", interval, body_is_puppet, &puppet, NULL);
+  for (int round = 0; round < 3; round++) {
+    struct told stalled = log_await(&log, 2 * round);
+    int64_t silence_most = now_ns() - before;
+    CHECK(silence_most >= interval);
+    CHECK_EQ(TR_EVENT_TASK_STALLED, stalled.event);
+    CHECK_EQ(TR_LOG_WARNING, stalled.level);
+    CHECK_EQ(TR_KIND_RPC_HANDLER, stalled.kind);
+    CHECK_EQ(tr_task_id(task), stalled.id);
+    CHECK_EQ(0, stalled.code);
+    CHECK_STR("peer 1.2.3.4", stalled.task);
+    CHECK_STR("taskreg-timer", stalled.thread);
+    CHECK(strncmp("no heartbeat for ", stalled.message, 17) == 0);
+    char *end;
+    double silence = read_duration(stalled.message + 17, &end);
+    CHECK_STR(", promised every 50 ms", end);
+    CHECK(silence >= (double)interval && silence <= (double)silence_most);
+
+    tr_task_summary summary = TR_TASK_SUMMARY_INIT, listed;
+    size_t count = 0;
+    CHECK_EQ(TR_ERR_STALLED, tr_health(registry, &summary, 1, &count));
+    CHECK_EQ(1, count);
+    CHECK_EQ(tr_task_id(task), summary.id);
+    CHECK_EQ(1, summary.stalled);
+    CHECK_STR("peer 1.2.3.4", summary.name);
+    CHECK(find_in_snapshot(registry, tr_task_id(task), &listed));
+    CHECK_EQ(1, listed.stalled);
+    CHECK(find_in_snapshot(registry, tr_task_id(silent), &listed));
+    CHECK_EQ(0, listed.stalled);
+
+    timer_thread_settles();
+    CHECK_EQ(2 * round + 1, log_count(&log));
+    before = now_ns();
+    puppet_beats(&puppet);
+    struct told recovered = log_await(&log, 2 * round + 1);
+    CHECK_EQ(TR_EVENT_TASK_RECOVERED, recovered.event);
+    CHECK_EQ(TR_LOG_INFO, recovered.level);
+    CHECK_EQ(TR_KIND_RPC_HANDLER, recovered.kind);
+    CHECK_EQ(tr_task_id(task), recovered.id);
+    CHECK_EQ(0, recovered.code);
+    CHECK_STR("peer 1.2.3.4", recovered.task);
+    CHECK_STR("peer 1.2.3.4", recovered.thread);
+    CHECK(strncmp("a heartbeat again after ", recovered.message, 24) == 0);
+    CHECK(read_duration(recovered.message + 24, &end) >= silence * 0.99);
+    CHECK_STR("", end);
+  }
+  puppet_leaves(&puppet);
+  wait_and_release(task);
+  gate_open(&gate);
+  wait_and_release(silent);
+  wait_and_release(far);
+  int count = log_count(&log);
+  CHECK(count == 6 || (count == 7 && log.all[6].event == TR_EVENT_TASK_STALLED));
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+static int body_beats(tr_task *self, void *ctx) {
+  atomic_int *stop = ctx;
+  while (!atomic_load(stop) && !tr_task_is_cancelled(self)) {
+    CHECK_EQ(TR_OK, tr_heartbeat());
+    breathe();
+  }
+  return 0;
+}
+
+/* Proves: a task that beats in time is never reported, through several intervals (E7).  Why it matters:
+   false alarms are switched off.  Catches: a look that compares with the beginning instead of the last
+   beat. */
+CASE(a_task_that_beats_is_left_alone) {
+  static struct log log;
+  log_init(&log, NULL);
+  tr_registry *registry = registry_with(log_adds, &log);
+  atomic_int stop = 0;
+  int64_t interval = 2 * SECOND * check_scale(), end = now_ns() + (check_scale() > 1 ? 0 : 5 * SECOND);
+  tr_task *task = spawn_promising(registry, "beats", interval, body_beats, &stop, NULL);
+  do CHECK_EQ(0, stalled_count(registry));
+  while (breathe(), now_ns() < end);
+  atomic_store(&stop, 1);
+  wait_and_release(task);
+  CHECK_EQ(0, log_count(&log));
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+/* Proves: a beat while the stall is being reported does not wait for that, and is reported right after
+   it (E7).  Why it matters: a task is not to be held up by whoever writes the log.  Catches: an event
+   between the two that is lost, or comes first. */
+CASE(a_beat_during_the_report_is_reported_after_it) {
+  static struct log log;
+  struct gate gate = GATE_INIT;
+  log_init(&log, &gate);
+  tr_registry *registry = registry_with(log_adds, &log);
+  struct puppet puppet;
+  puppet_init(&puppet);
+  tr_task *task = spawn_promising(registry, "beats late", 20 * MS, body_is_puppet, &puppet, NULL);
+  gate_await(&gate, 1);
+  puppet_beats(&puppet);
+  puppet_beats(&puppet);
+  CHECK_EQ(1, log_count(&log));
+  gate_open(&gate);
+  struct told recovered = log_await(&log, 1);
+  CHECK_EQ(TR_EVENT_TASK_RECOVERED, recovered.event);
+  CHECK_EQ(tr_task_id(task), recovered.id);
+  CHECK_STR("taskreg-timer", recovered.thread);
+  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(&log, 2).event); /* it is watched again */
+  puppet_leaves(&puppet);
+  wait_and_release(task);
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+/* What a callback finds when it waits for the task it is told of. */
+struct waits_there {
+  struct gate gate;
+  tr_registry *registry, *other;
+  tr_task *_Atomic task;
+  tr_status wait, join, shutdown, other_join;
+};
+
+static void log_waits(void *context, const tr_log_event *event) {
+  struct waits_there *waits = context;
+  CHECK_EQ(TR_EVENT_TASK_STALLED, event->event);
+  while (atomic_load(&waits->task) == NULL) breathe();
+  waits->wait = tr_task_wait(atomic_load(&waits->task), FOREVER, NULL);
+  waits->join = tr_join_all(waits->registry, FOREVER, NULL);
+  waits->shutdown = tr_shutdown(waits->registry, TR_REASON_FATAL, NULL, FOREVER, NULL);
+  waits->other_join = tr_join_all(waits->other, FOREVER, NULL);
+  gate_pass(&waits->gate);
+}
+
+/* Proves: a task does not end while its stall is being reported, and a wait for it there is refused (E7,
+   O2, O3, J7).  Why it matters: an event that names a task that has ended sends people looking in
+   vain, and one that comes after the last task has ended finds a log's context freed.  Catches: an end
+   that does not wait; a deadlock in a callback that shuts down. */
+CASE(the_end_waits_for_a_report) {
+  struct waits_there waits = {GATE_INIT, NULL, registry_new(), NULL, 1, 1, 1, 1};
+  waits.registry = registry_with(log_waits, &waits);
+  struct puppet puppet;
+  puppet_init(&puppet);
+  tr_task *task = spawn_promising(waits.registry, "stalls", 20 * MS, body_is_puppet, &puppet, NULL);
+  atomic_store(&waits.task, task);
+  gate_await(&waits.gate, 1);
+  CHECK_EQ(TR_ERR_DEADLOCK, waits.wait);
+  CHECK_EQ(TR_ERR_DEADLOCK, waits.join);
+  CHECK_EQ(TR_ERR_DEADLOCK, waits.shutdown);
+  CHECK_EQ(TR_OK, waits.other_join);
+  CHECK_EQ(0, tr_token_is_cancelled(tr_registry_token(waits.registry)));
+  puppet_leaves(&puppet);
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 100 * MS, NULL));
+  CHECK_EQ(1, tr_len(waits.registry));
+  gate_open(&waits.gate);
+  wait_and_release(task);
+  timer_thread_settles();
+  registry_finish(waits.registry);
+  registry_finish(waits.other);
+  timer_thread_leaves();
+}
+
+static struct gate dropping;
+
+static void drop_waits(void *ctx) {
+  (void)ctx;
+  CHECK_EQ(TR_OK, tr_heartbeat());
+  gate_pass(&dropping);
+}
+
+static int body_ends_somehow(tr_task *self, void *ctx) {
+  (void)self;
+  if (*(int *)ctx) pthread_exit(NULL);
+  return 0;
+}
+
+/* Proves: the promise holds as long as the body, however that ends: what is run afterwards may take its
+   time (E7, S4).  Why it matters: a drop cannot beat for a body that is over.  Catches: a watch that is
+   left behind; a task listed as stalled while it is being cleared away. */
+CASE(the_promise_ends_with_the_body) {
+  for (int exits = 0; exits < 2; exits++) {
+    static struct log log;
+    log_init(&log, NULL);
+    dropping = (struct gate)GATE_INIT;
+    tr_registry *registry = registry_with(log_adds, &log);
+    tr_task *task =
+        spawn_promising(registry, "ends", 200 * MS * check_scale(), body_ends_somehow, &exits, drop_waits);
+    gate_await(&dropping, 1);
+    int64_t end = now_ns() + 300 * MS * check_scale();
+    while (now_ns() < end) {
+      CHECK_EQ(0, stalled_count(registry));
+      breathe();
+    }
+    CHECK_EQ(0, log_count(&log));
+    gate_open(&dropping);
+    wait_and_release(task);
+    registry_finish(registry);
+    CHECK_EQ(exits, log_count(&log)); /* TR_EVENT_TASK_EXITED */
+  }
+  timer_thread_leaves();
+}
+
+static int body_beats_once(tr_task *self, void *ctx) {
+  (void)self;
+  *(tr_status *)ctx = tr_heartbeat();
+  return 0;
+}
+
+/* Proves: tr_heartbeat is for tasks alone, and for all of them; a promise of 0 is none, one beyond the
+   clock is kept, a negative one is refused, and a task without a promise is not stalled (E7, P4).
+   Why it matters: a library calls it without knowing who runs it.  Catches: a sum that overflows. */
+CASE(promises_at_the_ends_of_their_range) {
+  CHECK_EQ(TR_ERR_INVALID, tr_heartbeat());
+  static struct log log;
+  log_init(&log, NULL);
+  tr_registry *registry = registry_with(log_adds, &log);
+  static const int64_t intervals[] = {0, INT64_MAX, INT64_MAX - 1, INT64_MAX / 2};
+  for (size_t i = 0; i < sizeof intervals / sizeof *intervals; i++) {
+    tr_status status = 1;
+    wait_and_release(
+        spawn_promising(registry, "beats once", intervals[i], body_beats_once, &status, NULL));
+    CHECK_EQ(TR_OK, status);
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn_promising(registry, "silent", intervals[i], body_deaf, &gate, NULL);
+    gate_await(&gate, 1);
+    CHECK_EQ(0, stalled_count(registry));
+    gate_open(&gate);
+    wait_and_release(task);
+  }
+  static const int64_t refused[] = {-1, INT64_MIN};
+  for (size_t i = 0; i < 2; i++) {
+    tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+    options.heartbeat_ns = refused[i];
+    CHECK_EQ(TR_ERR_INVALID, tr_spawn_with(registry, "never", TR_KIND_RPC_HANDLER, body_never, NULL,
+                                           &options, NULL));
+  }
+  CHECK_EQ(0, log_count(&log));
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+/* Proves: without a log nobody is watched by a thread, and tr_health tells of stalls all the same; with
+   one the thread goes again (E7, O2).  Why it matters: nobody pays for what he does not use.  Catches: a
+   hold that is not given back. */
+CASE(without_a_log_there_is_no_thread) {
+  while (threads_called("taskreg-timer") > 0) breathe();
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn_promising(registry, "silent", 5 * MS, body_deaf, &gate, NULL);
+  while (stalled_count(registry) == 0) breathe();
+  CHECK_EQ(0, threads_called("taskreg-timer"));
+  gate_open(&gate);
+  wait_and_release(task);
+  CHECK_EQ(0, stalled_count(registry));
+  registry_finish(registry);
+
+  static struct log log;
+  log_init(&log, NULL);
+  registry = registry_with(log_adds, &log);
+  wait_and_release(spawn_promising(registry, "brief", SECOND, body_returns, NULL, NULL));
+  /* Nor is anything kept of a task that was refused. */
+  CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_FATAL, NULL));
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.heartbeat_ns = SECOND;
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn_with(registry, "late", TR_KIND_RPC_HANDLER, body_never, NULL,
+                                        &options, NULL));
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn(registry, "late", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
+  registry_finish(registry);
+  while (threads_called("taskreg-timer") > 0) breathe();
+}
+
+/* Proves: tr_health lists the stalled tasks of a registry and of the groups below it, as many as there is
+   room for, and counts all; an element of any accepted size, no registry and no senseless array (E7, T3,
+   P4).  Why it matters: a watchdog looks at the topmost registry.  Catches: groups left out; an index
+   that counts the healthy ones, too. */
+CASE(health_lists_the_stalled_tasks) {
+  tr_registry *registry = registry_new(), *group = NULL;
+  CHECK_EQ(TR_OK, tr_registry_child(registry, "net", NULL, &group));
+  struct gate gate = GATE_INIT;
+  tr_task *tasks[6];
+  for (int i = 0; i < 6; i++)
+    tasks[i] = spawn_promising(i % 2 ? group : registry, i < 3 ? "well" : "stalled",
+                               i < 3 ? 3600 * SECOND : MS, body_deaf, &gate, NULL);
+  while (stalled_count(registry) < 3) breathe();
+  CHECK_EQ(2, stalled_count(group)); /* 3 and 5 */
+  for (size_t capacity = 0; capacity < 5; capacity++) {
+    tr_task_summary list[5];
+    memset(list, 0xAA, sizeof list);
+    list[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT;
+    size_t count = 0;
+    CHECK_EQ(TR_ERR_STALLED, tr_health(registry, list, capacity, &count));
+    CHECK_EQ(3, count);
+    for (size_t i = 0; i < capacity && i < 3; i++) {
+      CHECK_EQ(sizeof list[0], list[i].size);
+      CHECK_STR("stalled", list[i].name);
+      CHECK_EQ(1, list[i].stalled);
+      int known = 0;
+      for (int t = 3; t < 6; t++)
+        if (tr_task_id(tasks[t]) == list[i].id) {
+          known = 1;
+          CHECK_STR(t % 2 ? "net" : "", list[i].group);
+        }
+      CHECK(known);
+      for (size_t other = 0; other < i; other++) CHECK(list[other].id != list[i].id);
+    }
+    for (size_t i = capacity < 3 ? (capacity == 0 ? 1 : capacity) : 3; i < 5; i++)
+      CHECK_EQ(0xAA, ((unsigned char *)&list[i])[0]);
+  }
+  /* Elements of 0.1, and of a later release. */
+  static union {
+    tr_task_summary first;
+    unsigned char bytes[4096];
+  } room;
+  static const uint32_t sizes[] = {128, 136, sizeof(tr_task_summary) + 8, sizeof(tr_task_summary) + 64};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    memset(&room, 0xAA, sizeof room);
+    room.first.size = sizes[s];
+    size_t count = 0;
+    CHECK_EQ(TR_ERR_STALLED, tr_health(registry, &room.first, 3, &count));
+    for (size_t i = 0; i < 3; i++) {
+      CHECK_EQ(sizes[s], *(uint32_t *)(void *)(room.bytes + i * sizes[s]));
+      CHECK_STR("stalled", (char *)room.bytes + i * sizes[s] + offsetof(tr_task_summary, name));
+      for (size_t at = sizeof(tr_task_summary); at < sizes[s]; at++)
+        CHECK_EQ(0, room.bytes[i * sizes[s] + at]);
+    }
+    CHECK_EQ(0xAA, room.bytes[3 * sizes[s]]);
+  }
+  tr_task_summary one = TR_TASK_SUMMARY_INIT;
+  size_t count = 4711;
+  CHECK_EQ(TR_ERR_INVALID, tr_health(NULL, &one, 1, &count));
+  CHECK_EQ(TR_ERR_INVALID, tr_health(registry, NULL, 1, &count));
+  CHECK_EQ(TR_ERR_INVALID, tr_health(registry, &one, SIZE_MAX, &count));
+  static const uint32_t senseless[] = {0, 1, 127, 129, 65537, UINT32_MAX};
+  for (size_t s = 0; s < sizeof senseless / sizeof *senseless; s++) {
+    one.size = senseless[s];
+    CHECK_EQ(TR_ERR_INVALID, tr_health(registry, &one, 1, &count));
+  }
+  CHECK_EQ(4711, count);
+  gate_open(&gate);
+  for (int i = 0; i < 6; i++) wait_and_release(tasks[i]);
+  tr_registry_release(group);
+  registry_finish(registry);
+}
+
+/* Proves: a stall in a group is told to the group's log, or to that of the nearest registry above it that
+   has one (E7, T3).  Why it matters: a part of a program has its own log.  Catches: the topmost
+   registry's log for all. */
+CASE(the_nearest_log_is_told) {
+  static struct log above, own;
+  log_init(&above, NULL);
+  log_init(&own, NULL);
+  tr_registry *registry = registry_with(log_adds, &above), *with = NULL, *without = NULL;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_adds;
+  options.log_context = &own;
+  CHECK_EQ(TR_OK, tr_registry_child(registry, "with", &options, &with));
+  CHECK_EQ(TR_OK, tr_registry_child(registry, "without", NULL, &without));
+  struct gate gate = GATE_INIT;
+  tr_task *one = spawn_promising(with, "one", 10 * MS, body_deaf, &gate, NULL);
+  tr_task *other = spawn_promising(without, "other", 10 * MS, body_deaf, &gate, NULL);
+  CHECK_STR("one", log_await(&own, 0).task);
+  CHECK_STR("other", log_await(&above, 0).task);
+  gate_open(&gate);
+  wait_and_release(one);
+  wait_and_release(other);
+  CHECK_EQ(1, log_count(&own));
+  CHECK_EQ(1, log_count(&above));
+  tr_registry_release(with);
+  tr_registry_release(without);
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+/* One of many tasks that beat as they like. */
+struct random_beats {
+  unsigned random;
+  atomic_int *stop;
+};
+
+static int body_beats_at_random(tr_task *self, void *ctx) {
+  (void)self;
+  struct random_beats *beats = ctx;
+  for (int i = 0; i < 40 && !atomic_load(beats->stop); i++) {
+    beats->random = beats->random * 1664525u + 1013904223u;
+    struct timespec moment = {0, (beats->random >> 8) % 1000000};
+    nanosleep(&moment, NULL);
+    CHECK_EQ(TR_OK, tr_heartbeat());
+  }
+  if (beats->random & 0x100) pthread_exit(NULL);
+  return 0;
+}
+
+/* Claim: whenever tasks beat, as they are being found stalled or not, and whenever they end, the events of
+   each alternate, a stall first; none comes after its task has ended.
+   Proves: that (E7).  Why it matters: who counts stalls and recoveries must not be left with a wrong
+   balance.  Catches: a stage that is changed without the lock; a report that the end does not wait for. */
+CASE(the_events_of_a_task_alternate) {
+  static struct log log;
+  enum { tasks = 4 };
+  atomic_int stop = 0;
+  int most = check_rounds(50);
+  for (int round = 0; round < most; round++) {
+    log_init(&log, NULL);
+    tr_registry *registry = registry_with(log_adds, &log);
+    struct random_beats beats[tasks];
+    tr_task *all[tasks];
+    for (int i = 0; i < tasks; i++) {
+      beats[i] = (struct random_beats){(unsigned)(round * tasks + i) * 7919u, &stop};
+      all[i] = spawn_promising(registry, "random", 300000 + 100000 * i, body_beats_at_random, &beats[i],
+                               NULL);
+    }
+    for (int i = 0; i < tasks; i++) {
+      CHECK_EQ(TR_OK, tr_task_wait(all[i], FOREVER, NULL));
+      pthread_mutex_lock(&log.lock);
+      int is_stalled = 0, stalls = 0;
+      for (int at = 0; at < log.count; at++) {
+        if (log.all[at].id != tr_task_id(all[i]) || log.all[at].event == TR_EVENT_TASK_EXITED) continue;
+        CHECK_EQ(is_stalled ? TR_EVENT_TASK_RECOVERED : TR_EVENT_TASK_STALLED, log.all[at].event);
+        is_stalled = !is_stalled;
+        stalls += is_stalled;
+      }
+      beats[i].random = (unsigned)stalls;
+      pthread_mutex_unlock(&log.lock);
+    }
+    registry_finish(registry);
+    for (int i = 0; i < tasks; i++) {
+      int stalls = 0; /* none after the end */
+      for (int at = 0; at < log.count; at++)
+        stalls += log.all[at].id == tr_task_id(all[i]) && log.all[at].event == TR_EVENT_TASK_STALLED;
+      CHECK_EQ(beats[i].random, stalls);
+      tr_task_release(all[i]);
+    }
+  }
+  timer_thread_leaves();
+}
+
+/* Proves: a registry whose last reference is given back while a stall of its task is being reported lives
+   until that is done (E7, G3).  Why it matters: tasks outlive whoever spawned them.  Catches: a report
+   that uses memory it does not hold. */
+CASE(a_report_outlives_the_last_reference) {
+  for (int round = 0; round < 5; round++) {
+    static struct log log;
+    struct gate gate = GATE_INIT;
+    log_init(&log, &gate);
+    tr_registry *registry = registry_with(log_adds, &log);
+    struct puppet puppet;
+    puppet_init(&puppet);
+    tr_task *task = spawn_promising(registry, "orphan", 5 * MS, body_is_puppet, &puppet, NULL);
+    tr_registry_release(registry);
+    gate_await(&gate, 1);
+    puppet_leaves(&puppet);
+    gate_open(&gate);
+    wait_and_release(task);
+  }
+  timer_thread_settles();
+  threads_settle(1 + threads_called("taskreg-timer"), AT_ONCE);
+  registry_finish(registry_new()); /* frees what is left of the others */
+  timer_thread_leaves();
+}
+
+static void use_in_child(void *argument) {
+  tr_registry *registry = argument;
+  CHECK_EQ(TR_ERR_FORKED, tr_heartbeat());
+  size_t count = 4711;
+  CHECK_EQ(TR_ERR_FORKED, tr_health(registry, NULL, 0, &count));
+  CHECK_EQ(TR_ERR_FORKED, tr_health(NULL, NULL, 0, NULL));
+  CHECK_EQ(4711, count);
+}
+
+/* What a log that forks tells. */
+struct forking_log {
+  struct gate gate;
+  uint32_t forks_at;
+  pid_t child;
+};
+
+static void log_forks(void *context, const tr_log_event *event) {
+  struct forking_log *log = context;
+  if (event->event != log->forks_at) return;
+  log->forks_at = 0;
+  pid_t child = fork();
+  if (child == 0) {
+    begin_as_child();
+    return;
+  }
+  log->child = child;
+  gate_arrive(&log->gate);
+}
+
+static int body_beats_and_tells(tr_task *self, void *ctx) {
+  while (!tr_task_is_cancelled(self)) {
+    struct timespec moment = {0, 20000000};
+    nanosleep(&moment, NULL);
+    tr_status status = tr_heartbeat();
+    if (status == TR_ERR_FORKED) _exit(is_child ? 0 : 71);
+    CHECK_EQ(TR_OK, status);
+  }
+  (void)ctx;
+  return 0;
+}
+
+/* Proves: in a child of fork these calls answer TR_ERR_FORKED, and a log that forks when it is told of a
+   stall, on the timer thread, or of a recovery, on the task's own, leaves a child that ends and a parent
+   that goes on (E7, P1).  Why it matters: a watchdog starts a process to look at the hang.  Catches: the
+   child of the timer thread that goes on; a lock that is held. */
+CASE(a_log_may_fork) {
+  for (uint32_t event = TR_EVENT_TASK_STALLED; event <= TR_EVENT_TASK_RECOVERED; event++) {
+    static struct forking_log log;
+    log = (struct forking_log){GATE_INIT, event, -1};
+    tr_registry *registry = registry_with(log_forks, &log);
+    tr_task *task = spawn_promising(registry, "beats", MS, body_beats_and_tells, NULL, NULL);
+    gate_await(&log.gate, 1);
+    int status;
+    while (waitpid(log.child, &status, 0) < 0) CHECK(errno == EINTR);
+    CHECK_EXITED(0, status);
+    CHECK_EXITED(0, status_of_child(use_in_child, registry));
+    CHECK_EQ(TR_OK, tr_task_cancel(task));
+    wait_and_release(task);
+    registry_finish(registry);
+  }
+  timer_thread_leaves();
+}
+
+CHECK_MAIN(CHECK_ENTRY(a_stall_and_its_end_are_reported), CHECK_ENTRY(a_task_that_beats_is_left_alone),
+           CHECK_ENTRY(a_beat_during_the_report_is_reported_after_it),
+           CHECK_ENTRY(the_end_waits_for_a_report), CHECK_ENTRY(the_promise_ends_with_the_body),
+           CHECK_ENTRY(promises_at_the_ends_of_their_range),
+           CHECK_ENTRY(without_a_log_there_is_no_thread), CHECK_ENTRY(health_lists_the_stalled_tasks),
+           CHECK_ENTRY(the_nearest_log_is_told), CHECK_ENTRY(the_events_of_a_task_alternate),
+           CHECK_ENTRY(a_report_outlives_the_last_reference), CHECK_ENTRY(a_log_may_fork))
