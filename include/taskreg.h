@@ -1147,13 +1147,14 @@ tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format);
    the return addresses, by backtrace(3), which is loaded now. [E12]
 
    The signal ends some system calls of the straggler with EINTR (signal(7) lists them; the others go on,
-   by SA_RESTART). A thread that does not answer within a tenth of a second, as it blocks the signal or hangs
-   in the kernel, has no backtrace. Tasks are let through the signal when they begin after this call: it
-   should come before the first spawn.
+   by SA_RESTART). A thread that blocks the signal, or does not answer within a tenth of a second, as it
+   hangs in the kernel, has no backtrace. Tasks let the signal through when they begin after this call: it
+   should come before the first spawn. It cannot be a cancel_signal as well.
 
    Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that is no
               signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has another handler or
-              is ignored, and for another signal than the first time.
+              is ignored, and for another signal than the first time; TR_ERR_NOMEM; TR_ERR_SYSTEM when
+              backtrace(3) cannot be had.
    Threads:   any thread; does not block. The handler stays for ever.
    Since:     0.2 */
 tr_status tr_enable_backtraces(int signal_number);

@@ -4,8 +4,9 @@
 # Proves:  libtaskreg.so needs libc alone and finds in it everything it calls; has its SONAME; cannot be
 #          unloaded (P3); is hardened (full RELRO, bound at load, no executable stack, no text
 #          relocations, no search path, stack protectors); asks of libc nothing but what imports.txt
-#          lists: it reads no environment, opens no file, prints nothing (O2); runs nothing of its own at
-#          load or at exit (P2); allocates nothing by way of the Swift runtime.
+#          lists: it reads no environment, opens no file but those of its threads in /proc, prints nothing
+#          (O2); runs nothing of its own at load or at exit (P2); allocates nothing by way of the Swift
+#          runtime.
 # Matters: a C program must not be able to tell that the library is written in Swift.
 # Catches: a Swift runtime or libm dependency, a dropped linker setting, a global initialiser, a String
 #          where a StaticString was meant, a getenv, a print left from debugging.

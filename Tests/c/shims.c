@@ -1,11 +1,16 @@
 /* shims.c - the C of the library itself, Sources/CPlatform, called as the core calls it and with the
    ends of what the core could hand it. The library has these compiled into its Swift functions, where
    no sanitizer for C looks at them; here they are compiled as C, and under
-   -fsanitize=address,undefined in sanitized builds. Rules C6, C8, S7. */
+   -fsanitize=address,undefined in sanitized builds. Rules C6, C8, E1, E10, E12, S7. */
 
 #include "support.h"
 
 #include <cplatform.h>
+
+#include <sys/auxv.h>
+
+/* nameless.c */
+extern int (*const nameless_function)(int);
 
 /* Proves: waiting for descriptors comes out as said, with timeouts from none to the largest there is
    (C8).  Why it matters: nanoseconds are turned into seconds here.  Catches: an overflow; a negative
@@ -69,6 +74,249 @@ CASE(shims_do_as_they_say) {
   cp_prefetch_for_writing(&status);
 }
 
+/* Proves: system calls that block have the names that the kernel gives them, and other numbers none (E1).
+   Why it matters: "it is in system call 202" helps nobody.  Catches: a name beside its number. */
+CASE(system_calls_have_names) {
+  CHECK_STR("read", cp_syscall_name(SYS_read));
+  CHECK_STR("futex", cp_syscall_name(SYS_futex));
+  CHECK_STR("ppoll", cp_syscall_name(SYS_ppoll));
+  CHECK_STR("clock_nanosleep", cp_syscall_name(SYS_clock_nanosleep));
+  CHECK_STR("epoll_pwait", cp_syscall_name(SYS_epoll_pwait));
+  CHECK_STR("wait4", cp_syscall_name(SYS_wait4));
+  CHECK_STR("restart_syscall", cp_syscall_name(SYS_restart_syscall));
+  CHECK(cp_syscall_name(-1) == NULL);
+  CHECK(cp_syscall_name(INT32_MIN) == NULL);
+  CHECK(cp_syscall_name(INT32_MAX) == NULL);
+  int named = 0;
+  for (int number = 0; number < 1024; number++) {
+    const char *name = cp_syscall_name(number);
+    named += name != NULL;
+    CHECK(name == NULL || (strlen(name) > 1 && strlen(name) < 24));
+  }
+  CHECK(named > 100);
+}
+
+/* Proves: the first bytes of a file are read, up to what there is room for; errno is as before; and no descriptor
+   stays open, where 0, 1 and 2 are closed either (E1).  Why it matters: reports are made in processes that ran
+   out of descriptors.  Catches: one that is left open on the way of an error. */
+CASE(files_are_read_and_closed) {
+  char bytes[64], expected[64];
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    for (int fd = 0; fd < 3; fd++) close(fd);
+    errno = 4711;
+    CHECK_EQ(5, cp_read_file("/proc/self/stat", bytes, 5));
+    CHECK(cp_read_file("/proc/self/stat", bytes, sizeof bytes) == sizeof bytes);
+    CHECK_EQ(-1, cp_read_file("/proc/self/nothing", bytes, sizeof bytes));
+    CHECK_EQ(-1, cp_read_file("/proc", bytes, sizeof bytes));
+    CHECK_EQ(4711, errno);
+    for (int fd = 0; fd < 3; fd++) CHECK(fcntl(fd, F_GETFD) < 0);
+    _exit(0);
+  }
+  int status;
+  while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
+  CHECK_EQ(0, status);
+  snprintf(expected, sizeof expected, "%d (", (int)getpid());
+  CHECK_EQ((ssize_t)sizeof bytes, cp_read_file("/proc/self/stat", bytes, sizeof bytes));
+  CHECK(memcmp(expected, bytes, strlen(expected)) == 0);
+  CHECK(cp_read_file("/proc/self/comm", bytes, sizeof bytes) > 1);
+  CHECK_EQ(0, cp_read_file("/dev/null", bytes, sizeof bytes));
+}
+
+static int ends_with(const char *text, const char *end) {
+  size_t length = strlen(text), end_length = strlen(end);
+  return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+/* Proves: an address is found in the object it is in, in the function that the object exports there, at its
+   begin, in its middle and not behind its end; in the program, in an object that exports no function,
+   in the vDSO, and in none (E10, E12).  Why it matters: this is what a person sees of a backtrace.  Catches: the
+   function before taken for an address between two; offsets from somewhere else; a table read beyond its
+   end. */
+CASE(addresses_have_symbols) {
+  struct cp_symbol found;
+  uintptr_t known = (uintptr_t)&tr_strerror;
+  CHECK(cp_find_symbol(known, &found));
+  CHECK_STR("tr_strerror", found.symbol);
+  CHECK_EQ(0, found.symbol_offset);
+  CHECK(strstr(found.object, "/libtaskreg.so") != NULL);
+  uintptr_t base = known - found.object_offset;
+  CHECK_EQ(0, base % (uintptr_t)sysconf(_SC_PAGESIZE));
+  CHECK(cp_find_symbol(known + 3, &found));
+  CHECK_STR("tr_strerror", found.symbol);
+  CHECK_EQ(3, found.symbol_offset);
+  CHECK_EQ(known + 3 - base, found.object_offset);
+  /* What lies between functions belongs to none: walking on, the next one begins at its own first byte. */
+  uintptr_t last = 3;
+  for (uintptr_t address = known; address < known + 4096; address++) {
+    if (!cp_find_symbol(address, &found) || found.symbol[0] == 0) break;
+    CHECK(strcmp(found.symbol, "tr_strerror") == 0 || found.symbol_offset < 4096);
+    if (strcmp(found.symbol, "tr_strerror") != 0) break;
+    last = address - known;
+    CHECK_EQ(last, found.symbol_offset);
+  }
+  CHECK(last > 3 && last < 4095);
+
+  CHECK(cp_find_symbol((uintptr_t)nameless_function, &found));
+  CHECK(ends_with(found.object, "libc-nameless.so"));
+  CHECK_STR("", found.symbol);
+  CHECK(found.object_offset > 0 && found.symbol_offset == 0);
+
+  CHECK(cp_find_symbol((uintptr_t)&ends_with, &found));
+  CHECK(ends_with(found.object, "c-shims"));
+  CHECK(found.object_offset > 0);
+
+  int on_stack;
+  char *in_heap = malloc(100000);
+  CHECK(in_heap != NULL);
+  uintptr_t nowhere[] = {0, 1, 4095, (uintptr_t)&on_stack, (uintptr_t)in_heap, UINTPTR_MAX - 4095, UINTPTR_MAX};
+  for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+    CHECK(!cp_find_symbol(nowhere[i], &found));
+    CHECK(found.object[0] == 0 && found.symbol[0] == 0);
+  }
+  free(in_heap);
+
+  uintptr_t vdso = (uintptr_t)getauxval(AT_SYSINFO_EHDR);
+  if (vdso != 0 && !check_under_a_tool()) {
+    int is_clock_found = 0;
+    for (uintptr_t address = vdso; address < vdso + 8192; address += 16)
+      if (cp_find_symbol(address, &found)) is_clock_found |= strstr(found.symbol, "clock_gettime") != NULL;
+    CHECK(is_clock_found);
+  }
+}
+
+/* An object made up of `words`, for its tables to be wrong in. */
+static int finds_in(uint32_t *words, size_t size, cp_elf_dyn *dynamic, size_t entries) {
+  cp_elf_phdr headers[2];
+  memset(headers, 0, sizeof headers);
+  headers[0].p_type = PT_LOAD;
+  headers[0].p_memsz = size;
+  headers[1].p_type = PT_DYNAMIC;
+  headers[1].p_vaddr = (uintptr_t)dynamic - (uintptr_t)words;
+  headers[1].p_memsz = entries * sizeof *dynamic;
+  struct cp_object object = {(uintptr_t)words, "made up", headers, 2};
+  struct cp_symbol found;
+  memset(&found, 0, sizeof found);
+  found.address = (uintptr_t)words + 16;
+  CHECK_EQ(1, cp_visit_object(&object, sizeof object, &found));
+  CHECK_STR("made up", found.object);
+  return found.symbol[0] != 0;
+}
+
+/* Proves: tables that lead out of their object are not followed (E10).  Why it matters: objects are patched, packed and
+   stripped by many tools, and a report must not crash in one.  Catches: any of the bounds left out, under
+   AddressSanitizer; a chain without an end. */
+CASE(broken_tables_are_not_followed) {
+  enum { count = 1024 };
+  uint32_t *words = calloc(count, 4);
+  CHECK(words != NULL);
+  size_t size = count * 4;
+  cp_elf_dyn *dynamic = (cp_elf_dyn *)(words + 900);
+  cp_elf_sym *symbols = (cp_elf_sym *)(words + 400);
+  uintptr_t base = (uintptr_t)words;
+  /* One that is right: a GNU hash table at 200 with a bucket, whose chain is the symbol number 1. */
+  words[200] = 1, words[201] = 1, words[202] = 1, words[203] = 0, words[206] = 1, words[207] = 1;
+  symbols[1].st_info = STT_FUNC;
+  symbols[1].st_shndx = 1;
+  symbols[1].st_name = 1;
+  symbols[1].st_value = 8;
+  symbols[1].st_size = 16;
+  memcpy((char *)(words + 300) + 1, "function", 9);
+  dynamic[0].d_tag = DT_SYMTAB, dynamic[0].d_un.d_ptr = base + 1600;
+  dynamic[1].d_tag = DT_STRTAB, dynamic[1].d_un.d_ptr = base + 1200;
+  dynamic[2].d_tag = DT_STRSZ, dynamic[2].d_un.d_val = 10;
+  dynamic[3].d_tag = DT_GNU_HASH, dynamic[3].d_un.d_ptr = base + 800;
+  CHECK_EQ(1, finds_in(words, size, dynamic, 5));
+  cp_elf_dyn right[4];
+  memcpy(right, dynamic, sizeof right);
+
+  uintptr_t wrong[] = {base + size, base + size - 8, base + size - 1, UINTPTR_MAX - 7, UINTPTR_MAX - base};
+  for (int entry = 0; entry < 4; entry++)
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+      dynamic[entry].d_un.d_val = wrong[i];
+      finds_in(words, size, dynamic, 5);
+      memcpy(dynamic, right, sizeof right);
+    }
+  for (int entry = 0; entry < 4; entry++) {
+    dynamic[entry].d_tag = 0x60000001;
+    CHECK_EQ(0, finds_in(words, size, dynamic, 5));
+    memcpy(dynamic, right, sizeof right);
+  }
+  dynamic[2].d_un.d_val = 9; /* the names do not end with NUL */
+  CHECK_EQ(0, finds_in(words, size, dynamic, 5));
+  memcpy(dynamic, right, sizeof right);
+  static const uint32_t numbers[] = {0, 1, 2, 200, 0x7fffffff, 0x80000000, 0xffffffff};
+  for (int word = 200; word < 208; word++)
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+      uint32_t before = words[word];
+      words[word] = numbers[i];
+      finds_in(words, size, dynamic, 5);
+      words[word] = before;
+    }
+  memset(words + 207, 0, (count - 207) * 4 / 2); /* no end of the chain, to the end of the object */
+  memcpy(dynamic, right, sizeof right);
+  finds_in(words, size, dynamic, 5);
+  symbols[1].st_name = 4711;
+  finds_in(words, size, dynamic, 5);
+  CHECK_EQ(0, finds_in(words, size, dynamic, SIZE_MAX / 16));
+  free(words);
+}
+
+static atomic_int contexts_seen;
+static void on_context(int number, siginfo_t *info, void *context) {
+  (void)number;
+  (void)info;
+  void *frames[64];
+  int count = cp_backtrace(frames, 64), at = 0;
+  while (at < count && (uintptr_t)frames[at] != cp_interrupted_place(context)) at++;
+  /* Under ThreadSanitizer the place is another: it delivers signals later. */
+  if (at > 0 && at < count) atomic_fetch_add(&contexts_seen, 1);
+}
+
+/* Proves: the place a handler interrupted is one of the frames that backtrace(3) finds from there, and only a
+   signal that is free gets the handler (E12).  Why it matters: by it the handler's own frames are left out.
+   Catches: the wrong register. */
+CASE(the_interrupted_place_is_found) {
+  void *frames[4];
+  CHECK(cp_backtrace(frames, 4) > 0);
+  int number = SIGRTMIN + 7;
+  CHECK_EQ(0, cp_install_context_handler(number, on_context));
+  CHECK_EQ(0, cp_install_context_handler(number, on_context));
+  CHECK(cp_has_context_handler(number, on_context));
+  CHECK(cp_signal_thread(gettid(), number));
+#ifndef CHECK_UNDER_TSAN
+  CHECK_EQ(1, atomic_load(&contexts_seen));
+#endif
+  CHECK(!cp_signal_thread(INT32_MAX, number));
+  signal(number, SIG_IGN);
+  CHECK(!cp_has_context_handler(number, on_context));
+  CHECK_EQ(EBUSY, cp_install_context_handler(number, on_context));
+  signal(number, SIG_DFL);
+  CHECK_EQ(EINVAL, cp_install_context_handler(SIGKILL, on_context));
+  CHECK_EQ(EINVAL, cp_install_context_handler(4711, on_context));
+}
+
+/* Proves: a sleep on a word ends at once if it is another, and at its time (E12).  Why it matters: who asks
+   for a backtrace waits a tenth of a second at most.  Catches: a relative time taken for an absolute one. */
+CASE(a_sleep_on_a_word_ends) {
+  uint32_t word = 1;
+  int64_t start = now_ns();
+  struct timespec until = {(time_t)((start + 20 * MS) / SECOND), (long)((start + 20 * MS) % SECOND)};
+  errno = 4711;
+  cp_futex_wait(&word, 0, &until);
+  while (now_ns() < start + 20 * MS) cp_futex_wait(&word, 1, &until);
+  cp_futex_wake(&word);
+  CHECK_EQ(4711, errno);
+  CHECK_BETWEEN_NS(20 * MS, AT_ONCE, now_ns() - start);
+}
+
 CHECK_MAIN(
     CHECK_ENTRY(polling_takes_every_timeout),
-    CHECK_ENTRY(shims_do_as_they_say))
+    CHECK_ENTRY(shims_do_as_they_say),
+    CHECK_ENTRY(system_calls_have_names),
+    CHECK_ENTRY(files_are_read_and_closed),
+    CHECK_ENTRY(addresses_have_symbols),
+    CHECK_ENTRY(broken_tables_are_not_followed),
+    CHECK_ENTRY(the_interrupted_place_is_found),
+    CHECK_ENTRY(a_sleep_on_a_word_ends))

@@ -25,12 +25,16 @@ struct Backtrace: ~Copyable {
   fileprivate let word = Atomic<UInt32>(0)
   // atomic: relaxed; the kernel's id of the thread that is asked. Written while held.
   fileprivate let threadID = Atomic<Int32>(0)
-  // Written while claimed, or abandoned, by the handler; read while done.
-  /// What backtrace(3) says.
-  fileprivate var frames = InlineArray<64, UnsafeMutableRawPointer?>(repeating: nil)
-  fileprivate var frameCount: Int32 = 0
+  // atomic: relaxed; these, and the frames, are written by the handler while claimed or abandoned, and read
+  // while done.
+  fileprivate let frameCount = Atomic<Int32>(0)
   /// How many of the frames are the handler's own and the signal's.
-  fileprivate var skipped: Int32 = 0
+  fileprivate let skipped = Atomic<Int32>(0)
+  // immutable after init
+  /// Room for what backtrace(3) says, behind this.
+  fileprivate let frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+
+  private init(frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>) { self.frames = frames }
 
   private typealias Pointer = UnsafeMutablePointer<Backtrace>
 
@@ -56,6 +60,8 @@ struct Backtrace: ~Copyable {
 
   /// The most frames a backtrace has.
   static var mostFrames: Int { 48 }
+  /// How many there is room for, those of the handler and the signal among them.
+  fileprivate static var capacity: Int { 64 }
   /// How long a thread has for its answer, in nanoseconds.
   private static var patience: Int64 { 100_000_000 }
 
@@ -102,12 +108,13 @@ struct Backtrace: ~Copyable {
 
   private static func makeSlot() -> Bool {
     if slot.load(ordering: .acquiring) != 0 { return true }
+    let room = MemoryLayout<UnsafeMutableRawPointer?>.stride * capacity
     var memory: UnsafeMutableRawPointer?
-    guard posix_memalign(&memory, 64, MemoryLayout<Backtrace>.size) == 0, let memory else {
-      return false
-    }
+    guard posix_memalign(&memory, 64, 64 + room) == 0, let memory else { return false }
+    let frames = (memory + 64).bindMemory(to: UnsafeMutableRawPointer?.self, capacity: capacity)
+    frames.initialize(repeating: nil, count: capacity)
     let made = memory.bindMemory(to: Backtrace.self, capacity: 1)
-    made.initialize(to: Backtrace())
+    made.initialize(to: Backtrace(frames: frames))
     let (isMine, _) = slot.compareExchange(
       expected: 0, desired: UInt(bitPattern: made), ordering: .acquiringAndReleasing)
     if !isMine { free(memory) }
@@ -218,8 +225,9 @@ extension UnsafeMutablePointer<Backtrace> {
       expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.abandoned,
       ordering: .acquiringAndReleasing)
     if left.exchanged { return 0 }
-    let skipped = Int(pointee.skipped)
-    let count = min(Int(pointee.frameCount) - skipped, capacity, Backtrace.mostFrames)
+    let skipped = Int(pointee.skipped.load(ordering: .relaxed))
+    let total = Int(pointee.frameCount.load(ordering: .relaxed))
+    let count = min(total - skipped, capacity, Backtrace.mostFrames)
     for index in 0..<max(0, count) {
       buffer[index] = UInt64(UInt(bitPattern: pointee.frames[skipped + index]))
     }
@@ -255,19 +263,17 @@ extension UnsafeMutablePointer<Backtrace> {
       expected: asked, desired: capture | Backtrace.Phase.claimed, ordering: .acquiring)
     if !claim.exchanged { return }
     let place = cp_interrupted_place(context)
-    let capacity = pointee.frames.count
-    let count = withUnsafeMutableBytes(of: &pointee.frames) { bytes in
-      cp_backtrace(
-        bytes.baseAddress?.assumingMemoryBound(to: UnsafeMutableRawPointer?.self), Int32(capacity))
-    }
-    pointee.frameCount = count
-    pointee.skipped = 0
+    let frames = pointee.frames
+    let count = max(0, cp_backtrace(frames, Int32(Backtrace.capacity)))
+    var skipped: Int32 = 0
     // The frame that was interrupted stands below the handler's and the signal's. Where it does not, as under
     // ThreadSanitizer, which delivers signals later, all are kept.
-    for index in 0..<Int(count) where UInt(bitPattern: pointee.frames[index]) == place {
-      pointee.skipped = Int32(index)
+    for index in 0..<count where UInt(bitPattern: frames[Int(index)]) == place {
+      skipped = index
       break
     }
+    pointee.frameCount.store(count, ordering: .relaxed)
+    pointee.skipped.store(skipped, ordering: .relaxed)
     let done = pointee.word.compareExchange(
       expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.done,
       ordering: .acquiringAndReleasing)

@@ -1,0 +1,280 @@
+/* looks.c - backtraces of stragglers: the signal that asks for them, and what it does to tasks. Rule E12,
+   with S7, P1. */
+
+#include "support.h"
+
+#include "forking.h"
+
+#include <limits.h>
+
+/* The one signal that this program enables: for ever, so that every case has to do with it. */
+static int own_signal(void) { return SIGRTMIN + 2; }
+
+static void enable(void) { CHECK_EQ(TR_OK, tr_enable_backtraces(own_signal())); }
+
+static void handler_of_the_test(int number) { (void)number; }
+
+static void (*handler_of(int number))(int) {
+  struct sigaction action;
+  CHECK_EQ(0, sigaction(number, NULL, &action));
+  return action.sa_handler;
+}
+
+/* Proves: what can be no such signal is refused and left as it is; one that can is taken, again as well, and
+   then no other (E12).  Why it matters: the signal of somebody else would be lost, or end the
+   process.  Catches: a handler that is replaced; an ignored signal taken; a second signal taken. */
+CASE(only_a_free_signal_is_taken) {
+  static const int never[] = {INT_MIN, -1, 0, 65, 4711, INT_MAX, SIGKILL, SIGSTOP,
+                              SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+  for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+    CHECK_EQ(TR_ERR_INVALID, tr_enable_backtraces(never[i]));
+  int handled = SIGRTMIN + 3, ignored = SIGRTMIN + 4, cancelling = SIGRTMIN + 5, other = SIGRTMIN + 6;
+  signal(handled, handler_of_the_test);
+  signal(ignored, SIG_IGN);
+  CHECK_EQ(TR_OK, tr_install_cancel_signal(cancelling));
+  CHECK_EQ(TR_ERR_INVALID, tr_enable_backtraces(handled));
+  CHECK_EQ(TR_ERR_INVALID, tr_enable_backtraces(ignored));
+  CHECK_EQ(TR_ERR_INVALID, tr_enable_backtraces(cancelling));
+  CHECK(handler_of(handled) == handler_of_the_test);
+  CHECK(handler_of(ignored) == SIG_IGN);
+  for (int i = 0; i < 3; i++) enable();
+  CHECK_EQ(TR_ERR_INVALID, tr_enable_backtraces(other));
+  CHECK(handler_of(other) == SIG_DFL);
+  struct sigaction action;
+  CHECK_EQ(0, sigaction(own_signal(), NULL, &action));
+  CHECK(action.sa_flags & SA_RESTART);
+  CHECK(action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+  /* It interrupts nothing, and tasks let it through: no signal to cancel by. */
+  CHECK_EQ(TR_ERR_INVALID, tr_install_cancel_signal(own_signal()));
+  tr_registry *registry = registry_new();
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.cancel_signal = own_signal();
+  CHECK_EQ(TR_ERR_INVALID, tr_spawn_with(registry, "t", TR_KIND_RPC_HANDLER, body_never, NULL, &options, NULL));
+  registry_finish(registry);
+  signal(handled, SIG_DFL);
+  signal(ignored, SIG_DFL);
+}
+
+/* Proves: a handler that took the place of the library's is found when it is enabled again, and one
+   that was taken away is installed again (E12).  Why it matters: TR_OK would say that backtraces can be had.
+   Catches: only the number compared. */
+CASE(a_handler_that_was_replaced_is_noticed) {
+  enable();
+  void (*own)(int) = handler_of(own_signal());
+  signal(own_signal(), handler_of_the_test);
+  CHECK_EQ(TR_ERR_INVALID, tr_enable_backtraces(own_signal()));
+  CHECK(handler_of(own_signal()) == handler_of_the_test);
+  signal(own_signal(), SIG_DFL);
+  enable();
+  CHECK(handler_of(own_signal()) == own);
+}
+
+static void *enables(void *argument) {
+  gate_pass(argument);
+  enable();
+  return NULL;
+}
+
+/* Proves: several threads may enable the signal at once (E12).  Why it matters: libraries of one program may
+   each do so.  Catches: the handler that one has just installed taken for another's. */
+CASE(many_may_enable_at_once) {
+  enum { count = 8 };
+  struct gate gate = GATE_INIT;
+  pthread_t threads[count];
+  for (int i = 0; i < count; i++) threads[i] = thread_start(enables, &gate);
+  gate_await(&gate, count);
+  gate_open(&gate);
+  for (int i = 0; i < count; i++) thread_end(threads[i]);
+}
+
+/* Proves: in a child of fork nothing is enabled (P1).  Why it matters: there it is of no use.  Catches: the
+   question left out. */
+CASE(a_forked_child_enables_nothing) {
+  enable();
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    begin_as_child();
+    _exit(tr_enable_backtraces(own_signal()) == TR_ERR_FORKED &&
+                  tr_enable_backtraces(0) == TR_ERR_FORKED
+              ? 0
+              : 1);
+  }
+  int status;
+  while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
+  CHECK_EQ(0, status);
+}
+
+/* What a body finds blocked. */
+struct mask {
+  pid_t tid;
+  int blocks_own, blocks_others;
+};
+
+static int body_notes_mask(tr_task *self, void *ctx) {
+  struct mask *mask = ctx;
+  (void)self;
+  sigset_t set;
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, NULL, &set));
+  mask->tid = gettid();
+  mask->blocks_own = sigismember(&set, own_signal());
+  mask->blocks_others = 1;
+  for (int number = 1; number <= 64; number++) {
+    int is_fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL ||
+                   number == SIGTRAP || number == SIGSYS;
+    /* The C library keeps 32 and 33 to itself; SIGKILL and SIGSTOP cannot be blocked. */
+    if (number == own_signal() || number == SIGKILL || number == SIGSTOP || number == 32 || number == 33)
+      continue;
+    if (sigismember(&set, number) != !is_fault) mask->blocks_others = 0;
+  }
+  return 0;
+}
+
+static struct mask mask_in_task(tr_registry *registry, uint32_t flags) {
+  struct mask mask = {0, -1, -1};
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.flags = flags;
+  tr_task *task = NULL;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "mask", TR_KIND_RPC_HANDLER, body_notes_mask, &mask, &options, &task));
+  wait_and_release(task);
+  CHECK_EQ(1, mask.blocks_others);
+  return mask;
+}
+
+/* Whether the thread called `name` has the signal blocked, by what the kernel says. */
+static int blocks_own(const char *name) {
+  DIR *directory = opendir("/proc/self/task");
+  CHECK(directory != NULL);
+  int result = -1;
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    char path[320], line[256];
+    int is_it = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) continue;
+    while (fgets(line, sizeof line, file) != NULL) {
+      char text[64];
+      unsigned long long blocked;
+      if (sscanf(line, "Name: %63s", text) == 1) is_it = strcmp(text, name) == 0;
+      if (is_it && sscanf(line, "SigBlk: %llx", &blocked) == 1)
+        result = (int)(blocked >> (own_signal() - 1) & 1);
+    }
+    fclose(file);
+  }
+  closedir(directory);
+  return result;
+}
+
+/* Proves: tasks that begin after the call let the signal through, and nothing else that they did not before,
+   on new threads and on those that served tasks before; the library's own threads do not (E12, S7).  Why it
+   matters: a straggler that blocks the signal has no backtrace, and a thread of the library's is to
+   be interrupted by nothing.  Catches: a thread that waited through the call with the mask it had. */
+CASE(tasks_that_begin_later_let_it_through) {
+  tr_registry *registry = registry_new();
+  int is_first = handler_of(own_signal()) == SIG_DFL;
+  struct mask before = mask_in_task(registry, 0);
+  if (is_first) CHECK_EQ(1, before.blocks_own);
+  enable();
+  int is_reused = 0;
+  for (int i = 0; i < 20; i++) {
+    struct mask after = mask_in_task(registry, 0);
+    CHECK_EQ(0, after.blocks_own);
+    is_reused |= after.tid == before.tid;
+  }
+  const char *variant = getenv("TASKREG_TEST_VARIANT");
+  if (variant == NULL || strcmp(variant, "fresh") != 0) CHECK(is_reused);
+  CHECK_EQ(0, mask_in_task(registry, TR_SPAWN_FRESH_THREAD).blocks_own);
+  tr_token *token = tr_token_child_with_timeout(tr_registry_token(registry), 600 * SECOND);
+  CHECK(token != NULL);
+  int timer_blocks;
+  while ((timer_blocks = blocks_own("taskreg-timer")) < 0) breathe();
+  CHECK_EQ(1, timer_blocks);
+  tr_token_release(token);
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+static int body_blocks_it(tr_task *self, void *ctx) {
+  (void)self;
+  (void)ctx;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, own_signal());
+  CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
+  return 0;
+}
+
+/* Proves: a task that blocks the signal does not do so for the next one of its thread (E12, S7).  Why it matters:
+   backtraces would get fewer as time passes.  Catches: a mask that is put back to what it was. */
+CASE(a_task_that_blocks_it_blocks_its_own) {
+  enable();
+  tr_registry *registry = registry_new();
+  for (int i = 0; i < 20; i++) {
+    wait_and_release(spawn(registry, "blocks", body_blocks_it, NULL));
+    CHECK_EQ(0, mask_in_task(registry, 0).blocks_own);
+  }
+  registry_finish(registry);
+}
+
+/* A body that reads from a pipe, with an error number of its own. */
+struct reader {
+  int ends[2];
+  atomic_int tid;
+  int result, error;
+  char byte;
+};
+
+static int body_reads(tr_task *self, void *ctx) {
+  struct reader *reader = ctx;
+  (void)self;
+  errno = 4711;
+  atomic_store(&reader->tid, gettid());
+  reader->result = (int)read(reader->ends[0], &reader->byte, 1);
+  reader->error = errno;
+  return 0;
+}
+
+/* Proves: a read in a task goes on over the signal, and errno is as before (E12).  Why it matters: to ask what a
+   program is doing must not change what it does.  Catches: a handler without SA_RESTART, or one that changes
+   errno. */
+CASE(a_read_goes_on_over_the_signal) {
+  enable();
+  tr_registry *registry = registry_new();
+  struct reader reader = {{-1, -1}, 0, 0, 0, 0};
+  CHECK_EQ(0, pipe(reader.ends));
+  tr_task *task = spawn(registry, "reads", body_reads, &reader);
+  while (atomic_load(&reader.tid) == 0) breathe();
+  for (int i = 0; i < 50; i++) {
+    CHECK_EQ(0, tgkill(getpid(), atomic_load(&reader.tid), own_signal()));
+    breathe();
+  }
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 0, NULL));
+  CHECK_EQ(1, write(reader.ends[1], "x", 1));
+  wait_and_release(task);
+  CHECK_EQ(1, reader.result);
+  CHECK_EQ('x', reader.byte);
+  CHECK_EQ(4711, reader.error);
+  registry_finish(registry);
+  close(reader.ends[0]);
+  close(reader.ends[1]);
+}
+
+/* Proves: the signal may come from anywhere, for nobody, to any thread (E12).  Why it matters: kill(1) is
+   at hand.  Catches: a handler that takes every signal for a question of the library's. */
+CASE(a_signal_nobody_sent_does_nothing) {
+  enable();
+  for (int i = 0; i < 50; i++) {
+    CHECK_EQ(0, raise(own_signal()));
+    CHECK_EQ(0, kill(getpid(), own_signal()));
+  }
+}
+
+CHECK_MAIN(
+    CHECK_ENTRY(tasks_that_begin_later_let_it_through), /* before the others enable it */
+    CHECK_ENTRY(only_a_free_signal_is_taken),
+    CHECK_ENTRY(a_handler_that_was_replaced_is_noticed),
+    CHECK_ENTRY(many_may_enable_at_once),
+    CHECK_ENTRY(a_forked_child_enables_nothing),
+    CHECK_ENTRY(a_task_that_blocks_it_blocks_its_own),
+    CHECK_ENTRY(a_read_goes_on_over_the_signal),
+    CHECK_ENTRY(a_signal_nobody_sent_does_nothing))
