@@ -146,7 +146,7 @@ CASE(null_is_fine_where_the_header_says_so) {
    status", and the version is the header's (P4).  Why it matters: these strings are what the
    operator reads.  Catches: a table that is indexed without a bound; a status without text. */
 CASE(every_status_has_a_sentence) {
-  for (tr_status a = 0; a >= TR_ERR_TRUNCATED; a--) {
+  for (tr_status a = 0; a >= TR_ERR_STALLED; a--) {
     const char *text = tr_strerror(a);
     CHECK(text != NULL && text[0] != 0);
     CHECK(strcmp(text, "unknown status") != 0);
@@ -154,7 +154,7 @@ CASE(every_status_has_a_sentence) {
     for (tr_status b = 0; b > a; b--) CHECK(strcmp(text, tr_strerror(b)) != 0);
   }
   CHECK_STR("unknown status", tr_strerror(1));
-  CHECK_STR("unknown status", tr_strerror(TR_ERR_TRUNCATED - 1));
+  CHECK_STR("unknown status", tr_strerror(TR_ERR_STALLED - 1));
   CHECK_STR("unknown status", tr_strerror(INT32_MAX));
   CHECK_STR("unknown status", tr_strerror(INT32_MIN));
   CHECK_EQ(TR_VERSION, tr_version());
@@ -179,7 +179,8 @@ CASE(every_number_has_a_name) {
     uint32_t first, last;
   } tables[] = {{tr_state_name, TR_STATE_STARTING, TR_STATE_ENDED},
                 {tr_reason_name, TR_REASON_NONE, TR_REASON_DEADLINE},
-                {tr_event_name, TR_EVENT_TASK_FAILED, TR_EVENT_SPAWN_REFUSED},
+                {tr_event_name, TR_EVENT_TASK_FAILED, TR_EVENT_TASK_RECOVERED},
+                {tr_diagnosis_name, TR_DIAGNOSIS_STARTING, TR_DIAGNOSIS_ENDED},
                 {tr_ended_name, TR_ENDED_RETURNED, TR_ENDED_EXITED}};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
     for (uint32_t a = tables[t].first; a <= tables[t].last; a++) {

@@ -18,7 +18,7 @@ pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 
 void on_log(void *context, const tr_log_event *event) {
   struct registry *registry = context;
-  MUST(event->event >= 1 && event->event <= 4 && event->message != NULL && event->task != NULL);
+  MUST(event->event >= 1 && event->event <= TR_EVENT_TASK_LATE && event->message != NULL && event->task != NULL);
   atomic_fetch_add(&registry->logged[event->event], 1);
 }
 

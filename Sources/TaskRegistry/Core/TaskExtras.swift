@@ -155,10 +155,10 @@ extension TaskReference {
     let registry = self.registry
     conclude(how, in: registry)
     if ProcessState.isForkedChild { return }
+    if registry.isMeasured { measureEnd(how, in: registry) }
     if !leaveList(how) { return }
     registry.retainStorage()
     if word.isCancelRequested { noteStop(how) }
-    if registry.isMeasured { measureEnd(how, in: registry) }
     let phase = traits.phase
     if phase != 0 { registry.phasedTaskEnds(phase) }
     registry.countUpwards(how)
