@@ -1,0 +1,355 @@
+/* deadlines.c - what a deadline says: that it is near, that it moves on for progress, that somebody was late
+   (E4, E6). */
+
+#include "deadline.h"
+
+#include "groups.h"
+
+/* Proves: when 80 % of the grace have passed with tasks alive, one warning names them, with where they are;
+   it comes before the deadline does, and not at all when all have ended by then, when it is not wanted, or
+   when nobody is asked (E6, O2).  Why it matters: an operator may still do something.  Catches: a warning at
+   every look, one after the deadline, one by tr_join_all, a share of the wrong time. */
+CASE(a_deadline_that_is_near_is_told_once) {
+  struct events events = EVENTS_INIT;
+  tr_registry *registry = registry_noting(&events, 0);
+  struct gate gate = GATE_INIT;
+  tr_task *deaf = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 1);
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 20 * MS, NULL));
+  CHECK_EQ(0, events_of(&events, TR_EVENT_DEADLINE_NEAR, NULL));
+  int64_t start = now_ns();
+  CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(registry, TR_REASON_USER_REQUESTED, NULL, 200 * MS, NULL));
+  struct event near;
+  CHECK_EQ(1, events_of(&events, TR_EVENT_DEADLINE_NEAR, &near));
+  CHECK_EQ(TR_LOG_WARNING, near.level);
+  CHECK_MSG(strstr(near.message, "1 task alive: deaf") != NULL, "%s", near.message);
+  CHECK(near.at - start >= 160 * MS);
+  CHECK_EQ(gettid(), near.tid);
+  struct event passed;
+  CHECK_EQ(2, events_of(&events, TR_EVENT_DEADLINE_EXCEEDED, &passed));
+  CHECK(near.at < passed.at);
+
+  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+  options.warn_percent = TR_WARN_NEVER;
+  CHECK_EQ(TR_ERR_DEADLINE,
+           tr_shutdown_with(registry, TR_REASON_FATAL, NULL, 20 * MS, &options, NULL));
+  CHECK_EQ(1, events_of(&events, TR_EVENT_DEADLINE_NEAR, NULL));
+  options.warn_percent = 10;
+  start = now_ns();
+  CHECK_EQ(TR_ERR_DEADLINE,
+           tr_shutdown_with(registry, TR_REASON_FATAL, NULL, 200 * MS, &options, NULL));
+  CHECK_EQ(2, events_of(&events, TR_EVENT_DEADLINE_NEAR, &near));
+  CHECK(near.at - start >= 20 * MS);
+  CHECK_MSG(near.at - start < 160 * MS * check_scale(), "%lld", (long long)(near.at - start));
+  gate_open(&gate);
+  wait_and_release(deaf);
+  CHECK_EQ(TR_OK, tr_shutdown_with(registry, TR_REASON_FATAL, NULL, 10 * SECOND, &options, NULL));
+  CHECK_EQ(2, events_of(&events, TR_EVENT_DEADLINE_NEAR, NULL));
+  registry_finish(registry);
+}
+
+static int body_checks_in(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(TR_OK, tr_checkpoint("flushing the journal"));
+  gate_pass(ctx);
+  return 0;
+}
+
+/* Proves: the events of a deadline say where tasks are, groups and checkpoints included, and in phases that a
+   deadline is near comes while an earlier phase still takes its time (E3, E5, E6).  Why it matters: "deaf" alone
+   does not tell what to look at.  Catches: names without paths; a warning that waits for the last phase. */
+CASE(events_of_a_deadline_say_where_tasks_are) {
+  struct events events = EVENTS_INIT;
+  tr_registry *registry = registry_noting(&events, 0);
+  tr_registry *group = group_new(registry, "net");
+  struct gate gate = GATE_INIT, other = GATE_INIT;
+  tr_task *task = spawn(group, "peer", body_checks_in, &gate);
+  tr_task *later = spawn_in_phase(group, "later", 1, body_deaf, &other);
+  gate_await(&gate, 1);
+  gate_await(&other, 1);
+  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+  options.warn_percent = 10;
+  int64_t start = now_ns();
+  CHECK_EQ(TR_ERR_DEADLINE,
+           tr_shutdown_with(registry, TR_REASON_FATAL, NULL, 300 * MS, &options, NULL));
+  struct event near, passed;
+  CHECK_EQ(1, events_of(&events, TR_EVENT_DEADLINE_NEAR, &near));
+  CHECK_MSG(strstr(near.message, "2 tasks alive:") != NULL, "%s", near.message);
+  CHECK_MSG(strstr(near.message, " net/peer (flushing the journal)") != NULL, "%s", near.message);
+  CHECK_MSG(strstr(near.message, " net/later") != NULL, "%s", near.message);
+  CHECK_MSG(near.at - start < 150 * MS * check_scale(), "%lld", (long long)(near.at - start));
+  CHECK_EQ(1, events_of(&events, TR_EVENT_DEADLINE_EXCEEDED, &passed));
+  CHECK_MSG(strstr(passed.message, " net/peer (flushing the journal)") != NULL, "%s", passed.message);
+  gate_open(&gate);
+  gate_open(&other);
+  wait_and_release(task);
+  wait_and_release(later);
+  tr_registry_release(group);
+  registry_finish(registry);
+}
+
+/* Proves: an abandoned task that ends after all is told of once, on its own thread, with its name, before
+   anyone can learn of the end; one that ends within the abort grace is not late, nor one that ended before
+   the deadline (E6, J4).  Why it matters: the operator who read "abandoned" learns how it went on.
+   Catches: a late event for every flagged task, for an aborted one, twice after two deadlines, or after the
+   end was told. */
+CASE(who_ends_after_all_is_late_once) {
+  struct events events = EVENTS_INIT;
+  tr_registry *registry = registry_noting(&events, 0);
+  struct gate gate = GATE_INIT;
+  tr_task *deaf = spawn(registry, "deaf", body_deaf, &gate);
+  wait_and_release(spawn(registry, "quick", body_returns, NULL));
+  gate_await(&gate, 1);
+  tr_task_summary summary;
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, NULL));
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 1 * MS, NULL));
+  CHECK_EQ(1, find_in_snapshot(registry, tr_task_id(deaf), &summary));
+  CHECK_EQ(0, events_of(&events, TR_EVENT_TASK_LATE, NULL));
+  gate_open(&gate);
+  CHECK_EQ(TR_OK, tr_task_wait(deaf, FOREVER, NULL));
+  struct event late;
+  CHECK_EQ(1, events_of(&events, TR_EVENT_TASK_LATE, &late));
+  CHECK_EQ(TR_LOG_INFO, late.level);
+  CHECK_STR("deaf", late.task);
+  CHECK_EQ(tr_task_id(deaf), late.task_id);
+  CHECK_EQ(summary.thread_id, late.tid);
+  tr_task_release(deaf);
+  registry_finish(registry);
+  CHECK_EQ(1, events_of(&events, TR_EVENT_TASK_LATE, NULL));
+
+  struct events others = EVENTS_INIT;
+  registry = registry_noting(&others, 3600 * SECOND);
+  struct gate started = GATE_INIT;
+  tr_task *obeys = spawn(registry, "obeys", body_obeys, &started);
+  gate_await(&started, 1);
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, &report));
+  CHECK_EQ(1, report.aborted);
+  CHECK_EQ(0, events_of(&others, TR_EVENT_TASK_LATE, NULL));
+  tr_task_release(obeys);
+  registry_finish(registry);
+}
+
+static void exit_on_late(void *context, const tr_log_event *event) {
+  if (event->event != TR_EVENT_TASK_LATE) return;
+  atomic_fetch_add((atomic_int *)context, 1);
+  pthread_exit(NULL);
+}
+
+/* Proves: a log callback that leaves the thread while it hears of a late end is called once, and the task
+   ends, once for everybody (E6, O1).  Why it matters: nothing a callback does may lose a task.
+   Catches: telling again from the destructor; an end that is counted twice or never. */
+CASE(a_callback_may_leave_the_thread_of_a_late_task) {
+  atomic_int told = 0;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = exit_on_late;
+  options.log_context = &told;
+  options.flags = TR_REGISTRY_METRICS;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  struct gate gate = GATE_INIT;
+  tr_task *plain = spawn(registry, "plain", body_deaf, &gate);
+  tr_task *phased = spawn_in_phase(registry, "phased", 3, body_deaf, &gate);
+  gate_await(&gate, 2);
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, NULL));
+  gate_open(&gate);
+  CHECK_EQ(TR_ENDED_RETURNED, outcome_of(plain).how);
+  CHECK_EQ(TR_ENDED_RETURNED, outcome_of(phased).how);
+  tr_task_release(plain);
+  tr_task_release(phased);
+  tr_metrics metrics = TR_METRICS_INIT;
+  CHECK_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
+  CHECK_EQ(2, metrics.ended);
+  registry_finish(registry);
+  CHECK_EQ(2, atomic_load(&told));
+}
+
+/* ---- A deadline that moves on ------------------------------------------------------------------ */
+
+struct worker {
+  struct gate started;
+  int steps;    /* how many times it tells of progress once it is asked, 2 ms apart; negative: for ever */
+  int repeats;  /* 1: with the same numbers again and again */
+  atomic_int *stop;
+};
+
+static int body_works_on(tr_task *self, void *ctx) {
+  struct worker *worker = ctx;
+  (void)self;
+  gate_arrive(&worker->started);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  for (int i = 1; worker->steps < 0 || i <= worker->steps; i++) {
+    CHECK_EQ(TR_OK, tr_progress(worker->repeats ? 1 : (uint64_t)i, 0, "blocks"));
+    breathe();
+    breathe();
+    if (worker->stop != NULL && atomic_load(worker->stop)) break;
+  }
+  return 0;
+}
+
+/* Proves: while a task tells of progress the deadline moves on, and the call succeeds when it has ended;
+   the report and an event say how far; without the option it does not move (E4).  Why it matters: a flush
+   that needs a second more is no reason to lose it.  Catches: a deadline that stays; one that moves without
+   being asked to; an extension that is not told. */
+CASE(progress_moves_the_deadline_on) {
+  struct events events = EVENTS_INIT;
+  for (int moves = 1; moves >= 0; moves--) {
+    tr_registry *registry = registry_noting(&events, 0);
+    atomic_int stop = 0;
+    struct worker worker = {GATE_INIT, moves ? 100 : -1, 0, &stop};
+    tr_task *task = spawn(registry, "worker", body_works_on, &worker);
+    gate_await(&worker.started, 1);
+    tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+    if (moves) options.max_grace_ns = 600 * SECOND;
+    options.progress_window_ns = 10 * SECOND;
+    tr_join_report report = TR_JOIN_REPORT_INIT;
+    int64_t start = now_ns();
+    tr_status status = tr_shutdown_with(registry, TR_REASON_USER_REQUESTED, NULL, 50 * MS, &options,
+                                        &report);
+    int64_t took = now_ns() - start;
+    if (moves) {
+      CHECK_EQ(TR_OK, status);
+      CHECK(took >= 200 * MS);
+      CHECK(report.extended_ns > 0);
+      CHECK(events_of(&events, TR_EVENT_DEADLINE_EXTENDED, NULL) >= 1);
+      CHECK_EQ(0, events_of(&events, TR_EVENT_DEADLINE_EXCEEDED, NULL));
+    } else {
+      CHECK_EQ(TR_ERR_DEADLINE, status);
+      CHECK_EQ(0, report.extended_ns);
+      atomic_store(&stop, 1);
+    }
+    wait_and_release(task);
+    registry_finish(registry);
+  }
+}
+
+/* Proves: the deadline never moves beyond the cap, whatever tasks tell; it does not move for a task that
+   tells the same again, nor for one that has stopped telling for longer than the window (E4).
+   Why it matters: systemd kills what takes for ever.  Catches: a cap that counts from the last extension;
+   every call of tr_progress taken for progress; a window that is not looked at. */
+CASE(the_cap_bounds_what_progress_can_do) {
+  struct {
+    int repeats, steps;
+    int64_t grace, max, window, least, most;
+  } ways[] = {
+      {0, -1, 50 * MS, 300 * MS, 100 * MS, 300 * MS, 300 * MS},   /* progress for ever */
+      {1, -1, 150 * MS, 60 * SECOND, 20 * MS, 150 * MS, 150 * MS}, /* the same numbers */
+      {0, 1, 400 * MS, 60 * SECOND, 50 * MS, 400 * MS, 400 * MS},  /* one step, long ago */
+      {0, -1, 100 * MS, 50 * MS, 10 * SECOND, 100 * MS, 100 * MS}, /* a cap before the grace is none */
+  };
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+    tr_registry *registry = registry_new();
+    atomic_int stop = 0;
+    struct gate gate = GATE_INIT;
+    struct worker worker = {GATE_INIT, ways[i].steps, ways[i].repeats, &stop};
+    tr_task *task = spawn(registry, "worker", body_works_on, &worker);
+    tr_task *deaf = spawn(registry, "deaf", body_deaf, &gate);
+    gate_await(&worker.started, 1);
+    gate_await(&gate, 1);
+    tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+    options.max_grace_ns = ways[i].max;
+    options.progress_window_ns = ways[i].window;
+    tr_join_report report = TR_JOIN_REPORT_INIT;
+    int64_t start = now_ns();
+    CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown_with(registry, TR_REASON_USER_REQUESTED, NULL, ways[i].grace,
+                                               &options, &report));
+    int64_t took = now_ns() - start;
+    CHECK_MSG(took >= ways[i].least && took <= ways[i].most + AT_ONCE, "way %zu: %lld ns", i,
+              (long long)took);
+    CHECK_BETWEEN_NS(0, ways[i].most - ways[i].grace, report.extended_ns);
+    if (i == 0) CHECK_EQ(ways[i].max - ways[i].grace, report.extended_ns);
+    atomic_store(&stop, 1);
+    gate_open(&gate);
+    wait_and_release(task);
+    wait_and_release(deaf);
+    registry_finish(registry);
+  }
+}
+
+/* Proves: a second signal makes the deadline now, however much progress there is, and asks all phases (E4, E5,
+   C13).  Why it matters: whoever sends it wants an end.  Catches: an extension that outlasts it. */
+CASE(a_second_signal_goes_before_progress) {
+  tr_registry *registry = registry_new();
+  atomic_int stop = 0;
+  struct worker worker = {GATE_INIT, -1, 0, &stop};
+  struct gate started = GATE_INIT;
+  tr_task *task = spawn(registry, "worker", body_works_on, &worker);
+  tr_task *later = spawn_in_phase(registry, "later", 2, body_obeys, &started);
+  gate_await(&worker.started, 1);
+  gate_await(&started, 1);
+  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, NULL, NULL));
+  tr_token *token = tr_registry_token(registry);
+  CHECK_EQ(0, kill(getpid(), SIGTERM));
+  CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
+  CHECK_EQ(0, kill(getpid(), SIGTERM));
+  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+  options.max_grace_ns = 3600 * SECOND;
+  options.progress_window_ns = 3600 * SECOND;
+  int64_t start = now_ns();
+  CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown_with(registry, TR_REASON_USER_REQUESTED, NULL, 1800 * SECOND,
+                                             &options, NULL));
+  CHECK(now_ns() - start < AT_ONCE);
+  CHECK_EQ(1, tr_task_is_cancelled(later));
+  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  atomic_store(&stop, 1);
+  wait_and_release(task);
+  wait_and_release(later);
+  registry_finish(registry);
+}
+
+static int body_takes(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  int64_t end = now_ns() + *(int64_t *)ctx;
+  while (now_ns() < end) breathe();
+  return *(int64_t *)ctx == 0 ? 7 : 0;
+}
+
+/* Proves: a shutdown that succeeds names the tasks that took longest to stop, the slowest first, with times,
+   kinds, groups and how they ended; at most sixteen of them (E6).  Why it matters: what is slow today does not
+   stop in time tomorrow.  Catches: the fastest ones; the last to come; times from the spawn. */
+CASE(the_slowest_to_stop_are_named_in_success) {
+  enum { TASKS = 20 };
+  tr_registry *registry = registry_new();
+  tr_registry *group = group_new(registry, "net");
+  static int64_t times[TASKS];
+  for (int i = 0; i < TASKS; i++) {
+    char name[16];
+    times[i] = i == 5 ? 80 * MS : i == 6 ? 40 * MS : 0;
+    snprintf(name, sizeof name, "task %d", i);
+    tr_task_release(spawn(i == 5 ? group : registry, name, body_takes, &times[i]));
+  }
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_OK, shutdown_full(registry, 60 * SECOND, NULL, &counts, &full));
+  tr_ended_task first = TR_ENDED_TASK_INIT, second = TR_ENDED_TASK_INIT, next = TR_ENDED_TASK_INIT;
+  CHECK_EQ(TR_OK, tr_report_slowest(full, 0, &first));
+  CHECK_EQ(TR_OK, tr_report_slowest(full, 1, &second));
+  CHECK_STR("task 5", first.name);
+  CHECK_STR("net", first.group);
+  CHECK_EQ(TR_ENDED_RETURNED, first.how);
+  CHECK(first.stop_ns >= 80 * MS && first.ran_ns >= first.stop_ns);
+  CHECK_STR("task 6", second.name);
+  int64_t before = second.stop_ns;
+  for (size_t i = 2; i < 16; i++) {
+    CHECK_EQ(TR_OK, tr_report_slowest(full, i, &next));
+    CHECK(next.stop_ns <= before);
+    CHECK_EQ(TR_ENDED_FAILED, next.how);
+    CHECK_EQ(7, next.code);
+    before = next.stop_ns;
+  }
+  CHECK_EQ(TR_ERR_INVALID, tr_report_slowest(full, 16, &next));
+  CHECK_EQ(0, straggler_count(full));
+  tr_report_release(full);
+  tr_registry_release(group);
+  tr_registry_release(registry);
+}
+
+CHECK_MAIN(CHECK_ENTRY(a_deadline_that_is_near_is_told_once),
+           CHECK_ENTRY(events_of_a_deadline_say_where_tasks_are),
+           CHECK_ENTRY(who_ends_after_all_is_late_once),
+           CHECK_ENTRY(a_callback_may_leave_the_thread_of_a_late_task),
+           CHECK_ENTRY(progress_moves_the_deadline_on),
+           CHECK_ENTRY(the_cap_bounds_what_progress_can_do),
+           CHECK_ENTRY(a_second_signal_goes_before_progress),
+           CHECK_ENTRY(the_slowest_to_stop_are_named_in_success))

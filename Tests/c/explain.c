@@ -1,0 +1,554 @@
+/* explain.c - what a report says of each kind of task that does not stop (E1, E2, E3, E10, E12). */
+
+#include "deadline.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+/* What is stuck, each in its way; all of it ends when `release` is called. */
+struct stuck {
+  struct gate started;
+  pthread_mutex_t mutex;
+  atomic_int stop;
+  int pipe[2];
+};
+
+static void stuck_init(struct stuck *stuck) {
+  memset(stuck, 0, sizeof *stuck);
+  stuck->started = (struct gate)GATE_INIT;
+  CHECK_EQ(0, pthread_mutex_init(&stuck->mutex, NULL));
+  CHECK_EQ(0, pthread_mutex_lock(&stuck->mutex));
+  CHECK_EQ(0, pipe2(stuck->pipe, O_CLOEXEC));
+}
+
+static void stuck_release(struct stuck *stuck) {
+  atomic_store(&stuck->stop, 1);
+  CHECK_EQ(0, pthread_mutex_unlock(&stuck->mutex));
+  close(stuck->pipe[1]);
+}
+
+static void stuck_destroy(struct stuck *stuck) {
+  close(stuck->pipe[0]);
+  CHECK_EQ(0, pthread_mutex_destroy(&stuck->mutex));
+}
+
+static int body_reads(tr_task *self, void *ctx) {
+  struct stuck *stuck = ctx;
+  char byte;
+  (void)self;
+  CHECK_EQ(TR_OK, tr_checkpoint("reading the manifest"));
+  gate_arrive(&stuck->started);
+  return (int)read(stuck->pipe[0], &byte, 1);
+}
+
+static int body_locks(tr_task *self, void *ctx) {
+  struct stuck *stuck = ctx;
+  (void)self;
+  gate_arrive(&stuck->started);
+  CHECK_EQ(0, pthread_mutex_lock(&stuck->mutex));
+  CHECK_EQ(0, pthread_mutex_unlock(&stuck->mutex));
+  return 0;
+}
+
+/* A sleep that ignores being asked to stop. */
+static int body_sleeps(tr_task *self, void *ctx) {
+  struct stuck *stuck = ctx;
+  (void)self;
+  gate_arrive(&stuck->started);
+  while (!atomic_load(&stuck->stop)) {
+    struct timespec moment = {0, 300000000};
+    nanosleep(&moment, NULL);
+  }
+  return 0;
+}
+
+static int body_spins(tr_task *self, void *ctx) {
+  struct stuck *stuck = ctx;
+  (void)self;
+  gate_arrive(&stuck->started);
+  while (!atomic_load(&stuck->stop)) continue;
+  return 0;
+}
+
+/* Tells of progress until it is asked to stop, and then no more. */
+static int body_stops_in_the_middle(tr_task *self, void *ctx) {
+  struct stuck *stuck = ctx;
+  char byte;
+  (void)self;
+  CHECK_EQ(TR_OK, tr_checkpoint("copying"));
+  CHECK_EQ(TR_OK, tr_progress(30, 100, "blocks"));
+  gate_arrive(&stuck->started);
+  return (int)read(stuck->pipe[0], &byte, 1);
+}
+
+/* Makes progress all the time. */
+static int body_progresses(tr_task *self, void *ctx) {
+  struct stuck *stuck = ctx;
+  (void)self;
+  CHECK_EQ(TR_OK, tr_progress(0, 0, "rows"));
+  gate_arrive(&stuck->started);
+  for (uint64_t i = 1; !atomic_load(&stuck->stop); i++) {
+    CHECK_EQ(TR_OK, tr_progress(i, 0, "rows"));
+    breathe();
+  }
+  return 0;
+}
+
+/* Looks at its flag three times once it is up, and does not care. */
+static int body_looks(tr_task *self, void *ctx) {
+  struct stuck *stuck = ctx;
+  char byte;
+  for (int i = 0; i < 1000; i++) CHECK_EQ(0, tr_task_is_cancelled(self));
+  gate_arrive(&stuck->started);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  CHECK_EQ(TR_ERR_CANCELLED, tr_sleep(FOREVER));
+  CHECK_EQ(1, tr_task_is_cancelled(self));
+  gate_arrive(&stuck->started);
+  return (int)read(stuck->pipe[0], &byte, 1);
+}
+
+static int body_has_the_address(tr_task *self, void *ctx) {
+  struct stuck *stuck = ctx;
+  char byte;
+  CHECK(tr_task_cancel_flag(self) != NULL);
+  gate_arrive(&stuck->started);
+  return (int)read(stuck->pipe[0], &byte, 1);
+}
+
+static const struct {
+  const char *name;
+  tr_task_fn body;
+} kinds[] = {{"reads", body_reads},
+             {"locks", body_locks},
+             {"sleeps", body_sleeps},
+             {"spins", body_spins},
+             {"stopped in the middle", body_stops_in_the_middle},
+             {"progresses", body_progresses},
+             {"looks", body_looks},
+             {"has the address", body_has_the_address}};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* Whether this system tells what a thread waits in: not all containers do. */
+static int proc_tells(const char *file) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%d/%s", gettid(), file);
+  FILE *stream = fopen(path, "re");
+  if (stream == NULL) return 0;
+  char line[64] = "";
+  int tells = fgets(line, sizeof line, stream) != NULL;
+  fclose(stream);
+  return tells;
+}
+
+/* A shutdown of 1.2 s with one straggler of each kind, and its report. */
+static tr_report *report_of_all(struct stuck *stuck, tr_registry *registry, tr_task *tasks[KINDS],
+                                tr_join_report *counts) {
+  tr_report *full = NULL;
+  stuck_init(stuck);
+  for (int i = 0; i < KINDS; i++) tasks[i] = spawn(registry, kinds[i].name, kinds[i].body, stuck);
+  gate_await(&stuck->started, KINDS);
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, 1200 * MS, NULL, counts, &full));
+  CHECK_EQ(KINDS, counts->pending);
+  CHECK_EQ(KINDS, straggler_count(full));
+  return full;
+}
+
+static void release_all(struct stuck *stuck, tr_registry *registry, tr_task *tasks[KINDS]) {
+  stuck_release(stuck);
+  for (int i = 0; i < KINDS; i++) wait_and_release(tasks[i]);
+  registry_finish(registry);
+  stuck_destroy(stuck);
+}
+
+/* Proves: for each kind of task that does not stop the report says what it does: blocked in read, in a lock, in
+   a sleep, spinning, stopped in the middle of progress, making progress; with thread, age, when it was asked,
+   processor time since, how often it looked, its last checkpoint and how far it has come (E1, E2, E3).
+   Why it matters: that is what an operator asks at three in the morning.  Catches: facts of another
+   task or thread; times from the spawn for times since the request; looks counted while the flag was down. */
+CASE(each_kind_of_straggler_is_told_from_the_others) {
+  struct stuck stuck;
+  tr_registry *registry = registry_new();
+  tr_task *tasks[KINDS];
+  tr_join_report counts;
+  tr_report *full = report_of_all(&stuck, registry, tasks, &counts);
+  int tells_call = proc_tells("syscall"), tells_channel = proc_tells("wchan");
+  for (int i = 0; i < KINDS; i++) {
+    tr_straggler s = straggler_called(full, kinds[i].name);
+    tr_task_summary summary;
+    CHECK_EQ(1, find_in_snapshot(registry, tr_task_id(tasks[i]), &summary));
+    CHECK_EQ(summary.id, s.id);
+    CHECK_EQ(summary.thread_id, s.thread_id);
+    CHECK_EQ(TR_KIND_BACKGROUND_LOOP, s.kind);
+    CHECK_EQ(TR_STATE_ABANDONED, s.state);
+    CHECK(s.age_ns >= s.cancel_requested_for_ns);
+    CHECK(s.cancel_requested_for_ns >= 1200 * MS);
+    CHECK(s.cpu_since_span_ns > 500 * MS && s.cpu_since_span_ns <= s.cancel_requested_for_ns);
+    CHECK(s.cpu_since_ns >= 0 && s.cpu_ns >= s.cpu_since_ns);
+    CHECK_EQ(0, s.frame_count);
+    CHECK_EQ(0, s.stalled);
+    int is_blocked = i != 3 && i != 5;
+    if (is_blocked) {
+      CHECK_MSG(s.diagnosis == TR_DIAGNOSIS_BLOCKED, "%s is %s", s.name,
+                tr_diagnosis_name(s.diagnosis));
+      CHECK_EQ(i == 2 ? s.scheduler_state : 'S', s.scheduler_state);
+      CHECK(s.cpu_since_ns < s.cpu_since_span_ns / 10);
+      if (tells_call) CHECK(s.syscall >= 0 && s.syscall_name != NULL);
+      if (tells_channel && i != 2) CHECK(s.wait_channel[0] != 0 || getuid() != 0);
+    }
+  }
+  tr_straggler reads = straggler_called(full, "reads");
+  CHECK_STR("reading the manifest", reads.checkpoint);
+  CHECK_EQ(-1, reads.progress_age_ns);
+  CHECK(reads.progress_unit == NULL);
+  if (tells_call) {
+    CHECK_STR("read", reads.syscall_name);
+    CHECK_STR("futex", straggler_called(full, "locks").syscall_name);
+    CHECK_STR("clock_nanosleep", straggler_called(full, "sleeps").syscall_name);
+  }
+  CHECK(straggler_called(full, "locks").checkpoint == NULL);
+
+  tr_straggler spins = straggler_called(full, "spins");
+  CHECK_EQ('R', spins.scheduler_state);
+  CHECK_EQ(spins.cpu_since_ns > spins.cpu_since_span_ns / 2, spins.diagnosis == TR_DIAGNOSIS_SPINNING);
+  CHECK(spins.diagnosis == TR_DIAGNOSIS_SPINNING || spins.diagnosis == TR_DIAGNOSIS_WORKING);
+  CHECK_MSG(spins.cpu_since_ns > 100 * MS, "%lld", (long long)spins.cpu_since_ns);
+  CHECK_EQ(-1, spins.syscall);
+
+  tr_straggler middle = straggler_called(full, "stopped in the middle");
+  CHECK_STR("copying", middle.checkpoint);
+  CHECK_EQ(30, middle.progress_done);
+  CHECK_EQ(100, middle.progress_total);
+  CHECK_STR("blocks", middle.progress_unit);
+  CHECK(middle.progress_age_ns >= 1200 * MS);
+
+  tr_straggler moves = straggler_called(full, "progresses");
+  CHECK_EQ(TR_DIAGNOSIS_PROGRESSING, moves.diagnosis);
+  CHECK_EQ(0, moves.progress_total);
+  CHECK(moves.progress_age_ns >= 0 && moves.progress_age_ns < 1 * SECOND);
+
+  CHECK_EQ(3, straggler_called(full, "looks").looks);
+  CHECK_EQ(0, straggler_called(full, "looks").reads_flag);
+  CHECK_EQ(0, reads.looks);
+  CHECK_EQ(1, straggler_called(full, "has the address").reads_flag);
+  CHECK_EQ(0, straggler_called(full, "has the address").looks);
+  tr_report_release(full);
+  release_all(&stuck, registry, tasks);
+}
+
+/* The text that `write` makes, as a string of the caller's. */
+static char *written(tr_status (*write_it)(const tr_report *, int, uint32_t), const tr_report *report,
+                     uint32_t format) {
+  FILE *file = tmpfile();
+  CHECK(file != NULL);
+  CHECK_EQ(TR_OK, write_it(report, fileno(file), format));
+  struct stat status;
+  CHECK_EQ(0, fstat(fileno(file), &status));
+  char *text = malloc((size_t)status.st_size + 1);
+  CHECK(text != NULL);
+  CHECK_EQ(status.st_size, pread(fileno(file), text, (size_t)status.st_size, 0));
+  text[status.st_size] = 0;
+  fclose(file);
+  return text;
+}
+
+/* Proves: the text of the report has for each straggler a line that says what it does, and the lines that tell
+   when it was asked, whether it looked, and what it said of itself; and the report outlives registry and
+   tasks (E1, E2, E10).  Why it matters: this is what people read.  Catches: a line left out or put under
+   another task; a report that refers to what is gone. */
+CASE(the_text_says_it_in_words) {
+  struct stuck stuck;
+  tr_registry *registry = registry_new();
+  tr_task *tasks[KINDS];
+  tr_join_report counts;
+  tr_report *full = report_of_all(&stuck, registry, tasks, &counts);
+  int tells_call = proc_tells("syscall");
+  release_all(&stuck, registry, tasks);
+  char *text = written(tr_report_write, full, TR_FORMAT_TEXT);
+  static const char *const wanted[] = {
+      "shutdown (user-requested: SIGTERM): 8 tasks did not stop, after ",
+      "pending 8 (aborted 0, abandoned 8)",
+      "straggler reads: blocked",
+      "  at \"reading the manifest\"\n",
+      "straggler locks: blocked",
+      "straggler sleeps: blocked",
+      "straggler stopped in the middle: blocked",
+      "  progress 30 of 100 blocks, told 1.",
+      "straggler progresses: progressing",
+      "has looked 3 times since",
+      "has never looked",
+      "may have read its flag"};
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    CHECK_MSG(strstr(text, wanted[i]) != NULL, "\"%s\" in:\n%.400s", wanted[i], text);
+  if (tells_call) CHECK(strstr(text, "straggler reads: blocked in read") != NULL);
+  int lines = 0;
+  for (const char *at = text; (at = strstr(at, "straggler ")) != NULL; at++) lines++;
+  CHECK_EQ(8, lines);
+  free(text);
+  tr_report_release(full);
+}
+
+static int body_is_asked_and_ends(tr_task *self, void *ctx) {
+  (void)self;
+  gate_arrive(ctx);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  return 0;
+}
+
+/* Proves: a straggler that ended within the abort grace is listed as ended, without the facts of whatever its
+   thread does now; a join without stragglers has an empty report (E1, J4).  Why it matters: a thread goes on
+   to the next task at once.  Catches: looking at a thread that is somebody else's. */
+CASE(who_has_ended_meanwhile_is_not_looked_at) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.abort_grace_ns = 3600 * SECOND;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  struct gate started = GATE_INIT;
+  tr_task_release(spawn(registry, "aborted", body_is_asked_and_ends, &started));
+  gate_await(&started, 1);
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  tr_report *full = NULL;
+  counts.full = &full;
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 1 * MS, &counts));
+  CHECK_EQ(1, counts.aborted);
+  tr_straggler straggler = straggler_called(full, "aborted");
+  CHECK_EQ(TR_DIAGNOSIS_ENDED, straggler.diagnosis);
+  CHECK_EQ(TR_STATE_ENDED, straggler.state);
+  CHECK_EQ(0, straggler.scheduler_state);
+  CHECK_EQ(-1, straggler.syscall);
+  CHECK_EQ(-1, straggler.cpu_ns);
+  tr_report_release(full);
+  full = NULL;
+  CHECK_EQ(TR_OK, tr_join_all(registry, FOREVER, &counts));
+  CHECK(full != NULL);
+  CHECK_EQ(0, straggler_count(full));
+  tr_straggler none = TR_STRAGGLER_INIT;
+  CHECK_EQ(TR_ERR_INVALID, tr_report_straggler(full, 0, &none));
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  CHECK_EQ(TR_ERR_INVALID, tr_report_phase(full, 0, &phase));
+  tr_report_release(full);
+  registry_finish(registry);
+}
+
+/* Proves: tr_explain looks at every live task, asks nobody to stop, and can be used in a task about itself
+   (E1, J7).  Why it matters: a signal may ask what the program does while all is well.  Catches: a flag that
+   rises; a task that waits for itself. */
+static int body_explains(tr_task *self, void *ctx) {
+  tr_report *report = NULL;
+  CHECK_EQ(TR_OK, tr_explain(ctx, &report));
+  tr_straggler own = straggler_called(report, "explains");
+  CHECK_EQ(tr_task_id(self), own.id);
+  CHECK_EQ(gettid(), own.thread_id);
+  CHECK_EQ(0, own.cancel_requested_for_ns);
+  CHECK_EQ('R', own.scheduler_state);
+  CHECK_EQ(2, straggler_count(report));
+  CHECK_EQ(0, tr_task_is_cancelled(self));
+  tr_report_release(report);
+  return 0;
+}
+
+CASE(explaining_asks_nobody_to_stop) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *deaf = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 1);
+  tr_task *task = spawn(registry, "explains", body_explains, registry);
+  CHECK_EQ(TR_ENDED_RETURNED, outcome_of(task).how);
+  CHECK_EQ(0, tr_task_is_cancelled(deaf));
+  tr_report *report = NULL;
+  CHECK_EQ(TR_OK, tr_explain(registry, &report));
+  tr_straggler straggler = straggler_called(report, "deaf");
+  CHECK_EQ(TR_DIAGNOSIS_BLOCKED, straggler.diagnosis);
+  CHECK_EQ(TR_STATE_RUNNING, straggler.state);
+  char *text = written(tr_report_write, report, TR_FORMAT_TEXT);
+  CHECK(strstr(text, "1 task alive\n") == text);
+  CHECK(strstr(text, "  not asked to stop") != NULL);
+  free(text);
+  tr_report_release(report);
+  gate_open(&gate);
+  wait_and_release(deaf);
+  tr_task_release(task);
+  registry_finish(registry);
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------- */
+
+static void *drain(void *argument) {
+  int fd = *(int *)argument;
+  char buffer[512];
+  long total = 0;
+  ssize_t got;
+  while ((got = read(fd, buffer, sizeof buffer)) > 0) {
+    total += got;
+    breathe();
+  }
+  return (void *)total;
+}
+
+/* Proves: a descriptor that is closed or refuses gives TR_ERR_SYSTEM with errno, a pipe nobody reads from
+   EPIPE and no SIGPIPE, with the caller's signal mask as it was; a non-blocking pipe that is full is
+   waited for; unknown formats are refused (E10, P4).  Why it matters: a report that cannot be written must not
+   end the program that is to make it.  Catches: a SIGPIPE; EAGAIN taken for an error; a mask left changed. */
+CASE(writing_fails_without_ending_the_program) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *tasks[40];
+  for (int i = 0; i < 40; i++) tasks[i] = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 40);
+  tr_report *report = NULL;
+  CHECK_EQ(TR_OK, tr_explain(registry, &report));
+  CHECK_EQ(SIG_DFL, signal(SIGPIPE, SIG_DFL));
+  sigset_t before, after;
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, NULL, &before));
+  for (uint32_t format = TR_FORMAT_TEXT; format <= TR_FORMAT_JSON; format++) {
+    int ends[2];
+    CHECK_EQ(0, pipe2(ends, O_CLOEXEC));
+    close(ends[0]);
+    errno = 0;
+    CHECK_EQ(TR_ERR_SYSTEM, tr_report_write(report, ends[1], format));
+    CHECK_EQ(EPIPE, errno);
+    errno = 0;
+    CHECK_EQ(TR_ERR_SYSTEM, tr_snapshot_write(registry, ends[1], format));
+    CHECK_EQ(EPIPE, errno);
+    close(ends[1]);
+    errno = 0;
+    CHECK_EQ(TR_ERR_SYSTEM, tr_report_write(report, ends[1], format));
+    CHECK_EQ(EBADF, errno);
+    CHECK_EQ(0, pipe2(ends, O_CLOEXEC | O_NONBLOCK));
+    CHECK_EQ(0, fcntl(ends[0], F_SETFL, 0));
+    CHECK(fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 0);
+    pthread_t reader = thread_start(drain, &ends[0]);
+    errno = 0;
+    CHECK_EQ(TR_OK, tr_report_write(report, ends[1], format));
+    CHECK_EQ(0, errno);
+    close(ends[1]);
+    void *total = NULL;
+    CHECK_EQ(0, pthread_join(reader, &total));
+    CHECK_MSG((long)total > 4096, "%ld", (long)total);
+    close(ends[0]);
+  }
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, NULL, &after));
+  for (int number = 1; number < 64; number++)
+    CHECK_EQ(sigismember(&before, number), sigismember(&after, number));
+  sigset_t pending;
+  CHECK_EQ(0, sigpending(&pending));
+  CHECK_EQ(0, sigismember(&pending, SIGPIPE));
+  CHECK_EQ(TR_ERR_INVALID, tr_report_write(report, 2, 0));
+  CHECK_EQ(TR_ERR_INVALID, tr_report_write(report, 2, TR_FORMAT_OPENMETRICS));
+  CHECK_EQ(TR_ERR_INVALID, tr_report_write(report, -1, TR_FORMAT_TEXT));
+  CHECK_EQ(TR_ERR_INVALID, tr_report_write(NULL, 2, TR_FORMAT_TEXT));
+  CHECK_EQ(TR_ERR_INVALID, tr_snapshot_write(registry, 2, 7));
+  CHECK_EQ(TR_ERR_INVALID, tr_snapshot_write(NULL, 2, TR_FORMAT_TEXT));
+  tr_report_release(report);
+  gate_open(&gate);
+  for (int i = 0; i < 40; i++) wait_and_release(tasks[i]);
+  registry_finish(registry);
+}
+
+/* Proves: snapshots list the checkpoint, the progress and the phase of a task, and none of those of the task
+   that was in the same record before (E3, E5, N3).  Why it matters: a task table shows where everybody is.
+   Catches: notes that outlive their task. */
+static int body_notes_and_waits(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(TR_OK, tr_checkpoint("first"));
+  CHECK_EQ(TR_OK, tr_checkpoint("second"));
+  CHECK_EQ(TR_OK, tr_progress(1, 2, "files"));
+  CHECK_EQ(TR_OK, tr_progress(2, 3, NULL));
+  gate_pass(ctx);
+  return 0;
+}
+
+CASE(notes_are_listed_and_end_with_their_task) {
+  tr_registry *registry = registry_new();
+  CHECK_EQ(TR_ERR_INVALID, tr_checkpoint("outside"));
+  CHECK_EQ(TR_ERR_INVALID, tr_progress(1, 1, "outside"));
+  for (int round = 0; round < 200; round++) {
+    struct gate gate = GATE_INIT;
+    tr_task_summary summary;
+    tr_task *task = round % 2 == 0 ? spawn(registry, "plain", body_deaf, &gate)
+                                   : spawn_in_phase(registry, "notes", 6, body_notes_and_waits, &gate);
+    gate_await(&gate, 1);
+    CHECK_EQ(1, find_in_snapshot(registry, tr_task_id(task), &summary));
+    if (round % 2 == 0) {
+      CHECK(summary.checkpoint == NULL && summary.progress_unit == NULL);
+      CHECK(summary.progress_done == 0 && summary.progress_total == 0 && summary.progress_at_ns == 0);
+      CHECK_EQ(0, summary.phase);
+    } else {
+      CHECK_STR("second", summary.checkpoint);
+      CHECK_EQ(2, summary.progress_done);
+      CHECK_EQ(3, summary.progress_total);
+      CHECK(summary.progress_unit == NULL);
+      CHECK(summary.progress_at_ns >= summary.spawned_at_ns && summary.progress_at_ns <= now_ns());
+      CHECK_EQ(6, summary.phase);
+    }
+    CHECK_EQ(0, summary.stalled);
+    gate_open(&gate);
+    wait_and_release(task);
+  }
+  registry_finish(registry);
+}
+
+/* ---- Backtraces -------------------------------------------------------------------------------- */
+
+/* Not static, so that its name is in the dynamic symbol table of a program linked with -rdynamic. */
+int a_function_that_spins(struct stuck *stuck);
+__attribute__((noinline)) int a_function_that_spins(struct stuck *stuck) {
+  while (!atomic_load(&stuck->stop)) continue;
+  return 0;
+}
+
+static int body_spins_deep(tr_task *self, void *ctx) {
+  (void)self;
+  gate_arrive(&((struct stuck *)ctx)->started);
+  volatile int result = a_function_that_spins(ctx); /* or the compiler would leave by way of it */
+  return result;
+}
+
+/* Proves: with a signal for it a report has the backtrace of each straggler's own thread, the innermost
+   function first; a read goes on afterwards; a thread that blocks the signal has none, and the rest have
+   theirs (E12).  Why it matters: "where exactly" is the last question.  Catches: another thread's frames,
+   those of the signal handler, a report that waits for a thread that does not answer. */
+CASE(stragglers_have_their_own_backtraces) {
+  CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
+  struct stuck stuck;
+  stuck_init(&stuck);
+  tr_registry *registry = registry_new();
+  tr_task *spins = spawn(registry, "spins", body_spins_deep, &stuck);
+  tr_task *reads = spawn(registry, "reads", body_reads, &stuck);
+  gate_await(&stuck.started, 2);
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, 100 * MS, NULL, &counts, &full));
+  tr_straggler spinner = straggler_called(full, "spins"), reader = straggler_called(full, "reads");
+#ifndef CHECK_UNDER_TSAN /* which delivers a signal when the thread makes a call that it knows */
+  CHECK_MSG(spinner.frame_count >= 2, "%u", spinner.frame_count);
+  uintptr_t function = (uintptr_t)a_function_that_spins, caller = (uintptr_t)body_spins_deep;
+  CHECK(spinner.frames[0] - function < 256);
+  CHECK(spinner.frames[1] - caller < 256);
+  CHECK_MSG(reader.frame_count >= 2, "%u", reader.frame_count);
+  int has_body = 0;
+  for (uint32_t i = 0; i < reader.frame_count; i++)
+    has_body |= reader.frames[i] - (uintptr_t)body_reads < 512;
+  CHECK(has_body);
+  char *text = written(tr_report_write, full, TR_FORMAT_TEXT);
+  CHECK_MSG(strstr(text, "  #0 0x") != NULL, "%s", text);
+  free(text);
+#endif
+  (void)spinner;
+  (void)reader;
+  tr_report_release(full);
+  CHECK_EQ(2, tr_len(registry)); /* the read has gone on */
+  stuck_release(&stuck);
+  wait_and_release(spins);
+  wait_and_release(reads);
+  registry_finish(registry);
+  stuck_destroy(&stuck);
+}
+
+CHECK_MAIN(CHECK_ENTRY(each_kind_of_straggler_is_told_from_the_others),
+           CHECK_ENTRY(the_text_says_it_in_words),
+           CHECK_ENTRY(who_has_ended_meanwhile_is_not_looked_at),
+           CHECK_ENTRY(explaining_asks_nobody_to_stop),
+           CHECK_ENTRY(writing_fails_without_ending_the_program),
+           CHECK_ENTRY(notes_are_listed_and_end_with_their_task),
+           CHECK_ENTRY(stragglers_have_their_own_backtraces))
