@@ -1002,9 +1002,8 @@ typedef struct tr_straggler {
   uint32_t phase;
   int64_t age_ns;                 /* from spawn to the moment it was looked at */
   int64_t cancel_requested_for_ns; /* from when it was asked to stop to that moment */
-  int64_t cpu_ns;                 /* processor time it has used; -1: not known, as when its thread took it up
-                                     right after another. Tasks of some ten nanoseconds that the thread
-                                     ran right before it, and its search for a task, count as well */
+  int64_t cpu_ns;                 /* processor time it has used, give or take some milliseconds; -1: not
+                                     known, as when its thread took it up right after a long task */
   int64_t cpu_since_ns;           /* of that, used in the last cpu_since_span_ns; -1: not known */
   int64_t cpu_since_span_ns;      /* the time since it was asked to stop by tr_task_cancel or a deadline; or
                                      since the shutdown looked at it first, 10 ms after it was called, or

@@ -59,11 +59,11 @@ struct Worker: ~Copyable {
   // rarely touched
   /// The id of the last task that was reported as late; owned by the worker thread.
   var lateTold: UInt64 = 0
-  // atomic: relaxed; the processor time the thread had used when it took up its task, in nanoseconds, as well
-  // as that is known for nothing: 0 when the thread is new; else what it had used when it went to
-  // sleep, and -1 if a long body came between. What tasks too short to matter used counts as the present
-  // one's. Written by the thread.
+  // atomic: relaxed; the processor time the thread had used when it took up its task, in nanoseconds, give or
+  // take some milliseconds; -1 if that is not known. Written by the thread; see `ThreadClock.swift`.
   let cpuBase = Atomic<Int64>(0)
+  /// Ticks of bodies since `cpuBase` was noted; owned by the worker thread.
+  var ticksSinceBase: UInt64 = 0
 
   /// How far the end of a task has come.
   enum Stage {

@@ -70,11 +70,11 @@ extension Worker {
   @inline(__always)
   private static func isReusable(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
     if worker.pointee.isSingleUse { return false }
+    worker.noteTicks(ticks)
     cp_reset_locale()
     if ThreadState.mayHaveChanged(inTicks: ticks) {
       // The body may have given the thread another name.
       worker.pointee.kernelName = (0, 0)
-      worker.pointee.cpuBase.store(-1, ordering: .relaxed)
       return worker.pointee.threadState.restore()
     }
     return true

@@ -204,8 +204,8 @@ extension RegistryReference {
       return true
     }
     if !isListed { return nil }
-    // Here, as nobody waits for a thread that goes to sleep. In a crowd that was stopped each would.
-    worker.pointee.cpuBase.store(afterStop ? -1 : ThreadClock.own, ordering: .relaxed)
+    // In a crowd that was stopped each would look.
+    if !afterStop { worker.noteProcessorTime() }
     var deadline = Deadline.after(options.idleNanoseconds)
     var pause = Self.firstReapingPause
     while true {
