@@ -93,9 +93,10 @@ struct TimerThread {
     // SAFETY: see above; it is never freed.
     let this = existing.unsafelyUnwrapped
     let (result, concernsThread) = this.pointee.monitor.withLock { state in
-      let before = state.queue.first
+      // Not which timer is the first: the same one may have become due earlier.
+      let before = state.queue.nextDue
       let result = body(&state)
-      return (result, state.isUnused || state.queue.first != before)
+      return (result, state.isUnused || state.queue.nextDue != before)
     }
     if concernsThread { this.pointee.parker.unpark() }
     return result
