@@ -102,8 +102,13 @@ static void drain(struct service_manager *manager) {
 
 /* Wait until the timer thread has done what it is at. */
 static void timer_thread_settles(void) {
-  tr_token *parent = tr_token_create(), *token = tr_token_child_with_timeout(parent, 1);
-  CHECK(token != NULL);
+  tr_token *parent = tr_token_create(), *token = NULL;
+  /* One whose time is up as it is made would not be cancelled there. */
+  for (int64_t timeout = MS; token == NULL || tr_token_is_cancelled(token); timeout *= 2) {
+    tr_token_release(token);
+    token = tr_token_child_with_timeout(parent, timeout);
+    CHECK(token != NULL);
+  }
   CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
   tr_token_release(token);
   tr_token_release(parent);
