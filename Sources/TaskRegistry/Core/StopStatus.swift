@@ -14,7 +14,7 @@ struct StopStatus {
   /// How many tasks are named; the others are counted.
   private static var mostNames: Int { 5 }
   /// Bytes of what is told of one task: so many are kept of names full of control characters.
-  private static var entryRoom: Int { 720 }
+  fileprivate static var entryRoom: Int { 720 }
   /// Bytes of what is told of all.
   ///
   /// systemd takes datagrams of up to 4096.
@@ -44,7 +44,7 @@ struct StopStatus {
         digest = digest &+ term
         if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
         lastID = max(lastID, facts.id)
-        if index < Self.mostNames { names.append(facts, isFirst: index == 0, room: Self.entryRoom) }
+        if index < Self.mostNames { names.append(facts, isFirst: index == 0) }
       }
       if listed > Self.mostNames {
         names.append(", and ")
@@ -70,9 +70,10 @@ struct StopStatus {
 
 extension FixedText {
   /// Appends what there is to tell of one task.
-  fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool, room: Int) {
+  fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool) {
     if !isFirst { append(", ") }
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: room) { buffer in
+    // A constant: else it would be taken from the heap.
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: StopStatus.entryRoom) { buffer in
       var entry = FixedText(in: buffer)
       let path = facts.registry.pointer.pointee.path
       if !path.isEmpty {

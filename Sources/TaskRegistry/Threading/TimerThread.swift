@@ -93,7 +93,7 @@ struct TimerThread {
     // SAFETY: see above; it is never freed.
     let this = existing.unsafelyUnwrapped
     let (result, concernsThread) = this.pointee.monitor.withLock { state in
-      // The first timer may be the same, and due earlier.
+      // Not which timer is the first: the same one may have become due earlier.
       let before = state.queue.nextDue
       let result = body(&state)
       return (result, state.isUnused || state.queue.nextDue != before)
