@@ -1027,6 +1027,12 @@ static inline uintptr_t cp_interrupted_place(const void *context) {
 /* backtrace(3): the return addresses of the caller and of its callers. */
 static inline int cp_backtrace(void **frames, int capacity) { return backtrace(frames, capacity); }
 
+/* Which of the frames is at `place`; negative if none is. */
+static inline int cp_find_frame(void *const *frames, int count, uintptr_t place) {
+  while (--count >= 0 && (uintptr_t)frames[count] != place) {}
+  return count;
+}
+
 /* Sleep until the word at `address` is no more `value`, or until a time on CLOCK_MONOTONIC, or for no
    reason (futex(2)). */
 static inline void cp_futex_wait(const void *address, uint32_t value, const struct timespec *until) {
