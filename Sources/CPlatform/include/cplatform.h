@@ -1027,10 +1027,12 @@ static inline uintptr_t cp_interrupted_place(const void *context) {
 /* backtrace(3): the return addresses of the caller and of its callers. */
 static inline int cp_backtrace(void **frames, int capacity) { return backtrace(frames, capacity); }
 
-/* Which of the frames is at `place`; negative if none is. */
+/* The first of the frames that is at `place`, as a function that calls itself may be again; negative if
+   none is. */
 static inline int cp_find_frame(void *const *frames, int count, uintptr_t place) {
-  while (--count >= 0 && (uintptr_t)frames[count] != place) {}
-  return count;
+  for (int i = 0; i < count; i++)
+    if ((uintptr_t)frames[i] == place) return i;
+  return -1;
 }
 
 /* Sleep until the word at `address` is no more `value`, or until a time on CLOCK_MONOTONIC, or for no
