@@ -1066,6 +1066,14 @@ static inline uintptr_t cp_interrupted_place(const void *context) {
 /* backtrace(3): the return addresses of the caller and of its callers. */
 static inline int cp_backtrace(void **frames, int capacity) { return backtrace(frames, capacity); }
 
+/* The first of the frames that is at `place`, as a function that calls itself may be again; negative if
+   none is. */
+static inline int cp_find_frame(void *const *frames, int count, uintptr_t place) {
+  for (int i = 0; i < count; i++)
+    if ((uintptr_t)frames[i] == place) return i;
+  return -1;
+}
+
 /* Sleep until the word at `address` is no more `value`, or until a time on CLOCK_MONOTONIC, or for no
    reason (futex(2)). */
 static inline void cp_futex_wait(const void *address, uint32_t value, const struct timespec *until) {

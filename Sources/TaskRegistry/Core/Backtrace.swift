@@ -251,7 +251,8 @@ extension UnsafeMutablePointer<Backtrace> {
 
   /// Notes the frames, if this thread is asked.
   ///
-  /// Async-signal-safe: it allocates nothing and takes no lock, nor does backtrace(3) once it is loaded.
+  /// Async-signal-safe: it allocates nothing and takes no lock, nor does backtrace(3) once it is loaded. Without
+  /// optimisation a `for` allocates, as generic functions may: here there is none of either.
   fileprivate func answer(_ context: UnsafeMutableRawPointer?) {
     let asked = pointee.word.load(ordering: .acquiring)
     guard asked & Backtrace.Phase.mask == Backtrace.Phase.asked,
@@ -264,16 +265,12 @@ extension UnsafeMutablePointer<Backtrace> {
     if !claim.exchanged { return }
     let place = cp_interrupted_place(context)
     let frames = pointee.frames
-    let count = max(0, cp_backtrace(frames, Int32(Backtrace.capacity)))
-    var skipped: Int32 = 0
+    let count = cp_backtrace(frames, Int32(Backtrace.capacity))
     // The frame that was interrupted stands below the handler's and the signal's. Where it does not, as under
     // ThreadSanitizer, which delivers signals later, all are kept.
-    for index in 0..<count where UInt(bitPattern: frames[Int(index)]) == place {
-      skipped = index
-      break
-    }
+    let skipped = cp_find_frame(frames, count, place)
     pointee.frameCount.store(count, ordering: .relaxed)
-    pointee.skipped.store(skipped, ordering: .relaxed)
+    pointee.skipped.store(skipped < 0 ? 0 : skipped, ordering: .relaxed)
     let done = pointee.word.compareExchange(
       expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.done,
       ordering: .acquiringAndReleasing)

@@ -159,7 +159,7 @@ import Testing
   ///
   /// **Why it matters:** a wrong backtrace blames the wrong code.
   /// **Catches:** a handler that does not look who is asked, or that claims a capture that was withdrawn; a slot
-  /// that is not given back.
+  /// that is not given back; a handler that allocates, as a `for` does without optimisation.
   @Test func nobodyGetsTheFramesOfAnother() throws {
     try Self.enable()
     let repeated = try #require(Climber.returnAddress)
@@ -254,7 +254,10 @@ private final class Climber: Sendable {
   private func stay() {
     let end = monotonicNow() + 3_000_000
     switch temper {
-    case 0, 1: while monotonicNow() < end {}
+    case 0: while monotonicNow() < end {}
+    case 1:
+      // Holds the allocator's lock most of the time: a handler that allocates hangs.
+      while monotonicNow() < end { for size in 1...50 { free(malloc(size * 1000)) } }
     case 2: usleep(3000)
     case 3:
       // Blocks the signal, now and then.
