@@ -562,7 +562,8 @@ tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report 
    Returns:   TR_OK; TR_ERR_DEADLINE: tasks were alive at the deadline, or (pending is 0 and
               threads_left is not) a thread whose task had ended was held up, until a second beyond
               the deadline, by a destructor of the application's thread-specific data;
-              TR_ERR_CANCELLED, TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID.
+              TR_ERR_CANCELLED, TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID; TR_ERR_NOMEM, nothing
+              changed, without memory for report->full.
    Output:    as tr_join_all.
    Ownership: message is copied.
    Threads:   any thread, several at once; blocks; not a cancellation point.
@@ -984,7 +985,7 @@ tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capac
 #define TR_DIAGNOSIS_UNKNOWN 0u     /* the system does not tell */
 #define TR_DIAGNOSIS_STARTING 1u    /* its thread has not entered the body yet */
 #define TR_DIAGNOSIS_BLOCKED 2u     /* it waits in the kernel: syscall_name and wait_channel say for what */
-#define TR_DIAGNOSIS_SPINNING 3u    /* it has used the processor for most of the time since it was asked */
+#define TR_DIAGNOSIS_SPINNING 3u    /* it has used a processor for most of cpu_since_span_ns, or of its age */
 #define TR_DIAGNOSIS_WORKING 4u     /* it runs, or wants to, now and then */
 #define TR_DIAGNOSIS_PROGRESSING 5u /* it told of progress in the last second before it was looked at */
 #define TR_DIAGNOSIS_STOPPED 6u     /* stopped by a signal or a debugger */
@@ -1023,7 +1024,8 @@ typedef struct tr_straggler {
   uint64_t progress_total;
   const char *progress_unit;
   int64_t progress_age_ns;        /* how long ago it told of progress; -1: never */
-  const uint64_t *frames;         /* its backtrace, innermost first: frame_count return addresses; NULL
+  const uint64_t *frames;         /* its backtrace: where it was, and then return addresses, innermost
+                                     first, frame_count in all; NULL
                                      without one. See tr_enable_backtraces */
   uint32_t frame_count;
   uint32_t reserved;              /* 0 */
@@ -1137,8 +1139,8 @@ tr_status tr_report_write(const tr_report *report, int fd, uint32_t format);
    of the list holds here. [E9]
 
    Requires:  as tr_report_write.
-   Returns:   as tr_report_write; TR_ERR_NOMEM.
-   Threads:   as tr_report_write; allocates room for the list.
+   Returns:   as tr_report_write.
+   Threads:   as tr_report_write. Tasks are written as they are met, in no particular order.
    Since:     0.2 */
 tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format);
 
@@ -1205,8 +1207,9 @@ tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metri
    [E9]
 
    Requires:  format is TR_FORMAT_OPENMETRICS; fd is open for writing.
-   Returns:   as tr_snapshot_write.
-   Threads:   as tr_snapshot_write.
+   Returns:   as tr_report_write; TR_ERR_NOMEM.
+   Threads:   as tr_report_write, but that it allocates a copy of the metrics, and takes a lock for a
+              moment.
    Since:     0.2 */
 tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format);
 

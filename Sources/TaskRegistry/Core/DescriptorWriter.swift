@@ -124,6 +124,12 @@ struct DescriptorWriter: ~Copyable {
     }
     write("\"")
     writeCharacters(text, limit) { writer, bytes, length in
+      // C1, which terminals obey.
+      if length == 2 && bytes[0] == 0xC2 && bytes[1] < 0xA0 {
+        writer.write("\\u")
+        writer.write(hexadecimal: UInt64(bytes[1]), digits: 4)
+        return true
+      }
       if length != 1 { return false }
       switch bytes[0] {
       case 0x22: writer.write("\\\"")

@@ -52,7 +52,7 @@ extension TaskReference {
       withFixedText {
         $0.append("ended ")
         $0.append(late / 1_000_000)
-        $0.append(" ms after the deadline that had passed for it")
+        $0.append(" ms after it was abandoned")
       } _: {
         log.send(
           LogRecord(

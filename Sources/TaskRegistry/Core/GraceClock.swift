@@ -1,7 +1,7 @@
 /// What a join or a shutdown is to do when, and how far its deadline moves: a pure value, like `TaskWord`.
 ///
 /// GC1: the deadline only moves on, and never beyond `limit`.
-/// GC2: each of the steps `sample` and `warn` comes once at the most.
+/// GC2: the step `warn` comes once at the most, and `sample` once, and once more for each `sampleSoon`.
 struct GraceClock {
   /// When the call began, on `CLOCK_MONOTONIC`.
   let start: Int64
@@ -12,8 +12,9 @@ struct GraceClock {
   let window: Int64
   private var warnAt: Deadline
   private var sampleAt: Deadline
+  private let samples: Bool
   /// How far the deadline has moved on, in nanoseconds.
-  private(set) var extension_: Int64 = 0
+  private(set) var movedBy: Int64 = 0
 
   /// What is to be done next.
   enum Step: Equatable {
@@ -49,12 +50,24 @@ struct GraceClock {
     limit = grace < 0 ? .never : beginning.extended(by: maxGrace)
     warnAt = .never
     sampleAt = .never
-    if grace <= 0 { return }
-    if warnPercent > 0 {
+    self.samples = samples
+    if grace == 0 { return }
+    sampleSoon(after: start, within: grace)
+    if grace > 0 && warnPercent > 0 {
       let percent = Int64(warnPercent)
       warnAt = beginning.extended(by: grace / 100 * percent + grace % 100 * percent / 100)
     }
-    if samples { sampleAt = beginning.extended(by: min(grace / 10, 10_000_000)) }
+  }
+
+  /// More tasks were asked to stop: their processor times are to be noted, if any are.
+  ///
+  /// - Parameters:
+  ///   - now: on `CLOCK_MONOTONIC`.
+  ///   - time: nanoseconds that they have; negative is for ever.
+  mutating func sampleSoon(after now: Int64, within time: Int64) {
+    if !samples { return }
+    let pause = time < 0 ? 10_000_000 : min(time / 10, 10_000_000)
+    sampleAt = Deadline(nanoseconds: now).extended(by: pause)
   }
 
   /// The next step.
@@ -63,6 +76,7 @@ struct GraceClock {
   ///   - now: on `CLOCK_MONOTONIC`.
   ///   - lastProgress: when a task that is alive last told of progress; 0 is never. Asked at the deadline
   ///     alone.
+  /// - Returns: what is to be done now.
   mutating func step(at now: Int64, lastProgress: () -> Int64) -> Step {
     if now >= sampleAt.nanoseconds {
       sampleAt = .never
@@ -82,7 +96,7 @@ struct GraceClock {
       let moved = min(wanted, limit.nanoseconds)
       if moved > now {
         let by = moved - deadline.nanoseconds
-        extension_ += by
+        movedBy += by
         deadline = Deadline(nanoseconds: moved)
         return .moved(by: by)
       }

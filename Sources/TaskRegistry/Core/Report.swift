@@ -176,7 +176,8 @@ struct ReportReference: Equatable {
         let left = wanted - pointer.pointee.frameCount
         guard let frames = pointer.pointee.frames, left > 0, !end.hasPassed else { break }
         let place = frames + pointer.pointee.frameCount
-        let taken = stragglers[index].takeBacktrace(in: place, room: min(left, Backtrace.mostFrames))
+        let room = min(left, Backtrace.mostFrames)
+        let taken = stragglers[index].takeBacktrace(in: place, room: room)
         pointer.pointee.frameCount += taken
       }
     }

@@ -21,6 +21,7 @@ extension ReportReference {
         writer.write("\n")
       }
       for index in 0..<pointer.pointee.stragglerCount {
+        writer.write(pointer.pointee.occasion == .look ? "task " : "straggler ")
         stragglers[index].writeText(to: &writer)
       }
       let unlisted = Int(pointer.pointee.tally.pending) - pointer.pointee.stragglerCount
@@ -123,7 +124,6 @@ extension ReportReference {
 extension StragglerFacts {
   /// Writes some lines: who it is, what it does, since when, what it says of itself, and where it is.
   fileprivate func writeText(to writer: inout DescriptorWriter) {
-    writer.write("straggler ")
     writer.write(path: path, name: name)
     writer.write(": ")
     writer.write(diagnosis.text)
@@ -215,7 +215,7 @@ extension StragglerFacts {
     writer.write(number)
     writer.write(" 0x")
     writer.write(hexadecimal: address)
-    withSymbol(of: address) { object, objectOffset, symbol, symbolOffset in
+    withSymbol(of: placeOfCall(number)) { object, objectOffset, symbol, symbolOffset in
       if let symbol {
         writer.write(" ")
         writer.write(text: symbol)

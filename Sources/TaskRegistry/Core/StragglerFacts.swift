@@ -128,6 +128,13 @@ struct StragglerFacts {
     }
   }
 
+  /// Where frame `number` is: the first is the place itself, the others are return addresses, and the call
+  /// before one may be the last of its function.
+  func placeOfCall(_ number: Int) -> UInt64 {
+    let address = frames?[number] ?? 0
+    return number == 0 || address == 0 ? address : address - 1
+  }
+
   /// How long ago it told of progress; -1 is never.
   var progressAge: Int64 {
     notes.progress.at == 0 ? -1 : max(0, lookedAt &- notes.progress.at)
@@ -142,6 +149,7 @@ struct StragglerFacts {
   ///   - age: nanoseconds in which it used that.
   ///   - cpuSince: processor time since it was asked to stop; -1 is not known.
   ///   - span: nanoseconds in which it used that.
+  /// - Returns: the diagnosis of a thread that is alive.
   static func diagnose(
     scheduler: UInt8, progressAge: Int64, cpu: Int64, age: Int64, cpuSince: Int64, span: Int64
   ) -> Diagnosis {
