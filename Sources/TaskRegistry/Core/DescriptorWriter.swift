@@ -18,16 +18,19 @@ struct DescriptorWriter: ~Copyable {
 
   // MARK: As it is
 
+  @inline(never)
   mutating func write(byte: UInt8) {
     if count == buffer.count { flush() }
     buffer[count] = byte
     count += 1
   }
 
+  @inline(never)
   mutating func write(_ text: StaticString) {
     for place in 0..<text.utf8CodeUnitCount { write(byte: text.utf8Start[place]) }
   }
 
+  @inline(never)
   mutating func write<Number: FixedWidthInteger>(_ number: Number) {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 24) { digits in
       var line = FixedText(in: digits)
@@ -46,6 +49,7 @@ struct DescriptorWriter: ~Copyable {
   }
 
   /// Writes a number in hexadecimal, with at least `digits` digits.
+  @inline(never)
   mutating func write(hexadecimal number: UInt64, digits: Int = 1) {
     var shift = 60
     while shift > 0 && number >> UInt64(shift) == 0 && shift >= digits * 4 { shift -= 4 }
@@ -57,6 +61,7 @@ struct DescriptorWriter: ~Copyable {
   }
 
   /// Writes nanoseconds as seconds, with nine decimals.
+  @inline(never)
   mutating func write(seconds nanoseconds: Int64) {
     if nanoseconds < 0 { write("-") }
     write(nanoseconds.magnitude / 1_000_000_000)
@@ -71,6 +76,7 @@ struct DescriptorWriter: ~Copyable {
   }
 
   /// Writes nanoseconds for people: "350 µs", "12.3 ms", "4.56 s".
+  @inline(never)
   mutating func write(duration nanoseconds: Int64) {
     if nanoseconds < 0 { write("-") }
     let magnitude = nanoseconds.magnitude
@@ -99,6 +105,7 @@ struct DescriptorWriter: ~Copyable {
   /// - Parameters:
   ///   - text: NUL-terminated.
   ///   - limit: bytes that are looked at.
+  @inline(never)
   mutating func write(text: UnsafePointer<UInt8>, limit: Int = 255) {
     writeCharacters(text, limit) { writer, bytes, length in
       // C0, DEL and, in two bytes, C1.
@@ -117,6 +124,7 @@ struct DescriptorWriter: ~Copyable {
   }
 
   /// Writes a JSON string (RFC 8259, section 7), or null; what is not UTF-8 as U+FFFD.
+  @inline(never)
   mutating func write(json text: UnsafePointer<UInt8>?, limit: Int = 255) {
     guard let text else {
       write("null")

@@ -101,7 +101,7 @@ extension RegistryReference {
   ///
   /// A group that lives throughout the call is visited once. A loop, not a recursion, however deep the
   /// tree.
-  @inline(__always)
+  @inline(never)
   func forEachInTree(_ visit: (RegistryReference) -> Bool) {
     if !visit(self) { return }
     if pointer.pointee.groupCount.load(ordering: .sequentiallyConsistent) != 0 {
@@ -110,7 +110,7 @@ extension RegistryReference {
   }
 
   /// Calls `visit` for every record here and in the groups below, until it returns false.
-  @inline(__always)
+  @inline(never)
   func forEachTask(_ visit: (TaskReference, _ registry: RegistryReference) -> Bool) {
     forEachInTree { registry in
       var goesOn = true

@@ -61,6 +61,7 @@ extension RegistryReference {
 
 extension DescriptorWriter {
   /// Writes what stands behind a task's name: where it is, and how far.
+  @inline(never)
   fileprivate mutating func write(remarksOn notes: NotedFacts, at now: Int64) {
     if let checkpoint = notes.checkpoint {
       write(" \"")
@@ -75,6 +76,7 @@ extension DescriptorWriter {
   }
 
   /// Writes a number, right-aligned.
+  @inline(never)
   fileprivate mutating func write(_ number: UInt64, width: Int) {
     var digits = 1
     var rest = number / 10
@@ -87,6 +89,7 @@ extension DescriptorWriter {
   }
 
   /// Writes text, left-aligned, and a space at least.
+  @inline(never)
   fileprivate mutating func write(_ text: StaticString, width: Int) {
     write(text)
     for _ in min(text.utf8CodeUnitCount, width - 1)..<width { write(" ") }

@@ -112,7 +112,7 @@ extension RegistryReference {
   /// Visits every live task once, without a lock (N3).
   ///
   /// - Returns: how many were visited.
-  @inline(__always)
+  @inline(never)
   func list(_ visit: (_ index: Int, _ facts: TaskFacts) -> Void) -> Int {
     var count = 0
     forEachTask { task, registry in

@@ -126,24 +126,28 @@ extension StragglerFacts {
 
 extension DescriptorWriter {
   /// Writes `key`, which has all its punctuation, and a number.
+  @inline(never)
   mutating func write<Number: FixedWidthInteger>(_ key: StaticString, _ number: Number) {
     write(key)
     write(number)
   }
 
   /// Writes `key` and a number, or null for a negative one.
+  @inline(never)
   mutating func write(_ key: StaticString, orNull number: Int64) {
     write(key)
     if number < 0 { write("null") } else { write(number) }
   }
 
   /// Writes `key` and a truth value.
+  @inline(never)
   mutating func write(_ key: StaticString, _ value: Bool) {
     write(key)
     write(value ? "true" : "false")
   }
 
   /// Writes the members that say which task it is, but for the id.
+  @inline(never)
   mutating func write(path: GroupPath, name: TaskName, kind: UInt32) {
     write(",\"name\":")
     name.withText { write(json: $0) }
@@ -155,6 +159,7 @@ extension DescriptorWriter {
   }
 
   /// Writes the members that a task told of itself.
+  @inline(never)
   mutating func write(_ notes: NotedFacts, at now: Int64) {
     write(",\"stalled\":", notes.isStalled(at: now))
     write(",\"checkpoint\":")
@@ -173,6 +178,7 @@ extension DescriptorWriter {
   }
 
   /// Writes an object for a task that has ended.
+  @inline(never)
   mutating func write(json task: EndedFacts) {
     write("{\"id\":", task.id)
     write(path: task.path, name: task.name, kind: task.kind)

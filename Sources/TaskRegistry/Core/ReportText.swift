@@ -236,6 +236,7 @@ extension StragglerFacts {
 
 extension DescriptorWriter {
   /// Writes a task's name with those of its groups, for people.
+  @inline(never)
   mutating func write(path: GroupPath, name: TaskName) {
     if !path.isEmpty {
       path.withText { write(text: $0) }
@@ -245,6 +246,7 @@ extension DescriptorWriter {
   }
 
   /// Writes how far a task has come: "30 of 100 blocks".
+  @inline(never)
   mutating func write(_ progress: Progress) {
     write(progress.done)
     if progress.total > 0 {
