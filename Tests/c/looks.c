@@ -174,6 +174,8 @@ CASE(tasks_that_begin_later_let_it_through) {
   int is_first = handler_of(own_signal()) == SIG_DFL;
   struct mask before = mask_in_task(registry, 0);
   if (is_first) CHECK_EQ(1, before.blocks_own);
+  /* Its thread sleeps, if it is kept, and is the next to get a task. */
+  for (char state; (state = thread_state(before.tid)) != 'S' && state != 0;) breathe();
   enable();
   int is_reused = 0;
   for (int i = 0; i < 20; i++) {
