@@ -17,8 +17,8 @@ struct StopStatus {
   fileprivate static var entryRoom: Int { 720 }
   /// Bytes of what is told of all.
   ///
-  /// systemd takes datagrams of up to 4096.
-  static var room: Int { mostNames * (entryRoom + 8) + 128 }
+  /// systemd takes datagrams of up to 4096. 5 * (720 + 8) + 128 are needed.
+  typealias Room = InlineArray<3_768, UInt8>
 
   /// The status of a registry nobody has looked at.
   init() {}
@@ -35,8 +35,10 @@ struct StopStatus {
   ///   - before: the status before this one.
   ///   - line: where to append.
   init(of registry: RegistryReference, after before: StopStatus, in line: inout FixedText) {
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.room) { buffer in
-      var names = FixedText(in: buffer)
+    // Not a temporary allocation, which so much would be taken from the heap.
+    var room = Room(repeating: 0)
+    withUnsafeMutableBytes(of: &room) { bytes in
+      var names = FixedText(in: bytes.bindMemory(to: UInt8.self))
       var listed = registry.list { index, facts in
         let progress = UInt64(bitPattern: facts.notes?.progress.at ?? 0)
         // Knuth's multiplier spreads ids, so that no two tasks make up for each other.

@@ -262,8 +262,10 @@ extension UnsafeMutablePointer<SystemdWatch> {
   /// Tells what the stop waits for; that it has begun until that is sent; and that more time is
   /// needed if a task has ended, or told of progress, since the last time.
   private func tellStatus(at now: Int64) {
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: StopStatus.room) { buffer in
-      var line = FixedText(in: buffer)
+    var lineRoom = StopStatus.Room(repeating: 0)
+    var datagramRoom = InlineArray<3_896, UInt8>(repeating: 0)
+    withUnsafeMutableBytes(of: &lineRoom) { bytes in
+      var line = FixedText(in: bytes.bindMemory(to: UInt8.self))
       line.append("STATUS=stopping: ")
       let before = pointee.status
       let status = StopStatus(
@@ -271,8 +273,8 @@ extension UnsafeMutablePointer<SystemdWatch> {
       if ProcessState.isForkedChild { return }
       let moves = before.map { status.moves(since: $0) } ?? false
       pointee.status = status
-      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: StopStatus.room + 128) { whole in
-        var datagram = FixedText(in: whole)
+      withUnsafeMutableBytes(of: &datagramRoom) { whole in
+        var datagram = FixedText(in: whole.bindMemory(to: UInt8.self))
         if !pointee.hasToldStopping { datagram.append("STOPPING=1\n") }
         if moves {
           datagram.append("EXTEND_TIMEOUT_USEC=")
