@@ -7,9 +7,7 @@ import Synchronization
 /// Every value here is initialised statically: no code runs when the library is loaded.
 enum ProcessState {
   /// The id of the last task.
-  ///
-  /// atomic: relaxed, ids need be unique and no more.
-  private static let lastID = Atomic<UInt64>(0)
+  private static let ids = IDCounter()
   /// The key whose value is the calling thread's `Worker`, plus one; 0 before it exists.
   ///
   /// atomic: stored with release once the key exists, loaded with acquire.
@@ -30,7 +28,7 @@ enum ProcessState {
   /// A number no task had before.
   @inline(__always)
   static func nextID() -> UInt64 {
-    lastID.wrappingAdd(1, ordering: .relaxed).newValue
+    ids.last.wrappingAdd(1, ordering: .relaxed).newValue
   }
 
   /// Makes the key and the fork handler; needed before the first token or registry.
@@ -80,4 +78,13 @@ enum ProcessState {
   static var threadValueTakesMemory: Bool {
     workerKeyPlusOne.load(ordering: .acquiring) > 32
   }
+}
+
+/// A number that every spawn changes, on a cache line of its own wherever the linker puts it: what lies
+/// beside it here, each worker reads for each task.
+private struct IDCounter: ~Copyable {
+  private let before = InlineArray<7, UInt64>(repeating: 0)
+  // atomic: relaxed, ids need be unique and no more.
+  let last = Atomic<UInt64>(0)
+  private let after = InlineArray<7, UInt64>(repeating: 0)
 }
