@@ -176,8 +176,8 @@ struct ReportReference: Equatable {
         let left = wanted - pointer.pointee.frameCount
         guard let frames = pointer.pointee.frames, left > 0, !end.hasPassed else { break }
         let place = frames + pointer.pointee.frameCount
-        let taken = stragglers[index].takeBacktrace(in: place, room: min(left, Backtrace.mostFrames))
-        pointer.pointee.frameCount += taken
+        pointer.pointee.frameCount += stragglers[index].takeBacktrace(
+          in: place, room: min(left, Backtrace.mostFrames))
       }
     }
     for index in 0..<count {

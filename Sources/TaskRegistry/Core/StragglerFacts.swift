@@ -142,6 +142,7 @@ struct StragglerFacts {
   ///   - age: nanoseconds in which it used that.
   ///   - cpuSince: processor time since it was asked to stop; -1 is not known.
   ///   - span: nanoseconds in which it used that.
+  /// - Returns: what it seems to be doing.
   static func diagnose(
     scheduler: UInt8, progressAge: Int64, cpu: Int64, age: Int64, cpuSince: Int64, span: Int64
   ) -> Diagnosis {

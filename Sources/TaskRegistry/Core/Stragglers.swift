@@ -75,7 +75,6 @@ extension RegistryReference {
     tally.abandoned = tally.pending - tally.aborted
     return (tally.pending > 0 ? .deadline : .ok, tally)
   }
-
 }
 
 extension TaskReference {
