@@ -110,7 +110,8 @@ extension StragglerFacts {
     guard let address = frames?[number] else { return }
     writer.write("{\"address\":\"0x")
     writer.write(hexadecimal: address)
-    withSymbol(of: address) { object, objectOffset, symbol, symbolOffset in
+    withSymbol(of: Self.place(ofFrame: number, at: address)) {
+      object, objectOffset, symbol, symbolOffset in
       writer.write("\",\"object\":")
       writer.write(json: object, limit: 4096)
       writer.write(",\"object_offset\":\"0x")

@@ -215,7 +215,8 @@ extension StragglerFacts {
     writer.write(number)
     writer.write(" 0x")
     writer.write(hexadecimal: address)
-    withSymbol(of: address) { object, objectOffset, symbol, symbolOffset in
+    withSymbol(of: Self.place(ofFrame: number, at: address)) {
+      object, objectOffset, symbol, symbolOffset in
       if let symbol {
         writer.write(" ")
         writer.write(text: symbol)

@@ -172,6 +172,16 @@ struct StragglerFacts {
   }
 }
 
+extension StragglerFacts {
+  /// Where a frame of a backtrace is (E12).
+  ///
+  /// The innermost is where the thread was interrupted. The others are return addresses, and the call is one
+  /// byte less: it may be the last of its function, behind which another one begins.
+  static func place(ofFrame number: Int, at address: UInt64) -> UInt64 {
+    number == 0 ? address : address &- 1
+  }
+}
+
 extension RegistryReference {
   /// Takes a sample of the processor time of all that were asked to stop and are alive.
   func sampleProcessorTimes() {
