@@ -86,9 +86,8 @@
       state = TaskSummary.State(rawValue: facts.state) ?? .ended
       phase = Int(facts.notes.phase)
       threadID = facts.threadID
-      age = .nanoseconds(max(0, facts.lookedAt &- facts.spawnedAt))
-      cancelRequestedFor =
-        facts.cancelledAt == 0 ? nil : .nanoseconds(max(0, facts.lookedAt &- facts.cancelledAt))
+      age = .nanoseconds(facts.age)
+      cancelRequestedFor = facts.askedAge < 0 ? nil : .nanoseconds(facts.askedAge)
       diagnosis = Diagnosis(rawValue: facts.diagnosis.rawValue) ?? .unknown
       cpu = facts.cpu < 0 ? nil : .nanoseconds(facts.cpu)
       cpuSince = facts.cpuSince < 0 ? nil : .nanoseconds(facts.cpuSince)

@@ -47,6 +47,9 @@ import Testing
     #expect(known.cancelRequestedFor == .nanoseconds(3) && known.looks == 7 && known.readsFlag)
     #expect(known.progressAge == .zero && known.progress?.total == nil)
     #expect(known.diagnosis == .blocked)
+    // Asked while it was looked at.
+    facts.cancelledAt = facts.lookedAt + 1
+    #expect(StragglerReport(facts).cancelRequestedFor == .zero)
   }
 
   /// **Proves:** there is a case for each diagnosis of the core, by number and name (E1).

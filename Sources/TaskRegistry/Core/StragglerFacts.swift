@@ -107,7 +107,7 @@ struct StragglerFacts {
     state = facts.state
     diagnosis = Self.diagnose(
       scheduler: thread.schedulerState, progressAge: progressAge, cpu: cpu,
-      age: lookedAt &- spawnedAt, cpuSince: cpuSince, span: cpuSpan)
+      age: age, cpuSince: cpuSince, span: cpuSpan)
   }
 
   private mutating func hasEnded() {
@@ -127,6 +127,14 @@ struct StragglerFacts {
       UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self)
     }
   }
+
+  /// How long ago it was spawned, in nanoseconds.
+  var age: Int64 { max(0, lookedAt &- spawnedAt) }
+
+  /// How long ago it was asked to stop, in nanoseconds; -1 if it was not.
+  ///
+  /// That may have come while it was looked at.
+  var askedAge: Int64 { cancelledAt == 0 ? -1 : max(0, lookedAt &- cancelledAt) }
 
   /// How long ago it told of progress; -1 is never.
   var progressAge: Int64 {
