@@ -69,7 +69,10 @@ def read_json(folder, name, schema):
     text = data.decode("utf-8")
     check(text.endswith("}\n"), f"{name}.json does not end with its object")
     check(not any(ord(c) < 0x20 and c != "\n" or ord(c) == 0x7F for c in text), f"{name}.json: raw control")
-    value = json.loads(text, object_pairs_hook=no_doubles, parse_constant=no_constant)
+    try:
+        value = json.loads(text, object_pairs_hook=no_doubles, parse_constant=no_constant)
+    except ValueError as failure:
+        sys.exit(f"report.py: {mode}: {name}.json is no JSON: {failure}")
     error = next(schema.iter_errors(value), None)
     check(error is None, f"{name}.json: {error and (list(error.absolute_path), error.message)}")
     return value
