@@ -32,19 +32,23 @@
     /// `ShutdownToken.waitAsync`, and `deadlineExceeded`.
     @discardableResult
     public func joinAllAsync(
-      timeout: Duration? = nil
+      timeout: Duration? = nil, explained: Bool = false
     ) async throws(TaskRegistryError) -> JoinReport {
-      try await AsyncWait.run { () throws(TaskRegistryError) in try self.joinAll(timeout: timeout) }
+      try await AsyncWait.run { () throws(TaskRegistryError) in
+        try self.joinAll(timeout: timeout, explained: explained)
+      }
     }
 
     /// `shutdown`, without blocking the thread of the caller; errors and threads as in
     /// `ShutdownToken.waitAsync`, and `deadlineExceeded`.
     @discardableResult
     public func shutdownAsync(
-      reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil
+      reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
+      options: ShutdownOptions = ShutdownOptions(), explained: Bool = false
     ) async throws(TaskRegistryError) -> JoinReport {
       try await AsyncWait.run { () throws(TaskRegistryError) in
-        try self.shutdown(reason: reason, message: message, grace: grace)
+        try self.shutdown(
+          reason: reason, message: message, grace: grace, options: options, explained: explained)
       }
     }
   }

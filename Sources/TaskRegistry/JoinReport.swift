@@ -1,6 +1,8 @@
 #if !hasFeature(Embedded)
 
   /// What a join or a shutdown came to (J8).
+  ///
+  /// Its `explanation` is no part of its value: it is not coded, and equal reports may have different ones.
   public struct JoinReport: Hashable, Sendable, Codable {
     /// Tasks that ended while the call waited, however they ended.
     public let ended: UInt64
@@ -18,13 +20,31 @@
     public let rejected: UInt64
     /// How long the call took.
     public let elapsed: Duration
+    /// How far the deadline moved on for tasks that made progress (E4).
+    public let extended: Duration
     /// Threads without a task that had not left yet; 0 when a shutdown succeeded (G4).
     public let threadsLeft: Int
     /// The tasks alive at the deadline: all `pending` of them.
     public let stragglers: [TaskSummary]
+    /// All there is to tell; nil unless the call was asked to explain, and in a decoded report (E1).
+    public var explanation: TaskReport? { aside.explanation }
+    private var aside = Aside()
+
+    /// What goes with a report and is no part of its value.
+    private struct Aside: Hashable, Sendable {
+      var explanation: TaskReport?
+
+      static func == (one: Aside, other: Aside) -> Bool { true }
+      func hash(into hasher: inout Hasher) {}
+    }
+
+    private enum CodingKeys: CodingKey {
+      case ended, failed, exited, pending, aborted, abandoned, rejected
+      case elapsed, extended, threadsLeft, stragglers
+    }
 
     /// Makes a report of what the core counted.
-    init(_ tally: JoinTally, stragglers: [TaskSummary]) {
+    init(_ tally: JoinTally, stragglers: [TaskSummary], explanation: TaskReport? = nil) {
       ended = tally.ended
       failed = tally.failed
       exited = tally.exited
@@ -33,8 +53,10 @@
       abandoned = tally.abandoned
       rejected = tally.rejected
       elapsed = .nanoseconds(tally.elapsed)
+      extended = .nanoseconds(tally.extended)
       threadsLeft = Int(tally.threadsLeft)
       self.stragglers = stragglers
+      aside = Aside(explanation: explanation)
     }
   }
 

@@ -169,49 +169,65 @@
     ///
     /// Nobody is asked to stop before the deadline (J1).
     ///
-    /// - Parameter timeout: the time to the deadline; nil is for ever.
+    /// - Parameters:
+    ///   - timeout: the time to the deadline; nil is for ever.
+    ///   - explained: whether the report is to have an `explanation`: looking at a straggler takes some 30 µs,
+    ///     after the deadline (E1).
     /// - Returns: the report.
     /// - Throws: `deadlineExceeded` with the report; `wouldDeadlock` from inside a task of this
-    ///   registry; `cancelled` when the calling task is asked to stop.
+    ///   registry; `cancelled` when the calling task is asked to stop; `outOfMemory`, nothing changed, without
+    ///   memory for an explanation.
     /// *Concurrency:* blocks the calling thread; in `async` code use `joinAllAsync`.
     @discardableResult
-    public func joinAll(timeout: Duration? = nil) throws(TaskRegistryError) -> JoinReport {
+    public func joinAll(
+      timeout: Duration? = nil, explained: Bool = false
+    ) throws(TaskRegistryError) -> JoinReport {
+      let explanation = try explained ? TaskReport() : nil
       var stragglers: [TaskSummary] = []
-      let (status, tally) = core.joinAll(timeout: timeoutNanoseconds(timeout)) {
-        stragglers.append(TaskSummary($1, .now))
-      }
-      return try report(status, tally, stragglers)
+      let (status, tally) = core.joinAll(
+        timeout: timeoutNanoseconds(timeout), full: explanation?.core
+      ) { stragglers.append(TaskSummary($1, .now)) }
+      return try report(status, tally, stragglers, explanation)
     }
 
     /// Closes the registry, cancels its token and joins its tasks.
     ///
-    /// After success no thread of the registry is left (G4).
+    /// Tasks are asked phase by phase; see `SpawnOptions.phase` (E5). After success no thread of the registry
+    /// is left (G4).
     ///
     /// - Parameters:
     ///   - reason: why, for whoever asks the token.
     ///   - message: a line for whoever asks the token; 255 bytes of UTF-8 are kept.
     ///   - grace: the time to the deadline; nil is for ever.
+    ///   - options: whether the deadline moves, when a warning comes, how the time is divided.
+    ///   - explained: as in `joinAll`.
     /// - Returns: the report.
-    /// - Throws: as `joinAll`.
+    /// - Throws: as `joinAll`; `invalidArgument`, nothing changed, when the options break their documented
+    ///   requirements.
     /// *Concurrency:* blocks the calling thread; in `async` code use `shutdownAsync`.
     @discardableResult
     public func shutdown(
-      reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil
+      reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
+      options: ShutdownOptions = ShutdownOptions(), explained: Bool = false
     ) throws(TaskRegistryError) -> JoinReport {
+      var request = ShutdownRequest(reason: reason.rawValue, grace: timeoutNanoseconds(grace))
+      guard options.apply(to: &request) else { throw .invalidArgument }
+      let explanation = try explained ? TaskReport() : nil
       var stragglers: [TaskSummary] = []
       let (status, tally) = withUTF8Text(message) { text in
-        core.shutdown(
-          ShutdownRequest(
-            reason: reason.rawValue, message: text, grace: timeoutNanoseconds(grace))
-        ) { stragglers.append(TaskSummary($1, .now)) }
+        request.message = text
+        return core.shutdown(request, full: explanation?.core) {
+          stragglers.append(TaskSummary($1, .now))
+        }
       }
-      return try report(status, tally, stragglers)
+      return try report(status, tally, stragglers, explanation)
     }
 
     private func report(
-      _ status: Status, _ tally: JoinTally, _ stragglers: [TaskSummary]
+      _ status: Status, _ tally: JoinTally, _ stragglers: [TaskSummary],
+      _ explanation: TaskReport?
     ) throws(TaskRegistryError) -> JoinReport {
-      let report = JoinReport(tally, stragglers: stragglers)
+      let report = JoinReport(tally, stragglers: stragglers, explanation: explanation)
       if status == .deadline { throw .deadlineExceeded(report) }
       try check(status)
       return report

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import TaskRegistry
@@ -29,5 +30,47 @@ import Testing
     #expect(!text.contains("\n"))
     #expect(full.pending == 8 && full.threadsLeft == 7)
     #expect(full.elapsed == .milliseconds(1))
+  }
+  /// **Proves:** an explanation is no part of a report's value: it is neither coded nor compared, and everything
+  /// else is (J8, E1).
+  ///
+  /// **Why it matters:** reports are stored and compared, and an explanation is an object of this process.
+  /// **Catches:** a count left out of the coding; two reports with the same counts unequal.
+  @Test func anExplanationIsNoPartOfTheValue() throws {
+    let registry = try TaskRegistry()
+    let gate = Gate()
+    try registry.spawnDeaf(until: gate)
+    let report = try #require(
+      reportOfMissedDeadline { () throws(TaskRegistryError) in
+        try registry.joinAll(timeout: .zero, explained: true)
+      })
+    #expect(report.explanation != nil && report.stragglers.count == 1)
+    let coded = try JSONEncoder().encode(report)
+    let read = try JSONDecoder().decode(JoinReport.self, from: coded)
+    #expect(read == report && read.hashValue == report.hashValue && read.explanation == nil)
+    let keys = try #require(JSONSerialization.jsonObject(with: coded) as? [String: Any]).keys
+    #expect(
+      keys.sorted() == [
+        "abandoned", "aborted", "elapsed", "ended", "exited", "extended", "failed", "pending",
+        "rejected", "stragglers", "threadsLeft",
+      ])
+    var tally = JoinTally()
+    let plain = JoinReport(tally, stragglers: [])
+    let changes: [(inout JoinTally) -> Void] = [
+      { $0.ended = 1 }, { $0.failed = 1 }, { $0.exited = 1 }, { $0.pending = 1 },
+      { $0.aborted = 1 },
+      { $0.abandoned = 1 }, { $0.rejected = 1 }, { $0.elapsed = 1 }, { $0.threadsLeft = 1 },
+      { $0.extended = 1 },
+    ]
+    for change in changes {
+      tally = JoinTally()
+      change(&tally)
+      let other = JoinReport(tally, stragglers: [])
+      #expect(other != plain)
+      let again = try JSONDecoder().decode(JoinReport.self, from: JSONEncoder().encode(other))
+      #expect(again == other)
+    }
+    gate.open()
+    try registry.shutdown(grace: ample)
   }
 }

@@ -136,7 +136,7 @@ private struct Mishap: Error, CustomStringConvertible {
     let text: StaticString = ""
     let start = text.utf8Start
     #expect(LogEvent(LogRecord(level: 9, event: 1, task: start, message: start)) == nil)
-    #expect(LogEvent(LogRecord(level: 1, event: 9, task: start, message: start)) == nil)
+    #expect(LogEvent(LogRecord(level: 1, event: 10, task: start, message: start)) == nil)
     let known = LogEvent(LogRecord(level: 1, event: 4, task: start, message: start))
     #expect(known?.level == .info && known?.event == .spawnRefused && known?.taskID == nil)
   }

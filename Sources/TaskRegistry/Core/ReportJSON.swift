@@ -75,9 +75,8 @@ extension StragglerFacts {
     writer.write("\"")
     writer.write(",\"phase\":", notes.phase)
     writer.write(",\"thread_id\":", threadID)
-    writer.write(",\"age_ns\":", lookedAt &- spawnedAt)
-    writer.write(
-      ",\"cancel_requested_for_ns\":", orNull: cancelledAt == 0 ? -1 : lookedAt &- cancelledAt)
+    writer.write(",\"age_ns\":", age)
+    writer.write(",\"cancel_requested_for_ns\":", orNull: askedAge)
     writer.write(",\"looks\":", looks)
     writer.write(",\"reads_flag\":", notes.readsFlag)
     writer.write(",\"cpu_ns\":", orNull: cpu)
@@ -110,7 +109,8 @@ extension StragglerFacts {
     guard let address = frames?[number] else { return }
     writer.write("{\"address\":\"0x")
     writer.write(hexadecimal: address)
-    withSymbol(of: placeOfCall(number)) { object, objectOffset, symbol, symbolOffset in
+    withSymbol(of: Self.place(ofFrame: number, at: address)) {
+      object, objectOffset, symbol, symbolOffset in
       writer.write("\",\"object\":")
       writer.write(json: object, limit: 4096)
       writer.write(",\"object_offset\":\"0x")

@@ -137,7 +137,7 @@ extension StragglerFacts {
     writer.write(", ")
     writer.write(Names.state(state))
     writer.write(", age ")
-    writer.write(duration: lookedAt &- spawnedAt)
+    writer.write(duration: age)
     if notes.phase > 0 {
       writer.write(", phase ")
       writer.write(notes.phase)
@@ -185,7 +185,7 @@ extension StragglerFacts {
       writer.write("not asked to stop")
     } else {
       writer.write("asked to stop ")
-      writer.write(duration: lookedAt &- cancelledAt)
+      writer.write(duration: askedAge)
       writer.write(" ago, ")
       if looks > 0 {
         writer.write("has looked ")
@@ -215,7 +215,8 @@ extension StragglerFacts {
     writer.write(number)
     writer.write(" 0x")
     writer.write(hexadecimal: address)
-    withSymbol(of: placeOfCall(number)) { object, objectOffset, symbol, symbolOffset in
+    withSymbol(of: Self.place(ofFrame: number, at: address)) {
+      object, objectOffset, symbol, symbolOffset in
       if let symbol {
         writer.write(" ")
         writer.write(text: symbol)

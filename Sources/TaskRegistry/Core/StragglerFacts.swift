@@ -107,7 +107,7 @@ struct StragglerFacts {
     state = facts.state
     diagnosis = Self.diagnose(
       scheduler: thread.schedulerState, progressAge: progressAge, cpu: cpu,
-      age: lookedAt &- spawnedAt, cpuSince: cpuSince, span: cpuSpan)
+      age: age, cpuSince: cpuSince, span: cpuSpan)
   }
 
   private mutating func hasEnded() {
@@ -128,12 +128,13 @@ struct StragglerFacts {
     }
   }
 
-  /// Where frame `number` is: the first is the place itself, the others are return addresses, and the call
-  /// before one may be the last of its function.
-  func placeOfCall(_ number: Int) -> UInt64 {
-    let address = frames?[number] ?? 0
-    return number == 0 || address == 0 ? address : address - 1
-  }
+  /// How long ago it was spawned, in nanoseconds.
+  var age: Int64 { max(0, lookedAt &- spawnedAt) }
+
+  /// How long ago it was asked to stop, in nanoseconds; -1 if it was not.
+  ///
+  /// That may have come while it was looked at.
+  var askedAge: Int64 { cancelledAt == 0 ? -1 : max(0, lookedAt &- cancelledAt) }
 
   /// How long ago it told of progress; -1 is never.
   var progressAge: Int64 {
@@ -149,7 +150,7 @@ struct StragglerFacts {
   ///   - age: nanoseconds in which it used that.
   ///   - cpuSince: processor time since it was asked to stop; -1 is not known.
   ///   - span: nanoseconds in which it used that.
-  /// - Returns: the diagnosis of a thread that is alive.
+  /// - Returns: what it seems to be doing.
   static func diagnose(
     scheduler: UInt8, progressAge: Int64, cpu: Int64, age: Int64, cpuSince: Int64, span: Int64
   ) -> Diagnosis {
@@ -176,6 +177,16 @@ struct StragglerFacts {
     frameCount = taken
     frames = taken == 0 ? nil : UnsafePointer(place)
     return taken
+  }
+}
+
+extension StragglerFacts {
+  /// Where a frame of a backtrace is (E12).
+  ///
+  /// The innermost is where the thread was interrupted. The others are return addresses, and the call is one
+  /// byte less: it may be the last of its function, behind which another one begins.
+  static func place(ofFrame number: Int, at address: UInt64) -> UInt64 {
+    number == 0 ? address : address &- 1
   }
 }
 

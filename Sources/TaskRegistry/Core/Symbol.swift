@@ -2,7 +2,7 @@ import CPlatform
 
 /// Finds what an address belongs to, for people who read a backtrace (E10, E12).
 ///
-/// Of a return address the call is one byte less: it may be the last of its function.
+/// For a return address see `StragglerFacts.place`.
 ///
 /// *Concurrency:* any thread, but in no signal handler. It takes the lock under which the dynamic linker
 /// changes its list of objects, not that which it holds while it loads one. Nothing is allocated.

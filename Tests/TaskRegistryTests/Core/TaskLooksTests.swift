@@ -163,7 +163,7 @@ import Testing
     let registry = try TaskRegistry()
     let task = try registry.spawn("ends", kind: .rpcHandler) { _ in }
     try task.wait(timeout: ample)
-    #expect(task.core.threadCPU == -1)
+    #expect(task.core.threadCPU == -1 && task.core.ownCPU(of: task.core.threadCPU) == -1)
     task.core.sampleCPU()
     #expect(!task.core.looks.isSampled)
     try registry.shutdown(grace: ample)
