@@ -81,7 +81,8 @@ extension Scenario {
     let (_, tally) = Stage.registry.joinAll(timeout: 1_000) { _, _ in }
     Stage.expect(Stage.task.wait(until: .never) == .ok, "a wait ends with its task (O3)")
     Stage.expect(
-      Stage.value(.called) == Int32(tally.pending), "a straggler's end is told before it is known (E6)")
+      Stage.value(.called) == Int32(tally.pending),
+      "a straggler's end is told before it is known (E6)")
     Stage.task.unpin()
     Stage.close()
     Stage.expect(Stage.value(.called) == Int32(tally.pending), "and told once (E6)")

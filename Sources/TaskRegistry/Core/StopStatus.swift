@@ -34,36 +34,38 @@ struct StopStatus {
   ///   - registry: what is stopping.
   ///   - before: the status before this one.
   ///   - line: where to append.
-  init(of registry: RegistryReference, after before: StopStatus, in line: inout FixedText) {
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.room) { buffer in
-      var names = FixedText(in: buffer)
-      var listed = registry.list { index, facts in
-        let progress = UInt64(bitPattern: facts.notes?.progress.at ?? 0)
-        // Knuth's multiplier spreads ids, so that no two tasks make up for each other.
-        let term = (facts.id &* 0x9E37_79B9_7F4A_7C15) ^ progress
-        digest = digest &+ term
-        if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
-        lastID = max(lastID, facts.id)
-        if index < Self.mostNames { names.append(facts, isFirst: index == 0, room: Self.entryRoom) }
-      }
-      if listed > Self.mostNames {
-        names.append(", and ")
-        names.append(listed - Self.mostNames)
-        names.append(" more")
-      }
-      // One that is just being spawned, or has just ended, is counted and not listed.
-      if listed == 0 { listed = Int(registry.count) }
-      count = listed
-      lastID = max(lastID, before.lastID)
-      if count == 0 {
-        line.append("no task is left")
-      } else {
-        line.append("waiting for ")
-        line.append(count)
-        line.append(count == 1 ? " task" : " tasks")
-        if names.text[0] != 0 { line.append(": ") }
-        line.append(utf8: names.text)
-      }
+  ///   - buffer: `room` bytes of use to this alone.
+  init(
+    of registry: RegistryReference, after before: StopStatus, in line: inout FixedText,
+    with buffer: UnsafeMutableBufferPointer<UInt8>
+  ) {
+    var names = FixedText(in: buffer)
+    var listed = registry.list { index, facts in
+      let progress = UInt64(bitPattern: facts.notes?.progress.at ?? 0)
+      // Knuth's multiplier spreads ids, so that no two tasks make up for each other.
+      let term = (facts.id &* 0x9E37_79B9_7F4A_7C15) ^ progress
+      digest = digest &+ term
+      if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
+      lastID = max(lastID, facts.id)
+      if index < Self.mostNames { names.append(facts, isFirst: index == 0, room: Self.entryRoom) }
+    }
+    if listed > Self.mostNames {
+      names.append(", and ")
+      names.append(listed - Self.mostNames)
+      names.append(" more")
+    }
+    // One that is just being spawned, or has just ended, is counted and not listed.
+    if listed == 0 { listed = Int(registry.count) }
+    count = listed
+    lastID = max(lastID, before.lastID)
+    if count == 0 {
+      line.append("no task is left")
+    } else {
+      line.append("waiting for ")
+      line.append(count)
+      line.append(count == 1 ? " task" : " tasks")
+      if names.text[0] != 0 { line.append(": ") }
+      line.append(utf8: names.text)
     }
   }
 }
