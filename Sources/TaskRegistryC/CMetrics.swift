@@ -38,11 +38,11 @@ public func tr_metrics_read(
 
 @implementation @_cdecl("tr_metrics_write")
 public func tr_metrics_write(
-  _ handle: OpaquePointer?, _ fd: Int32, _ format: UInt32
+  _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
   guard let registry = registry(handle) else { return refusal }
-  guard format == TR_FORMAT_OPENMETRICS else { return Status.invalid.code }
-  return registry.writeMetrics(to: fd).code
+  guard descriptor >= 0, format == TR_FORMAT_OPENMETRICS else { return Status.invalid.code }
+  return registry.writeMetrics(to: descriptor).code
 }
 
 @implementation @_cdecl("tr_recent")

@@ -74,10 +74,10 @@ public func tr_report_slowest(
   guard let out, accepts(tr_ended_task.self, size: claimedSize(of: out)) else {
     return Status.invalid.code
   }
-  guard index >= 0, index < report.pointer.pointee.slowest.count else {
+  guard index >= 0, index < report.slowest.pointee.count else {
     return Status.invalid.code
   }
-  store(report.pointer.pointee.slowest[index], in: out, size: claimedSize(of: out))
+  store(report.slowest.pointee[index], in: out, size: claimedSize(of: out))
   return Status.ok.code
 }
 

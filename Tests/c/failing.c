@@ -1,7 +1,7 @@
 /* failing.c - everything the library asks of the system fails, one call after the other. Rules P4, S6,
-   S4, G4, C6, J4, E8.
+   S4, G4, C6, J4, E1, E5, E7 to E12.
 
-   Two scenarios use the whole interface, the second what needs threads of the library's own. Each runs in
+   Three scenarios use the whole interface, two of them what needs threads of the library's own. Each runs in
    one child process after the other, and in the n-th the n-th call that the library makes of the system is refused (refuse.h), until there is no n-th.
    Each call of the interface must then succeed all the same, or return TR_ERR_NOMEM, TR_ERR_AGAIN or
    TR_ERR_SYSTEM (or NULL) and succeed when it is made again. At the end nothing is left: no memory, no
@@ -18,6 +18,7 @@
    - pthread_setspecific fails in glibc when a thread gets its first value of a key beyond the 32nd,
      for which it allocates. So the scenario runs in processes with 40 keys, too, and the allocation is
      refused.
+   - sigaction: with a number and a handler that are right it cannot fail.
    - munmap, close, write to an eventfd: see refuse.c and cplatform.h; they release, or cannot fail.
 
    A scenario of several threads does not make its calls in the same order each time. So the n-th is
@@ -33,6 +34,8 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 /* ---- Calls that may be refused -------------------------------------------------------------- */
 
@@ -98,6 +101,8 @@ struct stage {
   struct gate gate;
   int pipe[2];
   atomic_int drops, callbacks, refusals_logged;
+  long kept; /* blocks that the library keeps for ever */
+  int nowhere;
 };
 
 static void log_refusals(void *log_context, const tr_log_event *event) {
@@ -167,6 +172,26 @@ static void use_tokens(struct stage *stage) {
   DO(tr_token_release(parent));
 }
 
+/* Looks at a report and writes it: whatever was refused, it is whole, with less in it. */
+static void use_report(struct stage *stage, tr_report *full, uint64_t pending) {
+  CHECK(full != NULL);
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  tr_straggler straggler = TR_STRAGGLER_INIT;
+  EXPECT_EQ(TR_OK, tr_report_counts(full, &counts));
+  CHECK_EQ(pending, counts.pending);
+  CHECK(counts.stragglers_count <= pending);
+  for (size_t i = 0; i < counts.stragglers_count; i++) {
+    EXPECT_EQ(TR_OK, tr_report_straggler(full, i, &straggler));
+    CHECK(straggler.id != 0 && straggler.name[0] != 0);
+    CHECK(straggler.diagnosis <= TR_DIAGNOSIS_ENDED);
+    for (uint32_t n = 0; n < straggler.frame_count; n++) CHECK(straggler.frames[n] != 0);
+  }
+  EXPECT_EQ(TR_ERR_INVALID, tr_report_straggler(full, counts.stragglers_count, &straggler));
+  EXPECT(TR_OK, tr_report_write(full, stage->nowhere, TR_FORMAT_TEXT));
+  EXPECT(TR_OK, tr_report_write(full, stage->nowhere, TR_FORMAT_JSON));
+  DO(tr_report_release(full));
+}
+
 static void use_registry(struct stage *stage, uint32_t idle_threads) {
   tr_token *token;
   EXPECT_OBJECT(token, tr_token_create());
@@ -227,11 +252,20 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
   EXPECT_EQ(1, tr_task_is_cancelled(tasks[0]));
   /* At the deadline of a join the others are asked to stop, and have the grace to do so: with the
      memory to remember them they are "aborted", without it "abandoned" (J4). */
+  tr_report *full = NULL;
+  EXPECT(TR_OK, tr_explain(registry, &full));
+  use_report(stage, full, TASKS - 1);
+  EXPECT(TR_OK, tr_snapshot_write(registry, stage->nowhere, TR_FORMAT_TEXT));
+  EXPECT(TR_OK, tr_snapshot_write(registry, stage->nowhere, TR_FORMAT_JSON));
   tr_join_report report = TR_JOIN_REPORT_INIT;
   report.stragglers = list;
   report.stragglers_capacity = TASKS;
+  report.full = &full;
   list[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT;
-  EXPECT_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, &report));
+  full = NULL;
+  EXPECT(TR_ERR_DEADLINE, tr_join_all(registry, 0, &report));
+  use_report(stage, full, TASKS - 1);
+  report.full = NULL;
   CHECK_EQ(TASKS - 1, report.pending);
   CHECK_EQ(TASKS - 1, report.aborted + report.abandoned);
   for (int i = 1; i < TASKS; i++) {
@@ -255,9 +289,10 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
   tr_metrics metrics = TR_METRICS_INIT;
   EXPECT_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
   CHECK_EQ(0, metrics.live);
-  int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  EXPECT(TR_OK, tr_metrics_write(registry, nowhere, TR_FORMAT_OPENMETRICS));
-  close(nowhere);
+  EXPECT(TR_OK, tr_metrics_write(registry, stage->nowhere, TR_FORMAT_OPENMETRICS));
+  tr_ended_task recent[2] = {TR_ENDED_TASK_INIT};
+  EXPECT_EQ(TR_ERR_TRUNCATED, tr_recent(registry, recent, 2, &count));
+  CHECK(recent[0].id != 0);
   DO(tr_registry_release(registry));
   DO(tr_token_release(token));
 }
@@ -298,6 +333,88 @@ static int body_reads(tr_task *self, void *ctx) {
   while (!tr_task_is_cancelled(self)) CHECK(read(stage->pipe[0], &byte, 1) < 0 && errno == EINTR);
   EXPECT_EQ(TR_OK, tr_acknowledge_cancel());
   return 0;
+}
+
+/* Tells where it is and that it lives, in the last phase, until it is asked to stop. */
+static int body_tells(tr_task *self, void *ctx) {
+  struct stage *stage = ctx;
+  (void)self;
+  EXPECT_EQ(TR_OK, tr_checkpoint("on stage"));
+  EXPECT_EQ(TR_OK, tr_progress(1, 2, "acts"));
+  EXPECT_EQ(TR_OK, tr_heartbeat());
+  gate_arrive(&stage->gate);
+  EXPECT_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  return 0;
+}
+
+/* A socket that stands in for systemd's, which is told of `registry`. */
+static int listen_for(tr_registry *registry) {
+  struct sockaddr_un name;
+  char address[64], text[64];
+  memset(&name, 0, sizeof name);
+  snprintf(address, sizeof address, "@taskreg-failing-%d", (int)getpid());
+  name.sun_family = AF_UNIX;
+  memcpy(name.sun_path + 1, address + 1, strlen(address) - 1);
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  CHECK(fd >= 0);
+  CHECK_EQ(0, bind(fd, (struct sockaddr *)&name,
+                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address))));
+  tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
+  options.socket = address;
+  options.watchdog_ns = 1000 * SECOND;
+  EXPECT(TR_OK, tr_systemd_on(registry, &options));
+  CHECK_EQ(7, recv(fd, text, sizeof text, MSG_DONTWAIT));
+  CHECK_EQ(0, memcmp("READY=1", text, 7));
+  EXPECT_EQ(TR_ERR_INVALID, tr_systemd_on(registry, &options));
+  return fd;
+}
+
+/* Phases, heartbeats, backtraces, systemd: what explains a shutdown, with threads of the library's own. */
+static void use_explanations(struct stage *stage) {
+  long before = held_blocks();
+  EXPECT(TR_OK, tr_enable_backtraces(SIGRTMIN + 3));
+  stage->kept = held_blocks() - before;
+  tr_registry *registry = NULL;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_refusals;
+  options.log_context = stage;
+  EXPECT(TR_OK, tr_registry_create(&options, &registry));
+  int systemd = listen_for(registry);
+  enum { TASKS = 3 };
+  tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
+  how.heartbeat_ns = 1000 * SECOND; /* somebody listens, so that it is watched */
+  stage->gate = (struct gate)GATE_INIT;
+  for (uint32_t i = 0; i < TASKS; i++) {
+    how.phase = i * 3;
+    EXPECT(TR_OK, tr_spawn_with(registry, "tells", TR_KIND_MAINTENANCE, body_tells, stage, &how, NULL));
+  }
+  gate_await(&stage->gate, TASKS);
+  size_t count = 77;
+  EXPECT_EQ(TR_OK, tr_health(registry, NULL, 0, &count));
+  CHECK_EQ(0, count);
+  tr_report *full = NULL;
+  EXPECT(TR_OK, tr_explain(registry, &full));
+  use_report(stage, full, TASKS);
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  report.full = &full;
+  full = NULL;
+  tr_shutdown_options shutdown = TR_SHUTDOWN_OPTIONS_INIT;
+  shutdown.phase_share[0] = shutdown.phase_share[3] = 1;
+  shutdown.phase_share[6] = 3;
+  EXPECT(TR_OK, tr_shutdown_with(registry, TR_REASON_USER_REQUESTED, "enough", 100 * SECOND, &shutdown, &report));
+  CHECK_EQ(TASKS, report.ended);
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  for (size_t i = 0; i < TASKS; i++) {
+    EXPECT_EQ(TR_OK, tr_report_phase(full, i, &phase));
+    CHECK_EQ(1, phase.asked);
+    CHECK_EQ(0, phase.left);
+  }
+  tr_ended_task slow = TR_ENDED_TASK_INIT;
+  EXPECT_EQ(TR_OK, tr_report_slowest(full, TASKS - 1, &slow));
+  use_report(stage, full, 0);
+  EXPECT_EQ(TR_OK, tr_systemd_off(registry));
+  close(systemd);
+  DO(tr_registry_release(registry));
 }
 
 /* Timeouts, groups, signals: what needs threads of the library's own. */
@@ -371,7 +488,7 @@ static int descriptor_count(void) {
 
 /* How a process is to fare, and what it came to. */
 struct trial {
-  int timers;     /* the scenario: timers and signals, or the rest */
+  int timers;     /* the scenario: 1: timers and signals, 2: what explains a shutdown, 0: the rest */
   int keys;       /* made before the library makes its own */
   long first;     /* the first call to refuse */
   int lasts;      /* whether all after it are refused, until a call of the interface has failed */
@@ -389,6 +506,8 @@ static void run_trial(void *argument) {
   struct stage stage;
   memset(&stage, 0, sizeof stage);
   CHECK_EQ(0, pipe(stage.pipe));
+  stage.nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  CHECK(stage.nowhere >= 0);
   int descriptors = descriptor_count();
   lasts = trial->lasts;
   refuse_watch(dlsym(RTLD_DEFAULT, "tr_version"));
@@ -397,7 +516,10 @@ static void run_trial(void *argument) {
   /* The timer thread stays for a second, and its place in memory, two blocks, for ever. */
   int lingers = trial->timers && !check_under_valgrind(); /* which would call its memory lost */
   int threads = lingers ? 2 : 1, blocks = lingers ? 2 : 0;
-  if (trial->timers) {
+  if (trial->timers == 2) {
+    use_explanations(&stage);
+    blocks += (int)stage.kept;
+  } else if (trial->timers) {
     use_timers_and_signals(&stage);
   } else {
     use_tokens(&stage);
@@ -464,6 +586,15 @@ CASE(timers_and_signals_may_fail) {
   refuse_each(1, 0, 1);
 }
 
+/* Proves: the same of phases, heartbeats, backtraces and systemd: what fails is an error that the header
+   names, or a report with less in it (P4, E1, E5, E7, E9, E11, E12).  Why it matters: reports are
+   made when a machine is in trouble.  Catches: a watch, a socket or a look at a thread that an error path
+   forgets; a file below /proc taken for one that can be opened. */
+CASE(what_explains_a_shutdown_may_fail) {
+  refuse_each(2, 0, 0);
+  refuse_each(2, 0, 1);
+}
+
 /* Proves: the same in a program with so many keys for thread-specific data that the library's own
    takes memory in each thread: the spawn is refused, not the program ended (S6, P4).
    Why it matters: large programs have that many.  Catches: pthread_setspecific taken for a call that
@@ -477,4 +608,5 @@ CHECK_MAIN(
     CHECK_ENTRY(each_call_of_the_system_may_fail),
     CHECK_ENTRY(everything_may_fail_from_some_moment_on),
     CHECK_ENTRY(timers_and_signals_may_fail),
+    CHECK_ENTRY(what_explains_a_shutdown_may_fail),
     CHECK_ENTRY(threads_may_fail_to_begin))

@@ -547,7 +547,7 @@ CASE(wrong_arguments_are_errors) {
     errno = 0;
     CHECK_EQ(TR_ERR_SYSTEM, tr_metrics_write(which, ends[1], TR_FORMAT_OPENMETRICS));
     CHECK_EQ(EPIPE, errno);
-    CHECK_EQ(TR_ERR_SYSTEM, tr_metrics_write(which, -1, TR_FORMAT_OPENMETRICS));
+    CHECK_EQ(TR_ERR_SYSTEM, tr_metrics_write(which, INT32_MAX, TR_FORMAT_OPENMETRICS));
     CHECK_EQ(EBADF, errno);
   }
   close(ends[1]);

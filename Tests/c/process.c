@@ -11,6 +11,7 @@ struct at_fork {
   tr_token *token;
   tr_registry *registry;
   tr_task *task;
+  tr_report *full;
 };
 
 /* One call in the child, and whether it answered as documented. */
@@ -126,6 +127,65 @@ FORKED(version, (tr_version(), answers_nothing()))
 FORKED(names, (tr_kind_name(1), tr_state_name(1), tr_reason_name(1), tr_event_name(1),
                tr_ended_name(1), tr_reason_is_graceful(1), answers_nothing()))
 
+static int forked_shutdown_with(struct at_fork *at) {
+  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+  tr_report *full = at->full;
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  report.full = &full;
+  return tr_shutdown_with(at->registry, TR_REASON_FATAL, "m", 0, &options, &report) == TR_ERR_FORKED &&
+         tr_shutdown_with(at->registry, TR_REASON_FATAL, "m", FOREVER, NULL, NULL) == TR_ERR_FORKED &&
+         full == at->full;
+}
+FORKED(checkpoint, tr_checkpoint("m") == TR_ERR_FORKED)
+FORKED(progress, tr_progress(1, 2, "m") == TR_ERR_FORKED)
+FORKED(heartbeat, tr_heartbeat() == TR_ERR_FORKED)
+static int forked_health(struct at_fork *at) {
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  size_t count = 4711;
+  return tr_health(at->registry, &summary, 1, &count) == TR_ERR_FORKED &&
+         tr_health(at->registry, NULL, 0, NULL) == TR_ERR_FORKED && count == 4711;
+}
+static int forked_explain(struct at_fork *at) {
+  tr_report *full = at->full;
+  return tr_explain(at->registry, &full) == TR_ERR_FORKED && full == at->full;
+}
+FORKED(report_release, (tr_report_release(at->full), answers_nothing()))
+static int forked_report_counts(struct at_fork *at) {
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  counts.pending = 4711;
+  return tr_report_counts(at->full, &counts) == TR_ERR_FORKED && counts.pending == 4711;
+}
+static int forked_report_straggler(struct at_fork *at) {
+  tr_straggler straggler = TR_STRAGGLER_INIT;
+  return tr_report_straggler(at->full, 0, &straggler) == TR_ERR_FORKED && straggler.id == 0;
+}
+static int forked_report_slowest(struct at_fork *at) {
+  tr_ended_task task = TR_ENDED_TASK_INIT;
+  return tr_report_slowest(at->full, 0, &task) == TR_ERR_FORKED && task.id == 0;
+}
+static int forked_report_phase(struct at_fork *at) {
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  return tr_report_phase(at->full, 0, &phase) == TR_ERR_FORKED && phase.asked == 0;
+}
+/* Where nothing may be written: a descriptor that nobody has would be an error of another kind. */
+FORKED(report_write, tr_report_write(at->full, -1, TR_FORMAT_TEXT) == TR_ERR_FORKED)
+FORKED(snapshot_write, tr_snapshot_write(at->registry, -1, TR_FORMAT_JSON) == TR_ERR_FORKED)
+FORKED(metrics_write, tr_metrics_write(at->registry, -1, TR_FORMAT_OPENMETRICS) == TR_ERR_FORKED)
+static int forked_metrics_read(struct at_fork *at) {
+  tr_metrics metrics = TR_METRICS_INIT;
+  metrics.live = 4711;
+  return tr_metrics_read(at->registry, 0, &metrics) == TR_ERR_FORKED && metrics.live == 4711;
+}
+static int forked_recent(struct at_fork *at) {
+  tr_ended_task task = TR_ENDED_TASK_INIT;
+  size_t count = 4711;
+  return tr_recent(at->registry, &task, 1, &count) == TR_ERR_FORKED && count == 4711;
+}
+FORKED(enable_backtraces, tr_enable_backtraces(SIGRTMIN + 3) == TR_ERR_FORKED)
+FORKED(systemd_on, tr_systemd_on(at->registry, NULL) == TR_ERR_FORKED)
+FORKED(systemd_off, tr_systemd_off(at->registry) == TR_ERR_FORKED)
+FORKED(diagnosis_name, (tr_diagnosis_name(TR_DIAGNOSIS_BLOCKED), answers_nothing()))
+
 static const struct forked_call forked_calls[] = {
 #define ROW(name)                                                                                  \
   { "tr_" #name, forked_##name }
@@ -137,10 +197,17 @@ static const struct forked_call forked_calls[] = {
     ROW(task_name), ROW(task_kind), ROW(task_is_cancelled), ROW(task_cancel_flag),
     ROW(task_cancel), ROW(task_set_message), ROW(task_wait), ROW(sleep), ROW(sleep_for_ever),
     ROW(strerror), ROW(version), ROW(names), ROW(wait_cancelled), ROW(wait_fd), ROW(token_fd),
-    ROW(task_fd), ROW(token_on_cancel), ROW(task_on_cancel), ROW(off_cancel),
+    ROW(task_fd), ROW(token_on_cancel), ROW(task_on_cancel), ROW(off_cancel), ROW(shutdown_with),
+    ROW(checkpoint), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(report_release),
+    ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
+    ROW(snapshot_write), ROW(metrics_write), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
+    ROW(systemd_on), ROW(systemd_off), ROW(diagnosis_name),
 #undef ROW
 };
-enum { FORKED_CALLS = sizeof forked_calls / sizeof *forked_calls };
+enum {
+  FORKED_CALLS = sizeof forked_calls / sizeof *forked_calls,
+  FIRST_CALL = 10 /* the exit status of a child in which the first is wrong */
+};
 
 struct forked_one {
   struct at_fork *at;
@@ -155,7 +222,7 @@ static void make_forked_call(void *argument) {
 
 static void make_all_forked_calls(void *argument) {
   for (int i = 0; i < FORKED_CALLS; i++)
-    if (!forked_calls[i].is_right(argument)) _exit(100 + i);
+    if (!forked_calls[i].is_right(argument)) _exit(FIRST_CALL + i);
 }
 
 /* Proves: in a child of fork each function answers as the header says, TR_ERR_FORKED, NULL, 0 or
@@ -165,12 +232,13 @@ static void make_all_forked_calls(void *argument) {
    check. */
 CASE(every_call_in_a_fork_child_is_refused) {
   struct gate deaf = GATE_INIT, asleep = GATE_INIT;
-  struct at_fork at = {NULL, registry_new(), NULL};
+  struct at_fork at = {NULL, registry_new(), NULL, NULL};
   at.token = tr_token_create();
   at.task = spawn(at.registry, "deaf", body_deaf, &deaf);
   tr_task *sleeper = spawn(at.registry, "asleep", body_obeys, &asleep);
   gate_await(&deaf, 1);
   gate_await(&asleep, 1);
+  CHECK_EQ(TR_OK, tr_explain(at.registry, &at.full));
   struct join_call call;
   join_begin_asleep(&call, at.registry, FOREVER);
   for (int i = 0; i < FORKED_CALLS; i++) {
@@ -181,6 +249,9 @@ CASE(every_call_in_a_fork_child_is_refused) {
     CHECK_MSG(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s in a child: status 0x%x",
               forked_calls[i].name, (unsigned)status);
   }
+  tr_straggler straggler = TR_STRAGGLER_INIT; /* the report is as it was */
+  CHECK_EQ(TR_OK, tr_report_straggler(at.full, 1, &straggler));
+  tr_report_release(at.full);
   CHECK_EQ(2, tr_len(at.registry));
   CHECK_EQ(0, tr_token_is_cancelled(at.token));
   CHECK_EQ(0, tr_task_is_cancelled(at.task));
@@ -215,7 +286,14 @@ static void *hammer_library(void *argument) {
     tr_token *child = tr_token_child(hammer->at->token);
     tr_token_cancel(child, TR_REASON_FATAL, "hammer");
     tr_token_release(child);
-    tr_join_all(hammer->at->registry, 0, NULL);
+    tr_report *full = NULL;
+    tr_join_report report = TR_JOIN_REPORT_INIT;
+    report.full = &full;
+    tr_join_all(hammer->at->registry, 0, &report);
+    tr_report_release(full);
+    tr_metrics metrics = TR_METRICS_INIT;
+    tr_metrics_read(hammer->at->registry, 0, &metrics);
+    tr_health(hammer->at->registry, NULL, 0, NULL);
   }
   return NULL;
 }
@@ -232,9 +310,10 @@ static void make_all_forked_calls_and_vanish(void *argument) {
    child.  Catches: taking a lock before, or in, the check; an allocator call that can hang. */
 CASE(fork_in_the_middle_of_everything_never_hangs) {
   struct gate deaf = GATE_INIT;
-  struct at_fork at = {NULL, registry_new(), NULL};
+  struct at_fork at = {NULL, registry_new(), NULL, NULL};
   at.token = tr_token_create();
   at.task = spawn(at.registry, "deaf", body_deaf, &deaf);
+  CHECK_EQ(TR_OK, tr_explain(at.registry, &at.full));
   atomic_int stop = 0;
   struct hammer hammer = {&at, &stop};
   pthread_t threads[3];
@@ -242,13 +321,14 @@ CASE(fork_in_the_middle_of_everything_never_hangs) {
   for (int round = 0; round < check_rounds(200); round++) {
     int status = status_of_child(make_all_forked_calls_and_vanish, &at);
     CHECK_MSG(!(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM), "the child hung");
-    int which = WIFEXITED(status) ? WEXITSTATUS(status) - 100 : FORKED_CALLS;
+    int which = WIFEXITED(status) ? WEXITSTATUS(status) - FIRST_CALL : FORKED_CALLS;
     CHECK_MSG(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%s is wrong, status 0x%x",
               which >= 0 && which < FORKED_CALLS ? forked_calls[which].name : "?",
               (unsigned)status);
   }
   atomic_store(&stop, 1);
   for (int i = 0; i < 3; i++) thread_end(threads[i]);
+  tr_report_release(at.full);
   gate_open(&deaf);
   wait_and_release(at.task);
   registry_finish(at.registry);
@@ -265,10 +345,12 @@ static void in_grandchild(void *argument) {
    Catches: a check that compares with the parent's process id. */
 CASE(grandchild_is_refused_too) {
   struct gate deaf = GATE_INIT;
-  struct at_fork at = {NULL, registry_new(), NULL};
+  struct at_fork at = {NULL, registry_new(), NULL, NULL};
   at.token = tr_token_create();
   at.task = spawn(at.registry, "deaf", body_deaf, &deaf);
+  CHECK_EQ(TR_OK, tr_explain(at.registry, &at.full));
   CHECK_EXITED(0, status_of_child(in_grandchild, &at));
+  tr_report_release(at.full);
   gate_open(&deaf);
   wait_and_release(at.task);
   registry_finish(at.registry);
@@ -293,6 +375,7 @@ static int body_forks(tr_task *self, void *ctx) {
     begin_as_child();
     if (tr_task_self() != NULL || tr_sleep(FOREVER) != TR_ERR_FORKED) _exit(3);
     if (tr_task_is_cancelled(self) != 0 || tr_task_cancel(self) != TR_ERR_FORKED) _exit(4);
+    if (tr_checkpoint("child") != TR_ERR_FORKED || tr_heartbeat() != TR_ERR_FORKED) _exit(5);
 #ifdef CHECK_UNDER_TSAN
     _exit(0); /* its runtime cannot end a thread in a child */
 #endif

@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -143,6 +144,9 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 #include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <time.h>
 
 /* ---- What is held --------------------------------------------------------------------------- */
 
@@ -295,6 +299,77 @@ int eventfd(unsigned initial, int flags) {
   }
   NEXT(int, eventfd)
   return next(initial, flags);
+}
+
+/* The library opens files to read them, so that there is no mode. */
+#define PARAMETERS_open (const char *, int, ...)
+int open(const char *path, int flags, ...) {
+  uintptr_t caller = CALLER;
+  if (fails("open", caller)) {
+    errno = EMFILE;
+    return -1;
+  }
+  mode_t mode = 0;
+  if (flags & (O_CREAT | O_TMPFILE)) {
+    va_list list;
+    va_start(list, flags);
+    mode = va_arg(list, mode_t);
+    va_end(list);
+  }
+  NEXT(int, open)
+  return next(path, flags, mode);
+}
+
+#define PARAMETERS_socket (int, int, int)
+int socket(int domain, int type, int protocol) {
+  if (fails("socket", CALLER)) {
+    errno = EMFILE;
+    return -1;
+  }
+  NEXT(int, socket)
+  return next(domain, type, protocol);
+}
+
+#define PARAMETERS_sendto (int, const void *, size_t, int, __CONST_SOCKADDR_ARG, socklen_t)
+ssize_t sendto(int fd, const void *bytes, size_t count, int flags, __CONST_SOCKADDR_ARG to,
+               socklen_t length) {
+  if (fails("sendto", CALLER)) {
+    errno = ENOBUFS;
+    return -1;
+  }
+  NEXT(ssize_t, sendto)
+  return next(fd, bytes, count, flags, to, length);
+}
+
+/* Eight bytes go to an eventfd of the library's own, where a write cannot fail. */
+#define PARAMETERS_write (int, const void *, size_t)
+ssize_t write(int fd, const void *bytes, size_t count) {
+  uintptr_t caller = CALLER;
+  if (count != 8 && fails("write", caller)) {
+    errno = ENOSPC;
+    return -1;
+  }
+  NEXT(ssize_t, write)
+  return next(fd, bytes, count);
+}
+
+#define PARAMETERS_backtrace (void **, int)
+int backtrace(void **frames, int capacity) {
+  if (fails("backtrace", CALLER)) return 0;
+  NEXT(int, backtrace)
+  return next(frames, capacity);
+}
+
+/* The clock of a thread fails when that has ended; the others do not. */
+#define PARAMETERS_clock_gettime (clockid_t, struct timespec *)
+int clock_gettime(clockid_t clock, struct timespec *now) {
+  uintptr_t caller = CALLER;
+  if (clock < 0 && fails("clock_gettime", caller)) {
+    errno = EINVAL;
+    return -1;
+  }
+  NEXT(int, clock_gettime)
+  return next(clock, now);
 }
 
 #define PARAMETERS_pthread_attr_init (pthread_attr_t *)

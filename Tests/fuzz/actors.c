@@ -5,7 +5,6 @@
 #include "actors.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 struct actor actors[ACTORS];
@@ -18,7 +17,8 @@ pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 
 void on_log(void *context, const tr_log_event *event) {
   struct registry *registry = context;
-  MUST(event->event >= 1 && event->event <= TR_EVENT_TASK_LATE && event->message != NULL && event->task != NULL);
+  MUST(event->event >= 1 && event->event < EVENTS && event->message != NULL && event->task != NULL);
+  if (event->event == TR_EVENT_TASK_LATE) MUST(event->task_id != 0 && event->task[0] != 0);
   atomic_fetch_add(&registry->logged[event->event], 1);
 }
 
@@ -62,58 +62,6 @@ int some_actor(int byte, int from) {
     if (is_free(number)) return number;
   }
   return -1;
-}
-
-static void perform(struct order *order) {
-  switch (order->call) {
-    case TOKEN_CANCEL:
-      order->status = tr_token_cancel(tokens[order->object].it, (tr_reason)order->how, order->text);
-      break;
-    case TOKEN_WAIT: order->status = tr_token_wait(tokens[order->object].it, order->timeout); break;
-    case TASK_CANCEL: order->status = tr_task_cancel(tasks[order->object].it); break;
-    case TASK_WAIT:
-      order->outcome = (tr_outcome)TR_OUTCOME_INIT;
-      order->status = tr_task_wait(tasks[order->object].it, order->timeout, &order->outcome);
-      break;
-    case JOIN:
-    case SHUTDOWN:
-      order->report = (tr_join_report)TR_JOIN_REPORT_INIT;
-      order->stragglers[0].size = sizeof order->stragglers[0];
-      order->report.stragglers = order->stragglers;
-      order->report.stragglers_capacity = TASKS;
-      order->status = order->call == JOIN
-          ? tr_join_all(registries[order->object].it, order->timeout, &order->report)
-          : tr_shutdown(registries[order->object].it, (tr_reason)order->how, order->text, order->timeout,
-                        &order->report);
-      break;
-    case SPAWN:
-      order->status = tr_spawn_with(registries[order->object].it, order->text, order->kind, body,
-                                    &tasks[order->how], &order->options,
-                                    order->wantsHandle ? &order->task : NULL);
-      break;
-    case SLEEP: order->status = tr_sleep(order->timeout); break;
-    case WAIT_CANCELLED: order->status = tr_wait_cancelled(order->timeout); break;
-    case WAIT_FD: order->status = tr_wait_fd(order->fd, POLLIN, order->timeout); break;
-    case SET_MESSAGE: order->status = tr_task_set_message(tasks[order->object].it, order->text); break;
-    case TOKEN_ON_CANCEL:
-      order->status = tr_token_on_cancel(tokens[order->object].it, on_cancel, &registrations[order->how],
-                                         on_drop_callback, &registrations[order->how].it);
-      break;
-    case TASK_ON_CANCEL:
-      order->status = tr_task_on_cancel(tasks[order->object].it, on_cancel, &registrations[order->how],
-                                        on_drop_callback, &registrations[order->how].it);
-      break;
-    case OFF_CANCEL: tr_off_cancel(registrations[order->object].it); break;
-    case COND_WAIT:
-      MUST_EQ(0, pthread_mutex_lock(&cond_lock));
-      order->status = TR_OK;
-      while (order->status == TR_OK && rounds == order->how)
-        order->status = tr_cond_wait(&cond, &cond_lock, order->timeout);
-      MUST_EQ(0, pthread_mutex_unlock(&cond_lock)); /* it would tell if it was not held */
-      break;
-    case RETAIN_REGISTRY: MUST(tr_registry_retain(registries[order->object].it) != NULL); break;
-    default: break;
-  }
 }
 
 static void act(struct actor *actor) {
@@ -186,6 +134,9 @@ struct order *order_for(int number, enum call call, int object) {
   order->timeout = 0;
   order->text = NULL;
   order->how = 0;
+  order->wantsFull = 0;
+  order->full = NULL;
+  order->shutdown = NULL;
   return order;
 }
 

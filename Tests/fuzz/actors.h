@@ -11,7 +11,7 @@
 enum call {
   NOTHING, RETURN, EXIT, TOKEN_CANCEL, TOKEN_WAIT, TASK_CANCEL, TASK_WAIT, JOIN, SHUTDOWN, SPAWN, SLEEP,
   WAIT_CANCELLED, WAIT_FD, SET_MESSAGE, TOKEN_ON_CANCEL, TASK_ON_CANCEL, OFF_CANCEL, RETAIN_REGISTRY,
-  COND_WAIT
+  COND_WAIT, CHECKPOINT, PROGRESS, HEARTBEAT
 };
 struct order {
   enum call call;
@@ -19,13 +19,17 @@ struct order {
   int64_t timeout;
   const char *text;
   int fd;
-  struct counts before; /* a join's */
+  uint64_t done, total;                /* of progress */
+  int wantsFull;                       /* whether a join is to make a report */
+  const tr_shutdown_options *shutdown; /* NULL: tr_shutdown */
+  struct counts before;                /* a join's */
   /* the answer */
   int status;
   tr_join_report report;
   tr_outcome outcome;
   tr_task_summary stragglers[TASKS];
   tr_task *task;
+  tr_report *full;
   tr_spawn_options options;
   tr_kind kind;
   int wantsHandle;
@@ -52,6 +56,9 @@ void on_cancel(void *context);
 void on_drop_callback(void *context);
 void on_drop(void *context);
 int body(tr_task *self, void *context);
+
+/* Makes a call, on the thread that was told to; in performing.c. */
+void perform(struct order *order);
 
 /* The pipes, and the program's own threads, which are there for ever. */
 void begin_actors(void);
@@ -80,5 +87,15 @@ void check_task(int number, int how);
 void check_list(const tr_task_summary *list, size_t count, int registry);
 void check_registry(int number, int how);
 void check_counts(void);
+void check_group(const char *group, int registry);
+void check_notes(const struct task *task, const char *checkpoint, uint64_t done, uint64_t total, const char *unit);
+
+/* What a report tells; in checks-reports.c. */
+void check_join_report(const struct order *order);
+void check_look(const tr_report *full, int registry);
+void check_phases(const struct order *order);
+/* Whether what is written is what the books say. */
+void check_written(int number, int what);
+void check_written_report(const tr_report *full, size_t stragglers, int format);
 
 #endif

@@ -5,8 +5,6 @@
 #include <string.h>
 
 #define MAY(status) (1u << -(status))
-
-#define MAY(status) (1u << -(status))
 /* What a call may return in the state the model is in; 0: it blocks. */
 static unsigned may_return(int number, const struct order *order) {
   unsigned may = 0;
@@ -48,6 +46,7 @@ static void check_answer(int number, unsigned may) {
   actors[number].isPending = 0;
   if (!(may & MAY(order->status))) broken(__FILE__, __LINE__, "a status that is allowed", may, order->status);
   if (order->call == TASK_WAIT && order->status == TR_OK) check_outcome(order);
+  if (order->status == TR_ERR_CANCELLED && number >= HOSTS) tasks[number - HOSTS].looks++;
   if (order->call == JOIN && order->status == TR_OK) {
     MUST_EQ(0, order->report.pending);
     MUST_EQ(0, order->report.stragglers_count);
@@ -57,6 +56,7 @@ static void check_answer(int number, unsigned may) {
     MUST(order->report.failed <= now->failed - before->failed);
     MUST(order->report.exited <= now->exited - before->exited);
     MUST(order->report.rejected <= now->rejected - before->rejected);
+    check_join_report(order);
   }
 }
 

@@ -1,10 +1,10 @@
-/* calls-registries.c - registries, groups, joins. */
+/* calls-registries.c - registries and groups. */
 
 #include "calls.h"
 
 #include <string.h>
 
-static void call_registry_create(int a, int b, int c) {
+void call_registry_create(int a, int b, int c, int isMeasured, int64_t abort_grace) {
   if (registry_count == REGISTRIES || token_count == TOKENS) return;
   int number = registry_count;
   struct registry *registry = &registries[number];
@@ -20,6 +20,9 @@ static void call_registry_create(int a, int b, int c) {
   if (c & 16) options.spin_ns = 0;
   if (c & 32) options.idle_threads = TR_IDLE_THREADS_NONE;
   options.stack_size = 256 << 10;
+  if (isMeasured) options.flags = TR_REGISTRY_METRICS;
+  registry->isMeasured = isMeasured;
+  options.abort_grace_ns = abort_grace;
   MUST_EQ(TR_OK, tr_registry_create(&options, &registry->it));
   registry->refs = 1;
   registry_count++;
@@ -31,7 +34,7 @@ static void call_registry_create(int a, int b, int c) {
   registry->closed = tokens[token].cancelled;
 }
 
-void call_group_create(int b, int c) {
+void call_group_create(int b, int c, int isMeasured) {
   int parent = some_registry(b), number = registry_count;
   if (parent < 0 || number == REGISTRIES || token_count == TOKENS) return;
   struct registry *group = &registries[number];
@@ -52,6 +55,8 @@ void call_group_create(int b, int c) {
       group->log = number;
     }
     if (c & 128) options.stack_size = 128 << 10;
+    if (isMeasured) options.flags = TR_REGISTRY_METRICS;
+    group->isMeasured = isMeasured;
   }
   MUST_EQ(isInvalid ? TR_ERR_INVALID : TR_OK,
           tr_registry_child(registries[parent].it, name, isDefault ? NULL : &options, &group->it));
@@ -70,7 +75,7 @@ void call_group_create(int b, int c) {
 
 void call_registry(int what, int a, int b, int c) {
   if (what == 0) {
-    call_registry_create(a, b, c);
+    call_registry_create(a, b, c, 0, 0);
     return;
   }
   if (what == 1) { /* one of its tasks may take a reference after the last one was given back */
@@ -104,44 +109,4 @@ void call_registry(int what, int a, int b, int c) {
     return;
   }
   check_registry(number, c);
-}
-
-void call_join(int a, int b, int shuts) {
-  int actor = some_actor(a, 0), number = some_registry(b);
-  if (actor < 0 || number < 0) return;
-  struct registry *registry = &registries[number];
-  struct order *order = order_for(actor, shuts ? SHUTDOWN : JOIN, number);
-  order->how = 3;
-  order->text = "stop";
-  int isOwn = task_of(actor) != NULL && is_within(task_of(actor)->registry, number);
-  ask(actor);
-  if (isOwn) {
-    MUST_EQ(TR_ERR_DEADLOCK, order->status);
-    return;
-  }
-  if (shuts) {
-    registry->closed = 1;
-    model_cancel(registry->token, 3, 4);
-  }
-  if (registry->live > 0 && is_flagged(actor)) {
-    MUST_EQ(TR_ERR_CANCELLED, order->status);
-    return;
-  }
-  if (registry->live == 0) {
-    int waits = shuts && registry->parent < 0; /* for threads, of which a group has none (T4) */
-    int held_up = waits && order->status == TR_ERR_DEADLINE && order->report.threads_left > 0;
-    if (waits && is_flagged(actor) && order->status == TR_ERR_CANCELLED) return;
-    if (!held_up) MUST_EQ(TR_OK, order->status);
-    MUST_EQ(0, order->report.pending);
-  } else {
-    MUST_EQ(TR_ERR_DEADLINE, order->status);
-    model_deadline(number);
-    MUST_EQ(registry->live, order->report.pending);
-    MUST_EQ(registry->live, order->report.abandoned);
-    MUST_EQ(registry->live, order->report.stragglers_count);
-    check_list(order->stragglers, order->report.stragglers_count, number);
-  }
-  MUST_EQ(0, order->report.aborted);
-  MUST_EQ(0, order->report.ended);
-  MUST_EQ(0, order->report.rejected);
 }

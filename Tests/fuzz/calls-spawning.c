@@ -22,15 +22,17 @@ static int spawn_status(int actor, const struct order *order, int invalid) {
 }
 
 /* Gives `actor` the spawn of a task to make. Returns whether it is invalid. */
-static int prepare_spawn(int actor, int number, int registry, int b, int c, uint32_t flags) {
+static int prepare_spawn(int actor, int number, int registry, int b, int c, struct wish wish) {
   struct order *order = order_for(actor, SPAWN, registry);
   static const tr_kind kinds[] = {TR_KIND_BACKGROUND_LOOP, TR_KIND_MAINTENANCE, TR_KIND_APPLICATION, 0x77};
   order->text = names[b % 8].given;
   order->kind = kinds[c % 16 == 15 ? 3 : c % 3];
   order->options = (tr_spawn_options)TR_SPAWN_OPTIONS_INIT;
   order->options.drop = on_drop;
-  order->options.flags = flags | (c & 16 ? TR_SPAWN_CLEANUP : 0) | (c & 32 ? TR_SPAWN_FRESH_THREAD : 0) |
+  order->options.flags = wish.flags | (c & 16 ? TR_SPAWN_CLEANUP : 0) | (c & 32 ? TR_SPAWN_FRESH_THREAD : 0) |
                          ((c & 192) == 192 && b & 128 ? UNKNOWN_FLAG : 0);
+  order->options.phase = wish.phase;
+  order->options.heartbeat_ns = wish.heartbeat;
   order->wantsHandle = !(c & 64);
   order->how = number;
   order->task = NULL;
@@ -38,21 +40,26 @@ static int prepare_spawn(int actor, int number, int registry, int b, int c, uint
   atomic_store(&tasks[number].bodies, 0);
   atomic_store(&tasks[number].drops, 0);
   actors[HOSTS + number].state = IDLE;
-  return names[b % 8].kept == NULL || order->kind == 0x77 || (order->options.flags & UNKNOWN_FLAG) != 0;
+  return names[b % 8].kept == NULL || order->kind == 0x77 || (order->options.flags & UNKNOWN_FLAG) != 0 ||
+         wish.phase >= TR_PHASES || wish.heartbeat < 0;
 }
 
 /* A spawn was accepted: waits for the body, and writes the task down. */
 static void note_spawn(const struct order *order, int name) {
   struct task *task = &tasks[order->how];
-  struct registry *registry = &registries[order->object];
+  const struct registry *registry = &registries[order->object];
   while (atomic_load(&task->bodies) == 0) usleep(20);
   task->registry = order->object;
   task->refs = order->wantsHandle;
   task->reserve = task->overdue = task->fd = task->hasMessage = 0;
-  task->live = 1;
+  task->hasProgress = task->looks = task->ending = 0;
+  task->phase = order->options.phase;
+  task->checkpoint = task->unit = NULL;
+  task->done = task->total = 0;
   task->cleanup = (order->options.flags & TR_SPAWN_CLEANUP) != 0;
   task->essential = order->options.flags & (TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED);
-  task->flagged = task->cleanup ? registry->overdue : tokens[registry->token].cancelled;
+  /* one of a later phase outlasts the token, too, and while the registry is open nobody was asked (E5) */
+  task->flagged = task->cleanup || task->phase != 0 ? registry->overdue : tokens[registry->token].cancelled;
   task->kind = order->kind;
   task->name = names[name % 8].kept;
   task->how = 0;
@@ -60,13 +67,13 @@ static void note_spawn(const struct order *order, int name) {
   task->id = tr_task_id(task->it);
   MUST(!order->wantsHandle || order->task == task->it);
   for (int i = 0; i < TASKS; i++) MUST(i == order->how || i >= task_count || tasks[i].id != task->id);
-  for (int i = task->registry; i >= 0; i = registries[i].parent) registries[i].live++;
+  model_spawn(order->how);
 }
 
-void call_spawn(int a, int b, int c, uint32_t flags) {
+void call_spawn(int a, int b, int c, struct wish wish) {
   int actor = some_actor(a, 0), registry = some_registry(a >> 4);
   if (actor < 0 || registry < 0 || task_count == TASKS) return;
-  int invalid = prepare_spawn(actor, task_count, registry, b, c, flags);
+  int invalid = prepare_spawn(actor, task_count, registry, b, c, wish);
   struct order *order = &actors[actor].order;
   int expected = spawn_status(actor, order, invalid);
   ask(actor);
@@ -76,7 +83,7 @@ void call_spawn(int a, int b, int c, uint32_t flags) {
     note_spawn(order, b);
   } else {
     MUST(order->task == NULL);
-    if (expected != TR_ERR_INVALID) model_refusal(registry);
+    if (expected != TR_ERR_INVALID) model_refusal(registry, order->kind);
   }
 }
 
@@ -87,7 +94,7 @@ void call_spawn_thrice(int b, int c) {
   struct registry *into = &registries[registry];
   for (int i = 0; i < HOSTS; i++)
     if (!is_free(i)) return;
-  for (int i = 0; i < HOSTS; i++) prepare_spawn(i, task_count + i, registry, 0, c & 0x70, 0);
+  for (int i = 0; i < HOSTS; i++) prepare_spawn(i, task_count + i, registry, 0, c & 0x70, (struct wish){0, 0, 0});
   for (int i = 0; i < HOSTS; i++) tell(i);
   int accepted = 0, expected = into->closed ? 0 : 3;
   for (int i = registry; i >= 0; i = registries[i].parent)
@@ -101,7 +108,7 @@ void call_spawn_thrice(int b, int c) {
       continue;
     }
     MUST_EQ(into->closed ? TR_ERR_CLOSED : TR_ERR_LIMIT, kept[i].status);
-    model_refusal(registry);
+    model_refusal(registry, kept[i].kind);
   }
   MUST_EQ(expected, accepted);
   int first = task_count;
@@ -110,6 +117,7 @@ void call_spawn_thrice(int b, int c) {
     tasks[first + i].registry = registry;
     tasks[first + i].live = tasks[first + i].refs = tasks[first + i].reserve = 0;
     tasks[first + i].id = 0;
+    tasks[first + i].ending = 0;
     if (kept[i].status == TR_OK) note_spawn(&kept[i], 0);
     else atomic_store(&tasks[first + i].drops, 1); /* there was none: nothing to be dropped */
   }
@@ -129,10 +137,14 @@ void end_task(int number, int exits, int code) {
   if (isHeldFor) tr_task_release(task->it);
   while (atomic_load(&task->drops) == 0) usleep(20);
   model_end(number);
+  int isKnown = isHeld || isHeldFor;
   for (int i = task->registry; i >= 0; i = registries[i].parent)
-    if (registry_usable(i))
+    if (registry_usable(i)) {
       while (tr_len(registries[i].it) != registries[i].live) usleep(20);
+      isKnown = 1;
+    }
+  /* who knows of the end knows that the log has heard of it (O2, E6) */
   const struct registry *log = &registries[registries[task->registry].log];
-  for (int event = 1; event <= 2; event++)
-    while (atomic_load(&log->logged[event]) != log->events[event]) usleep(20);
+  for (int event = 1; event < EVENTS; event++)
+    while (!isKnown && atomic_load(&log->logged[event]) != log->events[event]) usleep(20);
 }

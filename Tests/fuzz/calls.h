@@ -25,13 +25,38 @@ void call_off_cancel(int a, int b);
 
 /* calls-registries.c */
 void call_registry(int what, int a, int b, int c);
-void call_group_create(int b, int c);
+void call_registry_create(int a, int b, int c, int isMeasured, int64_t abort_grace);
+void call_group_create(int b, int c, int isMeasured);
+
+/* calls-joining.c */
 void call_join(int a, int b, int shuts);
+void call_join_fully(int a, int b, int c);
+void call_shutdown_with(int a, int b, int c);
 
 /* calls-spawning.c */
-void call_spawn(int a, int b, int c, uint32_t flags);
+struct wish {
+  uint32_t flags, phase;
+  int64_t heartbeat;
+};
+void call_spawn(int a, int b, int c, struct wish wish);
 void call_spawn_thrice(int b, int c);
 void end_task(int number, int exits, int code);
+
+/* calls-notes.c */
+void call_checkpoint(int a, int c);
+void call_progress(int a, int b, int c);
+void call_heartbeat(int a);
+void call_health(int b, int c);
+void call_explain(int b, int c);
+
+/* calls-metrics.c */
+void call_metrics(int b, int c);
+void call_recent(int b, int c);
+void call_write(int b, int c);
+
+/* calls-null.c */
+void call_with_null(void);
+void call_newest_with_null(void);
 
 /* calls-tasks.c */
 void call_task(int what, int a, int b, int c);

@@ -47,13 +47,20 @@ void check_task(int number, int how) {
 }
 
 /* The names of a group and of those above it, as much as is kept of them (T3). */
-static void check_group(const char *group, int registry) {
+void check_group(const char *group, int registry) {
   const char *path = registries[registry].path;
   size_t length = strlen(path);
   if (length > 127)
     for (length = 127; ((unsigned char)path[length] & 0xc0) == 0x80;) length--;
   MUST_EQ(length, strlen(group));
   MUST_EQ(0, memcmp(path, group, length));
+}
+
+/* What the task told of itself last (E3). */
+void check_notes(const struct task *task, const char *checkpoint, uint64_t done, uint64_t total, const char *unit) {
+  MUST(task->checkpoint == checkpoint && task->unit == unit);
+  MUST_EQ(task->done, done);
+  MUST_EQ(task->total, total);
 }
 
 static void check_listed(const tr_task_summary *entry, int registry, uint32_t state_of_overdue) {
@@ -70,6 +77,10 @@ static void check_listed(const tr_task_summary *entry, int registry, uint32_t st
             entry->state);
     MUST(entry->thread_id > 0 && (entry->cancel_requested_at_ns != 0) == task->flagged);
     check_group(entry->group, task->registry);
+    MUST_EQ(task->phase, entry->phase);
+    MUST_EQ(0, entry->stalled);
+    check_notes(task, entry->checkpoint, entry->progress_done, entry->progress_total, entry->progress_unit);
+    MUST_EQ(task->hasProgress, entry->progress_at_ns != 0);
   }
   MUST_EQ(1, found);
 }
@@ -103,7 +114,7 @@ void check_counts(void) {
               atomic_load(&registrations[i].dropped));
     }
   for (int i = 0; i < registry_count; i++)
-    for (int event = 1; event <= 4; event++)
+    for (int event = 1; event < EVENTS; event++)
       MUST_EQ(registries[i].events[event], atomic_load(&registries[i].logged[event]));
   for (int i = 0; i < task_count; i++) MUST_EQ(!tasks[i].live, atomic_load(&tasks[i].drops));
 }

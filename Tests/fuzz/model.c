@@ -9,6 +9,7 @@ struct registry registries[REGISTRIES];
 struct task tasks[TASKS];
 struct registration registrations[REGISTRATIONS];
 int token_count, registry_count, task_count, registration_count;
+int ending_count;
 int watched;
 
 int registry_lives(int number) {
@@ -93,7 +94,7 @@ void model_cancel(int number, tr_reason reason, size_t length) {
     if (registries[i].token != number) continue;
     registries[i].closed = 1;
     for (int j = 0; j < task_count; j++)
-      if (tasks[j].registry == i && !tasks[j].cleanup) model_flag(j);
+      if (tasks[j].registry == i && !tasks[j].cleanup && tasks[j].phase == 0) model_flag(j);
   }
   for (int i = 0; i < token_count; i++)
     if (tokens[i].parent == number) model_cancel(i, reason, length);
@@ -101,6 +102,12 @@ void model_cancel(int number, tr_reason reason, size_t length) {
 
 void model_event(int registry, uint32_t event) {
   registries[registries[registry].log].events[event]++;
+}
+
+/* A shutdown asked the phases that the token does not (E5). */
+void model_ask_phases(int number) {
+  for (int i = 0; i < task_count; i++)
+    if (is_within(tasks[i].registry, number) && tasks[i].phase != 0 && !tasks[i].cleanup) model_flag(i);
 }
 
 /* The deadline of a join passed with tasks alive (J4). */
@@ -120,24 +127,66 @@ int is_essential(const struct task *task) {
   return task->essential != 0;
 }
 
+uint64_t live_in_phase(int registry, uint32_t phase) {
+  uint64_t count = 0;
+  for (int i = 0; i < task_count; i++)
+    count += tasks[i].live && tasks[i].phase == phase && is_within(tasks[i].registry, registry);
+  return count;
+}
+
+int slot_of(tr_kind kind) { return kind >= TR_KIND_APPLICATION ? SLOTS - 1 : (int)kind - 1; }
+
+static void count_spawn(struct kind_counts *counts) {
+  counts->spawned++;
+  if (++counts->live > counts->peak) counts->peak = counts->live;
+}
+
+static void count_end(struct kind_counts *counts, const struct task *task) {
+  counts->live--;
+  counts->ended++;
+  counts->failed += task->how == TR_ENDED_FAILED;
+  counts->exited += task->how == TR_ENDED_EXITED;
+  counts->stopped += (uint64_t)task->flagged;
+}
+
+/* A task lives, in its registry and all above it (T2). */
+void model_spawn(int number) {
+  struct task *task = &tasks[number];
+  task->live = 1;
+  for (int i = task->registry; i >= 0; i = registries[i].parent) {
+    registries[i].live++;
+    count_spawn(&registries[i].all);
+    count_spawn(&registries[i].kinds[slot_of(task->kind)]);
+  }
+}
+
 /* A spawn was refused, in `registry` and all above it (T2). */
-void model_refusal(int registry) {
+void model_refusal(int registry, tr_kind kind) {
   model_event(registry, TR_EVENT_SPAWN_REFUSED);
-  for (int i = registry; i >= 0; i = registries[i].parent) registries[i].counts.rejected++;
+  for (int i = registry; i >= 0; i = registries[i].parent) {
+    registries[i].counts.rejected++;
+    registries[i].all.refused++;
+    registries[i].kinds[slot_of(kind)].refused++;
+  }
 }
 
 /* A task has ended, as the task says, in its registry and all above it (T2, C12). */
 void model_end(int number) {
   struct task *task = &tasks[number];
   task->live = 0;
+  task->ending = ++ending_count;
   for (int i = task->registry; i >= 0; i = registries[i].parent) {
     registries[i].live--;
     registries[i].counts.ended++;
     registries[i].counts.failed += task->how == TR_ENDED_FAILED;
     registries[i].counts.exited += task->how == TR_ENDED_EXITED;
+    count_end(&registries[i].all, task);
+    count_end(&registries[i].kinds[slot_of(task->kind)], task);
   }
   if (task->how != TR_ENDED_RETURNED)
     model_event(task->registry, task->how == TR_ENDED_EXITED ? TR_EVENT_TASK_EXITED : TR_EVENT_TASK_FAILED);
+  /* whoever finds a deadline passed for it has waited until the abort grace was over as well (E6) */
+  if (task->overdue) model_event(task->registry, TR_EVENT_TASK_LATE);
   if (is_essential(task))
     model_cancel(registries[task->registry].token,
                  task->how == TR_ENDED_RETURNED ? TR_REASON_REQUESTED_BY_RUN : TR_REASON_FATAL,

@@ -26,7 +26,9 @@
 void broken(const char *file, int line, const char *what, long long expected, long long actual);
 
 enum {
-  TOKENS = 14, REGISTRIES = 6, TASKS = 20, REGISTRATIONS = 10, HOSTS = 3, ACTORS = HOSTS + TASKS
+  TOKENS = 14, REGISTRIES = 6, TASKS = 20, REGISTRATIONS = 10, HOSTS = 3, ACTORS = HOSTS + TASKS,
+  EVENTS = TR_EVENT_TASK_RECOVERED + 1, /* events are counted by number */
+  SLOTS = 5                             /* the four kinds, and the application's own */
 };
 
 struct token {
@@ -41,6 +43,11 @@ struct counts {
   uint64_t ended, failed, exited, rejected;
 };
 
+/* The metrics of tasks of one kind, or of all (E8). */
+struct kind_counts {
+  uint64_t spawned, ended, failed, exited, refused, live, peak, stopped;
+};
+
 /* A group counts what those below it come to: `live`, `counts`. */
 struct registry {
   tr_registry *it;
@@ -50,8 +57,10 @@ struct registry {
   char path[REGISTRIES * 64];
   uint64_t limit, live;
   struct counts counts;
-  uint64_t events[5];
-  atomic_uint_least64_t logged[5];
+  uint64_t events[EVENTS];
+  atomic_uint_least64_t logged[EVENTS];
+  int isMeasured; /* it keeps metrics, which are counted here in any case */
+  struct kind_counts kinds[SLOTS], all;
 };
 
 struct task {
@@ -63,6 +72,11 @@ struct task {
   uint64_t id;
   tr_kind kind;
   const char *name;
+  uint32_t phase;
+  const char *checkpoint, *unit;
+  uint64_t done, total;
+  int hasProgress, looks; /* looks: how often it was told that it is to stop */
+  int ending;             /* the number of its end, from 1 on; 0 before */
   atomic_int bodies, drops;
 };
 
@@ -77,6 +91,7 @@ extern struct registry registries[REGISTRIES];
 extern struct task tasks[TASKS];
 extern struct registration registrations[REGISTRATIONS];
 extern int token_count, registry_count, task_count, registration_count;
+extern int ending_count;
 extern int watched; /* the registry of tr_shutdown_on_signals; -1: none */
 
 /* Whether anything but the program's own references keeps an object alive, and whether it has any. */
@@ -92,6 +107,10 @@ int some_task(int byte);
 
 /* Whether a registry is `other`, or somewhere below it. */
 int is_within(int number, int other);
+/* How many live tasks of `phase` there are in a registry and below. */
+uint64_t live_in_phase(int registry, uint32_t phase);
+/* Where tasks of a kind are counted. */
+int slot_of(tr_kind kind);
 /* Whether the end of the task cancels its registry's token (C12). */
 int is_essential(const struct task *task);
 
@@ -100,7 +119,9 @@ void model_flag(int number);
 void model_cancel(int number, tr_reason reason, size_t length);
 void model_event(int registry, uint32_t event);
 void model_deadline(int number);
-void model_refusal(int registry);
+void model_ask_phases(int number);
+void model_spawn(int number);
+void model_refusal(int registry, tr_kind kind);
 void model_end(int number);
 
 #endif

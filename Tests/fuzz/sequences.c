@@ -10,8 +10,8 @@
    Objects are valid, NULL, or stale: given back by the caller, and alive because something else keeps
    them, be it a reference that the program holds in reserve.
 
-   The books stand in model.c, the threads in actors.c, what blocks in blocked.c, what can be looked at
-   in checks.c, and the calls, each with its effect on the books, in calls-*.c.
+   The books stand in model.c, the threads in actors.c and performing.c, what blocks in blocked.c, what can be
+   looked at in checks.c and checks-reports.c, and the calls, each with its effect on the books, in calls-*.c.
 
    libFuzzer calls LLVMFuzzerTestOneInput; main.c does the same for files. A broken promise aborts. */
 
@@ -22,8 +22,9 @@
 #include <string.h>
 
 enum {
-  CALLS = 160, /* the rest of an input is not looked at */
-  NEWER = 224  /* the first bytes from here are newer calls; below it, their remainder by 40 counts */
+  CALLS = 160,  /* the rest of an input is not looked at */
+  NEWER = 224,  /* the first bytes from here are newer calls, */
+  NEWEST = 184  /* and those from here to there the newest; below it, their remainder by 40 counts */
 };
 
 static const uint8_t *failing_input;
@@ -43,56 +44,42 @@ const struct name names[] = {
     {"", NULL},       {"\xff", NULL},                   {NULL, NULL},           {"store", "store"}};
 const char *const messages[] = {NULL, "", "stop", long_message};
 
-static void call_with_null(void) {
-  size_t count;
-  int fd;
-  tr_registration *registration;
-  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
-  MUST(tr_token_child(NULL) == NULL && tr_token_retain(NULL) == NULL);
-  MUST(tr_registry_retain(NULL) == NULL && tr_task_retain(NULL) == NULL);
-  tr_token_release(NULL);
-  tr_registry_release(NULL);
-  tr_task_release(NULL);
-  tr_off_cancel(NULL);
-  MUST(!tr_token_cancel(NULL, 1, NULL) && !tr_token_is_cancelled(NULL) && !tr_token_reason(NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_token_wait(NULL, 0));
-  MUST_EQ(TR_ERR_INVALID, tr_registry_create(NULL, NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_spawn(NULL, "x", 1, body, NULL, NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_join_all(NULL, 0, NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_registry_child(NULL, "x", NULL, NULL));
-  MUST(tr_token_child_with_timeout(NULL, 0) == NULL);
-  MUST_EQ(TR_ERR_INVALID, tr_request_shutdown(NULL, 1));
-  MUST_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(NULL, NULL, NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_cond_wait(NULL, NULL, 0));
-  MUST_EQ(TR_ERR_INVALID, tr_shutdown(NULL, 1, NULL, 0, NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_snapshot(NULL, &summary, 1, &count));
-  MUST_EQ(TR_ERR_INVALID, tr_task_cancel(NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_task_wait(NULL, 0, NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_task_set_message(NULL, "x"));
-  MUST_EQ(TR_ERR_INVALID, tr_token_fd(NULL, &fd));
-  MUST_EQ(TR_ERR_INVALID, tr_task_fd(NULL, &fd));
-  MUST_EQ(TR_ERR_INVALID, tr_token_on_cancel(NULL, on_cancel, NULL, NULL, &registration));
-  MUST_EQ(TR_ERR_INVALID, tr_task_on_cancel(NULL, on_cancel, NULL, NULL, &registration));
-  MUST(tr_task_self() == NULL && tr_len(NULL) == 0 && tr_is_empty(NULL) && tr_task_id(NULL) == 0);
-}
-
 /* Groups, essential tasks, timeouts, requests, condition variables. */
 static void make_newer_call(int what, int a, int b, int c) {
   static const uint32_t essential[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_UNLESS_RETURNED,
                                        TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED};
-  if (what < 8) call_group_create(b, c);
-  else if (what < 16) call_spawn(a, b, c, essential[what % 3]);
+  if (what < 8) call_group_create(b, c, 0);
+  else if (what < 16) call_spawn(a, b, c, (struct wish){essential[what % 3], 0, 0});
   else if (what < 19) call_timeout(b, c);
   else if (what < 22) call_watch(b, c);
   else if (what < 25) call_request(b, c);
   else call_cond(what - 25, a, b, c);
 }
+/* Phases, heartbeats, notes, reports, metrics. */
+static void make_newest_call(int what, int a, int b, int c) {
+  static const int64_t promises[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
+  struct wish wish = {0, (uint32_t)(what - 3), promises[b >> 3 & 3]};
+  if ((c & 192) == 192 && b & 64) wish.phase += TR_PHASES;
+  if (what < 3) call_registry_create(a, b, c, what < 2, what == 0 ? 0 : 1000000);
+  else if (what < 11) call_spawn(a, b, c, wish);
+  else if (what < 14) call_checkpoint(a, c);
+  else if (what < 17) call_progress(a, b, c);
+  else if (what < 18) call_heartbeat(a);
+  else if (what < 20) call_shutdown_with(a, b, c);
+  else if (what < 24) call_join_fully(a, b, c);
+  else if (what < 26) call_explain(b, c);
+  else if (what < 28) call_health(b, c);
+  else if (what < 31) call_write(b, c);
+  else if (what < 35) call_metrics(b, c);
+  else if (what < 37) call_recent(b, c);
+  else if (what < 38) call_newest_with_null();
+  else call_group_create(b, c, 1);
+}
 static void make_older_call(int what, int a, int b, int c) {
   switch (what) {
     case 0: case 1: case 2: case 3: case 4: case 5: case 6: call_token(what, a, b, c); break;
     case 7: case 8: case 9: case 10: call_registry(what - 7, a, b, c); break;
-    case 11: case 12: case 13: case 14: case 15: call_spawn(a, b, c, 0); break;
+    case 11: case 12: case 13: case 14: case 15: call_spawn(a, b, c, (struct wish){0, 0, 0}); break;
     case 16: case 17: case 18: case 19: case 20: case 21: case 22: case 23:
       call_task(what - 16, a, b, c); break;
     case 24: case 25: call_join(a, b, 0); break;
@@ -112,6 +99,7 @@ static void make_older_call(int what, int a, int b, int c) {
 static void make_call(const uint8_t *bytes) {
   int a = bytes[1], b = bytes[2], c = bytes[3];
   if (bytes[0] >= NEWER) make_newer_call(bytes[0] - NEWER, a, b, c);
+  else if (bytes[0] >= NEWEST) make_newest_call(bytes[0] - NEWEST, a, b, c);
   else make_older_call(bytes[0] % 40, a, b, c);
   settle();
   check_counts();
@@ -162,7 +150,7 @@ static void finish(void) {
 
 static void begin(void) {
   static int begun;
-  token_count = registry_count = task_count = registration_count = 0;
+  token_count = registry_count = task_count = registration_count = ending_count = 0;
   watched = -1;
   if (begun) return;
   begun = 1;

@@ -72,7 +72,7 @@ enum Stage {
   static func close(hosts: Int32 = 0) {
     waitFor(.hosts, hosts)
     while true {
-      let (status, tally) = registry.shutdown(reason: 1, message: nil, grace: -1) { _, _ in }
+      let (status, tally) = registry.shutdown(endless) { _, _ in }
       if status == .ok { break }
       // Where time passes as it likes, the second for threads that have no task may be over.
       expect(
@@ -83,13 +83,17 @@ enum Stage {
     registry.release()
   }
 
+  /// A shutdown without a deadline.
+  static var endless: ShutdownRequest { ShutdownRequest(reason: 1, message: nil, grace: -1) }
+
   /// A thread of the application's own; it says that it has ended by `hostEnds`.
   static func host(_ body: @convention(c) () -> Void) { model_thread(body) }
   static func hostEnds() { add(1, to: .hosts) }
 
   @discardableResult
   static func spawn(
-    handle: Bool = false, number: UInt32 = 1, cleanup: Bool = false, _ body: @escaping TaskBody
+    handle: Bool = false, number: UInt32 = 1, cleanup: Bool = false, phase: UInt32 = 0,
+    _ body: @escaping TaskBody
   ) -> (status: Status, task: TaskReference?) {
     var request = SpawnRequest(
       name: TaskName(), kind: number, body: body, context: nil, drop: nil)
@@ -97,6 +101,7 @@ enum Stage {
     request.name.words[0] = UInt64(number)
     request.wantsHandle = handle
     request.isCleanup = cleanup
+    request.traits = .phase(phase)
     request.drop = { _ in Stage.add(1, to: .dropped) }
     return registry.spawn(request)
   }

@@ -5,9 +5,10 @@ extension Scenario {
   static let all =
     [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
     + [snapshot, deadline, grace, late, tokens, callbacks]
+    + phased + told
 
   /// A body that ends at once.
-  private static let short: TaskBody = { _, _ in
+  static let short: TaskBody = { _, _ in
     Stage.add(1, to: .begun)
     return 0
   }
@@ -18,7 +19,7 @@ extension Scenario {
     return 0
   }
   /// A body that ends when it is asked to stop.
-  private static let obedient: TaskBody = { _, _ in
+  static let obedient: TaskBody = { _, _ in
     Stage.add(1, to: .begun)
     Stage.expect(waitUntilCancelled(until: .never) == .cancelled, "a flag ends a wait (C4)")
     return 0

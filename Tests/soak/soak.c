@@ -12,7 +12,11 @@
    3. no id comes twice, no entry of a snapshot mixes two tasks, none is listed twice (N2, N3);
    4. a callback runs once at the most, its drop exactly once, and none runs after it is taken back (C7);
    5. metrics have every accepted task, no end before its drop, and among the last tasks none twice (E8);
-   6. when all is shut down the process has the threads, descriptors and memory that it had before.
+   6. what a task tells of itself is never mixed with what another tells, nor what two calls tell (E3);
+   7. a report has as many stragglers as it says, none twice, none that is of another registry; its phases are
+      in order (E1, E5); the end of a straggler is told once at the most (E6), and nobody is stalled who
+      promised an hour (E7);
+   8. when all is shut down the process has the threads, descriptors and memory that it had before.
 
    A seed repeats the choices of each thread; what the threads do to each other is up to the machine. */
 
@@ -60,12 +64,12 @@ struct actor {
 
 static struct hall *halls[HALLS];
 static pthread_mutex_t halls_lock = PTHREAD_MUTEX_INITIALIZER; /* guards `halls` */
-static atomic_uint_least64_t ids[IDS];
+static atomic_uint_least64_t ids[IDS], late_ids[IDS];
 static atomic_int stops;
 static pthread_barrier_t pause_begins, pause_ends;
 static struct actor actors[THREADS];
-static atomic_long total_spawned, total_refused, total_threadless, total_joins, total_stragglers, total_callbacks, total_listed;
-static int pipe_ends[2];
+static atomic_long total_spawned, total_refused, total_threadless, total_joins, total_stragglers, total_callbacks, total_listed, total_explained, total_backtraces, total_late;
+static int pipe_ends[2], nowhere;
 
 static uint32_t next(struct actor *actor) {
   actor->random = actor->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -74,6 +78,14 @@ static uint32_t next(struct actor *actor) {
 
 /* ---- Halls --------------------------------------------------------------------------------- */
 
+/* Stalls come from a broken promise alone, and nobody breaks one here. */
+static void hear(void *context, const tr_log_event *event) {
+  (void)context;
+  CHECK(event->event != TR_EVENT_TASK_STALLED && event->event != TR_EVENT_TASK_RECOVERED);
+  if (event->event != TR_EVENT_TASK_LATE) return;
+  CHECK(atomic_exchange(&late_ids[event->task_id % IDS], event->task_id) != event->task_id);
+  atomic_fetch_add(&total_late, 1);
+}
 static struct hall *hall_new(struct actor *actor) {
   struct hall *hall = calloc(1, sizeof *hall);
   CHECK(hall != NULL);
@@ -86,6 +98,7 @@ static struct hall *hall_new(struct actor *actor) {
   if ((random & 192) == 192) options.idle_threads = TR_IDLE_THREADS_NONE;
   if (random & 256) options.abort_grace_ns = 1 * MS;
   if (random & 1024) options.flags = TR_REGISTRY_METRICS;
+  options.log = hear;
   tr_status status;
   while ((status = tr_registry_create(&options, &hall->registry)) != TR_OK) CHECK_EQ(TR_ERR_NOMEM, status);
   if (random & 512) {
@@ -132,12 +145,73 @@ static struct hall *hall_replace(struct actor *actor, unsigned place) {
   pthread_mutex_unlock(&halls_lock);
   return old;
 }
+/* What a deed tells: which of these, how far, and of what follow from its number. */
+static const char *const places[] = {"at the gate", "in the hall", "on the stairs", "in the cellar"};
+
+static const char *place_of(uint32_t number) { return places[number % 4]; }
+static uint32_t phase_of(uint32_t number) { return number % 5 == 0 ? number / 5 % TR_PHASES : 0; }
+
+/* Whether what is shown of a deed is what it tells, by one call (E3). */
+static void check_told(unsigned number, const char *checkpoint, uint64_t done, uint64_t total, const char *unit) {
+  CHECK(checkpoint == NULL || checkpoint == place_of(number));
+  if (unit == NULL) CHECK(done == 0 && total == 0);
+  else CHECK(unit == place_of(number) && total == done * 3 + number);
+}
+
+/* Whether a report is what it says it is; it is written at times, and released. */
+static void read_report(struct actor *actor, const struct hall *hall, tr_report *full, uint64_t pending) {
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  CHECK_EQ(TR_OK, tr_report_counts(full, &counts));
+  CHECK_EQ(pending, counts.pending);
+  CHECK(counts.stragglers_count <= pending);
+  enum { MOST = 256 };
+  uint64_t seen[MOST];
+  for (size_t i = 0; i < counts.stragglers_count; i++) {
+    tr_straggler straggler = TR_STRAGGLER_INIT;
+    unsigned number = 0;
+    CHECK_EQ(TR_OK, tr_report_straggler(full, i, &straggler));
+    CHECK_MSG(sscanf(straggler.name, "deed-%u-", &number) == 1, "name \"%s\"", straggler.name);
+    CHECK_EQ(TR_KIND_APPLICATION + number, straggler.kind);
+    CHECK_EQ(phase_of(number), straggler.phase);
+    CHECK_EQ(0, straggler.stalled);
+    CHECK_STR(hall->above != NULL ? "inner" : "", straggler.group);
+    CHECK((straggler.state == TR_STATE_ENDED) == (straggler.diagnosis == TR_DIAGNOSIS_ENDED));
+    check_told(number, straggler.checkpoint, straggler.progress_done, straggler.progress_total,
+               straggler.progress_unit);
+    for (uint32_t n = 0; n < straggler.frame_count; n++) CHECK(straggler.frames[n] != 0);
+    if (straggler.frame_count > 0) atomic_fetch_add(&total_backtraces, 1);
+    if (i < MOST) seen[i] = straggler.id;
+    for (size_t j = 0; j < i && i < MOST; j++) CHECK(seen[j] != seen[i]);
+  }
+  int64_t before = INT64_MAX;
+  tr_ended_task slow = TR_ENDED_TASK_INIT;
+  for (size_t i = 0; tr_report_slowest(full, i, &slow) == TR_OK; i++) {
+    CHECK(i < 16 && slow.stop_ns >= 0 && slow.stop_ns <= before);
+    before = slow.stop_ns;
+  }
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  for (size_t i = 0, last = 0; tr_report_phase(full, i, &phase) == TR_OK; i++, last = phase.phase) {
+    CHECK(i == 0 || phase.phase > last);
+    CHECK(phase.asked > 0 && phase.took_ns >= 0);
+  }
+  if (next(actor) % 4 == 0) {
+    CHECK_EQ(TR_OK, tr_report_write(full, nowhere, next(actor) % 2 ? TR_FORMAT_TEXT : TR_FORMAT_JSON));
+  }
+  tr_report_release(full);
+}
 /* Shut a hall down for good; a group alone before all of it, half the time. */
 static void hall_close(struct actor *actor, struct hall *hall) {
   tr_join_report report = TR_JOIN_REPORT_INIT;
   if (hall->above != NULL && next(actor) % 2)
     CHECK_EQ(TR_OK, shutdown_fully(hall->above, TR_REASON_USER_REQUESTED, "soak", FOREVER, NULL));
-  CHECK_EQ(TR_OK, shutdown_fully(hall->registry, TR_REASON_RELOAD_REQUESTED, "soak", FOREVER, &report));
+  tr_report *full = NULL;
+  if (next(actor) % 2) report.full = &full;
+  int64_t grace = next(actor) % 2 ? FOREVER : 3 * MS; /* what is not asked in its phase is asked at the deadline */
+  tr_status status = tr_shutdown(hall->registry, TR_REASON_RELOAD_REQUESTED, "soak", grace, &report);
+  CHECK(status == TR_OK || status == TR_ERR_DEADLINE);
+  CHECK_EQ(report.full != NULL, full != NULL);
+  if (full != NULL) read_report(actor, hall, full, report.pending);
+  CHECK_EQ(TR_OK, shutdown_fully(hall->registry, TR_REASON_RELOAD_REQUESTED, "soak", FOREVER, NULL));
   CHECK_EQ(0, tr_len(hall->registry));
   /* another thread may not have written down yet what was accepted; the last to leave knows all */
   long accepted = atomic_load(&hall->accepted);
@@ -153,12 +227,13 @@ static void hall_close(struct actor *actor, struct hall *hall) {
 
 /* ---- Tasks --------------------------------------------------------------------------------- */
 
-enum { RETURNS, FAILS, EXITS, SLEEPS, WAITS, POLLS, SPAWNS, NOTICES, LISTENS, READS, WAYS };
+enum { RETURNS, FAILS, EXITS, SLEEPS, WAITS, POLLS, SPAWNS, NOTICES, LISTENS, READS, TELLS, WAYS };
 
 static pthread_mutex_t bell_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
 
 #define CANCEL_SIGNAL (SIGRTMIN + 1)
+#define BACKTRACE_SIGNAL (SIGRTMIN + 3)
 
 static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out);
 
@@ -192,7 +267,16 @@ static int body_of_deed(tr_task *self, void *ctx) {
         char byte;
         CHECK(read(pipe_ends[0], &byte, 1) < 0 && errno == EINTR);
       }
+      CHECK_EQ(TR_OK, tr_checkpoint(place_of(deed->number)));
       if (deed->number % 2) CHECK_EQ(TR_OK, tr_acknowledge_cancel());
+      break;
+    case TELLS:
+      CHECK_EQ(TR_OK, tr_checkpoint(place_of(deed->number)));
+      for (uint64_t done = 0; done < 64 && !tr_task_is_cancelled(self); done++) {
+        CHECK_EQ(TR_OK, tr_progress(done, done * 3 + deed->number, place_of(deed->number)));
+        CHECK_EQ(TR_OK, tr_heartbeat());
+        if (done % 16 == 0) status = tr_sleep(while_ns / 8);
+      }
       break;
     case SPAWNS: spawn_deed(deed->hall, deed->number * 2654435761u, NULL); break;
     case NOTICES:
@@ -232,6 +316,8 @@ static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out) {
   /* a clean-up task that waits for its flag for ever would hold up every shutdown */
   if (deed->number % 16 == 9 && (deed->way == WAITS || deed->way == LISTENS || deed->way == READS)) deed->way = RETURNS;
   if (deed->way == READS) options.cancel_signal = CANCEL_SIGNAL;
+  options.phase = phase_of(deed->number);
+  if (deed->way == TELLS || deed->number % 32 == 7) options.heartbeat_ns = 3600 * SECOND;
   if (deed->number % 512 == 3) options.flags |= TR_SPAWN_ESSENTIAL_UNLESS_RETURNED;
   tr_task *task = NULL;
   atomic_fetch_add(&hall->users, 1);
@@ -296,7 +382,11 @@ static void op_join(struct actor *actor) {
   tr_join_report report = TR_JOIN_REPORT_INIT;
   report.stragglers = stragglers;
   report.stragglers_capacity = 4;
+  tr_report *full = NULL;
+  if (next(actor) % 3 == 0) report.full = &full;
   tr_status status = tr_join_all(hall_seen(actor, hall), (int64_t)(next(actor) % 4) * MS, &report);
+  CHECK_EQ(report.full != NULL, full != NULL);
+  if (full != NULL) read_report(actor, hall, full, report.pending);
   CHECK_EQ(report.pending, report.aborted + report.abandoned);
   CHECK_EQ(report.pending < 4 ? report.pending : 4, report.stragglers_count);
   CHECK(status == (report.pending == 0 ? TR_OK : TR_ERR_DEADLINE));
@@ -309,7 +399,9 @@ static void op_close(struct actor *actor) { hall_close(actor, hall_replace(actor
 /* The last release with tasks alive: they see to the rest themselves (G3). */
 static void op_abandon(struct actor *actor) {
   struct hall *hall = hall_replace(actor, next(actor) % HALLS);
-  tr_token_cancel(tr_registry_token(hall->registry), TR_REASON_FATAL, NULL);
+  /* its token would ask the tasks of phase 0 alone */
+  tr_status status = tr_shutdown(hall->registry, TR_REASON_FATAL, NULL, 0, NULL);
+  CHECK(status == TR_OK || status == TR_ERR_DEADLINE);
   hall_exit(hall);
 }
 static void op_list(struct actor *actor) {
@@ -330,8 +422,31 @@ static void op_list(struct actor *actor) {
     CHECK_EQ(number % 16 == 9 ? TR_SPAWN_CLEANUP : 0, list[i].flags);
     CHECK_STR(hall->above != NULL ? "inner" : "", list[i].group);
     CHECK_EQ(list[i].cancel_requested, list[i].cancel_requested_at_ns != 0);
+    CHECK_EQ(phase_of(number), list[i].phase);
+    CHECK_EQ(0, list[i].stalled);
+    check_told(number, list[i].checkpoint, list[i].progress_done, list[i].progress_total, list[i].progress_unit);
     for (size_t j = 0; j < i; j++) CHECK(list[i].id != list[j].id);
   }
+  hall_exit(hall);
+}
+static void op_explain(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  tr_report *full = NULL;
+  tr_status status = tr_explain(hall_seen(actor, hall), &full);
+  CHECK_EQ(TR_OK, status);
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  CHECK_EQ(TR_OK, tr_report_counts(full, &counts));
+  CHECK(counts.ended == 0 && counts.aborted == 0 && counts.abandoned == counts.pending);
+  read_report(actor, hall, full, counts.pending);
+  atomic_fetch_add(&total_explained, 1);
+  hall_exit(hall);
+}
+static void op_show(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  CHECK_EQ(TR_OK, tr_snapshot_write(hall_seen(actor, hall), nowhere, next(actor) % 2 ? TR_FORMAT_TEXT : TR_FORMAT_JSON));
+  size_t count = 77;
+  CHECK_EQ(TR_OK, tr_health(hall_seen(actor, hall), NULL, 0, &count));
+  CHECK_EQ(0, count);
   hall_exit(hall);
 }
 static void op_count(struct actor *actor) {
@@ -364,11 +479,7 @@ static void op_measure(struct actor *actor) {
       for (size_t j = 0; j < i; j++) CHECK(list[i].id != list[j].id);
     }
   }
-  if (next(actor) % 8 == 0) {
-    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    CHECK_EQ(TR_OK, tr_metrics_write(registry, nowhere, TR_FORMAT_OPENMETRICS));
-    close(nowhere);
-  }
+  if (next(actor) % 8 == 0) CHECK_EQ(TR_OK, tr_metrics_write(registry, nowhere, TR_FORMAT_OPENMETRICS));
   hall_exit(hall);
 }
 static void op_tree(struct actor *actor) {
@@ -490,7 +601,7 @@ static const struct {
     {"abandon", 2, op_abandon}, {"list", 15, op_list},              {"count", 15, op_count},
     {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice},
     {"token", 8, op_token},     {"timeout", 10, op_timeout},        {"ring", 6, op_ring},
-    {"measure", 10, op_measure},
+    {"measure", 10, op_measure}, {"explain", 2, op_explain},        {"show", 4, op_show},
 #ifdef SOAK_REFUSES
     {"refuse", 1, op_refuse},
 #endif
@@ -557,6 +668,9 @@ int main(int argc, char **argv) {
   fflush(stdout);
   CHECK_EQ(0, pipe2(pipe_ends, O_CLOEXEC));
   CHECK_EQ(TR_OK, tr_install_cancel_signal(CANCEL_SIGNAL));
+  CHECK_EQ(TR_OK, tr_enable_backtraces(BACKTRACE_SIGNAL));
+  nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  CHECK(nowhere >= 0);
   int baseline = thread_baseline() + THREADS;
   struct actor keeper = {.random = seed};
   open_halls(&keeper);
@@ -588,10 +702,11 @@ int main(int argc, char **argv) {
     long operations_done = 0;
     for (int i = 0; i < THREADS; i++) operations_done += actors[i].operations;
     printf("soak: %5lld s  %ld operations, %ld spawned, %ld refused (%ld for want of a thread), %ld joins with %ld stragglers, "
-           "%ld listed, %ld callbacks; %d threads, %d descriptors, %zu KiB\n",
+           "%ld listed, %ld callbacks, %ld explained with %ld backtraces, %ld late; %d threads, %d descriptors, %zu KiB\n",
            (long long)((at - start) / SECOND), operations_done, atomic_load(&total_spawned),
            atomic_load(&total_refused), atomic_load(&total_threadless), atomic_load(&total_joins), atomic_load(&total_stragglers),
-           atomic_load(&total_listed), atomic_load(&total_callbacks), thread_count(), now_open, used >> 10);
+           atomic_load(&total_listed), atomic_load(&total_callbacks), atomic_load(&total_explained),
+           atomic_load(&total_backtraces), atomic_load(&total_late), thread_count(), now_open, used >> 10);
     fflush(stdout);
     if (descriptors < 0) descriptors = now_open;
     CHECK_EQ(descriptors, now_open);

@@ -126,7 +126,8 @@ extension RegistryReference {
     }
   }
 
-  private func advanceAsked(to count: UInt32) {
+  /// Newborn tasks of the phases below `count` are born asked from now on.
+  func advanceAsked(to count: UInt32) {
     var old = pointer.pointee.phases.asked.load(ordering: .sequentiallyConsistent)
     while old < count {
       let (done, seen) = pointer.pointee.phases.asked.compareExchange(

@@ -26,7 +26,9 @@ struct ReportStorage: ~Copyable {
 
   var phases = InlineArray<8, PhaseFacts>(repeating: PhaseFacts())
   var phaseCount = 0
-  var slowest = SlowestTasks()
+  // immutable after init
+  /// Behind the rest and not in it: workers change it while the call that makes the report changes that.
+  let slowest: UnsafeMutablePointer<SlowestTasks>
   var nextNoting: ReportReference?
 
   // The stragglers, in memory that is allocated before the first is met.
@@ -36,6 +38,8 @@ struct ReportStorage: ~Copyable {
   /// The return addresses of all backtraces, one after the other.
   var frames: UnsafeMutablePointer<UInt64>?
   var frameCount = 0
+
+  init(slowest: UnsafeMutablePointer<SlowestTasks>) { self.slowest = slowest }
 }
 
 /// One phase of a shutdown (E5).
@@ -67,11 +71,16 @@ struct ReportReference: Equatable {
 
   /// An empty report; nil without memory.
   static func make() -> ReportReference? {
-    guard let memory = malloc(MemoryLayout<ReportStorage>.size) else { return nil }
+    let size = MemoryLayout<ReportStorage>.stride
+    guard let memory = malloc(size + MemoryLayout<SlowestTasks>.size) else { return nil }
+    let slowest = (memory + size).bindMemory(to: SlowestTasks.self, capacity: 1)
+    slowest.initialize(to: SlowestTasks())
     let pointer = memory.bindMemory(to: ReportStorage.self, capacity: 1)
-    pointer.initialize(to: ReportStorage())
+    pointer.initialize(to: ReportStorage(slowest: slowest))
     return ReportReference(pointer)
   }
+
+  var slowest: UnsafeMutablePointer<SlowestTasks> { pointer.pointee.slowest }
 
   /// Frees it.
   func destroy() {
@@ -144,7 +153,7 @@ struct ReportReference: Equatable {
     pointer.pointee.occasion = occasion
     pointer.pointee.tally = tally
     pointer.pointee.grace = grace
-    pointer.pointee.slowest.sort()
+    slowest.pointee.sort()
     let token = registry.token
     pointer.pointee.reason = token.reason
     token.withMessage { message, length in

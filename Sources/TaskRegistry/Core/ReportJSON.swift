@@ -32,9 +32,9 @@ extension ReportReference {
         Self.write(pointer.pointee.phases[index], to: &writer)
       }
       writer.write("],\"slowest\":[")
-      for index in 0..<pointer.pointee.slowest.count {
+      for index in 0..<slowest.pointee.count {
         if index > 0 { writer.write(",") }
-        writer.write(json: pointer.pointee.slowest[index])
+        writer.write(json: slowest.pointee[index])
       }
       writer.write("],\"stragglers\":[")
       for index in 0..<pointer.pointee.stragglerCount {

@@ -9,10 +9,10 @@ extension ReportReference {
       for index in 0..<pointer.pointee.phaseCount {
         Self.write(pointer.pointee.phases[index], to: &writer)
       }
-      if pointer.pointee.slowest.count > 0 {
+      if slowest.pointee.count > 0 {
         writer.write("slowest to stop:")
-        for index in 0..<pointer.pointee.slowest.count {
-          let task = pointer.pointee.slowest[index]
+        for index in 0..<slowest.pointee.count {
+          let task = slowest.pointee[index]
           writer.write(index == 0 ? " " : ", ")
           writer.write(path: task.path, name: task.name)
           writer.write(" ")

@@ -68,6 +68,17 @@ extension RegistryReference {
     }
   }
 
+  /// The phases after `phase` that have tasks, a bit each.
+  ///
+  /// A task that was admitted before the closing may be counted as one of its phase only now: where there is
+  /// none of these, it is seen here, or sees that its phase was asked, and is asked as it begins.
+  private func laterPhases(after phase: UInt32) -> UInt32 {
+    let later = pointer.pointee.phases.present(after: phase)
+    if later != 0 { return later }
+    advanceAsked(to: PhasePlan.count)
+    return pointer.pointee.phases.present(after: phase)
+  }
+
   /// Asks one phase after the other to stop, each when the one before has ended or its time is over (E5).
   ///
   /// The token has asked phase 0; where there is no other, whoever waits for all has nothing more to wait for.
@@ -84,7 +95,7 @@ extension RegistryReference {
     var phase: UInt32 = 0
     var asked = first
     while true {
-      let later = pointer.pointee.phases.present(after: phase)
+      let later = laterPhases(after: phase)
       let now = monotonicNow()
       let isEndless = clock.deadline.isNever
       let left = isEndless ? Int64.max : max(0, clock.deadline.nanoseconds &- now)

@@ -86,7 +86,7 @@ extension TaskReference {
       registry.monitor.withLock { state in
         var next = state.firstReport
         while let report = next {
-          report.pointer.pointee.slowest.note(facts)
+          report.slowest.pointee.note(facts)
           next = report.pointer.pointee.nextNoting
         }
       }

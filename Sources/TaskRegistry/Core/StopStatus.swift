@@ -14,11 +14,11 @@ struct StopStatus {
   /// How many tasks are named; the others are counted.
   private static var mostNames: Int { 5 }
   /// Bytes of what is told of one task: so many are kept of names full of control characters.
-  fileprivate static var entryRoom: Int { 720 }
+  private static var entryRoom: Int { 720 }
   /// Bytes of what is told of all.
   ///
-  /// systemd takes datagrams of up to 4096. 5 * (720 + 8) + 128 are needed.
-  typealias Room = InlineArray<3_768, UInt8>
+  /// systemd takes datagrams of up to 4096.
+  static var room: Int { mostNames * (entryRoom + 8) + 128 }
 
   /// The status of a registry nobody has looked at.
   init() {}
@@ -34,48 +34,47 @@ struct StopStatus {
   ///   - registry: what is stopping.
   ///   - before: the status before this one.
   ///   - line: where to append.
-  init(of registry: RegistryReference, after before: StopStatus, in line: inout FixedText) {
-    // Not a temporary allocation, which so much would be taken from the heap.
-    var room = Room(repeating: 0)
-    withUnsafeMutableBytes(of: &room) { bytes in
-      var names = FixedText(in: bytes.bindMemory(to: UInt8.self))
-      var listed = registry.list { index, facts in
-        let progress = UInt64(bitPattern: facts.notes?.progress.at ?? 0)
-        // Knuth's multiplier spreads ids, so that no two tasks make up for each other.
-        let term = (facts.id &* 0x9E37_79B9_7F4A_7C15) ^ progress
-        digest = digest &+ term
-        if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
-        lastID = max(lastID, facts.id)
-        if index < Self.mostNames { names.append(facts, isFirst: index == 0) }
-      }
-      if listed > Self.mostNames {
-        names.append(", and ")
-        names.append(listed - Self.mostNames)
-        names.append(" more")
-      }
-      // One that is just being spawned, or has just ended, is counted and not listed.
-      if listed == 0 { listed = Int(registry.count) }
-      count = listed
-      lastID = max(lastID, before.lastID)
-      if count == 0 {
-        line.append("no task is left")
-      } else {
-        line.append("waiting for ")
-        line.append(count)
-        line.append(count == 1 ? " task" : " tasks")
-        if names.text[0] != 0 { line.append(": ") }
-        line.append(utf8: names.text)
-      }
+  ///   - buffer: `room` bytes of use to this alone.
+  init(
+    of registry: RegistryReference, after before: StopStatus, in line: inout FixedText,
+    with buffer: UnsafeMutableBufferPointer<UInt8>
+  ) {
+    var names = FixedText(in: buffer)
+    var listed = registry.list { index, facts in
+      let progress = UInt64(bitPattern: facts.notes?.progress.at ?? 0)
+      // Knuth's multiplier spreads ids, so that no two tasks make up for each other.
+      let term = (facts.id &* 0x9E37_79B9_7F4A_7C15) ^ progress
+      digest = digest &+ term
+      if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
+      lastID = max(lastID, facts.id)
+      if index < Self.mostNames { names.append(facts, isFirst: index == 0, room: Self.entryRoom) }
+    }
+    if listed > Self.mostNames {
+      names.append(", and ")
+      names.append(listed - Self.mostNames)
+      names.append(" more")
+    }
+    // One that is just being spawned, or has just ended, is counted and not listed.
+    if listed == 0 { listed = Int(registry.count) }
+    count = listed
+    lastID = max(lastID, before.lastID)
+    if count == 0 {
+      line.append("no task is left")
+    } else {
+      line.append("waiting for ")
+      line.append(count)
+      line.append(count == 1 ? " task" : " tasks")
+      if names.text[0] != 0 { line.append(": ") }
+      line.append(utf8: names.text)
     }
   }
 }
 
 extension FixedText {
   /// Appends what there is to tell of one task.
-  fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool) {
+  fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool, room: Int) {
     if !isFirst { append(", ") }
-    // A constant: else it would be taken from the heap.
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: StopStatus.entryRoom) { buffer in
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: room) { buffer in
       var entry = FixedText(in: buffer)
       let path = facts.registry.pointer.pointee.path
       if !path.isEmpty {

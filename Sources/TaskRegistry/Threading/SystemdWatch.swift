@@ -20,6 +20,9 @@ struct SystemdWatch {
   /// Where to send; behind the watch, in its own memory.
   fileprivate let address: UnsafeMutablePointer<CChar>
   fileprivate let addressLength: Int
+  /// Room for what is told of a stop, behind the address: a temporary allocation of more than 1024 bytes would
+  /// be one on the heap, which may fail.
+  fileprivate let texts: UnsafeMutablePointer<UInt8>
   /// Nanoseconds from one sign of life to the next; 0 is none.
   fileprivate let watchdogPause: Int64
   /// Nanoseconds from one status to the next.
@@ -53,6 +56,11 @@ struct SystemdWatch {
   ///
   /// atomic: sequentially consistent with the list of the registry's waiters.
   fileprivate static let isTelling = Atomic<Bool>(false)
+
+  /// Bytes of a datagram that tells of a stop.
+  fileprivate static var datagramRoom: Int { StopStatus.room + 128 }
+  /// Bytes of `texts`: the line, what it is made of, and the datagram.
+  private static var textRoom: Int { 2 * StopStatus.room + datagramRoom }
 
   private static var busy: UInt { 1 }
   /// Pauses are never shorter, in nanoseconds.
@@ -93,7 +101,7 @@ struct SystemdWatch {
     guard let text = given ?? SystemdAddress.inEnvironment else { return (.ok, 0, nil) }
     guard let address = SystemdAddress(text) else { return (.system, EAFNOSUPPORT, nil) }
     let size = MemoryLayout<SystemdWatch>.stride
-    guard let memory = malloc(size + address.length) else { return (.noMemory, 0, nil) }
+    guard let memory = malloc(size + address.length + textRoom) else { return (.noMemory, 0, nil) }
     let socket = cp_datagram_socket()
     if socket < 0 {
       let error = cp_errno()
@@ -115,6 +123,7 @@ struct SystemdWatch {
         timer: Timer(.systemd(watch)), registry: registry, socket: socket,
         address: (memory + size).assumingMemoryBound(to: CChar.self),
         addressLength: address.length,
+        texts: (memory + size + address.length).assumingMemoryBound(to: UInt8.self),
         watchdogPause: due == 0 ? 0 : max(due / 2, shortestPause),
         statusPause: status == 0 ? 1_000_000_000 : max(status, shortestPause)))
     let registered = CancelCallback.register(
@@ -262,33 +271,33 @@ extension UnsafeMutablePointer<SystemdWatch> {
   /// Tells what the stop waits for; that it has begun until that is sent; and that more time is
   /// needed if a task has ended, or told of progress, since the last time.
   private func tellStatus(at now: Int64) {
-    var lineRoom = StopStatus.Room(repeating: 0)
-    var datagramRoom = InlineArray<3_896, UInt8>(repeating: 0)
-    withUnsafeMutableBytes(of: &lineRoom) { bytes in
-      var line = FixedText(in: bytes.bindMemory(to: UInt8.self))
-      line.append("STATUS=stopping: ")
-      let before = pointee.status
-      let status = StopStatus(
-        of: pointee.registry, after: before ?? StopStatus(), in: &line)
-      if ProcessState.isForkedChild { return }
-      let moves = before.map { status.moves(since: $0) } ?? false
-      pointee.status = status
-      withUnsafeMutableBytes(of: &datagramRoom) { whole in
-        var datagram = FixedText(in: whole.bindMemory(to: UInt8.self))
-        if !pointee.hasToldStopping { datagram.append("STOPPING=1\n") }
-        if moves {
-          datagram.append("EXTEND_TIMEOUT_USEC=")
-          datagram.append(timeAskedFor / 1_000)
-          datagram.append("\n")
-        }
-        datagram.append(utf8: line.text)
-        let isSent = send(datagram.text, strlen(datagram.text)) == 0
-        if isSent { pointee.hasToldStopping = true }
-        // There is nothing to be told any more once systemd knows that all have ended.
-        pointee.nextStatus =
-          isSent && status.count == 0 ? .max : later(now, by: pointee.statusPause)
-      }
+    var line = FixedText(in: text(0, StopStatus.room))
+    line.append("STATUS=stopping: ")
+    let before = pointee.status
+    let status = StopStatus(
+      of: pointee.registry, after: before ?? StopStatus(), in: &line,
+      with: text(StopStatus.room, StopStatus.room))
+    if ProcessState.isForkedChild { return }
+    let moves = before.map { status.moves(since: $0) } ?? false
+    pointee.status = status
+    var datagram = FixedText(in: text(2 * StopStatus.room, SystemdWatch.datagramRoom))
+    if !pointee.hasToldStopping { datagram.append("STOPPING=1\n") }
+    if moves {
+      datagram.append("EXTEND_TIMEOUT_USEC=")
+      datagram.append(timeAskedFor / 1_000)
+      datagram.append("\n")
     }
+    datagram.append(utf8: line.text)
+    let isSent = send(datagram.text, strlen(datagram.text)) == 0
+    if isSent { pointee.hasToldStopping = true }
+    // There is nothing to be told any more once systemd knows that all have ended.
+    pointee.nextStatus =
+      isSent && status.count == 0 ? .max : later(now, by: pointee.statusPause)
+  }
+
+  /// A part of `texts`.
+  private func text(_ offset: Int, _ count: Int) -> UnsafeMutableBufferPointer<UInt8> {
+    UnsafeMutableBufferPointer(start: pointee.texts + offset, count: count)
   }
 
   /// How much time is asked for, in nanoseconds: enough to ask again.

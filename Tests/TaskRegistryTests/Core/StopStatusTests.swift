@@ -9,8 +9,10 @@ import Testing
   ) -> (StopStatus, String) {
     var line = ""
     var status = StopStatus()
+    let names = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: StopStatus.room)
+    defer { names.deallocate() }
     withFixedText(capacity: 8192) {
-      status = StopStatus(of: registry.core, after: before, in: &$0)
+      status = StopStatus(of: registry.core, after: before, in: &$0, with: names)
     } _: {
       line = String(cString: $0)
     }

@@ -1,0 +1,68 @@
+/* calls-null.c - NULL in the place of each object. */
+
+#include "calls.h"
+
+void call_with_null(void) {
+  size_t count;
+  int fd;
+  tr_registration *registration;
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  MUST(tr_token_child(NULL) == NULL && tr_token_retain(NULL) == NULL);
+  MUST(tr_registry_retain(NULL) == NULL && tr_task_retain(NULL) == NULL);
+  tr_token_release(NULL);
+  tr_registry_release(NULL);
+  tr_task_release(NULL);
+  tr_off_cancel(NULL);
+  MUST(!tr_token_cancel(NULL, 1, NULL) && !tr_token_is_cancelled(NULL) && !tr_token_reason(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_token_wait(NULL, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_registry_create(NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_spawn(NULL, "x", 1, body, NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_join_all(NULL, 0, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_registry_child(NULL, "x", NULL, NULL));
+  MUST(tr_token_child_with_timeout(NULL, 0) == NULL);
+  MUST_EQ(TR_ERR_INVALID, tr_request_shutdown(NULL, 1));
+  MUST_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(NULL, NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_cond_wait(NULL, NULL, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_shutdown(NULL, 1, NULL, 0, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_snapshot(NULL, &summary, 1, &count));
+  MUST_EQ(TR_ERR_INVALID, tr_task_cancel(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_task_wait(NULL, 0, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_task_set_message(NULL, "x"));
+  MUST_EQ(TR_ERR_INVALID, tr_token_fd(NULL, &fd));
+  MUST_EQ(TR_ERR_INVALID, tr_task_fd(NULL, &fd));
+  MUST_EQ(TR_ERR_INVALID, tr_token_on_cancel(NULL, on_cancel, NULL, NULL, &registration));
+  MUST_EQ(TR_ERR_INVALID, tr_task_on_cancel(NULL, on_cancel, NULL, NULL, &registration));
+  MUST(tr_task_self() == NULL && tr_len(NULL) == 0 && tr_is_empty(NULL) && tr_task_id(NULL) == 0);
+}
+
+void call_newest_with_null(void) {
+  size_t count = 77;
+  tr_report *full = NULL;
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  tr_straggler straggler = TR_STRAGGLER_INIT;
+  tr_ended_task ended = TR_ENDED_TASK_INIT;
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  tr_metrics metrics = TR_METRICS_INIT;
+  tr_report_release(NULL);
+  MUST_EQ(TR_ERR_INVALID, tr_shutdown_with(NULL, 1, NULL, 0, NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_explain(NULL, &full));
+  MUST_EQ(TR_ERR_INVALID, tr_report_counts(NULL, &counts));
+  MUST_EQ(TR_ERR_INVALID, tr_report_straggler(NULL, 0, &straggler));
+  MUST_EQ(TR_ERR_INVALID, tr_report_slowest(NULL, 0, &ended));
+  MUST_EQ(TR_ERR_INVALID, tr_report_phase(NULL, 0, &phase));
+  MUST_EQ(TR_ERR_INVALID, tr_report_write(NULL, quiet_pipe[1], TR_FORMAT_TEXT));
+  MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(NULL, quiet_pipe[1], TR_FORMAT_TEXT));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write(NULL, quiet_pipe[1], TR_FORMAT_OPENMETRICS));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_read(NULL, 0, &metrics));
+  MUST_EQ(TR_ERR_INVALID, tr_recent(NULL, &ended, 1, &count));
+  MUST_EQ(TR_ERR_INVALID, tr_health(NULL, &summary, 1, &count));
+  MUST_EQ(TR_ERR_INVALID, tr_systemd_on(NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_systemd_off(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_enable_backtraces(0));
+  MUST_EQ(TR_ERR_INVALID, tr_checkpoint("outside"));
+  MUST_EQ(TR_ERR_INVALID, tr_progress(1, 2, "x"));
+  MUST_EQ(TR_ERR_INVALID, tr_heartbeat());
+  MUST(full == NULL && count == 77);
+}

@@ -1,0 +1,231 @@
+/* checks-reports.c - full reports, and what is written, compared with the books (E1, E5, E9, E10). */
+
+#define _GNU_SOURCE
+
+#include "actors.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* ---- Reports --------------------------------------------------------------------------------- */
+
+static void check_straggler(const tr_straggler *straggler, int registry) {
+  int found = 0;
+  for (int i = 0; i < task_count; i++) {
+    const struct task *task = &tasks[i];
+    if (!task->live || task->id != straggler->id || !is_within(task->registry, registry)) continue;
+    found++;
+    MUST_EQ(task->kind, straggler->kind);
+    MUST_EQ(0, strcmp(task->name, straggler->name));
+    MUST_EQ(task->phase, straggler->phase);
+    MUST_EQ(task->overdue ? TR_STATE_ABANDONED : task->flagged ? TR_STATE_CANCELLING : TR_STATE_RUNNING,
+            straggler->state);
+    MUST(straggler->thread_id > 0 && straggler->age_ns > 0);
+    MUST(straggler->diagnosis != TR_DIAGNOSIS_STARTING && straggler->diagnosis < TR_DIAGNOSIS_ENDED);
+    MUST(task->flagged || (straggler->looks == 0 && straggler->cancel_requested_for_ns == 0));
+    MUST(straggler->looks >= (uint32_t)task->looks);
+    MUST_EQ(0, straggler->stalled);
+    MUST_EQ(0, straggler->reads_flag);
+    MUST_EQ(0, straggler->frame_count);
+    MUST_EQ(task->hasProgress, straggler->progress_age_ns >= 0);
+    check_notes(task, straggler->checkpoint, straggler->progress_done, straggler->progress_total,
+                straggler->progress_unit);
+    check_group(straggler->group, task->registry);
+  }
+  MUST_EQ(1, found);
+}
+
+/* Everybody alive, and nobody twice. */
+static void check_stragglers(const tr_report *full, int registry) {
+  uint64_t ids[TASKS];
+  tr_straggler straggler = TR_STRAGGLER_INIT;
+  size_t count = (size_t)registries[registry].live;
+  for (size_t i = 0; i < count; i++) {
+    MUST_EQ(TR_OK, tr_report_straggler(full, i, &straggler));
+    check_straggler(&straggler, registry);
+    ids[i] = straggler.id;
+    for (size_t j = 0; j < i; j++) MUST(ids[j] != ids[i]);
+  }
+  MUST_EQ(TR_ERR_INVALID, tr_report_straggler(full, count, &straggler));
+}
+
+/* The slowest come first, and each of them was asked to stop, and has. */
+static void check_slowest(const tr_report *full, int registry) {
+  int64_t before = INT64_MAX;
+  tr_ended_task slow = TR_ENDED_TASK_INIT;
+  size_t count = 0;
+  for (; tr_report_slowest(full, count, &slow) == TR_OK; count++) {
+    int found = 0;
+    for (int i = 0; i < task_count; i++)
+      if (tasks[i].id == slow.id && tasks[i].ending != 0 && tasks[i].flagged && is_within(tasks[i].registry, registry)) {
+        found++;
+        MUST_EQ(tasks[i].how, slow.how);
+        MUST_EQ(0, tasks[i].overdue);
+        check_group(slow.group, tasks[i].registry);
+      }
+    MUST_EQ(1, found);
+    MUST(slow.stop_ns >= 0 && slow.stop_ns <= before);
+    before = slow.stop_ns;
+  }
+  MUST(count <= 16);
+}
+
+/* A report that was made without a wait. */
+void check_look(const tr_report *full, int registry) {
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  MUST_EQ(TR_OK, tr_report_counts(full, &counts));
+  MUST_EQ(registries[registry].live, counts.pending);
+  MUST_EQ(registries[registry].live, counts.abandoned);
+  MUST_EQ(registries[registry].live, counts.stragglers_count);
+  MUST(counts.ended == 0 && counts.aborted == 0 && counts.rejected == 0 && counts.extended_ns == 0);
+  check_stragglers(full, registry);
+  tr_ended_task slow = TR_ENDED_TASK_INIT;
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  MUST_EQ(TR_ERR_INVALID, tr_report_slowest(full, 0, &slow));
+  MUST_EQ(TR_ERR_INVALID, tr_report_phase(full, 0, &phase));
+}
+
+/* What share of `left` phase `number` gets, with those after it that have tasks. */
+static int64_t share_of(const tr_shutdown_options *options, int registry, uint32_t number, int64_t left) {
+  int areEqual = 1, isLast = 1;
+  for (uint32_t i = 0; options != NULL && i < TR_PHASES; i++) areEqual &= options->phase_share[i] == 0;
+  int64_t own = areEqual ? 1 : options->phase_share[number], sum = own;
+  for (uint32_t i = number + 1; i < TR_PHASES; i++) {
+    if (live_in_phase(registry, i) == 0) continue;
+    isLast = 0;
+    sum += areEqual ? 1 : options->phase_share[i];
+  }
+  return isLast || sum == 0 ? left : (int64_t)((long double)left * own / sum);
+}
+
+/* The phases that had tasks, in order, each with its share of the time (E5). */
+void check_phases(const struct order *order) {
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  size_t index = 0;
+  int64_t before = 0;
+  for (uint32_t i = 0; order->call == SHUTDOWN && i < TR_PHASES; i++) {
+    uint64_t live = live_in_phase(order->object, i);
+    if (live == 0) continue;
+    MUST_EQ(TR_OK, tr_report_phase(order->full, index++, &phase));
+    MUST_EQ(i, phase.phase);
+    MUST_EQ(live, phase.asked);
+    MUST_EQ(live, phase.left);
+    MUST(phase.begin_ns >= before && phase.took_ns >= 0);
+    before = phase.begin_ns + phase.took_ns;
+    if (order->report.extended_ns != 0) continue; /* there was more time than was known at its begin */
+    int64_t left = order->timeout > phase.begin_ns ? order->timeout - phase.begin_ns : 0;
+    int64_t share = share_of(order->shutdown, order->object, i, left);
+    MUST(phase.share_ns >= share - 1 && phase.share_ns <= share + 1);
+    MUST(phase.took_ns >= phase.share_ns);
+  }
+  MUST_EQ(TR_ERR_INVALID, tr_report_phase(order->full, index, &phase));
+}
+
+/* What a join or a shutdown that did not fail has made besides. */
+void check_join_report(const struct order *order) {
+  MUST_EQ(order->wantsFull, order->full != NULL);
+  if (order->full == NULL) return;
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  MUST_EQ(TR_OK, tr_report_counts(order->full, &counts));
+  const tr_join_report *report = &order->report;
+  MUST(counts.ended == report->ended && counts.failed == report->failed && counts.exited == report->exited);
+  MUST(counts.pending == report->pending && counts.aborted == report->aborted);
+  MUST(counts.abandoned == report->abandoned && counts.rejected == report->rejected);
+  MUST(counts.elapsed_ns == report->elapsed_ns && counts.extended_ns == report->extended_ns);
+  MUST_EQ(report->threads_left, counts.threads_left);
+  MUST_EQ(report->pending, counts.stragglers_count);
+  tr_straggler straggler = TR_STRAGGLER_INIT;
+  if (report->pending > 0) check_stragglers(order->full, order->object);
+  else MUST_EQ(TR_ERR_INVALID, tr_report_straggler(order->full, 0, &straggler));
+  check_slowest(order->full, order->object);
+  if (report->pending > 0 || order->call == JOIN) check_phases(order);
+  check_written_report(order->full, (size_t)report->pending, (int)report->pending % 2);
+  tr_report_release(order->full);
+}
+
+/* ---- What is written ------------------------------------------------------------------------- */
+
+static char written[1 << 18];
+
+/* A file to write to; its text is in `written` afterwards. */
+static int file = -1;
+
+static void begin_writing(void) {
+  if (file < 0) file = memfd_create("written", MFD_CLOEXEC);
+  MUST(file >= 0 && ftruncate(file, 0) == 0 && lseek(file, 0, SEEK_SET) == 0);
+}
+
+static void read_written(void) {
+  ssize_t length = pread(file, written, sizeof written - 1, 0);
+  MUST(length > 0 && (size_t)length < sizeof written - 1);
+  written[length] = 0;
+  MUST_EQ('\n', written[length - 1]);
+  MUST_EQ(length, strlen(written));
+}
+
+static size_t occurrences(const char *text) {
+  size_t count = 0;
+  for (const char *at = written; (at = strstr(at, text)) != NULL; at += strlen(text)) count++;
+  return count;
+}
+
+/* Those alive are in the text, each by its number. */
+static void check_ids(int registry, int isJSON) {
+  char text[32];
+  for (int i = 0; i < task_count; i++) {
+    if (!tasks[i].live || !is_within(tasks[i].registry, registry)) continue;
+    snprintf(text, sizeof text, isJSON ? "{\"id\":%llu," : "\n%8llu ", (unsigned long long)tasks[i].id);
+    MUST_EQ(1, occurrences(text));
+  }
+}
+
+void check_written_report(const tr_report *full, size_t stragglers, int how) {
+  begin_writing();
+  if (how == 2) {
+    MUST_EQ(TR_ERR_INVALID, tr_report_write(full, file, TR_FORMAT_OPENMETRICS));
+    MUST_EQ(0, lseek(file, 0, SEEK_CUR));
+    return;
+  }
+  MUST_EQ(TR_OK, tr_report_write(full, file, how == 0 ? TR_FORMAT_TEXT : TR_FORMAT_JSON));
+  read_written();
+  if (how == 1) MUST_EQ(stragglers, occurrences("\"diagnosis\":"));
+}
+
+void check_written(int number, int what) {
+  tr_registry *registry = registries[number].it;
+  begin_writing();
+  switch (what % 6) {
+    case 0:
+      MUST_EQ(TR_OK, tr_snapshot_write(registry, file, TR_FORMAT_TEXT));
+      read_written();
+      check_ids(number, 0);
+      break;
+    case 1:
+    case 2:
+      MUST_EQ(TR_OK, tr_snapshot_write(registry, file, TR_FORMAT_JSON));
+      read_written();
+      check_ids(number, 1);
+      MUST_EQ(registries[number].live, occurrences("{\"id\":"));
+      break;
+    case 3:
+      MUST_EQ(TR_OK, tr_metrics_write(registry, file, TR_FORMAT_OPENMETRICS));
+      read_written();
+      MUST_EQ(1, occurrences("# EOF\n"));
+      MUST_EQ(0, strcmp("# EOF\n", written + strlen(written) - 6));
+      break;
+    case 4:
+      MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(registry, file, 0));
+      MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(registry, -1, TR_FORMAT_TEXT));
+      MUST_EQ(TR_ERR_INVALID, tr_metrics_write(registry, file, TR_FORMAT_JSON));
+      MUST_EQ(0, lseek(file, 0, SEEK_CUR));
+      break;
+    default: /* nobody may write there */
+      errno = 0;
+      MUST_EQ(TR_ERR_SYSTEM, tr_snapshot_write(registry, quiet_pipe[0], TR_FORMAT_TEXT));
+      MUST_EQ(EBADF, errno);
+      MUST_EQ(TR_ERR_SYSTEM, tr_metrics_write(registry, quiet_pipe[0], TR_FORMAT_OPENMETRICS));
+  }
+}

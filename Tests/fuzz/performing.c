@@ -1,0 +1,68 @@
+/* performing.c - each call, as the thread makes it that was told to. */
+
+#include "actors.h"
+
+#include <poll.h>
+
+static void join(tr_registry *registry, struct order *order) {
+  if (order->call == JOIN)
+    order->status = tr_join_all(registry, order->timeout, &order->report);
+  else if (order->shutdown == NULL)
+    order->status = tr_shutdown(registry, (tr_reason)order->how, order->text, order->timeout, &order->report);
+  else
+    order->status = tr_shutdown_with(registry, (tr_reason)order->how, order->text, order->timeout, order->shutdown,
+                                     &order->report);
+}
+
+void perform(struct order *order) {
+  switch (order->call) {
+    case TOKEN_CANCEL:
+      order->status = tr_token_cancel(tokens[order->object].it, (tr_reason)order->how, order->text);
+      break;
+    case TOKEN_WAIT: order->status = tr_token_wait(tokens[order->object].it, order->timeout); break;
+    case TASK_CANCEL: order->status = tr_task_cancel(tasks[order->object].it); break;
+    case TASK_WAIT:
+      order->outcome = (tr_outcome)TR_OUTCOME_INIT;
+      order->status = tr_task_wait(tasks[order->object].it, order->timeout, &order->outcome);
+      break;
+    case JOIN:
+    case SHUTDOWN:
+      order->report = (tr_join_report)TR_JOIN_REPORT_INIT;
+      order->stragglers[0].size = sizeof order->stragglers[0];
+      order->report.stragglers = order->stragglers;
+      order->report.stragglers_capacity = TASKS;
+      if (order->wantsFull) order->report.full = &order->full;
+      join(registries[order->object].it, order);
+      break;
+    case SPAWN:
+      order->status = tr_spawn_with(registries[order->object].it, order->text, order->kind, body,
+                                    &tasks[order->how], &order->options,
+                                    order->wantsHandle ? &order->task : NULL);
+      break;
+    case SLEEP: order->status = tr_sleep(order->timeout); break;
+    case WAIT_CANCELLED: order->status = tr_wait_cancelled(order->timeout); break;
+    case WAIT_FD: order->status = tr_wait_fd(order->fd, POLLIN, order->timeout); break;
+    case SET_MESSAGE: order->status = tr_task_set_message(tasks[order->object].it, order->text); break;
+    case TOKEN_ON_CANCEL:
+      order->status = tr_token_on_cancel(tokens[order->object].it, on_cancel, &registrations[order->how],
+                                         on_drop_callback, &registrations[order->how].it);
+      break;
+    case TASK_ON_CANCEL:
+      order->status = tr_task_on_cancel(tasks[order->object].it, on_cancel, &registrations[order->how],
+                                        on_drop_callback, &registrations[order->how].it);
+      break;
+    case OFF_CANCEL: tr_off_cancel(registrations[order->object].it); break;
+    case COND_WAIT:
+      MUST_EQ(0, pthread_mutex_lock(&cond_lock));
+      order->status = TR_OK;
+      while (order->status == TR_OK && rounds == order->how)
+        order->status = tr_cond_wait(&cond, &cond_lock, order->timeout);
+      MUST_EQ(0, pthread_mutex_unlock(&cond_lock)); /* it would tell if it was not held */
+      break;
+    case CHECKPOINT: order->status = tr_checkpoint(order->text); break;
+    case PROGRESS: order->status = tr_progress(order->done, order->total, order->text); break;
+    case HEARTBEAT: order->status = tr_heartbeat(); break;
+    case RETAIN_REGISTRY: MUST(tr_registry_retain(registries[order->object].it) != NULL); break;
+    default: break;
+  }
+}
