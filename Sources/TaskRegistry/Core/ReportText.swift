@@ -21,6 +21,8 @@ extension ReportReference {
         writer.write("\n")
       }
       for index in 0..<pointer.pointee.stragglerCount {
+        // Nobody has asked those to stop who are merely looked at.
+        writer.write(pointer.pointee.occasion == .look ? "task " : "straggler ")
         stragglers[index].writeText(to: &writer)
       }
       let unlisted = Int(pointer.pointee.tally.pending) - pointer.pointee.stragglerCount
@@ -123,7 +125,6 @@ extension ReportReference {
 extension StragglerFacts {
   /// Writes some lines: who it is, what it does, since when, what it says of itself, and where it is.
   fileprivate func writeText(to writer: inout DescriptorWriter) {
-    writer.write("straggler ")
     writer.write(path: path, name: name)
     writer.write(": ")
     writer.write(diagnosis.text)
