@@ -1,7 +1,8 @@
 /// What a join or a shutdown is to do when, and how far its deadline moves: a pure value, like `TaskWord`.
 ///
 /// GC1: the deadline only moves on, and never beyond `limit`.
-/// GC2: each of the steps `sample` and `warn` comes once at the most.
+/// GC2: the step `warn` comes once at the most, and `sample` once for the call and once for each
+/// `sampleAgain`.
 struct GraceClock {
   /// When the call began, on `CLOCK_MONOTONIC`.
   let start: Int64
@@ -12,6 +13,8 @@ struct GraceClock {
   let window: Int64
   private var warnAt: Deadline
   private var sampleAt: Deadline
+  /// How long after tasks were asked their processor times are noted; negative is never.
+  private let sampleDelay: Int64
   /// How far the deadline has moved on, in nanoseconds.
   private(set) var extension_: Int64 = 0
 
@@ -49,12 +52,19 @@ struct GraceClock {
     limit = grace < 0 ? .never : beginning.extended(by: maxGrace)
     warnAt = .never
     sampleAt = .never
+    sampleDelay = samples && grace > 0 ? min(grace / 10, 10_000_000) : -1
     if grace <= 0 { return }
     if warnPercent > 0 {
       let percent = Int64(warnPercent)
       warnAt = beginning.extended(by: grace / 100 * percent + grace % 100 * percent / 100)
     }
-    if samples { sampleAt = beginning.extended(by: min(grace / 10, 10_000_000)) }
+    if sampleDelay >= 0 { sampleAt = beginning.extended(by: sampleDelay) }
+  }
+
+  /// More tasks were asked, those of another phase: their processor times are wanted, too.
+  mutating func sampleAgain(at now: Int64) {
+    // A sample that those before them are still to have waits for these, no longer than that for each phase.
+    if sampleDelay >= 0 { sampleAt = Deadline(nanoseconds: now).extended(by: sampleDelay) }
   }
 
   /// The next step.
@@ -63,6 +73,7 @@ struct GraceClock {
   ///   - now: on `CLOCK_MONOTONIC`.
   ///   - lastProgress: when a task that is alive last told of progress; 0 is never. Asked at the deadline
   ///     alone.
+  /// - Returns: what is to be done.
   mutating func step(at now: Int64, lastProgress: () -> Int64) -> Step {
     if now >= sampleAt.nanoseconds {
       sampleAt = .never

@@ -107,6 +107,7 @@ extension RegistryReference {
       asked = liveCount(of: phase)
       ask(upTo: phase)
       if ProcessState.isForkedChild { return }
+      clock.sampleAgain(at: monotonicNow())
     }
   }
 }
