@@ -691,6 +691,7 @@ static int journal_run(tr_task *self, void *ctx) {
     uint64_t appended, written;
     size_t length;
 
+    (void)tr_checkpoint("waiting for changes");
     pthread_mutex_lock(&journal->lock);
     while (journal->used == 0 && status == TR_OK) {
       status = tr_cond_wait(&journal->not_empty, &journal->lock, -1);
@@ -703,9 +704,10 @@ static int journal_run(tr_task *self, void *ctx) {
         return 1;
       }
       (void)tr_checkpoint("waiting for the disk");
-      /* A pipe or a terminal, say, has no disk to wait for. */
-      return fsync(journal->fd) == 0 || errno == EINVAL || errno == EROFS ? 0
-                                                                          : fail_task(self, "fsync");
+      if (fsync(journal->fd) != 0 && errno != EINVAL) { /* EINVAL: a pipe, say, has no disk */
+        return fail_task(self, "fsync");
+      }
+      return 0;
     }
     (void)tr_checkpoint(tr_task_is_cancelled(self) ? "flushing the journal" : "writing the journal");
     if (journal_write(journal, chunk, length) != 0) {

@@ -1,10 +1,10 @@
 /* 10-why.c - why a shutdown was not graceful: who did not stop, and what it was doing.
 
    Tasks say where they are (tr_checkpoint) and how far (tr_progress), which costs next to nothing, so that
-   one may do it often. A shutdown stops them phase by phase, here a worker before the writer that stores its results.
-   Its report names who did not stop in time, says what that task seems to be doing, where it was, and
-   who else took long. tr_report_write prints all of it; this program asks for the parts that do not
-   change from run to run.
+   one may do it often. A shutdown stops them phase by phase, here a worker before the writer that stores
+   its results. Its report names who did not stop in time, says what that task seems to be doing, where it
+   was, and who else took long. tr_report_write prints all of it; this program asks for the parts that do
+   not change from run to run.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 

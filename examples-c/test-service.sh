@@ -371,6 +371,19 @@ wait_for "^journal: $lines of $lines entries written\$"
 wait_for '^  phase 7: asked 1 after .*, left 0, '
 wait_for '^shutdown: graceful$'
 
+if [ -c /dev/full ]; then
+  echo '== a journal that cannot be written'
+  start --grace 10000 --journal /dev/full
+  connect 3
+  ask 3 'SET colour blue' && expect SET "$answer" 'OK'
+  finish # by itself: what cannot be written must not be accepted
+  exec 3>&-
+  expect 'exit status' "$status" 1
+  wait_for '^shutdown \(fatal: journal\): all tasks have ended'
+  wait_for '^journal: 0 of 1 entries written$'
+  wait_for '^log: task-failed: journal: .*write: ' "$work/err"
+fi
+
 if command -v python3 >/dev/null; then
   echo '== what systemd is told'
   python3 - "$work/notify" >"$work/notified" <<'END' &
