@@ -73,7 +73,7 @@ struct GraceClock {
   ///   - now: on `CLOCK_MONOTONIC`.
   ///   - lastProgress: when a task that is alive last told of progress; 0 is never. Asked at the deadline
   ///     alone.
-  /// - Returns: what is to be done.
+  /// - Returns: what is to be done now.
   mutating func step(at now: Int64, lastProgress: () -> Int64) -> Step {
     if now >= sampleAt.nanoseconds {
       sampleAt = .never

@@ -3,7 +3,8 @@ import CPlatform
 /// A report that tells what a join or a shutdown came to, in full (E1, E10); in memory of its own.
 ///
 /// It belongs to the call that makes it, and then to the caller. While that call waits, workers note in
-/// `slowest`, under the registry's Monitor (`SlowestTasks.swift`).
+/// `slowest`, under the registry's Monitor (`SlowestTasks.swift`), and the call in `phases`, also under it: the
+/// two lie apart, but to ThreadSanitizer a part of a structure that changes in place is all of it.
 struct ReportStorage: ~Copyable {
   /// What made it.
   enum Occasion: UInt32 {

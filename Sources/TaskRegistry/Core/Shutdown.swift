@@ -47,7 +47,8 @@ extension RegistryReference {
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       var (status, stragglers) = drain(&clock, isShutdown: true, full, listStraggler)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      full?.end(0, left: stragglers.pending, at: monotonicNow() &- clock.start)
+      let over = monotonicNow() &- clock.start
+      note(in: full) { $0.end(0, left: stragglers.pending, at: over) }
       if let full { endNoting(full) }
       // A group has no threads.
       if status == .ok && parent == nil {
@@ -66,6 +67,12 @@ extension RegistryReference {
       full?.complete(tally, in: self, grace: request.grace, occasion: .shutdown)
       return (status, tally)
     }
+  }
+
+  /// Notes something of a phase in the report, if one is made: under the Monitor, as a task of a phase whose time
+  /// is over may end meanwhile and be noted there.
+  private func note(in full: ReportReference?, _ change: (ReportReference) -> Void) {
+    if let full { monitor.withLock { _ in change(full) } }
   }
 
   /// Asks one phase after the other to stop, each when the one before has ended or its time is over (E5).
@@ -89,15 +96,18 @@ extension RegistryReference {
       let isEndless = clock.deadline.isNever
       let left = isEndless ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
       let time = later == 0 ? left : plan.time(of: phase, before: later, of: left)
-      full?.begin(
-        phase, asked: asked, at: now &- clock.start, share: isEndless ? -1 : time)
+      let begin = now &- clock.start
+      note(in: full) {
+        $0.begin(phase, asked: asked, at: begin, share: isEndless ? -1 : time)
+      }
       if phase == 0 && later == 0 { return }
       // The last is waited for as long as the deadline allows, wherever that moves.
       let end =
         isEndless || later == 0 ? Deadline.never : Deadline(nanoseconds: now).extended(by: time)
       let waitEnd = follow(&clock, isShutdown: true, until: end) { waitUntilOver(phase, $0) }
       if ProcessState.isForkedChild { return }
-      full?.end(phase, left: liveCount(of: phase), at: monotonicNow() &- clock.start)
+      let over = monotonicNow() &- clock.start
+      note(in: full) { $0.end(phase, left: liveCount(of: phase), at: over) }
       if later == 0 { return }
       if waitEnd == .cancelled || isHurried {
         ask(upTo: PhasePlan.count - 1)
