@@ -1,8 +1,7 @@
 /// What a join or a shutdown is to do when, and how far its deadline moves: a pure value, like `TaskWord`.
 ///
 /// GC1: the deadline only moves on, and never beyond `limit`.
-/// GC2: the step `warn` comes once at the most, and `sample` once for the call and once for each
-/// `sampleAgain`.
+/// GC2: the step `warn` comes once at the most, and `sample` once, and once more for each `sampleSoon`.
 struct GraceClock {
   /// When the call began, on `CLOCK_MONOTONIC`.
   let start: Int64
@@ -13,10 +12,9 @@ struct GraceClock {
   let window: Int64
   private var warnAt: Deadline
   private var sampleAt: Deadline
-  /// How long after tasks were asked their processor times are noted; negative is never.
-  private let sampleDelay: Int64
+  private let samples: Bool
   /// How far the deadline has moved on, in nanoseconds.
-  private(set) var extension_: Int64 = 0
+  private(set) var movedBy: Int64 = 0
 
   /// What is to be done next.
   enum Step: Equatable {
@@ -52,19 +50,24 @@ struct GraceClock {
     limit = grace < 0 ? .never : beginning.extended(by: maxGrace)
     warnAt = .never
     sampleAt = .never
-    sampleDelay = samples && grace > 0 ? min(grace / 10, 10_000_000) : -1
-    if grace <= 0 { return }
-    if warnPercent > 0 {
+    self.samples = samples
+    if grace == 0 { return }
+    sampleSoon(after: start, within: grace)
+    if grace > 0 && warnPercent > 0 {
       let percent = Int64(warnPercent)
       warnAt = beginning.extended(by: grace / 100 * percent + grace % 100 * percent / 100)
     }
-    if sampleDelay >= 0 { sampleAt = beginning.extended(by: sampleDelay) }
   }
 
-  /// More tasks were asked, those of another phase: their processor times are wanted, too.
-  mutating func sampleAgain(at now: Int64) {
-    // A sample that those before them are still to have waits for these, no longer than that for each phase.
-    if sampleDelay >= 0 { sampleAt = Deadline(nanoseconds: now).extended(by: sampleDelay) }
+  /// More tasks were asked to stop: their processor times are to be noted, if any are.
+  ///
+  /// - Parameters:
+  ///   - now: on `CLOCK_MONOTONIC`.
+  ///   - time: nanoseconds that they have; negative is for ever.
+  mutating func sampleSoon(after now: Int64, within time: Int64) {
+    if !samples { return }
+    let pause = time < 0 ? 10_000_000 : min(time / 10, 10_000_000)
+    sampleAt = Deadline(nanoseconds: now).extended(by: pause)
   }
 
   /// The next step.
@@ -93,7 +96,7 @@ struct GraceClock {
       let moved = min(wanted, limit.nanoseconds)
       if moved > now {
         let by = moved - deadline.nanoseconds
-        extension_ += by
+        movedBy += by
         deadline = Deadline(nanoseconds: moved)
         return .moved(by: by)
       }

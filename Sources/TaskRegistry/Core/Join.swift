@@ -116,7 +116,7 @@ extension RegistryReference {
       case .cancelled: (.cancelled, JoinTally())
       case .timedOut: abandonStragglers(full, listStraggler)
       }
-    tally.extended = clock.extension_
+    tally.extended = clock.movedBy
     return (status, tally)
   }
 

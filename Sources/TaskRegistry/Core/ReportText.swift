@@ -21,7 +21,6 @@ extension ReportReference {
         writer.write("\n")
       }
       for index in 0..<pointer.pointee.stragglerCount {
-        // Nobody has asked those to stop who are merely looked at.
         writer.write(pointer.pointee.occasion == .look ? "task " : "straggler ")
         stragglers[index].writeText(to: &writer)
       }

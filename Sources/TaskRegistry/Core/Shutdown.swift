@@ -116,8 +116,10 @@ extension RegistryReference {
       phase = UInt32(later.trailingZeroBitCount)
       asked = liveCount(of: phase)
       ask(upTo: phase)
+      clock.sampleSoon(
+        after: monotonicNow(),
+        within: isEndless ? -1 : max(0, clock.deadline.nanoseconds &- monotonicNow()))
       if ProcessState.isForkedChild { return }
-      clock.sampleAgain(at: monotonicNow())
     }
   }
 }
