@@ -65,8 +65,13 @@ static size_t request_length(const char *input, size_t length, size_t *line_leng
 static size_t request_http(struct request *request, size_t length, const char *version,
                            char *headers) {
   static const struct {
-    const char *prefix, *command;
-  } routes[] = {{"/kv/", "GET"}, {"/echo/", "ECHO"}, {"/primes/", "PRIMES"}};
+    const char *path, *command;
+    size_t skip; /* what of the path comes before the argument */
+    int is_prefix;
+  } routes[] = {{"/", "HELP", 1, 0},           {"/tasks", "TASKS", 6, 0},
+                {"/tasks.json", "TASKS", 7, 0}, {"/metrics", "METRICS", 8, 0},
+                {"/health", "HEALTH", 7, 0},    {"/kv/", "GET", 4, 1},
+                {"/echo/", "ECHO", 6, 1},       {"/primes/", "PRIMES", 8, 1}};
   const char *path = request->argument;
   int has_body = 0;
 
@@ -86,18 +91,14 @@ static size_t request_http(struct request *request, size_t length, const char *v
     return request_error(request, length, 405, "only GET and HEAD, without a body");
   }
   for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-    size_t prefix = strlen(routes[i].prefix);
-    if (strncmp(path, routes[i].prefix, prefix) == 0) {
+    if (routes[i].is_prefix ? strncmp(path, routes[i].path, routes[i].skip) == 0
+                            : strcmp(path, routes[i].path) == 0) {
       request->command = routes[i].command;
-      request->argument += prefix;
+      request->argument += routes[i].skip;
       return length;
     }
   }
-  if (strcmp(path, "/") != 0 && strcmp(path, "/tasks") != 0) {
-    return request_error(request, length, 404, "no such path");
-  }
-  request->command = path[1] == '\0' ? "HELP" : "TASKS";
-  return length;
+  return request_error(request, length, 404, "no such path");
 }
 
 /* Read the first request of `input`, which is modified for that once the request is complete.

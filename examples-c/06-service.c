@@ -1,22 +1,26 @@
 /* 06-service.c - a TCP service: how a daemon is written with libtaskreg.
 
    A small key-value store in memory, reached by lines ("SET colour blue", "GET colour", HELP lists
-   them all) or by HTTP/1.1 ("GET /kv/colour", with keep-alive), on 127.0.0.1. Its tasks:
+   them all) or by HTTP/1.1 ("GET /kv/colour", with keep-alive), on 127.0.0.1. Its tasks, by the phase
+   of a shutdown that stops them:
 
-     listener     accepts connections and spawns one task for each; without it the service stops
-     heartbeat    prints a line of statistics now and then
-     compaction   frees what deleted entries of the store occupy
-     deaf         (with --deaf) a task that never listens, to show what happens then
-     peers        a group, with a limit of its own:
-       peer A:P     one connection: reads requests, answers them
-       rpc primes   one expensive request, run beside the connection that waits for it
+     0  listener     accepts connections and spawns one task for each; without it the service stops
+     1  peers        a group, with a limit of its own:
+          peer A:P     one connection: reads requests, answers them
+          rpc primes   one expensive request, run beside the connection that waits for it
+     2  heartbeat    prints a line of statistics now and then, and promises to
+        compaction   frees what deleted entries of the store occupy
+        read, ...    (with --stuck) tasks that do not behave, to show what happens then
+     7  journal      (with --journal) writes changes to a file; last, as all the others make some
 
-   SIGUSR1 prints the table of tasks. SIGTERM and SIGINT stop the service: everybody is asked to
-   stop, requests that have arrived are answered, and a report tells who did not stop in time. A
-   second SIGTERM or SIGINT cuts the grace short, a third ends the process.
+   What it is doing can be asked at any time: /tasks, /tasks.json and SIGUSR1 list the tasks, SIGUSR2
+   prints what each of them is at, /metrics has counters and durations, /health says whether a task
+   misses its heartbeats. SIGTERM and SIGINT stop the service: everybody is asked to stop, requests that
+   have arrived are answered, and a report tells who did not stop in time, and why. A second SIGTERM or
+   SIGINT cuts the grace short, a third ends the process.
 
-   Exit status: 0 when all tasks ended within the grace period, 1 when some did not, 2 when the
-   service could not start.
+   Exit status: 0 when all tasks ended within the grace period, 1 when some did not, or the service
+   stopped because something failed, 2 when it could not start.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -24,6 +28,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -35,6 +40,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -42,8 +48,10 @@
 
 #include <taskreg.h>
 
+/* None of these knows of tasks. */
+#include "06-journal.h" /* changes on their way to a file */
 #include "06-request.h" /* what a client wants: a pure function of bytes */
-#include "06-store.h"   /* keys and values behind a lock; neither of the two knows of tasks */
+#include "06-store.h"   /* keys and values behind a lock */
 
 #define MS INT64_C(1000000) /* nanoseconds in a millisecond: the library counts in nanoseconds */
 
@@ -58,20 +66,26 @@
 #define INPUT_SIZE 8192         /* bytes of the longest request: a line, or all HTTP headers */
 #define OUTPUT_SIZE 16384       /* bytes of output that are collected before they are sent */
 #define KEY_SIZE 128            /* bytes of a key, its NUL included */
-#define NAMED_STRAGGLERS 64     /* how many stragglers the report names */
+#define NAMED_STALLED 8         /* how many stalled tasks /health names */
+
+/* When a shutdown stops a task: who makes work for others stops before them. */
+enum phase { PHASE_LISTENER = 0, PHASE_PEERS = 1, PHASE_UPKEEP = 2, PHASE_JOURNAL = TR_PHASES - 1 };
 
 /* ---- The service ------------------------------------------------------------------------- */
 
 /* The one service of this program. It is static on purpose: after a shutdown that was not graceful
    abandoned tasks still run while main returns, and what they use has to outlive main's frame. */
 static struct service {
-  tr_registry *registry;  /* the first four do not change once tasks run */
-  tr_registry *peers;     /* the group of connections and their requests */
-  int64_t heartbeat_ns;   /* time between two heartbeats, in nanoseconds */
-  int64_t compaction_ns;  /* time between two compactions, in nanoseconds */
+  tr_registry *registry;   /* the first four do not change once tasks run */
+  tr_registry *peers;      /* the group of connections and their requests */
+  int64_t heartbeat_ns;    /* time between two heartbeats, in nanoseconds */
+  int64_t compaction_ns;   /* time between two compactions, in nanoseconds */
   atomic_uint_fast64_t accepted, refused, requests;
-  struct store store;     /* has a lock of its own */
-} service = {.store = STORE_INIT};
+  pthread_mutex_t changes; /* held for one change of store and journal; taken before their locks */
+  struct store store;      /* has a lock of its own */
+  struct journal journal;  /* so has this */
+} service = {
+    .changes = PTHREAD_MUTEX_INITIALIZER, .store = STORE_INIT, .journal = JOURNAL_INIT};
 
 static int64_t now_ms(void) {
   struct timespec now;
@@ -98,56 +112,69 @@ static void on_event(void *log_context, const tr_log_event *event) {
   }
 }
 
-/* ---- The table of tasks ------------------------------------------------------------------ */
+/* ---- What the service is doing ------------------------------------------------------------ */
 
-static int by_id(const void *a, const void *b) {
-  uint64_t left = ((const tr_task_summary *)a)->id, right = ((const tr_task_summary *)b)->id;
+/* The library writes to descriptors. Return what `write_to`, which is tr_snapshot_write or
+   tr_metrics_write, writes in `format`, without the newline at its end, for the caller to free; NULL
+   when that cannot be had. */
+static char *text_of(tr_status (*write_to)(tr_registry *, int, uint32_t), uint32_t format) {
+  int fd = memfd_create("06-service", MFD_CLOEXEC);
+  char *text = NULL;
+  off_t length = 0;
 
-  return left < right ? -1 : left > right;
+  if (fd < 0) {
+    return NULL;
+  }
+  if (write_to(service.registry, fd, format) == TR_OK && (length = lseek(fd, 0, SEEK_CUR)) > 0) {
+    text = malloc((size_t)length);
+  }
+  if (text != NULL && pread(fd, text, (size_t)length, 0) == (ssize_t)length) {
+    text[length - 1] = '\0';
+  } else {
+    free(text);
+    text = NULL;
+  }
+  close(fd);
+  return text;
 }
 
-/* Return the table of live tasks as text of *length bytes, which the caller frees; NULL without
-   memory. */
-static char *format_tasks(size_t *length) {
-  tr_task_summary *tasks = NULL;
-  size_t capacity = 32, count = 0;
-  tr_status status;
-  char *text = NULL;
-  FILE *out;
+/* Print the table of tasks, or a report of what each of them is at. No line of another thread's gets in
+   between. */
+static void print_tasks(int with_report) {
+  tr_report *report = NULL;
+  tr_status status = with_report ? tr_explain(service.registry, &report) : TR_OK;
 
-  do { /* tasks come and go meanwhile: grow the array until it is large enough */
-    tr_task_summary *larger = realloc(tasks, capacity * sizeof *tasks);
-    if (larger == NULL) {
-      free(tasks);
-      return NULL;
-    }
-    tasks = larger;
-    tasks[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT; /* tells the library an element's size */
-    status = tr_snapshot(service.registry, tasks, capacity, &count);
-    capacity = count + count / 4 + 8;
-  } while (status == TR_ERR_TRUNCATED);
+  flockfile(stdout);
+  fflush(stdout);
+  if (report != NULL) {
+    status = tr_report_write(report, STDOUT_FILENO, TR_FORMAT_TEXT);
+  } else if (status == TR_OK) {
+    status = tr_snapshot_write(service.registry, STDOUT_FILENO, TR_FORMAT_TEXT);
+  }
+  funlockfile(stdout);
+  if (status != TR_OK) {
+    fprintf(stderr, "06-service: cannot print the tasks: %s\n", tr_strerror(status));
+  }
+  tr_report_release(report);
+}
 
-  out = status == TR_OK ? open_memstream(&text, length) : NULL;
-  if (out == NULL) {
-    free(tasks);
-    return NULL;
+/* Say in `text` whether every task keeps its promise to beat, and who does not. Returns an HTTP
+   status. */
+static int check_health(char *text, size_t capacity) {
+  tr_task_summary stalled[NAMED_STALLED] = {TR_TASK_SUMMARY_INIT};
+  size_t count = 0;
+  tr_status status = tr_health(service.registry, stalled, NAMED_STALLED, &count);
+  int length;
+
+  if (status != TR_ERR_STALLED) {
+    snprintf(text, capacity, "%s", status == TR_OK ? "healthy" : tr_strerror(status));
+    return status == TR_OK ? 200 : 500;
   }
-  qsort(tasks, count, sizeof *tasks, by_id);
-  fprintf(out, "%8s %8s %10s  %-10s  %-15s  %s\n", "ID", "THREAD", "AGE/ms", "STATE", "KIND",
-          "NAME");
-  for (size_t i = 0; i < count; i++) {
-    fprintf(out, "%8" PRIu64 " %8" PRId32 " %10" PRId64 "  %-10s  %-15s  %s%s%s\n", tasks[i].id,
-            tasks[i].thread_id, tasks[i].age_ns / MS, tr_state_name(tasks[i].state),
-            tr_kind_name(tasks[i].kind), tasks[i].group, tasks[i].group[0] != '\0' ? "/" : "",
-            tasks[i].name);
+  length = snprintf(text, capacity, "%zu stalled:", count);
+  for (size_t i = 0; i < count && i < NAMED_STALLED && (size_t)length < capacity; i++) {
+    length += snprintf(text + length, capacity - (size_t)length, " %s", stalled[i].name);
   }
-  fprintf(out, "%zu tasks\n", count);
-  free(tasks);
-  if (fclose(out) != 0) {
-    free(text);
-    return NULL;
-  }
-  return text;
+  return 503;
 }
 
 /* ---- The expensive request: a handler task ----------------------------------------------- */
@@ -170,16 +197,20 @@ static void job_release(void *ctx) {
 }
 
 /* Count the primes below job->limit. Nothing in it waits, and so it looks at its flag every now and
-   then. */
+   then, and tells how far it has come. */
 static int primes_run(tr_task *self, void *ctx) {
   struct job *job = ctx;
   uint32_t primes = job->limit > 2 ? 1 : 0;
 
+  (void)tr_checkpoint("counting primes");
   for (uint32_t n = 3; n < job->limit; n += 2) {
     uint32_t divisor = 3;
 
-    if (n % 1024 == 1 && tr_task_is_cancelled(self)) {
-      return 0; /* to stop when asked is no failure: the job is just not done */
+    if (n % 1024 == 1) {
+      (void)tr_progress(n, job->limit, "numbers");
+      if (tr_task_is_cancelled(self)) {
+        return 0; /* to stop when asked is no failure: the job is just not done */
+      }
     }
     while (divisor * divisor <= n && n % divisor != 0) {
       divisor += 2;
@@ -208,6 +239,7 @@ static int count_primes(tr_task *self, uint32_t limit, uint32_t *result) {
   job->result = 0;
   job->done = 0;
   options.drop = job_release; /* the handler's share; it is dropped after pthread_exit too */
+  options.phase = PHASE_PEERS;
   status = tr_spawn_with(service.peers, "rpc primes", TR_KIND_RPC_HANDLER, primes_run, job,
                          &options, &handler);
   if (status == TR_OK) {
@@ -219,7 +251,8 @@ static int count_primes(tr_task *self, uint32_t limit, uint32_t *result) {
   } else {
     job_release(job); /* refused: nothing has run, and the handler's share is still ours */
     if (status != TR_ERR_CLOSED) {
-      (void)primes_run(self, job); /* no task to be had: the connection does the work itself */
+      (void)primes_run(self, job); /* no task to be had: the connection does the work itself... */
+      (void)tr_checkpoint(NULL);   /* ...and is somewhere else afterwards */
       status = TR_OK;
     }
   }
@@ -297,9 +330,10 @@ static void put(const tr_task *self, struct connection *c, const char *data, siz
   }
 }
 
-/* Answer the current request: with a line, or with an HTTP response. `text` has no newline at its
-   end; `code` is the HTTP status, and 400 or more makes it an error. */
-static void respond(const tr_task *self, struct connection *c, int code, const char *text) {
+/* Answer the current request: with lines, or with an HTTP response of the media type `type`. `text`
+   has no newline at its end; `code` is the HTTP status, and 400 or more makes it an error. */
+static void respond_with(const tr_task *self, struct connection *c, int code, const char *type,
+                         const char *text) {
   const char *mark = code >= 400 ? "ERROR " : "";
   size_t length = strlen(mark) + strlen(text) + 1;
 
@@ -310,9 +344,9 @@ static void respond(const tr_task *self, struct connection *c, int code, const c
 
     c->request.keep_alive = c->request.keep_alive && !tr_task_is_cancelled(self);
     head_length = snprintf(head, sizeof head,
-                           "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                           "HTTP/1.1 %d %s\r\nContent-Type: %s; charset=utf-8\r\n"
                            "Content-Length: %zu\r\nConnection: %s\r\n\r\n",
-                           code, code == 200 ? "OK" : "Error", length,
+                           code, code == 200 ? "OK" : "Error", type, length,
                            c->request.keep_alive ? "keep-alive" : "close");
     put(self, c, head, (size_t)head_length);
     if (c->request.head_only) {
@@ -324,14 +358,49 @@ static void respond(const tr_task *self, struct connection *c, int code, const c
   put(self, c, "\n", 1);
 }
 
+static void respond(const tr_task *self, struct connection *c, int code, const char *text) {
+  respond_with(self, c, code, "text/plain", text);
+}
+
+/* Answer with a text of the library's. */
+static void respond_written(const tr_task *self, struct connection *c, const char *type,
+                            tr_status (*write_to)(tr_registry *, int, uint32_t), uint32_t format) {
+  char *text = text_of(write_to, format);
+
+  if (text != NULL) {
+    respond_with(self, c, 200, type, text);
+  } else {
+    respond(self, c, 500, "out of memory or descriptors");
+  }
+  free(text);
+}
+
 /* ---- Connections: requests --------------------------------------------------------------- */
 
 #define TEXT_OF(macro) TEXT_OF_VALUE(macro)
 #define TEXT_OF_VALUE(value) #value
 
 static const char help_text[] =
-    "commands: SET key value | GET key | DEL key | ECHO text | PRIMES number | PING | TASKS | "
-    "SHUTDOWN | QUIT | HELP; by HTTP: GET / | /kv/key | /echo/text | /primes/number | /tasks";
+    "commands: SET key value | GET key | DEL key | ECHO text | PRIMES number | PING | TASKS [json] | "
+    "METRICS | HEALTH | SHUTDOWN | QUIT | HELP; by HTTP: GET / | /kv/key | /echo/text | "
+    "/primes/number | /tasks | /tasks.json | /metrics | /health";
+
+/* Give `key` a value, or delete it for NULL, and have that written down. It is one step: the journal has
+   the changes in the order in which the store had them. Returns NULL, or why it cannot be done. */
+static const char *change(const char *key, const char *value) {
+  const char *why = NULL;
+
+  pthread_mutex_lock(&service.changes);
+  if (!journal_has_room(&service.journal, key, value)) {
+    why = "the journal is behind";
+  } else if (store_set(&service.store, key, value) != 0) {
+    why = "the store is full";
+  } else {
+    journal_append(&service.journal, key, value);
+  }
+  pthread_mutex_unlock(&service.changes);
+  return why;
+}
 
 static void run_primes(tr_task *self, struct connection *c, const char *argument) {
   char text[32], *end;
@@ -356,6 +425,7 @@ static void run_primes(tr_task *self, struct connection *c, const char *argument
 /* Execute one command. `argument` is "" when there is none. */
 static void execute(tr_task *self, struct connection *c, const char *command, char *argument) {
   char value[INPUT_SIZE];
+  const char *why;
 
   if (strcmp(command, "GET") == 0) {
     int found = store_get(&service.store, argument, value, sizeof value) == 0;
@@ -370,10 +440,9 @@ static void execute(tr_task *self, struct connection *c, const char *command, ch
     }
     if (*argument == '\0' || strlen(argument) >= KEY_SIZE) {
       respond(self, c, 400, "a key has 1 to 127 bytes");
-    } else if (store_set(&service.store, argument, text) != 0) {
-      respond(self, c, 507, "the store is full");
     } else {
-      respond(self, c, 200, "OK");
+      why = change(argument, text);
+      respond(self, c, why == NULL ? 200 : 507, why == NULL ? "OK" : why);
     }
   } else if (strcmp(command, "ECHO") == 0) {
     respond(self, c, 200, argument);
@@ -382,13 +451,15 @@ static void execute(tr_task *self, struct connection *c, const char *command, ch
   } else if (strcmp(command, "PING") == 0) {
     respond(self, c, 200, "PONG");
   } else if (strcmp(command, "TASKS") == 0) {
-    size_t length = 0;
-    char *table = format_tasks(&length);
-    if (table != NULL) {
-      table[length - 1] = '\0'; /* respond ends the line */
-    }
-    respond(self, c, table != NULL ? 200 : 500, table != NULL ? table : "out of memory");
-    free(table);
+    int json = strcmp(argument, "json") == 0;
+    respond_written(self, c, json ? "application/json" : "text/plain", tr_snapshot_write,
+                    json ? TR_FORMAT_JSON : TR_FORMAT_TEXT);
+  } else if (strcmp(command, "METRICS") == 0) {
+    respond_written(self, c, "application/openmetrics-text; version=1.0.0", tr_metrics_write,
+                    TR_FORMAT_OPENMETRICS);
+  } else if (strcmp(command, "HEALTH") == 0) {
+    int code = check_health(value, sizeof value);
+    respond(self, c, code, value);
   } else if (strcmp(command, "SHUTDOWN") == 0) {
     /* Who cancels the token first has its reason recorded; main notices and does the rest. */
     tr_token_cancel(tr_registry_token(service.registry), TR_REASON_RPC_REQUESTED, c->name);
@@ -530,6 +601,7 @@ static void start_connection(int fd, const struct sockaddr_in *peer) {
   c->input_used = c->output_used = 0;
 
   options.drop = connection_drop;
+  options.phase = PHASE_PEERS;
   status = tr_spawn_with(service.peers, c->name, TR_KIND_PEER_CONNECTION, connection_run, c,
                          &options, NULL);
   if (status == TR_OK) {
@@ -566,7 +638,7 @@ static int listener_run(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* ---- The other tasks --------------------------------------------------------------------- */
+/* ---- The upkeep --------------------------------------------------------------------------- */
 
 static int heartbeat_run(tr_task *self, void *ctx) {
   uint64_t before = 0;
@@ -575,6 +647,7 @@ static int heartbeat_run(tr_task *self, void *ctx) {
   (void)ctx;
   while (tr_sleep(service.heartbeat_ns) == TR_OK) { /* anything else: asked to stop */
     uint64_t requests = atomic_load(&service.requests);
+    (void)tr_heartbeat(); /* as promised in start_tasks: without it /health complains */
     printf("heartbeat: %zu tasks, %" PRIu64 " requests, %" PRIu64 " of them in the last %" PRId64
            " ms\n",
            tr_len(service.registry), requests, requests - before, service.heartbeat_ns / MS);
@@ -590,9 +663,12 @@ static int compaction_run(tr_task *self, void *ctx) {
     size_t freed = 0;
 
     /* A long job is done in slices, with a look at the flag between two of them. */
+    (void)tr_checkpoint("compacting the store");
     for (size_t slice = 0; slice < STORE_SLICES && !tr_task_is_cancelled(self); slice++) {
       freed += store_compact(&service.store, slice);
+      (void)tr_progress(slice + 1, STORE_SLICES, "slices");
     }
+    (void)tr_checkpoint("waiting for the next compaction");
     if (freed > 0) {
       printf("compaction: freed %zu deleted entries in %" PRId64 " ms\n", freed, now_ms() - start);
     }
@@ -600,23 +676,128 @@ static int compaction_run(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* What a task must not be: one that never looks at its flag, and waits by other means. */
-static int deaf_run(tr_task *self, void *ctx) {
+/* ---- The journal -------------------------------------------------------------------------- */
+
+static void journal_drop(void *ctx) { close(((struct journal *)ctx)->fd); }
+
+/* Write what has been appended, until asked to stop and nothing is left. Then nobody appends any more:
+   a shutdown asks this task after all the others. */
+static int journal_run(tr_task *self, void *ctx) {
+  struct journal *journal = ctx;
+  char chunk[16384];
+
+  for (;;) {
+    tr_status status = TR_OK;
+    uint64_t appended, written;
+    size_t length;
+
+    (void)tr_checkpoint("waiting for changes");
+    pthread_mutex_lock(&journal->lock);
+    while (journal->used == 0 && status == TR_OK) {
+      status = tr_cond_wait(&journal->not_empty, &journal->lock, -1);
+    }
+    length = journal_take(journal, chunk, sizeof chunk);
+    pthread_mutex_unlock(&journal->lock);
+    if (length == 0) {
+      if (status != TR_ERR_CANCELLED) {
+        (void)tr_task_set_message(self, tr_strerror(status));
+        return 1;
+      }
+      (void)tr_checkpoint("waiting for the disk");
+      if (fsync(journal->fd) != 0 && errno != EINVAL) { /* EINVAL: a pipe, say, has no disk */
+        return fail_task(self, "fsync");
+      }
+      return 0;
+    }
+    (void)tr_checkpoint(tr_task_is_cancelled(self) ? "flushing the journal" : "writing the journal");
+    if (journal_write(journal, chunk, length) != 0) {
+      return fail_task(self, "write"); /* which stops the service, as this task is essential */
+    }
+    journal_count(journal, &appended, &written);
+    (void)tr_progress(written, appended, "entries");
+  }
+}
+
+/* ---- Tasks that do not behave ------------------------------------------------------------- */
+
+/* Blocks in a system call that nobody ends. What it should do: wait for the descriptor by tr_wait_fd, or
+   have a cancel_signal. */
+static int stuck_in_read(tr_task *self, void *ctx) {
+  int ends[2]; /* the end for writing stays open, or this one would find the end of the file */
+  char byte;
+
+  (void)ctx;
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    return fail_task(self, "pipe2");
+  }
+  (void)tr_checkpoint("reading from a pipe");
+  for (;;) {
+    (void)!read(ends[0], &byte, 1);
+  }
+  return 0;
+}
+
+/* Computes and computes. What it should do: look at its flag now and then. */
+static int stuck_spinning(tr_task *self, void *ctx) {
+  static volatile unsigned turns;
+
+  (void)self, (void)ctx;
+  (void)tr_checkpoint("turning round and round");
+  for (;;) {
+    turns++;
+  }
+  return 0;
+}
+
+/* Never looks at its flag, and waits by other means. What it should do: call tr_sleep. */
+static int stuck_deaf(tr_task *self, void *ctx) {
   const struct timespec second = {1, 0};
 
-  (void)self;
-  (void)ctx;
+  (void)self, (void)ctx;
   for (;;) {
     (void)nanosleep(&second, NULL);
   }
   return 0;
 }
 
+/* Has promised heartbeats and does not keep the promise. It does stop when it is asked to. */
+static int stuck_stalled(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  return tr_wait_cancelled(-1) == TR_ERR_CANCELLED ? 0 : 1;
+}
+
+/* Is no bad one: it listens, but what it has to do before it can stop takes 0.7 s. */
+static int slow_to_stop(tr_task *self, void *ctx) {
+  const struct timespec page = {0, 50000000};
+
+  (void)self, (void)ctx;
+  (void)tr_wait_cancelled(-1);
+  (void)tr_checkpoint("writing pages back");
+  for (unsigned i = 0; i < 14; i++) {
+    (void)nanosleep(&page, NULL); /* tr_sleep would not sleep any more */
+    (void)tr_progress(i + 1, 14, "pages");
+  }
+  return 0;
+}
+
+static const struct {
+  const char *name;
+  tr_task_fn body;
+  int64_t heartbeat_ns;
+} stuck_tasks[] = {{"read", stuck_in_read, 0},
+                   {"spin", stuck_spinning, 0},
+                   {"deaf", stuck_deaf, 0},
+                   {"stall", stuck_stalled, 100 * MS},
+                   {"slow", slow_to_stop, 0}};
+#define STUCK_TASKS (sizeof stuck_tasks / sizeof stuck_tasks[0])
+
 /* ---- Start and stop ---------------------------------------------------------------------- */
 
 struct settings {
-  long port, grace_ms, max_connections, heartbeat_ms, compaction_ms;
-  int deaf;
+  long port, grace_ms, max_grace_ms, max_connections, heartbeat_ms, compaction_ms;
+  const char *journal, *report; /* names of files, or NULL */
+  int backtraces;
+  int stuck[STUCK_TASKS]; /* 1 for those that are wanted */
 };
 
 static const char usage[] =
@@ -625,15 +806,23 @@ static const char usage[] =
     "\n"
     "  --port N             TCP port; 0, the default: one that is free\n"
     "  --grace MS           how long a shutdown waits for tasks, in milliseconds (5000)\n"
+    "  --max-grace MS       how long it waits, at most, for tasks that make progress; 0, the default:\n"
+    "                       no longer\n"
     "  --max-connections N  connections and expensive requests at the same time (1024)\n"
     "  --heartbeat MS       time between two lines of statistics, in milliseconds (5000)\n"
     "  --compaction MS      time between two compactions, in milliseconds (2000)\n"
-    "  --deaf               run a task that ignores being asked to stop\n"
+    "  --journal FILE       append every change to FILE\n"
+    "  --report FILE        write the report of the shutdown to FILE, too, as JSON\n"
+    "  --backtraces         have reports say where in the program tasks are\n"
+    "  --stuck HOW          run a task that does not behave: read, spin or deaf never stop, stall misses\n"
+    "                       its heartbeats, slow stops after 0.7 s; may be given more than once\n"
+    "  --deaf               the same as --stuck deaf\n"
     "  --help               print this and exit\n"
     "\n"
-    "Signals: SIGUSR1 prints the table of tasks; SIGTERM and SIGINT stop the service, a second one\n"
-    "at once, and a third ends the process.\n"
-    "Exit status: 0 graceful, 1 tasks were abandoned, 2 the service could not start.\n";
+    "Signals: SIGUSR1 prints the table of tasks, SIGUSR2 what each of them is doing; SIGTERM and SIGINT\n"
+    "stop the service, a second one at once, and a third ends the process.\n"
+    "Exit status: 0 graceful, 1 tasks were abandoned or something failed, 2 the service could not\n"
+    "start.\n";
 
 static long parse_number(const char *name, const char *text, long least, long most) {
   char *end;
@@ -648,12 +837,28 @@ static long parse_number(const char *name, const char *text, long least, long mo
   return value;
 }
 
+static void parse_stuck(const char *how, struct settings *settings) {
+  for (size_t i = 0; i < STUCK_TASKS; i++) {
+    if (strcmp(how, stuck_tasks[i].name) == 0) {
+      settings->stuck[i] = 1;
+      return;
+    }
+  }
+  fprintf(stderr, "06-service: --stuck takes read, spin, deaf, stall or slow\n");
+  exit(2);
+}
+
 static void parse_options(int argc, char **argv, struct settings *settings) {
   static const struct option options[] = {{"port", required_argument, NULL, 'p'},
                                           {"grace", required_argument, NULL, 'g'},
                                           {"max-connections", required_argument, NULL, 'm'},
                                           {"heartbeat", required_argument, NULL, 'b'},
                                           {"compaction", required_argument, NULL, 'c'},
+                                          {"max-grace", required_argument, NULL, 'x'},
+                                          {"journal", required_argument, NULL, 'j'},
+                                          {"report", required_argument, NULL, 'r'},
+                                          {"backtraces", no_argument, NULL, 't'},
+                                          {"stuck", required_argument, NULL, 's'},
                                           {"deaf", no_argument, NULL, 'd'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
@@ -667,7 +872,12 @@ static void parse_options(int argc, char **argv, struct settings *settings) {
     case 'm': settings->max_connections = parse_number(name, optarg, 1, 100000); break;
     case 'b': settings->heartbeat_ms = parse_number(name, optarg, 10, 3600000); break;
     case 'c': settings->compaction_ms = parse_number(name, optarg, 10, 3600000); break;
-    case 'd': settings->deaf = 1; break;
+    case 'x': settings->max_grace_ms = parse_number(name, optarg, 0, 3600000); break;
+    case 'j': settings->journal = optarg; break;
+    case 'r': settings->report = optarg; break;
+    case 't': settings->backtraces = 1; break;
+    case 's': parse_stuck(optarg, settings); break;
+    case 'd': parse_stuck("deaf", settings); break;
     case 'h': fputs(usage, stdout); exit(0);
     default: fputs(usage, stderr); exit(2);
     }
@@ -702,23 +912,41 @@ static int open_listener(long *port) {
   return fd;
 }
 
-/* Spawn the tasks that are there from the start. On TR_OK the listener owns listen_fd. */
-static tr_status start_tasks(int listen_fd, int deaf) {
-  static const struct {
-    const char *name;
-    tr_kind kind;
-    tr_task_fn body;
-  } tasks[] = {{"heartbeat", TR_KIND_BACKGROUND_LOOP, heartbeat_run},
-               {"compaction", TR_KIND_MAINTENANCE, compaction_run},
-               {"deaf", TR_KIND_MAINTENANCE, deaf_run}};
+/* Spawn the tasks that are there from the start. On TR_OK the listener owns listen_fd, and the journal
+   its descriptor. */
+static tr_status start_tasks(int listen_fd, const struct settings *settings) {
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   tr_status status = TR_OK;
 
-  for (size_t i = 0; i < (deaf ? 3 : 2) && status == TR_OK; i++) {
-    status = tr_spawn(service.registry, tasks[i].name, tasks[i].kind, tasks[i].body, NULL, NULL);
+  if (service.journal.fd >= 0) {
+    options.drop = journal_drop;
+    options.phase = PHASE_JOURNAL;
+    options.flags = TR_SPAWN_ESSENTIAL_UNLESS_RETURNED; /* what cannot be written must not be accepted */
+    status = tr_spawn_with(service.registry, "journal", TR_KIND_BACKGROUND_LOOP, journal_run,
+                           &service.journal, &options, NULL);
+  }
+  options = (tr_spawn_options)TR_SPAWN_OPTIONS_INIT;
+  options.phase = PHASE_UPKEEP;
+  if (status == TR_OK) {
+    status = tr_spawn_with(service.registry, "compaction", TR_KIND_MAINTENANCE, compaction_run, NULL,
+                           &options, NULL);
+  }
+  for (size_t i = 0; i < STUCK_TASKS && status == TR_OK; i++) {
+    if (settings->stuck[i]) {
+      options.heartbeat_ns = stuck_tasks[i].heartbeat_ns;
+      status = tr_spawn_with(service.registry, stuck_tasks[i].name, TR_KIND_MAINTENANCE,
+                             stuck_tasks[i].body, NULL, &options, NULL);
+    }
+  }
+  if (status == TR_OK) { /* a promise with room: a busy machine is no reason for an alarm */
+    options.heartbeat_ns = 2 * service.heartbeat_ns + 5000 * MS;
+    status = tr_spawn_with(service.registry, "heartbeat", TR_KIND_BACKGROUND_LOOP, heartbeat_run, NULL,
+                           &options, NULL);
   }
   if (status == TR_OK) { /* last: whoever can connect finds the rest running */
+    options = (tr_spawn_options)TR_SPAWN_OPTIONS_INIT;
     options.drop = listener_drop;
+    options.phase = PHASE_LISTENER;
     options.flags = TR_SPAWN_ESSENTIAL_UNLESS_RETURNED; /* a service that cannot accept is of no use */
     status = tr_spawn_with(service.registry, "listener", TR_KIND_BACKGROUND_LOOP, listener_run,
                            (void *)(intptr_t)listen_fd, &options, NULL);
@@ -726,18 +954,16 @@ static tr_status start_tasks(int listen_fd, int deaf) {
   return status;
 }
 
-/* Print the table of tasks whenever SIGUSR1 comes, until the service is to stop: by a signal, a client,
-   or a listener that failed. Returns 0, or -1 with errno set. */
-static int serve_until_stop(int usr1_fd) {
-  struct pollfd fds[2] = {{.fd = usr1_fd, .events = POLLIN}, {.events = POLLIN}};
+/* Print what SIGUSR1 and SIGUSR2 ask for, until the service is to stop: by a signal, a client, or an
+   essential task that failed. Returns 0, or -1 with errno set. */
+static int serve_until_stop(int signal_fd) {
+  struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN}, {.events = POLLIN}};
 
   if (tr_token_fd(tr_registry_token(service.registry), &fds[1].fd) != TR_OK) {
     return -1;
   }
   while (fds[1].revents == 0) {
     struct signalfd_siginfo info;
-    size_t length = 0;
-    char *table;
 
     if (poll(fds, 2, -1) < 0) {
       if (errno == EINTR) {
@@ -745,65 +971,71 @@ static int serve_until_stop(int usr1_fd) {
       }
       return -1;
     }
-    if (fds[0].revents != 0 && read(usr1_fd, &info, sizeof info) == sizeof info) {
-      table = format_tasks(&length);
-      if (table != NULL) {
-        fwrite(table, 1, length, stdout); /* one call: no other line gets in between */
-        free(table);
-      }
+    if (fds[0].revents != 0 && read(signal_fd, &info, sizeof info) == sizeof info) {
+      print_tasks(info.ssi_signo == SIGUSR2);
     }
   }
   return 0;
 }
 
+/* Write `report` to standard output, and as JSON to the file `name` unless that is NULL. */
+static void write_report(const tr_report *report, const char *name) {
+  fflush(stdout);
+  (void)tr_report_write(report, STDOUT_FILENO, TR_FORMAT_TEXT); /* whom could one tell? */
+  if (name != NULL) {
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || tr_report_write(report, fd, TR_FORMAT_JSON) != TR_OK) {
+      fprintf(stderr, "06-service: cannot write %s: %s\n", name, strerror(errno));
+    }
+    if (fd >= 0) {
+      close(fd);
+    }
+  }
+}
+
 /* Stop the service and print a report. Returns the program's exit status. */
-static int stop(int64_t grace_ms) {
-  static tr_task_summary stragglers[NAMED_STRAGGLERS] = {TR_TASK_SUMMARY_INIT};
-  tr_join_report report = TR_JOIN_REPORT_INIT;
+static int stop(const struct settings *settings) {
+  /* How the time is divided: clients get the most, and nobody takes away what the journal needs. */
+  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
   tr_token *token = tr_registry_token(service.registry);
-  char message[256];
+  tr_report *report = NULL;
+  uint64_t appended, written;
+  int is_graceful;
   tr_status status;
 
-  report.stragglers = stragglers; /* the room is ours: the library allocates nothing here */
-  report.stragglers_capacity = NAMED_STRAGGLERS;
+  options.phase_share[PHASE_LISTENER] = 1;
+  options.phase_share[PHASE_PEERS] = 4;
+  options.phase_share[PHASE_UPKEEP] = 2;
+  options.phase_share[PHASE_JOURNAL] = 3;
+  options.max_grace_ns = settings->max_grace_ms * MS;
+  counts.full = &report;
   /* The token is cancelled already: the reason and the message given then stand. */
-  status = tr_shutdown(service.registry, TR_REASON_NONE, NULL, grace_ms * MS, &report);
+  status = tr_shutdown_with(service.registry, TR_REASON_NONE, NULL, settings->grace_ms * MS, &options,
+                            &counts);
   if (status != TR_OK && status != TR_ERR_DEADLINE) {
-    fprintf(stderr, "tr_shutdown: %s\n", tr_strerror(status));
+    fprintf(stderr, "tr_shutdown_with: %s\n", tr_strerror(status));
     return 1;
   }
-  tr_token_message(token, message, sizeof message);
-  printf("shutdown: %s (%s), grace %" PRId64 " ms, took %" PRId64 " ms\n",
-         tr_reason_name(tr_token_reason(token)), message, grace_ms, report.elapsed_ns / MS);
-  printf("shutdown: %" PRIu64 " tasks ended (%" PRIu64 " failed, %" PRIu64 " exited), %" PRIu64
-         " pending at the deadline (%" PRIu64 " aborted, %" PRIu64 " abandoned), %" PRIu64
-         " spawns refused\n",
-         report.ended, report.failed, report.exited, report.pending, report.aborted,
-         report.abandoned, report.rejected);
-  for (uint64_t i = 0; i < report.stragglers_count; i++) {
-    printf("straggler: %s%s%s, kind %s, age %" PRId64 " ms, thread %" PRId32 ", %s\n",
-           stragglers[i].group, stragglers[i].group[0] != '\0' ? "/" : "", stragglers[i].name,
-           tr_kind_name(stragglers[i].kind), stragglers[i].age_ns / MS,
-           stragglers[i].thread_id, tr_state_name(stragglers[i].state));
-  }
-  if (report.pending > report.stragglers_count) {
-    printf("straggler: %" PRIu64 " more\n", report.pending - report.stragglers_count);
-  }
+  write_report(report, settings->report);
+  tr_report_release(report);
   printf("served: %" PRIu64 " connections, %" PRIu64 " refused, %" PRIu64 " requests\n",
          (uint64_t)atomic_load(&service.accepted), (uint64_t)atomic_load(&service.refused),
          (uint64_t)atomic_load(&service.requests));
-  if (status == TR_ERR_DEADLINE) {
-    /* Abandoned tasks still run and use all this: it goes with the process. */
-    printf("shutdown: not graceful\n");
-    return 1;
+  if (settings->journal != NULL) {
+    journal_count(&service.journal, &appended, &written);
+    printf("journal: %" PRIu64 " of %" PRIu64 " entries written\n", written, appended);
   }
-  /* No thread is left. */
-  store_clear(&service.store);
-  (void)tr_shutdown_off_signals(service.registry);
-  tr_registry_release(service.peers);
-  tr_registry_release(service.registry);
-  printf("shutdown: graceful\n");
-  return 0;
+  is_graceful = status == TR_OK && tr_reason_is_graceful(tr_token_reason(token));
+  if (status == TR_OK) { /* no thread is left */
+    store_clear(&service.store);
+    (void)tr_systemd_off(service.registry);
+    (void)tr_shutdown_off_signals(service.registry);
+    tr_registry_release(service.peers);
+    tr_registry_release(service.registry);
+  } /* else abandoned tasks still run and use all this: it goes with the process */
+  printf("shutdown: %s\n", is_graceful ? "graceful" : "not graceful");
+  return is_graceful ? 0 : 1;
 }
 
 /* Create the registry and its group of connections. */
@@ -811,6 +1043,7 @@ static tr_status create_registries(long max_connections) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   tr_status status;
 
+  options.flags = TR_REGISTRY_METRICS;
   options.stack_size = STACK_SIZE;
   options.log = on_event;
   status = tr_registry_create(&options, &service.registry);
@@ -823,48 +1056,67 @@ static tr_status create_registries(long max_connections) {
 }
 
 int main(int argc, char **argv) {
-  struct settings settings = {0, 5000, 1024, 5000, 2000, 0};
-  sigset_t usr1, stop_signals;
-  tr_status status;
-  int listen_fd, usr1_fd;
+  struct settings settings = {.grace_ms = 5000,
+                              .max_connections = 1024,
+                              .heartbeat_ms = 5000,
+                              .compaction_ms = 2000};
+  sigset_t questions, stop_signals;
+  tr_status status = TR_OK;
+  int listen_fd, signal_fd;
 
   parse_options(argc, argv, &settings);
   setvbuf(stdout, NULL, _IOLBF, 0); /* whoever reads a log file or a pipe sees each line at once */
   (void)signal(SIGPIPE, SIG_IGN);   /* a log reader that goes away must not end the service */
 
-  /* SIGUSR1 is blocked before there is any thread and read from a descriptor: what it asks for is
-     done by ordinary code. The signals that stop the service are the library's business; they are
+  /* SIGUSR1 and SIGUSR2 are blocked before there is any thread and read from a descriptor: what they ask
+     for is done by ordinary code. The signals that stop the service are the library's business; they are
      named because those it takes by itself stay ignored where a shell has made them so. */
   sigemptyset(&stop_signals);
   sigaddset(&stop_signals, SIGTERM);
   sigaddset(&stop_signals, SIGINT);
-  sigemptyset(&usr1);
-  sigaddset(&usr1, SIGUSR1);
-  pthread_sigmask(SIG_BLOCK, &usr1, NULL);
-  usr1_fd = signalfd(-1, &usr1, SFD_CLOEXEC);
+  sigemptyset(&questions);
+  sigaddset(&questions, SIGUSR1);
+  sigaddset(&questions, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &questions, NULL);
+  signal_fd = signalfd(-1, &questions, SFD_CLOEXEC);
 
   service.heartbeat_ns = settings.heartbeat_ms * MS;
   service.compaction_ns = settings.compaction_ms * MS;
-  listen_fd = usr1_fd >= 0 ? open_listener(&settings.port) : -1;
+  listen_fd = signal_fd >= 0 ? open_listener(&settings.port) : -1;
   if (listen_fd < 0) {
     fprintf(stderr, "06-service: cannot listen: %s\n", strerror(errno));
     return 2;
   }
-  status = create_registries(settings.max_connections);
+  if (settings.journal != NULL) {
+    service.journal.fd = open(settings.journal, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (service.journal.fd < 0) {
+      fprintf(stderr, "06-service: cannot open %s: %s\n", settings.journal, strerror(errno));
+      return 2;
+    }
+  }
+  if (settings.backtraces) { /* before the first task, which lets the signal through then */
+    status = tr_enable_backtraces(SIGRTMIN + 2);
+  }
+  if (status == TR_OK) {
+    status = create_registries(settings.max_connections);
+  }
   if (status == TR_OK) {
     status = tr_shutdown_on_signals(service.registry, &stop_signals, NULL);
   }
   if (status == TR_OK) {
-    status = start_tasks(listen_fd, settings.deaf);
+    status = start_tasks(listen_fd, &settings);
+  }
+  if (status == TR_OK) { /* tells systemd that the service is ready; does nothing without systemd */
+    status = tr_systemd_on(service.registry, NULL);
   }
   if (status != TR_OK) {
     fprintf(stderr, "06-service: cannot start: %s\n", tr_strerror(status));
     return 2; /* what has started ends with the process */
   }
   printf("listening on 127.0.0.1:%ld\n", settings.port);
-  if (serve_until_stop(usr1_fd) != 0) {
+  if (serve_until_stop(signal_fd) != 0) {
     perror("06-service: poll");
     return 2;
   }
-  return stop(settings.grace_ms);
+  return stop(&settings);
 }

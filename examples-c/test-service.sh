@@ -3,8 +3,8 @@
 #
 #   bash test-service.sh path/to/06-service
 #
-# Needs bash, coreutils, grep, sed and find alone: connections go through bash's /dev/tcp. Every
-# wait has a limit.
+# Needs bash, coreutils, grep, sed and find alone: connections go through bash's /dev/tcp. What is sent
+# to systemd is tested if there is a python3. Every wait has a limit.
 set -eu
 
 service=${1:?usage: test-service.sh path/to/06-service}
@@ -36,14 +36,34 @@ expect() {
   [[ $2 == $3 ]] || fail "$1: expected '$3', got '$2'"
 }
 
-# wait_for PATTERN: a line of the service's output matches the regular expression within 10 s.
+# wait_for PATTERN [FILE]: a line of the service's output, or of FILE, matches the regular expression
+# within 10 s.
 wait_for() {
   local i
   for ((i = 0; i < 200; i++)); do
-    grep -Eq "$1" "$work/out" && return 0
+    grep -Eq -- "$1" "${2:-$work/out}" && return 0
     sleep 0.05
   done
   fail "no line matches: $1"
+}
+
+# blocked_in CALL: print the regular expression for what a report says of a thread in that system call,
+# where Linux says in which one a thread is.
+blocked_in() {
+  if grep -q . /proc/self/syscall 2>/dev/null; then
+    printf 'blocked in %s( |$)' "$1"
+  else
+    printf '(blocked|unknown)'
+  fi
+}
+
+# check_json FILE: it is one JSON object, as far as that can be told here.
+check_json() {
+  if command -v python3 >/dev/null; then
+    python3 -m json.tool "$1" >/dev/null || fail "no JSON: $(cat "$1")"
+  else
+    expect 'a JSON object' "$(cat "$1")" '{"*}'
+  fi
 }
 
 # start OPTION...: start the service on a free port.
@@ -128,8 +148,13 @@ status=0
 "$service" --port nonsense >"$work/out" 2>"$work/err" || status=$?
 expect 'exit status for a bad option' "$status" 2
 
+status=0
+"$service" --stuck somehow >"$work/out" 2>"$work/err" || status=$?
+expect 'exit status for something unknown to be stuck in' "$status" 2
+
 echo '== a graceful run'
-start --grace 10000 --heartbeat 200 --compaction 100 --max-connections 3
+start --grace 10000 --heartbeat 200 --compaction 100 --max-connections 3 \
+  --journal "$work/journal" --report "$work/report"
 
 # descriptors: how many the service has open.
 descriptors() { find "/proc/$pid/fd" -mindepth 1 | wc -l; }
@@ -169,11 +194,11 @@ expect 'descriptors left over by ended connections' \
 
 # The table of tasks, with the one connection that is open.
 kill -USR1 "$pid"
-wait_for '^4 tasks$'
+wait_for '^5 tasks$'
 wait_for '^ +ID +THREAD +AGE/ms +STATE +KIND +NAME$'
 for row in 'background-loop +listener' 'background-loop +heartbeat' 'maintenance +compaction' \
-  'peer-connection +peers/peer 127\.0\.0\.1:[0-9]+'; do
-  wait_for "^ +[0-9]+ +[0-9]+ +[0-9]+  running +$row\$"
+  'background-loop +journal' 'peer-connection +peers/peer 127\.0\.0\.1:[0-9]+'; do
+  wait_for "^ +[0-9]+ +[0-9]+ +[0-9]+  running +$row( \"|\$)"
 done
 
 # Three connections are the limit. At the limit a request is served without a task of its own.
@@ -199,36 +224,100 @@ answer=$(timeout 10 cat <&4) || fail 'the connection does not end at a shutdown'
 answer=$(timeout 10 cat <&3) || fail 'the idle connection does not end at a shutdown'
 expect 'the idle connection' "$answer" ''
 exec 3>&- 4>&-
-wait_for '^shutdown: user-requested \(SIGTERM\), grace 10000 ms, took [0-9]+ ms$'
-wait_for '^shutdown: [0-9]+ tasks ended \(0 failed, 0 exited\), 0 pending'
+wait_for '^shutdown \(user-requested: SIGTERM\): all tasks have ended, after .* of 10\.00 s$'
+wait_for '^  ended [0-9]+ \(failed 0, exited 0\), pending 0 '
+# The listener is asked by the signal, and may be gone before there is anything to report: no phase 0.
+wait_for '^  phase 1: asked [2-3] after [0-9.]+ [^ ]+, left 0, '
+wait_for '^  phase 2: asked 2 after [0-9.]+ [^ ]+, left 0, '
+wait_for '^  phase 7: asked 1 after [0-9.]+ [^ ]+, left 0, '
+wait_for '^slowest to stop: .*journal [0-9.]+ '
 wait_for '^served: 7 connections, 1 refused, [0-9]+ requests$'
+wait_for '^journal: 3 of 3 entries written$'
 wait_for '^shutdown: graceful$'
+expect 'the journal' "$(cat "$work/journal")" $'SET colour dark blue\nDEL colour\nSET colour green'
+check_json "$work/report"
+expect 'the report as JSON' "$(cat "$work/report")" \
+  '{"occasion":"shutdown",*"reason":"user-requested",*"message":"SIGTERM",*"pending":0,*"stragglers":\[*\]}'
 [ ! -s "$work/err" ] || fail 'something was logged'
 
 echo '== a shutdown that a client asks for'
 start --grace 10000
 connect 3
 ask 3 'SHUTDOWN' && expect SHUTDOWN "$answer" 'OK, stopping'
-wait_for '^shutdown: rpc-requested \(peer 127\.0\.0\.1:[0-9]+\)'
+wait_for '^shutdown \(rpc-requested: peer 127\.0\.0\.1:[0-9]+\): all tasks have ended'
 exec 3>&-
 wait_for '^shutdown: graceful$'
 finish
 expect 'exit status' "$status" 0
 
-echo '== a run with a deaf task'
-start --grace 1000 --deaf
+echo '== what is it doing?'
+start --grace 10000 --stuck stall
+connect 3
+http /tasks.json
+expect 'the head of /tasks.json' "$response" $'HTTP/1.1 200 OK\r\nContent-Type: application/json;*'
+printf '%s\n' "${response#*$'\r\n\r\n'}" >"$work/tasks"
+check_json "$work/tasks"
+expect '/tasks.json' "$(cat "$work/tasks")" '*"name":"listener","group":"",*"name":"peer *","group":"peers",*'
+http /tasks
+expect /tasks "$response" $'HTTP/1.1 200 OK\r\nContent-Type: text/plain;*  listener*  peers/peer * tasks'
+http /metrics
+expect 'the head of /metrics' "$response" \
+  $'HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n*'
+expect /metrics "$response" \
+  $'*\ntaskreg_tasks_spawned_total{kind="peer-connection"} 4\n*\ntaskreg_task_run_seconds_count*\n# EOF'
+printf 'METRICS\n' >&3
+while IFS= read -r -t 10 -u 3 answer && [ "$answer" != '# EOF' ]; do :; done
+expect 'the end of METRICS' "$answer" '# EOF'
+wait_for '^log: task-stalled: stall: ' "$work/err"
+ask 3 'HEALTH' && expect HEALTH "$answer" 'ERROR 1 stalled: stall'
+http /health
+expect /health "$response" $'HTTP/1.1 503 *\r\n\r\nERROR 1 stalled: stall'
+kill -USR2 "$pid"
+wait_for '^5 tasks alive$'
+wait_for "^task listener: $(blocked_in ppoll)"
+wait_for '^  maintenance, id [0-9]+, thread [0-9]+, running, age .*, heartbeat overdue$'
+! grep -q '^  #0 ' "$work/out" || fail 'there are backtraces that nobody asked for'
+exec 3>&-
+kill -TERM "$pid"
+finish
+expect 'exit status' "$status" 0 # to be stalled is no reason not to stop
+
+echo '== healthy'
+start --grace 10000
+connect 3
+ask 3 'HEALTH' && expect HEALTH "$answer" 'healthy'
+http /health
+expect /health "$response" $'HTTP/1.1 200 OK\r\n*\r\n\r\nhealthy'
+exec 3>&-
+kill -TERM "$pid"
+finish
+expect 'exit status' "$status" 0
+
+echo '== a run with tasks that do not stop, and one that is slow'
+start --grace 2500 --stuck read --stuck spin --stuck slow --deaf --backtraces --report "$work/report"
 connect 3
 ask 3 'PING' && expect PING "$answer" 'PONG'
 kill -INT "$pid"
 finish
 exec 3>&-
 expect 'exit status' "$status" 1
-wait_for '^shutdown: user-requested \(SIGINT\), grace 1000 ms, took [0-9]+ ms$'
-wait_for '^shutdown: [0-9]+ tasks ended .* 1 pending at the deadline \(0 aborted, 1 abandoned\)'
-wait_for '^straggler: deaf, kind maintenance, age [0-9]+ ms, thread [0-9]+, abandoned$'
+wait_for '^shutdown \(user-requested: SIGINT\): 3 tasks did not stop, after [0-9.]+ s of 2\.50 s$'
+wait_for '^  ended [0-9]+ \(failed 0, exited 0\), pending 3 \(aborted 0, abandoned 3\)'
+wait_for '^  phase 2: asked 6 after '
+wait_for '^slowest to stop: slow [0-9.]+ (ms|s), '
+wait_for "^straggler read: $(blocked_in read)"
+wait_for '^straggler spin: (spinning|working)$' # the machine may be busy with something else
+wait_for "^straggler deaf: $(blocked_in clock_nanosleep)"
+wait_for '^  asked to stop [0-9.]+ s ago, has never looked; processor time '
+wait_for '^  at "reading from a pipe"$'
+wait_for '^  #0 0x'
 wait_for '^shutdown: not graceful$'
-[ "$(grep -c '^straggler:' "$work/out")" = 1 ] || fail 'more than one straggler'
-grep -q 'deadline-exceeded' "$work/err" || fail 'the deadline was not logged'
+[ "$(grep -c '^straggler ' "$work/out")" = 3 ] || fail 'more or fewer than three stragglers'
+wait_for '^log: deadline-near: .* 3 tasks alive: read \(reading from a pipe\)' "$work/err"
+wait_for '^log: deadline-exceeded: ' "$work/err"
+check_json "$work/report"
+expect 'the report as JSON' "$(cat "$work/report")" \
+  '{"occasion":"shutdown",*"pending":3,*"slowest":\[{*"name":"slow",*"stragglers":\[*"name":"read",*"diagnosis":"blocked",*'
 
 echo '== impatience: a second signal cuts the grace short'
 start --grace 600000 --deaf
@@ -237,8 +326,92 @@ await_stopping
 kill -INT "$pid"
 finish
 expect 'exit status' "$status" 1
-wait_for '^straggler: deaf, kind maintenance, age [0-9]+ ms, thread [0-9]+, abandoned$'
-wait_for '^shutdown: user-requested \(SIGTERM\), grace 600000 ms, took [0-9]{1,5} ms$'
+wait_for "^straggler deaf: $(blocked_in clock_nanosleep)"
+wait_for '^shutdown \(user-requested: SIGTERM\): 1 task did not stop, after .* of 600\.00 s$'
+
+echo '== patience: progress moves the deadline on'
+start --grace 400 --max-grace 20000 --stuck slow
+kill -TERM "$pid"
+finish
+expect 'exit status' "$status" 0
+wait_for '^shutdown \(.*\): all tasks have ended, after .* of 400\.0 ms and .* more for progress$'
+wait_for '^log: deadline-extended: .* slow \(writing pages back\)' "$work/err"
+
+echo '== the journal of a service that is stopped under load'
+rm -f "$work/journal"
+start --grace 10000 --journal "$work/journal"
+clients=()
+for name in a b c d; do
+  (
+    exec 2>/dev/null
+    trap '' PIPE
+    answered=0
+    connect 9
+    while printf 'SET %s%d value %d\n' $name $((answered + 1)) $((answered + 1)) >&9 &&
+      IFS= read -r -t 10 -u 9 answer && [ "$answer" = OK ]; do
+      answered=$((answered + 1))
+    done
+    echo "$answered" >"$work/answered-$name"
+  ) &
+  clients+=($!)
+done
+for name in a b c d; do wait_for "^SET ${name}50 " "$work/journal"; done
+kill -TERM "$pid"
+finish
+expect 'exit status' "$status" 0
+for client in "${clients[@]}"; do wait "$client" || fail 'a client failed'; done
+for name in a b c d; do # one more may be there, whose answer went the way of the connection
+  answered=$(cat "$work/answered-$name")
+  expect "what $name was told is in the journal" \
+    "$(grep "^SET $name" "$work/journal" | head -n "$answered")" \
+    "$(seq "$answered" | sed "s/.*/SET $name& value &/")"
+done
+lines=$(wc -l <"$work/journal")
+wait_for "^journal: $lines of $lines entries written\$"
+wait_for '^  phase 7: asked 1 after .*, left 0, '
+wait_for '^shutdown: graceful$'
+
+if [ -c /dev/full ]; then
+  echo '== a journal that cannot be written'
+  start --grace 10000 --journal /dev/full
+  connect 3
+  ask 3 'SET colour blue' && expect SET "$answer" 'OK'
+  finish # by itself: what cannot be written must not be accepted
+  exec 3>&-
+  expect 'exit status' "$status" 1
+  wait_for '^shutdown \(fatal: journal\): all tasks have ended'
+  wait_for '^journal: 0 of 1 entries written$'
+  wait_for '^log: task-failed: journal: .*write: ' "$work/err"
+fi
+
+if command -v python3 >/dev/null; then
+  echo '== what systemd is told'
+  python3 - "$work/notify" >"$work/notified" <<'END' &
+import socket, sys
+systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+systemd.bind(sys.argv[1])
+systemd.settimeout(60)
+datagram = ""
+while "STOPPING=1" not in datagram:
+    datagram = systemd.recv(4096).decode()
+    print(datagram, flush=True)
+END
+  systemd=$!
+  for ((i = 0; i < 200; i++)); do
+    [ ! -S "$work/notify" ] || break
+    sleep 0.05
+  done
+  export NOTIFY_SOCKET=$work/notify
+  start --grace 10000
+  unset NOTIFY_SOCKET
+  wait_for '^READY=1$' "$work/notified"
+  ! grep -q STOPPING "$work/notified" || fail 'systemd was told of a stop'
+  kill -TERM "$pid"
+  finish
+  expect 'exit status' "$status" 0
+  wait_for '^STOPPING=1$' "$work/notified"
+  wait "$systemd" || fail 'there is no end of what systemd is told'
+fi
 
 echo '== killed under load, and started again'
 start

@@ -1007,8 +1007,8 @@ typedef struct tr_straggler {
                                      known, as when its thread took it up right after a long task */
   int64_t cpu_since_ns;           /* of that, used in the last cpu_since_span_ns; -1: not known */
   int64_t cpu_since_span_ns;      /* the time since it was asked to stop by tr_task_cancel or a deadline; or
-                                     since the shutdown looked at it first, 10 ms after it was called, or
-                                     a tenth of the grace */
+                                     since the shutdown looked at it first, 10 ms after its phase was
+                                     asked, or a tenth of the grace */
   uint32_t looks;                 /* how often it has looked at its flag since it was asked to stop: by
                                      tr_task_is_cancelled, or by a wait that ended with
                                      TR_ERR_CANCELLED. 0: never */

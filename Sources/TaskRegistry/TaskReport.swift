@@ -70,7 +70,7 @@
     /// The tasks that took longest to stop, at most 16 of them, the slowest first; stragglers are not among
     /// them (E6).
     public var slowest: [EndedTask] {
-      (0..<core.pointer.pointee.slowest.count).map { EndedTask(core.pointer.pointee.slowest[$0]) }
+      (0..<core.slowest.pointee.count).map { EndedTask(core.slowest.pointee[$0]) }
     }
 
     /// The phases of a shutdown that had tasks, in order (E5).

@@ -111,6 +111,51 @@ CASE(a_stuck_task_takes_nothing_from_later_phases) {
   registry_finish(registry);
 }
 
+static int body_stops_in_400_ms(tr_task *self, void *ctx) {
+  const struct timespec time = {0, 400000000};
+  (void)self;
+  gate_arrive(ctx);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  nanosleep(&time, NULL);
+  return 0;
+}
+
+/* Proves: how much processor time a straggler of a later phase has used is told of the time since its phase was
+   asked, although that was long after the call; and a task that stops after the time of its phase, while
+   another is waited for, is told of as slow and not as a straggler (E1, E5, E6).  Why it matters: a task that
+   spins is called so for what it did since it was asked.  Catches: looking at processor times once, 10 ms
+   after the call. */
+CASE(processor_times_of_a_later_phase_begin_with_it) {
+  const int64_t grace = 600 * MS;
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT, started = GATE_INIT;
+  tr_task *slow = spawn_in_phase(registry, "slow", 0, body_stops_in_400_ms, &started);
+  tr_task *deaf = spawn_in_phase(registry, "deaf", 1, body_deaf, &gate);
+  gate_await(&gate, 1);
+  gate_await(&started, 1);
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, grace, NULL, &counts, &full));
+  tr_phase_report second = phase_of(full, 1);
+  CHECK_EQ(1, second.phase);
+  CHECK(second.begin_ns >= 200 * MS); /* near half of the grace */
+  CHECK_EQ(1, phase_of(full, 0).left);
+  tr_ended_task slowest = TR_ENDED_TASK_INIT;
+  CHECK_EQ(TR_OK, tr_report_slowest(full, 0, &slowest));
+  CHECK_STR("slow", slowest.name);
+  CHECK_EQ(1, straggler_count(full));
+  tr_straggler straggler = straggler_called(full, "deaf");
+  CHECK(straggler.cpu_since_ns >= 0);
+  CHECK(straggler.cpu_since_span_ns < straggler.cancel_requested_for_ns);
+  /* 10 ms after its phase was asked, or a little later, and not at the deadline. */
+  CHECK_MSG(straggler.cpu_since_span_ns > 50 * MS, "%lld", (long long)straggler.cpu_since_span_ns);
+  gate_open(&gate);
+  wait_and_release(slow);
+  wait_and_release(deaf);
+  tr_report_release(full);
+  registry_finish(registry);
+}
+
 /* Proves: shares given by the caller divide what is left of the time among the phases that have tasks, and a
    share of 0 beside others reserves nothing (E5).  Why it matters: the journal may need most of it.
    Catches: shares of phases without tasks that are reserved in vain; shares of the whole time and not of what
@@ -384,6 +429,7 @@ CASE(absurd_phases_and_shares_are_refused) {
 
 CHECK_MAIN(CHECK_ENTRY(phases_are_asked_one_after_the_other),
            CHECK_ENTRY(a_stuck_task_takes_nothing_from_later_phases),
+           CHECK_ENTRY(processor_times_of_a_later_phase_begin_with_it),
            CHECK_ENTRY(shares_divide_the_time), CHECK_ENTRY(the_token_asks_phase_0_alone),
            CHECK_ENTRY(phases_reach_into_groups), CHECK_ENTRY(clean_up_work_is_not_asked_in_its_phase),
            CHECK_ENTRY(a_shutdown_cut_short_has_asked_everybody),

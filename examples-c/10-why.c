@@ -1,0 +1,114 @@
+/* 10-why.c - why a shutdown was not graceful: who did not stop, and what it was doing.
+
+   Tasks say where they are (tr_checkpoint) and how far (tr_progress), which costs next to nothing, so that
+   one may do it often. A shutdown stops them phase by phase, here a worker before the writer that stores
+   its results. Its report names who did not stop in time, says what that task seems to be doing, where it
+   was, and who else took long. tr_report_write prints all of it; this program asks for the parts that do
+   not change from run to run.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <taskreg.h>
+
+#define MS INT64_C(1000000) /* nanoseconds in a millisecond */
+
+static void check(tr_status status, const char *call) {
+  if (status != TR_OK) {
+    fprintf(stderr, "%s: %s\n", call, tr_strerror(status));
+    exit(EXIT_FAILURE);
+  }
+}
+
+/* Listens; there is nothing to tell of it. */
+static int worker(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  return tr_wait_cancelled(-1) == TR_ERR_CANCELLED ? 0 : 1;
+}
+
+/* Waits in a system call, where nothing tells it to stop; 07-blocking-calls.c shows what it should do. */
+static int importer(tr_task *self, void *ctx) {
+  const int *pipe_ends = ctx;
+  char byte;
+
+  (void)self;
+  (void)tr_progress(30, 100, "records");
+  (void)tr_checkpoint("reading record 31");
+  return read(pipe_ends[0], &byte, 1) == 1 ? 0 : 1;
+}
+
+/* Listens, but has something to bring to an end: slow, and in time. */
+static int writer(tr_task *self, void *ctx) {
+  const struct timespec block = {0, 10000000};
+
+  (void)self, (void)ctx;
+  (void)tr_wait_cancelled(-1);
+  (void)tr_checkpoint("flushing");
+  for (unsigned i = 0; i < 20; i++) {
+    (void)nanosleep(&block, NULL); /* as if it wrote one */
+    (void)tr_progress(i + 1, 20, "blocks");
+  }
+  return 0;
+}
+
+static void start(tr_registry *registry, const char *name, tr_task_fn body, void *ctx, uint32_t phase) {
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+
+  options.phase = phase;
+  check(tr_spawn_with(registry, name, TR_KIND_APPLICATION, body, ctx, &options, NULL), "tr_spawn_with");
+}
+
+static void explain(const tr_report *report) {
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  tr_straggler late = TR_STRAGGLER_INIT;
+  tr_ended_task slow = TR_ENDED_TASK_INIT;
+
+  for (size_t i = 0; tr_report_phase(report, i, &phase) == TR_OK; i++) {
+    printf("phase %u: asked %llu, left %llu\n", (unsigned)phase.phase, (unsigned long long)phase.asked,
+           (unsigned long long)phase.left);
+  }
+  for (size_t i = 0; tr_report_straggler(report, i, &late) == TR_OK; i++) {
+    printf("%s is %s, at \"%s\", after %llu of %llu %s\n", late.name, tr_diagnosis_name(late.diagnosis),
+           late.checkpoint, (unsigned long long)late.progress_done,
+           (unsigned long long)late.progress_total, late.progress_unit);
+    printf("it %s since it was asked to stop\n", late.looks > 0 ? "has looked" : "has not looked");
+  }
+  if (tr_report_slowest(report, 0, &slow) == TR_OK) {
+    printf("the slowest that did stop: %s\n", slow.name);
+  }
+}
+
+int main(void) {
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  tr_registry *registry = NULL;
+  tr_report *report = NULL;
+  int pipe_ends[2];
+  tr_status status;
+
+  if (pipe(pipe_ends) != 0) return EXIT_FAILURE;
+  check(tr_registry_create(NULL, &registry), "tr_registry_create");
+  start(registry, "worker", worker, NULL, 0);
+  start(registry, "importer", importer, pipe_ends, 0);
+  start(registry, "writer", writer, NULL, 1);
+
+  /* Who has told of progress a moment ago is "progressing" still: the importer did so more than a second
+     before the deadline. */
+  counts.full = &report;
+  status = tr_shutdown(registry, TR_REASON_USER_REQUESTED, "enough", 2000 * MS, &counts);
+  printf("%s\n", status == TR_ERR_DEADLINE ? "not everybody stopped in time:" : tr_strerror(status));
+  explain(report);
+  tr_report_release(report);
+
+  /* What it waited for comes. */
+  if (write(pipe_ends[1], "x", 1) != 1) return EXIT_FAILURE;
+  check(tr_shutdown(registry, TR_REASON_NONE, NULL, -1, NULL), "tr_shutdown");
+  printf("and now everybody has\n");
+  tr_registry_release(registry);
+  return EXIT_SUCCESS;
+}
