@@ -273,7 +273,7 @@ CASE(the_text_says_it_in_words) {
       "straggler locks: blocked",
       "straggler sleeps: blocked",
       "straggler stopped in the middle: blocked",
-      "  progress 30 of 100 blocks, told 1.",
+      "  progress 30 of 100 blocks, told ",
       "straggler progresses: progressing",
       "has looked 3 times since",
       "has never looked",

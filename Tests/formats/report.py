@@ -217,7 +217,8 @@ def check_report(folder, name, counts):
 
 
 def check_text(lines, value, name):
-    headings = [number for number, line in enumerate(lines) if line.startswith("straggler ")]
+    word = "task " if value["occasion"] == "look" else "straggler "
+    headings = [number for number, line in enumerate(lines) if line.startswith(word)]
     stragglers = value["stragglers"]
     check(len(headings) == len(stragglers), f"{name}.txt names {len(headings)} of {len(stragglers)}")
     for number, straggler in zip(headings, stragglers):
@@ -225,7 +226,7 @@ def check_text(lines, value, name):
         wanted = f"  {straggler['kind']}, id {straggler['id']}, thread {straggler['thread_id']}, "
         check(detail.startswith(wanted), f"{name}.txt: {detail!r}, not {wanted!r}")
         path = f"{straggler['group']}/{straggler['name']}" if straggler["group"] else straggler["name"]
-        start = f"straggler {shown(path)}: {straggler['diagnosis']}"
+        start = f"{word}{shown(path)}: {straggler['diagnosis']}"
         check(heading.startswith(start), f"{name}.txt: {heading!r}, not {start!r}")
     if value["occasion"] == "look":
         check(lines[0] == f"{value['pending']} task{'' if value['pending'] == 1 else 's'} alive", lines[0])

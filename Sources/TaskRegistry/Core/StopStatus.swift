@@ -47,7 +47,7 @@ struct StopStatus {
       digest = digest &+ term
       if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
       lastID = max(lastID, facts.id)
-      if index < Self.mostNames { names.append(facts, isFirst: index == 0, room: Self.entryRoom) }
+      if index < Self.mostNames { names.append(facts, isFirst: index == 0) }
     }
     if listed > Self.mostNames {
       names.append(", and ")
@@ -72,9 +72,10 @@ struct StopStatus {
 
 extension FixedText {
   /// Appends what there is to tell of one task.
-  fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool, room: Int) {
+  fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool) {
     if !isFirst { append(", ") }
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: room) { buffer in
+    // `entryRoom`, written out: room of a size that is calculated would come from the heap.
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 720) { buffer in
       var entry = FixedText(in: buffer)
       let path = facts.registry.pointer.pointee.path
       if !path.isEmpty {
