@@ -94,9 +94,10 @@ extension RegistryReference {
   ) {
     var phase: UInt32 = 0
     var asked = first
+    // When it was asked: the time of a phase includes the asking.
+    var now = clock.start
     while true {
       let later = laterPhases(after: phase)
-      let now = monotonicNow()
       let isEndless = clock.deadline.isNever
       let left = isEndless ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
       let time = later == 0 ? left : plan.time(of: phase, before: later, of: left)
@@ -116,10 +117,10 @@ extension RegistryReference {
       }
       phase = UInt32(later.trailingZeroBitCount)
       asked = liveCount(of: phase)
+      now = monotonicNow()
       ask(upTo: phase)
       clock.sampleSoon(
-        after: monotonicNow(),
-        within: isEndless ? -1 : max(0, clock.deadline.nanoseconds &- monotonicNow()))
+        after: now, within: isEndless ? -1 : max(0, clock.deadline.nanoseconds &- now))
       if ProcessState.isForkedChild { return }
     }
   }

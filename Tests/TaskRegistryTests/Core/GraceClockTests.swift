@@ -93,8 +93,8 @@ import Testing
       }
       if !hasSettled { return "does not settle" }
       if samples > 1 || warnings > 1 { return "\(samples) samples, \(warnings) warnings" }
-      if !first.isNever && clock.extension_ != clock.deadline.nanoseconds - first.nanoseconds {
-        return "says it moved by \(clock.extension_)"
+      if !first.isNever && clock.movedBy != clock.deadline.nanoseconds - first.nanoseconds {
+        return "says it moved by \(clock.movedBy)"
       }
     }
     let isTimed = setting.grace > 0
