@@ -1,5 +1,6 @@
-# Install rules: header, library with its links, archive, taskreg.pc and the CMake package. The two
-# last find the rest relative to themselves, so the prefix may be moved, and DESTDIR works.
+# Install rules: header, library with its links, archive, the schemas of what is written as JSON,
+# taskreg.pc and the CMake package. The two last find the rest relative to themselves, so the prefix may be
+# moved, and DESTDIR works.
 
 include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/taskreg")
@@ -12,6 +13,9 @@ install(FILES
 if(TARGET taskreg::taskreg-static)
   install(FILES "${TASKREG_ARCHIVE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endif()
+
+install(FILES docs/schema/report.json docs/schema/snapshot.json
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/taskreg/schema")
 
 # `cmake --install --strip`: CMake strips the targets it links itself, so this says it for ours.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")

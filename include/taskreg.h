@@ -1122,7 +1122,7 @@ tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report
 /* In what form something is written. */
 #define TR_FORMAT_TEXT 1u        /* for people: UTF-8, control characters escaped as \xHH */
 #define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259) and a newline; the schemas
-                                    are docs/schema/report.json and docs/schema/snapshot.json */
+                                    report.json and snapshot.json are installed in share/taskreg/schema */
 #define TR_FORMAT_OPENMETRICS 3u /* tr_metrics_write alone */
 
 /* Write `report` to the descriptor `fd`, as text or as JSON. Names of functions in a backtrace are found

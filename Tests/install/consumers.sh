@@ -62,7 +62,7 @@ consume() {
 quietly "$cmake" --install "$build" --prefix "$scratch/first"
 for file in include/taskreg.h "$libdir/libtaskreg.so" "$libdir/libtaskreg.so.0" "$libdir/libtaskreg.a" \
   "$libdir/pkgconfig/taskreg.pc" "$libdir/cmake/taskreg/taskregConfig.cmake" \
-  "$libdir/cmake/taskreg/taskregConfigVersion.cmake"; do
+  "$libdir/cmake/taskreg/taskregConfigVersion.cmake" share/taskreg/schema/{report,snapshot}.json; do
   [ -e "$scratch/first/$file" ] || fail "$file is not installed"
 done
 [ -L "$scratch/first/$libdir/libtaskreg.so" ] && [ -L "$scratch/first/$libdir/libtaskreg.so.0" ] ||
