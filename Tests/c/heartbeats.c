@@ -185,7 +185,7 @@ CASE(a_stall_and_its_end_are_reported) {
     CHECK(strncmp("no heartbeat for ", stalled.message, 17) == 0);
     char *end;
     double silence = read_duration(stalled.message + 17, &end);
-    CHECK_STR(", promised every 50 ms", end);
+    CHECK_STR(", promised every 50.0 ms", end);
     CHECK(silence >= (double)interval && silence <= (double)silence_most);
 
     tr_task_summary summary = TR_TASK_SUMMARY_INIT, listed;

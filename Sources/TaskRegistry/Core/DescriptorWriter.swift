@@ -75,25 +75,13 @@ struct DescriptorWriter: ~Copyable {
     }
   }
 
-  /// Writes nanoseconds for people: "350 µs", "12.3 ms", "4.56 s".
+  /// Writes nanoseconds for people, as `FixedText.append(duration:)` does.
   @inline(never)
   mutating func write(duration nanoseconds: Int64) {
-    if nanoseconds < 0 { write("-") }
-    let magnitude = nanoseconds.magnitude
-    if magnitude < 1_000_000 {
-      write(magnitude / 1_000)
-      write(" µs")
-    } else if magnitude < 1_000_000_000 {
-      write(magnitude / 1_000_000)
-      write(".")
-      write(magnitude / 100_000 % 10)
-      write(" ms")
-    } else {
-      write(magnitude / 1_000_000_000)
-      write(".")
-      write(magnitude / 100_000_000 % 10)
-      write(magnitude / 10_000_000 % 10)
-      write(" s")
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { buffer in
+      var text = FixedText(in: buffer)
+      text.append(duration: nanoseconds)
+      write(characters: text.text)
     }
   }
 

@@ -291,31 +291,6 @@ extension TaskReference {
   }
 }
 
-extension FixedText {
-  /// Appends a duration for people: "350 µs", "12.3 ms", "1.25 s", without zeros at its end.
-  fileprivate mutating func append(duration nanoseconds: Int64) {
-    let magnitude = max(0, nanoseconds)
-    if magnitude < 1_000_000 {
-      append(magnitude / 1_000)
-      append(" µs")
-    } else if magnitude < 1_000_000_000 {
-      append(hundredths: magnitude / 10_000)
-      append(" ms")
-    } else {
-      append(hundredths: magnitude / 10_000_000)
-      append(" s")
-    }
-  }
-
-  private mutating func append(hundredths number: Int64) {
-    append(number / 100)
-    if number % 100 == 0 { return }
-    append(".")
-    append(number / 10 % 10)
-    if number % 10 != 0 { append(number % 10) }
-  }
-}
-
 /// Keeps the promise of the calling task to beat (E7).
 ///
 /// - Returns: `.ok`, also for a task that promised nothing; `.invalid` outside a task.

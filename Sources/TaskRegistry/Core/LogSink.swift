@@ -104,6 +104,28 @@ struct FixedText: ~Copyable {
       append(utf8: UnsafePointer(digits.baseAddress.unsafelyUnwrapped + place))
     }
   }
+
+  /// Appends a duration for people: "350 µs", "12.3 ms", "4.56 s".
+  ///
+  /// - Parameter nanoseconds: one below zero is written as zero.
+  mutating func append(duration nanoseconds: Int64) {
+    let magnitude = max(0, nanoseconds)
+    if magnitude < 1_000_000 {
+      append(magnitude / 1_000)
+      append(" µs")
+    } else if magnitude < 1_000_000_000 {
+      append(magnitude / 1_000_000)
+      append(".")
+      append(magnitude / 100_000 % 10)
+      append(" ms")
+    } else {
+      append(magnitude / 1_000_000_000)
+      append(".")
+      append(magnitude / 100_000_000 % 10)
+      append(magnitude / 10_000_000 % 10)
+      append(" s")
+    }
+  }
 }
 
 /// Builds a line of at most `capacity` - 1 bytes on the stack and hands it to `body`.

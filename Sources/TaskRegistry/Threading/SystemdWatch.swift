@@ -11,36 +11,36 @@ import Synchronization
 /// What tells systemd how the service is, as sd_notify(3) says (E11).
 struct SystemdWatch {
   /// When to tell something next; the first field, so that its address is known.
-  fileprivate var timer: Timer
+  var timer: Timer
 
   // immutable after init
   /// A reference of the application's is held.
-  fileprivate let registry: RegistryReference
-  fileprivate let socket: Int32
+  let registry: RegistryReference
+  let socket: Int32
   /// Where to send; behind the watch, in its own memory.
-  fileprivate let address: UnsafeMutablePointer<CChar>
-  fileprivate let addressLength: Int
+  let address: UnsafeMutablePointer<CChar>
+  let addressLength: Int
   /// Room for what is told of a stop, behind the address: a temporary allocation of more than 1024 bytes would
   /// be one on the heap, which may fail.
-  fileprivate let texts: UnsafeMutablePointer<UInt8>
+  let texts: UnsafeMutablePointer<UInt8>
   /// Nanoseconds from one sign of life to the next; 0 is none.
-  fileprivate let watchdogPause: Int64
+  let watchdogPause: Int64
   /// Nanoseconds from one status to the next.
-  fileprivate let statusPause: Int64
+  let statusPause: Int64
 
   // Owned by whoever starts the watch, then by whoever ends it.
-  fileprivate var callback: CancelCallback.Pointer?
+  var callback: CancelCallback.Pointer?
 
   // Guarded by the timer thread's Monitor.
-  fileprivate var isArmed = false
+  var isArmed = false
 
   // Owned by the timer thread once armed.
-  fileprivate var nextWatchdog = Int64.max
-  fileprivate var nextStatus = Int64.max
-  fileprivate var isStopping = false
-  fileprivate var hasToldStopping = false
+  var nextWatchdog = Int64.max
+  var nextStatus = Int64.max
+  var isStopping = false
+  var hasToldStopping = false
   /// The last status; nil before the first.
-  fileprivate var status: StopStatus?
+  var status: StopStatus?
 
   typealias Pointer = UnsafeMutablePointer<SystemdWatch>
 
@@ -55,10 +55,10 @@ struct SystemdWatch {
   /// Whether the timer thread is telling something.
   ///
   /// atomic: sequentially consistent with the list of the registry's waiters.
-  fileprivate static let isTelling = Atomic<Bool>(false)
+  static let isTelling = Atomic<Bool>(false)
 
   /// Bytes of a datagram that tells of a stop.
-  fileprivate static var datagramRoom: Int { StopStatus.room + 128 }
+  static var datagramRoom: Int { StopStatus.room + 128 }
   /// Bytes of `texts`: the line, what it is made of, and the datagram.
   private static var textRoom: Int { 2 * StopStatus.room + datagramRoom }
 
@@ -171,12 +171,12 @@ struct SystemdWatch {
 }
 
 extension UnsafeMutablePointer<SystemdWatch> {
-  private var timer: Timer.Pointer {
+  var timer: Timer.Pointer {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
   /// Lets the timer thread begin.
-  fileprivate func arm() {
+  func arm() {
     let now = monotonicNow()
     if pointee.watchdogPause > 0 {
       pointee.nextWatchdog = later(now, by: pointee.watchdogPause)
@@ -190,7 +190,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
   }
 
   /// Sends nothing more, but for what is being sent.
-  fileprivate func disarm() {
+  func disarm() {
     TimerThread.withQueue { queue in
       pointee.isArmed = false
       queue.remove(timer)
@@ -200,7 +200,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
   /// Gives up everything the watch holds.
   ///
   /// Requires that it is not armed, and nothing is being sent.
-  fileprivate func destroy() {
+  func destroy() {
     if let callback = pointee.callback { CancelCallback.deregister(callback) }
     let registry = pointee.registry
     close(pointee.socket)
@@ -210,170 +210,11 @@ extension UnsafeMutablePointer<SystemdWatch> {
   }
 
   /// The registry's token is cancelled: the timer thread is to tell at once.
-  fileprivate func tokenWasCancelled() {
+  func tokenWasCancelled() {
     TimerThread.withQueue { queue in
       if !pointee.isArmed { return }
       queue.remove(timer)
       queue.insert(timer, due: monotonicNow())
     }
-  }
-
-  // MARK: On the timer thread
-
-  /// Something is due.
-  ///
-  /// Requires the lock. `tell` is to follow without it; the registry's memory is held for it.
-  func isAboutToTell() {
-    SystemdWatch.isTelling.store(true, ordering: .sequentiallyConsistent)
-    pointee.registry.retainStorage()
-  }
-
-  /// Tells what is due.
-  func tell() {
-    let registry = pointee.registry
-    tellWhatIsDue()
-    if ProcessState.isForkedChild { return }
-    TimerThread.withQueue { queue in
-      let due = min(pointee.nextWatchdog, pointee.nextStatus)
-      // The token may have been cancelled meanwhile, and the timer be queued for that.
-      if pointee.isArmed && !timer.pointee.isQueued && due != .max {
-        queue.insert(timer, due: due)
-      }
-      SystemdWatch.isTelling.store(false, ordering: .sequentiallyConsistent)
-    }
-    // From here on the watch may be gone.
-    let key = UInt(bitPattern: self)
-    registry.monitor.withLock { $0.waiters.wake(key) }
-    registry.releaseStorage()
-  }
-
-  private func tellWhatIsDue() {
-    let now = monotonicNow()
-    if !pointee.isStopping && pointee.registry.token.isCancelled {
-      pointee.isStopping = true
-      pointee.nextStatus = now
-    }
-    if now >= pointee.nextStatus {
-      tellStatus(at: now)
-      // A group may have gone during the look, and with it a log's context, by the application's code.
-      if ProcessState.isForkedChild { return }
-    }
-    if now >= pointee.nextWatchdog {
-      let isHealthy = pointee.registry.isHealthy
-      if ProcessState.isForkedChild { return }
-      let alive: StaticString = "WATCHDOG=1"
-      if isHealthy { _ = send(alive.utf8Start, alive.utf8CodeUnitCount) }
-      let next = later(pointee.nextWatchdog, by: pointee.watchdogPause)
-      pointee.nextWatchdog = next > now ? next : later(now, by: pointee.watchdogPause)
-    }
-  }
-
-  /// Tells what the stop waits for; that it has begun until that is sent; and that more time is
-  /// needed if a task has ended, or told of progress, since the last time.
-  private func tellStatus(at now: Int64) {
-    var line = FixedText(in: text(0, StopStatus.room))
-    line.append("STATUS=stopping: ")
-    let before = pointee.status
-    let status = StopStatus(
-      of: pointee.registry, after: before ?? StopStatus(), in: &line,
-      with: text(StopStatus.room, StopStatus.room))
-    if ProcessState.isForkedChild { return }
-    let moves = before.map { status.moves(since: $0) } ?? false
-    pointee.status = status
-    var datagram = FixedText(in: text(2 * StopStatus.room, SystemdWatch.datagramRoom))
-    if !pointee.hasToldStopping { datagram.append("STOPPING=1\n") }
-    if moves {
-      datagram.append("EXTEND_TIMEOUT_USEC=")
-      datagram.append(timeAskedFor / 1_000)
-      datagram.append("\n")
-    }
-    datagram.append(utf8: line.text)
-    let isSent = send(datagram.text, strlen(datagram.text)) == 0
-    if isSent { pointee.hasToldStopping = true }
-    // There is nothing to be told any more once systemd knows that all have ended.
-    pointee.nextStatus =
-      isSent && status.count == 0 ? .max : later(now, by: pointee.statusPause)
-  }
-
-  /// A part of `texts`.
-  private func text(_ offset: Int, _ count: Int) -> UnsafeMutableBufferPointer<UInt8> {
-    UnsafeMutableBufferPointer(start: pointee.texts + offset, count: count)
-  }
-
-  /// How much time is asked for, in nanoseconds: enough to ask again.
-  private var timeAskedFor: Int64 {
-    let (twice, overflow) = pointee.statusPause.multipliedReportingOverflow(by: 2)
-    return max(overflow ? .max : twice, 2_000_000_000)
-  }
-
-  private func later(_ moment: Int64, by pause: Int64) -> Int64 {
-    let (sum, overflow) = moment.addingReportingOverflow(pause)
-    return overflow ? .max : sum
-  }
-
-  /// Sends a datagram if that can be done at once.
-  ///
-  /// - Returns: 0, or the error number.
-  fileprivate func send(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
-    cp_send_datagram(pointee.socket, pointee.address, pointee.addressLength, text, count)
-  }
-}
-
-/// Where systemd listens: a path, or `@` and an abstract name.
-struct SystemdAddress {
-  let length: Int
-
-  /// Looks at NUL-terminated text; nil if it is no such address.
-  init?(_ text: UnsafePointer<UInt8>) {
-    // `sockaddr_un` has 108 bytes, of which a path wants one for its NUL.
-    let isAbstract = text[0] == 0x40
-    let most = isAbstract ? 108 : 107
-    if text[0] != 0x2F && !isAbstract { return nil }
-    var length = 1
-    while text[length] != 0 {
-      length += 1
-      if length > most { return nil }
-    }
-    if length == 1 { return nil }
-    self.length = length
-  }
-
-  // MARK: The environment
-
-  /// What NOTIFY_SOCKET says, or nil.
-  static var inEnvironment: UnsafePointer<UInt8>? {
-    let text = variable("NOTIFY_SOCKET")
-    return text?[0] == 0 ? nil : text
-  }
-
-  /// In how many nanoseconds a sign of life is due, as WATCHDOG_USEC says; 0 is never.
-  static var watchdogInEnvironment: Int64 {
-    if let process = variable("WATCHDOG_PID"), number(process) != UInt64(getpid()) { return 0 }
-    guard let text = variable("WATCHDOG_USEC"), let microseconds = number(text) else { return 0 }
-    let (nanoseconds, overflow) = microseconds.multipliedReportingOverflow(by: 1_000)
-    return overflow ? .max : Int64(clamping: nanoseconds)
-  }
-
-  private static func variable(_ name: StaticString) -> UnsafePointer<UInt8>? {
-    // SAFETY: CChar and UInt8 have the same layout, and the name is NUL-terminated.
-    let name = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
-    // SAFETY: likewise.
-    return cp_environment(name).map {
-      UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self)
-    }
-  }
-
-  /// A decimal number and nothing else; nil if the text is none.
-  private static func number(_ text: UnsafePointer<UInt8>) -> UInt64? {
-    var value: UInt64 = 0
-    var place = 0
-    while text[place] >= 0x30 && text[place] <= 0x39 {
-      let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
-      let (sum, carry) = tens.addingReportingOverflow(UInt64(text[place] - 0x30))
-      if overflow || carry { return nil }
-      value = sum
-      place += 1
-    }
-    return place > 0 && text[place] == 0 ? value : nil
   }
 }

@@ -1,0 +1,105 @@
+import CPlatform
+import Synchronization
+
+/// What the timer thread tells systemd; LOCKING stands in `SystemdWatch.swift`.
+extension UnsafeMutablePointer<SystemdWatch> {
+  // MARK: On the timer thread
+
+  /// Something is due.
+  ///
+  /// Requires the lock. `tell` is to follow without it; the registry's memory is held for it.
+  func isAboutToTell() {
+    SystemdWatch.isTelling.store(true, ordering: .sequentiallyConsistent)
+    pointee.registry.retainStorage()
+  }
+
+  /// Tells what is due.
+  func tell() {
+    let registry = pointee.registry
+    tellWhatIsDue()
+    if ProcessState.isForkedChild { return }
+    TimerThread.withQueue { queue in
+      let due = min(pointee.nextWatchdog, pointee.nextStatus)
+      // The token may have been cancelled meanwhile, and the timer be queued for that.
+      if pointee.isArmed && !timer.pointee.isQueued && due != .max {
+        queue.insert(timer, due: due)
+      }
+      SystemdWatch.isTelling.store(false, ordering: .sequentiallyConsistent)
+    }
+    // From here on the watch may be gone.
+    let key = UInt(bitPattern: self)
+    registry.monitor.withLock { $0.waiters.wake(key) }
+    registry.releaseStorage()
+  }
+
+  private func tellWhatIsDue() {
+    let now = monotonicNow()
+    if !pointee.isStopping && pointee.registry.token.isCancelled {
+      pointee.isStopping = true
+      pointee.nextStatus = now
+    }
+    if now >= pointee.nextStatus {
+      tellStatus(at: now)
+      // A group may have gone during the look, and with it a log's context, by the application's code.
+      if ProcessState.isForkedChild { return }
+    }
+    if now >= pointee.nextWatchdog {
+      let isHealthy = pointee.registry.isHealthy
+      if ProcessState.isForkedChild { return }
+      let alive: StaticString = "WATCHDOG=1"
+      if isHealthy { _ = send(alive.utf8Start, alive.utf8CodeUnitCount) }
+      let next = later(pointee.nextWatchdog, by: pointee.watchdogPause)
+      pointee.nextWatchdog = next > now ? next : later(now, by: pointee.watchdogPause)
+    }
+  }
+
+  /// Tells what the stop waits for; that it has begun until that is sent; and that more time is
+  /// needed if a task has ended, or told of progress, since the last time.
+  private func tellStatus(at now: Int64) {
+    var line = FixedText(in: text(0, StopStatus.room))
+    line.append("STATUS=stopping: ")
+    let before = pointee.status
+    let status = StopStatus(
+      of: pointee.registry, after: before ?? StopStatus(), in: &line,
+      with: text(StopStatus.room, StopStatus.room))
+    if ProcessState.isForkedChild { return }
+    let moves = before.map { status.moves(since: $0) } ?? false
+    pointee.status = status
+    var datagram = FixedText(in: text(2 * StopStatus.room, SystemdWatch.datagramRoom))
+    if !pointee.hasToldStopping { datagram.append("STOPPING=1\n") }
+    if moves {
+      datagram.append("EXTEND_TIMEOUT_USEC=")
+      datagram.append(timeAskedFor / 1_000)
+      datagram.append("\n")
+    }
+    datagram.append(utf8: line.text)
+    let isSent = send(datagram.text, strlen(datagram.text)) == 0
+    if isSent { pointee.hasToldStopping = true }
+    // There is nothing to be told any more once systemd knows that all have ended.
+    pointee.nextStatus =
+      isSent && status.count == 0 ? .max : later(now, by: pointee.statusPause)
+  }
+
+  /// A part of `texts`.
+  private func text(_ offset: Int, _ count: Int) -> UnsafeMutableBufferPointer<UInt8> {
+    UnsafeMutableBufferPointer(start: pointee.texts + offset, count: count)
+  }
+
+  /// How much time is asked for, in nanoseconds: enough to ask again.
+  private var timeAskedFor: Int64 {
+    let (twice, overflow) = pointee.statusPause.multipliedReportingOverflow(by: 2)
+    return max(overflow ? .max : twice, 2_000_000_000)
+  }
+
+  func later(_ moment: Int64, by pause: Int64) -> Int64 {
+    let (sum, overflow) = moment.addingReportingOverflow(pause)
+    return overflow ? .max : sum
+  }
+
+  /// Sends a datagram if that can be done at once.
+  ///
+  /// - Returns: 0, or the error number.
+  func send(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
+    cp_send_datagram(pointee.socket, pointee.address, pointee.addressLength, text, count)
+  }
+}
