@@ -445,6 +445,45 @@ CASE(writing_fails_without_ending_the_program) {
   registry_finish(registry);
 }
 
+static void *report_with_a_cancel_pending(void *argument) {
+  tr_registry *registry = argument;
+  tr_report *report = NULL;
+  int sink = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  CHECK(sink >= 0);
+  CHECK_EQ(0, pthread_cancel(pthread_self()));
+  CHECK_EQ(TR_OK, tr_explain(registry, &report));
+  for (uint32_t format = TR_FORMAT_TEXT; format <= TR_FORMAT_JSON; format++) {
+    CHECK_EQ(TR_OK, tr_report_write(report, sink, format));
+    CHECK_EQ(TR_OK, tr_snapshot_write(registry, sink, format));
+  }
+  CHECK_EQ(TR_OK, tr_metrics_write(registry, sink, TR_FORMAT_OPENMETRICS));
+  CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
+  tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
+  options.socket = "/nowhere/to/be/found";
+  CHECK_EQ(TR_ERR_SYSTEM, tr_systemd_on(registry, &options));
+  tr_report_release(report);
+  CHECK_EQ(0, pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL));
+  close(sink);
+  return registry;
+}
+
+/* Proves: nothing that looks, writes or sends is a point at which a cancelled thread leaves (C4, E10 to E12).
+   Why it matters: it would leave a report, a signal mask or a lock behind.  Catches: a write, a send or a
+   load of a library outside the library's own protection. */
+CASE(reporting_is_no_cancellation_point) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 1);
+  pthread_t thread = thread_start(report_with_a_cancel_pending, registry);
+  void *result = NULL;
+  CHECK_EQ(0, pthread_join(thread, &result));
+  CHECK(result == registry);
+  gate_open(&gate);
+  wait_and_release(task);
+  registry_finish(registry);
+}
+
 /* Proves: snapshots list the checkpoint, the progress and the phase of a task, and none of those of the task
    that was in the same record before (E3, E5, N3).  Why it matters: a task table shows where everybody is.
    Catches: notes that outlive their task. */
@@ -550,5 +589,6 @@ CHECK_MAIN(CHECK_ENTRY(each_kind_of_straggler_is_told_from_the_others),
            CHECK_ENTRY(who_has_ended_meanwhile_is_not_looked_at),
            CHECK_ENTRY(explaining_asks_nobody_to_stop),
            CHECK_ENTRY(writing_fails_without_ending_the_program),
+           CHECK_ENTRY(reporting_is_no_cancellation_point),
            CHECK_ENTRY(notes_are_listed_and_end_with_their_task),
            CHECK_ENTRY(stragglers_have_their_own_backtraces))

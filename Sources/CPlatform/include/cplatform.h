@@ -190,7 +190,9 @@ static inline int cp_write_all(int fd, const void *bytes, size_t count) {
   was_pending = sigismember(&pending, SIGPIPE) == 1;
   while (count > 0 && failure == 0) {
     ssize_t written = write(fd, bytes, count);
-    if (written >= 0) {
+    if (written == 0) {
+      failure = EIO; /* no file takes nothing for ever */
+    } else if (written > 0) {
       bytes = (const char *)bytes + written;
       count -= (size_t)written;
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

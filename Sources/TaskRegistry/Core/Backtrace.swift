@@ -94,7 +94,8 @@ struct Backtrace: ~Copyable {
     let status = ProcessState.prepare()
     if status != .ok { return status }
     guard makeSlot() else { return .noMemory }
-    if !loadUnwinder() { return .system }
+    // To load a library opens files, which is a cancellation point.
+    if !withCancellationDisabled({ loadUnwinder() }) { return .system }
     while isInstalling.exchange(true, ordering: .acquiring) { sched_yield() }
     let before = number.load(ordering: .acquiring)
     var isInstalled = false

@@ -190,9 +190,12 @@ struct DescriptorWriter: ~Copyable {
 ///
 /// - Returns: what `finish` returns.
 func withDescriptorWriter(_ descriptor: Int32, _ body: (inout DescriptorWriter) -> Void) -> Status {
-  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) { buffer in
-    var writer = DescriptorWriter(descriptor, buffer)
-    body(&writer)
-    return writer.finish()
+  // To write is a cancellation point.
+  withCancellationDisabled {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) { buffer in
+      var writer = DescriptorWriter(descriptor, buffer)
+      body(&writer)
+      return writer.finish()
+    }
   }
 }

@@ -87,7 +87,10 @@ struct SystemdWatch {
     let (isMine, _) = owner.compareExchange(
       expected: 0, desired: busy, ordering: .acquiringAndReleasing)
     if !isMine { return .invalid }
-    let (result, error, watch) = make(registry, socket, watchdog: watchdog, status: status)
+    // To send is a cancellation point.
+    let (result, error, watch) = withCancellationDisabled {
+      make(registry, socket, watchdog: watchdog, status: status)
+    }
     current.store(UInt(bitPattern: watch), ordering: .relaxed)
     owner.store(watch == nil ? 0 : UInt(bitPattern: registry.pointer), ordering: .releasing)
     if result == .system { cp_set_errno(error) }
