@@ -19,6 +19,19 @@ void *malloc(size_t size) {
   return __libc_malloc(size);
 }
 
+extern void *__libc_calloc(size_t count, size_t size);
+void *calloc(size_t count, size_t size) {
+  allocations += counts;
+  return __libc_calloc(count, size);
+}
+
+extern void *__libc_memalign(size_t alignment, size_t size);
+int posix_memalign(void **memory, size_t alignment, size_t size) {
+  allocations += counts;
+  *memory = __libc_memalign(alignment, size);
+  return *memory == NULL ? ENOMEM : 0;
+}
+
 int pthread_mutex_lock(pthread_mutex_t *mutex) {
   static int (*next)(pthread_mutex_t *);
   if (next == NULL) *(void **)&next = dlsym(RTLD_NEXT, "pthread_mutex_lock");
