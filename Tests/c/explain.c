@@ -57,8 +57,8 @@ static int body_sleeps(tr_task *self, void *ctx) {
   (void)self;
   gate_arrive(&stuck->started);
   while (!atomic_load(&stuck->stop)) {
-    struct timespec moment = {0, 300000000};
-    nanosleep(&moment, NULL);
+    struct timespec longer_than_the_grace = {2, 0};
+    nanosleep(&longer_than_the_grace, NULL);
   }
   return 0;
 }

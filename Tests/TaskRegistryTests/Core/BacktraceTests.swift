@@ -147,7 +147,8 @@ import Testing
       count.withLock { $0 = Self.frames(of: ownThreadID()).count }
     }
     thread.join()
-    #expect(count.value > 3)
+    // ThreadSanitizer delivers signals when it likes to.
+    if !Self.isUnderThreadSanitizer { #expect(count.value > 3) }
   }
 
   /// **Claim:** with askers and threads of every temper, which run, wait, block the signal, come and go,
@@ -188,7 +189,10 @@ import Testing
           // Even: on its way up or down.
           if !isSame || before % 2 == 0 || frames.isEmpty { continue }
           answered.add()
-          if frames.count(where: { $0 == repeated }) != climber.depth { wrong.add() }
+          // One that ends early, where there is nothing to unwind by, is nobody else's.
+          let depth = frames.count(where: { $0 == repeated })
+          let isAnothers = climbers.contains { $0.depth == depth && $0 !== climber }
+          if depth > climber.depth || isAnothers { wrong.add() }
         }
       }
     }
