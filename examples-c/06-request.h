@@ -70,7 +70,8 @@ static size_t request_http(struct request *request, size_t length, const char *v
     int is_prefix;
   } routes[] = {{"/", "HELP", 1, 0},           {"/tasks", "TASKS", 6, 0},
                 {"/tasks.json", "TASKS", 7, 0}, {"/metrics", "METRICS", 8, 0},
-                {"/health", "HEALTH", 7, 0},    {"/kv/", "GET", 4, 1},
+                {"/health", "HEALTH", 7, 0},    {"/stats", "STATS", 6, 0},
+                {"/kv/", "GET", 4, 1},
                 {"/echo/", "ECHO", 6, 1},       {"/primes/", "PRIMES", 8, 1}};
   const char *path = request->argument;
   int has_body = 0;

@@ -14,7 +14,7 @@
      7  journal      (with --journal) writes changes to a file; last, as all the others make some
 
    What it is doing can be asked at any time: /tasks, /tasks.json and SIGUSR1 list the tasks, SIGUSR2
-   prints what each of them is at, /metrics has counters and durations, /health says whether a task
+   prints what each of them is at, /metrics has counters and durations, /stats a line of them, /health says whether a task
    misses its heartbeats. SIGTERM and SIGINT stop the service: everybody is asked to stop, requests that
    have arrived are answered, and a report tells who did not stop in time, and why. A second SIGTERM or
    SIGINT cuts the grace short, a third ends the process.
@@ -382,8 +382,8 @@ static void respond_written(const tr_task *self, struct connection *c, const cha
 
 static const char help_text[] =
     "commands: SET key value | GET key | DEL key | ECHO text | PRIMES number | PING | TASKS [json] | "
-    "METRICS | HEALTH | SHUTDOWN | QUIT | HELP; by HTTP: GET / | /kv/key | /echo/text | "
-    "/primes/number | /tasks | /tasks.json | /metrics | /health";
+    "METRICS | STATS | HEALTH | SHUTDOWN | QUIT | HELP; by HTTP: GET / | /kv/key | /echo/text | "
+    "/primes/number | /tasks | /tasks.json | /metrics | /stats | /health";
 
 /* Give `key` a value, or delete it for NULL, and have that written down. It is one step: the journal has
    the changes in the order in which the store had them. Returns NULL, or why it cannot be done. */
@@ -422,6 +422,29 @@ static void run_primes(tr_task *self, struct connection *c, const char *argument
                                        : "out of memory");
 }
 
+/* Say in one line how the expensive requests did, and which task was the last to end. */
+static void describe_requests(char *text, size_t size) {
+  tr_metrics metrics = TR_METRICS_INIT;
+  tr_ended_task last = TR_ENDED_TASK_INIT;
+  size_t count = 0;
+  int length = 0;
+
+  if (tr_metrics_read(service.registry, TR_KIND_RPC_HANDLER, &metrics) == TR_OK) {
+    length = snprintf(text, size, "%" PRIu64 " rpc tasks ended, %" PRIu64 " failed, at most %" PRIu64
+                      " at once", metrics.ended, metrics.failed, metrics.peak);
+    if (metrics.ended > 0) {
+      length += snprintf(text + length, size - (size_t)length, ", half of them within %.1f ms",
+                         (double)metrics.run_p50_ns / (double)MS);
+    }
+  }
+  (void)tr_recent(service.registry, &last, 1, &count); /* TR_ERR_TRUNCATED: there are more than one */
+  if (count > 0) {
+    snprintf(text + length, size - (size_t)length, "; the last task to end: %s%s%s, %s after %.1f ms",
+             last.group, last.group[0] != '\0' ? "/" : "", last.name, tr_ended_name(last.how),
+             (double)last.ran_ns / (double)MS);
+  }
+}
+
 /* Execute one command. `argument` is "" when there is none. */
 static void execute(tr_task *self, struct connection *c, const char *command, char *argument) {
   char value[INPUT_SIZE];
@@ -457,6 +480,9 @@ static void execute(tr_task *self, struct connection *c, const char *command, ch
   } else if (strcmp(command, "METRICS") == 0) {
     respond_written(self, c, "application/openmetrics-text; version=1.0.0", tr_metrics_write,
                     TR_FORMAT_OPENMETRICS);
+  } else if (strcmp(command, "STATS") == 0) {
+    describe_requests(value, sizeof value);
+    respond(self, c, 200, value);
   } else if (strcmp(command, "HEALTH") == 0) {
     int code = check_health(value, sizeof value);
     respond(self, c, code, value);

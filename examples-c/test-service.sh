@@ -265,6 +265,9 @@ expect 'the head of /metrics' "$response" \
   $'HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n*'
 expect /metrics "$response" \
   $'*\ntaskreg_tasks_spawned_total{kind="peer-connection"} 4\n*\ntaskreg_task_run_seconds_count*\n# EOF'
+http /stats
+expect /stats "$response" $'HTTP/1.1 200 OK\r\n*'
+[[ $response =~ [0-9]+' rpc tasks ended, '[0-9]+' failed, at most '[0-9]+' at once' ]] || fail "/stats says $response"
 printf 'METRICS\n' >&3
 while IFS= read -r -t 10 -u 3 answer && [ "$answer" != '# EOF' ]; do :; done
 expect 'the end of METRICS' "$answer" '# EOF'

@@ -140,7 +140,11 @@ typedef struct tr_log_event {
    TR_EVENT_TASK_STALLED arises on a thread of the library's, the one of tr_token_child_with_timeout. The
    task cannot end before that call has returned: there, to wait for the task or to join its registry is
    TR_ERR_DEADLOCK. So does TR_EVENT_TASK_RECOVERED if the task has beaten before the first call was
-   over, and on the task's own thread otherwise. [E7] */
+   over, and on the task's own thread otherwise. [E7]
+
+   It should be brief: that thread is the one for all timeouts, cancel signals and heartbeats, and for what
+   systemd is told; TR_EVENT_DEADLINE_NEAR and _EXTENDED arise within a tr_shutdown, whose deadline waits
+   for the callback. */
 typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
 
 /* The name of a kind, state, reason, event or way of ending, in lower case: "peer-connection".
@@ -209,7 +213,7 @@ void tr_token_release(tr_token *token);
 /* Cancel `token` with a reason and a message: its children are cancelled, registries linked to it
    close, the flags of their tasks rise, and waits on any of these return. The first call alone
    records its reason and message. When it returns, to the first caller or a later one, every flag
-   below the token is up. [C1, C2, C3]
+   below the token is up, but of tasks of later phases and of clean-up work. [C1, C2, C3, E5, S5]
 
    Requires:  message is NULL or a string; its first 255 bytes are kept, cut at a character and
               before anything that is not UTF-8.
@@ -350,7 +354,7 @@ tr_registry *tr_registry_retain(tr_registry *registry);
 void tr_registry_release(tr_registry *registry);
 
 /* Return the token `registry` is linked to: cancelling it closes the registry and raises the flag
-   of every task. [G2]
+   of every task of phase 0 that is no clean-up work. [G2, E5, S5]
 
    Returns:   the token; NULL for NULL.
    Ownership: borrowed; it lives as long as the registry. Retain it to keep it longer.
@@ -388,7 +392,8 @@ typedef struct tr_spawn_options {
   uint32_t phase;        /* when a shutdown asks the task to stop: 0 (first, with the registry's
                             token) to TR_PHASES - 1; see tr_shutdown. Since 0.2. [E5] */
   int64_t heartbeat_ns;  /* the task promises to call tr_heartbeat at least so often, from the start
-                            of its body on; 0: it promises nothing; negative: TR_ERR_INVALID.
+                            of its body on; less than 1 ms is 1 ms; 0: it promises nothing; negative:
+                            TR_ERR_INVALID.
                             Since 0.2. [E7] */
 } tr_spawn_options;
 
@@ -509,7 +514,7 @@ typedef struct tr_join_report {
   uint64_t aborted;             /* of these, ended within the abort grace */
   uint64_t abandoned;           /* of these, not ended by the end of the grace: still tracked */
   uint64_t rejected;            /* spawns refused while the call waited */
-  int64_t elapsed_ns;           /* how long the call took */
+  int64_t elapsed_ns;           /* how long the call took, but for the looks of a full report */
   tr_task_summary *stragglers;  /* in: where to list the tasks alive at the deadline, or NULL */
   uint64_t stragglers_capacity; /* in: room in stragglers, in elements */
   uint64_t stragglers_count;    /* out: elements written: min(pending, stragglers_capacity). state
@@ -579,7 +584,8 @@ typedef struct tr_shutdown_options {
   int64_t max_grace_ns;       /* the deadline moves on while tasks make progress (tr_progress), but never
                                  beyond so many nanoseconds from the call; 0: it does not move [E4] */
   int64_t progress_window_ns; /* a task makes progress if it told of any in the last so many
-                                 nanoseconds, and the deadline moves to so long after that; 0: 1 s */
+                                 nanoseconds, and the deadline moves to so long after that; less than 1 ms is
+                                 1 ms; 0: 1 s */
   uint32_t phase_share[TR_PHASES]; /* how the time is divided: a phase gets its share of the sum of its
                                  own and those of the phases after it that have tasks, each at most
                                  1000000; all 0: equal ones; 0 beside others: such a phase reserves no
@@ -1002,7 +1008,7 @@ typedef struct tr_straggler {
   uint32_t state;
   uint32_t phase;
   int64_t age_ns;                 /* from spawn to the moment it was looked at */
-  int64_t cancel_requested_for_ns; /* from when it was asked to stop to that moment */
+  int64_t cancel_requested_for_ns; /* from when it was asked to stop to that moment; -1: it was not */
   int64_t cpu_ns;                 /* processor time it has used, give or take some milliseconds; -1: not
                                      known, as when its thread took it up right after a long task */
   int64_t cpu_since_ns;           /* of that, used in the last cpu_since_span_ns; -1: not known */
@@ -1131,7 +1137,8 @@ tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report
    Requires:  format is TR_FORMAT_TEXT or TR_FORMAT_JSON; fd is open for writing.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_SYSTEM with errno set when write(2) fails: a part may be
               written. A pipe nobody reads from is EPIPE, without a SIGPIPE.
-   Threads:   any thread; blocks as write(2) does, also where fd is non-blocking. Allocates nothing.
+   Threads:   any thread; blocks as write(2) does, also where fd is non-blocking, and whether or not the
+              calling task is asked to stop; no cancellation point. Allocates nothing.
    Since:     0.2 */
 tr_status tr_report_write(const tr_report *report, int fd, uint32_t format);
 
@@ -1150,7 +1157,9 @@ tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format);
    The signal ends some system calls of the straggler with EINTR (signal(7) lists them; the others go on,
    by SA_RESTART). A thread that blocks the signal, or does not answer within a tenth of a second, as it
    hangs in the kernel, has no backtrace. Tasks let the signal through when they begin after this call: it
-   should come before the first spawn. It cannot be a cancel_signal as well.
+   should come before the first spawn. It cannot be a cancel_signal as well. The handler runs on the
+   straggler's stack and wants some 4 KiB of it; it takes no lock where libgcc is of GCC 12 or newer, and
+   glibc 2.35 or newer.
 
    Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that is no
               signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has another handler or
@@ -1169,7 +1178,8 @@ tr_status tr_enable_backtraces(int signal_number);
 typedef struct tr_metrics {
   uint32_t size;        /* sizeof(tr_metrics) */
   uint32_t reserved;    /* 0 */
-  uint64_t spawned;     /* tasks admitted, those of groups included */
+  uint64_t spawned;     /* tasks admitted, those of groups included; one whose thread the system then
+                           refuses is taken out again */
   uint64_t ended;       /* of these, ended, however: failed and exited are among them */
   uint64_t failed;      /* bodies that returned non-zero */
   uint64_t exited;      /* bodies that left by pthread_exit or cancellation */

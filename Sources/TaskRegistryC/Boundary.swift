@@ -73,6 +73,19 @@ func read<Options: SizedStructure>(_ options: UnsafePointer<Options>) -> Options
   return whole
 }
 
+/// What is known here of a structure of the caller's that has `size` bytes, an accepted size; the rest is
+/// zero.
+func part<Structure: SizedStructure>(
+  of structure: UnsafePointer<Structure>, size: UInt32
+) -> Structure {
+  var known = Structure()
+  withUnsafeMutableBytes(of: &known) {
+    $0.baseAddress.unsafelyUnwrapped.copyMemory(
+      from: structure, byteCount: min(Int(size), $0.count))
+  }
+  return known
+}
+
 /// Whether a structure has a size this library can serve.
 func accepts<Structure: SizedStructure>(_: Structure.Type, size: UInt32) -> Bool {
   size >= Structure.firstSize && size <= largestStructure

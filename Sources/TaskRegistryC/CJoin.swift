@@ -79,8 +79,7 @@ private func withWishes(
   let size = claimedSize(of: report)
   guard accepts(tr_join_report.self, size: size) else { return Status.invalid.code }
   // A program of an older header has no field for a full report.
-  var wishes = tr_join_report()
-  fill(report, size: size) { wishes = $0.pointee }
+  let wishes = part(of: report, size: size)
   guard let array = SummaryArray(wishes.stragglers, capacity: wishes.stragglers_capacity) else {
     return Status.invalid.code
   }

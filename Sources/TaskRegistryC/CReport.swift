@@ -146,9 +146,8 @@ extension tr_straggler {
     thread_id = facts.threadID
     state = facts.state
     phase = facts.notes.phase
-    age_ns = max(0, facts.lookedAt &- facts.spawnedAt)
-    cancel_requested_for_ns =
-      facts.cancelledAt == 0 ? 0 : max(0, facts.lookedAt &- facts.cancelledAt)
+    age_ns = facts.age
+    cancel_requested_for_ns = facts.askedAge
     cpu_ns = facts.cpu
     cpu_since_ns = facts.cpuSince
     cpu_since_span_ns = facts.cpuSpan

@@ -92,14 +92,14 @@ def shown(text):
 
 
 def decode(word):
-    """Text of the application's: 255 bytes of it, and the character that begins there as a whole."""
+    """Text of the application's: 255 bytes of it at most, cut at a character."""
     if word == "-":
         return None
     if word == ".":
         return ""
     text, size = "", 0
     for character, width in pieces(bytes.fromhex(word)):
-        if size >= 255:
+        if size + width > 255:
             break
         text, size = text + character, size + width
     return text

@@ -25,7 +25,7 @@ static void check_straggler(const tr_straggler *straggler, int registry) {
             straggler->state);
     MUST(straggler->thread_id > 0 && straggler->age_ns > 0);
     MUST(straggler->diagnosis != TR_DIAGNOSIS_STARTING && straggler->diagnosis < TR_DIAGNOSIS_ENDED);
-    MUST(task->flagged || (straggler->looks == 0 && straggler->cancel_requested_for_ns == 0));
+    MUST(task->flagged || (straggler->looks == 0 && straggler->cancel_requested_for_ns == -1));
     MUST(straggler->looks >= (uint32_t)task->looks);
     MUST_EQ(0, straggler->stalled);
     MUST_EQ(0, straggler->reads_flag);

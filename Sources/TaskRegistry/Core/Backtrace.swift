@@ -141,12 +141,14 @@ struct Backtrace: ~Copyable {
   ///   - buffer: receives the addresses, the innermost first. The first is where the thread is, the others are
   ///     return addresses.
   ///   - capacity: how many there is room for.
+  ///   - end: when to give up, should a tenth of a second be too long.
   /// - Returns: how many there are, at most `mostFrames`; 0 if the thread blocks the signal or does not
   ///   answer in a tenth of a second, or if backtraces are not enabled.
   /// *Concurrency:* any thread, but not in a forked child; one capture at a time, for whose end the others
   /// wait as long.
   static func capture(
-    ofThread threadID: Int32, into buffer: UnsafeMutablePointer<UInt64>, capacity: Int
+    ofThread threadID: Int32, into buffer: UnsafeMutablePointer<UInt64>, capacity: Int,
+    until end: Deadline = .never
   ) -> Int {
     let signal = number.load(ordering: .acquiring)
     guard threadID > 0, signal != 0,
@@ -154,7 +156,8 @@ struct Backtrace: ~Copyable {
       // Otherwise the signal might end the process.
       cp_has_context_handler(signal, handler), !ThreadLook.blocks(signal, threadID: threadID)
     else { return 0 }
-    let deadline = Deadline.after(patience)
+    let deadline = Deadline(
+      nanoseconds: min(Deadline.after(patience).nanoseconds, end.nanoseconds))
     guard let capture = slot.hold(until: deadline) else { return 0 }
     slot.pointee.threadID.store(threadID, ordering: .relaxed)
     slot.pointee.word.store(capture | Phase.asked, ordering: .releasing)

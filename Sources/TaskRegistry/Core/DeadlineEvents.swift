@@ -82,7 +82,7 @@ extension RegistryReference {
       facts.name.withText { text.append(utf8: $0) }
       if let checkpoint = facts.notes?.checkpoint {
         text.append(" (")
-        text.append(utf8: checkpoint)
+        text.append(utf8: checkpoint, limit: 63)
         text.append(")")
       }
       named += 1

@@ -65,8 +65,13 @@ struct DescriptorWriter: ~Copyable {
   mutating func write(seconds nanoseconds: Int64) {
     if nanoseconds < 0 { write("-") }
     write(nanoseconds.magnitude / 1_000_000_000)
+    write(fraction: nanoseconds.magnitude % 1_000_000_000)
+  }
+
+  /// Writes a point and nine digits, for nanoseconds that are less than a second.
+  mutating func write(fraction nanoseconds: UInt64) {
     write(".")
-    var rest = nanoseconds.magnitude % 1_000_000_000
+    var rest = nanoseconds
     var unit: UInt64 = 100_000_000
     while unit > 0 {
       write(byte: 48 + UInt8(truncatingIfNeeded: rest / unit))
@@ -152,6 +157,7 @@ struct DescriptorWriter: ~Copyable {
     var place = 0
     while text[place] != 0 && place < limit {
       let length = UTF8Text.characterLength(at: text + place)
+      if place + length > limit { return }
       if length == 0 {
         write("\u{FFFD}")
         place += 1

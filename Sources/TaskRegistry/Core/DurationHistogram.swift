@@ -10,7 +10,13 @@ struct DurationHistogram {
   /// How many durations were recorded.
   private(set) var count: UInt64 = 0
   /// The sum of all, in nanoseconds.
-  private(set) var sum: UInt64 = 0
+  ///
+  /// As long as that fits; `sumSeconds` and `sumRest` are never too small.
+  var sum: UInt64 { sumSeconds &* 1_000_000_000 &+ sumRest }
+  /// The whole seconds of the sum: nanoseconds alone would overflow in weeks of ten thousand connections.
+  private(set) var sumSeconds: UInt64 = 0
+  /// The nanoseconds of the sum beyond that.
+  private(set) var sumRest: UInt64 = 0
   /// The longest, in nanoseconds; 0 while there is none.
   private(set) var longest: Int64 = 0
 
@@ -52,15 +58,21 @@ struct DurationHistogram {
     let duration = max(0, duration)
     counts[Self.range(of: duration)] &+= 1
     count &+= 1
-    sum &+= UInt64(duration)
+    addToSum(seconds: UInt64(duration) / 1_000_000_000, rest: UInt64(duration) % 1_000_000_000)
     if duration > longest { longest = duration }
+  }
+
+  private mutating func addToSum(seconds: UInt64, rest: UInt64) {
+    sumRest &+= rest
+    sumSeconds &+= seconds &+ sumRest / 1_000_000_000
+    sumRest %= 1_000_000_000
   }
 
   /// Adds what another one has recorded.
   mutating func merge(_ other: borrowing DurationHistogram) {
     for range in 0..<Self.rangeCount { counts[range] &+= other.counts[range] }
     count &+= other.count
-    sum &+= other.sum
+    addToSum(seconds: other.sumSeconds, rest: other.sumRest)
     if other.longest > longest { longest = other.longest }
   }
 

@@ -27,6 +27,8 @@ struct HeartbeatWatch {
   // Guarded by the timer thread's Monitor.
   /// Whether the body is over.
   fileprivate var isOver = false
+  /// Nanoseconds for which the task had not beaten when that was found.
+  fileprivate var stalledFor: Int64 = 0
   /// How long the task had been silent when it beat again; while `beaten`.
   fileprivate var silence: Int64 = 0
 
@@ -110,6 +112,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     if notes.pointee.overdueAt(pointee.interval) <= now {
       notes.pointee.enter(.telling)
       if notes.pointee.overdueAt(pointee.interval) <= now {
+        pointee.stalledFor = now &- notes.pointee.beatAt.load(ordering: .relaxed)
         pointee.task.registry.retainStorage()
         return true
       }
@@ -129,9 +132,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     let interval = pointee.interval
     TaskReference.reportedStall.store(UInt(bitPattern: task.pointer), ordering: .relaxed)
     TaskReference.reporter.store(UInt(pthread_self()), ordering: .relaxed)
-    task.logStall(
-      silence: monotonicNow() &- task.notes.pointee.beatAt.load(ordering: .relaxed),
-      interval: interval)
+    task.logStall(silence: pointee.stalledFor, interval: interval)
     if ProcessState.isForkedChild { return }
     let silence: Int64? = TimerThread.withQueue { _ in
       if task.notes.pointee.stage == .beaten { return pointee.silence }
@@ -142,8 +143,9 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
       task.logRecovery(silence: silence)
       if ProcessState.isForkedChild { return }
       TimerThread.withQueue { queue in
-        task.notes.pointee.enter(.quiet)
+        // The stage last: once it is quiet the task may end, and the watch with it.
         if !pointee.isOver { arm(&queue) }
+        task.notes.pointee.enter(.quiet)
       }
     }
     // From here on the watch may be gone, and the task.

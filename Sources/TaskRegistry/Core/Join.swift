@@ -110,6 +110,11 @@ extension RegistryReference {
     let end = follow(&clock, isShutdown: isShutdown) {
       waitUntilDrained($0, isShutdown: isShutdown)
     }
+    // Before the abort grace, which is no part of a phase's time.
+    if isShutdown, let full {
+      let now = monotonicNow() &- clock.start
+      full.endAll(at: now) { end == .ready ? 0 : liveCount(of: $0) }
+    }
     var (status, tally) =
       switch end {
       case .ready: (Status.ok, JoinTally())

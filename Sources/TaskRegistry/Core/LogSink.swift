@@ -79,8 +79,12 @@ struct FixedText: ~Copyable {
   /// Appends NUL-terminated text.
   ///
   /// The label keeps string literals away, which would become a `String`, and that a pointer.
-  mutating func append(utf8 text: UnsafePointer<UInt8>) {
-    let kept = UTF8Text.measure(text, limit: capacity - 1 - count).kept
+  ///
+  /// - Parameters:
+  ///   - text: up to what is not UTF-8.
+  ///   - limit: how many bytes are taken of it.
+  mutating func append(utf8 text: UnsafePointer<UInt8>, limit: Int = .max) {
+    let kept = UTF8Text.measure(text, limit: min(capacity - 1 - count, limit)).kept
     memcpy(base + count, text, kept)
     count += kept
     base[count] = 0

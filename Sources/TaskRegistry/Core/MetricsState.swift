@@ -21,15 +21,7 @@ struct KindSlot: Equatable {
   }
 
   /// The name of the kind.
-  var name: StaticString {
-    switch index {
-    case 0: "background-loop"
-    case 1: "peer-connection"
-    case 2: "rpc-handler"
-    case 3: "maintenance"
-    default: "application"
-    }
-  }
+  var name: StaticString { Names.kind(index < 4 ? UInt32(index) + 1 : 0x100) }
 }
 
 /// How many tasks there were.

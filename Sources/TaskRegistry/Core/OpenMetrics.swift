@@ -112,7 +112,8 @@ extension DescriptorWriter {
     write(histogram.count)
     write("\n")
     writeTotalBegin(family, "_sum", kind)
-    write(seconds: Int64(clamping: histogram.sum))
+    write(histogram.sumSeconds)
+    write(fraction: histogram.sumRest)
     write("\n")
   }
 

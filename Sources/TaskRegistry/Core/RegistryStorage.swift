@@ -27,10 +27,9 @@ struct RegistryStorage: ~Copyable {
   // What workers write.
   /// How many tasks have ended in each way; see `Endings`.
   let endings = Endings()
-  // atomic: how many threads wait until all tasks have ended, and, in the high half, how many until those of
-  // a phase have. Sequentially consistent: a joiner
-  // counts itself and then looks whether all have ended, a worker counts an end and then looks
-  // for joiners; one of them sees the other.
+  // atomic: how many threads wait until all tasks have ended, and, in the high half, how many until
+  // those of a phase have. Sequentially consistent: a joiner counts itself and then looks whether all
+  // have ended, a worker counts an end and then looks for joiners; one of them sees the other.
   let drainWaiters = Atomic<UInt64>(0)
   private let padding3 = InlineArray<3, UInt64>(repeating: 0)
 

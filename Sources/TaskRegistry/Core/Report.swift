@@ -114,6 +114,14 @@ struct ReportReference: Equatable {
     pointer.pointee.phases[last].took = now &- pointer.pointee.phases[last].begin
   }
 
+  /// All phases that are not over are.
+  func endAll(at now: Int64, left: (_ phase: UInt32) -> UInt64) {
+    for index in 0..<pointer.pointee.phaseCount where pointer.pointee.phases[index].took < 0 {
+      pointer.pointee.phases[index].left = left(pointer.pointee.phases[index].phase)
+      pointer.pointee.phases[index].took = now &- pointer.pointee.phases[index].begin
+    }
+  }
+
   // MARK: Stragglers
 
   /// Where they are.
@@ -186,7 +194,7 @@ struct ReportReference: Equatable {
         guard let frames = pointer.pointee.frames, left > 0, !end.hasPassed else { break }
         let place = frames + pointer.pointee.frameCount
         let room = min(left, Backtrace.mostFrames)
-        let taken = stragglers[index].takeBacktrace(in: place, room: room)
+        let taken = stragglers[index].takeBacktrace(in: place, room: room, until: end)
         pointer.pointee.frameCount += taken
       }
     }

@@ -44,14 +44,13 @@ extension ReportReference {
     case .join: writer.write("join")
     case .shutdown: writer.write("shutdown")
     }
-    if pointer.pointee.reason != 0 {
+    withMessage { message in
+      if pointer.pointee.reason == 0 && message[0] == 0 { return }
       writer.write(" (")
       writer.write(Names.reason(pointer.pointee.reason))
-      withMessage { message in
-        if message[0] != 0 {
-          writer.write(": ")
-          writer.write(text: message)
-        }
+      if message[0] != 0 {
+        writer.write(": ")
+        writer.write(text: message)
       }
       writer.write(")")
     }
@@ -62,7 +61,7 @@ extension ReportReference {
     } else if tally.threadsLeft > 0 {
       writer.write(": all tasks have ended, and ")
       writer.write(tally.threadsLeft)
-      writer.write(" threads have not left")
+      writer.write(tally.threadsLeft == 1 ? " thread has not left" : " threads have not left")
     } else {
       writer.write(": all tasks have ended")
     }
@@ -195,14 +194,14 @@ extension StragglerFacts {
         writer.write(notes.readsFlag ? "may have read its flag" : "has never looked")
       }
     }
+    if cpu >= 0 || cpuSince >= 0 { writer.write("; processor time ") }
+    if cpuSince >= 0 {
+      writer.write(duration: cpuSince)
+      writer.write(" in the last ")
+      writer.write(duration: cpuSpan)
+      if cpu >= 0 { writer.write(", ") }
+    }
     if cpu >= 0 {
-      writer.write("; processor time ")
-      if cpuSince >= 0 {
-        writer.write(duration: cpuSince)
-        writer.write(" in the last ")
-        writer.write(duration: cpuSpan)
-        writer.write(", ")
-      }
       writer.write(duration: cpu)
       writer.write(" in all")
     }

@@ -35,7 +35,8 @@ extension RegistryReference {
     let before = JoinBaseline(self)
     var clock = GraceClock(
       start: before.start, grace: request.grace, maxGrace: request.maxGrace,
-      window: request.progressWindow,
+      // At least a millisecond: each window is a walk over the tasks.
+      window: max(request.progressWindow, 1_000_000),
       warnPercent: options.log.isListening ? request.warnPercent : 0, samples: full != nil)
     if let full { beginNoting(full) }
     return withCancellationDisabled {
@@ -47,7 +48,6 @@ extension RegistryReference {
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       var (status, stragglers) = drain(&clock, isShutdown: true, full, listStraggler)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      full?.end(0, left: stragglers.pending, at: monotonicNow() &- clock.start)
       if let full { endNoting(full) }
       // A group has no threads.
       if status == .ok && parent == nil {
@@ -112,6 +112,10 @@ extension RegistryReference {
       full?.end(phase, left: liveCount(of: phase), at: monotonicNow() &- clock.start)
       if later == 0 { return }
       if waitEnd == .cancelled || isHurried {
+        let now = monotonicNow() &- clock.start
+        for number in phase + 1..<PhasePlan.count where later & (1 << number) != 0 {
+          full?.begin(number, asked: liveCount(of: number), at: now, share: 0)
+        }
         ask(upTo: PhasePlan.count - 1)
         return
       }

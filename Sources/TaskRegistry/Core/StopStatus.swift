@@ -125,6 +125,7 @@ extension FixedText {
       var place = 0
       while text[place] != 0 && place < limit && !isCut {
         let length = UTF8Text.characterLength(at: text + place)
+        if place + length > limit { return }
         let code = length == 2 && text[place] == 0xC2 ? text[place + 1] : text[place]
         if length == 0 {
           append("\u{FFFD}")

@@ -79,7 +79,8 @@ struct StragglerFacts {
   /// the task being alive afterwards: it is held, so that no other has come into its record.
   mutating func look() {
     lookedAt = monotonicNow()
-    guard let task, let facts = task.facts(in: task.registry) else {
+    // Another task may have come into the record before it was held.
+    guard let task, let facts = task.facts(in: task.registry), facts.id == id else {
       hasEnded()
       return
     }
@@ -94,7 +95,7 @@ struct StragglerFacts {
       return
     }
     thread = ThreadLook.at(threadID: threadID)
-    let threadCPU = task.threadCPU
+    let threadCPU = thread.cpu
     cpu = task.ownCPU(of: threadCPU)
     if seen.isSampled && threadCPU >= 0 {
       cpuSince = max(0, threadCPU &- task.notes.pointee.sampledCPU.load(ordering: .relaxed))
@@ -116,6 +117,7 @@ struct StragglerFacts {
     thread = ThreadLook()
     cpu = -1
     cpuSince = -1
+    cpuSpan = 0
     state = 5
     diagnosis = .ended
   }
@@ -169,9 +171,11 @@ struct StragglerFacts {
   /// Takes the backtrace of its thread, if it is alive.
   ///
   /// - Returns: how many return addresses were stored.
-  mutating func takeBacktrace(in place: UnsafeMutablePointer<UInt64>, room: Int) -> Int {
+  mutating func takeBacktrace(
+    in place: UnsafeMutablePointer<UInt64>, room: Int, until end: Deadline
+  ) -> Int {
     guard let task, threadID != 0, task.word.isLive else { return 0 }
-    let taken = Backtrace.capture(ofThread: threadID, into: place, capacity: room)
+    let taken = Backtrace.capture(ofThread: threadID, into: place, capacity: room, until: end)
     // As with everything else, it was the task's thread only if the task is alive still.
     if !task.word.isLive { return 0 }
     frameCount = taken
@@ -194,10 +198,10 @@ extension RegistryReference {
   /// Takes a sample of the processor time of all that were asked to stop and are alive.
   func sampleProcessorTimes() {
     forEachTask { task, _ in
-      if task.word.isCancelRequested && task.pin() {
-        task.sampleCPU()
-        task.unpin()
-      }
+      if !task.word.isCancelRequested || !task.pin() { return true }
+      // Again, now that no other task can come into the record.
+      if task.word.isCancelRequested { task.sampleCPU() }
+      task.unpin()
       return true
     }
   }

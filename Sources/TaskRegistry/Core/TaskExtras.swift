@@ -91,9 +91,11 @@ extension TaskReference {
   /// The record is the caller's own.
   func prepareExtras(_ request: borrowing SpawnRequest) -> Status {
     pointer.pointee.extras.traits.store(request.traits.rawValue, ordering: .relaxed)
-    if request.traits.contains(.notes) { clearNotes(heartbeat: request.heartbeat) }
+    // At least a millisecond: whoever watches a shorter promise does nothing else.
+    let heartbeat = request.heartbeat == 0 ? 0 : max(request.heartbeat, 1_000_000)
+    if request.traits.contains(.notes) { clearNotes(heartbeat: heartbeat) }
     if request.traits.contains(.heartbeat) {
-      let status = prepareHeartbeats(interval: request.heartbeat)
+      let status = prepareHeartbeats(interval: heartbeat)
       if status != .ok { return status }
     }
     if request.cancelSignal == 0 { return .ok }

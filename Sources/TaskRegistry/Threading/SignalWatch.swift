@@ -155,11 +155,14 @@ struct SignalWatch: ~Copyable {
     for number in 1...lastSignal where watch.pointee.signals & bit(number) != 0 {
       cp_restore_handler(number, handler, watch.pointee.previousActions + Int(number))
     }
-    while visitors.load(ordering: .sequentiallyConsistent) != 0 { sched_yield() }
-    watch.pointee.isEnding.store(true, ordering: .releasing)
-    cp_eventfd_raise(watch.pointee.event)
-    mustSucceed(pthread_join(watch.pointee.thread, nil))
-    destroy(watch)
+    // To join and to close are cancellation points.
+    withCancellationDisabled {
+      while visitors.load(ordering: .sequentiallyConsistent) != 0 { sched_yield() }
+      watch.pointee.isEnding.store(true, ordering: .releasing)
+      cp_eventfd_raise(watch.pointee.event)
+      mustSucceed(pthread_join(watch.pointee.thread, nil))
+      destroy(watch)
+    }
     current.store(0, ordering: .sequentiallyConsistent)
     return .ok
   }

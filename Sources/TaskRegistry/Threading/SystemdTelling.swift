@@ -64,7 +64,6 @@ extension UnsafeMutablePointer<SystemdWatch> {
       with: text(StopStatus.room, StopStatus.room))
     if ProcessState.isForkedChild { return }
     let moves = before.map { status.moves(since: $0) } ?? false
-    pointee.status = status
     var datagram = FixedText(in: text(2 * StopStatus.room, SystemdWatch.datagramRoom))
     if !pointee.hasToldStopping { datagram.append("STOPPING=1\n") }
     if moves {
@@ -74,7 +73,11 @@ extension UnsafeMutablePointer<SystemdWatch> {
     }
     datagram.append(utf8: line.text)
     let isSent = send(datagram.text, strlen(datagram.text)) == 0
-    if isSent { pointee.hasToldStopping = true }
+    if isSent {
+      pointee.hasToldStopping = true
+      // What moved before a datagram that was lost asks for more time with the next.
+      pointee.status = status
+    }
     // There is nothing to be told any more once systemd knows that all have ended.
     pointee.nextStatus =
       isSent && status.count == 0 ? .max : later(now, by: pointee.statusPause)

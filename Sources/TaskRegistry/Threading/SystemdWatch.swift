@@ -163,11 +163,14 @@ struct SystemdWatch {
     guard isMine, let watch = Pointer(bitPattern: current.load(ordering: .relaxed)) else {
       return .invalid
     }
-    watch.disarm()
-    _ = registry.monitor.wait(for: UInt(bitPattern: watch), until: .never, heedsFlag: false) {
-      !isTelling.load(ordering: .sequentiallyConsistent)
+    // To close is a cancellation point.
+    withCancellationDisabled {
+      watch.disarm()
+      _ = registry.monitor.wait(for: UInt(bitPattern: watch), until: .never, heedsFlag: false) {
+        !isTelling.load(ordering: .sequentiallyConsistent)
+      }
+      watch.destroy()
     }
-    watch.destroy()
     owner.store(0, ordering: .releasing)
     return .ok
   }

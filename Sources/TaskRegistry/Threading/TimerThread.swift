@@ -5,8 +5,9 @@ import Synchronization
 // One Monitor for the process guards the queue and every timer in it. No other Monitor is taken under
 // it, and it is taken under none. It may be taken under a mutex of the application's (`ConditionWait`);
 // of those none is waited for under it. What may run the application's code, the cancelling of a
-// token or the report of a stall, or wants other locks, is done after it is unlocked. Signals are sent and condition variables woken under it, so
-// that whoever has taken a timer out knows that its action is not under way.
+// token or the report of a stall, or wants other locks, is done after it is unlocked. Signals are sent
+// and condition variables woken under it, so that whoever has taken a timer out knows that its action is
+// not under way.
 
 /// The library's one thread of its own: it does what is due at a moment.
 ///

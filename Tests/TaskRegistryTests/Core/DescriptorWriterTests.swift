@@ -103,8 +103,7 @@ import Testing
     }
   }
 
-  /// **Proves:** of long text the first bytes are shown, up to the limit, and a character that begins there as a
-  /// whole (E3, E10).
+  /// **Proves:** of long text the first bytes are shown, up to the limit, cut at a character (E3, E10).
   ///
   /// **Why it matters:** a checkpoint may be a string of any length.
   /// **Catches:** a limit of characters; half a character at the end.
@@ -113,7 +112,8 @@ import Testing
     #expect(Self.asText(long) == String(repeating: "a", count: 255))
     #expect(Self.asJSON(long) == "\"" + String(repeating: "a", count: 255) + "\"")
     #expect(Self.asJSON(long, limit: 999).utf8.count == 1001)
-    #expect(Self.asText(Array("abc€".utf8), limit: 4) == "abc€")
+    #expect(Self.asText(Array("abc€".utf8), limit: 6) == "abc€")
+    #expect(Self.asText(Array("abc€".utf8), limit: 5) == "abc")
     #expect(Self.asText(Array("abc€".utf8), limit: 3) == "abc")
     #expect(Self.asText(long, limit: 0) == "" && Self.asJSON(long, limit: 0) == "\"\"")
   }
