@@ -266,8 +266,9 @@ CASE(the_cap_bounds_what_progress_can_do) {
   }
 }
 
-/* Proves: a second signal makes the deadline now, however much progress there is, and asks all phases (E4, E5,
-   C13).  Why it matters: whoever sends it wants an end.  Catches: an extension that outlasts it. */
+/* Proves: a second signal makes the deadline now, however much progress there is, and asks all phases, of which
+   the report tells (E4, E5, C13).  Why it matters: whoever sends it wants an end, and then to know.
+   Catches: an extension that outlasts it; phases that are asked and not told of. */
 CASE(a_second_signal_goes_before_progress) {
   tr_registry *registry = registry_new();
   atomic_int stop = 0;
@@ -286,10 +287,16 @@ CASE(a_second_signal_goes_before_progress) {
   options.max_grace_ns = 3600 * SECOND;
   options.progress_window_ns = 3600 * SECOND;
   int64_t start = now_ns();
-  CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown_with(registry, TR_REASON_USER_REQUESTED, NULL, 1800 * SECOND,
-                                             &options, NULL));
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, 1800 * SECOND, &options, &counts, &full));
   CHECK(now_ns() - start < AT_ONCE);
   CHECK_EQ(1, tr_task_is_cancelled(later));
+  tr_phase_report first = phase_of(full, 0), second = phase_of(full, 1);
+  CHECK(first.phase == 0 && first.asked == 1 && first.left == 1);
+  CHECK(second.phase == 2 && second.asked == 1 && second.left <= 1);
+  CHECK(second.begin_ns >= first.begin_ns + first.took_ns && second.took_ns >= 0);
+  tr_report_release(full);
   CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
   atomic_store(&stop, 1);
   wait_and_release(task);

@@ -4,7 +4,9 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 /* What is stuck, each in its way; all of it ends when `release` is called. */
 struct stuck {
@@ -467,6 +469,10 @@ static void *report_with_a_cancel_pending(void *argument) {
   tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
   options.socket = "/nowhere/to/be/found";
   CHECK_EQ(TR_ERR_SYSTEM, tr_systemd_on(registry, &options));
+  options.socket = "@taskreg reporting is no cancellation point";
+  CHECK_EQ(TR_OK, tr_systemd_on(registry, &options));
+  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
   tr_report_release(report);
   CHECK_EQ(0, pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL));
   close(sink);
@@ -481,10 +487,19 @@ CASE(reporting_is_no_cancellation_point) {
   struct gate gate = GATE_INIT;
   tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
   gate_await(&gate, 1);
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  static const char name[] = "@taskreg reporting is no cancellation point";
+  memcpy(address.sun_path + 1, name + 1, sizeof name - 2);
+  int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  CHECK(manager >= 0);
+  CHECK_EQ(0, bind(manager, (struct sockaddr *)&address,
+                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof name - 1)));
   pthread_t thread = thread_start(report_with_a_cancel_pending, registry);
   void *result = NULL;
   CHECK_EQ(0, pthread_join(thread, &result));
   CHECK(result == registry);
+  close(manager);
+  timer_thread_leaves();
   gate_open(&gate);
   wait_and_release(task);
   registry_finish(registry);

@@ -256,6 +256,29 @@ CASE(phases_reach_into_groups) {
   for (int i = 0; i < TREE; i++) tr_registry_release(tree[i]);
 }
 
+/* Proves: the abort grace is no part of a phase's time (E5, J4).  Why it matters: "took 1.5 s of 100 ms" is
+   nonsense.  Catches: a phase that is over when the call is. */
+CASE(the_abort_grace_is_no_part_of_a_phase) {
+  const int64_t abort_grace = 200 * MS;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.abort_grace_ns = abort_grace;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn_in_phase(registry, "deaf", 0, body_deaf, &gate);
+  gate_await(&gate, 1);
+  tr_join_report counts;
+  tr_report *full = NULL;
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, 50 * MS, NULL, &counts, &full));
+  tr_phase_report phase = phase_of(full, 0);
+  CHECK_EQ(1, phase.left);
+  CHECK_BETWEEN_NS(50 * MS, counts.elapsed_ns - abort_grace, phase.took_ns);
+  gate_open(&gate);
+  wait_and_release(task);
+  tr_report_release(full);
+  registry_finish(registry);
+}
+
 /* Proves: clean-up work of a later phase is waited for in its phase, and not asked before the deadline
    (E5, S5).  Why it matters: it has work to do.  Catches: a phase that asks it. */
 CASE(clean_up_work_is_not_asked_in_its_phase) {
@@ -432,6 +455,7 @@ CHECK_MAIN(CHECK_ENTRY(phases_are_asked_one_after_the_other),
            CHECK_ENTRY(processor_times_of_a_later_phase_begin_with_it),
            CHECK_ENTRY(shares_divide_the_time), CHECK_ENTRY(the_token_asks_phase_0_alone),
            CHECK_ENTRY(phases_reach_into_groups), CHECK_ENTRY(clean_up_work_is_not_asked_in_its_phase),
+           CHECK_ENTRY(the_abort_grace_is_no_part_of_a_phase),
            CHECK_ENTRY(a_shutdown_cut_short_has_asked_everybody),
            CHECK_ENTRY(no_task_is_missed_by_its_phase),
            CHECK_ENTRY(two_shutdowns_go_through_the_phases_at_once),
