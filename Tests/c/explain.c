@@ -581,10 +581,14 @@ CASE(stragglers_have_their_own_backtraces) {
   CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, 100 * MS, NULL, &counts, &full));
   tr_straggler spinner = straggler_called(full, "spins"), reader = straggler_called(full, "reads");
 #ifndef CHECK_UNDER_TSAN /* which delivers a signal when the thread makes a call that it knows */
-  CHECK_MSG(spinner.frame_count >= 2, "%u", spinner.frame_count);
-  uintptr_t function = (uintptr_t)a_function_that_spins, caller = (uintptr_t)body_spins_deep;
-  CHECK(spinner.frames[0] - function < 256);
-  CHECK(spinner.frames[1] - caller < 256);
+  if (check_under_valgrind()) {
+    CHECK_EQ(0, spinner.frame_count); /* it has all signals of who runs blocked */
+  } else {
+    CHECK_MSG(spinner.frame_count >= 2, "%u", spinner.frame_count);
+    uintptr_t function = (uintptr_t)a_function_that_spins, caller = (uintptr_t)body_spins_deep;
+    CHECK(spinner.frames[0] - function < 256);
+    CHECK(spinner.frames[1] - caller < 256);
+  }
   CHECK_MSG(reader.frame_count >= 2, "%u", reader.frame_count);
   int has_body = 0;
   for (uint32_t i = 0; i < reader.frame_count; i++)

@@ -634,7 +634,9 @@ static void read_in_a_child(tr_registry *registry) {
            tr_metrics_write(registry, 1, TR_FORMAT_OPENMETRICS) == TR_ERR_FORKED &&
            tr_recent(registry, &task, 1, &count) == TR_ERR_FORKED && count == 77 &&
            tr_metrics_read(NULL, 0, NULL) == TR_ERR_FORKED;
-  _exit(ok ? 0 : 1);
+  /* Not by exit: valgrind would count what the parent's other threads were about to free. */
+  if (ok) kill(getpid(), SIGKILL);
+  _exit(1);
 }
 
 /* Forks, and in the child returns from the body: no end is carried out there. */
@@ -666,7 +668,7 @@ CASE(a_child_of_fork_takes_no_lock) {
     CHECK(child >= 0);
     if (child == 0) read_in_a_child(registry);
     CHECK_EQ(child, waitpid(child, &status, 0));
-    CHECK_EXITED(0, status);
+    CHECK_MSG(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%#x", (unsigned)status);
   }
   for (int i = 0; i < SPAWNERS; i++) thread_end(mixed[i].thread);
   CHECK_EQ(TR_OK, tr_join_all(registry, FOREVER, NULL));
