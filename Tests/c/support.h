@@ -339,8 +339,8 @@ static inline void threads_settle(int expected, int64_t limit) {
   CHECK_EQ(expected, count);
 }
 
-/* How many threads of the process the kernel calls `name`. */
-static inline int threads_called(const char *name) {
+/* How many threads of the process the kernel calls `name`; the id of one of them in `*id`, unless NULL. */
+static inline int threads_named(const char *name, int *id) {
   DIR *directory = opendir("/proc/self/task");
   CHECK(directory != NULL);
   int count = 0;
@@ -353,11 +353,15 @@ static inline int threads_called(const char *name) {
     close(file);
     if (length <= 0) continue;
     text[length - 1] = 0;
-    count += strcmp(text, name) == 0;
+    if (strcmp(text, name) != 0) continue;
+    count++;
+    if (id != NULL) *id = atoi(entry->d_name);
   }
   closedir(directory);
   return count;
 }
+
+static inline int threads_called(const char *name) { return threads_named(name, NULL); }
 
 /* Under valgrind, wait until the library's timer thread has left, as it does when it was of no use for a
    second: valgrind takes what the C library keeps for a thread that runs on for lost. */

@@ -118,21 +118,7 @@ static void timer_thread_settles(void) {
 static void timer_thread_sleeps(void) {
   int seen = 0;
   while (seen < 3) {
-    DIR *directory = opendir("/proc/self/task");
-    CHECK(directory != NULL);
-    int asleep = 0;
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
-      char path[320], text[32];
-      snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
-      int file = open(path, O_RDONLY | O_CLOEXEC);
-      if (file < 0) continue;
-      ssize_t length = read(file, text, sizeof text - 1);
-      close(file);
-      if (length <= 0) continue;
-      text[length - 1] = 0;
-      if (strcmp(text, "taskreg-timer") == 0) asleep = thread_state(atoi(entry->d_name)) == 'S';
-    }
-    closedir(directory);
+    int timer, asleep = threads_named("taskreg-timer", &timer) > 0 && thread_state(timer) == 'S';
     seen = asleep ? seen + 1 : 0;
     breathe();
   }

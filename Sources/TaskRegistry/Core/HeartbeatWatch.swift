@@ -260,37 +260,6 @@ extension TaskReference {
     if notes.pointee.stage == .quiet { return .ok }
     return notes.pointee.watch?.hasRecovered(silence: now &- before) ?? .ok
   }
-
-  // MARK: Events
-
-  fileprivate func logStall(silence: Int64, interval: Int64) {
-    withFixedText {
-      $0.append("no heartbeat for ")
-      $0.append(duration: silence)
-      $0.append(", promised every ")
-      $0.append(duration: interval)
-    } _: {
-      log(LogEventNumber.warning, LogEventNumber.taskStalled, message: $0)
-    }
-  }
-
-  fileprivate func logRecovery(silence: Int64) {
-    withFixedText {
-      $0.append("a heartbeat again after ")
-      $0.append(duration: silence)
-    } _: {
-      log(LogEventNumber.info, LogEventNumber.taskRecovered, message: $0)
-    }
-  }
-
-  private func log(_ level: UInt32, _ event: UInt32, message: UnsafePointer<UInt8>) {
-    let log = registry.options.log
-    name.withText {
-      log.send(
-        LogRecord(
-          level: level, event: event, kind: kind, taskID: id, task: $0, message: message))
-    }
-  }
 }
 
 /// Keeps the promise of the calling task to beat (E7).
