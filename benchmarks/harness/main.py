@@ -13,7 +13,7 @@ import docs
 import gates
 import programs
 import report
-from metrics import LONG_WORKLOADS, WORKLOADS, Figures
+from metrics import LONG_WORKLOADS, SMOKELESS_WORKLOADS, WORKLOADS, Figures
 
 DESCRIPTION = """Build the benchmark programs in build/bench, run the workloads for libtaskreg and
 for every peer that is installed, several rounds interleaved, and print medians, ranges, ratios and
@@ -26,6 +26,9 @@ def options():
     add("--rounds", type=int, metavar="N", help="how many rounds; 7, or 2 with --quick")
     add("--quick", action="store_true", help="an impression in minutes: fewer repetitions, shorter "
         "rests, not " + ", ".join(sorted(LONG_WORKLOADS)))
+    add("--smoke", action="store_true", help="every program and workload for a moment: one round with "
+        "--quick, without goals, not " + ", ".join(sorted(SMOKELESS_WORKLOADS)) + "; exit with 1 when one "
+        "did not build, is missing or ended with an error")
     add("--only", metavar="W1,W2", help="these workloads; W3 means all sizes of W3")
     add("--peers", metavar="A,B", help="these peers; --list names them")
     add("--prototype", metavar="DIR", help="the folder of the C prototype, as another peer")
@@ -38,12 +41,15 @@ def options():
     add("--from", dest="saved", metavar="FILE", help="print the result of a saved run, run nothing")
     add("--list", action="store_true", help="name the workloads and the peers")
     chosen = parser.parse_args()
+    if chosen.smoke:
+        chosen.quick, chosen.rounds = True, 1
     if chosen.rounds is None:
         chosen.rounds = 2 if chosen.quick else 7
     if chosen.rounds < 1 or not 0 <= chosen.with_load <= 64:
         parser.error("--rounds is at least 1, --with-load at most 64")
 
-    chosen.workloads = [name for name in WORKLOADS if not (chosen.quick and name in LONG_WORKLOADS)]
+    left_out = SMOKELESS_WORKLOADS if chosen.smoke else LONG_WORKLOADS if chosen.quick else set()
+    chosen.workloads = [name for name in WORKLOADS if name not in left_out]
     if chosen.only:
         wanted = chosen.only.split(",")
         for word in wanted:
@@ -121,7 +127,21 @@ def measure(chosen):
     order = {peer: place for place, peer in enumerate(peers)}
     runs.sort(key=lambda run: (run["round"], order[run["peer"]]))
     return {"about": describe(chosen, missing, load_before, time.monotonic() - start),
-            "load": chosen.with_load, "runs": runs}
+            "load": chosen.with_load, "missing": missing, "runs": runs}
+
+
+def smoke(kept):
+    """Say what did not run as it should. Return the exit status."""
+    failures = [f"{peer} is missing: {why}" for peer, why in kept["missing"].items()]
+    failures += [f"{run['peer']}, {run['workload']}: {run['error']}"
+                 for run in kept["runs"] if run["error"]]
+    # Peers print nothing of what they cannot do; the library can do all of it.
+    failures += [f"{run['peer']}, {run['workload']}: printed no figure" for run in kept["runs"]
+                 if run["peer"].startswith("taskreg") and not (run["error"] or run["values"])]
+    print(f"{len(kept['runs'])} runs of {len({run['peer'] for run in kept['runs']})} peers, "
+          f"{len(failures)} failed")
+    print("\n".join(failures))
+    return 1 if failures else 0
 
 
 def main():
@@ -142,6 +162,8 @@ def main():
     if chosen.save:
         Path(chosen.save).write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
+    if chosen.smoke:
+        return smoke(kept)
     figures = Figures(kept["runs"])
     verdicts = gates.judge(figures, kept["load"])
     print("\n".join(kept["about"]))

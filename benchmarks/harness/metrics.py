@@ -24,6 +24,8 @@ WORKLOADS = {
 }
 # What --quick leaves out.
 LONG_WORKLOADS = {"W3-30000"}
+# What takes more than a moment, and runs the same code as a smaller one or rests.
+SMOKELESS_WORKLOADS = LONG_WORKLOADS | {"W3-10000", "W5-10000", "W7-10000", "W8"}
 
 US, MS, K = 1e-3, 1e-6, 1e-3
 METRICS = [

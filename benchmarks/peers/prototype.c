@@ -9,7 +9,7 @@
 #undef main
 #undef peer
 
-#include "../bench.h"
+#include "bench.h"
 
 #include <string.h>
 
