@@ -1,10 +1,12 @@
 /* taskreg.h - named, listed, cancellable threads that are joined with a deadline.
 
    The C interface of libtaskreg. The rules cited in brackets (S1, J4, ...) are those of
-   docs/contract.md. Three things hold for every function:
+   docs/contract.md. Four things hold for every function:
 
    - Any thread may call it, unless its "Threads" label says otherwise. None is async-signal-safe
      but tr_request_shutdown.
+   - None is a cancellation point: a thread that pthread_cancel(3) was called for comes back from each with
+     its work done. None may be called while the cancel type is PTHREAD_CANCEL_ASYNCHRONOUS. [C4]
    - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC; a negative one means
      for ever and 0 means "look, do not wait".
    - In a child of fork(2), functions that return a tr_status return TR_ERR_FORKED, functions that

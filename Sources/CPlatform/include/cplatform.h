@@ -146,13 +146,34 @@ static inline uint64_t cp_scheduling_digest(void) {
   return digest;
 }
 
+/* ---- Descriptors ----
+
+   To write, read, poll, open, close and send are cancellation points by POSIX, and in glibc. A thread that
+   somebody has cancelled must not leave in the middle of the library: each shim here that calls one of them
+   disables cancellation meanwhile, whoever calls it. */
+
+/* Disable cancellation of the calling thread. Returns what cp_set_cancellation puts back. */
+static inline int cp_disable_cancellation(void) {
+  int before = PTHREAD_CANCEL_ENABLE;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+  return before;
+}
+static inline void cp_set_cancellation(int before) { pthread_setcancelstate(before, NULL); }
+
+/* Close a descriptor of the library's own. errno stays as it was. */
+static inline void cp_close(int fd) {
+  int saved = errno, cancellation = cp_disable_cancellation();
+  close(fd);
+  cp_set_cancellation(cancellation);
+  errno = saved;
+}
+
 /* The descriptor fd, or another in its place that is not 0, 1 or 2: where those are closed, what the program
    prints would be written to it. Negative, with errno set, if there is none to be had. */
 static inline int cp_not_standard(int fd) {
   if (fd < 0 || fd > 2) return fd;
-  int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3), saved = errno;
-  close(fd);
-  errno = saved;
+  int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  cp_close(fd);
   return higher;
 }
 
@@ -163,10 +184,11 @@ static inline int cp_eventfd(void) {
 
 /* Make an eventfd readable; one that is stays so. */
 static inline void cp_eventfd_raise(int fd) {
-  int saved = errno;
+  int saved = errno, cancellation = cp_disable_cancellation();
   uint64_t one = 1;
   ssize_t written = write(fd, &one, sizeof one);
   (void)written; /* EAGAIN, the only error there is: it has been raised 2^64 - 2 times */
+  cp_set_cancellation(cancellation);
   errno = saved;
 }
 
@@ -182,7 +204,7 @@ static inline void cp_eventfd_take(int fd) {
    Returns 0, or the error number. */
 static inline int cp_write_all(int fd, const void *bytes, size_t count) {
   sigset_t pipe_only, before, pending;
-  int saved = errno, failure = 0, was_pending;
+  int saved = errno, failure = 0, was_pending, cancellation = cp_disable_cancellation();
   sigemptyset(&pipe_only);
   sigaddset(&pipe_only, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
@@ -207,6 +229,7 @@ static inline int cp_write_all(int fd, const void *bytes, size_t count) {
     while (sigtimedwait(&pipe_only, NULL, &none) < 0 && errno == EINTR) {}
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  cp_set_cancellation(cancellation);
   errno = saved;
   return failure;
 }
@@ -247,18 +270,20 @@ static inline int cp_datagram_socket(void) {
 static inline int cp_send_datagram(int fd, const char *address, size_t length, const void *bytes,
                                    size_t count) {
   struct sockaddr_un to;
-  int saved = errno, failure = 0;
+  int saved = errno, failure = 0, cancellation;
   memset(&to, 0, sizeof to);
   to.sun_family = AF_UNIX;
   if (length == 0 || length > sizeof to.sun_path) return EINVAL;
   memcpy(to.sun_path, address, length);
   if (address[0] == '@') to.sun_path[0] = 0;
+  cancellation = cp_disable_cancellation();
   while (sendto(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&to,
                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0) {
     if (errno == EINTR) continue;
     failure = errno;
     break;
   }
+  cp_set_cancellation(cancellation);
   errno = saved;
   return failure;
 }
@@ -397,7 +422,9 @@ static inline void cp_take_pending_signal(int number) {
   sigemptyset(&set);
   sigaddset(&set, number);
   struct timespec none = {0, 0};
+  int cancellation = cp_disable_cancellation();
   while (sigtimedwait(&set, NULL, &none) == number) {}
+  cp_set_cancellation(cancellation);
 }
 
 /* Macros that Swift does not import or imports with an awkward type. */
@@ -421,7 +448,8 @@ static inline clockid_t cp_clock_of_thread(int32_t thread_id) {
    is closed before this returns; should it be 0, 1 or 2 meanwhile, as those were closed, what the program
    prints is lost as before: it is open for reading alone. */
 static inline ssize_t cp_read_file(const char *path, void *bytes, size_t capacity) {
-  int saved = errno, fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  int saved = errno, cancellation = cp_disable_cancellation();
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   ssize_t count = -1;
   if (fd >= 0) {
     size_t filled = 0;
@@ -432,6 +460,7 @@ static inline ssize_t cp_read_file(const char *path, void *bytes, size_t capacit
     if (count >= 0 || filled > 0) count = (ssize_t)filled;
     close(fd);
   }
+  cp_set_cancellation(cancellation);
   errno = saved;
   return count;
 }

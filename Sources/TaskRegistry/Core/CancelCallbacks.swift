@@ -207,9 +207,10 @@ extension CancelCallback {
 
   /// Calls a callback that the caller took, and its drop.
   fileprivate static func run(_ callback: Pointer) {
-    callback.pointee.function(callback.pointee.context)
+    // A thread that was cancelled must not leave from within: who deregisters waits for the callback.
+    withCancellationDisabled { callback.pointee.function(callback.pointee.context) }
     if ProcessState.isForkedChild { return }
-    callback.pointee.drop?(callback.pointee.context)
+    withCancellationDisabled { callback.pointee.drop?(callback.pointee.context) }
     if ProcessState.isForkedChild { return }
     let owner = callback.pointee.owner
     let isMine = owner.withLock { _, waiters in
@@ -236,7 +237,7 @@ extension CancelCallback {
     }
     switch stage {
     case .waiting:
-      callback.pointee.drop?(callback.pointee.context)
+      withCancellationDisabled { callback.pointee.drop?(callback.pointee.context) }
       if ProcessState.isForkedChild { return }
     case .running:
       if isOwnThread { return }

@@ -23,7 +23,7 @@ struct CancelDescriptor: ~Copyable {
       if made < 0 { return (cp_errno() == ENOMEM ? .noMemory : .system, -1) }
       let (done, seen) = place.compareExchange(
         expected: 0, desired: made + 1, ordering: .sequentiallyConsistent)
-      if !done { _ = CPlatform.close(made) }
+      if !done { cp_close(made) }
       current = done ? made + 1 : seen
     }
     if isCancelled() { cp_eventfd_raise(current - 1) }
@@ -43,6 +43,6 @@ struct CancelDescriptor: ~Copyable {
   @inline(__always)
   func close() {
     if place.load(ordering: .relaxed) == 0 { return }
-    _ = CPlatform.close(place.exchange(0, ordering: .acquiringAndReleasing) - 1)
+    cp_close(place.exchange(0, ordering: .acquiringAndReleasing) - 1)
   }
 }

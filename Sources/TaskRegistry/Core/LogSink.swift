@@ -49,9 +49,15 @@ struct LogSink {
   static var none: LogSink { LogSink() }
   var isListening: Bool { deliver != nil }
 
+  /// Hands a record to whoever listens.
+  ///
+  /// What prints is a cancellation point as a rule, and events arise in the middle of calls: a thread that was
+  /// cancelled leaves at its own next cancellation point, not in there (C4).
   func send(_ record: LogRecord) {
     guard let deliver else { return }
-    withUnsafePointer(to: record) { deliver(target, context, UnsafeRawPointer($0)) }
+    withCancellationDisabled {
+      withUnsafePointer(to: record) { deliver(target, context, UnsafeRawPointer($0)) }
+    }
   }
 }
 

@@ -139,7 +139,7 @@ struct TaskReference: Equatable {
   @inline(__always)
   private func recycle(_ last: TaskWord) {
     let registry = self.registry
-    if last.hasDescriptor { withCancellationDisabled { pointer.pointee.descriptor.close() } }
+    if last.hasDescriptor { pointer.pointee.descriptor.close() }
     registry.pointer.pointee.records.give(back: self)
     if last.holdsRegistry { registry.releaseStorage() }
   }

@@ -113,7 +113,7 @@ struct SystemdWatch {
     }
     let held = TimerThread.hold()
     if held != .ok {
-      close(socket)
+      cp_close(socket)
       free(memory)
       return (held, 0, nil)
     }
@@ -209,7 +209,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
   func destroy() {
     if let callback = pointee.callback { CancelCallback.deregister(callback) }
     let registry = pointee.registry
-    close(pointee.socket)
+    cp_close(pointee.socket)
     free(self)
     TimerThread.letGo()
     registry.release()

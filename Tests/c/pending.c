@@ -1,0 +1,550 @@
+/* pending.c - each function of the library, called by a thread that somebody has cancelled (C4).
+
+   pending.inc is made from taskreg.h when the build is configured: one line FUNCTION(name) for each function
+   there. A function without a call_name here is a build that fails, so that a new one is looked at by itself.
+
+   The calls must not use cancellation points of their own, such as printf or sem_wait: the thread would end
+   there. They return the line of what was not so, or 0. */
+
+#include "support.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+
+/* What the calls use; made anew for each. */
+struct at_hand {
+  tr_token *token;
+  tr_registry *registry;
+  tr_task *task; /* sleeps until it is asked to stop */
+  int null_fd;
+};
+
+#define EXPECT(condition)                                                                          \
+  do {                                                                                             \
+    if (!(condition)) return __LINE__;                                                             \
+  } while (0)
+
+#define CALL(name) static int call_##name(struct at_hand *at)
+
+/* A call whose result is all there is to look at. */
+#define ANSWERS(name, condition)                                                                   \
+  CALL(name) {                                                                                     \
+    (void)at;                                                                                      \
+    EXPECT(condition);                                                                             \
+    return 0;                                                                                      \
+  }
+
+static int is_readable(int fd) {
+  struct pollfd event = {fd, POLLIN, 0};
+  /* ppoll(2) by syscall(2), which is no cancellation point. */
+  struct timespec none = {0, 0};
+  return syscall(SYS_ppoll, &event, 1, &none, NULL, (size_t)8) == 1 && event.revents == POLLIN;
+}
+
+static void calls_back(void *ctx) {
+  pthread_testcancel(); /* as printf is */
+  atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+static void log_calls_back(void *context, const tr_log_event *event) {
+  (void)event;
+  calls_back(context);
+}
+
+ANSWERS(tr_strerror, tr_strerror(TR_OK) != NULL)
+ANSWERS(tr_version, tr_version() != 0)
+ANSWERS(tr_kind_name, tr_kind_name(1) != NULL)
+ANSWERS(tr_state_name, tr_state_name(1) != NULL)
+ANSWERS(tr_reason_name, tr_reason_name(1) != NULL)
+ANSWERS(tr_event_name, tr_event_name(1) != NULL)
+ANSWERS(tr_ended_name, tr_ended_name(1) != NULL)
+ANSWERS(tr_diagnosis_name, tr_diagnosis_name(1) != NULL)
+ANSWERS(tr_reason_is_graceful, tr_reason_is_graceful(TR_REASON_NONE) == 1)
+
+CALL(tr_token_create) {
+  (void)at;
+  tr_token *token = tr_token_create();
+  EXPECT(token != NULL);
+  tr_token_release(token);
+  return 0;
+}
+CALL(tr_token_child) {
+  tr_token *child = tr_token_child(at->token);
+  EXPECT(child != NULL);
+  tr_token_release(child);
+  return 0;
+}
+CALL(tr_token_child_with_timeout) {
+  tr_token *child = tr_token_child_with_timeout(at->token, 1 * MS);
+  EXPECT(child != NULL && tr_token_wait(child, AT_ONCE) == TR_OK);
+  tr_token_release(child);
+  return 0;
+}
+CALL(tr_token_retain) {
+  EXPECT(tr_token_retain(at->token) == at->token);
+  tr_token_release(at->token);
+  return 0;
+}
+/* With a descriptor, which the last release closes. */
+CALL(tr_token_release) {
+  int fd = -1;
+  tr_token *child = tr_token_child(at->token);
+  EXPECT(tr_token_fd(child, &fd) == TR_OK);
+  tr_token_release(child);
+  EXPECT(fcntl(fd, F_GETFD) < 0);
+  return 0;
+}
+/* With descriptors to raise and callbacks to call, in the token and in what is below it. */
+CALL(tr_token_cancel) {
+  int above = -1, below = -1, of_task = -1;
+  atomic_int calls = 0;
+  tr_token *child = tr_token_child(at->token);
+  tr_registration *first = NULL, *second = NULL;
+  EXPECT(tr_token_fd(at->token, &above) == TR_OK && tr_token_fd(child, &below) == TR_OK);
+  EXPECT(tr_task_fd(at->task, &of_task) == TR_OK);
+  EXPECT(tr_token_on_cancel(at->token, calls_back, &calls, calls_back, &first) == TR_OK);
+  EXPECT(tr_task_on_cancel(at->task, calls_back, &calls, calls_back, &second) == TR_OK);
+  EXPECT(tr_token_cancel(at->token, TR_REASON_FATAL, "m") == 1);
+  EXPECT(tr_token_cancel(at->token, TR_REASON_FATAL, "m") == 0);
+  EXPECT(tr_token_is_cancelled(child) && tr_task_is_cancelled(at->task));
+  EXPECT(is_readable(above) && is_readable(below) && is_readable(of_task));
+  EXPECT(calls == 4);
+  tr_off_cancel(first);
+  tr_off_cancel(second);
+  tr_token_release(child);
+  return 0;
+}
+ANSWERS(tr_token_is_cancelled, tr_token_is_cancelled(at->token) == 0)
+ANSWERS(tr_token_reason, tr_token_reason(at->token) == TR_REASON_NONE)
+ANSWERS(tr_token_message, tr_token_message(at->token, NULL, 0) == 0)
+ANSWERS(tr_token_wait, tr_token_wait(at->token, 5 * MS) == TR_ERR_TIMEDOUT)
+CALL(tr_token_fd) {
+  int fd = -1;
+  EXPECT(tr_token_fd(at->token, &fd) == TR_OK && !is_readable(fd));
+  return 0;
+}
+CALL(tr_token_on_cancel) {
+  atomic_int calls = 0;
+  tr_registration *registration = NULL;
+  tr_token_cancel(at->token, TR_REASON_FATAL, NULL);
+  EXPECT(tr_token_on_cancel(at->token, calls_back, &calls, calls_back, &registration) ==
+         TR_ERR_CANCELLED);
+  EXPECT(calls == 2);
+  return 0;
+}
+CALL(tr_task_on_cancel) {
+  atomic_int calls = 0;
+  tr_registration *registration = NULL;
+  tr_task_cancel(at->task);
+  EXPECT(tr_task_on_cancel(at->task, calls_back, &calls, calls_back, &registration) ==
+         TR_ERR_CANCELLED);
+  EXPECT(calls == 2);
+  return 0;
+}
+CALL(tr_off_cancel) {
+  atomic_int calls = 0;
+  tr_registration *registration = NULL;
+  EXPECT(tr_token_on_cancel(at->token, calls_back, &calls, calls_back, &registration) == TR_OK);
+  tr_off_cancel(registration);
+  EXPECT(calls == 1); /* the drop */
+  return 0;
+}
+
+CALL(tr_registry_create) {
+  (void)at;
+  tr_registry *registry = NULL;
+  EXPECT(tr_registry_create(NULL, &registry) == TR_OK);
+  tr_registry_release(registry);
+  return 0;
+}
+CALL(tr_registry_child) {
+  tr_registry *group = NULL;
+  EXPECT(tr_registry_child(at->registry, "group", NULL, &group) == TR_OK);
+  EXPECT(tr_shutdown(group, TR_REASON_NONE, NULL, FOREVER, NULL) == TR_OK);
+  tr_registry_release(group);
+  return 0;
+}
+CALL(tr_registry_retain) {
+  EXPECT(tr_registry_retain(at->registry) == at->registry);
+  tr_registry_release(at->registry);
+  return 0;
+}
+/* With a thread that the release leaves to itself. */
+CALL(tr_registry_release) {
+  (void)at;
+  tr_registry *registry = NULL;
+  EXPECT(tr_registry_create(NULL, &registry) == TR_OK);
+  EXPECT(tr_spawn(registry, "n", TR_KIND_MAINTENANCE, body_returns, NULL, NULL) == TR_OK);
+  EXPECT(tr_join_all(registry, FOREVER, NULL) == TR_OK);
+  tr_registry_release(registry);
+  return 0;
+}
+ANSWERS(tr_registry_token, tr_registry_token(at->registry) == at->token)
+CALL(tr_spawn) {
+  tr_task *task = NULL;
+  EXPECT(tr_spawn(at->registry, "n", TR_KIND_MAINTENANCE, body_returns, NULL, &task) == TR_OK);
+  EXPECT(tr_task_wait(task, FOREVER, NULL) == TR_OK);
+  tr_task_release(task);
+  return 0;
+}
+/* One that is refused, of which a log hears that has a cancellation point. */
+CALL(tr_spawn_with) {
+  (void)at;
+  atomic_int calls = 0;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_calls_back;
+  options.log_context = &calls;
+  tr_registry *registry = NULL;
+  EXPECT(tr_registry_create(&options, &registry) == TR_OK);
+  EXPECT(tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL) == TR_OK);
+  tr_spawn_options spawning = TR_SPAWN_OPTIONS_INIT;
+  EXPECT(tr_spawn_with(registry, "n", TR_KIND_MAINTENANCE, body_never, NULL, &spawning, NULL) ==
+         TR_ERR_CLOSED);
+  EXPECT(calls == 1);
+  tr_registry_release(registry);
+  return 0;
+}
+ANSWERS(tr_len, tr_len(at->registry) == 1)
+ANSWERS(tr_is_empty, tr_is_empty(at->registry) == 0)
+CALL(tr_snapshot) {
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  size_t count = 0;
+  EXPECT(tr_snapshot(at->registry, &summary, 1, &count) == TR_OK && count == 1);
+  return 0;
+}
+/* With a straggler, and a report that looks at it. */
+CALL(tr_join_all) {
+  tr_report *full = NULL;
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  report.full = &full;
+  struct gate gate = GATE_INIT;
+  EXPECT(tr_spawn(at->registry, "deaf", TR_KIND_MAINTENANCE, body_deaf, &gate, NULL) == TR_OK);
+  EXPECT(tr_join_all(at->registry, 20 * MS, &report) == TR_ERR_DEADLINE);
+  EXPECT(report.pending == 2 && full != NULL);
+  tr_report_release(full);
+  gate_open(&gate);
+  EXPECT(tr_join_all(at->registry, FOREVER, NULL) == TR_OK);
+  return 0;
+}
+CALL(tr_shutdown) {
+  EXPECT(tr_shutdown(at->registry, TR_REASON_NONE, "m", FOREVER, NULL) == TR_OK);
+  EXPECT(tr_is_empty(at->registry));
+  return 0;
+}
+CALL(tr_shutdown_with) {
+  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  EXPECT(tr_shutdown_with(at->registry, TR_REASON_NONE, "m", FOREVER, &options, &report) == TR_OK);
+  EXPECT(report.ended == 1 && report.threads_left == 0);
+  return 0;
+}
+
+CALL(tr_task_self) {
+  (void)at;
+  (void)tr_task_self();
+  return 0;
+}
+CALL(tr_task_retain) {
+  EXPECT(tr_task_retain(at->task) == at->task);
+  tr_task_release(at->task);
+  return 0;
+}
+/* The last handle of a task that has a descriptor. */
+CALL(tr_task_release) {
+  int fd = -1;
+  tr_task *task = NULL;
+  EXPECT(tr_spawn(at->registry, "n", TR_KIND_MAINTENANCE, body_returns, NULL, &task) == TR_OK);
+  EXPECT(tr_task_fd(task, &fd) == TR_OK && tr_task_wait(task, FOREVER, NULL) == TR_OK);
+  tr_task_release(task);
+  EXPECT(fcntl(fd, F_GETFD) < 0);
+  return 0;
+}
+ANSWERS(tr_task_id, tr_task_id(at->task) != 0)
+ANSWERS(tr_task_name, tr_task_name(at->task, NULL, 0) == 7)
+ANSWERS(tr_task_kind, tr_task_kind(at->task) == TR_KIND_BACKGROUND_LOOP)
+ANSWERS(tr_task_is_cancelled, tr_task_is_cancelled(at->task) == 0)
+ANSWERS(tr_task_cancel_flag, tr_task_cancel_flag(at->task) != NULL)
+CALL(tr_task_cancel) {
+  int fd = -1;
+  atomic_int calls = 0;
+  tr_registration *registration = NULL;
+  EXPECT(tr_task_fd(at->task, &fd) == TR_OK);
+  EXPECT(tr_task_on_cancel(at->task, calls_back, &calls, NULL, &registration) == TR_OK);
+  EXPECT(tr_task_cancel(at->task) == TR_OK && is_readable(fd) && calls == 1);
+  EXPECT(tr_task_wait(at->task, FOREVER, NULL) == TR_OK);
+  tr_off_cancel(registration);
+  return 0;
+}
+CALL(tr_task_set_message) {
+  (void)at;
+  EXPECT(tr_task_set_message(tr_task_self(), "m") ==
+         (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+CALL(tr_task_wait) {
+  EXPECT(tr_task_wait(at->task, 5 * MS, NULL) == TR_ERR_TIMEDOUT);
+  return 0;
+}
+CALL(tr_task_fd) {
+  int fd = -1;
+  EXPECT(tr_task_fd(at->task, &fd) == TR_OK && !is_readable(fd));
+  return 0;
+}
+ANSWERS(tr_sleep, tr_sleep(5 * MS) == TR_OK)
+
+CALL(tr_shutdown_on_signals) {
+  EXPECT(tr_shutdown_on_signals(at->registry, NULL, NULL) == TR_OK);
+  EXPECT(tr_shutdown_off_signals(at->registry) == TR_OK);
+  return 0;
+}
+CALL(tr_shutdown_off_signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  EXPECT(tr_shutdown_on_signals(at->registry, &set, NULL) == TR_OK);
+  EXPECT(kill(getpid(), SIGUSR1) == 0);
+  EXPECT(tr_token_wait(at->token, FOREVER) == TR_OK);
+  EXPECT(tr_shutdown_off_signals(at->registry) == TR_OK);
+  return 0;
+}
+CALL(tr_request_shutdown) {
+  EXPECT(tr_shutdown_on_signals(at->registry, NULL, NULL) == TR_OK);
+  EXPECT(tr_request_shutdown(at->token, TR_REASON_FATAL) == TR_OK);
+  EXPECT(tr_token_wait(at->token, FOREVER) == TR_OK);
+  EXPECT(tr_shutdown_off_signals(at->registry) == TR_OK);
+  return 0;
+}
+
+CALL(tr_wait_cancelled) {
+  (void)at;
+  EXPECT(tr_wait_cancelled(5 * MS) == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_ERR_TIMEDOUT));
+  return 0;
+}
+CALL(tr_wait_fd) {
+  int fd = -1;
+  EXPECT(tr_token_fd(at->token, &fd) == TR_OK);
+  EXPECT(tr_wait_fd(fd, POLLIN, 5 * MS) == TR_ERR_TIMEDOUT);
+  tr_token_cancel(at->token, TR_REASON_NONE, NULL);
+  EXPECT(tr_wait_fd(fd, POLLIN, FOREVER) == TR_OK);
+  return 0;
+}
+CALL(tr_cond_wait) {
+  (void)at;
+  pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&mutex);
+  EXPECT(tr_cond_wait(&cond, &mutex, 5 * MS) == TR_ERR_TIMEDOUT);
+  EXPECT(pthread_mutex_trylock(&mutex) == EBUSY);
+  pthread_mutex_unlock(&mutex);
+  return 0;
+}
+ANSWERS(tr_install_cancel_signal, tr_install_cancel_signal(SIGRTMIN + 1) == TR_OK)
+CALL(tr_acknowledge_cancel) {
+  (void)at;
+  EXPECT(tr_acknowledge_cancel() == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+
+CALL(tr_checkpoint) {
+  (void)at;
+  EXPECT(tr_checkpoint("m") == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+CALL(tr_progress) {
+  (void)at;
+  EXPECT(tr_progress(1, 2, "m") == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+CALL(tr_heartbeat) {
+  (void)at;
+  EXPECT(tr_heartbeat() == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+CALL(tr_health) {
+  size_t count = 1;
+  EXPECT(tr_health(at->registry, NULL, 0, &count) == TR_OK && count == 0);
+  return 0;
+}
+
+static int explain(struct at_hand *at, tr_report **report) {
+  EXPECT(tr_explain(at->registry, report) == TR_OK);
+  return 0;
+}
+CALL(tr_explain) {
+  tr_report *report = NULL;
+  int line = explain(at, &report);
+  tr_report_release(report);
+  return line;
+}
+CALL(tr_report_release) {
+  tr_report *report = NULL;
+  int line = explain(at, &report);
+  tr_report_release(report);
+  return line;
+}
+#define ABOUT_REPORT(name, expression)                                                             \
+  CALL(name) {                                                                                     \
+    tr_report *report = NULL;                                                                      \
+    int line = explain(at, &report);                                                               \
+    if (line == 0 && (expression)) line = __LINE__;                                                \
+    tr_report_release(report);                                                                     \
+    return line;                                                                                   \
+  }
+static tr_status counts_of(const tr_report *report) {
+  tr_join_report counts = TR_JOIN_REPORT_INIT;
+  return tr_report_counts(report, &counts);
+}
+static tr_status straggler_of(const tr_report *report) {
+  tr_straggler straggler = TR_STRAGGLER_INIT;
+  return tr_report_straggler(report, 0, &straggler);
+}
+static tr_status slowest_of(const tr_report *report) {
+  tr_ended_task task = TR_ENDED_TASK_INIT;
+  return tr_report_slowest(report, 0, &task) == TR_ERR_INVALID ? TR_OK : TR_ERR_SYSTEM;
+}
+static tr_status phase_of(const tr_report *report) {
+  tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  return tr_report_phase(report, 0, &phase) == TR_ERR_INVALID ? TR_OK : TR_ERR_SYSTEM;
+}
+ABOUT_REPORT(tr_report_counts, counts_of(report) != TR_OK)
+ABOUT_REPORT(tr_report_straggler, straggler_of(report) != TR_OK)
+ABOUT_REPORT(tr_report_slowest, slowest_of(report) != TR_OK)
+ABOUT_REPORT(tr_report_phase, phase_of(report) != TR_OK)
+ABOUT_REPORT(tr_report_write, tr_report_write(report, at->null_fd, TR_FORMAT_TEXT) != TR_OK ||
+                                  tr_report_write(report, at->null_fd, TR_FORMAT_JSON) != TR_OK)
+CALL(tr_snapshot_write) {
+  EXPECT(tr_snapshot_write(at->registry, at->null_fd, TR_FORMAT_TEXT) == TR_OK);
+  /* A pipe that nobody reads from: SIGPIPE is blocked, and taken. */
+  int ends[2];
+  EXPECT(pipe(ends) == 0);
+  syscall(SYS_close, ends[0]);
+  EXPECT(tr_snapshot_write(at->registry, ends[1], TR_FORMAT_JSON) == TR_ERR_SYSTEM && errno == EPIPE);
+  syscall(SYS_close, ends[1]);
+  return 0;
+}
+ANSWERS(tr_enable_backtraces, tr_enable_backtraces(SIGRTMIN + 3) == TR_OK)
+CALL(tr_metrics_read) {
+  tr_metrics metrics = TR_METRICS_INIT;
+  EXPECT(tr_metrics_read(at->registry, 0, &metrics) == TR_OK && metrics.live == 1);
+  return 0;
+}
+ANSWERS(tr_metrics_write, tr_metrics_write(at->registry, at->null_fd, TR_FORMAT_OPENMETRICS) == TR_OK)
+CALL(tr_recent) {
+  tr_ended_task task = TR_ENDED_TASK_INIT;
+  size_t count = 1;
+  EXPECT(tr_recent(at->registry, &task, 1, &count) == TR_OK && count == 0);
+  return 0;
+}
+static tr_status begin_systemd(struct at_hand *at) {
+  tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
+  options.socket = "@taskreg-test-nobody-listens";
+  return tr_systemd_on(at->registry, &options);
+}
+/* Nobody listens: whatever that comes to, a socket was made, a datagram sent, and a descriptor closed. */
+CALL(tr_systemd_on) {
+  if (begin_systemd(at) == TR_OK) EXPECT(tr_systemd_off(at->registry) == TR_OK);
+  return 0;
+}
+CALL(tr_systemd_off) {
+  tr_status begun = begin_systemd(at);
+  EXPECT(tr_systemd_off(at->registry) == (begun == TR_OK ? TR_OK : TR_ERR_INVALID));
+  return 0;
+}
+
+struct function {
+  const char *name;
+  int (*call)(struct at_hand *);
+};
+
+static const struct function functions[] = {
+#define FUNCTION(name) {#name, call_##name},
+#include "pending.inc"
+#undef FUNCTION
+};
+
+/* One call, by a thread with a pending cancel. */
+struct attempt {
+  const struct function *function;
+  struct at_hand at;
+  int line;
+  int came_back;
+};
+
+static void *attempt_run(void *argument) {
+  struct attempt *attempt = argument;
+  pthread_cancel(pthread_self()); /* acts at the next cancellation point */
+  attempt->line = attempt->function->call(&attempt->at);
+  attempt->came_back = 1;
+  pthread_testcancel();
+  return NULL; /* the cancel was lost */
+}
+
+static int attempt_in_task(tr_task *self, void *argument) {
+  (void)self;
+  return attempt_run(argument) == NULL;
+}
+
+static void make_at_hand(struct at_hand *at, int null_fd) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  at->token = tr_token_create();
+  options.token = at->token;
+  options.flags = TR_REGISTRY_METRICS;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &at->registry));
+  CHECK_EQ(TR_OK, tr_spawn(at->registry, "sleeper", TR_KIND_BACKGROUND_LOOP, body_obeys, NULL,
+                           &at->task));
+  at->null_fd = null_fd;
+}
+
+static void finish_at_hand(struct at_hand *at) {
+  CHECK_EQ(TR_OK, tr_shutdown(at->registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+  tr_task_release(at->task);
+  tr_registry_release(at->registry);
+  tr_token_release(at->token);
+}
+
+/* Proves: no function of the library is a cancellation point, nor leaves half-way: called by a thread that
+   was cancelled before, each comes back with its work done, descriptors raised and closed, callbacks and logs
+   called, and the cancel still takes effect afterwards (C4, C2, C7).  Why it matters: a thread that ends in the
+   middle of a cancel leaves children that never hear of it, and a token that nobody can cancel any more.
+   Catches: write(2) or close(2) on a descriptor of the library's with cancellation enabled. */
+CASE(functions_come_back_to_a_thread_that_was_cancelled) {
+  int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  CHECK(null_fd >= 0);
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    struct attempt attempt = {&functions[i], {NULL, NULL, NULL, 0}, 0, 0};
+    void *result = NULL;
+    make_at_hand(&attempt.at, null_fd);
+    pthread_t thread = thread_start(attempt_run, &attempt);
+    CHECK_EQ(0, pthread_join(thread, &result));
+    CHECK_MSG(attempt.came_back, "%s did not come back", functions[i].name);
+    CHECK_MSG(attempt.line == 0, "%s: see line %d", functions[i].name, attempt.line);
+    CHECK_MSG(result == PTHREAD_CANCELED, "after %s the cancel was lost", functions[i].name);
+    finish_at_hand(&attempt.at);
+  }
+  close(null_fd);
+}
+
+/* Proves: the same in the body of a task, whose waits heed its flag (C4, O1).  Why it matters: the thread of a
+   task is a pthread like others, and somebody may cancel it.  Catches: a wait of tasks alone that is a
+   cancellation point. */
+CASE(functions_come_back_to_a_task_that_was_cancelled) {
+  int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  CHECK(null_fd >= 0);
+  tr_registry *callers = registry_new();
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    struct attempt attempt = {&functions[i], {NULL, NULL, NULL, 0}, 0, 0};
+    make_at_hand(&attempt.at, null_fd);
+    tr_task *task = spawn(callers, "cancelled", attempt_in_task, &attempt);
+    tr_outcome outcome = outcome_of(task);
+    tr_task_release(task);
+    CHECK_MSG(attempt.came_back, "%s did not come back", functions[i].name);
+    CHECK_MSG(attempt.line == 0, "%s: see line %d", functions[i].name, attempt.line);
+    CHECK_MSG(outcome.how == TR_ENDED_EXITED, "after %s the cancel was lost", functions[i].name);
+    finish_at_hand(&attempt.at);
+  }
+  registry_finish(callers);
+  close(null_fd);
+}
+
+CHECK_MAIN(CHECK_ENTRY(functions_come_back_to_a_thread_that_was_cancelled),
+           CHECK_ENTRY(functions_come_back_to_a_task_that_was_cancelled))
