@@ -534,7 +534,9 @@ typedef struct tr_join_report {
 
 /* Wait until every task of `registry` has ended, those spawned meanwhile included, or until
    timeout_ns nanoseconds from now. Nobody is asked to stop before the deadline; at the deadline
-   the flag of every straggler rises, and the registry's abort grace is waited for them. [J1-J6]
+   the flag of every straggler rises, and the registry's abort grace is waited for them. Functions
+   that were registered for their cancellation are called on a thread of the library's: what they take
+   is outside the deadline (but they have 10 ms). [J1-J6]
 
    Requires:  the caller is not a task of the registry or of a group below it (else TR_ERR_DEADLOCK,
               nothing changed [J7, T5]);
@@ -550,6 +552,18 @@ typedef struct tr_join_report {
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.1 */
 tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report);
+
+/* Wait until every task of `registry` has ended, those spawned meanwhile included, or until timeout_ns
+   nanoseconds from now, and ask nobody to stop, then either: to look again, say what is waited for, and wait
+   on. tr_join_all asks those that are alive at its deadline. [J9]
+
+   Requires:  as tr_join_all.
+   Returns:   TR_OK: at some moment of the call no task was alive; TR_ERR_TIMEDOUT: the timeout passed first;
+              TR_ERR_CANCELLED: the flag of the calling task (of another registry) rose; TR_ERR_DEADLOCK,
+              TR_ERR_INVALID.
+   Threads:   any thread, several at once; blocks; not a cancellation point.
+   Since:     0.2 */
+tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns);
 
 /* Close `registry`, cancel its token with reason and message, and join its tasks with grace_ns
    nanoseconds to the deadline, as tr_join_all. After TR_OK no thread of the registry is left. A
@@ -888,7 +902,8 @@ typedef void (*tr_cancel_fn)(void *ctx);
 
 /* Have fn(ctx) called when `token` is cancelled, with the semantics of C++20's std::stop_callback: at
    most once, on the thread that cancels, under no lock, when the flags of everything below the
-   token are up. If it is cancelled already, fn is called at once, by this call. [C7]
+   token are up. If it is cancelled already, fn is called at once, by this call. At the deadline of a
+   tr_join_all or tr_shutdown, which cancels tasks, a thread of the library's calls it. [C7, J4]
 
    Requires:  token, fn and registration are not NULL; fn and drop return.
    Returns:   TR_OK; TR_ERR_CANCELLED when fn was called at once; TR_ERR_INVALID; TR_ERR_NOMEM.

@@ -39,6 +39,12 @@
       }
     }
 
+    /// `wait`, without blocking the thread of the caller; errors and threads as in
+    /// `ShutdownToken.waitAsync`, and `wouldDeadlock`.
+    public func waitAsync(timeout: Duration? = nil) async throws(TaskRegistryError) {
+      try await AsyncWait.run { () throws(TaskRegistryError) in try self.wait(timeout: timeout) }
+    }
+
     /// `shutdown`, without blocking the thread of the caller; errors and threads as in
     /// `ShutdownToken.waitAsync`, and `deadlineExceeded`.
     @discardableResult

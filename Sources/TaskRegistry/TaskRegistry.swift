@@ -190,6 +190,17 @@
       return try report(status, tally, stragglers, explanation)
     }
 
+    /// Waits until every task has ended, those spawned meanwhile included, and asks nobody to stop, after the
+    /// timeout either (J9).
+    ///
+    /// - Parameter timeout: how long; nil is for ever.
+    /// - Throws: `timedOut`; `wouldDeadlock` from inside a task of this registry; `cancelled` when the calling
+    ///   task is asked to stop.
+    /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
+    public func wait(timeout: Duration? = nil) throws(TaskRegistryError) {
+      try check(core.waitUntilEmpty(until: .after(timeoutNanoseconds(timeout))))
+    }
+
     /// Closes the registry, cancels its token and joins its tasks.
     ///
     /// Tasks are asked phase by phase; see `SpawnOptions.phase` (E5). After success no thread of the registry

@@ -10,6 +10,12 @@ public func tr_join_all(
   }
 }
 
+@implementation @_cdecl("tr_registry_wait")
+public func tr_registry_wait(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
+  guard let registry = registry(handle) else { return refusal }
+  return registry.waitUntilEmpty(until: .after(timeout)).code
+}
+
 @implementation @_cdecl("tr_shutdown")
 public func tr_shutdown(
   _ handle: OpaquePointer?, _ reason: tr_reason, _ message: UnsafePointer<CChar>?,

@@ -152,6 +152,7 @@ CASE(callbacks_of_a_task_run_however_it_is_stopped) {
     }
     if (way == 1) CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_NONE, NULL));
     if (way == 2) CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, NULL));
+    while (way == 2 && atomic_load(&record.drops) == 0) breathe(); /* on a thread of the library's (J4) */
     CHECK_EQ(way < 3, atomic_load(&record.calls));
     gate_open(&gate);
     CHECK_EQ(TR_OK, tr_join_all(registry, FOREVER, NULL)); /* a shutdown would ask it to stop */

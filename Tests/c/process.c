@@ -62,6 +62,8 @@ static int forked_spawn_with(struct at_fork *at) {
   return tr_spawn_with(at->registry, "n", TR_KIND_RPC_HANDLER, body_never, NULL, &options, NULL) ==
          TR_ERR_FORKED;
 }
+FORKED(registry_wait, tr_registry_wait(at->registry, 0) == TR_ERR_FORKED &&
+                          tr_registry_wait(at->registry, FOREVER) == TR_ERR_FORKED)
 static int forked_join_all(struct at_fork *at) {
   tr_join_report report = TR_JOIN_REPORT_INIT;
   report.ended = 4711;
@@ -192,7 +194,7 @@ static const struct forked_call forked_calls[] = {
     ROW(token_create), ROW(token_child), ROW(token_retain), ROW(token_release), ROW(token_cancel),
     ROW(token_is_cancelled), ROW(token_reason), ROW(token_message), ROW(token_wait),
     ROW(token_wait_for_ever), ROW(registry_create), ROW(registry_child), ROW(registry_retain),
-    ROW(registry_release), ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(join_all), ROW(shutdown), ROW(len),
+    ROW(registry_release), ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(registry_wait), ROW(join_all), ROW(shutdown), ROW(len),
     ROW(is_empty), ROW(snapshot), ROW(task_self), ROW(task_retain), ROW(task_release), ROW(task_id),
     ROW(task_name), ROW(task_kind), ROW(task_is_cancelled), ROW(task_cancel_flag),
     ROW(task_cancel), ROW(task_set_message), ROW(task_wait), ROW(sleep), ROW(sleep_for_ever),

@@ -16,6 +16,7 @@ static unsigned may_return(int number, const struct order *order) {
       if (!tasks[order->object].live) may |= MAY(TR_OK);
       break;
     case JOIN:
+    case REGISTRY_WAIT:
       if (task_of(number) != NULL && is_within(task_of(number)->registry, order->object))
         return MAY(TR_ERR_DEADLOCK);
       if (registries[order->object].live == 0) may |= MAY(TR_OK);

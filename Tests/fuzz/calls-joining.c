@@ -55,6 +55,7 @@ static void make_join(int actor, int number) {
     MUST_EQ(TR_ERR_DEADLINE, order->status);
     note_way_to_deadline(order, number);
     model_deadline(number);
+    await_callbacks(); /* they run on a thread of the library's (J4) */
     MUST_EQ(registry->live, order->report.pending);
     MUST_EQ(registry->live, order->report.abandoned);
     MUST_EQ(registry->live, order->report.stragglers_count);
@@ -81,7 +82,11 @@ void call_join_fully(int a, int b, int c) {
   if (actor < 0 || number < 0) return;
   struct order *order = order_for(actor, JOIN, number);
   order->wantsFull = 1;
-  if (c & 1) wait_with(actor, 1);
+  if (c & 2) { /* no report to be made, and nobody is asked to stop */
+    order->wantsFull = 0;
+    order->call = REGISTRY_WAIT;
+    wait_with(actor, c & 1);
+  } else if (c & 1) wait_with(actor, 1);
   else make_join(actor, number);
 }
 

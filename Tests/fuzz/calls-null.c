@@ -18,6 +18,7 @@ void call_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_registry_create(NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_spawn(NULL, "x", 1, body, NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_join_all(NULL, 0, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_registry_wait(NULL, 0));
   MUST_EQ(TR_ERR_INVALID, tr_registry_child(NULL, "x", NULL, NULL));
   MUST(tr_token_child_with_timeout(NULL, 0) == NULL);
   MUST_EQ(TR_ERR_INVALID, tr_request_shutdown(NULL, 1));

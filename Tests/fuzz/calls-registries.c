@@ -94,7 +94,7 @@ void call_registry(int what, int a, int b, int c) {
   if (number < 0) return;
   struct registry *registry = &registries[number];
   if (what == 2) {
-    if (pending(JOIN, number) > 0) return;
+    if (pending(JOIN, number) + pending(REGISTRY_WAIT, number) > 0) return;
     if (c % 3 == 0 && registry->refs > 0) {
       registry->refs--;
       tr_registry_release(registry->it);

@@ -124,6 +124,10 @@ void call_request(int b, int c) {
   MUST_EQ(0, tr_token_cancel(token, 1, NULL)); /* returns once the flags below are up (C3) */
   for (int i = 0; i < token_count; i++) /* and these once it is on the way to their callbacks (C7) */
     if (tokens[i].cancelled && token_lives(i)) MUST_EQ(0, tr_token_cancel(tokens[i].it, 1, NULL));
+  await_callbacks();
+}
+
+void await_callbacks(void) {
   for (int i = 0; i < registration_count; i++)
     while (registrations[i].expected && atomic_load(&registrations[i].dropped) == 0) usleep(20);
 }

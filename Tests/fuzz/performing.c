@@ -20,6 +20,7 @@ void perform(struct order *order) {
       order->status = tr_token_cancel(tokens[order->object].it, (tr_reason)order->how, order->text);
       break;
     case TOKEN_WAIT: order->status = tr_token_wait(tokens[order->object].it, order->timeout); break;
+    case REGISTRY_WAIT: order->status = tr_registry_wait(registries[order->object].it, order->timeout); break;
     case TASK_CANCEL: order->status = tr_task_cancel(tasks[order->object].it); break;
     case TASK_WAIT:
       order->outcome = (tr_outcome)TR_OUTCOME_INIT;

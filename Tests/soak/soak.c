@@ -395,6 +395,13 @@ static void op_join(struct actor *actor) {
   atomic_fetch_add(&total_stragglers, (long)report.pending);
   hall_exit(hall);
 }
+/* Nobody is asked to stop by it (J9). */
+static void op_registry_wait(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  tr_status status = tr_registry_wait(hall_seen(actor, hall), (int64_t)(next(actor) % 3) * MS / 2);
+  CHECK(status == TR_OK || status == TR_ERR_TIMEDOUT);
+  hall_exit(hall);
+}
 static void op_close(struct actor *actor) { hall_close(actor, hall_replace(actor, next(actor) % HALLS)); }
 /* The last release with tasks alive: they see to the rest themselves (G3). */
 static void op_abandon(struct actor *actor) {
@@ -601,7 +608,7 @@ static const struct {
     {"abandon", 2, op_abandon}, {"list", 15, op_list},              {"count", 15, op_count},
     {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice},
     {"token", 8, op_token},     {"timeout", 10, op_timeout},        {"ring", 6, op_ring},
-    {"measure", 10, op_measure}, {"explain", 2, op_explain},        {"show", 4, op_show},
+    {"wait for all", 8, op_registry_wait}, {"measure", 10, op_measure}, {"explain", 2, op_explain},        {"show", 4, op_show},
 #ifdef SOAK_REFUSES
     {"refuse", 1, op_refuse},
 #endif

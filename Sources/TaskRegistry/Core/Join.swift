@@ -74,6 +74,21 @@ extension RegistryReference {
     }
   }
 
+  /// Waits until every task has ended, and asks nobody to stop, whatever comes first (J9).
+  ///
+  /// - Parameter deadline: when to give up.
+  /// - Returns: `.ok`; `.timedOut`; `.cancelled`; `.deadlock`; `.forked`.
+  func waitUntilEmpty(until deadline: Deadline) -> Status {
+    if ProcessState.isForkedChild { return .forked }
+    if TaskReference.heldUpByCaller?.registry.isWithin(self) == true { return .deadlock }
+    spinUntilDrained(until: deadline)
+    switch waitUntilDrained(deadline) {
+    case .ready: return .ok
+    case .timedOut: return .timedOut
+    case .cancelled: return .cancelled
+    }
+  }
+
   /// The counts of a call that began with `before`.
   func report(since before: JoinBaseline, _ stragglers: JoinTally) -> JoinTally {
     var tally = before.tally(until: JoinBaseline(self))
@@ -101,12 +116,7 @@ extension RegistryReference {
     _ clock: inout GraceClock, isShutdown: Bool = false, _ full: ReportReference?,
     _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
-    let caller = Worker.currentTask
-    _ = spin(for: pointer.pointee.spin.joiner, until: clock.deadline) {
-      hotWorkerRunsHere || caller?.word.isCancelRequested == true
-    } until: {
-      isDrained
-    }
+    spinUntilDrained(until: clock.deadline)
     let end = follow(&clock, isShutdown: isShutdown) {
       waitUntilDrained($0, isShutdown: isShutdown)
     }
@@ -165,6 +175,16 @@ extension RegistryReference {
       pointer.pointee.drainWaiters.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
     return end == .ready && isShutdown && !isDrained ? .timedOut : end
+  }
+
+  /// Spins for the end of the last task, for a moment.
+  private func spinUntilDrained(until deadline: Deadline) {
+    let caller = Worker.currentTask
+    _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
+      hotWorkerRunsHere || caller?.word.isCancelRequested == true
+    } until: {
+      isDrained
+    }
   }
 
   /// Whether the worker that is most likely to end the last task was last seen on the caller's

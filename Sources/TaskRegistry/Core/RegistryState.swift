@@ -27,6 +27,8 @@ struct RegistryState: WaitableState {
   var firstGroup: RegistryReference?
   /// The reports that note who ends; see `SlowestTasks.swift`.
   var firstReport: ReportReference?
+  /// How many threads run callbacks, in the topmost registry; see `CallbackRun`.
+  var callbackRuns = 0
   var isRetiring = false
   var isOrphaned = false
 
@@ -39,6 +41,7 @@ struct RegistryState: WaitableState {
     }
     if count != idleCount || threadCount < idleCount { fatalError() }  // I1, I2
     if isRetiring && idle != nil { fatalError() }  // I3
+    if callbackRuns < 0 { fatalError() }
     waiters.checkLinks()
   }
 }

@@ -133,10 +133,16 @@ struct ReportReference: Equatable {
   }
 
   /// Gets memory for `count` stragglers and some that may come meanwhile; without it, they are not listed.
+  ///
+  /// Requires that none was added.
   func makeRoom(for count: UInt64) {
     let wanted = min(Int(clamping: count) &+ 64, Self.mostStragglers)
     let stride = MemoryLayout<StragglerFacts>.stride
-    guard pointer.pointee.stragglers == nil, let memory = malloc(wanted * stride) else { return }
+    if wanted <= pointer.pointee.stragglerRoom { return }
+    free(pointer.pointee.stragglers)
+    pointer.pointee.stragglers = nil
+    pointer.pointee.stragglerRoom = 0
+    guard let memory = malloc(wanted * stride) else { return }
     pointer.pointee.stragglers = memory.bindMemory(to: StragglerFacts.self, capacity: wanted)
     pointer.pointee.stragglerRoom = wanted
   }

@@ -56,7 +56,12 @@ extension RegistryReference {
           nanoseconds: max(clock.deadline.isNever ? now : clock.deadline.nanoseconds, now))
         let threads = joinThreads(until: latest.extended(by: Self.threadAllowance))
         stragglers.threadsLeft = UInt32(clamping: threads.left)
-        switch threads.end {
+        var end = threads.end
+        if end == .ready {
+          end = waitForCallbackRuns(until: latest.extended(by: Self.threadAllowance))
+          if end != .ready { stragglers.threadsLeft = 1 }
+        }
+        switch end {
         case .ready: break
         case .timedOut: status = .deadline
         case .cancelled: status = .cancelled

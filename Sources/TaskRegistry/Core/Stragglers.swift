@@ -2,25 +2,34 @@ import CPlatform
 import Synchronization
 
 /// What becomes of those that are alive when the deadline of a join has passed (J2, J4).
+///
+/// A straggler is a task that was there at the deadline: its id was given out by then. So there are never
+/// more of them than the count says that is read after the last id, however many are spawned meanwhile.
 extension RegistryReference {
   /// The deadline has passed: raises the flag of everyone alive, waits for the abort grace, and
   /// counts (J2, J4).
+  ///
+  /// The flag of the calling task ends it, as it ends every wait (C4).
   func abandonStragglers(
     _ full: ReportReference?, _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
-    full?.makeRoom(for: count)
     let graceEnd = Deadline.after(options.abortGrace)
-    func list(_ index: Int, _ facts: TaskFacts, _ task: TaskReference) {
-      listStraggler(index, facts)
-      full?.add(facts, task)
-    }
-    // Remembered by reference, so that one who ends in the grace is known from its successor in
-    // the record. Without memory the grace is skipped: they are alive as the call returns.
-    var remembered = PinnedTasks(capacity: options.abortGrace > 0 ? Int(clamping: count) : 0)
     var tally = JoinTally()
     var listed = 0
+    func list(_ facts: TaskFacts, _ task: TaskReference) {
+      listStraggler(listed, facts)
+      full?.add(facts, task)
+      listed += 1
+    }
+    // Those that the grace is waited for, each with a reference, so that one who ends in it is known from
+    // its successor in the record.
+    var remembered = PinnedTasks()
     while true {
       let now = monotonicNow()
+      let lastID = ProcessState.lastID
+      let most = count
+      full?.makeRoom(for: most)
+      if options.abortGrace > 0 { remembered.makeRoom(for: Int(clamping: most)) }
       forEachInTree { registry in
         registry.advanceGate { $0.overdue() }
         return true
@@ -28,6 +37,12 @@ extension RegistryReference {
       atomicMemoryFence(ordering: .sequentiallyConsistent)
       forEachTask { task, registry in
         guard task.pin() else { return true }
+        if task.id > lastID {
+          // Clean-up work that came since: it is asked, and nobody waited for it.
+          if registry.gate.isOverdue { task.raiseFlag(at: now) { $0.cancelRequested() } }
+          task.unpin()
+          return true
+        }
         if !task.word.isOverdue {
           task.notes.pointee.lateFrom.store(graceEnd.nanoseconds, ordering: .releasing)
         }
@@ -36,29 +51,36 @@ extension RegistryReference {
           if full != nil { task.sampleCPU() }
           // A record that is held holds its group's memory.
           if remembered.append(task) { return true }
-          list(listed, task.facts(in: registry) ?? task.pinnedFacts(word), task)
-          listed += 1
+          list(task.facts(in: registry) ?? task.pinnedFacts(word), task)
         }
         task.unpin()
         return true
       }
       if tally.pending > 0 { break }
       // Nobody was found: the last task has just ended, or is only now being published.
-      if waitUntilDrained(.after(1_000_000)) == .ready {
+      switch waitUntilDrained(.after(1_000_000)) {
+      case .ready:
         remembered.destroy()
         return (.ok, tally)
+      case .cancelled:
+        remembered.destroy()
+        return (.cancelled, tally)
+      case .timedOut: break
       }
     }
-    forEachInTree { registry in
-      registry.runTaskCallbacks()
-      return !ProcessState.isForkedChild
-    }
+    let callbacks = CallbackRun.begin(in: self)
     if ProcessState.isForkedChild { return (.forked, tally) }
     logDeadlineExceeded(pending: tally.pending)
     if ProcessState.isForkedChild { return (.forked, tally) }
+    var isCut = false
     remembered.forEach { task in
-      let hasEnded = task.wait(until: graceEnd) == .ok
-      let facts = hasEnded ? nil : task.facts(in: task.registry)
+      let end = isCut ? .cancelled : task.wait(until: graceEnd)
+      if end == .cancelled {
+        isCut = true
+        task.unpin()
+        return
+      }
+      let facts = end == .ok ? nil : task.facts(in: task.registry)
       // One look: between two of them a task that runs may end.
       let word = task.word
       if word.ending == .none && word.phase == .ended {
@@ -66,12 +88,13 @@ extension RegistryReference {
         tally.pending -= 1
       } else {
         if facts == nil { tally.aborted += 1 }
-        list(listed, facts ?? task.pinnedFacts(word), task)
-        listed += 1
+        list(facts ?? task.pinnedFacts(word), task)
       }
       task.unpin()
     }
     remembered.destroy()
+    if isCut { return (.cancelled, tally) }
+    callbacks?.wait()
     tally.abandoned = tally.pending - tally.aborted
     return (tally.pending > 0 ? .deadline : .ok, tally)
   }
@@ -96,17 +119,17 @@ extension TaskReference {
 private struct PinnedTasks {
   private var base: UnsafeMutablePointer<TaskReference>?
   private var count = 0
-  private var capacity: Int
+  private var capacity = 0
 
-  /// Room for `capacity` tasks and as many again that may come meanwhile; none without memory.
-  init(capacity wanted: Int) {
-    capacity = wanted == 0 ? 0 : wanted + wanted / 2 + 64
-    base = nil
-    if capacity > 0, let memory = malloc(capacity * MemoryLayout<TaskReference>.stride) {
-      base = memory.bindMemory(to: TaskReference.self, capacity: capacity)
-    } else {
-      capacity = 0
-    }
+  /// Gets room for `wanted` tasks; there is none without memory.
+  ///
+  /// Requires that none is remembered.
+  mutating func makeRoom(for wanted: Int) {
+    if wanted <= capacity { return }
+    destroy()
+    guard let memory = malloc(wanted * MemoryLayout<TaskReference>.stride) else { return }
+    base = memory.bindMemory(to: TaskReference.self, capacity: wanted)
+    capacity = wanted
   }
 
   /// Takes over the caller's reference; false if there is no room.
@@ -122,5 +145,9 @@ private struct PinnedTasks {
     for number in 0..<count { visit(base[number]) }
   }
 
-  func destroy() { free(base) }
+  mutating func destroy() {
+    free(base)
+    base = nil
+    capacity = 0
+  }
 }

@@ -21,6 +21,8 @@ enum WaitKey {
   static var settled: UInt { 4 }
   /// Every task of a phase and of those before it has ended.
   static var phase: UInt { 5 }
+  /// No callbacks are being run on threads made for that.
+  static var callbacks: UInt { 6 }
 }
 
 /// The threads blocked on one registry or token; part of what its Monitor guards.

@@ -28,8 +28,11 @@ enum ProcessState {
   /// A number no task had before.
   @inline(__always)
   static func nextID() -> UInt64 {
-    ids.last.wrappingAdd(1, ordering: .relaxed).newValue
+    ids.last.wrappingAdd(1, ordering: .releasing).newValue
   }
+
+  /// The last number that was given out; what came before it was, is seen by who reads this.
+  static var lastID: UInt64 { ids.last.load(ordering: .acquiring) }
 
   /// Makes the key and the fork handler; needed before the first token or registry.
   ///
@@ -84,7 +87,7 @@ enum ProcessState {
 /// beside it here, each worker reads for each task.
 private struct IDCounter: ~Copyable {
   private let before = InlineArray<7, UInt64>(repeating: 0)
-  // atomic: relaxed, ids need be unique and no more.
+  // atomic: released by who takes one, acquired by who asks for the last (`Stragglers.swift`).
   let last = Atomic<UInt64>(0)
   private let after = InlineArray<7, UInt64>(repeating: 0)
 }

@@ -1,0 +1,249 @@
+/* stragglers.c - what a join does at its deadline while others go on: spawns, callbacks, its caller's own
+   flag; and the wait that asks nobody to stop. Rules J2, J4, J9, C4, C7, G4. */
+
+#include "groups.h"
+
+/* ---- The abort grace ------------------------------------------------------------------------ */
+
+struct caller {
+  tr_registry *registry;
+  tr_status status;
+  int64_t took;
+  tr_join_report report;
+  struct gate gate;
+  int waits; /* tr_registry_wait instead of tr_join_all */
+};
+
+static int body_joins(tr_task *self, void *ctx) {
+  struct caller *caller = ctx;
+  (void)self;
+  gate_arrive(&caller->gate);
+  int64_t start = now_ns();
+  caller->report = (tr_join_report)TR_JOIN_REPORT_INIT;
+  caller->report.ended = 4711;
+  caller->status = caller->waits ? tr_registry_wait(caller->registry, FOREVER)
+                                 : tr_join_all(caller->registry, 0, &caller->report);
+  caller->took = now_ns() - start;
+  return 0;
+}
+
+/* Proves: the flag of the calling task ends the wait for the abort grace as it ends every other, the report
+   stays as it was, and the stragglers are still tracked (C4, J4, J5).  Why it matters: a supervisor that is
+   asked to stop must not hang for somebody else's grace.  Catches: "cancelled" taken for "still alive". */
+CASE(the_callers_flag_ends_the_abort_grace) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.abort_grace_ns = 3600 * SECOND;
+  tr_registry *registry = NULL, *callers = registry_new();
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  struct gate gate = GATE_INIT;
+  tr_task *deaf[3];
+  for (int i = 0; i < 3; i++) deaf[i] = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 3);
+  struct caller caller = {.registry = registry, .status = 1, .gate = GATE_INIT};
+  tr_task *task = spawn(callers, "caller", body_joins, &caller);
+  while (!tr_task_is_cancelled(deaf[2])) breathe(); /* the deadline has passed */
+  CHECK_EQ(TR_OK, tr_task_cancel(task));
+  wait_and_release(task);
+  CHECK_EQ(TR_ERR_CANCELLED, caller.status);
+  CHECK_EQ(4711, caller.report.ended);
+  CHECK_EQ(3, tr_len(registry));
+  gate_open(&gate);
+  for (int i = 0; i < 3; i++) wait_and_release(deaf[i]);
+  registry_finish(registry);
+  registry_finish(callers);
+}
+
+struct storm {
+  tr_registry *registry;
+  atomic_int *stop;
+};
+
+static void *spawn_all_the_time(void *argument) {
+  const struct storm *storm = argument;
+  while (!atomic_load(storm->stop)) {
+    if (tr_len(storm->registry) < 400) {
+      tr_status status =
+          tr_spawn(storm->registry, "storm", TR_KIND_RPC_HANDLER, body_obeys, NULL, NULL);
+      CHECK(status == TR_OK || status == TR_ERR_AGAIN);
+    } else {
+      breathe();
+    }
+  }
+  return NULL;
+}
+
+/* Claim: however many tasks are spawned while a join counts its stragglers, each that ends within the grace is
+   aborted.  Proves: that, and that pending is both (J4, J8).  Why it matters: a count of "abandoned" sends
+   people looking for tasks that have long ended.  Catches: room for so many more than there were at the
+   deadline; tasks counted that came after it. */
+CASE(no_straggler_is_lost_in_a_storm_of_spawns) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.abort_grace_ns = 3600 * SECOND;
+  options.stack_size = 65536;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  atomic_int stop = 0;
+  struct storm storm = {registry, &stop};
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++) threads[i] = thread_start(spawn_all_the_time, &storm);
+  int rounds = check_rounds(20);
+  for (int round = 0; round < rounds; round++) {
+    tr_join_report report = TR_JOIN_REPORT_INIT;
+    tr_status status = tr_join_all(registry, 1000, &report);
+    CHECK(status == (report.pending == 0 ? TR_OK : TR_ERR_DEADLINE));
+    CHECK_EQ(0, report.abandoned);
+    CHECK_EQ(report.pending, report.aborted);
+    CHECK(report.aborted <= report.ended);
+  }
+  atomic_store(&stop, 1);
+  for (int i = 0; i < 2; i++) thread_end(threads[i]);
+  registry_finish(registry);
+}
+
+/* ---- Callbacks at the deadline -------------------------------------------------------------- */
+
+struct slow {
+  struct gate gate;
+  _Atomic(pid_t) tid;
+  atomic_int drops;
+  int leaves;
+};
+
+static void callback_is_slow(void *ctx) {
+  struct slow *slow = ctx;
+  atomic_store(&slow->tid, gettid());
+  gate_pass(&slow->gate);
+  if (slow->leaves) pthread_exit(NULL);
+}
+
+static void slow_is_dropped(void *ctx) { atomic_fetch_add(&((struct slow *)ctx)->drops, 1); }
+
+static void run_has_ended(void) {
+  while (threads_called("taskreg-cancel") > 0) breathe();
+}
+
+/* Proves: a callback of a task that a deadline asks to stop runs on another thread, and however long it takes,
+   the join comes back; a shutdown that is TR_OK has waited for it (J4, C7, G4).  Why it matters: the deadline
+   is the caller's, and a callback that hangs must not take it away.  Catches: callbacks that run inside the
+   join; a shutdown that leaves their thread behind. */
+CASE(a_slow_callback_delays_no_join) {
+  for (int in_group = 0; in_group < 2; in_group++) {
+    tr_registry *top = registry_new();
+    tr_registry *registry = in_group ? group_new(top, "group") : tr_registry_retain(top);
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+    gate_await(&gate, 1);
+    struct slow slow = {.gate = GATE_INIT};
+    tr_registration *registration = NULL;
+    CHECK_EQ(TR_OK, tr_task_on_cancel(task, callback_is_slow, &slow, slow_is_dropped, &registration));
+    tr_join_report report = TR_JOIN_REPORT_INIT;
+    CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 1 * MS, &report)); /* hangs if it waits */
+    CHECK_EQ(1, report.abandoned);
+    gate_await(&slow.gate, 1);
+    CHECK(atomic_load(&slow.tid) != gettid());
+    gate_open(&gate);
+    wait_and_release(task);
+    struct join_call shutdown;
+    shutdown_begin(&shutdown, top, 0);
+    while (!tr_token_is_cancelled(tr_registry_token(top))) breathe();
+    CHECK_EQ(0, atomic_load(&shutdown.returned));
+    CHECK_EQ(0, atomic_load(&slow.drops));
+    gate_open(&slow.gate);
+    join_end(&shutdown);
+    CHECK_EQ(TR_OK, shutdown.status);
+    CHECK_EQ(1, atomic_load(&slow.drops));
+    tr_off_cancel(registration);
+    run_has_ended();
+    tr_registry_release(registry);
+    tr_registry_release(top);
+  }
+}
+
+/* Proves: a callback that leaves its thread by pthread_exit takes no shutdown with it (G4).
+   Why it matters: what a library does on its own thread, it has to survive.  Catches: a run that is counted
+   in and never out. */
+CASE(a_callback_that_leaves_its_thread_holds_up_nobody) {
+#ifdef CHECK_UNDER_ASAN
+  return; /* what the registration holds is lost, as its function never came back */
+#endif
+  if (check_under_valgrind()) return;
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 1);
+  static struct slow slow = {.gate = GATE_INIT, .leaves = 1};
+  CHECK_EQ(TR_OK, tr_task_on_cancel(task, callback_is_slow, &slow, NULL, &(tr_registration *){NULL}));
+  gate_open(&slow.gate);
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, NULL));
+  gate_open(&gate);
+  wait_and_release(task);
+  registry_finish(registry);
+  run_has_ended();
+}
+
+/* ---- Waiting ------------------------------------------------------------------------------- */
+
+/* Proves: tr_registry_wait waits no longer than its timeout, for the tasks of groups as well, and asks nobody to
+   stop, however often it is called; it is TR_OK once all have ended (J9, T2).  Why it matters: "wait a second,
+   say what is waited for, wait on" is what people write around a join.  Catches: flags that rise at its timeout;
+   a registry that is closed by it. */
+CASE(a_wait_asks_nobody_to_stop) {
+  tr_registry *tree[TREE];
+  tree_new(tree);
+  struct gate gate = GATE_INIT;
+  tr_task *first = spawn(tree[TOP], "deaf", body_deaf, &gate);
+  tr_task *second = spawn(tree[PEERS], "deaf", body_deaf, &gate);
+  gate_await(&gate, 2);
+  for (int i = 0; i < 3; i++) {
+    int64_t start = now_ns();
+    CHECK_EQ(TR_ERR_TIMEDOUT, tr_registry_wait(tree[TOP], i * 5 * MS));
+    CHECK(now_ns() - start >= i * 5 * MS);
+    CHECK_EQ(TR_ERR_TIMEDOUT, tr_registry_wait(tree[NET], 0));
+    CHECK_EQ(TR_OK, tr_registry_wait(tree[STORAGE], FOREVER));
+  }
+  CHECK_EQ(0, tr_task_is_cancelled(first) + tr_task_is_cancelled(second));
+  tr_task *third = spawn(tree[NET], "late", body_deaf, &gate); /* it is open */
+  gate_open(&gate);
+  CHECK_EQ(TR_OK, tr_registry_wait(tree[TOP], FOREVER));
+  CHECK_EQ(0, tr_len(tree[TOP]));
+  CHECK_EQ(0, outcome_of(first).was_cancelled + outcome_of(third).was_cancelled);
+  tr_task_release(first);
+  tr_task_release(second);
+  tr_task_release(third);
+  CHECK_EQ(TR_ERR_INVALID, tr_registry_wait(NULL, 0));
+  tree_finish(tree);
+}
+
+static int body_waits_for_its_own(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(TR_ERR_DEADLOCK, tr_registry_wait(ctx, FOREVER));
+  CHECK_EQ(TR_ERR_DEADLOCK, tr_registry_wait(ctx, 0));
+  return 0;
+}
+
+/* Proves: the flag of the calling task ends a wait, and from inside the registry it is refused (J9, C4, J7).
+   Why it matters: as with every wait.  Catches: a wait for itself. */
+CASE(a_wait_ends_as_every_wait_does) {
+  tr_registry *registry = registry_new(), *callers = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *deaf = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 1);
+  struct caller caller = {.registry = registry, .status = 1, .gate = GATE_INIT, .waits = 1};
+  tr_task *task = spawn(callers, "caller", body_joins, &caller);
+  gate_await(&caller.gate, 1);
+  CHECK_EQ(TR_OK, tr_task_cancel(task));
+  wait_and_release(task);
+  CHECK_EQ(TR_ERR_CANCELLED, caller.status);
+  CHECK_EQ(0, tr_task_is_cancelled(deaf));
+  wait_and_release(spawn(registry, "own", body_waits_for_its_own, registry));
+  gate_open(&gate);
+  wait_and_release(deaf);
+  registry_finish(registry);
+  registry_finish(callers);
+}
+
+CHECK_MAIN(CHECK_ENTRY(the_callers_flag_ends_the_abort_grace),
+           CHECK_ENTRY(no_straggler_is_lost_in_a_storm_of_spawns),
+           CHECK_ENTRY(a_slow_callback_delays_no_join),
+           CHECK_ENTRY(a_callback_that_leaves_its_thread_holds_up_nobody),
+           CHECK_ENTRY(a_wait_asks_nobody_to_stop), CHECK_ENTRY(a_wait_ends_as_every_wait_does))
