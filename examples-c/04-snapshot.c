@@ -40,7 +40,7 @@ static int stay_longer(tr_task *self, void *ctx) {
   int result = stay(self, ctx);
 
   while (sem_wait(&may_end) != 0) {
-    /* Interrupted by a signal: wait again. (Tasks have all signals blocked, but a wait loops.) */
+    /* Interrupted by a signal: wait again. (A wait loops.) */
   }
   return result;
 }

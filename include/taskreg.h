@@ -289,6 +289,11 @@ typedef struct tr_registry_options {
   uint32_t idle_threads;  /* how many threads without a task are kept longer than idle_ns; 0: 16;
                              TR_IDLE_THREADS_NONE: none */
   uint32_t reserved;      /* 0 */
+  const sigset_t *blocked_signals; /* the signals that are blocked in tasks as they begin, but for
+                             SIGABRT and the synchronous faults, which never are; NULL: those that
+                             the calling thread blocks. It is copied. What a task starts, by fork,
+                             posix_spawn, popen or system, begins with the task's mask, through exec
+                             as well, and is deaf to what that blocks. Since 0.2. [S7] */
 } tr_registry_options;
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended; see
@@ -302,7 +307,7 @@ typedef struct tr_registry_options {
 #define TR_REGISTRY_OPTIONS_INIT                                                                   \
   {                                                                                                \
     (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, TR_SPIN_NS_DEFAULT, 0, \
-        0u, 0u                                                                                     \
+        0u, 0u, NULL                                                                               \
   }
 
 /* Create an open, empty registry.
@@ -406,8 +411,9 @@ typedef struct tr_spawn_options {
   { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0 }
 
 /* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
-   body may already run, or have ended, when this returns. Its thread has every signal blocked but
-   the synchronous faults; the caller's signal mask is not touched. [S1, S7]
+   body may already run, or have ended, when this returns. It begins with the signals blocked that the
+   thread blocked which created the registry, or that its options say; the caller's mask does not
+   matter, and is not touched. [S1, S7]
 
    Requires:  name is UTF-8 of at least 1 byte; 63 bytes are kept, cut at a character, and the
               kernel's thread name gets the first 15, cut likewise [S2]. kind is one of TR_KIND_...

@@ -1,5 +1,7 @@
 #if !hasFeature(Embedded)
 
+  import CPlatform
+
   /// How a registry behaves.
   public struct RegistryOptions: Sendable {
     /// The token to link to; nil: the registry makes one of its own (G2).
@@ -22,6 +24,12 @@
     ///
     /// Costs a lock twice for each task, and 27 KiB.
     public var keepsMetrics = false
+    /// The signals, by number, that are blocked in tasks as they begin; nil: those that the thread blocks that
+    /// creates the registry, or the main thread where that is one of a runtime's, as in asynchronous code
+    /// (S7).
+    ///
+    /// A program that a task starts is deaf to what is blocked there.
+    public var blockedSignals: Set<Int32>?
     /// Receives log events, on the thread where they arise, under no lock (O2).
     public var log: (@Sendable (LogEvent) -> Void)?
 
@@ -42,6 +50,10 @@
       core.idleThreads = idleThreads ?? 0
       core.keepsNoThreads = idleThreads == nil
       core.keepsMetrics = keepsMetrics
+      if let blockedSignals {
+        guard let mask = SignalMask(numbers: blockedSignals) else { return nil }
+        core.taskMask = mask
+      }
       if let log { core.log = LogReceiver.sink(for: log) }
       return core
     }
@@ -96,6 +108,15 @@
         case .failure: .essentialUnlessReturned
         }
       }
+    }
+  }
+
+  extension SignalMask {
+    /// The signals of these numbers; nil if one is no number of a signal.
+    fileprivate init?(numbers: Set<Int32>) {
+      var set = cp_no_signals()
+      for number in numbers where sigaddset(&set, number) != 0 { return nil }
+      self.init(&set)
     }
   }
 

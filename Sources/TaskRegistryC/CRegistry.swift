@@ -47,6 +47,7 @@ extension RegistryOptionsCore {
     } else if options.idle_threads != 0 {
       idleThreads = Int(options.idle_threads)
     }
+    taskMask = options.blocked_signals.map { SignalMask($0) }
     if let function = options.log {
       log = LogSink(
         deliver: deliverToC, target: unsafeBitCast(function, to: UnsafeRawPointer.self),

@@ -417,9 +417,6 @@ static void run_another_program(const char *role) {
   ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
   if (length <= 0) _exit(126);
   path[length] = 0;
-  sigset_t none; /* a worker has its signals blocked, and a program inherits that */
-  sigemptyset(&none);
-  pthread_sigmask(SIG_SETMASK, &none, NULL);
   execl(path, path, "--role", role, (char *)NULL);
   _exit(126);
 }

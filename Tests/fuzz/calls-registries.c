@@ -1,7 +1,9 @@
 /* calls-registries.c - registries and groups. */
 
+#define _GNU_SOURCE /* sigfillset */
 #include "calls.h"
 
+#include <signal.h>
 #include <string.h>
 
 void call_registry_create(int a, int b, int c, int isMeasured, int64_t abort_grace) {
@@ -23,6 +25,9 @@ void call_registry_create(int a, int b, int c, int isMeasured, int64_t abort_gra
   if (isMeasured) options.flags = TR_REGISTRY_METRICS;
   registry->isMeasured = isMeasured;
   options.abort_grace_ns = abort_grace;
+  sigset_t blocked;
+  sigfillset(&blocked);
+  if (c & 64) options.blocked_signals = &blocked;
   MUST_EQ(TR_OK, tr_registry_create(&options, &registry->it));
   registry->refs = 1;
   registry_count++;

@@ -98,6 +98,9 @@ static struct hall *hall_new(struct actor *actor) {
   if ((random & 192) == 192) options.idle_threads = TR_IDLE_THREADS_NONE;
   if (random & 256) options.abort_grace_ns = 1 * MS;
   if (random & 1024) options.flags = TR_REGISTRY_METRICS;
+  sigset_t blocked;
+  sigfillset(&blocked);
+  if (random & 4096) options.blocked_signals = &blocked;
   options.log = hear;
   tr_status status;
   while ((status = tr_registry_create(&options, &hall->registry)) != TR_OK) CHECK_EQ(TR_ERR_NOMEM, status);

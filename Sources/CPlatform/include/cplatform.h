@@ -385,10 +385,20 @@ static inline sigset_t cp_no_signals(void) {
   sigemptyset(&set);
   return set;
 }
-static inline sigset_t cp_all_signals(void) {
+
+/* A signal set as bits: number 1 is bit 0, as the kernel and glibc keep them. */
+static inline sigset_t cp_signal_set(uint64_t bits) {
   sigset_t set;
-  sigfillset(&set);
+  sigemptyset(&set);
+  for (size_t i = 0; i < sizeof bits / sizeof set.__val[0]; i++)
+    set.__val[i] = (unsigned long)(bits >> (i * 8 * sizeof set.__val[0]));
   return set;
+}
+static inline uint64_t cp_signal_bits(const sigset_t *set) {
+  uint64_t bits = 0;
+  for (size_t i = 0; i < sizeof bits / sizeof set->__val[0]; i++)
+    bits |= (uint64_t)set->__val[i] << (i * 8 * sizeof set->__val[0]);
+  return bits;
 }
 
 static inline bool cp_is_ignored(int number) {

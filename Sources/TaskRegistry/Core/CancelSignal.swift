@@ -94,13 +94,14 @@ extension UnsafeMutablePointer<CancelSignal> {
     queue.remove(timer)
   }
 
-  /// Blocks the signal in the calling thread again, and takes one that is still pending, which would
-  /// interrupt the next task.
+  /// Takes one that is still pending in the calling thread, which would interrupt the next task, and
+  /// leaves the signal blocked only if tasks of the registry block it.
   ///
   /// Requires that it is disarmed.
-  func block() {
+  func finish(in registry: RegistryReference) {
     changeMask(SIG_BLOCK)
     cp_take_pending_signal(pointee.number)
+    if !registry.taskMask.contains(pointee.number) { changeMask(SIG_UNBLOCK) }
   }
 
   private func changeMask(_ how: Int32) {

@@ -16,6 +16,10 @@ struct RegistryOptionsCore {
   var keepsNoThreads = false
   /// Counters by kind, durations and the last tasks are kept; not inherited.
   var keepsMetrics = false
+  /// What its tasks block; nil: what the thread that creates it does.
+  ///
+  /// A group's does not matter.
+  var taskMask: SignalMask?
   var log: LogSink = .none
 
   /// These options for a group: what is not given is the parent's, whose memory outlives the group's.

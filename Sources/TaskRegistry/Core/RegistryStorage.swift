@@ -66,6 +66,8 @@ struct RegistryStorage: ~Copyable {
   // immutable after init
   let options: RegistryOptionsCore
   let spin: SpinPolicy
+  /// What its tasks block as they begin (S7); a group's is never looked at.
+  let taskMask: SignalMask
   /// The registry that this one is a group of; a reference to its memory is held.
   let parent: RegistryReference?
   let path: GroupPath
@@ -104,6 +106,7 @@ struct RegistryStorage: ~Copyable {
     isMeasured = metrics != nil || parent?.isMeasured == true
     givesExtras = parent != nil || metrics != nil
     spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
+    taskMask = parent == nil ? options.taskMask ?? .ofCreator : .none
   }
 }
 
@@ -118,6 +121,7 @@ struct RegistryReference: Equatable {
 
   var options: RegistryOptionsCore { pointer.pointee.options }
   var monitor: Monitor<RegistryState> { pointer.pointee.monitor }
+  var taskMask: SignalMask { pointer.pointee.taskMask }
   var token: TokenReference { pointer.pointee.token }
 
   @inline(__always)

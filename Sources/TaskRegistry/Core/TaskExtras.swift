@@ -134,7 +134,7 @@ extension TaskReference {
   func bodyHasEnded() {
     if traits.contains(.heartbeat) { endHeartbeats() }
     guard let signal = takeSignal() else { return }
-    signal.block()
+    signal.finish(in: registry.topmost)
     signal.destroy()
   }
 

@@ -45,14 +45,24 @@ struct ThreadLook {
   ///
   /// *Concurrency:* as `at`.
   static func blocks(_ signal: Int32, threadID: Int32) -> Bool {
+    guard signal >= 1, signal <= 64, let blocked = blockedSignals(threadID: threadID) else {
+      return false
+    }
+    return blocked >> UInt64(signal - 1) & 1 != 0
+  }
+
+  /// The signals that a thread blocks, number 1 as bit 0; nil if that is not known.
+  ///
+  /// *Concurrency:* as `at`.
+  static func blockedSignals(threadID: Int32) -> UInt64? {
     withCancellationDisabled {
       // Too long for a temporary allocation, which would not be on the stack.
       var text = InlineArray<512, UInt64>(repeating: 0)
       return withUnsafeMutableBytes(of: &text) { bytes in
         bytes.withMemoryRebound(to: UInt8.self) { bytes in
-          var blocks = false
-          read("status", of: threadID, into: bytes) { blocks = self.blocks(signal, in: $0) }
-          return blocks
+          var blocked: UInt64?
+          read("status", of: threadID, into: bytes) { blocked = blockedSignals(in: $0) }
+          return blocked
         }
       }
     }
@@ -127,21 +137,29 @@ extension ThreadLook {
     return isWhole ? number : -1
   }
 
-  /// Whether the bytes of a `status` file say that a signal is blocked: a line "SigBlk:", a tab and 16
-  /// hexadecimal digits, whose lowest bit is signal 1; false if they do not say.
+  /// Whether the bytes of a `status` file say that a signal is blocked; false if they do not say.
   static func blocks(_ signal: Int32, in bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard signal >= 1, signal <= 64, let blocked = blockedSignals(in: bytes) else { return false }
+    return blocked >> UInt64(signal - 1) & 1 != 0
+  }
+
+  /// The signals that are blocked by the bytes of a `status` file: a line "SigBlk:", a tab and 16
+  /// hexadecimal digits, whose lowest bit is signal 1; nil if they do not say.
+  static func blockedSignals(in bytes: UnsafeBufferPointer<UInt8>) -> UInt64? {
     let title: StaticString = "\nSigBlk:\t"
     let length = title.utf8CodeUnitCount
-    guard signal >= 1, signal <= 64, bytes.count >= length + 16 else { return false }
+    guard bytes.count >= length + 16 else { return nil }
     for start in 0...(bytes.count - length - 16) {
       var place = 0
       while place < length && bytes[start + place] == title.utf8Start[place] { place += 1 }
       if place < length { continue }
-      let digit = Int(signal - 1) / 4
-      let value = hexadecimalValue(of: bytes[start + length + 15 - digit])
-      return value >> UInt8((signal - 1) % 4) & 1 != 0
+      var blocked: UInt64 = 0
+      for digit in 0..<16 {
+        blocked = blocked << 4 | UInt64(hexadecimalValue(of: bytes[start + length + digit]))
+      }
+      return blocked
     }
-    return false
+    return nil
   }
 
   private static func hexadecimalValue(of digit: UInt8) -> UInt8 {

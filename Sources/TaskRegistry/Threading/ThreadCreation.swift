@@ -3,10 +3,11 @@ import CPlatform
 /// What a thread of the library runs.
 typealias ThreadMain = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
 
-/// `pthread_create` with an explicit stack and every signal blocked but the synchronous faults; the
-/// mask goes in through the attributes, so the caller's is never touched (S7).
+/// `pthread_create` with an explicit stack and an explicit signal mask, which goes in through the
+/// attributes, so that the caller's is never touched (S7).
 ///
 /// - Parameters:
+///   - mask: the signals that the thread blocks.
 ///   - stack: the lowest byte of memory to run on; nil: the system allocates the stack.
 ///   - stackSize: bytes, a multiple of the page size.
 ///   - isDetached: nobody is going to join the thread.
@@ -15,14 +16,14 @@ typealias ThreadMain = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutabl
 ///     before this returns.
 /// - Returns: 0, or the error number; and the thread.
 func startThread(
-  stack: UnsafeMutableRawPointer? = nil, stackSize: Int, isDetached: Bool = false,
-  argument: UnsafeMutableRawPointer? = nil, main: @escaping ThreadMain
+  mask: SignalMask = .all, stack: UnsafeMutableRawPointer? = nil, stackSize: Int,
+  isDetached: Bool = false, argument: UnsafeMutableRawPointer? = nil, main: @escaping ThreadMain
 ) -> (code: Int32, thread: pthread_t) {
   var thread = pthread_t()
   var attributes = pthread_attr_t()
   var code = pthread_attr_init(&attributes)
   if code != 0 { return (code, thread) }
-  var mask = ThreadState.initialMask
+  var signals = cp_signal_set(mask.bits)
   if let stack {
     code = pthread_attr_setstack(&attributes, stack, stackSize)
   } else {
@@ -31,7 +32,7 @@ func startThread(
   if code == 0 && isDetached {
     code = pthread_attr_setdetachstate(&attributes, cp_create_detached())
   }
-  if code == 0 { code = cp_attr_setsigmask(&attributes, &mask) }
+  if code == 0 { code = cp_attr_setsigmask(&attributes, &signals) }
   if code == 0 {
     code = pthread_create(&thread, &attributes, main, argument)
   }
@@ -42,8 +43,7 @@ func startThread(
 /// What a thread of the library's own does first: it tells the kernel its name, and sets its mask,
 /// which the attributes said already, but AddressSanitizer's `pthread_create` does not heed them.
 func beginOwnThread(_ name: StaticString) {
-  var mask = ThreadState.initialMask
-  mustSucceed(pthread_sigmask(SIG_SETMASK, &mask, nil))
+  SignalMask.all.apply()
   // SAFETY: CChar and UInt8 have the same layout, and the text is NUL-terminated.
   let text = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
   // Of no consequence when it fails.

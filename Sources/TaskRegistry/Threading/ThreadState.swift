@@ -29,30 +29,21 @@ struct ThreadState {
 
   /// Puts back what can be put back.
   ///
+  /// - Parameter registry: whose thread it is.
   /// - Returns: false if the thread is not to be kept.
-  func restore() -> Bool {
-    ThreadState.restoreMask()
+  func restore(in registry: RegistryReference) -> Bool {
+    ThreadState.restoreMask(in: registry)
     return digest == ThreadState.current.digest
   }
 
-  /// Gives the calling thread the mask it has in a body: the initial one, but for the signal that asks for
-  /// backtraces, once there is one (E12).
+  /// Gives the calling thread the mask that tasks of its registry begin with: the registry's, but for the
+  /// signal that asks for backtraces, once there is one (S7, E12).
   ///
   /// - Returns: that signal, or 0.
   @discardableResult
-  static func restoreMask() -> Int32 {
-    var mask = initialMask
+  static func restoreMask(in registry: RegistryReference) -> Int32 {
     let signal = Backtrace.signal
-    if signal != 0 { sigdelset(&mask, signal) }
-    mustSucceed(pthread_sigmask(SIG_SETMASK, &mask, nil))
+    registry.taskMask.without(signal).apply()
     return signal
-  }
-
-  /// Every signal but the synchronous faults (S7).
-  static var initialMask: sigset_t {
-    var mask = cp_all_signals()
-    let faults: InlineArray<6, Int32> = [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS]
-    for number in faults.indices { sigdelset(&mask, faults[number]) }
-    return mask
   }
 }

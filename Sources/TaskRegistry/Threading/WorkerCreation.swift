@@ -15,7 +15,7 @@ extension RegistryReference {
     var thread = pthread_t()
     return withBeginning(of: worker) {
       let (code, made) = startThread(
-        stack: stack.map { $0 + pageSize }, stackSize: stackSize, argument: worker,
+        mask: taskMask, stack: stack.map { $0 + pageSize }, stackSize: stackSize, argument: worker,
         main: { Worker.threadMain($0) })
       thread = made
       return code

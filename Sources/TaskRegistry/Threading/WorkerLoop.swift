@@ -15,7 +15,7 @@ extension Worker {
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
     // The attributes said so already (S7), but AddressSanitizer's `pthread_create` gives the thread
     // its creator's mask instead.
-    let signal = ThreadState.restoreMask()
+    let signal = ThreadState.restoreMask(in: worker.pointee.registry)
     guard begin(worker) else { return nil }
     worker.pointee.backtraceSignal = signal
     worker.pointee.thread = pthread_self()
@@ -75,7 +75,7 @@ extension Worker {
     if ThreadState.mayHaveChanged(inTicks: ticks) {
       // The body may have given the thread another name.
       worker.pointee.kernelName = (0, 0)
-      return worker.pointee.threadState.restore()
+      return worker.pointee.threadState.restore(in: worker.pointee.registry)
     }
     return true
   }
@@ -95,7 +95,7 @@ extension Worker {
       record.pointee.threadID.store(worker.pointee.threadID, ordering: .releasing)
     }
     if worker.pointee.backtraceSignal != Backtrace.signal {
-      worker.pointee.backtraceSignal = ThreadState.restoreMask()
+      worker.pointee.backtraceSignal = ThreadState.restoreMask(in: worker.pointee.registry)
     }
     let hasExtras = task.advance { $0.entered() }?.hasExtras == true
     tellKernelName(of: task, on: worker)

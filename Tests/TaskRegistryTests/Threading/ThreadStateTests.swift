@@ -1,4 +1,5 @@
 import CPlatform
+import Foundation
 import Glibc
 import Testing
 
@@ -11,7 +12,9 @@ import Testing
   /// **Why it matters:** signals would land in tasks because some other task was careless.
   /// **Catches:** the mask not put back between two tasks.
   @Test func theSignalMaskIsPutBack() throws {
-    let registry = try TaskRegistry()
+    var options = RegistryOptions()
+    options.blockedSignals = [SIGUSR1]
+    let registry = try TaskRegistry(options)
     let open = Counter()
     for _ in 0..<50 {
       try registry.spawn("careless", kind: .rpcHandler) { _ in
@@ -23,6 +26,28 @@ import Testing
       }.wait(timeout: ample)
     }
     #expect(open.value == 0)
+    try registry.shutdown(grace: ample)
+  }
+
+  /// **Proves:** a program that a task starts by Foundation's `Process` is ended by SIGTERM, also in a registry
+  /// made by asynchronous code, whose threads block nearly every signal (S7).
+  ///
+  /// **Why it matters:** a mask goes through exec, and such a program can only be killed.
+  /// **Catches:** tasks that block signals of their own accord, or what a thread of libdispatch's does.
+  @Test func whatATaskStartsCanBeEnded() async throws {
+    let registry = try TaskRegistry()
+    let signals = Locked<[Int32]>([])
+    let task = try registry.spawn("starts", kind: .maintenance) { _ in
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/bin/sleep")
+      process.arguments = ["600"]
+      try process.run()
+      kill(process.processIdentifier, SIGTERM)
+      process.waitUntilExit()
+      signals.withLock { $0.append(process.terminationStatus) }
+    }
+    try task.wait(timeout: ample)
+    #expect(signals.value == [SIGTERM])
     try registry.shutdown(grace: ample)
   }
 

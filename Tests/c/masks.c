@@ -1,0 +1,316 @@
+/* masks.c - what signals tasks let through: what they start can be ended, what they raise against themselves
+   takes effect, and the program's signals go to the threads that it means. Rule S7. */
+
+#include "support.h"
+
+#include <spawn.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+extern char **environ;
+
+static void on_signal(int number) { (void)number; }
+
+static void handle(int number, void (*handler)(int)) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  CHECK_EQ(0, sigaction(number, &action, NULL));
+}
+
+/* ---- Programs that tasks start ----------------------------------------------------------------------- */
+
+enum way { by_fork, by_vfork, by_spawn, by_popen, by_system, ways };
+
+/* A program that a task starts, and how it ended. */
+struct started {
+  int way;
+  int ends[2]; /* a shell tells its process id here */
+  _Atomic(pid_t) pid;
+  int status;
+};
+
+static char *const sleep_for_long[] = {(char *)"sleep", (char *)"600", NULL};
+
+static int body_starts(tr_task *self, void *ctx) {
+  struct started *started = ctx;
+  (void)self;
+  pid_t pid = 0;
+  char command[64];
+  switch (started->way) {
+    case by_fork:
+      pid = fork();
+      if (pid == 0) {
+        execvp("sleep", sleep_for_long);
+        _exit(127);
+      }
+      break;
+    case by_vfork:
+      pid = vfork();
+      if (pid == 0) {
+        execvp("sleep", sleep_for_long);
+        _exit(127);
+      }
+      break;
+    case by_spawn: CHECK_EQ(0, posix_spawnp(&pid, "sleep", NULL, NULL, sleep_for_long, environ)); break;
+    case by_popen: {
+      FILE *file = popen("echo $$; exec sleep 600", "r");
+      CHECK(file != NULL);
+      int told = 0;
+      CHECK_EQ(1, fscanf(file, "%d", &told));
+      atomic_store(&started->pid, (pid_t)told);
+      started->status = pclose(file);
+      return 0;
+    }
+    default:
+      snprintf(command, sizeof command, "echo $$ >&%d; exec sleep 600", started->ends[1]);
+      started->status = system(command);
+      return 0;
+  }
+  CHECK(pid > 0);
+  atomic_store(&started->pid, pid);
+  while (waitpid(pid, &started->status, 0) < 0) CHECK(errno == EINTR);
+  return 0;
+}
+
+/* The process that the task started; it may not have come to its exec yet. */
+static pid_t pid_of(struct started *started) {
+  if (started->way == by_system) {
+    char text[32];
+    ssize_t count = read(started->ends[0], text, sizeof text - 1);
+    CHECK(count > 0);
+    text[count] = 0;
+    return (pid_t)atoi(text);
+  }
+  while (atomic_load(&started->pid) == 0) breathe();
+  return atomic_load(&started->pid);
+}
+
+static void check_that_children_can_be_ended(tr_registry *registry) {
+  static const int signals[] = {SIGTERM, SIGHUP, SIGUSR1, SIGALRM};
+  for (int way = 0; way < ways; way++)
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+      struct started started = {way, {-1, -1}, 0, 0};
+      CHECK_EQ(0, pipe(started.ends));
+      tr_task *task = spawn(registry, "starts", body_starts, &started);
+      pid_t pid = pid_of(&started);
+      CHECK_EQ(0, kill(pid, signals[i]));
+      wait_and_release(task);
+      CHECK_MSG(WIFSIGNALED(started.status) && WTERMSIG(started.status) == signals[i],
+                "way %d, signal %d: status 0x%x", way, signals[i], (unsigned)started.status);
+      close(started.ends[0]);
+      close(started.ends[1]);
+    }
+}
+
+/* Proves: what a task starts, by fork, vfork, posix_spawn, popen or system, is ended by a signal sent to it
+   (S7).  Why it matters: a mask survives exec, and a program that was started with every signal blocked can
+   only be killed; it starts others that are as deaf.  Catches: tasks that block signals of their own
+   accord. */
+CASE(what_a_task_starts_can_be_ended) {
+  tr_registry *registry = registry_new();
+  check_that_children_can_be_ended(registry);
+  registry_finish(registry);
+}
+
+/* Proves: the same in a program that has handlers for those signals, its own or the library's (S7, C13).
+   Why it matters: exec puts the handler back to the default, and the mask stays.  Catches: blocking in tasks
+   what has a handler. */
+CASE(what_a_task_starts_can_be_ended_where_the_program_has_handlers) {
+  tr_registry *registry = registry_new();
+  handle(SIGHUP, on_signal);
+  handle(SIGUSR1, on_signal);
+  sigset_t watched;
+  sigemptyset(&watched);
+  sigaddset(&watched, SIGTERM);
+  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, &watched, NULL));
+  check_that_children_can_be_ended(registry);
+  CHECK_EQ(0, tr_token_is_cancelled(tr_registry_token(registry)));
+  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  registry_finish(registry);
+}
+
+/* ---- What tasks let through ------------------------------------------------------------------------ */
+
+static void *make_registry_with_all_blocked(void *registry) {
+  sigset_t all;
+  sigfillset(&all);
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &all, NULL));
+  *(tr_registry **)registry = registry_new();
+  return NULL;
+}
+
+/* Proves: where a thread makes the registry that blocks every signal, as those of libdispatch do, tasks have
+   the main thread's mask (S7).  Why it matters: a runtime's mask is not the program's; what tasks of a
+   registry start that asynchronous Swift code made would be deaf.  Catches: taking it all the same. */
+CASE(a_runtimes_mask_is_not_the_programs) {
+  tr_registry *registry = NULL;
+  thread_end(thread_start(make_registry_with_all_blocked, &registry));
+  check_that_children_can_be_ended(registry);
+  registry_finish(registry);
+}
+
+/* Who handled a signal last, and how many were handled. */
+static _Atomic(pid_t) handled_by;
+static atomic_int handled;
+
+static void note_handler(int number) {
+  (void)number;
+  atomic_store(&handled_by, gettid());
+  atomic_fetch_add(&handled, 1);
+}
+
+/* Busy until it is asked to stop. */
+static int body_computes(tr_task *self, void *ctx) {
+  gate_arrive(ctx);
+  while (!tr_task_is_cancelled(self)) continue;
+  return 0;
+}
+
+static int body_sleeps(tr_task *self, void *ctx) {
+  (void)self;
+  gate_arrive(ctx);
+  while (tr_sleep(600 * SECOND) == TR_OK) continue;
+  return 0;
+}
+
+/* Proves: a signal to the process that the main thread lets through is handled there, whatever tasks there are
+   and do (S7).  Why it matters: tasks let it through as well, and should not be interrupted by it.
+   Catches: nothing of the library's but a main thread that the library makes deaf; it holds what the choice of
+   the mask builds on. */
+CASE(the_main_thread_gets_the_programs_signals) {
+  tr_registry *registry = registry_new();
+  handle(SIGUSR1, note_handler);
+  struct gate gate = GATE_INIT;
+  for (int i = 0; i < 3; i++) {
+    CHECK_EQ(TR_OK, tr_spawn(registry, "computes", TR_KIND_RPC_HANDLER, body_computes, &gate, NULL));
+    CHECK_EQ(TR_OK, tr_spawn(registry, "sleeps", TR_KIND_RPC_HANDLER, body_sleeps, &gate, NULL));
+  }
+  gate_await(&gate, 6);
+  for (int i = 1; i <= 50; i++) {
+    CHECK_EQ(0, kill(getpid(), SIGUSR1));
+    while (atomic_load(&handled) < i) breathe();
+    CHECK_EQ(getpid(), atomic_load(&handled_by));
+  }
+  registry_finish(registry);
+}
+
+/* Proves: a program that blocks a signal before it makes the registry, and waits for it, gets it, with tasks
+   alive, and no task does (S7).  Why it matters: sigwait and signalfd are how threaded programs take
+   signals, and one that lands in a task ends the program.  Catches: tasks that let everything through. */
+CASE(a_program_that_waits_for_a_signal_gets_it) {
+  sigset_t awaited;
+  sigemptyset(&awaited);
+  sigaddset(&awaited, SIGTERM);
+  CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, &awaited, NULL));
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  for (int i = 0; i < 4; i++)
+    CHECK_EQ(TR_OK, tr_spawn(registry, "sleeps", TR_KIND_RPC_HANDLER, body_sleeps, &gate, NULL));
+  gate_await(&gate, 4);
+  for (int i = 0; i < 20; i++) {
+    CHECK_EQ(0, kill(getpid(), SIGTERM));
+    int number = 0;
+    CHECK_EQ(0, sigwait(&awaited, &number));
+    CHECK_EQ(SIGTERM, number);
+  }
+  registry_finish(registry);
+}
+
+static void take_sample(int number) {
+  (void)number;
+  atomic_store(&handled_by, gettid());
+}
+
+static int body_computes_until_sampled(tr_task *self, void *ctx) {
+  (void)self;
+  (void)ctx;
+  while (atomic_load(&handled_by) != gettid()) continue;
+  return 0;
+}
+
+/* Proves: a profiler's samples reach the task that computes, as the application said once, by its own mask or
+   by the option, that its tasks let SIGPROF through (S7).  Why it matters: otherwise a profile shows a main
+   thread that sleeps.  Catches: a mask of tasks that nobody can choose. */
+CASE(a_profiler_sees_the_task_that_computes) {
+  if (check_under_valgrind()) return; /* which delivers as it likes */
+  sigset_t all, none;
+  sigfillset(&all);
+  sigdelset(&all, SIGPROF);
+  sigemptyset(&none);
+  handle(SIGPROF, take_sample);
+  for (int form = 0; form < 2; form++) {
+    tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+    if (form == 1) options.blocked_signals = &all;
+    tr_registry *registry = NULL;
+    CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+    sigset_t prof, before;
+    sigemptyset(&prof);
+    sigaddset(&prof, SIGPROF);
+    /* Linux before 6.4 would prefer the first thread. */
+    CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, &prof, &before));
+    atomic_store(&handled_by, 0);
+    tr_task *task = spawn(registry, "computes", body_computes_until_sampled, NULL);
+    const struct itimerval often = {{0, 5000}, {0, 5000}}, off = {{0, 0}, {0, 0}};
+    CHECK_EQ(0, setitimer(ITIMER_PROF, &often, NULL));
+    wait_and_release(task);
+    CHECK_EQ(0, setitimer(ITIMER_PROF, &off, NULL));
+    CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &before, NULL));
+    registry_finish(registry);
+  }
+}
+
+/* ---- What a task does to itself ------------------------------------------------------------------- */
+
+static int body_raises(tr_task *self, void *ctx) {
+  (void)self;
+  raise(*(const int *)ctx);
+  _exit(7);
+}
+
+struct raising {
+  int number, blocks_all;
+};
+
+static void raise_in_a_task(void *argument) {
+  struct raising *raising = argument;
+  const struct rlimit none = {0, 0};
+  CHECK_EQ(0, setrlimit(RLIMIT_CORE, &none));
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  sigset_t all;
+  sigfillset(&all);
+  if (raising->blocks_all) options.blocked_signals = &all;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  wait_and_release(spawn(registry, "raises", body_raises, &raising->number));
+  _exit(8);
+}
+
+/* Proves: a signal that a task raises against itself does what it does in any thread; SIGABRT and the faults
+   end the process even where tasks block all there is (S7).  Why it matters: programs check themselves that way,
+   and one that goes on with damaged memory is worse than one that ends.  Catches: SIGABRT among those
+   that are blocked. */
+CASE(what_a_task_raises_takes_effect) {
+  const int numbers[] = {SIGABRT, SIGSEGV, SIGILL, SIGTERM, SIGPIPE, SIGRTMIN};
+  for (int blocks_all = 0; blocks_all < 2; blocks_all++)
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+      if (blocks_all && i > 2) break;
+#if defined(CHECK_UNDER_TSAN) || defined(CHECK_UNDER_ASAN)
+      if (numbers[i] == SIGSEGV || numbers[i] == SIGILL) continue; /* the sanitizer has a handler */
+#endif
+      struct raising raising = {numbers[i], blocks_all};
+      int status = status_of_child(raise_in_a_task, &raising);
+      CHECK_MSG(WIFSIGNALED(status) && WTERMSIG(status) == numbers[i], "signal %d: status 0x%x",
+                numbers[i], (unsigned)status);
+    }
+}
+
+CHECK_MAIN(
+    CHECK_ENTRY(what_a_task_starts_can_be_ended),
+    CHECK_ENTRY(what_a_task_starts_can_be_ended_where_the_program_has_handlers),
+    CHECK_ENTRY(a_runtimes_mask_is_not_the_programs),
+    CHECK_ENTRY(the_main_thread_gets_the_programs_signals),
+    CHECK_ENTRY(a_program_that_waits_for_a_signal_gets_it),
+    CHECK_ENTRY(a_profiler_sees_the_task_that_computes),
+    CHECK_ENTRY(what_a_task_raises_takes_effect))
