@@ -311,6 +311,51 @@ CASE(callbacks_come_and_go_while_tokens_are_cancelled) {
   tr_token_release(shared.token);
 }
 
+struct own {
+  struct record record;
+  tr_token *token;
+  tr_registration *registration;
+  pthread_barrier_t *start;
+};
+
+static void call_undoes_itself(void *ctx) {
+  struct own *own = ctx;
+  atomic_fetch_add(&own->record.calls, 1);
+  tr_off_cancel(own->registration);
+}
+static void own_drop_is_counted(void *ctx) {
+  struct own *own = ctx;
+  atomic_fetch_add(&own->record.drops, 1);
+}
+static void *cancel_at_once(void *argument) {
+  struct own *own = argument;
+  pthread_barrier_wait(own->start);
+  tr_token_cancel(own->token, TR_REASON_NONE, NULL);
+  return NULL;
+}
+
+/* Proves: a callback that undoes its own registration while the call that registers it is still under way
+   runs once, and so does its drop (C7).  Why it matters: the callback of one who comes late is over
+   before he knows it, and what is freed then is the next one's.  Catches: looking at a callback that its
+   runner may have freed (with AddressSanitizer; the explorer finds it in any case). */
+CASE(callback_may_undo_itself_before_it_is_registered) {
+  for (int round = 0; round < check_rounds(2000); round++) {
+    pthread_barrier_t start;
+    pthread_barrier_init(&start, NULL, 2);
+    struct own own = {.token = tr_token_create(), .start = &start};
+    pthread_t canceller = thread_start(cancel_at_once, &own);
+    pthread_barrier_wait(&start);
+    tr_status status = tr_token_on_cancel(own.token, call_undoes_itself, &own, own_drop_is_counted,
+                                          &own.registration);
+    CHECK(status == TR_OK || status == TR_ERR_CANCELLED);
+    thread_end(canceller);
+    CHECK_EQ(1, atomic_load(&own.record.calls));
+    CHECK_EQ(1, atomic_load(&own.record.drops));
+    tr_token_release(own.token);
+    pthread_barrier_destroy(&start);
+  }
+}
+
 /* Proves: a token with which callbacks are registered and undone over and over does not grow (C7).
    Why it matters: the process's own token lives as long as it does.  Catches: a list that keeps
    what was undone. */
@@ -364,5 +409,6 @@ CHECK_MAIN(
     CHECK_ENTRY(callbacks_of_a_task_run_however_it_is_stopped),
     CHECK_ENTRY(undoing_waits_for_that_callback_alone),
     CHECK_ENTRY(callbacks_come_and_go_while_tokens_are_cancelled),
+    CHECK_ENTRY(callback_may_undo_itself_before_it_is_registered),
     CHECK_ENTRY(callbacks_that_went_leave_nothing_behind),
     CHECK_ENTRY(null_is_refused))

@@ -4,7 +4,7 @@ import CPlatform
 extension Scenario {
   static let all =
     [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
-    + [snapshot, deadline, grace, late, tokens, callbacks]
+    + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration]
     + phased + told
 
   /// A body that ends at once.
@@ -268,6 +268,29 @@ extension Scenario {
     Stage.close()
   }
 
+  /// With tasks whose threads are refused, so that there are two threads and all orders can be tried: the word
+  /// of a task that starts has the same bits as that of the next one in its record.
+  static let reusedRecord = Scenario(
+    name: "reused record",
+    claim: "a record changes hands under a reader: no entry mixes two tasks (N3)",
+    preemptions: 5
+  ) {
+    Stage.open()
+    for _ in 0..<63 { _ = Stage.registry.pointer.pointee.records.take(for: Stage.registry) }
+    Stage.host {
+      _ = Stage.registry.list { _, facts in
+        Stage.expect(facts.name.words[0] == UInt64(facts.kind), "no entry mixes two tasks (N3)")
+      }
+      Stage.hostEnds()
+    }
+    model_refuse_threads(true)
+    for number: UInt32 in 2...3 {
+      Stage.expect(Stage.spawn(number: number, short).status == .again, "no thread is to be had")
+    }
+    model_refuse_threads(false)
+    Stage.close(hosts: 1)
+  }
+
   // MARK: Deadlines
 
   static let deadline = Scenario(
@@ -364,6 +387,32 @@ extension Scenario {
     Stage.expect(Stage.value(.over) == 1, "its drop has run once (C7)")
     Stage.waitFor(.hosts, 1)
     Stage.expect(Stage.value(.called) == called, "none runs once it is taken back (C7)")
+    Stage.close()
+  }
+
+  // SAFETY: the explorer runs one thread at a time, and the first makes it new for each execution.
+  nonisolated(unsafe) private static var registered: CancelCallback.Pointer?
+
+  static let ownRegistration = Scenario(
+    name: "own registration",
+    claim: "a callback ends its own registration while it is made: once, and freed once (C7)"
+  ) {
+    Stage.open()
+    registered = nil
+    Stage.host {
+      _ = Stage.token.cancel(reason: 2, message: nil)
+      Stage.hostEnds()
+    }
+    let status = CancelCallback.register(
+      { _ in
+        Stage.add(1, to: .called)
+        if let own = registered { CancelCallback.deregister(own) }
+      }, nil, drop: { _ in Stage.add(1, to: .over) }, with: .token(Stage.token)
+    ) { registered = $0 }
+    Stage.expect(status == .ok || status == .cancelled, "registered, or called at once (C7)")
+    Stage.waitFor(.hosts, 1)
+    Stage.expect(Stage.value(.called) == 1, "a callback runs once (C7)")
+    Stage.expect(Stage.value(.over) == 1, "its drop has run once (C7)")
     Stage.close()
   }
 }

@@ -47,7 +47,8 @@ enum {
   LOCATIONS = 1 << 14,    /* atomics, mutexes and condition variables */
   KEPT = 64,              /* static atomics changed by one execution */
   STEPS = 200000,         /* steps after which an execution is taken for endless */
-  KEYS = 4
+  KEYS = 4,
+  GRAIN = 64              /* blocks of memory begin at multiples of it */
 };
 
 /* The functions themselves, where this file stands in for them. */
@@ -72,6 +73,7 @@ struct thread {
   uint64_t hash;
   uint32_t clock[THREADS];
   char *stack, *arena;
+  uint8_t *freed;        /* for each grain of the arena, whether it was freed */
   size_t used;
   int blocks;            /* allocated by it and not freed; may be negative */
 };
@@ -415,15 +417,18 @@ static void run_thread(void) {
 static int add_thread(void *(*start)(void *), void *argument) {
   if (thread_count == THREADS) model_fail("too many threads");
   struct thread *thread = &threads[thread_count];
-  char *stack = thread->stack, *arena = thread->arena;
+  char *stack = thread->stack;
   if (stack == NULL) {
-    stack = __real_mmap(NULL, STACK + ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    stack = __real_mmap(NULL, STACK + ARENA + ARENA / GRAIN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED) model_fail("no memory for a stack");
-    arena = stack + STACK;
   }
+  char *arena = stack + STACK;
+  uint8_t *freed = (uint8_t *)arena + ARENA;
+  memset(freed, 0, (thread->used + GRAIN - 1) / GRAIN);
   memset(thread, 0, sizeof *thread);
   thread->stack = stack;
   thread->arena = arena;
+  thread->freed = freed;
   thread->state = READY;
   thread->start = start;
   thread->argument = argument;
@@ -461,6 +466,25 @@ void model_keep(void *address, int size) {
   kept[kept_count].address = address;
   kept[kept_count].size = size;
   memcpy(&kept[kept_count++].value, address, (size_t)size);
+}
+
+/* ---- Freed memory ---------------------------------------------------------------------------- */
+
+/* Stands before each block; see __wrap_malloc. */
+struct block {
+  size_t size;
+  int owner, isFreed;
+  struct block *before; /* the one freed before it, by whomever */
+};
+static struct block *last_freed;
+
+/* Nobody has written to a block after it was freed. */
+static void expect_untouched(void) {
+  for (const struct block *block = last_freed; block != NULL; block = block->before) {
+    const char *bytes = (const char *)(block + 1);
+    for (size_t i = 0; i < block->size; i++)
+      if (bytes[i] != 0) model_fail("memory was written to that had been freed");
+  }
 }
 
 /* ---- Exploring ------------------------------------------------------------------------------- */
@@ -502,6 +526,8 @@ struct model_result model_explore(const struct model_run *run) {
     depth = 0;
     step_count = thread_count = key_count = current = 0;
     clock_now = INT64_C(1000000000);
+    last_freed = NULL;
+    model_refuse_threads(false);
     preemptions_left = run->preemptions;
     timeouts_left = run->timeouts;
     int why = setjmp(explorer);
@@ -521,6 +547,7 @@ struct model_result model_explore(const struct model_run *run) {
           model_fail("a thread was neither joined nor detached");
       }
       if (blocks != 0) model_fail("memory was not given back");
+      expect_untouched();
     }
     if (!next_execution()) break;
   }
@@ -531,9 +558,21 @@ struct model_result model_explore(const struct model_run *run) {
   return result;
 }
 
+/* Atomics, mutexes and condition variables in memory that was freed are found here. */
+static void expect_alive(const void *address) {
+  for (int i = 0; i < thread_count; i++) {
+    size_t place = (size_t)((const char *)address - threads[i].arena);
+    if (place < ARENA && threads[i].freed[place / GRAIN]) model_fail("memory was used that had been freed");
+  }
+}
+
 void model_access(const void *address, int kind, const char *what) {
+  expect_alive(address);
   struct location *place = location_of(address);
-  if (place->isMeeting) yield();
+  if (place->isMeeting) {
+    yield();
+    expect_alive(address);
+  }
   note(what, address);
   touch(place, kind);
 }
@@ -545,11 +584,18 @@ static void *run_plain(void *body) {
   return NULL;
 }
 
+static int create(void *(*start)(void *), void *argument) {
+  static char creation;
+  struct location *place = meeting_of(&creation);
+  yield();
+  note("creates a thread", NULL);
+  touch(place, MODEL_WRITE);
+  return add_thread(start, argument);
+}
+
 void model_thread(void (*body)(void)) {
-  pthread_t thread;
-  extern int __wrap_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-  __wrap_pthread_create(&thread, NULL, run_plain, (void *)body);
-  threads[thread - 1].isDetached = true;
+  int number = create(run_plain, (void *)body);
+  threads[number].isDetached = true;
 }
 
 void model_add(int *word, int value) {
@@ -588,6 +634,9 @@ void model_await_others(void) {
   }
 }
 
+static bool refuses_threads;
+void model_refuse_threads(bool refuses) { refuses_threads = refuses; }
+
 double model_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
 /* ---- What the C library does elsewhere ------------------------------------------------------- */
@@ -595,13 +644,8 @@ double model_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*start)(void *), void *argument) {
   (void)attributes;
-  static char creation;
-  struct location *place = meeting_of(&creation);
-  yield();
-  note("creates a thread", NULL);
-  touch(place, MODEL_WRITE);
-  int number = add_thread(start, argument);
-  *thread = (pthread_t)(number + 1);
+  if (refuses_threads) return EAGAIN;
+  *thread = (pthread_t)(create(start, argument) + 1);
   return 0;
 }
 
@@ -656,6 +700,7 @@ int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t 
   return 0;
 }
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex) {
+  expect_alive(mutex);
   struct location *place = meeting_of(mutex);
   if (*mutex_owner(mutex) < 0 || *mutex_owner(mutex) > THREADS)
     model_fail("a mutex was used that does not exist any more");
@@ -710,6 +755,7 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mu
 int __wrap_pthread_cond_signal(pthread_cond_t *condition) {
   struct location *place = meeting_of(condition);
   yield();
+  expect_alive(condition);
   note("signals", condition);
   touch(place, MODEL_WRITE);
   for (int i = 0; i < thread_count; i++)
@@ -727,19 +773,17 @@ int __wrap_pthread_cond_destroy(pthread_cond_t *condition) {
 }
 
 /* Memory: of the thread's own, so that an address depends on what that thread did and on nothing
-   else; never used again within an execution, and made useless when it is freed. */
-struct block {
-  size_t size;
-  int owner, isFreed;
-};
+   else; never used again within an execution. What is freed is filled with zeros, which the core reads as
+   "nobody", "not yet" or a null pointer: whoever goes on with it does something, and is found by that, or
+   by what it wrote when the execution ends. */
 
 void *__wrap_malloc(size_t size) {
   struct thread *self = &threads[current];
-  size_t start = (self->used + sizeof(struct block) + 63) & ~(size_t)63;
+  size_t start = (self->used + sizeof(struct block) + GRAIN - 1) & ~(size_t)(GRAIN - 1);
   if (start + size > ARENA) model_fail("a thread allocates too much");
   self->used = start + size;
   struct block *block = (struct block *)(void *)(self->arena + start) - 1;
-  *block = (struct block){size, current, 0};
+  *block = (struct block){size, current, 0, NULL};
   self->blocks++;
   return block + 1;
 }
@@ -753,7 +797,12 @@ void __wrap_free(void *memory) {
   struct block *block = (struct block *)memory - 1;
   if (block->isFreed) model_fail("memory was freed twice");
   block->isFreed = 1;
-  memset(memory, 0xa5, block->size);
+  block->before = last_freed;
+  last_freed = block;
+  memset(memory, 0, block->size);
+  struct thread *owner = &threads[block->owner];
+  size_t first = (size_t)((char *)memory - owner->arena) / GRAIN;
+  memset(owner->freed + first, 1, (block->size + GRAIN - 1) / GRAIN);
   threads[current].blocks--;
 }
 /* Stacks, on which nobody runs here. */

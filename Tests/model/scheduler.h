@@ -50,6 +50,8 @@ int model_value(const int *word);
 void model_await(const int *word, int value);
 /* Wait until all other threads have ended. */
 void model_await_others(void);
+/* From now on, in this execution, no thread can be had. */
+void model_refuse_threads(bool refuses);
 /* Seconds on the processor's clock, for reports. */
 double model_seconds(void);
 

@@ -4,13 +4,17 @@ import Synchronization
 // LOCKING
 // The callbacks of a token are guarded by the token's Monitor, those of a task by its registry's.
 // No callback and no drop runs under it. Whoever takes a callback off its list, under the lock, runs
-// it; a callback that nobody took runs never more once it is off the list.
+// it, or its drop alone.
+//
+// A callback can be over before the call that registers it returns: another thread cancels, and the
+// function deregisters itself. So three can hold a callback, and the last to let go frees it (K2).
 
 /// A function to be called when a token or a task is cancelled, with the semantics of C++20's
 /// `std::stop_callback` (ISO C++ [stopcallback]).
 ///
 /// K1: on the list exactly while `waiting`; taken off it once.
-/// K2: freed by the one who deregisters it, or by the one who runs it if it deregisters itself.
+/// K2: `holders` counts the registration, until that is given up; the call that registers, until its last
+///     look at the callback; and the thread that runs it, until it has run. The last frees it.
 struct CancelCallback {
   let function: CancelFunction
   let context: UnsafeMutableRawPointer?
@@ -24,8 +28,8 @@ struct CancelCallback {
   var next: Pointer?
   /// The thread that runs it, while `running`.
   var runner = pthread_t()
-  /// Whether it was deregistered by itself: its runner frees it.
-  var isOrphaned = false
+  /// How many hold it: the registration and the call that registers, to begin with (K2).
+  var holders = 2
 
   typealias Pointer = UnsafeMutablePointer<CancelCallback>
 
@@ -37,11 +41,11 @@ struct CancelCallback {
 
   /// How far a callback has come.
   enum Stage {
-    /// The stage while nobody has cancelled.
+    /// The stage while it is on the list.
     case waiting
     /// The stage while it runs.
     case running
-    /// The stage once it has run.
+    /// The stage once it has run, or was deregistered before it could.
     case ended
   }
 }
@@ -68,10 +72,15 @@ struct CancelCallbacks: ~Copyable {
     first.store(UInt(bitPattern: callback), ordering: .sequentiallyConsistent)
   }
 
-  /// Takes a waiting callback off the list.
+  /// Takes a waiting callback off the list; it will not run.
   ///
   /// Requires the lock.
-  func remove(_ callback: CancelCallback.Pointer) {
+  func withdraw(_ callback: CancelCallback.Pointer) {
+    remove(callback)
+    callback.pointee.stage = .ended
+  }
+
+  private func remove(_ callback: CancelCallback.Pointer) {
     let next = callback.pointee.next
     next?.pointee.previous = callback.pointee.previous
     if let previous = callback.pointee.previous {
@@ -100,6 +109,7 @@ struct CancelCallbacks: ~Copyable {
     remove(callback)
     callback.pointee.stage = .running
     callback.pointee.runner = pthread_self()
+    callback.pointee.holders += 1
   }
 }
 
@@ -191,18 +201,25 @@ extension CancelCallback {
       to: CancelCallback(function: function, context: context, drop: drop, owner: owner))
     publish(callback)
     owner.withLock { callbacks, _ in callbacks.add(callback) }
-    if !owner.isCancelled { return .ok }
-    // The one who cancelled may have looked before it was listed. If it was found, it runs there.
-    let isMine = owner.withLock { callbacks, _ in
-      if callback.pointee.stage != .waiting { return false }
-      callbacks.take(callback)
-      callback.pointee.isOrphaned = true
-      return true
+    let isCancelled = owner.isCancelled
+    // The one who cancelled may have looked before it was listed. If it was found, it runs there, or
+    // has run.
+    let (isMine, isLast) = owner.withLock { callbacks, _ in
+      if isCancelled && callback.pointee.stage == .waiting {
+        callbacks.take(callback)
+        // There is no registration to be given up.
+        callback.pointee.holders -= 1
+        return (true, letGo(of: callback))
+      }
+      return (false, letGo(of: callback))
     }
-    if !isMine { return .ok }
-    publish(nil)
-    run(callback)
-    return .cancelled
+    if isMine {
+      publish(nil)
+      run(callback)
+      return .cancelled
+    }
+    if isLast { free(callback) }
+    return .ok
   }
 
   /// Calls a callback that the caller took, and its drop.
@@ -213,13 +230,13 @@ extension CancelCallback {
     withCancellationDisabled { callback.pointee.drop?(callback.pointee.context) }
     if ProcessState.isForkedChild { return }
     let owner = callback.pointee.owner
-    let isMine = owner.withLock { _, waiters in
+    let isLast = owner.withLock { _, waiters in
       callback.pointee.stage = .ended
       waiters.wake(UInt(bitPattern: callback))
-      return callback.pointee.isOrphaned
+      return letGo(of: callback)
     }
     // Else it may be freed by now.
-    if isMine { free(callback) }
+    if isLast { free(callback) }
   }
 
   /// Makes sure that the callback runs no more, and gives it up.
@@ -227,26 +244,37 @@ extension CancelCallback {
   /// Waits for it if another thread runs it; returns at once if it is this one (C7).
   static func deregister(_ callback: Pointer) {
     let owner = callback.pointee.owner
-    let (stage, isOwnThread) = owner.withLock { callbacks, _ in
-      let stage = callback.pointee.stage
-      let isOwnThread =
-        stage == .running && pthread_equal(callback.pointee.runner, pthread_self()) != 0
-      if stage == .waiting { callbacks.remove(callback) }
-      if isOwnThread { callback.pointee.isOrphaned = true }
-      return (stage, isOwnThread)
+    let (isMine, isElsewhere) = owner.withLock { callbacks, _ in
+      switch callback.pointee.stage {
+      case .waiting:
+        callbacks.withdraw(callback)
+        return (true, false)
+      case .running:
+        return (false, pthread_equal(callback.pointee.runner, pthread_self()) == 0)
+      case .ended:
+        return (false, false)
+      }
     }
-    switch stage {
-    case .waiting:
+    if isMine {
       withCancellationDisabled { callback.pointee.drop?(callback.pointee.context) }
       if ProcessState.isForkedChild { return }
-    case .running:
-      if isOwnThread { return }
+    }
+    if isElsewhere {
       owner.wait(for: UInt(bitPattern: callback)) {
         owner.withLock { _, _ in callback.pointee.stage == .ended }
       }
-    case .ended: break
     }
-    free(callback)
+    if owner.withLock({ _, _ in letGo(of: callback) }) { free(callback) }
+  }
+
+  /// One of those that hold it does so no more.
+  ///
+  /// Requires the lock.
+  ///
+  /// - Returns: whether it was the last, which frees the callback once the lock is free.
+  private static func letGo(of callback: Pointer) -> Bool {
+    callback.pointee.holders -= 1
+    return callback.pointee.holders == 0
   }
 
   private static func free(_ callback: Pointer) {

@@ -46,11 +46,12 @@ extension TaskReference {
   func facts(in registry: RegistryReference) -> TaskFacts? {
     let record = pointer
     while true {
+      // Before the word: a word alone does not say whose it is, as that of the next task may have the
+      // same bits. Who reads the id of a task finds no word older than that task's record being free,
+      // and one that is live is that task's, or a later one's, whose id is seen at the second look.
+      let id = record.pointee.id.load(ordering: .acquiring)
       let word = self.word
       if !word.isLive { return nil }
-      let id = record.pointee.id.load(ordering: .relaxed)
-      // The fields are read after the id they are to belong to.
-      atomicMemoryFence(ordering: .acquiring)
       let facts = TaskFacts(
         word: word, registry: registry, id: id, name: name, kind: kind,
         threadID: word.phase == .starting

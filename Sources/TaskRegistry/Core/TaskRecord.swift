@@ -9,9 +9,11 @@ import Synchronization
 //
 // A snapshot holds nothing. It reads like a sequence lock whose sequence is the task's id, unique
 // for ever (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
-// word, id, fields, fence, id and word again. The writer stores the id first, then a release
-// fence, then the fields, so that a reader who saw one new field sees the new id at its second
-// look. All fields a snapshot reads are atomics for that reason.
+// id, word, fields, fence, word and id again. The writer, while the word says that the record is free,
+// stores the id with release, then a release fence, the fields, and then the word. So a reader who saw
+// one new field sees the new id at its second look; and as the id comes before the word and after it, the
+// word is of the same task too, which its bits alone would not say: they come again with the
+// next task. All fields a snapshot reads are atomics for that reason.
 
 /// One task: its state, what it runs, and how it ended.
 ///
