@@ -281,7 +281,10 @@ typedef struct tr_registry_options {
   int64_t abort_grace_ns; /* how long a join waits for tasks whose flag it raised at its deadline;
                              0: not at all; negative: TR_ERR_INVALID. [J4] */
   tr_log_fn log;          /* receives log events; NULL: none are made */
-  void *log_context;      /* handed to log; must live until the last task has ended */
+  void *log_context;      /* handed to log; must live until the registry is closed and its last task
+                             has ended, as is so when tr_shutdown has returned TR_OK; or until it is
+                             given up and its last task has ended. A call that was made before may
+                             use it until it returns; later refusals make no event. [O2] */
   int64_t spin_ns;        /* how long a worker looks for its next task before it sleeps, in
                              nanoseconds; 0: never spin (the one field whose zero is not the
                              default: the initialiser sets TR_SPIN_NS_DEFAULT); at most 1 ms. */

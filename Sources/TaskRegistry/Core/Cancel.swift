@@ -18,10 +18,14 @@ extension RegistryReference {
       }
       return true
     }
+    if parent != nil { endIfUnreachable() }
   }
 
   /// Refuses spawns from now on.
-  func close() { advanceGate { $0.closed() } }
+  func close() {
+    advanceGate { $0.closed() }
+    if parent != nil { endIfUnreachable() }
+  }
 
   /// Applies a transition to the gate word; see `Spawn.swift` for the order with spawns.
   func advanceGate(_ transition: (GateWord) -> GateWord) {
@@ -46,7 +50,7 @@ extension RegistryReference {
       // A listed callback holds a reference to the task, so that under the lock another can be had.
       let isHeld = monitor.withLock { _ in
         if task.pointer.pointee.callbacks.isEmpty { return false }
-        task.retainHandle()
+        task.retainHandle(isLocked: true)
         return true
       }
       if isHeld {

@@ -13,6 +13,8 @@ import Synchronization
 /// R1: `admitted` of the gate == tasks counted in `endings` + live tasks + spawns under way.
 /// R2: `storageRefs` == 1 while `handleRefs` > 0, + one per worker, + one per record that
 ///     `holdsRegistry`, + one per group; the memory is freed when it becomes 0.
+/// R3: `handleRefs` == references of the application + groups that are not `isUnreachable`.
+/// R4: once `isUnreachable`, no task is alive and none will be; `handleRefs` is 0, or it is a closed group.
 struct RegistryStorage: ~Copyable {
   // What spawners write.
   // atomic: the way in; see `GateWord`. Sequentially consistent, see `Spawn.swift`.
@@ -36,7 +38,7 @@ struct RegistryStorage: ~Copyable {
   let records = RecordPool()
 
   // What is counted now and then.
-  // atomic: references of the application. Relaxed up, acquire-release down.
+  // atomic: R3. Relaxed up; down sequentially consistent with the ends of tasks, see `endIfUnreachable`.
   let handleRefs = Atomic<UInt64>(1)
   // atomic: R2. Relaxed up, acquire-release down.
   let storageRefs = Atomic<UInt64>(1)
@@ -48,6 +50,8 @@ struct RegistryStorage: ~Copyable {
   // atomic: whether shutdowns are to wait no longer. Sequentially consistent with the list of
   // waiters, like the predicates of `Monitor.wait`.
   let isHurried = Atomic<Bool>(false)
+  // atomic: R4. Sequentially consistent; who sets it deals with it.
+  let isUnreachable = Atomic<Bool>(false)
   private let padding4 = InlineArray<3, UInt64>(repeating: 0)
 
   // atomic: how many groups there are, alive or about to be freed. Sequentially consistent: counted
@@ -162,6 +166,8 @@ struct RegistryReference: Equatable {
         options: options, monitor: monitor, token: token, parent: parent, path: path,
         metrics: metrics))
     let registry = RegistryReference(pointer)
+    // As a group that can be reached (R3), and for the group's memory.
+    parent?.retain()
     parent?.retainStorage()
     parent?.link(group: registry)
     token.link(registry)
@@ -172,22 +178,49 @@ struct RegistryReference: Equatable {
 
   /// Adds a reference of the application's.
   ///
-  /// One of its tasks may do so after the last one was given back (R2); the registry stays
-  /// orphaned, its threads serve one task each.
+  /// A task that is alive, here or in a group below, may do so after the last one was given back (R2).
   func retain() {
     let count = pointer.pointee.handleRefs.wrappingAdd(1, ordering: .relaxed)
     if count.oldValue == 0 { retainStorage() }
   }
 
-  /// Gives back a reference of the application's; the last lets go of idle threads and neither
-  /// waits nor cancels (G3).
+  /// Gives back a reference of the application's; neither waits nor cancels (G3).
   func release() {
-    let left = pointer.pointee.handleRefs.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+    let left = pointer.pointee.handleRefs.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     if left.newValue != 0 { return }
-    // A group has none.
-    if parent == nil { orphanThreads() }
+    endIfUnreachable()
     releaseStorage()
     Graveyard.tend()
+  }
+
+  /// Lets go of the threads once nothing can be spawned any more (G3).
+  ///
+  /// So it is when nobody has a reference, no group can be reached, and no task is alive that could spawn
+  /// another or take a reference. A group that is closed and has no task left is none that can be
+  /// reached, whoever has a reference to it.
+  ///
+  /// That stays so once it is so. It may become so by the last release, by the end of a task, by the
+  /// closing of a group, or by a group's end; whoever has brought one of these about looks here
+  /// afterwards, and as all of it is sequentially consistent, the last of them sees it.
+  ///
+  /// Requires a reference to the memory, and with it to that of those above.
+  func endIfUnreachable() {
+    var next: RegistryReference? = self
+    while let registry = next {
+      let handles = registry.pointer.pointee.handleRefs.load(ordering: .sequentiallyConsistent)
+      let isShut = handles == 0 || registry.parent != nil && registry.gate.isClosed
+      guard isShut, registry.isDrained else { return }
+      let wasSeen = registry.pointer.pointee.isUnreachable.exchange(
+        true, ordering: .sequentiallyConsistent)
+      if wasSeen { return }
+      guard let parent = registry.parent else { return registry.orphanThreads() }
+      let left = parent.pointer.pointee.handleRefs.wrappingSubtract(
+        1, ordering: .sequentiallyConsistent)
+      if left.newValue != 0 { return }
+      // Not the last: the group's memory holds another.
+      parent.releaseStorage()
+      next = parent
+    }
   }
 
   func retainStorage() { pointer.pointee.storageRefs.wrappingAdd(1, ordering: .relaxed) }

@@ -176,11 +176,15 @@ extension RegistryReference {
     forEachUpwards { $0.wakeJoinersIfDrained() }
   }
 
+  /// Whether it is closed and its last task has ended: its log hears of nothing more, and the log's
+  /// context may be gone (O2).
+  private var isFinished: Bool { (gate.isClosed || token.isCancelled) && isDrained }
+
   /// Counts and reports a refusal (O2, J8).
   private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
     forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
     if isMeasured { measureRefusal(kind: request.kind) }
-    guard options.log.isListening else { return status }
+    if !options.log.isListening || isFinished { return status }
     let code = status.rawValue
     let kind = request.kind
     request.name.withText { name in

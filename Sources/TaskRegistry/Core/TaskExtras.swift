@@ -169,6 +169,7 @@ extension TaskReference {
     // The group may be freed now, and with it a log's context by the application's code, which is
     // inside no task any more: the record is gone.
     Worker.current?.pointee.task = nil
+    if registry.parent != nil { registry.endIfUnreachable() }
     registry.releaseStorage()
   }
 

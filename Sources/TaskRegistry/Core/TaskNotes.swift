@@ -36,6 +36,9 @@ struct TaskNotes: ~Copyable {
   // atomic: when a deadline that found the task alive, and the abort grace after it, are over. Stored before
   // the word says `isOverdue`.
   let lateFrom: Atomic<Int64>
+  // atomic: how many references are counted beside the word, in units of `TaskWord.movedReferences`, if the
+  // word says that any are (W5). Relaxed, guarded by the registry's Monitor.
+  let moreReferences: Atomic<UInt64>
 }
 
 /// One telling of progress.

@@ -123,18 +123,60 @@ struct TaskReference: Equatable {
   // MARK: References
 
   /// Takes a reference if the task is alive; see LOCKING.
-  func pin() -> Bool { advance { $0.pinned() } != nil }
+  func pin() -> Bool {
+    while advance({ $0.pinned() }) == nil {
+      if !word.isLive { return false }
+      registry.monitor.withLock { _ in moveReferencesOut() }
+    }
+    return true
+  }
 
   /// Gives a reference back; the last one frees the record (W4).
   @inline(__always)
-  func unpin() { advance { $0.unpinned() } }
+  func unpin() {
+    while advance({ $0.unpinned() }) == nil { moveReferencesIn() }
+  }
 
   /// Takes a reference for the application, which keeps the registry's memory too.
   ///
   /// The caller has one already.
-  func retainHandle() {
-    let before = advance { $0.handleAdded() }
-    if before?.holdsRegistry == false { registry.retainStorage() }
+  ///
+  /// - Parameter isLocked: whether the caller holds the lock of the registry's Monitor.
+  func retainHandle(isLocked: Bool = false) {
+    while true {
+      if let before = advance({ $0.handleAdded() }) {
+        if !before.holdsRegistry { registry.retainStorage() }
+        return
+      }
+      if isLocked {
+        moveReferencesOut()
+      } else {
+        registry.monitor.withLock { _ in moveReferencesOut() }
+      }
+    }
+  }
+
+  /// Makes room in a word that is full, if it still is (W5).
+  ///
+  /// Requires the lock of the registry's Monitor, so that one thread at a time moves references.
+  private func moveReferencesOut() {
+    guard let before = advance({ $0.referencesMovedOut() }) else { return }
+    let more = notes.pointee.moreReferences.load(ordering: .relaxed)
+    notes.pointee.moreReferences.store(
+      before.hasMoreReferences ? more + 1 : 1, ordering: .relaxed)
+  }
+
+  /// Moves references into a word that needs some, if it still does (W5).
+  ///
+  /// Who needs them has a reference, and waits; so the word does not get down to none meanwhile.
+  @inline(never)
+  private func moveReferencesIn() {
+    registry.monitor.withLock { _ in
+      let more = notes.pointee.moreReferences.load(ordering: .relaxed)
+      if advance({ $0.referencesMovedIn(last: more == 1) }) != nil {
+        notes.pointee.moreReferences.store(more - 1, ordering: .relaxed)
+      }
+    }
   }
 
   /// The record has become free.

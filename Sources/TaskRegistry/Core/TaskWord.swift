@@ -16,6 +16,9 @@
 /// W3: once a task is ending, its flag and how it ended change no more.
 /// W4: a record is free exactly when its task has ended and nobody holds a reference: the
 ///     transition that takes the last one makes it free.
+/// W5: where there are more references than the word has room for, the others are counted beside it
+///     (`TaskReference.moveReferencesOut`), and at least two in the word, one once the task has ended:
+///     it never looks as if nobody held it.
 struct TaskWord: Equatable {
   var bits: UInt64
 
@@ -58,6 +61,11 @@ struct TaskWord: Equatable {
   private static let descriptorBit: UInt64 = 1 << 42
   private static let extrasBit: UInt64 = 1 << 43
   private static let oneReference: UInt64 = 1 << 44
+  private static let mostReferences: UInt64 = (1 << 19) - 1
+  private static let moreBit: UInt64 = 1 << 63
+
+  /// How many references are moved out of the word or into it at a time.
+  static let movedReferences: UInt64 = 1 << 18
 
   init(bits: UInt64) { self.bits = bits }
 
@@ -94,8 +102,12 @@ struct TaskWord: Equatable {
   /// Whether it is listed and counted: admitted, and its end not begun (N1).
   var isLive: Bool { phase == .starting || phase == .running }
 
-  /// How many references there are: the running worker's, one per handle, one per pin.
-  var references: UInt64 { bits >> 44 }
+  /// How many references the word counts: the running worker's, one per handle, one per pin.
+  var references: UInt64 { bits >> 44 & Self.mostReferences }
+  /// Whether more are counted beside it (W5).
+  var hasMoreReferences: Bool { bits & Self.moreBit != 0 }
+  /// Whether there is no room for another.
+  var isFull: Bool { references == Self.mostReferences }
   /// Whether it has a descriptor, to be closed with its record.
   var hasDescriptor: Bool { bits & Self.descriptorBit != 0 }
   /// Whether there is more to be done for it than for most; see `TaskExtras`.
@@ -124,20 +136,39 @@ struct TaskWord: Equatable {
     ).with(.starting)
   }
 
-  /// Somebody who walks the records takes a reference; nil if the task is not alive.
-  func pinned() -> TaskWord? { isLive ? TaskWord(bits: bits &+ Self.oneReference) : nil }
-
-  /// Somebody who has a reference takes another, as a handle.
-  ///
-  /// At half the range the count sticks, and the record is never free again.
-  func handleAdded() -> TaskWord {
-    let more = bits & (1 << 63) == 0 ? Self.oneReference : 0
-    return TaskWord(bits: bits &+ more | Self.registryBit)
+  /// Somebody who walks the records takes a reference; nil if the task is not alive, or if there is
+  /// no room.
+  func pinned() -> TaskWord? {
+    isLive && !isFull ? TaskWord(bits: bits &+ Self.oneReference) : nil
   }
 
-  /// A reference is given back.
-  func unpinned() -> TaskWord {
-    bits & (1 << 63) != 0 ? self : TaskWord(bits: bits &- Self.oneReference).freeIfUnused()
+  /// Somebody who has a reference takes another, as a handle; nil if there is no room.
+  func handleAdded() -> TaskWord? {
+    isFull ? nil : TaskWord(bits: bits &+ Self.oneReference | Self.registryBit)
+  }
+
+  /// A reference is given back; nil if some that are counted beside the word are to be moved into it
+  /// first (W5).
+  func unpinned() -> TaskWord? {
+    bits & Self.moreBit != 0 && references <= 2 ? nil : withOneLess()
+  }
+
+  /// References are moved out of the word; nil if it has room.
+  func referencesMovedOut() -> TaskWord? {
+    isFull
+      ? TaskWord(bits: bits &- Self.movedReferences * Self.oneReference | Self.moreBit) : nil
+  }
+
+  /// References are moved into the word, none being left beside it if they are the `last`; nil if it
+  /// needs none.
+  func referencesMovedIn(last: Bool) -> TaskWord? {
+    guard hasMoreReferences, references <= 2 else { return nil }
+    let bits = bits &+ Self.movedReferences * Self.oneReference
+    return TaskWord(bits: last ? bits & ~Self.moreBit : bits)
+  }
+
+  private func withOneLess() -> TaskWord {
+    TaskWord(bits: bits &- Self.oneReference).freeIfUnused()
   }
 
   /// The end of W4.
@@ -145,7 +176,7 @@ struct TaskWord: Equatable {
   /// The flag stays up until the next task is admitted, so that the spawner knows whether the time
   /// of the request has to be put back.
   private func freeIfUnused() -> TaskWord {
-    phase == .ended && references == 0 ? TaskWord(bits: bits & Self.flagBit) : self
+    phase == .ended && bits >> 44 == 0 ? TaskWord(bits: bits & Self.flagBit) : self
   }
 
   /// Its thread enters the body.
@@ -191,11 +222,11 @@ struct TaskWord: Equatable {
   }
 
   /// Its end is counted: the outcome may be read, and the worker's reference is given back.
-  func ended() -> TaskWord? { phase == .ending ? with(.ended).unpinned() : nil }
+  func ended() -> TaskWord? { phase == .ending ? with(.ended).withOneLess() : nil }
 
   /// No thread could be had for it: it ends without having run, and the worker's reference is
   /// given back.
-  func withdrawn() -> TaskWord? { phase == .starting ? with(.ended).unpinned() : nil }
+  func withdrawn() -> TaskWord? { phase == .starting ? with(.ended).withOneLess() : nil }
 
   private func with(_ phase: Phase) -> TaskWord {
     TaskWord(bits: bits & ~Self.phaseMask | phase.rawValue << Self.phaseShift)

@@ -3,7 +3,8 @@ import CPlatform
 // LOCKING
 // Whether a thread is joined or detached, and by whom: a worker whose thread departs puts itself on
 // the list of the departed. Whoever takes it off, under the lock, owns it, and joins the thread or
-// puts it back. Once the registry is orphaned nobody takes any off, whoever puts one there detaches
+// puts it back. Once the registry is orphaned, as nothing can be spawned in it any more
+// (`endIfUnreachable`), nobody takes any off, whoever puts one there detaches
 // it first, and the Graveyard waits for all of them to be gone. Threads are joined and detached
 // outside the lock.
 
@@ -53,7 +54,7 @@ extension RegistryReference {
     }
   }
 
-  /// Lets go of every thread: nobody will join them (G3).
+  /// Lets go of every thread: nothing will be spawned, and nobody will join them (G3).
   func orphanThreads() {
     dismissThreads()
     let departed = monitor.withLock { state in

@@ -180,6 +180,7 @@ extension Worker {
     }
     setDeparted(worker)
     let registry = worker.pointee.registry
+    registry.endIfUnreachable()
     // Two for one, so that not even the last of a crowd leave many behind them.
     registry.reapDeparted(atMost: 2, leavesToShutdown: true)
     registry.depart(worker)

@@ -196,6 +196,8 @@ extension RegistryReference {
   /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
   /// are idle.
   private func sleep(_ worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
+    // Its last task may have been the last of all.
+    endIfUnreachable()
     // Before anyone can find the worker on the list and post to it (M2).
     worker.pointee.mailbox.store(MailboxWord.sleeping.bits, ordering: .relaxed)
     let isListed = monitor.withLock { state in

@@ -104,19 +104,40 @@ private struct Reached {
     }
   }
 
-  /// **Proves:** a count of handles beyond all measure sticks, never to be free (N1, P4).
+  /// **Proves:** a word that is full of references takes no more, gives some away once, and never looks as
+  /// if nobody held it while some are counted beside it (N1, W4, W5).
   ///
-  /// **Why it matters:** a leak in the application must not become a task in a record still in use.
-  /// **Catches:** the count that wraps around to 0.
-  @Test func aCountOfReferencesBeyondMeasureSticks() {
-    let admitted = TaskWord.admitted(cleanup: false, flagged: false, handle: true)
-    var word = TaskWord(bits: admitted.bits | 1 << 63)
-    let count = word.references
-    for _ in 0..<3 { word = word.handleAdded() }
-    #expect(word.references == count)
-    for _ in 0..<3 { word = word.unpinned() }
-    #expect(word.references == count)
-    #expect(word.phase == .starting)
+  /// **Why it matters:** a count that wraps around is a task in a record still in use; one that sticks is
+  /// memory, and a descriptor, for ever.
+  /// **Catches:** `unpinned` that takes the last but one from such a word.
+  @Test func aFullWordGivesReferencesAwayAndGetsThemBack() throws {
+    var word = TaskWord.admitted(cleanup: false, flagged: false, handle: true)
+    #expect(word.referencesMovedOut() == nil)
+    #expect(word.referencesMovedIn(last: true) == nil)
+    while let next = word.handleAdded() { word = next }
+    #expect(word.isFull)
+    #expect(word.pinned() == nil)
+    let most = word.references
+    #expect(most > 2 * TaskWord.movedReferences - 2)
+
+    let lighter = try #require(word.referencesMovedOut())
+    #expect(lighter.hasMoreReferences && lighter.phase == .starting)
+    #expect(lighter.references == most - TaskWord.movedReferences)
+    #expect(lighter.referencesMovedIn(last: true) == nil)
+    word = lighter
+    while let next = word.unpinned() { word = next }
+    #expect(word.references == 2)
+    // The worker's own is given back whatever is left.
+    let ended = try #require(word.entered()?.ends(.returned)?.ended())
+    #expect(ended.phase == .ended && ended.references == 1)
+    #expect(ended.unpinned() == nil)
+    for last in [false, true] {
+      word = try #require(ended.referencesMovedIn(last: last))
+      #expect(word.hasMoreReferences == !last)
+      #expect(word.references == TaskWord.movedReferences + 1)
+    }
+    while word.references > 1 { word = try #require(word.unpinned()) }
+    #expect(try #require(word.unpinned()).phase == .free)
   }
 
   /// **Proves:** no transition lowers the flag or forgets a deadline or a waiter (C3, W3).

@@ -1,0 +1,327 @@
+/* life.c - how long things live: a registry that is used after its last reference was given back, counts of
+   references without end, a log's context. Rules G3, G4, N1, O2, T6, W5. */
+
+#include "groups.h"
+
+/* ---- After the last reference ----------------------------------------------------------------- */
+
+enum { MOST_STACKS = 1000 };
+
+/* Which stacks bodies ran on. */
+struct stacks {
+  pthread_mutex_t lock;
+  int count;
+  uintptr_t pages[MOST_STACKS];
+};
+
+#define STACKS_INIT                                                                                \
+  { PTHREAD_MUTEX_INITIALIZER, 0, {0} }
+
+static int body_notes_its_stack(tr_task *self, void *ctx) {
+  (void)self;
+  struct stacks *stacks = ctx;
+  uintptr_t page = (uintptr_t)__builtin_frame_address(0) >> 16;
+  pthread_mutex_lock(&stacks->lock);
+  int i = 0;
+  while (i < stacks->count && stacks->pages[i] != page) i++;
+  if (i == stacks->count && i < MOST_STACKS) stacks->pages[stacks->count++] = page;
+  pthread_mutex_unlock(&stacks->lock);
+  return 0;
+}
+
+static void run_one_by_one(tr_registry *registry, struct stacks *stacks, int count) {
+  for (int i = 0; i < count; i++) wait_and_release(spawn(registry, "one", body_notes_its_stack, stacks));
+}
+
+/* A registry whose threads do not spin for the next task, and so meet every way of getting one. */
+static tr_registry *registry_without_spinning(void) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.spin_ns = 0;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, create_variant(&options, &registry));
+  return registry;
+}
+
+/* Proves: a registry whose last reference was given back, and that a group keeps in use, reuses threads and
+   their stacks as before, however many tasks it runs one after the other; once the group is shut down none of
+   its threads is left (N1, T6, G3).
+   Why it matters: who makes a tree of groups often keeps the groups alone.
+   Catches: threads that are let go for ever with the last reference. */
+CASE(threads_are_reused_as_long_as_a_group_is_in_use) {
+  int threads = thread_baseline();
+  tr_registry *registry = registry_without_spinning();
+  tr_registry *group = group_new(registry, "group");
+  tr_registry_release(registry);
+  struct stacks stacks = STACKS_INIT;
+  run_one_by_one(group, &stacks, MOST_STACKS);
+  /* A thread that leaves may still be on its stack when the next is wanted. */
+  CHECK_MSG(stacks.count < MOST_STACKS / 4, "%d tasks ran on %d stacks", MOST_STACKS, stacks.count);
+  CHECK_EQ(TR_OK, shutdown_fully(group, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+  threads_settle(threads, 10 * SECOND * check_scale());
+  tr_registry_release(group);
+  tr_registry_release(registry_new()); /* what threads could not free on their way out is freed now */
+}
+
+struct spawner {
+  tr_registry *registry;
+  struct stacks stacks;
+  sem_t done;
+};
+
+static int body_spawns_one_by_one(tr_task *self, void *ctx) {
+  (void)self;
+  struct spawner *spawner = ctx;
+  run_one_by_one(spawner->registry, &spawner->stacks, MOST_STACKS);
+  return 0;
+}
+
+static void drop_of_spawner(void *ctx) { CHECK_EQ(0, sem_post(&((struct spawner *)ctx)->done)); }
+
+/* Proves: the same while a task of its own is alive that spawns others; when that has ended no thread is left,
+   without a shutdown (N1, G3).
+   Why it matters: a task that supervises others is what fire and forget looks like.
+   Catches: a registry that is given up with a task alive. */
+CASE(threads_are_reused_as_long_as_a_task_spawns) {
+  int threads = thread_baseline();
+  struct spawner spawner = {registry_without_spinning(), STACKS_INIT, {{0}}};
+  CHECK_EQ(0, sem_init(&spawner.done, 0, 0));
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.drop = drop_of_spawner;
+  struct gate gate = GATE_INIT;
+  tr_task *first = spawn(spawner.registry, "first", body_deaf, &gate);
+  CHECK_EQ(TR_OK, tr_spawn_with(spawner.registry, "spawner", TR_KIND_BACKGROUND_LOOP,
+                                body_spawns_one_by_one, &spawner, &options, NULL));
+  tr_registry_release(spawner.registry);
+  sem_take(&spawner.done);
+  CHECK_MSG(spawner.stacks.count < MOST_STACKS / 4, "%d tasks ran on %d stacks", MOST_STACKS,
+            spawner.stacks.count);
+  gate_open(&gate);
+  wait_and_release(first);
+  threads_settle(threads, 10 * SECOND * check_scale());
+  CHECK_EQ(0, sem_destroy(&spawner.done));
+  tr_registry_release(registry_new());
+}
+
+static pthread_key_t held_up;
+static struct gate held_up_gate = GATE_INIT;
+static atomic_int destructors;
+
+static void destructor_is_held_up(void *value) {
+  (void)value;
+  gate_pass(&held_up_gate);
+  atomic_fetch_add(&destructors, 1);
+}
+
+struct taking {
+  tr_registry *registry;
+  struct gate released;
+  struct gate taken;
+};
+
+static int body_takes_it_back(tr_task *self, void *ctx) {
+  (void)self;
+  struct taking *taking = ctx;
+  CHECK_EQ(0, pthread_setspecific(held_up, taking));
+  gate_pass(&taking->released);
+  CHECK(tr_registry_retain(taking->registry) == taking->registry);
+  gate_arrive(&taking->taken);
+  return 0;
+}
+
+/* Proves: a task may take a reference after the last was given back, and a shutdown with that reference
+   joins the threads: what their destructors do has been done (G3, G4).
+   Why it matters: the header allows it, and a plug-in that is unloaded after the shutdown relies on it.
+   Catches: threads that nobody can join any more, once there was no reference. */
+CASE(a_registry_that_a_task_takes_back_is_joined) {
+  struct taking taking = {registry_new(), GATE_INIT, GATE_INIT};
+  /* Made after the library's, so that its destructor runs when the library has seen the thread leave. */
+  CHECK_EQ(0, pthread_key_create(&held_up, destructor_is_held_up));
+  CHECK_EQ(TR_OK, tr_spawn(taking.registry, "takes", TR_KIND_MAINTENANCE, body_takes_it_back, &taking, NULL));
+  gate_await(&taking.released, 1);
+  tr_registry_release(taking.registry);
+  gate_open(&taking.released);
+  gate_await(&taking.taken, 1);
+  struct join_call call;
+  shutdown_begin(&call, taking.registry, FOREVER);
+  gate_await(&held_up_gate, 1);
+  for (int i = 0; i < 100; i++) { /* time to return too early */
+    CHECK_EQ(0, atomic_load(&call.returned));
+    breathe();
+  }
+  gate_open(&held_up_gate);
+  join_end(&call);
+  CHECK_EQ(TR_OK, call.status);
+  CHECK_EQ(0, call.report.threads_left);
+  CHECK_EQ(1, atomic_load(&destructors));
+  tr_registry_release(taking.registry);
+  CHECK_EQ(0, pthread_key_delete(held_up));
+}
+
+struct last {
+  tr_registry *registry, *group;
+  struct gate gate;
+};
+
+static void *releases_registry(void *argument) {
+  struct last *last = argument;
+  gate_pass(&last->gate);
+  tr_registry_release(last->registry);
+  return NULL;
+}
+
+static void *closes_group(void *argument) {
+  struct last *last = argument;
+  gate_pass(&last->gate);
+  tr_token_cancel(tr_registry_token(last->group), TR_REASON_USER_REQUESTED, NULL);
+  return NULL;
+}
+
+static int body_passes(tr_task *self, void *ctx) {
+  (void)self;
+  gate_pass(ctx);
+  return 0;
+}
+
+/* Proves: whichever comes last, the release of the registry, the closing of its group, or the end of their
+   last task, no thread is left afterwards (G3, T6).
+   Why it matters: threads of a registry that nobody can reach would stay as long as the process.
+   Catches: one of the three that does not look whether the others have come. */
+CASE(the_last_to_let_go_lets_the_threads_go) {
+  int threads = thread_baseline();
+  for (int round = 0; round < check_rounds(300); round++) {
+    struct last last = {registry_new(), NULL, GATE_INIT};
+    last.group = group_new(last.registry, "group");
+    CHECK_EQ(TR_OK, tr_spawn(round % 2 ? last.group : last.registry, "last", TR_KIND_MAINTENANCE, body_passes,
+                             &last.gate, NULL));
+    pthread_t releaser = thread_start(releases_registry, &last);
+    pthread_t closer = thread_start(closes_group, &last);
+    gate_await(&last.gate, 3);
+    gate_open(&last.gate);
+    thread_end(releaser);
+    thread_end(closer);
+    threads_settle(threads, 10 * SECOND * check_scale());
+    tr_registry_release(last.group);
+  }
+  tr_registry_release(registry_new());
+}
+
+/* ---- References ------------------------------------------------------------------------------- */
+
+enum { WORD_HOLDS = (1 << 19) - 1 };
+
+static void check_closed(int descriptor) {
+  CHECK_EQ(-1, fcntl(descriptor, F_GETFD));
+  CHECK_EQ(EBADF, errno);
+}
+
+/* Proves: a task that is held as often as its word can count is asked to stop like any other, by its token
+   and by a join's deadline, and may be held by more; with the last reference its descriptor is closed
+   (C3, C6, N1, W5).
+   Why it matters: reference counts of other languages' wrappers leak long before anybody notices, and a
+   count that stuck was a descriptor and a registry for ever.
+   Catches: a walker that takes a full word for a task that has ended; references beside the word that are
+   forgotten or counted twice. */
+CASE(references_without_number_are_counted) {
+  tr_registry *registry = registry_new();
+  tr_task *task = spawn(registry, "held", body_obeys, NULL);
+  int descriptor = -1;
+  CHECK_EQ(TR_OK, tr_task_fd(task, &descriptor));
+  /* with the worker's and the spawner's it is full */
+  for (int i = 0; i < WORD_HOLDS - 2; i++) CHECK(tr_task_retain(task) == task);
+  CHECK_EQ(0, tr_task_is_cancelled(task));
+  CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_USER_REQUESTED, NULL));
+  CHECK_EQ(1, tr_task_is_cancelled(task));
+  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  for (int i = 0; i < WORD_HOLDS; i++) CHECK(tr_task_retain(task) == task);
+  for (int i = 0; i < 2 * WORD_HOLDS - 2; i++) tr_task_release(task);
+  CHECK_EQ(TR_ENDED_RETURNED, outcome_of(task).how);
+  CHECK(fcntl(descriptor, F_GETFD) >= 0);
+  tr_task_release(task);
+  check_closed(descriptor);
+  registry_finish(registry);
+}
+
+struct holder {
+  tr_task *task;
+  int count;
+};
+
+static void *holds_and_releases(void *argument) {
+  struct holder *holder = argument;
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < holder->count; i++) tr_task_retain(holder->task);
+    for (int i = 0; i < holder->count; i++) tr_task_release(holder->task);
+  }
+  return NULL;
+}
+
+/* Proves: the same with four threads that take and give back together more than the word can count, over and
+   over, while the task ends (N1, W5).
+   Why it matters: the moves between the word and the count beside it are where one could be lost.
+   Catches: a move that is not made under the lock. */
+CASE(references_without_number_from_several_threads) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn(registry, "held", body_deaf, &gate);
+  int descriptor = -1;
+  CHECK_EQ(TR_OK, tr_task_fd(task, &descriptor));
+  struct holder holder = {task, check_under_a_tool() ? WORD_HOLDS / 3 : WORD_HOLDS};
+  pthread_t threads[4];
+  for (int i = 0; i < 4; i++) threads[i] = thread_start(holds_and_releases, &holder);
+  gate_open(&gate);
+  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  for (int i = 0; i < 4; i++) thread_end(threads[i]);
+  CHECK_EQ(TR_ENDED_RETURNED, outcome_of(task).how);
+  CHECK(fcntl(descriptor, F_GETFD) >= 0);
+  tr_task_release(task);
+  check_closed(descriptor);
+  registry_finish(registry);
+}
+
+/* ---- A log's context -------------------------------------------------------------------------- */
+
+static void log_counts(void *context, const tr_log_event *event) {
+  if (event->event == TR_EVENT_SPAWN_REFUSED) atomic_fetch_add((atomic_int *)context, 1);
+}
+
+/* Proves: once a shutdown has returned TR_OK the log hears of nothing more: a spawn that is refused then
+   uses its context no more, in a group that has it from its registry neither, and is counted all the
+   same; before, refusals are events (O2, S5, J8).
+   Why it matters: the context is freed then, as the header says it may be.
+   Catches: every refusal made an event. */
+CASE(a_log_hears_nothing_after_the_shutdown) {
+  atomic_int *refusals = calloc(1, sizeof *refusals);
+  CHECK(refusals != NULL);
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_counts;
+  options.log_context = refusals;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, create_variant(&options, &registry));
+  tr_registry *group = group_new(registry, "group");
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn(group, "deaf", body_deaf, &gate);
+  CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(registry, TR_REASON_USER_REQUESTED, NULL, 0, NULL));
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn(registry, "late", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn(group, "late", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
+  CHECK_EQ(2, atomic_load(refusals));
+  gate_open(&gate);
+  wait_and_release(task);
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn(registry, "later", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn(group, "later", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
+  tr_metrics metrics = TR_METRICS_INIT;
+  CHECK_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
+  CHECK_EQ(4, metrics.refused);
+  CHECK_EQ(2, atomic_load(refusals));
+  free(refusals);
+  tr_registry_release(group);
+  tr_registry_release(registry);
+}
+
+CHECK_MAIN(CHECK_ENTRY(threads_are_reused_as_long_as_a_group_is_in_use),
+           CHECK_ENTRY(threads_are_reused_as_long_as_a_task_spawns),
+           CHECK_ENTRY(a_registry_that_a_task_takes_back_is_joined),
+           CHECK_ENTRY(the_last_to_let_go_lets_the_threads_go),
+           CHECK_ENTRY(references_without_number_are_counted),
+           CHECK_ENTRY(references_without_number_from_several_threads),
+           CHECK_ENTRY(a_log_hears_nothing_after_the_shutdown))
