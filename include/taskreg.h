@@ -7,8 +7,9 @@
      but tr_request_shutdown.
    - None is a cancellation point: a thread that pthread_cancel(3) was called for comes back from each with
      its work done. None may be called while the cancel type is PTHREAD_CANCEL_ASYNCHRONOUS. [C4]
-   - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC; a negative one means
-     for ever and 0 means "look, do not wait".
+   - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC: TR_SECONDS(5),
+     TR_MILLISECONDS(200). TR_FOREVER (-1) never times out; 0 means "look, do not wait", and so does every
+     other negative number, which is what `deadline - now` gives once the deadline has passed.
    - In a child of fork(2), functions that return a tr_status return TR_ERR_FORKED, functions that
      return a pointer to anything but constant text return NULL, and the others return 0 or do
      nothing. [P1]
@@ -36,7 +37,7 @@ extern "C" {
 typedef int32_t tr_status;
 
 #define TR_OK ((tr_status)0)
-#define TR_ERR_INVALID ((tr_status)-1)   /* an argument breaks the documented requirements */
+#define TR_ERR_INVALID ((tr_status)-1)   /* an argument is wrong: tr_error_detail() says which and why */
 #define TR_ERR_NOMEM ((tr_status)-2)     /* memory could not be had */
 #define TR_ERR_AGAIN ((tr_status)-3)     /* the system refused a thread; later it may not */
 #define TR_ERR_LIMIT ((tr_status)-4)     /* max_tasks tasks are alive already */
@@ -57,12 +58,33 @@ typedef int32_t tr_status;
    Since:     0.1 */
 const char *tr_strerror(tr_status status);
 
+/* Say which argument of which function was wrong when the calling thread's last call returned TR_ERR_INVALID, and
+   what was expected: "tr_spawn: name is NULL". Other errors leave the text as it is, and so does success: it is of
+   use right after a TR_ERR_INVALID, or a NULL from tr_token_child. A registry with a log callback also makes an
+   event of it, TR_EVENT_INVALID_CALL.
+
+   Returns:   one line, never NULL, at most 191 bytes; "" in a thread that has had no such call.
+   Ownership: the text is the calling thread's, and valid until its next call that returns TR_ERR_INVALID.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+const char *tr_error_detail(void);
+
 /* Return the version of the library that is running, as 0xMMmmpp.
 
    Returns:   the number; TR_VERSION is the one the caller was compiled with.
    Threads:   any thread; never blocks.
    Since:     0.1 */
 uint32_t tr_version(void);
+
+/* ---- Durations -------------------------------------------------------------------------- */
+
+/* A timeout that never passes, a grace without end. */
+#define TR_FOREVER ((int64_t)-1)
+
+/* So many seconds, milliseconds or microseconds as nanoseconds; the number may have a fraction. */
+#define TR_SECONDS(n) ((int64_t)((n) * INT64_C(1000000000)))
+#define TR_MILLISECONDS(n) ((int64_t)((n) * INT64_C(1000000)))
+#define TR_MICROSECONDS(n) ((int64_t)((n) * INT64_C(1000)))
 
 /* ---- Types ------------------------------------------------------------------------------ */
 
@@ -121,6 +143,9 @@ typedef void (*tr_drop_fn)(void *ctx);
 #define TR_EVENT_TASK_LATE 7u         /* a task ended after a deadline and its abort grace [E6] */
 #define TR_EVENT_TASK_STALLED 8u      /* a task has missed a heartbeat that it promised [E7] */
 #define TR_EVENT_TASK_RECOVERED 9u    /* a stalled task has beaten again [E7] */
+#define TR_EVENT_INVALID_CALL 10u     /* a call with this registry, or a task of it, returned
+                                         TR_ERR_INVALID; the message is that of tr_error_detail */
+#define TR_EVENT_SHORT_GRACE 11u      /* a shutdown's grace is above 0 and below 1 ms: were milliseconds meant? */
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text
    that came from the application (task names, failure messages) is passed on unescaped. */
@@ -182,7 +207,7 @@ tr_token *tr_token_create(void);
 tr_token *tr_token_child(tr_token *parent);
 
 /* Create a child of `parent`, as tr_token_child does, that is besides cancelled timeout_ns
-   nanoseconds from now, with TR_REASON_DEADLINE, unless it was before. A negative timeout is none; 0
+   nanoseconds from now, with TR_REASON_DEADLINE, unless it was before. TR_FOREVER is none; 0
    has passed when this returns. [C11]
 
    What the cancelling runs (tr_token_on_cancel) runs on a thread of the library's that serves all
@@ -747,7 +772,7 @@ tr_status tr_task_set_message(tr_task *task, const char *message);
    Since:     0.1 */
 tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome);
 
-/* Sleep for duration_ns nanoseconds; negative means for ever. Inside a task the sleep ends when the
+/* Sleep for duration_ns nanoseconds, or without end with TR_FOREVER. Inside a task the sleep ends when the
    task is asked to stop; outside one it is a plain sleep. [C4]
 
    Returns:   TR_OK after the whole time; TR_ERR_CANCELLED when the flag of the calling task was up

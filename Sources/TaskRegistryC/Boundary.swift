@@ -18,29 +18,39 @@ protocol SizedStructure {
 
   /// Bytes it had in the release that brought it. Never changed.
   static var firstSize: UInt32 { get }
+
+  /// The macro that initialises one.
+  static var initialiser: StaticString { get }
 }
 
 extension tr_registry_options: SizedStructure {
   static var firstSize: UInt32 { 80 }
+  static var initialiser: StaticString { "TR_REGISTRY_OPTIONS_INIT" }
 }
 extension tr_spawn_options: SizedStructure {
   static var firstSize: UInt32 { 24 }
+  static var initialiser: StaticString { "TR_SPAWN_OPTIONS_INIT" }
 }
 extension tr_task_summary: SizedStructure {
   static var firstSize: UInt32 { 128 }
+  static var initialiser: StaticString { "TR_TASK_SUMMARY_INIT" }
 }
 extension tr_join_report: SizedStructure {
   static var firstSize: UInt32 { 96 }
+  static var initialiser: StaticString { "TR_JOIN_REPORT_INIT" }
 }
 extension tr_outcome: SizedStructure {
   static var firstSize: UInt32 { 144 }
+  static var initialiser: StaticString { "TR_OUTCOME_INIT" }
 }
 
 extension tr_signal_options: SizedStructure {
   static var firstSize: UInt32 { 8 }
+  static var initialiser: StaticString { "TR_SIGNAL_OPTIONS_INIT" }
 }
 extension tr_systemd_options: SizedStructure {
   static var firstSize: UInt32 { 32 }
+  static var initialiser: StaticString { "TR_SYSTEMD_OPTIONS_INIT" }
 }
 
 /// The largest size a structure may claim: absurd numbers are refused (P4).
@@ -54,14 +64,19 @@ func claimedSize<Structure: SizedStructure>(of structure: UnsafePointer<Structur
 /// Reads an options structure: what the caller's does not have yet is zero.
 ///
 /// - Returns: nil if its size is none this library can serve: smaller than in version 0.1, absurd,
-///   or with anything but zeros beyond what is known here (P4).
-func read<Options: SizedStructure>(_ options: UnsafePointer<Options>) -> Options? {
+///   or with anything but zeros beyond what is known here (P4); that is noted for `tr_error_detail`.
+func read<Options: SizedStructure>(
+  _ options: UnsafePointer<Options>, _ function: StaticString
+) -> Options? {
   let size = claimedSize(of: options)
-  guard accepts(Options.self, size: size) else { return nil }
+  guard accepts(options, function, "options") else { return nil }
   let known = MemoryLayout<Options>.size
   let bytes = UnsafeRawPointer(options)
   if Int(size) >= known {
     for offset in known..<Int(size) where bytes.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+      ErrorDetail.note(
+        function,
+        "options has a field that this release of the library does not know, and it is not 0")
       return nil
     }
     return options.pointee
@@ -84,6 +99,31 @@ func part<Structure: SizedStructure>(
       from: structure, byteCount: min(Int(size), $0.count))
   }
   return known
+}
+
+/// Whether a structure of the caller's has a size this library can serve; if not, that is noted.
+func accepts<Structure: SizedStructure>(
+  _ structure: UnsafePointer<Structure>, _ function: StaticString, _ argument: StaticString
+) -> Bool {
+  let size = claimedSize(of: structure)
+  if accepts(Structure.self, size: size) { return true }
+  noteSize(size, function, argument, Structure.initialiser)
+  return false
+}
+
+/// Notes that a structure has a size that none of its kind has.
+@inline(never)
+func noteSize(
+  _ size: UInt32, _ function: StaticString, _ argument: StaticString, _ initialiser: StaticString
+) {
+  ErrorDetail.note(function) {
+    $0.append("the size in ")
+    $0.append(argument)
+    $0.append(" is ")
+    $0.append(size)
+    $0.append("; begin with ")
+    $0.append(initialiser)
+  }
 }
 
 /// Whether a structure has a size this library can serve.
@@ -120,6 +160,11 @@ func fill<Output: SizedStructure>(
     bytes.copyMemory(from: copy, byteCount: Int(size))
   }
 }
+
+/// A timeout or grace of C's as the core takes it: -1 (TR_FOREVER) is without end, and what is below that is
+/// over.
+@inline(__always)
+func bounded(_ timeout: Int64) -> Int64 { timeout < -1 ? 0 : timeout }
 
 extension UnsafePointer where Pointee == CChar {
   /// The same bytes as the core sees text.

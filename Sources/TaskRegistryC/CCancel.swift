@@ -18,7 +18,8 @@ public func tr_cond_wait(
   _ mutex: UnsafeMutablePointer<pthread_mutex_t>?, _ timeout: Int64
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  guard let condition, let mutex else { return Status.invalid.code }
+  guard let condition else { return refusal("tr_cond_wait", "condition") }
+  guard let mutex else { return refusal("tr_cond_wait", "mutex") }
   return waitOnCondition(condition, mutex, until: .after(timeout)).code
 }
 
@@ -31,7 +32,9 @@ public func tr_install_cancel_signal(_ number: Int32) -> tr_status {
 @implementation @_cdecl("tr_acknowledge_cancel")
 public func tr_acknowledge_cancel() -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  guard let task = Worker.currentTask else { return Status.invalid.code }
+  guard let task = Worker.currentTask else {
+    return refuse("tr_acknowledge_cancel", "the caller is not a task")
+  }
   task.acknowledgeCancel()
   return Status.ok.code
 }
@@ -39,8 +42,8 @@ public func tr_acknowledge_cancel() -> tr_status {
 @implementation @_cdecl("tr_token_fd")
 public func tr_token_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int32>?) -> tr_status
 {
-  guard let token = token(handle) else { return refusal }
-  guard let out else { return Status.invalid.code }
+  guard let token = token(handle) else { return refusal("tr_token_fd", "token") }
+  guard let out else { return refusal("tr_token_fd", "fd") }
   let (status, descriptor) = token.openDescriptor()
   if status == .ok { out.pointee = descriptor }
   return status.code
@@ -48,8 +51,8 @@ public func tr_token_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<In
 
 @implementation @_cdecl("tr_task_fd")
 public func tr_task_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int32>?) -> tr_status {
-  guard let task = task(handle) else { return refusal }
-  guard let out else { return Status.invalid.code }
+  guard let task = task(handle) else { return refusal("tr_task_fd", "task") }
+  guard let out else { return refusal("tr_task_fd", "fd") }
   let (status, descriptor) = task.openDescriptor()
   if status == .ok { out.pointee = descriptor }
   return status.code
@@ -60,8 +63,8 @@ public func tr_token_on_cancel(
   _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
   _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let token = token(handle) else { return refusal }
-  return register(function, context, drop, with: .token(token), out)
+  guard let token = token(handle) else { return refusal("tr_token_on_cancel", "token") }
+  return register("tr_token_on_cancel", function, context, drop, with: .token(token), out)
 }
 
 @implementation @_cdecl("tr_task_on_cancel")
@@ -69,15 +72,17 @@ public func tr_task_on_cancel(
   _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
   _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let task = task(handle) else { return refusal }
-  return register(function, context, drop, with: .task(task), out)
+  guard let task = task(handle) else { return refusal("tr_task_on_cancel", "task") }
+  return register("tr_task_on_cancel", function, context, drop, with: .task(task), out)
 }
 
 private func register(
-  _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?, _ drop: tr_drop_fn?,
+  _ caller: StaticString, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?,
   with owner: CancelCallback.Owner, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let function, let out else { return Status.invalid.code }
+  guard let function else { return refusal(caller, "fn") }
+  guard let out else { return refusal(caller, "out") }
   return CancelCallback.register(function, context, drop: drop, with: owner) {
     out.pointee = OpaquePointer($0)
   }.code

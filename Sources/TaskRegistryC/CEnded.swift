@@ -2,6 +2,7 @@ import CTaskReg
 
 extension tr_ended_task: SizedStructure {
   static var firstSize: UInt32 { 240 }
+  static var initialiser: StaticString { "TR_ENDED_TASK_INIT" }
 }
 
 /// Fills a structure of the caller's, whose size was accepted, with what is remembered of a task.

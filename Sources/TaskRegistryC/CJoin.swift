@@ -4,15 +4,15 @@ import CTaskReg
 public func tr_join_all(
   _ handle: OpaquePointer?, _ timeout: Int64, _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  return withWishes(of: report) { array, full in
-    registry.joinAll(timeout: timeout, full: full) { array.store($1, at: $0, .now) }
+  guard let registry = registry(handle) else { return refusal("tr_join_all", "registry") }
+  return withWishes(of: report, "tr_join_all", registry) { array, full in
+    registry.joinAll(timeout: bounded(timeout), full: full) { array.store($1, at: $0, .now) }
   }
 }
 
 @implementation @_cdecl("tr_registry_wait")
 public func tr_registry_wait(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
+  guard let registry = registry(handle) else { return refusal("tr_registry_wait", "registry") }
   return registry.waitUntilEmpty(until: .after(timeout)).code
 }
 
@@ -22,7 +22,8 @@ public func tr_shutdown(
   _ grace: Int64, _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
   shutdown(
-    handle, ShutdownRequest(reason: reason, message: message?.utf8, grace: grace), report)
+    "tr_shutdown", handle,
+    ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace)), report)
 }
 
 @implementation @_cdecl("tr_shutdown_with")
@@ -32,31 +33,43 @@ public func tr_shutdown_with(
   _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: grace)
-  if let options, !request.apply(options) { return Status.invalid.code }
-  return shutdown(handle, request, report)
+  var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace))
+  if let options, !request.apply(options) {
+    if let registry = registry(handle) { registry.logInvalidCall() }
+    return Status.invalid.code
+  }
+  return shutdown("tr_shutdown_with", handle, request, report)
 }
 
 private func shutdown(
-  _ handle: OpaquePointer?, _ request: ShutdownRequest,
+  _ function: StaticString, _ handle: OpaquePointer?, _ request: ShutdownRequest,
   _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  return withWishes(of: report) { array, full in
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  if request.grace > 0 && request.grace < 1_000_000 { registry.logShortGrace(request.grace) }
+  return withWishes(of: report, function, registry) { array, full in
     registry.shutdown(request, full: full) { array.store($1, at: $0, .now) }
   }
 }
 
 extension tr_shutdown_options: SizedStructure {
   static var firstSize: UInt32 { 56 }
+  static var initialiser: StaticString { "TR_SHUTDOWN_OPTIONS_INIT" }
 }
 
 extension ShutdownRequest {
   /// Takes over the options; false if they break the documented requirements (P4).
   fileprivate mutating func apply(_ pointer: UnsafePointer<tr_shutdown_options>) -> Bool {
-    guard let options = read(pointer) else { return false }
-    guard options.max_grace_ns >= 0, options.progress_window_ns >= 0 else { return false }
-    guard options.warn_percent < 100 || options.warn_percent == UInt32.max else { return false }
+    let function: StaticString = "tr_shutdown_with"
+    guard let options = read(pointer, function) else { return false }
+    guard options.max_grace_ns >= 0, options.progress_window_ns >= 0 else {
+      ErrorDetail.note(function, "options.max_grace_ns or options.progress_window_ns is negative")
+      return false
+    }
+    guard options.warn_percent < 100 || options.warn_percent == UInt32.max else {
+      ErrorDetail.note(function, "options.warn_percent is neither below 100 nor TR_WARN_NEVER")
+      return false
+    }
     maxGrace = options.max_grace_ns
     if options.progress_window_ns != 0 { progressWindow = options.progress_window_ns }
     if options.warn_percent != 0 {
@@ -65,7 +78,10 @@ extension ShutdownRequest {
     return withUnsafeBytes(of: options.phase_share) { shares in
       for phase in 0..<Int(PhasePlan.count) {
         let share = shares.load(fromByteOffset: phase * 4, as: UInt32.self)
-        if share > PhasePlan.largestShare { return false }
+        if share > PhasePlan.largestShare {
+          ErrorDetail.note(function, "a number in options.phase_share is above 1000000")
+          return false
+        }
         plan.shares[phase] = share
       }
       return true
@@ -75,18 +91,22 @@ extension ShutdownRequest {
 
 /// Makes a call with what a report asks for, and fills the report if the status is one that has one.
 private func withWishes(
-  of report: UnsafeMutablePointer<tr_join_report>?,
-  _ call: (SummaryArray, ReportReference?) -> (Status, JoinTally)
+  of report: UnsafeMutablePointer<tr_join_report>?, _ function: StaticString,
+  _ registry: RegistryReference, _ call: (SummaryArray, ReportReference?) -> (Status, JoinTally)
 ) -> tr_status {
-  guard let report else {
-    guard let array = SummaryArray(nil, capacity: 0) else { return Status.invalid.code }
-    return call(array, nil).0.code
+  guard let report else { return call(SummaryArray(), nil).0.code }
+  guard accepts(report, function, "report") else {
+    registry.logInvalidCall()
+    return Status.invalid.code
   }
   let size = claimedSize(of: report)
-  guard accepts(tr_join_report.self, size: size) else { return Status.invalid.code }
   // A program of an older header has no field for a full report.
   let wishes = part(of: report, size: size)
-  guard let array = SummaryArray(wishes.stragglers, capacity: wishes.stragglers_capacity) else {
+  guard
+    let array = SummaryArray(
+      wishes.stragglers, capacity: wishes.stragglers_capacity, function, "report->stragglers")
+  else {
+    registry.logInvalidCall()
     return Status.invalid.code
   }
   var full: ReportReference?

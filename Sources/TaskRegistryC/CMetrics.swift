@@ -2,17 +2,22 @@ import CTaskReg
 
 extension tr_metrics: SizedStructure {
   static var firstSize: UInt32 { 128 }
+  static var initialiser: StaticString { "TR_METRICS_INIT" }
 }
 
 @implementation @_cdecl("tr_metrics_read")
 public func tr_metrics_read(
   _ handle: OpaquePointer?, _ kind: tr_kind, _ metrics: UnsafeMutablePointer<tr_metrics>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  guard let metrics else { return Status.invalid.code }
+  guard let registry = registry(handle) else { return refusal("tr_metrics_read", "registry") }
+  guard let metrics else { return refusal("tr_metrics_read", "metrics") }
   let size = claimedSize(of: metrics)
-  guard accepts(tr_metrics.self, size: size), let facts = registry.metricsFacts(kind: kind) else {
-    return Status.invalid.code
+  guard accepts(metrics, "tr_metrics_read", "metrics") else { return Status.invalid.code }
+  guard let facts = registry.metricsFacts(kind: kind) else {
+    return refuse(
+      "tr_metrics_read",
+      "kind is not one that is counted apart, or the registry has no TR_REGISTRY_METRICS",
+      in: registry)
   }
   fill(metrics, size: size) { metrics in
     metrics.pointee.size = size
@@ -40,8 +45,11 @@ public func tr_metrics_read(
 public func tr_metrics_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  guard descriptor >= 0, format == TR_FORMAT_OPENMETRICS else { return Status.invalid.code }
+  guard let registry = registry(handle) else { return refusal("tr_metrics_write", "registry") }
+  guard descriptor >= 0 else { return refuse("tr_metrics_write", "fd is negative", in: registry) }
+  guard format == TR_FORMAT_OPENMETRICS else {
+    return refuse("tr_metrics_write", "format is not TR_FORMAT_OPENMETRICS", in: registry)
+  }
   return registry.writeMetrics(to: descriptor).code
 }
 
@@ -50,9 +58,14 @@ public func tr_recent(
   _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_ended_task>?,
   _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  guard let count, let metrics = registry.metrics,
-    let array = CallersArray(buffer, capacity: UInt64(UInt(bitPattern: capacity)))
+  guard let registry = registry(handle) else { return refusal("tr_recent", "registry") }
+  guard let count else { return refusal("tr_recent", "count") }
+  guard let metrics = registry.metrics else {
+    return refuse("tr_recent", "the registry has no TR_REGISTRY_METRICS", in: registry)
+  }
+  guard
+    let array = CallersArray(
+      buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_recent", "buffer")
   else { return Status.invalid.code }
   let remembered = metrics.recent { index, task in
     guard let place = array.place(of: index) else { return }

@@ -25,10 +25,11 @@ public func tr_health(
   _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_task_summary>?,
   _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  guard let array = SummaryArray(buffer, capacity: UInt64(UInt(bitPattern: capacity))) else {
-    return Status.invalid.code
-  }
+  guard let registry = registry(handle) else { return refusal("tr_health", "registry") }
+  guard
+    let array = SummaryArray(
+      buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_health", "buffer")
+  else { return Status.invalid.code }
   let clocks = ClockPair.now
   let stalled = registry.listStalled(at: clocks.monotonic) { index, facts in
     array.store(facts, at: index, clocks)

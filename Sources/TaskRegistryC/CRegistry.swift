@@ -6,13 +6,13 @@ public func tr_registry_create(
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  guard let out else { return Status.invalid.code }
+  guard let out else { return refusal("tr_registry_create", "out") }
   var checked = RegistryOptionsCore()
   var token: TokenReference?
   if let options {
-    guard let options = read(options), let given = RegistryOptionsCore(options) else {
-      return Status.invalid.code
-    }
+    guard let options = read(options, "tr_registry_create"),
+      let given = RegistryOptionsCore(options, "tr_registry_create")
+    else { return Status.invalid.code }
     checked = given
     token = options.token.map { TokenReference($0) }
   }
@@ -25,17 +25,33 @@ extension RegistryOptionsCore {
   /// The longest a worker may spin, in nanoseconds.
   private static var longestSpin: Int64 { 1_000_000 }
 
-  /// Checks what C hands in; nil if it breaks the documented requirements.
-  fileprivate init?(_ options: tr_registry_options) {
-    guard options.flags & ~TR_REGISTRY_METRICS == 0, options.reserved == 0,
-      options.abort_grace_ns >= 0
-    else { return nil }
-    guard options.spin_ns >= 0, options.spin_ns <= Self.longestSpin else { return nil }
+  /// Checks what C hands in; nil if it breaks the documented requirements, which is noted for
+  /// `tr_error_detail`.
+  fileprivate init?(_ options: tr_registry_options, _ function: StaticString) {
+    guard options.flags & ~TR_REGISTRY_METRICS == 0 else {
+      ErrorDetail.note(function, "options.flags has a bit that is not one of TR_REGISTRY_...")
+      return nil
+    }
+    guard options.reserved == 0 else {
+      ErrorDetail.note(function, "options.reserved is not 0")
+      return nil
+    }
+    guard options.abort_grace_ns >= 0 else {
+      ErrorDetail.note(function, "options.abort_grace_ns is negative")
+      return nil
+    }
+    guard options.spin_ns >= 0, options.spin_ns <= Self.longestSpin else {
+      ErrorDetail.note(function, "options.spin_ns is not between 0 and 1 ms")
+      return nil
+    }
     self.init()
     keepsMetrics = options.flags & TR_REGISTRY_METRICS != 0
     maxTasks = options.max_tasks
     if options.stack_size != 0 {
-      guard let size = Self.stackSize(for: options.stack_size) else { return nil }
+      guard let size = Self.stackSize(for: options.stack_size) else {
+        ErrorDetail.note(function, "options.stack_size is more than 1 TiB")
+        return nil
+      }
       stackSize = size
     }
     abortGrace = options.abort_grace_ns
@@ -80,16 +96,24 @@ public func tr_registry_child(
   _ parent: OpaquePointer?, _ name: UnsafePointer<CChar>?,
   _ options: UnsafePointer<tr_registry_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let parent = registry(parent) else { return refusal }
-  guard let out, let name, let copied = GroupPath.name(name.utf8) else {
-    return Status.invalid.code
+  guard let parent = registry(parent) else { return refusal("tr_registry_child", "parent") }
+  guard let out else { return refusal("tr_registry_child", "out") }
+  guard let name else { return refusal("tr_registry_child", "name") }
+  guard let copied = GroupPath.name(name.utf8) else {
+    return refuse(
+      "tr_registry_child", "name is not UTF-8 of at least one byte without a slash", in: parent)
   }
   var given = RegistryOptionsCore()
   var hasStackSize = false
   if let options {
-    guard let options = read(options), options.token == nil,
-      let checked = RegistryOptionsCore(options)
+    guard let options = read(options, "tr_registry_child"),
+      let checked = RegistryOptionsCore(options, "tr_registry_child")
     else { return Status.invalid.code }
+    guard options.token == nil else {
+      return refuse(
+        "tr_registry_child", "options.token is not NULL: a group has a token of its own", in: parent
+      )
+    }
     given = checked
     hasStackSize = options.stack_size != 0
   }

@@ -2,9 +2,11 @@ import CTaskReg
 
 extension tr_straggler: SizedStructure {
   static var firstSize: UInt32 { 392 }
+  static var initialiser: StaticString { "TR_STRAGGLER_INIT" }
 }
 extension tr_phase_report: SizedStructure {
   static var firstSize: UInt32 { 48 }
+  static var initialiser: StaticString { "TR_PHASE_REPORT_INIT" }
 }
 
 /// The report behind a handle; nil for NULL and in a child of fork.
@@ -21,8 +23,8 @@ public func tr_diagnosis_name(_ diagnosis: UInt32) -> UnsafePointer<CChar>? {
 public func tr_explain(
   _ handle: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  guard let out else { return Status.invalid.code }
+  guard let registry = registry(handle) else { return refusal("tr_explain", "registry") }
+  guard let out else { return refusal("tr_explain", "report") }
   let (status, report) = registry.explain()
   if let report { out.pointee = report.opaque }
   return status.code
@@ -37,10 +39,9 @@ public func tr_report_release(_ handle: OpaquePointer?) {
 public func tr_report_counts(
   _ handle: OpaquePointer?, _ counts: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal }
-  guard let counts, accepts(tr_join_report.self, size: claimedSize(of: counts)) else {
-    return Status.invalid.code
-  }
+  guard let report = report(handle) else { return refusal("tr_report_counts", "report") }
+  guard let counts else { return refusal("tr_report_counts", "counts") }
+  guard accepts(counts, "tr_report_counts", "counts") else { return Status.invalid.code }
   store(
     report.pointer.pointee.tally, in: counts, size: claimedSize(of: counts),
     listed: UInt64(report.pointer.pointee.stragglerCount))
@@ -51,13 +52,12 @@ public func tr_report_counts(
 public func tr_report_straggler(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_straggler>?
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal }
-  guard let out, accepts(tr_straggler.self, size: claimedSize(of: out)) else {
-    return Status.invalid.code
-  }
+  guard let report = report(handle) else { return refusal("tr_report_straggler", "report") }
+  guard let out else { return refusal("tr_report_straggler", "straggler") }
+  guard accepts(out, "tr_report_straggler", "straggler") else { return Status.invalid.code }
   // A `size_t` beyond `Int.max` arrives as a negative number.
   guard index >= 0, index < report.pointer.pointee.stragglerCount else {
-    return Status.invalid.code
+    return refuse("tr_report_straggler", "index is not below the number of stragglers listed")
   }
   let size = claimedSize(of: out)
   fill(out, size: size) {
@@ -70,12 +70,11 @@ public func tr_report_straggler(
 public func tr_report_slowest(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_ended_task>?
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal }
-  guard let out, accepts(tr_ended_task.self, size: claimedSize(of: out)) else {
-    return Status.invalid.code
-  }
+  guard let report = report(handle) else { return refusal("tr_report_slowest", "report") }
+  guard let out else { return refusal("tr_report_slowest", "task") }
+  guard accepts(out, "tr_report_slowest", "task") else { return Status.invalid.code }
   guard index >= 0, index < report.slowest.pointee.count else {
-    return Status.invalid.code
+    return refuse("tr_report_slowest", "index is not below the number of tasks listed")
   }
   store(report.slowest.pointee[index], in: out, size: claimedSize(of: out))
   return Status.ok.code
@@ -85,11 +84,12 @@ public func tr_report_slowest(
 public func tr_report_phase(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_phase_report>?
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal }
-  guard let out, accepts(tr_phase_report.self, size: claimedSize(of: out)) else {
-    return Status.invalid.code
+  guard let report = report(handle) else { return refusal("tr_report_phase", "report") }
+  guard let out else { return refusal("tr_report_phase", "phase") }
+  guard accepts(out, "tr_report_phase", "phase") else { return Status.invalid.code }
+  guard index >= 0, index < report.pointer.pointee.phaseCount else {
+    return refuse("tr_report_phase", "index is not below the number of phases listed")
   }
-  guard index >= 0, index < report.pointer.pointee.phaseCount else { return Status.invalid.code }
   let size = claimedSize(of: out)
   let facts = report.pointer.pointee.phases[index]
   fill(out, size: size) { phase in
@@ -108,12 +108,13 @@ public func tr_report_phase(
 public func tr_report_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal }
-  guard descriptor >= 0 else { return Status.invalid.code }
+  guard let report = report(handle) else { return refusal("tr_report_write", "report") }
+  guard descriptor >= 0 else { return refuse("tr_report_write", "fd is negative") }
   switch format {
   case TR_FORMAT_TEXT: return report.writeText(to: descriptor).code
   case TR_FORMAT_JSON: return report.writeJSON(to: descriptor).code
-  default: return Status.invalid.code
+  default:
+    return refuse("tr_report_write", "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
   }
 }
 
@@ -121,12 +122,13 @@ public func tr_report_write(
 public func tr_snapshot_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  guard descriptor >= 0 else { return Status.invalid.code }
+  guard let registry = registry(handle) else { return refusal("tr_snapshot_write", "registry") }
+  guard descriptor >= 0 else { return refuse("tr_snapshot_write", "fd is negative") }
   switch format {
   case TR_FORMAT_TEXT: return registry.writeListAsText(to: descriptor).code
   case TR_FORMAT_JSON: return registry.writeListAsJSON(to: descriptor).code
-  default: return Status.invalid.code
+  default:
+    return refuse("tr_snapshot_write", "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
   }
 }
 

@@ -5,13 +5,19 @@ public func tr_shutdown_on_signals(
   _ handle: OpaquePointer?, _ set: UnsafePointer<sigset_t>?,
   _ options: UnsafePointer<tr_signal_options>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
+  guard let registry = registry(handle) else {
+    return refusal("tr_shutdown_on_signals", "registry")
+  }
   var flags: UInt32 = 0
   if let options {
-    guard let given = read(options) else { return Status.invalid.code }
+    guard let given = read(options, "tr_shutdown_on_signals") else { return Status.invalid.code }
     flags = given.flags
   }
-  guard flags & ~TR_SIGNALS_HUP_RELOADS == 0 else { return Status.invalid.code }
+  guard flags & ~TR_SIGNALS_HUP_RELOADS == 0 else {
+    return refuse(
+      "tr_shutdown_on_signals", "options.flags has a bit that is not one of TR_SIGNALS_...",
+      in: registry)
+  }
   return SignalWatch.start(
     for: registry, signals: set.map { SignalWatch.signals(in: $0) },
     hangUpReloads: flags & TR_SIGNALS_HUP_RELOADS != 0
@@ -20,12 +26,14 @@ public func tr_shutdown_on_signals(
 
 @implementation @_cdecl("tr_shutdown_off_signals")
 public func tr_shutdown_off_signals(_ handle: OpaquePointer?) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
+  guard let registry = registry(handle) else {
+    return refusal("tr_shutdown_off_signals", "registry")
+  }
   return SignalWatch.end(for: registry).code
 }
 
 @implementation @_cdecl("tr_request_shutdown")
 public func tr_request_shutdown(_ handle: OpaquePointer?, _ reason: tr_reason) -> tr_status {
-  guard let token = token(handle) else { return refusal }
+  guard let token = token(handle) else { return refusal("tr_request_shutdown", "token") }
   return SignalWatch.request(token, reason: reason).code
 }

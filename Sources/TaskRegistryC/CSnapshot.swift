@@ -16,11 +16,12 @@ public func tr_snapshot(
   _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_task_summary>?,
   _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
-  guard let count else { return Status.invalid.code }
-  guard let array = SummaryArray(buffer, capacity: UInt64(UInt(bitPattern: capacity))) else {
-    return Status.invalid.code
-  }
+  guard let registry = registry(handle) else { return refusal("tr_snapshot", "registry") }
+  guard let count else { return refusal("tr_snapshot", "count") }
+  guard
+    let array = SummaryArray(
+      buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_snapshot", "buffer")
+  else { return Status.invalid.code }
   let live = registry.list(for: SummaryLister(array: array, clocks: .now))
   count.pointee = live
   return buffer != nil && live > array.capacity ? Status.truncated.code : Status.ok.code

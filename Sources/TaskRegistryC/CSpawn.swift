@@ -6,9 +6,9 @@ public func tr_spawn(
   _ body: tr_task_fn?, _ context: UnsafeMutableRawPointer?,
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
+  guard let registry = registry(handle) else { return refusal("tr_spawn", "registry") }
   guard let request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
-    return Status.invalid.code
+    return refuseSpawn("tr_spawn", name, body, in: registry)
   }
   return spawn(request, in: registry, out)
 }
@@ -19,11 +19,14 @@ public func tr_spawn_with(
   _ body: tr_task_fn?, _ context: UnsafeMutableRawPointer?,
   _ options: UnsafePointer<tr_spawn_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
+  guard let registry = registry(handle) else { return refusal("tr_spawn_with", "registry") }
   guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
+    return refuseSpawn("tr_spawn_with", name, body, in: registry)
+  }
+  if let options, !request.apply(options) {
+    registry.logInvalidCall()
     return Status.invalid.code
   }
-  if let options, !request.apply(options) { return Status.invalid.code }
   return spawn(request, in: registry, out)
 }
 
@@ -35,6 +38,21 @@ private func spawn(
   let (status, task) = registry.spawn(request)
   if let task { out?.pointee = task.opaque }
   return status.code
+}
+
+/// Why a spawn whose arguments break the requirements was refused.
+@inline(never)
+private func refuseSpawn(
+  _ function: StaticString, _ name: UnsafePointer<CChar>?, _ body: tr_task_fn?,
+  in registry: RegistryReference
+) -> tr_status {
+  if body == nil { return refuse(function, "body is NULL", in: registry) }
+  guard let name else { return refuse(function, "name is NULL", in: registry) }
+  if TaskName(name.utf8) == nil {
+    return refuse(function, "name is not UTF-8 of at least one byte", in: registry)
+  }
+  return refuse(
+    function, "kind is neither one of TR_KIND_... nor TR_KIND_APPLICATION or above", in: registry)
 }
 
 private let knownSpawnFlags =
@@ -58,8 +76,12 @@ extension SpawnRequest {
 
   /// Takes over the options; false if they break the documented requirements (P4).
   fileprivate mutating func apply(_ pointer: UnsafePointer<tr_spawn_options>) -> Bool {
-    guard let options = read(pointer) else { return false }
-    guard options.flags & ~(knownSpawnFlags) == 0 else { return false }
+    let function: StaticString = "tr_spawn_with"
+    guard let options = read(pointer, function) else { return false }
+    guard options.flags & ~(knownSpawnFlags) == 0 else {
+      ErrorDetail.note(function, "options.flags has a bit that is not one of TR_SPAWN_...")
+      return false
+    }
     drop = options.drop
     isCleanup = options.flags & TR_SPAWN_CLEANUP != 0
     wantsFreshThread = options.flags & TR_SPAWN_FRESH_THREAD != 0
@@ -67,16 +89,32 @@ extension SpawnRequest {
     if options.flags & TR_SPAWN_ESSENTIAL_UNLESS_RETURNED != 0 {
       traits.insert(.essentialUnlessReturned)
     }
-    if options.phase >= TR_PHASES || options.heartbeat_ns < 0 { return false }
+    if options.phase >= TR_PHASES {
+      ErrorDetail.note(function, "options.phase is not below TR_PHASES")
+      return false
+    }
+    if options.heartbeat_ns < 0 {
+      ErrorDetail.note(function, "options.heartbeat_ns is negative")
+      return false
+    }
     traits.formUnion(.phase(options.phase))
     heartbeat = options.heartbeat_ns
     if heartbeat > 0 { traits.formUnion([.notes, .heartbeat]) }
     if options.cancel_signal != 0 {
-      if !CancelSignal.isUsable(options.cancel_signal) { return false }
+      if !CancelSignal.isUsable(options.cancel_signal) {
+        ErrorDetail.note(
+          function,
+          "options.cancel_signal has no handler that may interrupt a system call; call tr_install_cancel_signal first"
+        )
+        return false
+      }
       cancelSignal = options.cancel_signal
     }
     if options.stack_size != 0 {
-      guard let size = RegistryOptionsCore.stackSize(for: options.stack_size) else { return false }
+      guard let size = RegistryOptionsCore.stackSize(for: options.stack_size) else {
+        ErrorDetail.note(function, "options.stack_size is more than 1 TiB")
+        return false
+      }
       stackSize = size
     }
     return true

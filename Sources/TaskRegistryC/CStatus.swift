@@ -5,6 +5,9 @@ public func tr_strerror(_ status: tr_status) -> UnsafePointer<CChar>? {
   (Status(rawValue: status)?.text ?? "unknown status").cString
 }
 
+@implementation @_cdecl("tr_error_detail")
+public func tr_error_detail() -> UnsafePointer<CChar>? { ErrorDetail.text.chars }
+
 @implementation @_cdecl("tr_version")
 public func tr_version() -> UInt32 { TR_VERSION }
 

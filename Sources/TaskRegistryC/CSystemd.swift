@@ -4,13 +4,15 @@ import CTaskReg
 public func tr_systemd_on(
   _ handle: OpaquePointer?, _ options: UnsafePointer<tr_systemd_options>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
+  guard let registry = registry(handle) else { return refusal("tr_systemd_on", "registry") }
   var wanted = tr_systemd_options()
   if let options {
-    guard let given = read(options) else { return Status.invalid.code }
+    guard let given = read(options, "tr_systemd_on") else { return Status.invalid.code }
     wanted = given
   }
-  guard wanted.flags == 0 else { return Status.invalid.code }
+  guard wanted.flags == 0 else {
+    return refuse("tr_systemd_on", "options.flags is not 0", in: registry)
+  }
   return SystemdWatch.start(
     for: registry, socket: wanted.socket?.utf8, watchdog: wanted.watchdog_ns,
     status: wanted.status_ns
@@ -19,6 +21,6 @@ public func tr_systemd_on(
 
 @implementation @_cdecl("tr_systemd_off")
 public func tr_systemd_off(_ handle: OpaquePointer?) -> tr_status {
-  guard let registry = registry(handle) else { return refusal }
+  guard let registry = registry(handle) else { return refusal("tr_systemd_off", "registry") }
   return SystemdWatch.end(for: registry).code
 }

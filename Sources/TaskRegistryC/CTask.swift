@@ -53,7 +53,7 @@ public func tr_task_cancel_flag(_ handle: OpaquePointer?) -> UnsafePointer<UInt3
 
 @implementation @_cdecl("tr_task_cancel")
 public func tr_task_cancel(_ handle: OpaquePointer?) -> tr_status {
-  guard let task = task(handle) else { return refusal }
+  guard let task = task(handle) else { return refusal("tr_task_cancel", "task") }
   task.cancel()
   return Status.ok.code
 }
@@ -62,8 +62,10 @@ public func tr_task_cancel(_ handle: OpaquePointer?) -> tr_status {
 public func tr_task_set_message(
   _ handle: OpaquePointer?, _ message: UnsafePointer<CChar>?
 ) -> tr_status {
-  guard let task = task(handle) else { return refusal }
-  guard Worker.currentTask == task else { return Status.invalid.code }
+  guard let task = task(handle) else { return refusal("tr_task_set_message", "task") }
+  guard Worker.currentTask == task else {
+    return refuse("tr_task_set_message", "task is not the one that calls", in: task.registry)
+  }
   return task.setMessage(message?.utf8).code
 }
 
@@ -71,8 +73,8 @@ public func tr_task_set_message(
 public func tr_task_wait(
   _ handle: OpaquePointer?, _ timeout: Int64, _ outcome: UnsafeMutablePointer<tr_outcome>?
 ) -> tr_status {
-  guard let task = task(handle) else { return refusal }
-  if let outcome, !accepts(tr_outcome.self, size: claimedSize(of: outcome)) {
+  guard let task = task(handle) else { return refusal("tr_task_wait", "task") }
+  if let outcome, !accepts(outcome, "tr_task_wait", "outcome") {
     return Status.invalid.code
   }
   let status = task.wait(until: .after(timeout))
@@ -99,5 +101,5 @@ private func copyOutcome(of task: TaskReference, to outcome: UnsafeMutablePointe
 
 @implementation @_cdecl("tr_sleep")
 public func tr_sleep(_ duration: Int64) -> tr_status {
-  ProcessState.isForkedChild ? Status.forked.code : sleepCallingThread(for: duration).code
+  ProcessState.isForkedChild ? Status.forked.code : sleepCallingThread(for: bounded(duration)).code
 }

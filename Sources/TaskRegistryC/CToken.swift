@@ -7,7 +7,10 @@ public func tr_token_create() -> OpaquePointer? {
 
 @implementation @_cdecl("tr_token_child")
 public func tr_token_child(_ parent: OpaquePointer?) -> OpaquePointer? {
-  guard let parent = token(parent) else { return nil }
+  guard let parent = token(parent) else {
+    _ = refusal("tr_token_child", "parent")
+    return nil
+  }
   return TokenReference.create(childOf: parent).1?.opaque
 }
 
@@ -15,7 +18,10 @@ public func tr_token_child(_ parent: OpaquePointer?) -> OpaquePointer? {
 public func tr_token_child_with_timeout(_ parent: OpaquePointer?, _ timeout: Int64)
   -> OpaquePointer?
 {
-  guard let parent = token(parent) else { return nil }
+  guard let parent = token(parent) else {
+    _ = refusal("tr_token_child_with_timeout", "parent")
+    return nil
+  }
   return TokenReference.create(childOf: parent, deadline: .after(timeout)).1?.opaque
 }
 
@@ -62,7 +68,7 @@ public func tr_token_message(
 
 @implementation @_cdecl("tr_token_wait")
 public func tr_token_wait(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
-  guard let token = token(handle) else { return refusal }
+  guard let token = token(handle) else { return refusal("tr_token_wait", "token") }
   return token.wait(until: .after(timeout)).code
 }
 

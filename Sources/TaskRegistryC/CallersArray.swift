@@ -6,10 +6,27 @@ struct CallersArray<Element: SizedStructure> {
   let elementSize: UInt32
   let capacity: Int
 
-  /// Looks at the size in the first element; nil if the array is none this library can fill.
-  init?(_ buffer: UnsafeMutablePointer<Element>?, capacity: UInt64) {
+  /// An array without room.
+  init() {
+    base = nil
+    elementSize = 0
+    capacity = 0
+  }
+
+  /// Looks at the size in the first element; nil if the array is none this library can fill, which is noted for
+  /// `tr_error_detail` under the names of the function and of its argument.
+  init?(
+    _ buffer: UnsafeMutablePointer<Element>?, capacity: UInt64, _ function: StaticString,
+    _ argument: StaticString
+  ) {
     guard let buffer else {
-      if capacity != 0 { return nil }
+      if capacity != 0 {
+        ErrorDetail.note(function) {
+          $0.append(argument)
+          $0.append(" is NULL and its capacity is not 0")
+        }
+        return nil
+      }
       base = nil
       elementSize = 0
       self.capacity = 0
@@ -22,8 +39,18 @@ struct CallersArray<Element: SizedStructure> {
       return
     }
     elementSize = claimedSize(of: buffer)
-    guard acceptsElements(Element.self, size: elementSize) else { return nil }
-    guard capacity <= UInt64(Int.max) / UInt64(elementSize) else { return nil }
+    guard acceptsElements(Element.self, size: elementSize) else {
+      noteSize(elementSize, function, argument, Element.initialiser)
+      return nil
+    }
+    guard capacity <= UInt64(Int.max) / UInt64(elementSize) else {
+      ErrorDetail.note(function) {
+        $0.append("the capacity of ")
+        $0.append(argument)
+        $0.append(" is more than there is memory")
+      }
+      return nil
+    }
     self.capacity = Int(capacity)
   }
 

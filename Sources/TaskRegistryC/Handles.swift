@@ -22,7 +22,23 @@ func task(_ handle: OpaquePointer?) -> TaskReference? {
   ProcessState.isForkedChild ? nil : handle.map { TaskReference($0) }
 }
 
-/// Why a handle gave nil.
-var refusal: tr_status {
-  ProcessState.isForkedChild ? Status.forked.code : Status.invalid.code
+/// Why a handle gave nil: it is NULL, or this is a child of fork.
+@inline(never)
+func refusal(_ function: StaticString, _ argument: StaticString) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  ErrorDetail.note(function) {
+    $0.append(argument)
+    $0.append(" is NULL")
+  }
+  return Status.invalid.code
+}
+
+/// `TR_ERR_INVALID`, and why: for `tr_error_detail`, and for the log of a registry, if one is known.
+@inline(never)
+func refuse(
+  _ function: StaticString, _ text: StaticString, in registry: RegistryReference? = nil
+) -> tr_status {
+  ErrorDetail.note(function, text)
+  registry?.logInvalidCall()
+  return Status.invalid.code
 }

@@ -4,6 +4,8 @@
 
 #include "guarded.h"
 
+#include <poll.h>
+
 /* The bytes each structure had in release 0.1: the least it may have. Never changed. */
 enum {
   FIRST_REGISTRY_OPTIONS = 80,
@@ -146,7 +148,7 @@ CASE(every_number_has_a_name) {
     uint32_t first, last;
   } tables[] = {{tr_state_name, TR_STATE_STARTING, TR_STATE_ENDED},
                 {tr_reason_name, TR_REASON_NONE, TR_REASON_DEADLINE},
-                {tr_event_name, TR_EVENT_TASK_FAILED, TR_EVENT_TASK_RECOVERED},
+                {tr_event_name, TR_EVENT_TASK_FAILED, TR_EVENT_SHORT_GRACE},
                 {tr_diagnosis_name, TR_DIAGNOSIS_STARTING, TR_DIAGNOSIS_ENDED},
                 {tr_ended_name, TR_ENDED_RETURNED, TR_ENDED_EXITED}};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
@@ -765,11 +767,11 @@ CASE(errors_leave_outputs_untouched) {
   registry_finish(registry);
 }
 
-/* Proves: timeouts of zero, of any negative number and of INT64_MAX mean "look", "for ever" and
-   "very long" in every function that takes one (P4, J1, C4).  Why it matters: now + INT64_MAX
-   overflows.  Catches: a trap or a deadline in the past on overflow; negative taken for elapsed. */
+/* Proves: a timeout of -1 never passes and one of INT64_MAX is very long, in every function that takes
+   one (P4, J1, C4).  Why it matters: now + INT64_MAX overflows.  Catches: a trap or a deadline in
+   the past on overflow; -1 taken for elapsed. */
 CASE(extreme_timeouts_are_understood) {
-  const int64_t long_ones[] = {-1, INT64_MIN, INT64_MIN + 1, INT64_MAX, INT64_MAX - 1};
+  const int64_t long_ones[] = {TR_FOREVER, INT64_MAX, INT64_MAX - 1};
   tr_registry *registry = registry_new();
   for (size_t i = 0; i < sizeof long_ones / sizeof *long_ones; i++) {
     struct gate gate = GATE_INIT;
@@ -799,6 +801,52 @@ CASE(extreme_timeouts_are_understood) {
   tr_registry_release(registry);
 }
 
+static int body_looks_at_timeouts(tr_task *self, void *context) {
+  pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  int64_t timeout = *(const int64_t *)context;
+  int ends[2];
+  (void)self;
+  CHECK_EQ(0, pipe(ends));
+  CHECK_EQ(TR_OK, tr_sleep(timeout));
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_cancelled(timeout));
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(ends[0], POLLIN, timeout));
+  CHECK_EQ(0, pthread_mutex_lock(&mutex));
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_cond_wait(&condition, &mutex, timeout));
+  CHECK_EQ(0, pthread_mutex_unlock(&mutex));
+  close(ends[0]);
+  close(ends[1]);
+  return 0;
+}
+
+/* Proves: a negative timeout other than -1 is over, like 0, in every function that takes one (P4).  Why it
+   matters: `deadline - now` is such a number once the deadline has passed, and a wait without end is then
+   the opposite of what was meant.  Catches: every negative number taken for TR_FOREVER, anywhere. */
+CASE(a_negative_timeout_is_over) {
+  const int64_t over[] = {0, -2, -1000000, INT64_MIN, INT64_MIN + 1};
+  for (size_t i = 0; i < sizeof over / sizeof *over; i++) {
+    tr_registry *registry = registry_new();
+    struct gate gate = GATE_INIT;
+    tr_token *token = tr_token_create();
+    tr_token *timed = tr_token_child_with_timeout(token, over[i]);
+    CHECK_EQ(1, tr_token_is_cancelled(timed));
+    CHECK_EQ(TR_REASON_DEADLINE, tr_token_reason(timed));
+    CHECK_EQ(TR_ERR_TIMEDOUT, tr_token_wait(token, over[i]));
+    int64_t timeout = over[i];
+    wait_and_release(spawn(registry, "looks", body_looks_at_timeouts, &timeout));
+    tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+    CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, over[i], NULL));
+    CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, over[i], NULL));
+    CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(registry, TR_REASON_NONE, NULL, over[i], NULL));
+    gate_open(&gate);
+    tr_task_release(task);
+    CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, TR_FOREVER, NULL));
+    tr_registry_release(registry);
+    tr_token_release(timed);
+    tr_token_release(token);
+  }
+}
+
 CHECK_MAIN(
     CHECK_ENTRY(null_is_an_error_in_every_pointer_argument),
     CHECK_ENTRY(null_is_answered_where_there_is_no_status),
@@ -821,4 +869,5 @@ CHECK_MAIN(
     CHECK_ENTRY(absurd_numbers_in_options_are_refused),
     CHECK_ENTRY(options_at_their_ends_still_run_tasks),
     CHECK_ENTRY(errors_leave_outputs_untouched),
-    CHECK_ENTRY(extreme_timeouts_are_understood))
+    CHECK_ENTRY(extreme_timeouts_are_understood),
+    CHECK_ENTRY(a_negative_timeout_is_over))

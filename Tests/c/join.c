@@ -485,7 +485,7 @@ CASE(eight_joins_at_once_are_all_right) {
       CHECK_EQ(TR_OK, tr_spawn(registry, "deaf", TR_KIND_RPC_HANDLER, body_deaf, &gate, NULL));
     gate_await(&gate, 5);
     const int64_t timeouts[8] = {0,  4 * MS,    8 * MS,   12 * MS,
-                                 -1, INT64_MAX, INT64_MIN, 3600 * SECOND};
+                                 -1, INT64_MAX, INT64_MAX - 1, 3600 * SECOND};
     struct join_call calls[8];
     for (int i = 7; i >= 4; i--) join_begin_asleep(&calls[i], registry, timeouts[i]);
     for (int i = 0; i < 4; i++) join_begin(&calls[i], registry, timeouts[i]);

@@ -290,7 +290,7 @@ CASE(many_may_wait_for_one_task) {
                              &gate, &task));
     struct watcher watchers[8];
     pthread_t threads[8];
-    const int64_t timeouts[8] = {-1, INT64_MIN, INT64_MAX, 3600 * SECOND, -1, 0, 1 * MS, 3 * MS};
+    const int64_t timeouts[8] = {-1, INT64_MAX - 1, INT64_MAX, 3600 * SECOND, -1, 0, 1 * MS, 3 * MS};
     for (int i = 0; i < 8; i++) {
       memset(&watchers[i], 0, sizeof watchers[i]);
       watchers[i].task = task;

@@ -52,6 +52,7 @@ static void log_calls_back(void *context, const tr_log_event *event) {
 }
 
 ANSWERS(tr_strerror, tr_strerror(TR_OK) != NULL)
+ANSWERS(tr_error_detail, tr_error_detail() != NULL)
 ANSWERS(tr_version, tr_version() != 0)
 ANSWERS(tr_kind_name, tr_kind_name(1) != NULL)
 ANSWERS(tr_state_name, tr_state_name(1) != NULL)

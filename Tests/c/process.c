@@ -125,6 +125,7 @@ FORKED(sleep, tr_sleep(0) == TR_ERR_FORKED)
 FORKED(sleep_for_ever, tr_sleep(FOREVER) == TR_ERR_FORKED)
 /* These touch no object; that they come back is all there is to ask. */
 FORKED(strerror, (tr_strerror(TR_ERR_FORKED), answers_nothing()))
+FORKED(error_detail, (tr_error_detail(), answers_nothing()))
 FORKED(version, (tr_version(), answers_nothing()))
 FORKED(names, (tr_kind_name(1), tr_state_name(1), tr_reason_name(1), tr_event_name(1),
                tr_ended_name(1), tr_reason_is_graceful(1), answers_nothing()))
@@ -198,7 +199,7 @@ static const struct forked_call forked_calls[] = {
     ROW(is_empty), ROW(snapshot), ROW(task_self), ROW(task_retain), ROW(task_release), ROW(task_id),
     ROW(task_name), ROW(task_kind), ROW(task_is_cancelled), ROW(task_cancel_flag),
     ROW(task_cancel), ROW(task_set_message), ROW(task_wait), ROW(sleep), ROW(sleep_for_ever),
-    ROW(strerror), ROW(version), ROW(names), ROW(wait_cancelled), ROW(wait_fd), ROW(token_fd),
+    ROW(strerror), ROW(error_detail), ROW(version), ROW(names), ROW(wait_cancelled), ROW(wait_fd), ROW(token_fd),
     ROW(task_fd), ROW(token_on_cancel), ROW(task_on_cancel), ROW(off_cancel), ROW(shutdown_with),
     ROW(checkpoint), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(report_release),
     ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),

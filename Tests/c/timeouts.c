@@ -108,7 +108,7 @@ CASE(a_timeout_that_is_not_needed_does_nothing) {
 CASE(timeouts_at_the_ends_of_their_range) {
   int threads = thread_baseline();
   tr_token *parent = tr_token_create();
-  tr_token *never[] = {timed(parent, -1), timed(parent, INT64_MIN), timed(parent, INT64_MAX)};
+  tr_token *never[] = {timed(parent, -1), timed(parent, INT64_MAX - 1), timed(parent, INT64_MAX)};
   CHECK_EQ(threads, thread_count());
   CHECK(tr_token_child_with_timeout(NULL, 0) == NULL);
   CHECK(tr_token_child_with_timeout(NULL, -1) == NULL);

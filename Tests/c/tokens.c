@@ -529,7 +529,7 @@ static void *wait_for_token(void *argument) {
 CASE(cancel_wakes_every_waiter) {
   tr_token *parent = tr_token_create();
   tr_token *child = tr_token_child(parent);
-  const int64_t timeouts[] = {-1, INT64_MIN, INT64_MAX, 3600 * SECOND};
+  const int64_t timeouts[] = {-1, INT64_MAX - 1, INT64_MAX, 3600 * SECOND};
   struct waiter waiters[8];
   pthread_t threads[8];
   for (int i = 0; i < 8; i++) {

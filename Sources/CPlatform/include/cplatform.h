@@ -69,6 +69,14 @@ extern int cp_iterate_objects(int (*)(struct cp_object *, size_t, void *), void 
 static inline void cp_set_errno(int value) { errno = value; }
 static inline int cp_errno(void) { return errno; }
 
+/* What tr_error_detail returns, the calling thread's own. Of the model "initial-exec": a few bytes of the room
+   that libc keeps for libraries loaded later, and no call of __tls_get_addr. */
+enum { CP_ERROR_DETAIL_ROOM = 192 };
+static inline char *cp_error_detail(void) {
+  static _Thread_local char detail[CP_ERROR_DETAIL_ROOM] __attribute__((tls_model("initial-exec")));
+  return detail;
+}
+
 /* Give the calling thread the process's locale, if uselocale(3) gave it another. */
 static inline void cp_reset_locale(void) {
   if (uselocale((locale_t)0) != LC_GLOBAL_LOCALE) uselocale(LC_GLOBAL_LOCALE);

@@ -90,7 +90,10 @@ struct Backtrace: ~Copyable {
   /// - Returns: `.ok`; `.invalid` for a signal that cannot have a handler or has another, and for another than
   ///   before; `.noMemory`; `.system` when backtrace(3) cannot be had.
   static func enable(signal wanted: Int32) -> Status {
-    if !cp_may_have_handler(wanted) { return .invalid }
+    if !cp_may_have_handler(wanted) {
+      return .invalid(
+        "tr_enable_backtraces", "signal_number is not a signal that may have a handler")
+    }
     let status = ProcessState.prepare()
     if status != .ok { return status }
     guard makeSlot() else { return .noMemory }
@@ -104,7 +107,11 @@ struct Backtrace: ~Copyable {
     }
     if isInstalled { number.store(wanted, ordering: .releasing) }
     isInstalling.store(false, ordering: .releasing)
-    return isInstalled ? .ok : .invalid
+    return isInstalled
+      ? .ok
+      : .invalid(
+        "tr_enable_backtraces",
+        "signal_number has another handler, is ignored, or is not the one of the first call")
   }
 
   private static func makeSlot() -> Bool {

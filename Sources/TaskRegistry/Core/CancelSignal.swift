@@ -39,7 +39,10 @@ struct CancelSignal {
 
   /// Installs a handler that does nothing, without SA_RESTART, if the signal has none.
   static func installHandler(for number: Int32) -> Status {
-    if !cp_may_have_handler(number) { return .invalid }
+    if !cp_may_have_handler(number) {
+      return .invalid(
+        "tr_install_cancel_signal", "signal_number is not a signal that may have a handler")
+    }
     return cp_install_handler(number, { _ in }) == 0 ? .ok : .invalid
   }
 

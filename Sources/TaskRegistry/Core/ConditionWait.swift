@@ -122,7 +122,8 @@ private func block(
   switch code {
   case 0: return .ok
   case ETIMEDOUT: return .timedOut
-  case EPERM: return .invalid
+  case EPERM:
+    return .invalid("tr_cond_wait", "the calling thread does not hold mutex")
   default: return .system
   }
 }

@@ -107,13 +107,17 @@ extension TaskReference {
   /// Leaves a message for the outcome; called on the task's own thread from its body.
   func setMessage(_ text: UnsafePointer<UInt8>?) -> Status {
     guard let text, text[0] != 0 else {
-      return advance { $0.messageLeft(false) } == nil ? .invalid : .ok
+      return advance { $0.messageLeft(false) } == nil ? Self.bodyIsOver : .ok
     }
     let (kept, isWellFormed) = UTF8Text.measure(text, limit: Self.messageLimit)
-    if !isWellFormed { return .invalid }
+    if !isWellFormed { return .invalid("tr_task_set_message", "message is not UTF-8") }
     memcpy(message, text, kept)
     message[kept] = 0
-    return advance { $0.messageLeft(true) } == nil ? .invalid : .ok
+    return advance { $0.messageLeft(true) } == nil ? Self.bodyIsOver : .ok
+  }
+
+  private static var bodyIsOver: Status {
+    .invalid("tr_task_set_message", "the body of the task is over")
   }
 
   /// Hands the message to `body`, NUL-terminated; empty if there is none.

@@ -266,6 +266,8 @@ extension TaskReference {
 ///
 /// - Returns: `.ok`, also for a task that promised nothing; `.invalid` outside a task.
 func noteHeartbeat() -> Status {
-  guard let task = Worker.currentTask else { return .invalid }
+  guard let task = Worker.currentTask else {
+    return .invalid("tr_heartbeat", "the caller is not a task")
+  }
   return task.word.hasExtras && task.traits.contains(.heartbeat) ? task.beat() : .ok
 }

@@ -24,6 +24,8 @@ enum LogEventNumber {
   static var taskLate: UInt32 { 7 }
   static var taskStalled: UInt32 { 8 }
   static var taskRecovered: UInt32 { 9 }
+  static var invalidCall: UInt32 { 10 }
+  static var shortGrace: UInt32 { 11 }
   static var info: UInt32 { 1 }
   static var warning: UInt32 { 2 }
   static var error: UInt32 { 3 }

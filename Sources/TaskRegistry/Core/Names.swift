@@ -50,6 +50,8 @@ enum Names {
     case 7: "task-late"
     case 8: "task-stalled"
     case 9: "task-recovered"
+    case 10: "invalid-call"
+    case 11: "short-grace"
     default: "unknown"
     }
   }

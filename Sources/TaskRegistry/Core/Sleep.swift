@@ -22,7 +22,9 @@ func sleepCallingThread(for duration: Int64) -> Status {
 ///
 /// - Returns: `.cancelled`, `.timedOut`, or `.invalid` outside a task, where nothing could end it.
 func waitUntilCancelled(until deadline: Deadline) -> Status {
-  guard let task = Worker.currentTask else { return .invalid }
+  guard let task = Worker.currentTask else {
+    return .invalid("tr_wait_cancelled", "the caller is not a task")
+  }
   return withCancellationDisabled {
     withParker { parker in
       while true {
@@ -45,7 +47,7 @@ func waitUntilCancelled(until deadline: Deadline) -> Status {
 ///   stopping; `.ok` when it has one of the events, an error or a hang-up; `.timedOut`; `.invalid`
 ///   if it is not open; what making the task's own descriptor failed with.
 func waitForDescriptor(_ descriptor: Int32, events: Int16, until deadline: Deadline) -> Status {
-  if descriptor < 0 { return .invalid }
+  if descriptor < 0 { return .invalid("tr_wait_fd", "fd is negative") }
   var flag: Int32 = -1
   if let task = Worker.currentTask {
     let (status, made) = task.openDescriptor()
@@ -60,7 +62,7 @@ func waitForDescriptor(_ descriptor: Int32, events: Int16, until deadline: Deadl
       return .cancelled
     }
     if code == Int32(CP_POLL_READY) { return .ok }
-    if code == Int32(CP_POLL_BAD) { return .invalid }
+    if code == Int32(CP_POLL_BAD) { return .invalid("tr_wait_fd", "fd is not open") }
     if code == -ENOMEM { return .noMemory }
     if code < 0 && code != -EINTR { return .system }
     if deadline.hasPassed { return .timedOut }

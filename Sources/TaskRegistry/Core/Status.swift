@@ -19,7 +19,7 @@ enum Status: Int32 {
   var text: StaticString {
     switch self {
     case .ok: "success"
-    case .invalid: "an argument breaks the documented requirements"
+    case .invalid: "an argument is wrong; tr_error_detail() says which, and what was expected"
     case .noMemory: "out of memory"
     case .again: "the system refused a thread; try again later or raise its limits"
     case .limit: "max_tasks tasks are alive already"

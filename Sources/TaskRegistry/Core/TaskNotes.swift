@@ -256,7 +256,9 @@ extension TaskNotes {
 /// - Returns: `.ok`; `.invalid` outside a task.
 @inline(__always)
 func noteCheckpoint(_ text: UnsafePointer<UInt8>?) -> Status {
-  guard let task = Worker.currentTask else { return .invalid }
+  guard let task = Worker.currentTask else {
+    return .invalid("tr_checkpoint", "the caller is not a task")
+  }
   task.openNotes().pointee.checkpoint.store(UInt(bitPattern: text), ordering: .relaxed)
   return .ok
 }
@@ -269,7 +271,9 @@ func noteCheckpoint(_ text: UnsafePointer<UInt8>?) -> Status {
 ///   - unit: lives as long as the program.
 /// - Returns: `.ok`; `.invalid` outside a task.
 func noteProgress(done: UInt64, total: UInt64, unit: UnsafePointer<UInt8>?) -> Status {
-  guard let task = Worker.currentTask else { return .invalid }
+  guard let task = Worker.currentTask else {
+    return .invalid("tr_progress", "the caller is not a task")
+  }
   let notes = task.openNotes()
   let last = notes.pointee.progress
   let isNews = last.at == 0 || last.done != done || last.total != total

@@ -10,10 +10,13 @@ struct Deadline: Equatable {
 
   static var never: Deadline { Deadline(nanoseconds: .max) }
 
-  /// The moment `timeout` nanoseconds from now; a negative timeout means never, and one that
-  /// overflows the clock does too.
+  /// The moment `timeout` nanoseconds from now; -1 means never, as does one that overflows the clock.
+  ///
+  /// Any other negative timeout is over: it is what `deadline - now` gives once the deadline has passed, and to
+  /// wait for ever then would be the opposite of what was meant.
   static func after(_ timeout: Int64) -> Deadline {
-    if timeout < 0 { return .never }
+    if timeout == -1 { return .never }
+    if timeout < 0 { return Deadline(nanoseconds: 0) }
     let (sum, overflow) = monotonicNow().addingReportingOverflow(timeout)
     return overflow ? .never : Deadline(nanoseconds: sum)
   }
