@@ -161,17 +161,18 @@ typedef struct tr_log_event {
   uint32_t reserved;   /* 0 */
 } tr_log_event;
 
-/* Receives log events. Called on the thread where the event arose, under no lock; it may call any
-   function of the library. [O2]
+/* Receives log events. Called on the thread where the event arose, under no lock. It may call any function of the
+   library, block, and end its thread by pthread_exit; a C++ exception must not leave it. While it lasts, no
+   TR_EVENT_SPAWN_REFUSED and no TR_EVENT_DEADLINE_... is made of what it calls itself: the status says it. [O2]
 
-   TR_EVENT_TASK_STALLED arises on a thread of the library's, the one of tr_token_child_with_timeout. The
+   TR_EVENT_TASK_STALLED arises on a thread of the library's, a "taskreg-events" of tr_token_child_with_timeout. The
    task cannot end before that call has returned: there, to wait for the task or to join its registry is
    TR_ERR_DEADLOCK. So does TR_EVENT_TASK_RECOVERED if the task has beaten before the first call was
    over, and on the task's own thread otherwise. [E7]
 
-   It should be brief: that thread is the one for all timeouts, cancel signals and heartbeats, and for what
-   systemd is told; TR_EVENT_DEADLINE_NEAR and _EXTENDED arise within a tr_shutdown, whose deadline waits
-   for the callback. */
+   Who it keeps waiting: TR_EVENT_DEADLINE_... arise within a tr_shutdown or tr_join_all, whose deadline is late by
+   what the callback takes; TR_EVENT_TASK_FAILED, _EXITED and _LATE before anyone can learn that the task has
+   ended. It delays no timeout, no cancel signal, no heartbeat and nothing that systemd is told. */
 typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
 
 /* The name of a kind, state, reason, event or way of ending, in lower case: "peer-connection".
@@ -210,9 +211,10 @@ tr_token *tr_token_child(tr_token *parent);
    nanoseconds from now, with TR_REASON_DEADLINE, unless it was before. TR_FOREVER is none; 0
    has passed when this returns. [C11]
 
-   What the cancelling runs (tr_token_on_cancel) runs on a thread of the library's that serves all
-   timeouts of the process: it should be brief. That thread exists while something is due, and a
-   second longer.
+   What the cancelling runs (tr_token_on_cancel) runs on a thread of the library's, "taskreg-events". A callback that
+   takes its time there delays no timeout, and the callbacks of others by 20 ms, until eight block at once. Such a
+   thread is made when it is needed and ends when it is not; the one that waits for what is due,
+   "taskreg-timer", exists while something is, and a second longer.
 
    Requires:  parent is a token or NULL.
    Returns:   the token; NULL without memory, when the system refuses a thread, or when parent is NULL.
@@ -1321,7 +1323,7 @@ typedef struct tr_systemd_options {
               address (EAFNOSUPPORT). On an error nothing is kept.
    Ownership: a reference to the registry is held until tr_systemd_off.
    Threads:   any thread; does not block. Without options it reads the environment, which no other
-              thread may change meanwhile. What comes later is sent by the thread of
+              thread may change meanwhile. What comes later is sent by the timer thread of
               tr_token_child_with_timeout, which stays as long; a datagram that cannot be sent at once is
               not sent, but STOPPING=1 again with the next STATUS=.
    Since:     0.2 */
@@ -1330,8 +1332,7 @@ tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options
 /* End what tr_systemd_on began: nothing more is sent.
 
    Requires:  tr_systemd_on has succeeded for this registry, and was not ended.
-   Returns:   TR_OK; TR_ERR_INVALID when there is no such thing, or it found no socket;
-              TR_ERR_DEADLOCK from a callback of the library's timer thread.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such thing, or it found no socket.
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
 tr_status tr_systemd_off(tr_registry *registry);

@@ -131,7 +131,7 @@ static void puppet_leaves(struct puppet *puppet) {
   sem_post(&puppet->go);
 }
 
-/* Wait until the timer thread has done what it is at. */
+/* Wait until the timer thread has done what it is at, and no report is under way. */
 static void timer_thread_settles(void) {
   tr_token *parent = tr_token_create(), *token = NULL;
   /* One whose time is up as it is made would not be cancelled there. */
@@ -143,6 +143,7 @@ static void timer_thread_settles(void) {
   CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
   tr_token_release(token);
   tr_token_release(parent);
+  while (threads_called("taskreg-events") > 0) breathe();
 }
 
 static size_t stalled_count(tr_registry *registry) {
@@ -153,7 +154,7 @@ static size_t stalled_count(tr_registry *registry) {
   return count;
 }
 
-/* Proves: a task that misses a promised heartbeat is reported once, on the timer thread, as a warning
+/* Proves: a task that misses a promised heartbeat is reported once, on a thread of the library's, as a warning
    with its name, id and kind, how long it is silent and what it promised; it is listed by tr_health and
    as stalled in snapshots; its next heartbeat is reported as its recovery, on its own thread, and it
    can stall again; tasks that beat, and those that promised nothing, are never named (E7, O2).  Why it
@@ -181,7 +182,7 @@ CASE(a_stall_and_its_end_are_reported) {
     CHECK_EQ(tr_task_id(task), stalled.id);
     CHECK_EQ(0, stalled.code);
     CHECK_STR("peer 1.2.3.4", stalled.task);
-    CHECK_STR("taskreg-timer", stalled.thread);
+    CHECK_STR("taskreg-events", stalled.thread);
     CHECK(strncmp("no heartbeat for ", stalled.message, 17) == 0);
     char *end;
     double silence = read_duration(stalled.message + 17, &end);
@@ -274,7 +275,7 @@ CASE(a_beat_during_the_report_is_reported_after_it) {
   struct told recovered = log_await(&log, 1);
   CHECK_EQ(TR_EVENT_TASK_RECOVERED, recovered.event);
   CHECK_EQ(tr_task_id(task), recovered.id);
-  CHECK_STR("taskreg-timer", recovered.thread);
+  CHECK_STR("taskreg-events", recovered.thread);
   CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(&log, 2).event); /* it is watched again */
   puppet_leaves(&puppet);
   wait_and_release(task);
@@ -670,9 +671,9 @@ static int body_beats_and_tells(tr_task *self, void *ctx) {
 }
 
 /* Proves: in a child of fork these calls answer TR_ERR_FORKED, and a log that forks when it is told of a
-   stall, on the timer thread, or of a recovery, on the task's own, leaves a child that ends and a parent
+   stall, on a thread of the library's, or of a recovery, on the task's own, leaves a child that ends and a parent
    that goes on (E7, P1).  Why it matters: a watchdog starts a process to look at the hang.  Catches: the
-   child of the timer thread that goes on; a lock that is held. */
+   child of that thread that goes on; a lock that is held. */
 CASE(a_log_may_fork) {
   tr_registry *idle = registry_new();
   CHECK_EXITED(0, status_of_child(use_in_child, idle));

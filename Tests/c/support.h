@@ -367,7 +367,7 @@ static inline int threads_called(const char *name) { return threads_named(name, 
    second: valgrind takes what the C library keeps for a thread that runs on for lost. */
 static inline void timer_thread_leaves(void) {
   if (!check_under_valgrind()) return;
-  while (threads_called("taskreg-timer") > 0) breathe();
+  while (threads_called("taskreg-timer") + threads_called("taskreg-events") > 0) breathe();
 }
 
 /* The run state of thread `tid` as the kernel tells it: 'R', 'S', ...; 0 when it is gone. */

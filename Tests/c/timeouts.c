@@ -204,7 +204,7 @@ CASE(many_timeouts_pass_in_their_order) {
   timer_thread_leaves();
 }
 
-/* What a callback on the timer thread does with its own token. */
+/* What a callback of a timeout does with its own token. */
 struct self_service {
   tr_token *token;
   tr_registration *registration;
@@ -223,7 +223,7 @@ static void callback_gives_all_up(void *ctx) {
   gate_arrive(&service->gate);
 }
 
-/* Proves: a callback that a timeout runs, on the timer thread, may release the token, deregister
+/* Proves: a callback that a timeout runs, on a thread of the library's, may release the token, deregister
    itself, and set further timeouts (C11, C7).  Why it matters: what has timed out is torn down
    there.  Catches: the token freed under the timer thread; a lock held while callbacks run. */
 CASE(a_token_may_go_in_its_own_callback) {
@@ -233,7 +233,7 @@ CASE(a_token_may_go_in_its_own_callback) {
     CHECK_EQ(TR_OK, tr_token_on_cancel(service.token, callback_gives_all_up, &service, NULL,
                                        &service.registration));
     gate_await(&service.gate, 1);
-    CHECK_STR("taskreg-timer", service.name);
+    CHECK_STR("taskreg-events", service.name);
     tr_token_release(parent);
   }
   timer_thread_leaves();

@@ -85,6 +85,15 @@ static inline void cp_reset_locale(void) {
 /* The kernel's thread id (gettid(2)); Swift's Glibc module lacks it. */
 static inline int32_t cp_gettid(void) { return (int32_t)gettid(); }
 
+/* Call body(argument). If that ends the thread instead of returning, by pthread_exit(3) or a cancellation,
+   left(argument) is called as a cleanup handler: the frames of this call and of its callers are still there.
+   Should `left` end the thread as well, it is called again. */
+static inline void cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
+  pthread_cleanup_push(left, argument);
+  body(argument);
+  pthread_cleanup_pop(0);
+}
+
 /* Run body(argument), and then cleanup(argument), also when the body leaves its thread by pthread_exit. */
 static inline void cp_run_with_cleanup(void (*body)(void *), void (*cleanup)(void *), void *argument) {
   pthread_cleanup_push(cleanup, argument);

@@ -40,11 +40,16 @@ extension RegistryReference {
     }
   }
 
+  /// Whether callbacks are registered with tasks of the registry.
+  var hasTaskCallbacks: Bool {
+    pointer.pointee.taskCallbacks.load(ordering: .sequentiallyConsistent) != 0
+  }
+
   /// Runs the callbacks of those tasks that were asked to stop.
   ///
   /// Called without any lock, with a reference to the registry's memory, after flags have risen.
   func runTaskCallbacks() {
-    if pointer.pointee.taskCallbacks.load(ordering: .sequentiallyConsistent) == 0 { return }
+    if !hasTaskCallbacks { return }
     pointer.pointee.records.forEach { task in
       if task.pointer.pointee.callbacks.isEmpty || !task.word.isCancelRequested { return true }
       // A listed callback holds a reference to the task, so that under the lock another can be had.

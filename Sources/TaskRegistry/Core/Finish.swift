@@ -154,7 +154,7 @@ extension TaskReference {
 
   /// Waits until the task has ended; the caller holds a reference (O3).
   func wait(until deadline: Deadline) -> Status {
-    if TaskReference.heldUpByCaller == self { return .deadlock }
+    if TaskReference.isHeldUpByCaller({ $0 == self }) { return .deadlock }
     let registry = self.registry
     if word.phase != .ended { spinForEnd(registry.pointer.pointee.spin, until: deadline) }
     if word.phase == .ended { return .ok }

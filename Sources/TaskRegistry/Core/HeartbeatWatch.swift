@@ -3,10 +3,10 @@ import Synchronization
 
 // LOCKING
 // Guarded by the timer thread's Monitor, but for the fields of the notes, which are atomics. No event is
-// sent under it: the timer thread finds a stall under the lock, and reports it after unlocking. Whoever
-// ends the body takes the watch from the queue under the lock, and waits for a report that is
-// under way: so no report names a task that has ended, and none comes after a log's context may have
-// been freed.
+// sent under it: the timer thread finds a stall under the lock, and posts its report, which a thread of
+// `EventThread` sends. Whoever ends the body takes the watch from the queue, and a report that nobody has taken up
+// back, under the lock, and waits for a report that is under way: so no report names a task that has ended, and
+// none comes after a log's context may have been freed.
 //
 // The task stores its beat and then looks at the stage; the timer thread stores the stage and then looks
 // at the beat again, both sequentially consistently: no beat is missed by both.
@@ -31,6 +31,14 @@ struct HeartbeatWatch {
   fileprivate var stalledFor: Int64 = 0
   /// How long the task had been silent when it beat again; while `beaten`.
   fileprivate var silence: Int64 = 0
+
+  // Owned by the thread that reports a stall.
+  fileprivate var step = Step.stall
+
+  /// What is to be reported next, should the log callback end the thread.
+  fileprivate enum Step {
+    case stall, recovery, end
+  }
 
   typealias Pointer = UnsafeMutablePointer<HeartbeatWatch>
 
@@ -113,6 +121,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
       notes.pointee.enter(.telling)
       if notes.pointee.overdueAt(pointee.interval) <= now {
         pointee.stalledFor = now &- notes.pointee.beatAt.load(ordering: .relaxed)
+        pointee.step = .stall
         pointee.task.registry.retainStorage()
         return true
       }
@@ -124,42 +133,62 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
 
   /// Reports the stall, and its end if that came meanwhile.
   ///
-  /// Called by the timer thread. The task does not end before this is done; a log callback that waited
-  /// for that would wait for itself.
+  /// Called by a thread of `EventThread`. The task does not end before this is done; a log callback that waited
+  /// for that would wait for itself. One that ends its thread has heard all the same.
   func report() {
+    let goOn: CallFrame.Function = { watch in
+      // SAFETY: it is the watch that is handed over with this function, which lives until the last step.
+      watch.unsafelyUnwrapped.assumingMemoryBound(to: HeartbeatWatch.self).goOnReporting()
+    }
+    CallFrame.call(.library, self, goOn, ifLeft: goOn)
+  }
+
+  /// Goes on where it left off.
+  private func goOnReporting() {
     let task = pointee.task
     let registry = task.registry
-    let interval = pointee.interval
-    TaskReference.reportedStall.store(UInt(bitPattern: task.pointer), ordering: .relaxed)
-    TaskReference.reporter.store(UInt(pthread_self()), ordering: .relaxed)
-    task.logStall(silence: pointee.stalledFor, interval: interval)
-    if ProcessState.isForkedChild { return }
-    let silence: Int64? = TimerThread.withQueue { _ in
-      if task.notes.pointee.stage == .beaten { return pointee.silence }
-      task.notes.pointee.enter(.told)
-      return nil
-    }
-    if let silence {
-      task.logRecovery(silence: silence)
+    if pointee.step == .stall {
+      pointee.step = .recovery
+      task.logStall(silence: pointee.stalledFor, interval: pointee.interval)
       if ProcessState.isForkedChild { return }
+    }
+    let key = UInt(bitPattern: self)
+    var isBeaten = true
+    if pointee.step == .recovery {
+      isBeaten = TimerThread.withQueue { _ in
+        if task.notes.pointee.stage != .beaten {
+          // The task may end from here on, and the watch with it.
+          task.notes.pointee.enter(.told)
+          return false
+        }
+        pointee.step = .end
+        return true
+      }
+      if isBeaten { task.logRecovery(silence: pointee.silence, holdingUp: .task(task)) }
+      if ProcessState.isForkedChild { return }
+    }
+    if isBeaten {
       TimerThread.withQueue { queue in
-        // The stage last: once it is quiet the task may end, and the watch with it.
         if !pointee.isOver { arm(&queue) }
+        // Likewise.
         task.notes.pointee.enter(.quiet)
       }
     }
-    // From here on the watch may be gone, and the task.
-    TaskReference.reporter.store(0, ordering: .relaxed)
-    let key = UInt(bitPattern: self)
     registry.monitor.withLock { $0.waiters.wake(key) }
     registry.releaseStorage()
   }
 
   /// Reports nothing any more.
   fileprivate func disarm() {
-    TimerThread.withQueue { queue in
+    let isWithdrawn = TimerThread.change { state in
       pointee.isOver = true
-      queue.remove(timer)
+      state.queue.remove(timer)
+      return state.withdraw(timer)
+    }
+    // Nobody was told of the stall.
+    if isWithdrawn {
+      pointee.task.notes.pointee.enter(.quiet)
+      pointee.task.registry.releaseStorage()
     }
   }
 
@@ -200,22 +229,15 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
 }
 
 extension TaskReference {
-  /// The task whose stall is being reported, as bits.
+  /// The task that cannot end before the calling thread returns to the library: the one it runs, or one whose
+  /// stall it reports.
   ///
-  /// atomic: relaxed; of use to the `reporter` alone.
-  fileprivate static let reportedStall = Atomic<UInt>(0)
-  /// The thread that reports it, as bits; 0 when nobody does.
-  ///
-  /// atomic: relaxed; a thread finds its own id there only if it put it there.
-  fileprivate static let reporter = Atomic<UInt>(0)
-
-  /// The task that cannot end before the calling thread returns to the library: the one it runs, or the
-  /// one whose stall it reports.
-  static var heldUpByCaller: TaskReference? {
-    if let task = Worker.currentTask { return task }
-    if reporter.load(ordering: .relaxed) != UInt(pthread_self()) { return nil }
-    let bits = reportedStall.load(ordering: .relaxed)
-    return UnsafeMutablePointer<TaskRecord>(bitPattern: bits).map { TaskReference($0) }
+  /// - Returns: whether `isMeant` says of one that it is the task in question.
+  static func isHeldUpByCaller(_ isMeant: (TaskReference) -> Bool) -> Bool {
+    if let task = Worker.currentTask, isMeant(task) { return true }
+    return CallFrame.isHoldingUp {
+      if case .task(let task) = $0 { isMeant(task) } else { false }
+    }
   }
 
   // MARK: The life of a promise

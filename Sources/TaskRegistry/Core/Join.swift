@@ -58,7 +58,7 @@ extension RegistryReference {
     timeout: Int64, full: ReportReference? = nil, listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if TaskReference.heldUpByCaller?.registry.isWithin(self) == true {
+    if TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) {
       return (.deadlock, JoinTally())
     }
     let before = JoinBaseline(self)
@@ -80,7 +80,7 @@ extension RegistryReference {
   /// - Returns: `.ok`; `.timedOut`; `.cancelled`; `.deadlock`; `.forked`.
   func waitUntilEmpty(until deadline: Deadline) -> Status {
     if ProcessState.isForkedChild { return .forked }
-    if TaskReference.heldUpByCaller?.registry.isWithin(self) == true { return .deadlock }
+    if TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) { return .deadlock }
     spinUntilDrained(until: deadline)
     switch waitUntilDrained(deadline) {
     case .ready: return .ok

@@ -26,6 +26,16 @@ enum LogEventNumber {
   static var taskRecovered: UInt32 { 9 }
   static var invalidCall: UInt32 { 10 }
   static var shortGrace: UInt32 { 11 }
+
+  /// Whether the event tells what a call came to that its caller hears of as well.
+  static func isOutcome(_ event: UInt32) -> Bool {
+    switch event {
+    case spawnRefused, deadlineNear, deadlineExtended, deadlineExceeded, invalidCall, shortGrace:
+      true
+    default: false
+    }
+  }
+
   static var info: UInt32 { 1 }
   static var warning: UInt32 { 2 }
   static var error: UInt32 { 3 }
@@ -51,16 +61,42 @@ struct LogSink {
   static var none: LogSink { LogSink() }
   var isListening: Bool { deliver != nil }
 
-  /// Hands a record to whoever listens.
+  /// Calls the log callback.
   ///
   /// What prints is a cancellation point as a rule, and events arise in the middle of calls: a thread that was
   /// cancelled leaves at its own next cancellation point, not in there (C4).
-  func send(_ record: LogRecord) {
-    guard let deliver else { return }
-    withCancellationDisabled {
-      withUnsafePointer(to: record) { deliver(target, context, UnsafeRawPointer($0)) }
+  ///
+  /// Nothing is told of what a log callback itself came to, by a call of its own: it has the status, and would be
+  /// called again, and again, until the stack is full.
+  ///
+  /// - Parameters:
+  ///   - record: what to tell.
+  ///   - heldUp: what cannot go before the callback returns; see `CallFrame`.
+  func send(_ record: LogRecord, holdingUp heldUp: CallFrame.HeldUp? = nil) {
+    if !isListening { return }
+    if LogEventNumber.isOutcome(record.event) && CallFrame.isInLog { return }
+    withUnsafePointer(to: record) { record in
+      var call = LogCall(sink: self, record: UnsafeRawPointer(record))
+      withUnsafeMutablePointer(to: &call) { call in
+        withCancellationDisabled {
+          CallFrame.call(
+            .log, holdingUp: heldUp, call,
+            { call in
+              // SAFETY: it is the one that is handed over with this function.
+              let call = call.unsafelyUnwrapped.assumingMemoryBound(to: LogCall.self)
+              let sink = call.pointee.sink
+              sink.deliver?(sink.target, sink.context, call.pointee.record)
+            })
+        }
+      }
     }
   }
+}
+
+/// What a call of a log callback needs.
+private struct LogCall {
+  let sink: LogSink
+  let record: UnsafeRawPointer
 }
 
 /// A line of text built in a fixed buffer, without allocation; what does not fit is cut at a

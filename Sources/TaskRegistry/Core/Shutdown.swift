@@ -29,7 +29,7 @@ extension RegistryReference {
     listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if isOwnThread || TaskReference.heldUpByCaller?.registry.isWithin(self) == true {
+    if isOwnThread || TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) {
       return (.deadlock, JoinTally())
     }
     let before = JoinBaseline(self)

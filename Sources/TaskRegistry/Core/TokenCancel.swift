@@ -11,9 +11,18 @@ extension TokenReference {
   ///
   /// - Returns: whether this call was the first.
   func cancel(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
+    guard var cancelled = raiseFlags(reason: reason, message: message) else { return false }
+    cancelled.conclude()
+    return true
+  }
+
+  /// Raises the flags of the token and of everything below it, as `cancel` does, and calls nothing.
+  ///
+  /// - Returns: what is to be concluded; nil if this call was not the first.
+  private func raiseFlags(reason: UInt32, message: UnsafePointer<UInt8>?) -> CancelledTokens? {
     if !claim(reason: reason, message: message) {
       waitUntilSettled()
-      return false
+      return nil
     }
     retain()
     // The tokens claimed by this call, in the order in which they are dealt with: a list instead
@@ -43,20 +52,7 @@ extension TokenReference {
       next = token.pointer.pointee.nextClaimed
       token.settle()
     }
-    while let registry = registries {
-      registries = registry.pointer.pointee.nextCancelled
-      registry.runTaskCallbacks()
-      if ProcessState.isForkedChild { return true }
-      registry.releaseStorage()
-    }
-    next = self
-    while let token = next {
-      next = token.pointer.pointee.nextClaimed
-      CancelCallback.Owner.token(token).runCallbacks()
-      if ProcessState.isForkedChild { return true }
-      token.release()
-    }
-    return true
+    return CancelledTokens(first: self, registries: registries)
   }
 
   /// Every flag below is up.
@@ -93,10 +89,27 @@ extension TokenReference {
     return isFirst
   }
 
-  /// The token's timeout has passed.
-  func expire() {
+  /// The token's timeout has passed: raises flags, and calls nothing.
+  ///
+  /// - Returns: whether there are callbacks for `concludeExpiry` to run.
+  func expire() -> Bool {
     let message: StaticString = "the token's timeout has passed"
-    _ = cancel(reason: CancelReason.deadline, message: message.utf8Start)
+    guard
+      var cancelled = raiseFlags(reason: CancelReason.deadline, message: message.utf8Start)
+    else { return false }
+    if cancelled.wantsCallbacks {
+      pointer.pointee.expiredRegistries = cancelled.registries
+      return true
+    }
+    cancelled.conclude()
+    return false
+  }
+
+  /// Runs the callbacks that `expire` left, and gives up the caller's reference.
+  func concludeExpiry() {
+    var cancelled = CancelledTokens(first: self, registries: pointer.pointee.expiredRegistries)
+    cancelled.conclude()
+    if !ProcessState.isForkedChild { release() }
   }
 
   /// A descriptor that is readable once the token is cancelled (C6).
@@ -131,6 +144,66 @@ extension TokenReference {
         if child.retainIfAlive() { return child }
       }
       return nil
+    }
+  }
+}
+
+/// What one call has cancelled, with every flag up and the callbacks still to be run.
+struct CancelledTokens {
+  /// The tokens, each with a reference, linked by `nextClaimed`.
+  private var tokens: TokenReference?
+  /// The registries, each with a reference to its memory, linked by `nextCancelled`.
+  private(set) var registries: RegistryReference?
+
+  fileprivate init(first: TokenReference, registries: RegistryReference?) {
+    tokens = first
+    self.registries = registries
+  }
+
+  /// Whether any callbacks are to be run.
+  ///
+  /// One that is registered from now on finds the flags up, and runs where it is registered.
+  var wantsCallbacks: Bool {
+    var nextToken = tokens
+    while let token = nextToken {
+      if !token.pointer.pointee.callbacks.isEmpty { return true }
+      nextToken = token.pointer.pointee.nextClaimed
+    }
+    var nextRegistry = registries
+    while let registry = nextRegistry {
+      if registry.hasTaskCallbacks { return true }
+      nextRegistry = registry.pointer.pointee.nextCancelled
+    }
+    return false
+  }
+
+  /// Runs the callbacks, and gives back the references.
+  ///
+  /// A callback may end the thread: then the others run all the same.
+  mutating func conclude() {
+    if !wantsCallbacks { return goOn() }
+    withUnsafeMutablePointer(to: &self) { cancelled in
+      let goOn: CallFrame.Function = { cancelled in
+        // SAFETY: it is the one that is handed over with this function.
+        cancelled.unsafelyUnwrapped.assumingMemoryBound(to: CancelledTokens.self).pointee.goOn()
+      }
+      CallFrame.call(.library, cancelled, goOn, ifLeft: goOn)
+    }
+  }
+
+  /// Goes on where it left off.
+  private mutating func goOn() {
+    while let registry = registries {
+      registry.runTaskCallbacks()
+      if ProcessState.isForkedChild { return }
+      registries = registry.pointer.pointee.nextCancelled
+      registry.releaseStorage()
+    }
+    while let token = tokens {
+      CancelCallback.Owner.token(token).runCallbacks()
+      if ProcessState.isForkedChild { return }
+      tokens = token.pointer.pointee.nextClaimed
+      token.release()
     }
   }
 }

@@ -43,6 +43,8 @@ struct TokenStorage: ~Copyable {
   var isLinked = false
   // Owned by the one who claimed the token: the next that the same call claimed.
   var nextClaimed: TokenReference?
+  // Likewise, of a token whose timeout has passed: the registries that this reached, linked by `nextCancelled`.
+  var expiredRegistries: RegistryReference?
 
   init(monitor: Monitor<TokenState>, parent: TokenReference?, timer: Timer.Pointer?) {
     self.monitor = monitor
@@ -98,9 +100,8 @@ struct TokenReference: Equatable {
       token.claim(copying: parent)
       token.settle()
     }
-    if deadline.hasPassed {
-      token.expire()
-    }
+    // Nobody can have registered a callback yet.
+    if deadline.hasPassed { _ = token.expire() }
     if let timer = token.pointer.pointee.timer {
       // Whoever cancels it raises its flag first and takes the timer out afterwards.
       TimerThread.schedule(timer, due: deadline.nanoseconds) { !token.isCancelled }

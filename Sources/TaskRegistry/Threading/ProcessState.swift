@@ -12,6 +12,10 @@ enum ProcessState {
   ///
   /// atomic: stored with release once the key exists, loaded with acquire.
   private static let workerKeyPlusOne = Atomic<UInt64>(0)
+  /// The key whose value is the calling thread's innermost `CallFrame`, plus one; 0 before it exists.
+  ///
+  /// atomic: as `workerKeyPlusOne`.
+  private static let frameKeyPlusOne = Atomic<UInt64>(0)
   /// True in a child of fork.
   ///
   /// atomic: relaxed; the child starts with one thread.
@@ -52,7 +56,31 @@ enum ProcessState {
         expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
       if !made.exchanged { mustSucceed(pthread_key_delete(key)) }
     }
+    if frameKeyPlusOne.load(ordering: .acquiring) == 0 {
+      var key = pthread_key_t()
+      if pthread_key_create(&key, nil) != 0 { return .system }
+      let made = frameKeyPlusOne.compareExchange(
+        expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
+      if !made.exchanged { mustSucceed(pthread_key_delete(key)) }
+    }
     return .ok
+  }
+
+  /// The calling thread's innermost `CallFrame`, as bits; 0 is none.
+  static var frame: UInt {
+    let key = frameKeyPlusOne.load(ordering: .acquiring)
+    return key == 0
+      ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
+  }
+
+  /// Sets it.
+  ///
+  /// Requires that `prepare` has succeeded.
+  ///
+  /// - Returns: false if that takes memory, and there is none; see `threadValueTakesMemory`.
+  static func setFrame(_ frame: UInt) -> Bool {
+    let key = pthread_key_t(truncatingIfNeeded: frameKeyPlusOne.load(ordering: .acquiring) &- 1)
+    return pthread_setspecific(key, UnsafeRawPointer(bitPattern: frame)) == 0
   }
 
   /// The value of the thread-specific key for the calling thread; see `Worker.current`.

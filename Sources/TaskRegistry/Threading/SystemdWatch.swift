@@ -152,11 +152,10 @@ struct SystemdWatch {
 
   /// Ends the watch, if it is for `registry`: nothing more is sent.
   ///
-  /// - Returns: `.ok`; `.invalid` when there is no such watch; `.deadlock` on the timer thread.
+  /// - Returns: `.ok`; `.invalid` when there is no such watch.
   static func end(for registry: RegistryReference) -> Status {
     let bits = UInt(bitPattern: registry.pointer)
     if owner.load(ordering: .acquiring) != bits { return .invalid }
-    if TimerThread.isCaller { return .deadlock }
     let (isMine, _) = owner.compareExchange(
       expected: bits, desired: busy, ordering: .acquiringAndReleasing)
     // SAFETY: a registry that owns it has a watch.

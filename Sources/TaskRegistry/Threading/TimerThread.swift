@@ -4,10 +4,13 @@ import Synchronization
 // LOCKING
 // One Monitor for the process guards the queue and every timer in it. No other Monitor is taken under
 // it, and it is taken under none. It may be taken under a mutex of the application's (`ConditionWait`);
-// of those none is waited for under it. What may run the application's code, the cancelling of a
-// token or the report of a stall, or wants other locks, is done after it is unlocked. Signals are sent
-// and condition variables woken under it, so that whoever has taken a timer out knows that its action is
-// not under way.
+// of those none is waited for under it. What wants other locks, raising the flags of a token or a datagram to
+// systemd, is done after it is unlocked. Signals are sent and condition variables woken under it, so that
+// whoever has taken a timer out knows that its action is not under way.
+//
+// The thread never runs the application's code: that may take its time, or end the thread it is called on. What
+// calls it, callbacks of a token whose timeout has passed or the report of a stall, is posted in `events`, for
+// the threads of `EventThread` to take.
 
 /// The library's one thread of its own: it does what is due at a moment.
 ///
@@ -74,30 +77,25 @@ struct TimerThread {
   /// Takes a timer out of the queue, if it is there.
   static func remove(_ timer: Timer.Pointer) { change { $0.queue.remove(timer) } }
 
+  /// Has a thread of `EventThread` perform the timer's action; the caller holds the timer thread.
+  static func post(_ timer: Timer.Pointer) { change { $0.post(timer) } }
+
   /// Runs `body` under the lock; the caller holds the thread.
   static func withQueue<Result>(_ body: (inout TimerQueue) -> Result) -> Result {
     change { body(&$0.queue) }
   }
 
-  /// Whether the caller is the thread.
-  static var isCaller: Bool {
-    guard let this = existing else { return false }
-    return this.pointee.monitor.withLock { state in
-      state.isRunning && pthread_equal(state.thread, pthread_self()) != 0
-    }
-  }
-
   /// Changes the state, and wakes the thread if that concerns it.
   ///
   /// Requires that the thread was held before, so that there is one.
-  private static func change<Result>(_ body: (inout TimerState) -> Result) -> Result {
+  static func change<Result>(_ body: (inout TimerState) -> Result) -> Result {
     // SAFETY: see above; it is never freed.
     let this = existing.unsafelyUnwrapped
     let (result, concernsThread) = this.pointee.monitor.withLock { state in
       // Not which timer is the first: the same one may have become due earlier.
-      let before = state.queue.nextDue
+      let before = state.wakesAt
       let result = body(&state)
-      return (result, state.isUnused || state.queue.nextDue != before)
+      return (result, state.isUnused || state.wakesAt != before)
     }
     if concernsThread { this.pointee.parker.unpark() }
     return result
@@ -134,6 +132,7 @@ struct TimerThread {
   /// What the thread is to do next.
   private enum Step {
     case act(DueAction)
+    case startEventThread
     case sleep(until: Deadline)
     case leave
   }
@@ -151,18 +150,19 @@ struct TimerThread {
     beginOwnThread("taskreg-timer")
     while true {
       let step = this.pointee.monitor.withLock { state in
-        if let action = state.doWhatIsDue(at: monotonicNow()) { return Step.act(action) }
-        if !state.isUnused { return Step.sleep(until: state.queue.nextDue) }
+        let now = monotonicNow()
+        if state.takesOnEventThread(at: now) { return Step.startEventThread }
+        if let action = state.doWhatIsDue(at: now) { return Step.act(action) }
+        if !state.isUnused { return Step.sleep(until: state.wakesAt) }
         if state.leavesAt.isNever { state.leavesAt = .after(linger) }
         if !state.leavesAt.hasPassed { return Step.sleep(until: state.leavesAt) }
         state.isRunning = false
         return Step.leave
       }
       switch step {
-      case .act(let action):
-        action.perform()
-        // The application's code may have forked.
-        if ProcessState.isForkedChild { return nil }
+      case .act(let action): action.perform()
+      case .startEventThread:
+        if !EventThread.start() { change { $0.eventThreadIsGone(retries: true) } }
       case .sleep(let deadline):
         _ = this.pointee.parker.park(until: deadline)
       case .leave:
@@ -172,19 +172,17 @@ struct TimerThread {
   }
 }
 
-/// What is to be done for a timer that was due, with the lock free, as it may run the application's code.
+/// What is to be done for a timer that was due, with the lock free.
 private enum DueAction {
   /// With a reference.
-  case cancel(TokenReference)
-  case reportStall(HeartbeatWatch.Pointer)
+  case cancel(TokenReference, Timer.Pointer)
   case tellSystemd(SystemdWatch.Pointer)
 
   func perform() {
     switch self {
-    case .cancel(let token):
-      token.expire()
-      if !ProcessState.isForkedChild { token.release() }
-    case .reportStall(let watch): watch.report()
+    case .cancel(let token, let timer):
+      // The reference goes along.
+      if token.expire() { TimerThread.post(timer) } else { token.release() }
     case .tellSystemd(let watch): watch.tell()
     }
   }
@@ -192,8 +190,9 @@ private enum DueAction {
 
 /// What the timer thread's Monitor guards.
 ///
-/// H1: while `holds` > 0 or a timer is queued, the thread runs, or is being created.
-private struct TimerState: MonitorState {
+/// H1: while `holds` > 0, a timer is queued or an event is to be told, the thread runs, or is being created.
+/// H2: `eventThreads` are those that run or are being created; each leaves when it finds no event.
+struct TimerState: MonitorState {
   var queue = TimerQueue()
   /// How many need the thread though nothing of theirs is queued.
   var holds = 0
@@ -203,22 +202,84 @@ private struct TimerState: MonitorState {
   /// When the thread leaves, should nobody need it until then; never while somebody does.
   var leavesAt = Deadline.never
 
+  /// What the threads of `EventThread` are to do.
+  private var events = EventQueue()
+  private(set) var eventThreads = 0
+  /// When the first of the events has waited for so long that another thread is started; never while none waits.
+  private var eventIsLateAt = Deadline.never
+
+  /// How long an event waits for a thread that may be about to be free, in nanoseconds.
+  private static var patience: Int64 { 20_000_000 }
+  /// How many callbacks may take their time at once before others wait for them.
+  private static var mostEventThreads: Int { 8 }
+
   /// Whether nobody needs the thread.
-  var isUnused: Bool { queue.isEmpty && holds == 0 }
+  var isUnused: Bool { queue.isEmpty && holds == 0 && events.isEmpty && eventThreads == 0 }
+
+  /// When the thread has something to do.
+  var wakesAt: Deadline {
+    queue.nextDue.nanoseconds < eventIsLateAt.nanoseconds ? queue.nextDue : eventIsLateAt
+  }
+
+  // MARK: Events
+
+  /// Lets a thread of `EventThread` perform the timer's action.
+  mutating func post(_ timer: Timer.Pointer) {
+    if events.isEmpty { eventIsLateAt = .after(eventThreads == 0 ? 0 : Self.patience) }
+    events.append(timer)
+  }
+
+  /// Takes back what was posted, unless a thread has taken it.
+  ///
+  /// - Returns: whether it was there.
+  mutating func withdraw(_ timer: Timer.Pointer) -> Bool {
+    let wasPosted = events.remove(timer)
+    if events.isEmpty { eventIsLateAt = .never }
+    return wasPosted
+  }
+
+  /// Takes what came first; with nil, the thread that asked is to leave.
+  mutating func takeEvent() -> Timer.Pointer? {
+    let timer = events.takeFirst()
+    if timer == nil { eventThreads -= 1 }
+    eventIsLateAt = events.isEmpty ? .never : .after(Self.patience)
+    return timer
+  }
+
+  /// Whether another thread is to be started for events; then it is counted.
+  fileprivate mutating func takesOnEventThread(at now: Int64) -> Bool {
+    if eventIsLateAt.nanoseconds > now { return false }
+    // When all are busy, the next that is free goes on.
+    if eventThreads == Self.mostEventThreads {
+      eventIsLateAt = .never
+      return false
+    }
+    eventThreads += 1
+    eventIsLateAt = .after(Self.patience)
+    return true
+  }
+
+  /// One of the threads could not be made, and is to be tried again a little later, or has ended in the middle of
+  /// an event.
+  mutating func eventThreadIsGone(retries: Bool = false) {
+    eventThreads -= 1
+    if !events.isEmpty { eventIsLateAt = .after(retries ? Self.patience : 0) }
+  }
+
+  // MARK: Timers
 
   /// Takes out the timers that are due and acts on them, up to one whose action wants the lock
   /// free.
   ///
   /// - Returns: that action, or nil when nothing else is due.
-  mutating func doWhatIsDue(at now: Int64) -> DueAction? {
+  fileprivate mutating func doWhatIsDue(at now: Int64) -> DueAction? {
     while let timer = queue.first, timer.pointee.due <= now {
       queue.remove(timer)
       switch timer.pointee.action {
-      case .cancel(let token): if token.retainIfAlive() { return .cancel(token) }
+      case .cancel(let token): if token.retainIfAlive() { return .cancel(token, timer) }
       case .signal(let signal): signal.send(again: &queue)
       case .wake(let wait): wait.wake(again: &queue)
-      case .heartbeat(let watch):
-        if watch.finds(stallAt: now, again: &queue) { return .reportStall(watch) }
+      case .heartbeat(let watch): if watch.finds(stallAt: now, again: &queue) { post(timer) }
       case .systemd(let watch):
         watch.isAboutToTell()
         return .tellSystemd(watch)
@@ -227,5 +288,8 @@ private struct TimerState: MonitorState {
     return nil
   }
 
-  func checkInvariants() { if holds < 0 { fatalError() } }
+  func checkInvariants() {
+    if holds < 0 { fatalError() }  // H1
+    if eventThreads < 0 || eventThreads > Self.mostEventThreads { fatalError() }  // H2
+  }
 }

@@ -1,0 +1,124 @@
+import CPlatform
+
+/// One call on the stack of the calling thread: a call of the library that has something to undo should the
+/// thread end in the middle of it, or a callback of the application's that the library is in.
+///
+/// A callback may end its thread, by `pthread_exit` or by a cancellation. Swift runs no `defer` then, but C
+/// cleanup handlers run, on a stack on which every frame above them is still there. So each callback is called
+/// through `cp_call_guarded`, whose handler undoes the calls of the library that led to it: from the innermost
+/// frame outwards, up to the next callback. What lies beyond that is the business of that one's handler, after the
+/// application's own cleanup handlers between the two.
+///
+/// The frames of a thread form a list, the innermost first, in thread-specific data. They live on its stack.
+struct CallFrame {
+  typealias Pointer = UnsafeMutablePointer<CallFrame>
+  typealias Function = @convention(c) (UnsafeMutableRawPointer?) -> Void
+
+  /// What is called.
+  enum Kind {
+    /// A call of the library.
+    case library
+    /// A log callback.
+    case log
+    /// Another callback of the application's.
+    case callback
+  }
+
+  /// What cannot go before a callback returns: to wait for its end there is a deadlock.
+  enum HeldUp {
+    case task(TaskReference)
+    case systemd(SystemdWatch.Pointer)
+  }
+
+  private let kind: Kind
+  private let heldUp: HeldUp?
+  private let argument: UnsafeMutableRawPointer?
+  private let body: Function
+  /// Undoes the call; called again if it ends the thread itself, until it returns.
+  private let left: Function?
+  private var outer: UInt = 0
+  /// Whether the thread ends in it, and the next frame to be undone.
+  private var isLeaving = false
+  private var undone: UInt = 0
+
+  /// The innermost frame of the calling thread.
+  private static var current: Pointer? { Pointer(bitPattern: ProcessState.frame) }
+
+  /// Calls `body` with `argument`, as a frame.
+  ///
+  /// - Parameters:
+  ///   - kind: what is called.
+  ///   - heldUp: what cannot go before that returns.
+  ///   - argument: for both functions.
+  ///   - body: what to call.
+  ///   - left: what undoes it, should the thread end meanwhile.
+  static func call(
+    _ kind: Kind, holdingUp heldUp: HeldUp? = nil, _ argument: UnsafeMutableRawPointer?,
+    _ body: @escaping Function, ifLeft left: Function? = nil
+  ) {
+    var frame = CallFrame(
+      kind: kind, heldUp: heldUp, argument: argument, body: body, left: left)
+    withUnsafeMutablePointer(to: &frame) { frame in
+      frame.pointee.outer = ProcessState.frame
+      let isKnown = ProcessState.setFrame(UInt(bitPattern: frame))
+      // A log that could not be known to be in one might be called without end.
+      if !isKnown && kind == .log { return }
+      if kind == .library {
+        body(argument)
+      } else {
+        cp_call_guarded(
+          { frame in
+            // SAFETY: it is the frame of this very call.
+            let frame = frame.unsafelyUnwrapped.assumingMemoryBound(to: CallFrame.self)
+            frame.pointee.body(frame.pointee.argument)
+          },
+          { frame in
+            // SAFETY: likewise; a cleanup handler runs before the frames of its callers are gone.
+            CallFrame.wasLeft(frame.unsafelyUnwrapped.assumingMemoryBound(to: CallFrame.self))
+          }, frame)
+      }
+      if isKnown { _ = ProcessState.setFrame(frame.pointee.outer) }
+    }
+  }
+
+  /// The thread ends in the callback of `frame`.
+  ///
+  /// That stays the innermost frame until all is undone: what is undone may call the application's code, which
+  /// may end the thread once more, and is to undo nothing beyond.
+  private static func wasLeft(_ frame: Pointer) {
+    if ProcessState.isForkedChild { return }
+    if !frame.pointee.isLeaving {
+      frame.pointee.isLeaving = true
+      frame.pointee.undone = UInt(bitPattern: frame)
+    }
+    _ = ProcessState.setFrame(UInt(bitPattern: frame))
+    while let next = Pointer(bitPattern: frame.pointee.undone) {
+      if next != frame && next.pointee.kind != .library { break }
+      next.pointee.left?(next.pointee.argument)
+      if ProcessState.isForkedChild { return }
+      frame.pointee.undone = next.pointee.outer
+    }
+    _ = ProcessState.setFrame(frame.pointee.undone)
+  }
+
+  /// Whether the calling thread is in a log callback.
+  static var isInLog: Bool {
+    var next = current
+    while let frame = next {
+      if frame.pointee.kind == .log { return true }
+      next = Pointer(bitPattern: frame.pointee.outer)
+    }
+    return false
+  }
+
+  /// Whether a callback that the calling thread is in holds up something that `isMeant` says is the thing in
+  /// question.
+  static func isHoldingUp(_ isMeant: (HeldUp) -> Bool) -> Bool {
+    var next = current
+    while let frame = next {
+      if let heldUp = frame.pointee.heldUp, isMeant(heldUp) { return true }
+      next = Pointer(bitPattern: frame.pointee.outer)
+    }
+    return false
+  }
+}

@@ -1,0 +1,164 @@
+/* leaving.c - callbacks of the application that take their time, end the thread they are called on, or call the
+   library so that it would call them again: what they may do to others. Rules C7, C11, E7, E11, J7, O2. */
+
+#include "support.h"
+
+static tr_registry *registry_with_log(tr_log_fn receive, void *context, uint64_t max_tasks) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = receive;
+  options.log_context = context;
+  options.max_tasks = max_tasks;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  return registry;
+}
+
+/* ---- A log that calls the library ------------------------------------------------------------ */
+
+struct ship {
+  tr_registry *registry;
+  int events, depth, deepest;
+};
+
+static int body_ships(tr_task *self, void *ctx) {
+  (void)self;
+  (void)ctx;
+  return 0;
+}
+
+static void log_ships(void *context, const tr_log_event *event) {
+  struct ship *ship = context;
+  if (event->event == TR_EVENT_TASK_LATE) return; /* at the end, as a deadline found it alive */
+  CHECK_EQ(TR_EVENT_SPAWN_REFUSED, event->event);
+  ship->events++;
+  if (++ship->depth > ship->deepest) ship->deepest = ship->depth;
+  CHECK_EQ(TR_ERR_LIMIT, tr_spawn(ship->registry, "ship", TR_KIND_MAINTENANCE, body_ships, NULL, NULL));
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(ship->registry, 0, NULL));
+  ship->depth--;
+}
+
+/* Proves: a log callback hears nothing of what its own calls came to: one that hands each event to a task is called
+   once for a spawn that a full registry refuses, though its own is refused as well, and its join misses its deadline;
+   all refusals are counted (O2, J8).  Why it matters: it would be called until the stack is full.  Catches: an
+   event of a refusal inside the callback; one that is not counted. */
+CASE(a_log_hears_nothing_of_its_own_calls) {
+  struct ship ship = {NULL, 0, 0, 0};
+  struct gate gate = GATE_INIT;
+  ship.registry = registry_with_log(log_ships, &ship, 1);
+  tr_task *task = spawn(ship.registry, "fills it", body_deaf, &gate);
+  for (int round = 1; round <= 3; round++) {
+    CHECK_EQ(TR_ERR_LIMIT, tr_spawn(ship.registry, "more", TR_KIND_MAINTENANCE, body_ships, NULL, NULL));
+    CHECK_EQ(round, ship.events);
+  }
+  CHECK_EQ(1, ship.deepest);
+  tr_metrics metrics = TR_METRICS_INIT;
+  CHECK_EQ(TR_OK, tr_metrics_read(ship.registry, 0, &metrics));
+  CHECK_EQ(6, metrics.refused);
+  gate_open(&gate);
+  wait_and_release(task);
+  registry_finish(ship.registry);
+}
+
+/* ---- Callbacks that end their thread, or take their time, where timers are --------------------- */
+
+static tr_task *spawn_promising(tr_registry *registry, int64_t interval, tr_task_fn body, void *ctx) {
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.heartbeat_ns = interval;
+  tr_task *task = NULL;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "stalls", TR_KIND_RPC_HANDLER, body, ctx, &options, &task));
+  return task;
+}
+
+static void log_leaves(void *context, const tr_log_event *event) {
+  atomic_int *events = context;
+  atomic_fetch_add(&events[event->event == TR_EVENT_TASK_RECOVERED], 1);
+  if (event->event == TR_EVENT_TASK_STALLED) pthread_exit(NULL);
+}
+
+/* Beats when it is told to, until the gate is open. */
+static int body_beats_at_last(tr_task *self, void *ctx) {
+  (void)self;
+  struct gate *gate = ctx;
+  gate_pass(gate);
+  CHECK_EQ(TR_OK, tr_heartbeat());
+  return 0;
+}
+
+/* Wait for a timeout to come. */
+static void timeout_comes(void) {
+  tr_token *parent = tr_token_create(), *token = tr_token_child_with_timeout(parent, 10 * MS);
+  CHECK(token != NULL);
+  CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
+  tr_token_release(token);
+  tr_token_release(parent);
+}
+
+/* Proves: a log callback that ends its thread when it hears of a stall has heard of it: the task may recover, which is
+   told, and end; timeouts come, and the next stall is told in a new thread (E7, C11).  Why it matters: runtimes
+   end threads that they do not want any more.  Catches: a thread that is not made anew; a report that stays
+   under way for ever, for which the task's end waits. */
+CASE(a_log_that_ends_its_thread_ends_nothing_else) {
+  atomic_int events[2] = {0, 0};
+  tr_registry *registry = registry_with_log(log_leaves, events, 0);
+  for (int round = 1; round <= 3; round++) {
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn_promising(registry, MS, body_beats_at_last, &gate);
+    gate_await(&gate, 1);
+    while (atomic_load(&events[0]) < round) breathe();
+    timeout_comes();
+    gate_open(&gate);
+    wait_and_release(task);
+    CHECK_EQ(round, atomic_load(&events[0]));
+    CHECK_EQ(round, atomic_load(&events[1]));
+  }
+  while (threads_called("taskreg-events") > 0) breathe();
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+static void callback_waits(void *ctx) { gate_pass(ctx); }
+
+static void callback_comes(void *ctx) { gate_arrive(ctx); }
+
+/* Proves: callbacks of timeouts that do not return keep nobody else: other timeouts come, their callbacks run, and a
+   stall is told, with seven of them under way (C11, E7).  Why it matters: whoever flushes to a slow disk there would
+   stop every deadline of the process.  Catches: callbacks on the timer thread; one thread for all of them. */
+CASE(callbacks_that_block_delay_no_others) {
+  enum { blocked = 7 };
+  struct gate gate = GATE_INIT;
+  tr_token *parent = tr_token_create(), *tokens[blocked];
+  tr_registration *registrations[blocked];
+  for (int i = 0; i < blocked; i++) {
+    tokens[i] = tr_token_child_with_timeout(parent, 200 * MS * check_scale());
+    CHECK_EQ(TR_OK, tr_token_on_cancel(tokens[i], callback_waits, &gate, NULL, &registrations[i]));
+  }
+  gate_await(&gate, blocked);
+  timeout_comes();
+  struct gate other = GATE_INIT;
+  tr_token *last = tr_token_child_with_timeout(parent, 200 * MS * check_scale());
+  tr_registration *registration = NULL;
+  CHECK_EQ(TR_OK, tr_token_on_cancel(last, callback_comes, &other, NULL, &registration));
+  gate_await(&other, 1);
+  atomic_int events[2] = {0, 0};
+  tr_registry *registry = registry_with_log(log_leaves, events, 0);
+  struct gate beats = GATE_INIT;
+  tr_task *task = spawn_promising(registry, MS, body_beats_at_last, &beats);
+  while (atomic_load(&events[0]) < 1) breathe();
+  gate_open(&beats);
+  wait_and_release(task);
+  gate_open(&gate);
+  tr_off_cancel(registration);
+  tr_token_release(last);
+  for (int i = 0; i < blocked; i++) {
+    tr_off_cancel(registrations[i]);
+    tr_token_release(tokens[i]);
+  }
+  tr_token_release(parent);
+  while (threads_called("taskreg-events") > 0) breathe();
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+CHECK_MAIN(CHECK_ENTRY(a_log_hears_nothing_of_its_own_calls),
+           CHECK_ENTRY(a_log_that_ends_its_thread_ends_nothing_else),
+           CHECK_ENTRY(callbacks_that_block_delay_no_others))
