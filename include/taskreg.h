@@ -633,8 +633,9 @@ typedef struct tr_shutdown_options {
   uint32_t size;              /* sizeof(tr_shutdown_options) */
   uint32_t warn_percent;      /* TR_EVENT_DEADLINE_NEAR comes when so much of the grace has passed with
                                  tasks alive: 1 to 99; 0: 80; TR_WARN_NEVER: not at all [E6] */
-  int64_t max_grace_ns;       /* the deadline moves on while tasks make progress (tr_progress), but never
-                                 beyond so many nanoseconds from the call; 0: it does not move [E4] */
+  int64_t max_grace_ns;       /* the deadline moves on while tasks make progress (tr_progress), and so does
+                                 the time of their phase, but never beyond so many nanoseconds from the
+                                 call; 0: it does not move [E4] */
   int64_t progress_window_ns; /* a task makes progress if it told of any in the last so many
                                  nanoseconds, and the deadline moves to so long after that; less than 1 ms is
                                  1 ms; 0: 1 s */
@@ -800,7 +801,8 @@ typedef struct tr_signal_options {
 /* Let signals shut `registry` down. The first cancels its token, with TR_REASON_USER_REQUESTED and the
    signal's name ("SIGTERM") as the message: the program, which waits for the token, calls
    tr_shutdown. A second during the shutdown, or before it, cuts the grace of every tr_shutdown of this
-   registry short: its deadline is now. A third ends the process at once, with the status 128 + its
+   registry short: its deadline is now for the phases asked so far, and those that are left are asked in
+   their order, each with 100 ms or the abort grace, if that is more. A third ends the process at once, with the status 128 + its
    number. A SIGHUP that reloads (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none of
    the three. [C13]
 

@@ -227,6 +227,13 @@ CALL(tr_join_all) {
   EXPECT(tr_join_all(at->registry, FOREVER, NULL) == TR_OK);
   return 0;
 }
+/* It times out, and then all have ended. */
+CALL(tr_registry_wait) {
+  EXPECT(tr_registry_wait(at->registry, 1 * MS) == TR_ERR_TIMEDOUT);
+  EXPECT(tr_task_cancel(at->task) == TR_OK);
+  EXPECT(tr_registry_wait(at->registry, FOREVER) == TR_OK);
+  return 0;
+}
 CALL(tr_shutdown) {
   EXPECT(tr_shutdown(at->registry, TR_REASON_NONE, "m", FOREVER, NULL) == TR_OK);
   EXPECT(tr_is_empty(at->registry));

@@ -417,6 +417,146 @@ CASE(two_shutdowns_go_through_the_phases_at_once) {
   tr_registry_release(registry);
 }
 
+struct order {
+  tr_task *earlier; /* who is to have ended by then; NULL: nobody */
+  int is_early;
+  struct gate started;
+};
+
+static int body_stops_after(tr_task *self, void *ctx) {
+  struct order *order = ctx;
+  (void)self;
+  gate_arrive(&order->started);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  tr_outcome outcome = TR_OUTCOME_INIT;
+  order->is_early = order->earlier != NULL && tr_task_wait(order->earlier, 0, &outcome) != TR_OK;
+  const struct timespec flush = {0, 20000000};
+  nanosleep(&flush, NULL);
+  return 0;
+}
+
+/* Proves: a second signal ends the time of the phase that was asked; the later ones are asked one after the other
+   all the same, each with at least the abort grace, and only the task that hangs is a straggler (C13, E5).
+   Why it matters: an impatient ^C must not lose what a journal has yet to write.  Catches: asking all phases at
+   once; a deadline that is over as a phase is asked. */
+CASE(a_second_signal_leaves_later_phases_their_moment) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.abort_grace_ns = 1000 * SECOND;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, NULL, NULL));
+  struct gate gate = GATE_INIT;
+  tr_task *stuck = spawn_in_phase(registry, "stuck", 0, body_deaf, &gate);
+  struct order first = {NULL, 0, GATE_INIT}, second = {NULL, 0, GATE_INIT};
+  tr_task *journal = spawn_in_phase(registry, "journal", 3, body_stops_after, &first);
+  second.earlier = journal;
+  tr_task *database = spawn_in_phase(registry, "database", 7, body_stops_after, &second);
+  gate_await(&gate, 1);
+  gate_await(&first.started, 1);
+  gate_await(&second.started, 1);
+  CHECK_EQ(0, kill(getpid(), SIGTERM));
+  CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+  struct join_call shutdown;
+  shutdown_begin(&shutdown, registry, 3600 * SECOND);
+  await_asleep(&shutdown.tid);
+  CHECK_EQ(0, tr_task_is_cancelled(journal));
+  CHECK_EQ(0, kill(getpid(), SIGTERM));
+  CHECK_EQ(TR_OK, tr_task_wait(database, FOREVER, NULL));
+  CHECK_EQ(TR_OK, tr_task_wait(journal, FOREVER, NULL));
+  CHECK_EQ(0, second.is_early);
+  gate_open(&gate);
+  join_end(&shutdown);
+  CHECK_EQ(TR_ERR_DEADLINE, shutdown.status);
+  CHECK_EQ(1, shutdown.report.pending);
+  CHECK_EQ(2, shutdown.report.ended - shutdown.report.aborted);
+  CHECK_EQ(1, outcome_of(journal).was_cancelled);
+  tr_task_release(stuck);
+  tr_task_release(journal);
+  tr_task_release(database);
+  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  registry_finish(registry);
+}
+
+struct progress_call {
+  tr_registry *registry;
+  const tr_shutdown_options *options;
+  tr_join_report report;
+  tr_status status;
+};
+
+static void *progress_call_run(void *argument) {
+  struct progress_call *call = argument;
+  call->report = (tr_join_report)TR_JOIN_REPORT_INIT;
+  call->status = tr_shutdown_with(call->registry, TR_REASON_USER_REQUESTED, NULL, 200 * MS, call->options,
+                                  &call->report);
+  return NULL;
+}
+
+static int body_tells_and_waits(tr_task *self, void *ctx) {
+  (void)self;
+  tr_progress(1, 2, "blocks");
+  gate_pass(ctx);
+  return 0;
+}
+
+static void await_event(struct events *events, uint32_t event) {
+  while (1) {
+    pthread_mutex_lock(&events->lock);
+    int found = 0;
+    for (int i = 0; i < events->count; i++) found |= events->list[i].event == event;
+    pthread_mutex_unlock(&events->lock);
+    if (found) return;
+    breathe();
+  }
+}
+
+/* Proves: a phase whose tasks make progress has not had its time, where max_grace_ns lets the deadline move: the
+   next is asked when they have ended, and has the time that it had; progress of a later phase holds up none (E4,
+   E5).  Why it matters: the database must not stop while uploads still use it.  Catches: the end of a phase that
+   is fixed when it begins; progress of anybody. */
+CASE(a_phase_that_makes_progress_is_waited_for) {
+  for (int later_tells = 0; later_tells < 2; later_tells++) {
+    struct events events = EVENTS_INIT;
+    tr_registry_options creation = TR_REGISTRY_OPTIONS_INIT;
+    creation.log = events_note;
+    creation.log_context = &events;
+    tr_registry *registry = NULL;
+    CHECK_EQ(TR_OK, tr_registry_create(&creation, &registry));
+    struct gate gate = GATE_INIT, deaf = GATE_INIT, started = GATE_INIT;
+    tr_task *upload = later_tells ? spawn_in_phase(registry, "upload", 0, body_deaf, &gate)
+                                  : spawn_in_phase(registry, "upload", 0, body_tells_and_waits, &gate);
+    tr_task *database = spawn_in_phase(registry, "database", 1, body_obeys, &started);
+    tr_task *teller =
+        later_tells ? spawn_in_phase(registry, "teller", 1, body_tells_and_waits, &deaf) : NULL;
+    gate_await(&gate, 1);
+    gate_await(&started, 1);
+    if (teller != NULL) gate_await(&deaf, 1);
+    tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+    options.max_grace_ns = 7200 * SECOND;
+    options.progress_window_ns = 3600 * SECOND;
+    options.warn_percent = TR_WARN_NEVER;
+    struct progress_call progress = {registry, &options, TR_JOIN_REPORT_INIT, 1};
+    pthread_t thread = thread_start(progress_call_run, &progress);
+    if (later_tells) {
+      /* Its time is over in 100 ms, whoever tells of progress. */
+      CHECK_EQ(TR_OK, tr_task_wait(database, FOREVER, NULL));
+      gate_open(&deaf);
+    } else {
+      await_event(&events, TR_EVENT_DEADLINE_EXTENDED);
+      CHECK_EQ(0, tr_task_is_cancelled(database));
+    }
+    gate_open(&gate);
+    thread_end(thread);
+    CHECK_EQ(TR_OK, progress.status);
+    if (!later_tells) CHECK(progress.report.extended_ns > 3000 * SECOND);
+    CHECK_EQ(1, outcome_of(database).was_cancelled);
+    tr_task_release(upload);
+    tr_task_release(database);
+    if (teller != NULL) wait_and_release(teller);
+    tr_registry_release(registry);
+  }
+}
+
 /* Proves: a phase beyond the last, and options of a shutdown that are absurd, are refused, and nothing has
    happened (P4, E5).  Why it matters: a typing error must not stop a service.  Catches: an unchecked index. */
 CASE(absurd_phases_and_shares_are_refused) {
@@ -459,4 +599,6 @@ CHECK_MAIN(CHECK_ENTRY(phases_are_asked_one_after_the_other),
            CHECK_ENTRY(a_shutdown_cut_short_has_asked_everybody),
            CHECK_ENTRY(no_task_is_missed_by_its_phase),
            CHECK_ENTRY(two_shutdowns_go_through_the_phases_at_once),
+           CHECK_ENTRY(a_second_signal_leaves_later_phases_their_moment),
+           CHECK_ENTRY(a_phase_that_makes_progress_is_waited_for),
            CHECK_ENTRY(absurd_phases_and_shares_are_refused))

@@ -2,12 +2,14 @@ import CPlatform
 
 /// What a log hears of a deadline: that it is near, that it moves, that it has passed (O2, E4, E6).
 extension RegistryReference {
-  /// When a live task last told of progress; 0 is never.
-  var lastProgress: Int64 {
+  /// When a live task of `phase` or an earlier one last told of progress; 0 is never.
+  func lastProgress(upTo phase: UInt32 = PhasePlan.count - 1) -> Int64 {
     var last: Int64 = 0
     forEachTask { task, registry in
       if !task.word.hasExtras { return true }
-      if let told = task.facts(in: registry)?.notes?.progress.at { last = max(last, told) }
+      if let notes = task.facts(in: registry)?.notes, notes.phase <= phase {
+        last = max(last, notes.progress.at)
+      }
       return true
     }
     return last

@@ -2,10 +2,16 @@
 ///
 /// GC1: the deadline only moves on, and never beyond `limit`.
 /// GC2: the step `warn` comes once at the most, and `sample` once, and once more for each `sampleSoon`.
+/// GC3: a phase that is not the last ends before the deadline, or with it; what lies between them is what the
+///      later phases have left, and stays so when progress moves the phase's end.
 struct GraceClock {
   /// When the call began, on `CLOCK_MONOTONIC`.
   let start: Int64
   private(set) var deadline: Deadline
+  /// When the time of the phase that was asked last is over; never for the last phase (E5).
+  private(set) var phaseEnd = Deadline.never
+  /// Whether progress moves it.
+  private var phaseMoves = false
   /// How far the deadline may move on; one before it is no leave to move.
   let limit: Deadline
   /// A task makes progress if it told of any in the last so many nanoseconds (E4).
@@ -26,6 +32,8 @@ struct GraceClock {
     case warn
     /// To say that the deadline has moved on by so many nanoseconds (E4).
     case moved(by: Int64)
+    /// To ask the next phase: the time of this one is over (E5).
+    case phaseOver
     /// To give up: the deadline has passed.
     case expired
   }
@@ -59,6 +67,16 @@ struct GraceClock {
     }
   }
 
+  /// A phase was asked, or all that are left.
+  ///
+  /// - Parameters:
+  ///   - end: when its time is over, at the deadline at the latest; never if it is the last.
+  ///   - moves: whether progress moves that, as it moves the deadline.
+  mutating func beginPhase(until end: Deadline = .never, moves: Bool = false) {
+    phaseEnd = end.nanoseconds < deadline.nanoseconds || end.isNever ? end : deadline
+    phaseMoves = moves
+  }
+
   /// More tasks were asked to stop: their processor times are to be noted, if any are.
   ///
   /// - Parameters:
@@ -74,10 +92,10 @@ struct GraceClock {
   ///
   /// - Parameters:
   ///   - now: on `CLOCK_MONOTONIC`.
-  ///   - lastProgress: when a task that is alive last told of progress; 0 is never. Asked at the deadline
-  ///     alone.
+  ///   - lastProgress: when a task that is alive last told of progress, of the phases asked so far alone if
+  ///     it is the time of a phase that is over; 0 is never. Asked at these two moments alone.
   /// - Returns: what is to be done now.
-  mutating func step(at now: Int64, lastProgress: () -> Int64) -> Step {
+  mutating func step(at now: Int64, lastProgress: (_ ofPhase: Bool) -> Int64) -> Step {
     if now >= sampleAt.nanoseconds {
       sampleAt = .never
       return .sample
@@ -86,22 +104,26 @@ struct GraceClock {
       warnAt = .never
       return .warn
     }
-    if deadline.isNever || now < deadline.nanoseconds {
-      let first = min(sampleAt.nanoseconds, warnAt.nanoseconds, deadline.nanoseconds)
+    let isPhase = !phaseEnd.isNever
+    let end = isPhase ? phaseEnd : deadline
+    if end.isNever || now < end.nanoseconds {
+      let first = min(sampleAt.nanoseconds, warnAt.nanoseconds, end.nanoseconds)
       return .wait(until: Deadline(nanoseconds: first))
     }
-    if limit.nanoseconds > deadline.nanoseconds {
-      let told = lastProgress()
+    if limit.nanoseconds > deadline.nanoseconds && (phaseMoves || !isPhase) {
+      let told = lastProgress(isPhase)
       let wanted = told == 0 ? 0 : Deadline(nanoseconds: told).extended(by: window).nanoseconds
-      let moved = min(wanted, limit.nanoseconds)
+      let reserved = deadline.nanoseconds - end.nanoseconds
+      let moved = min(wanted, limit.nanoseconds - reserved)
       if moved > now {
-        let by = moved - deadline.nanoseconds
+        let by = moved - end.nanoseconds
         movedBy += by
-        deadline = Deadline(nanoseconds: moved)
+        deadline = Deadline(nanoseconds: moved + reserved)
+        if isPhase { phaseEnd = Deadline(nanoseconds: moved) }
         return .moved(by: by)
       }
     }
-    return .expired
+    return isPhase ? .phaseOver : .expired
   }
 }
 

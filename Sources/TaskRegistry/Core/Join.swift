@@ -140,23 +140,26 @@ extension RegistryReference {
   /// - Parameters:
   ///   - clock: the clock of the call.
   ///   - isShutdown: whether a hurried registry ends the wait.
-  ///   - end: when to give up, should that be before the clock's deadline.
+  ///   - phase: the phase that was asked last.
   ///   - wait: waits until then at the most.
   /// - Returns: how the wait ended.
   func follow(
-    _ clock: inout GraceClock, isShutdown: Bool, until end: Deadline = .never,
+    _ clock: inout GraceClock, isShutdown: Bool, phase: UInt32 = PhasePlan.count - 1,
     _ wait: (Deadline) -> WaitEnd
   ) -> WaitEnd {
     while true {
-      switch clock.step(at: monotonicNow(), lastProgress: { lastProgress }) {
+      let step = clock.step(at: monotonicNow()) { isPhase in
+        isPhase ? lastProgress(upTo: phase) : lastProgress()
+      }
+      switch step {
       case .sample: sampleProcessorTimes()
       case .warn: logDeadlineNear(clock)
       case .moved(let by): logMovedDeadline(by, clock)
+      case .phaseOver: return wait(clock.phaseEnd)
       case .expired: return wait(clock.deadline)
       case .wait(let until):
-        let isEndFirst = end.nanoseconds < until.nanoseconds
-        let waitEnd = wait(isEndFirst ? end : until)
-        if waitEnd != .timedOut || isEndFirst || isShutdown && isHurried { return waitEnd }
+        let waitEnd = wait(until)
+        if waitEnd != .timedOut || isShutdown && isHurried { return waitEnd }
       }
       if ProcessState.isForkedChild { return .cancelled }
     }

@@ -137,8 +137,10 @@ extension RegistryReference {
     }
   }
 
-  /// Blocks until no task of `phase` is alive, or the shutdown is hurried.
-  func waitUntilOver(_ phase: UInt32, _ deadline: Deadline) -> WaitEnd {
+  /// Blocks until no task of `phase` is alive, or the shutdown is hurried, should that be of account.
+  func waitUntilOver(
+    _ phase: UInt32, _ deadline: Deadline, heedsHurry: Bool = true
+  ) -> WaitEnd {
     var isCounted = false
     let end = monitor.wait(for: WaitKey.phase, until: deadline) {
       pointer.pointee.phases.waiters[Int(phase)].wrappingAdd(1, ordering: .sequentiallyConsistent)
@@ -146,7 +148,7 @@ extension RegistryReference {
         Phases.oneWaiter, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      liveCount(of: phase) == 0 || isHurried
+      liveCount(of: phase) == 0 || heedsHurry && isHurried
     }
     if isCounted {
       pointer.pointee.drainWaiters.wrappingSubtract(

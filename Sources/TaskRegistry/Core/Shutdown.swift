@@ -73,6 +73,10 @@ extension RegistryReference {
     }
   }
 
+  /// How long a phase has at the least once it was asked, in nanoseconds, when a second signal makes the deadline
+  /// now: tasks that have just heard of it can do what they must (C13).
+  private var hurriedTime: Int64 { max(100_000_000, options.abortGrace) }
+
   /// The phases after `phase` that have tasks, a bit each.
   ///
   /// A task that was admitted before the closing may be counted as one of its phase only now: where there is
@@ -87,7 +91,9 @@ extension RegistryReference {
   /// Asks one phase after the other to stop, each when the one before has ended or its time is over (E5).
   ///
   /// The token has asked phase 0; where there is no other, whoever waits for all has nothing more to wait for.
-  /// A wait that is cut short, by a signal or the caller's own flag, asks all that are left.
+  /// A second signal ends the time of the phases asked so far; those that are left are asked in their order all
+  /// the same, each with a moment to do what its tasks need (C13). The caller's own flag, which ends the call,
+  /// asks all that are left at once.
   ///
   /// - Parameters:
   ///   - clock: the clock of the call.
@@ -97,6 +103,7 @@ extension RegistryReference {
   private func goThroughPhases(
     _ clock: inout GraceClock, _ plan: PhasePlan, asked first: UInt64, _ full: ReportReference?
   ) {
+    defer { clock.beginPhase() }
     var phase: UInt32 = 0
     var asked = first
     // When it was asked: the time of a phase includes the asking.
@@ -106,21 +113,23 @@ extension RegistryReference {
       let isEndless = clock.deadline.isNever
       let left = isEndless ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
       let time = later == 0 ? left : plan.time(of: phase, before: later, of: left)
-      full?.begin(
-        phase, asked: asked, at: now &- clock.start, share: isEndless ? -1 : time)
+      // Of a later phase this much is its own, whatever signals come.
+      let least = phase == 0 ? 0 : min(left, hurriedTime)
+      let share = isHurried ? least : isEndless ? -1 : time
+      full?.begin(phase, asked: asked, at: now &- clock.start, share: share)
       if phase == 0 && later == 0 { return }
       // The last is waited for as long as the deadline allows, wherever that moves.
-      let end =
-        isEndless || later == 0 ? Deadline.never : Deadline(nanoseconds: now).extended(by: time)
-      let waitEnd = follow(&clock, isShutdown: true, until: end) { waitUntilOver(phase, $0) }
+      let begin = Deadline(nanoseconds: now)
+      clock.beginPhase(
+        until: isEndless || later == 0 ? .never : begin.extended(by: time), moves: time > 0)
+      var waitEnd = follow(&clock, isShutdown: true, phase: phase) { waitUntilOver(phase, $0) }
+      if waitEnd == .timedOut && isHurried && least > 0 {
+        waitEnd = waitUntilOver(phase, begin.extended(by: least), heedsHurry: false)
+      }
       if ProcessState.isForkedChild { return }
       full?.end(phase, left: liveCount(of: phase), at: monotonicNow() &- clock.start)
       if later == 0 { return }
-      if waitEnd == .cancelled || isHurried {
-        let now = monotonicNow() &- clock.start
-        for number in phase + 1..<PhasePlan.count where later & (1 << number) != 0 {
-          full?.begin(number, asked: liveCount(of: number), at: now, share: 0)
-        }
+      if waitEnd == .cancelled {
         ask(upTo: PhasePlan.count - 1)
         return
       }
