@@ -10,9 +10,9 @@
    - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC: TR_SECONDS(5),
      TR_MILLISECONDS(200). TR_FOREVER (-1) never times out; 0 means "look, do not wait", and so does every
      other negative number, which is what `deadline - now` gives once the deadline has passed.
-   - In a child of fork(2), functions that return a tr_status return TR_ERR_FORKED, functions that
-     return a pointer to anything but constant text return NULL, and the others return 0 or do
-     nothing. [P1]
+   - In a child of fork(2), unless its parent had released every object of the library's before, or
+     never had one, functions that return a tr_status return TR_ERR_FORKED, functions that return a
+     pointer to anything but constant text return NULL, and the others return 0 or do nothing. [P1]
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -46,7 +46,7 @@ typedef int32_t tr_status;
 #define TR_ERR_TIMEDOUT ((tr_status)-7)  /* the timeout passed before the event */
 #define TR_ERR_CANCELLED ((tr_status)-8) /* the calling task was asked to stop */
 #define TR_ERR_DEADLOCK ((tr_status)-9)  /* the calling task would wait for itself */
-#define TR_ERR_FORKED ((tr_status)-10)   /* this process is a fork of the one that used the library */
+#define TR_ERR_FORKED ((tr_status)-10)   /* this process is a fork of one that had objects of the library */
 #define TR_ERR_SYSTEM ((tr_status)-11)   /* a system call failed in a way that has no other code */
 #define TR_ERR_TRUNCATED ((tr_status)-12) /* the buffer was too small for everything */
 #define TR_ERR_STALLED ((tr_status)-13)  /* a task has missed a heartbeat that it promised */

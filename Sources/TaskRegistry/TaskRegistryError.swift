@@ -20,7 +20,7 @@
     case cancelled
     /// The calling task would wait for itself.
     case wouldDeadlock
-    /// This process is a fork of the one that used the library.
+    /// This process is a fork of one that had objects of the library.
     case forkedChild
     /// A system call failed in a way that has no other case.
     case systemFailure

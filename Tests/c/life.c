@@ -1,6 +1,8 @@
 /* life.c - how long things live: a registry that is used after its last reference was given back, counts of
-   references without end, a log's context. Rules G3, G4, N1, O2, T6, W5. */
+   references without end, a log's context, a forked child of a process that had released everything.
+   Rules G3, G4, N1, O2, P1, T6, W5. */
 
+#include "forking.h"
 #include "groups.h"
 
 /* ---- After the last reference ----------------------------------------------------------------- */
@@ -318,10 +320,135 @@ CASE(a_log_hears_nothing_after_the_shutdown) {
   tr_registry_release(registry);
 }
 
+/* ---- fork ------------------------------------------------------------------------------------- */
+
+static void run_something(void) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.flags = TR_REGISTRY_METRICS;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, create_variant(&options, &registry));
+  tr_registry *group = group_new(registry, "group");
+  wait_and_release(spawn(registry, "one", body_returns, NULL));
+  tr_task *task = spawn(group, "two", body_obeys, NULL);
+  tr_token *token = tr_token_child_with_timeout(tr_registry_token(registry), 1 * MS);
+  CHECK(token != NULL);
+  CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  tr_report *full = NULL;
+  report.full = &full;
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, "end", FOREVER, &report));
+  tr_report_release(full);
+  tr_token_release(token);
+  wait_and_release(task);
+  tr_registry_release(group);
+  tr_registry_release(registry);
+}
+
+/* What a child does to show that it can use the library. */
+static void run_something_in_a_child(void) {
+#ifdef CHECK_UNDER_TSAN /* which lets no child of a process with threads make one */
+  tr_registry_release(registry_new());
+#else
+  run_something();
+#endif
+}
+
+static void begins_anew(void *argument) {
+  (void)argument;
+  begin_as_child();
+  run_something_in_a_child();
+  /* and so does a child of this one */
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    begin_as_child();
+    run_something_in_a_child();
+    _exit(0);
+  }
+  int status = -1;
+  CHECK_EQ(child, waitpid(child, &status, 0));
+  CHECK_EXITED(0, status);
+}
+
+enum { REFUSED = 77 };
+
+static void begins_anew_or_not(void *argument) {
+  begin_as_child();
+  tr_registry *registry = NULL;
+  tr_status status = tr_registry_create(NULL, &registry);
+  if (status == TR_ERR_FORKED) _exit(REFUSED);
+  CHECK_EQ(TR_OK, status);
+  tr_registry_release(registry);
+  begins_anew(argument);
+}
+
+/* Proves: a child of a process that has used everything and released it may use the library as if it were the
+   first, and so may its own children; threads of a registry that nobody shut down may be on their last
+   instructions (P1).
+   Why it matters: servers prepare in one process, and then fork those that serve.
+   Catches: a child that is refused since the parent once had a registry; locks, lists or threads of the
+   parent's that the child believes in. */
+CASE(a_child_of_a_process_that_released_everything_begins_anew) {
+  run_something();
+  CHECK_EXITED(0, status_of_child(begins_anew, NULL));
+  for (int round = 0; round < check_rounds(100); round++) {
+    run_something();
+    tr_registry *registry = registry_new();
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn(registry, "last", body_deaf, &gate);
+    tr_registry_release(registry);
+    gate_open(&gate);
+    wait_and_release(task);
+    /* Its thread holds the registry for a moment yet. */
+    int status;
+    do status = status_of_child(begins_anew_or_not, NULL);
+    while (WIFEXITED(status) && WEXITSTATUS(status) == REFUSED);
+    CHECK_EXITED(0, status);
+  }
+}
+
+static void is_refused(void *argument) {
+  (void)argument;
+  begin_as_child();
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_ERR_FORKED, tr_registry_create(NULL, &registry));
+  CHECK(registry == NULL);
+  CHECK(tr_token_create() == NULL);
+}
+
+/* Proves: as long as one object is left, a registry, a group, a task's handle, a token or a report, a child
+   is refused (P1).
+   Why it matters: what the child has a pointer to may be locked for ever there.
+   Catches: objects that are not counted. */
+CASE(a_child_is_refused_as_long_as_one_object_is_left) {
+  tr_registry *registry = registry_new();
+  CHECK_EXITED(0, status_of_child(is_refused, NULL));
+  tr_registry *group = group_new(registry, "group");
+  tr_task *task = spawn(group, "one", body_returns, NULL);
+  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+  tr_registry_release(registry);
+  tr_registry_release(group);
+  CHECK_EXITED(0, status_of_child(is_refused, NULL));
+  tr_task_release(task);
+  tr_token *token = tr_token_create();
+  CHECK_EXITED(0, status_of_child(is_refused, NULL));
+  registry = registry_new();
+  tr_report *report = NULL;
+  CHECK_EQ(TR_OK, tr_explain(registry, &report));
+  tr_registry_release(registry);
+  tr_token_release(token);
+  CHECK_EXITED(0, status_of_child(is_refused, NULL));
+  tr_report_release(report);
+  CHECK_EXITED(0, status_of_child(begins_anew, NULL));
+}
+
 CHECK_MAIN(CHECK_ENTRY(threads_are_reused_as_long_as_a_group_is_in_use),
            CHECK_ENTRY(threads_are_reused_as_long_as_a_task_spawns),
            CHECK_ENTRY(a_registry_that_a_task_takes_back_is_joined),
            CHECK_ENTRY(the_last_to_let_go_lets_the_threads_go),
            CHECK_ENTRY(references_without_number_are_counted),
            CHECK_ENTRY(references_without_number_from_several_threads),
-           CHECK_ENTRY(a_log_hears_nothing_after_the_shutdown))
+           CHECK_ENTRY(a_log_hears_nothing_after_the_shutdown),
+           CHECK_ENTRY(a_child_of_a_process_that_released_everything_begins_anew),
+           CHECK_ENTRY(a_child_is_refused_as_long_as_one_object_is_left))

@@ -166,6 +166,7 @@ struct RegistryReference: Equatable {
         options: options, monitor: monitor, token: token, parent: parent, path: path,
         metrics: metrics))
     let registry = RegistryReference(pointer)
+    ProcessState.objectIsMade()
     // As a group that can be reached (R3), and for the group's memory.
     parent?.retain()
     parent?.retainStorage()
@@ -250,9 +251,12 @@ struct RegistryReference: Equatable {
         1, ordering: .acquiringAndReleasing)
       if left.newValue != 0 { return }
       next = registry.parent
-      registry.token.unlink(registry)
+      let token = registry.token
+      token.unlink(registry)
       next?.unlink(group: registry)
       Graveyard.bury(registry)
+      token.release()
+      ProcessState.objectIsGone()
     }
   }
 
@@ -274,7 +278,6 @@ struct RegistryReference: Equatable {
   ///
   /// Requires that no reference and no thread is left.
   func destroy() {
-    let token = self.token
     let log = options.log
     let (batches, arena) = monitor.withLock { ($0.batches, $0.arena) }
     WorkerBatch.destroyAll(from: batches)
@@ -285,7 +288,6 @@ struct RegistryReference: Equatable {
     // Not deinitialised: there is nothing in it to release, and Embedded Swift 6.3.1 does not
     // compile the destruction of an InlineArray of atomics (the compiler stops).
     free(pointer)
-    token.release()
     log.dispose?(log.context)
   }
 

@@ -77,6 +77,7 @@ struct ReportReference: Equatable {
     slowest.initialize(to: SlowestTasks())
     let pointer = memory.bindMemory(to: ReportStorage.self, capacity: 1)
     pointer.initialize(to: ReportStorage(slowest: slowest))
+    ProcessState.objectIsMade()
     return ReportReference(pointer)
   }
 
@@ -88,6 +89,7 @@ struct ReportReference: Equatable {
     free(pointer.pointee.stragglers)
     free(pointer.pointee.frames)
     free(pointer)
+    ProcessState.objectIsGone()
   }
 
   // MARK: Phases

@@ -28,7 +28,7 @@ enum Status: Int32 {
     case .timedOut: "the timeout passed"
     case .cancelled: "the calling task was asked to stop"
     case .deadlock: "the calling task would wait for itself"
-    case .forked: "this process is a fork of the one that used the library"
+    case .forked: "this process is a fork of one that had objects of the library"
     case .system: "a system call failed"
     case .truncated: "the buffer was too small for everything"
     case .stalled: "a task has missed a heartbeat that it promised"

@@ -126,6 +126,7 @@ struct TokenReference: Equatable {
       timer?.initialize(to: Timer(.cancel(token)))
     }
     pointer.initialize(to: TokenStorage(monitor: monitor, parent: parent, timer: timer))
+    ProcessState.objectIsMade()
     return token
   }
 
@@ -160,6 +161,7 @@ struct TokenReference: Equatable {
       token.monitor.destroy()
       // Not deinitialised, for the reason given in `RegistryReference.destroy`.
       free(token.pointer)
+      ProcessState.objectIsGone()
     }
   }
 

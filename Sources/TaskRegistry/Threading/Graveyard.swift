@@ -11,11 +11,25 @@ enum Graveyard {
   // atomic: the registries, linked by `nextBuried`; pushed with release, taken whole with acquire.
   private static let head = Atomic<UInt>(0)
 
+  /// What `leaveBehind` found.
+  ///
+  /// atomic: relaxed; nobody uses it, it is merely known to leak checkers.
+  private static let leftBehind = Atomic<UInt>(0)
+
   /// Frees the registry now or later.
   ///
   /// Nobody holds a reference to it.
   static func bury(_ registry: RegistryReference) {
     if registry.hasThreads { push(registry) } else { registry.destroy() }
+  }
+
+  /// In a child of fork that begins anew: what lies here stays there for good.
+  ///
+  /// Whether anyone stands on a stack of it, the parent's threads being gone, cannot be told; and a thread
+  /// may have had the list in its hands.
+  static func leaveBehind() {
+    let parents = head.exchange(0, ordering: .relaxed)
+    if parents != 0 { leftBehind.store(parents, ordering: .relaxed) }
   }
 
   /// Frees what can be freed.

@@ -2,7 +2,7 @@ import CPlatform
 import Synchronization
 
 /// What the library keeps once per process: ids, the thread-specific key, and whether this process
-/// is a fork of the one that used the library.
+/// is a fork of one that had objects of the library.
 ///
 /// Every value here is initialised statically: no code runs when the library is loaded.
 enum ProcessState {
@@ -16,7 +16,11 @@ enum ProcessState {
   ///
   /// atomic: as `workerKeyPlusOne`.
   private static let frameKeyPlusOne = Atomic<UInt64>(0)
-  /// True in a child of fork.
+  /// How many objects of the library's there are: registries, tokens, reports.
+  ///
+  /// What else there is, tasks, callbacks, watches, holds one of these.
+  private static let objects = ObjectCounter()
+  /// True in a child of fork whose parent had objects at that moment.
   ///
   /// atomic: relaxed; the child starts with one thread.
   private static let forked = Atomic<Bool>(false)
@@ -25,7 +29,7 @@ enum ProcessState {
   /// atomic: acquire and release with its installation.
   private static let hasForkHandler = Atomic<Bool>(false)
 
-  /// Whether this process is a fork of the one that used the library (P1).
+  /// Whether this process is a fork of one that had objects of the library's (P1).
   @inline(__always)
   static var isForkedChild: Bool { forked.load(ordering: .relaxed) }
 
@@ -45,7 +49,7 @@ enum ProcessState {
   static func prepare() -> Status {
     if isForkedChild { return .forked }
     if !hasForkHandler.load(ordering: .acquiring) {
-      let code = pthread_atfork(nil, nil, { ProcessState.forked.store(true, ordering: .relaxed) })
+      let code = pthread_atfork(nil, nil, { ProcessState.processHasForked() })
       if code != 0 { return .noMemory }
       hasForkHandler.store(true, ordering: .releasing)
     }
@@ -83,6 +87,26 @@ enum ProcessState {
     return pthread_setspecific(key, UnsafeRawPointer(bitPattern: frame)) == 0
   }
 
+  /// Called in the child, which has one thread; does only what is async-signal-safe.
+  ///
+  /// Where there was nothing of the library's, there is nothing that the child must not touch: what a
+  /// thread that is not there was about to make, or to free, nobody has a handle of. Then the child may begin
+  /// anew, unless its one thread is one of the library's.
+  private static func processHasForked() {
+    if objects.count.load(ordering: .relaxed) != 0 || Worker.currentOrDeparted != nil {
+      forked.store(true, ordering: .relaxed)
+    }
+    if isForkedChild { return }
+    TimerThread.leaveBehind()
+    Graveyard.leaveBehind()
+  }
+
+  /// There is one object more, before anyone has a handle of it.
+  static func objectIsMade() { objects.count.wrappingAdd(1, ordering: .relaxed) }
+
+  /// There is one less: nobody has a handle of it, and no thread looks at it any more.
+  static func objectIsGone() { objects.count.wrappingSubtract(1, ordering: .releasing) }
+
   /// The value of the thread-specific key for the calling thread; see `Worker.current`.
   @inline(__always)
   static var threadValue: UInt {
@@ -109,6 +133,14 @@ enum ProcessState {
   static var threadValueTakesMemory: Bool {
     workerKeyPlusOne.load(ordering: .acquiring) > 32
   }
+}
+
+/// A number that every object changes twice, likewise on a cache line of its own.
+private struct ObjectCounter: ~Copyable {
+  private let before = InlineArray<7, UInt64>(repeating: 0)
+  // atomic: relaxed up, released by who has freed an object.
+  let count = Atomic<UInt64>(0)
+  private let after = InlineArray<7, UInt64>(repeating: 0)
 }
 
 /// A number that every spawn changes, on a cache line of its own wherever the linker puts it: what lies

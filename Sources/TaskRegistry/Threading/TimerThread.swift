@@ -26,6 +26,11 @@ struct TimerThread {
   /// atomic: stored with release, loaded with acquire.
   private static let shared = Atomic<UInt>(0)
 
+  /// The parent's, in a child of fork that began anew, as bits: its lock may be held for ever.
+  ///
+  /// atomic: relaxed; nobody uses it, it is merely known to leak checkers.
+  private static let leftBehind = Atomic<UInt>(0)
+
   fileprivate typealias Pointer = UnsafeMutablePointer<TimerThread>
 
   /// How long the thread stays when it has nothing to do: starting one for each timer would cost more.
@@ -102,6 +107,12 @@ struct TimerThread {
   }
 
   // MARK: Its memory
+
+  /// In a child of fork that begins anew: the thread is not there, and nothing was queued.
+  static func leaveBehind() {
+    let parents = shared.exchange(0, ordering: .relaxed)
+    if parents != 0 { leftBehind.store(parents, ordering: .relaxed) }
+  }
 
   private static var existing: Pointer? {
     Pointer(bitPattern: shared.load(ordering: .acquiring))
