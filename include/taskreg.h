@@ -146,6 +146,8 @@ typedef void (*tr_drop_fn)(void *ctx);
 #define TR_EVENT_INVALID_CALL 10u     /* a call with this registry, or a task of it, returned
                                          TR_ERR_INVALID; the message is that of tr_error_detail */
 #define TR_EVENT_SHORT_GRACE 11u      /* a shutdown's grace is above 0 and below 1 ms: were milliseconds meant? */
+#define TR_EVENT_SYSTEMD_UNTOLD 12u   /* a datagram of tr_systemd_on could not be sent: code is the errno; once until
+                                         one is sent again [E11] */
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text
    that came from the application (task names, failure messages) is passed on unescaped. */
@@ -1311,7 +1313,9 @@ typedef struct tr_systemd_options {
 
 /* Tell systemd that the service is ready, and from now on how it is, as sd_notify(3) says; no library is
    needed for it. READY=1 is sent at once; WATCHDOG=1 at half the interval it is due in, while tr_health
-   finds no task stalled; STOPPING=1 when the registry's token is cancelled; with it and from then on
+   finds no task stalled; STOPPING=1 when the registry's token is cancelled, or, if that is with
+   TR_REASON_RELOAD_REQUESTED, RELOADING=1 and MONOTONIC_USEC=, for which the READY=1 of the next tr_systemd_on is the
+   end (Type=notify-reload of systemd.service(5)); with it and from then on
    STATUS= with the number of the tasks that are waited for, the names of five of them and what they told
    of themselves, until none is left; and EXTEND_TIMEOUT_USEC= while tasks end or tell of progress: two
    seconds, or twice status_ns if that is more. Control characters are escaped as \xHH. Without a socket
@@ -1331,10 +1335,11 @@ typedef struct tr_systemd_options {
    Since:     0.2 */
 tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options);
 
-/* End what tr_systemd_on began: nothing more is sent.
+/* End what tr_systemd_on began: nothing more is sent, but for a stop or a reload that systemd was not told of yet.
 
    Requires:  tr_systemd_on has succeeded for this registry, and was not ended.
-   Returns:   TR_OK; TR_ERR_INVALID when there is no such thing, or it found no socket.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such thing, or it found no socket; TR_ERR_DEADLOCK from the log
+              callback that hears of its TR_EVENT_SYSTEMD_UNTOLD.
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
 tr_status tr_systemd_off(tr_registry *registry);

@@ -32,6 +32,8 @@
       case taskStalled = 8
       /// A stalled task has beaten again (E7).
       case taskRecovered = 9
+      /// Something could not be sent to systemd (E11).
+      case systemdUntold = 12
     }
 
     /// How serious it is.

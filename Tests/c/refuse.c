@@ -330,15 +330,24 @@ int socket(int domain, int type, int protocol) {
   return next(domain, type, protocol);
 }
 
-#define PARAMETERS_sendto (int, const void *, size_t, int, __CONST_SOCKADDR_ARG, socklen_t)
-ssize_t sendto(int fd, const void *bytes, size_t count, int flags, __CONST_SOCKADDR_ARG to,
-               socklen_t length) {
-  if (fails("sendto", CALLER)) {
+#define PARAMETERS_connect (int, __CONST_SOCKADDR_ARG, socklen_t)
+int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t length) {
+  if (fails("connect", CALLER)) {
+    errno = ENOMEM;
+    return -1;
+  }
+  NEXT(int, connect)
+  return next(fd, to, length);
+}
+
+#define PARAMETERS_send (int, const void *, size_t, int)
+ssize_t send(int fd, const void *bytes, size_t count, int flags) {
+  if (fails("send", CALLER)) {
     errno = ENOBUFS;
     return -1;
   }
-  NEXT(ssize_t, sendto)
-  return next(fd, bytes, count, flags, to, length);
+  NEXT(ssize_t, send)
+  return next(fd, bytes, count, flags);
 }
 
 /* Eight bytes go to an eventfd of the library's own, where a write cannot fail. */

@@ -25,7 +25,7 @@ int refused_threads(void);
 /* Watch the calls that come from the shared object in which `function` lies, and those that the C
    library makes on its behalf to create a thread or to give a thread its first value of a key. What
    is counted are calls that can fail: malloc and calloc, posix_memalign, mmap, mprotect, madvise,
-   eventfd, open, socket, sendto, write, backtrace, the clocks of other threads, pthread_create, the making
+   eventfd, open, socket, connect, send, write, backtrace, the clocks of other threads, pthread_create, the making
    of attributes and keys, fork handlers, thread names, and system calls. */
 void refuse_watch(const void *function);
 

@@ -72,7 +72,7 @@ static const char *receive(struct service_manager *manager) {
   text[length] = 0;
   CHECK_EQ(length, strlen(text));
   static const char *const keys[] = {"READY=1", "STOPPING=1", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=",
-                                     "STATUS=stopping: "};
+                                     "STATUS=stopping: ", "RELOADING=1", "MONOTONIC_USEC=", "STATUS=reloading: "};
   for (const char *line = text; line != NULL;) {
     const char *end = strchr(line, '\n');
     int known = 0;
@@ -541,6 +541,95 @@ CASE(a_socket_that_takes_nothing_does_no_harm) {
   timer_thread_leaves();
 }
 
+/* Proves: a stop in order to start again is told as RELOADING=1, with the moment as MONOTONIC_USEC=, and never as
+   STOPPING=1; READY=1 of the next registry ends it; one that is noticed only as the telling ends is told by that
+   (E11).  Why it matters: systemd kills a service that says STOPPING=1 and does not end, and waits for the
+   RELOADING=1 of one that it has asked to reload.  Catches: a look at the token and not at its reason. */
+CASE(a_reload_is_told_as_one) {
+  struct service_manager manager;
+  manager_open(&manager, 0);
+  for (int is_late = 0; is_late < 2; is_late++) {
+    tr_registry *registry = registry_new(), *next = registry_new();
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+    CHECK_EQ(TR_OK, systemd_on(registry, manager.address, NEVER, LATER));
+    EXPECT(&manager, "READY=1");
+    long long before = now_ns() / 1000, moment;
+    CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_RELOAD_REQUESTED, "SIGHUP"));
+    if (is_late) CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    const char *text = receive(&manager);
+    int read = 0;
+    CHECK_EQ(1, sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%lld\n%n", &moment, &read));
+    CHECK_STR("STATUS=reloading: waiting for 1 task: deaf", text + read);
+    CHECK(moment >= before && moment <= now_ns() / 1000);
+    gate_open(&gate);
+    wait_and_release(task);
+    if (!is_late) CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    CHECK_EQ(TR_OK, systemd_on(next, manager.address, NEVER, LATER));
+    EXPECT(&manager, "READY=1");
+    CHECK_EQ(TR_OK, tr_systemd_off(next));
+    expect_nothing(&manager, 0);
+    registry_finish(registry);
+    registry_finish(next);
+  }
+  manager_close(&manager);
+  timer_thread_leaves();
+}
+
+/* What a log hears of systemd. */
+struct untold {
+  tr_registry *registry;
+  atomic_int count, code;
+  tr_status off;
+};
+
+static void log_of_systemd(void *context, const tr_log_event *event) {
+  struct untold *untold = context;
+  CHECK_EQ(TR_EVENT_SYSTEMD_UNTOLD, event->event);
+  CHECK_EQ(TR_LOG_WARNING, event->level);
+  CHECK(strncmp(event->message, "systemd could not be told WATCHDOG=1: error ", 44) == 0);
+  untold->off = tr_systemd_off(untold->registry);
+  atomic_store(&untold->code, event->code);
+  atomic_fetch_add(&untold->count, 1);
+}
+
+/* Proves: the socket stays connected when its path is gone, as after chroot(2); when nobody listens, the log hears it
+   once, and again only after something was sent in between; whoever listens at the path later is told; the log's
+   callback may not end what it hears of (E11, O2).  Why it matters: a daemon gives up its root once it is ready,
+   and a watchdog that starves in silence gets a healthy service killed.  Catches: a path that is looked up for each
+   datagram; an event for each datagram that is lost. */
+CASE(the_socket_is_connected_once) {
+  struct service_manager manager;
+  manager_open(&manager, 0);
+  struct untold untold = {NULL, 0, 0, 1};
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_of_systemd;
+  options.log_context = &untold;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &untold.registry));
+  CHECK_EQ(TR_OK, systemd_on(untold.registry, manager.address, 4 * MS, LATER));
+  EXPECT(&manager, "READY=1");
+  CHECK_EQ(0, unlink(manager.address));
+  drain(&manager);
+  for (int i = 0; i < 5; i++) EXPECT(&manager, "WATCHDOG=1");
+  CHECK_EQ(0, atomic_load(&untold.count));
+  close(manager.fd);
+  for (int round = 1; round <= 2; round++) {
+    while (atomic_load(&untold.count) < round) breathe();
+    CHECK_EQ(TR_ERR_DEADLOCK, untold.off);
+    CHECK_EQ(ECONNREFUSED, atomic_load(&untold.code));
+    struct timespec moment = {0, 50000000};
+    nanosleep(&moment, NULL);
+    CHECK_EQ(round, atomic_load(&untold.count));
+    manager_bind(&manager);
+    for (int i = 0; i < 5; i++) EXPECT(&manager, "WATCHDOG=1");
+    if (round == 1) manager_leave(&manager);
+  }
+  CHECK_EQ(TR_OK, tr_systemd_off(untold.registry));
+  registry_finish(untold.registry);
+  manager_close(&manager);
+  timer_thread_leaves();
+}
+
 static void set(const char *name, const char *value) {
   CHECK_EQ(0, value == NULL ? unsetenv(name) : setenv(name, value, 1));
 }
@@ -951,6 +1040,7 @@ CHECK_MAIN(CHECK_ENTRY(a_stop_is_told_step_by_step), CHECK_ENTRY(a_cancellation_
            CHECK_ENTRY(an_extension_lasts_two_intervals),
            CHECK_ENTRY(the_watchdog_is_fed_while_nobody_is_stalled), CHECK_ENTRY(text_cannot_forge_a_line),
            CHECK_ENTRY(a_socket_that_takes_nothing_does_no_harm),
+           CHECK_ENTRY(a_reload_is_told_as_one), CHECK_ENTRY(the_socket_is_connected_once),
            CHECK_ENTRY(the_environment_says_where_and_when),
            CHECK_ENTRY(what_makes_no_sense_is_refused),
            CHECK_ENTRY(the_socket_is_a_descriptor_like_the_others),

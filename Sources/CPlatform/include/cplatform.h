@@ -288,11 +288,9 @@ static inline int cp_datagram_socket(void) {
   return cp_not_standard(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
 }
 
-/* Send a datagram to the socket at `address`, a path or '@' and an abstract name (unix(7)), of `length`
-   bytes; no terminating NUL is needed. It does not wait, and a receiver that is gone raises no SIGPIPE.
-   Returns 0, or the error number; errno stays as it was. */
-static inline int cp_send_datagram(int fd, const char *address, size_t length, const void *bytes,
-                                   size_t count) {
+/* Connect a datagram socket, once or again, to the one at `address`, a path or '@' and an abstract name (unix(7)),
+   of `length` bytes; no terminating NUL is needed. Returns 0, or the error number; errno stays as it was. */
+static inline int cp_connect_datagrams(int fd, const char *address, size_t length) {
   struct sockaddr_un to;
   int saved = errno, failure = 0, cancellation;
   memset(&to, 0, sizeof to);
@@ -301,8 +299,19 @@ static inline int cp_send_datagram(int fd, const char *address, size_t length, c
   memcpy(to.sun_path, address, length);
   if (address[0] == '@') to.sun_path[0] = 0;
   cancellation = cp_disable_cancellation();
-  while (sendto(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&to,
-                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0) {
+  if (connect(fd, (const struct sockaddr *)&to,
+              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
+    failure = errno;
+  cp_set_cancellation(cancellation);
+  errno = saved;
+  return failure;
+}
+
+/* Send a datagram to where the socket is connected to. It does not wait, and a receiver that is gone raises no
+   SIGPIPE. Returns 0, or the error number; errno stays as it was. */
+static inline int cp_send_datagram(int fd, const void *bytes, size_t count) {
+  int saved = errno, failure = 0, cancellation = cp_disable_cancellation();
+  while (send(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
     if (errno == EINTR) continue;
     failure = errno;
     break;

@@ -26,6 +26,7 @@ enum LogEventNumber {
   static var taskRecovered: UInt32 { 9 }
   static var invalidCall: UInt32 { 10 }
   static var shortGrace: UInt32 { 11 }
+  static var systemdUntold: UInt32 { 12 }
 
   /// Whether the event tells what a call came to that its caller hears of as well.
   static func isOutcome(_ event: UInt32) -> Bool {

@@ -52,6 +52,7 @@ enum Names {
     case 9: "task-recovered"
     case 10: "invalid-call"
     case 11: "short-grace"
+    case 12: "systemd-untold"
     default: "unknown"
     }
   }

@@ -30,6 +30,8 @@ struct Timer {
     case heartbeat(UnsafeMutablePointer<HeartbeatWatch>)
     /// systemd is to be told something.
     case systemd(UnsafeMutablePointer<SystemdWatch>)
+    /// systemd could not be told: the log is to hear of it.
+    case systemdFailure(UnsafeMutablePointer<SystemdWatch>)
   }
 
   init(_ action: Action) { self.action = action }

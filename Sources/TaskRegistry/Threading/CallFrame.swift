@@ -27,7 +27,8 @@ struct CallFrame {
   /// What cannot go before a callback returns: to wait for its end there is a deadlock.
   enum HeldUp {
     case task(TaskReference)
-    case systemd(SystemdWatch.Pointer)
+    /// The watch of a registry.
+    case systemd(RegistryReference)
   }
 
   private let kind: Kind

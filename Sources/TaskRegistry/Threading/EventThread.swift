@@ -33,6 +33,8 @@ enum EventThread {
       switch timer.pointee.action {
       case .cancel(let token): token.concludeExpiry()
       case .heartbeat(let watch): watch.report()
+      case .systemdFailure(let watch): watch.reportFailure()
+      // Not the application's code.
       case .signal, .wake, .systemd: fatalError()
       }
       // The application's code may have forked.

@@ -47,17 +47,35 @@ extension UnsafeMutablePointer<SystemdWatch> {
       let isHealthy = pointee.registry.isHealthy
       if ProcessState.isForkedChild { return }
       let alive: StaticString = "WATCHDOG=1"
-      if isHealthy { _ = send(alive.utf8Start, alive.utf8CodeUnitCount) }
+      if isHealthy {
+        let error = send(alive.utf8Start, alive.utf8CodeUnitCount)
+        if error == 0 { pointee.isFailing = false } else { didFail(to: alive, error) }
+      }
       let next = later(pointee.nextWatchdog, by: pointee.watchdogPause)
       pointee.nextWatchdog = next > now ? next : later(now, by: pointee.watchdogPause)
     }
   }
 
+  /// Tells of a stop or a reload that systemd does not know of, as the telling ends.
+  ///
+  /// Requires that the watch is not armed, and the timer thread tells nothing.
+  func tellLast() {
+    if pointee.registry.token.isCancelled && !pointee.hasToldStopping {
+      // Where nobody listens, nobody need hear of that: the caller ends it.
+      pointee.isFailing = true
+      tellStatus(at: monotonicNow())
+    }
+  }
+
   /// Tells what the stop waits for; that it has begun until that is sent; and that more time is
   /// needed if a task has ended, or told of progress, since the last time.
+  ///
+  /// A stop in order to start again is a reload (sd_notify(3)): systemd is told when it began, and would take
+  /// STOPPING=1 for the end of the service. READY=1 of the next watch is its end.
   private func tellStatus(at now: Int64) {
+    let reloads = pointee.registry.token.reason == CancelReason.reloadRequested
     var line = FixedText(in: text(0, StopStatus.room))
-    line.append("STATUS=stopping: ")
+    line.append(reloads ? "STATUS=reloading: " : "STATUS=stopping: ")
     let before = pointee.status
     let status = StopStatus(
       of: pointee.registry, after: before ?? StopStatus(), in: &line,
@@ -65,15 +83,26 @@ extension UnsafeMutablePointer<SystemdWatch> {
     if ProcessState.isForkedChild { return }
     let moves = before.map { status.moves(since: $0) } ?? false
     var datagram = FixedText(in: text(2 * StopStatus.room, SystemdWatch.datagramRoom))
-    if !pointee.hasToldStopping { datagram.append("STOPPING=1\n") }
+    if !pointee.hasToldStopping {
+      if reloads {
+        datagram.append("RELOADING=1\nMONOTONIC_USEC=")
+        datagram.append(now / 1_000)
+        datagram.append("\n")
+      } else {
+        datagram.append("STOPPING=1\n")
+      }
+    }
     if moves {
       datagram.append("EXTEND_TIMEOUT_USEC=")
       datagram.append(timeAskedFor / 1_000)
       datagram.append("\n")
     }
     datagram.append(utf8: line.text)
-    let isSent = send(datagram.text, strlen(datagram.text)) == 0
+    let error = send(datagram.text, strlen(datagram.text))
+    let isSent = error == 0
+    if !isSent { didFail(to: reloads ? "of the reload" : "of the stop", error) }
     if isSent {
+      pointee.isFailing = false
       pointee.hasToldStopping = true
       // What moved before a datagram that was lost asks for more time with the next.
       pointee.status = status
@@ -103,6 +132,10 @@ extension UnsafeMutablePointer<SystemdWatch> {
   ///
   /// - Returns: 0, or the error number.
   func send(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
-    cp_send_datagram(pointee.socket, pointee.address, pointee.addressLength, text, count)
+    let error = cp_send_datagram(pointee.socket, text, count)
+    // Nobody listens on the other end any more: whoever has come to the address since is told.
+    if error != ECONNREFUSED && error != ENOTCONN && error != ECONNRESET { return error }
+    let refused = cp_connect_datagrams(pointee.socket, pointee.address, pointee.addressLength)
+    return refused == 0 ? cp_send_datagram(pointee.socket, text, count) : error
   }
 }

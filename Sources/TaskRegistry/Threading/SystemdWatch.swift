@@ -6,18 +6,25 @@ import Synchronization
 // it is freed once. What is told, and when, is the timer thread's own business; whether it may be
 // queued is guarded by that thread's Monitor. Datagrams are sent, and tasks looked at, without any
 // lock; whoever ends the watch takes it from the queue under the lock and waits for a datagram that is
-// being sent.
+// being sent, and for the log callback that hears that one could not be.
+//
+// The socket is connected once, so that what the program does to its root, its mounts or its rights later does not
+// matter. Only when nobody listens there any more is it connected again, to whoever has taken the place.
 
 /// What tells systemd how the service is, as sd_notify(3) says (E11).
 struct SystemdWatch {
   /// When to tell something next; the first field, so that its address is known.
   var timer: Timer
+  /// The report of a datagram that could not be sent: posted, and never queued.
+  ///
+  /// The second field, likewise.
+  var failure: Timer
 
   // immutable after init
   /// A reference of the application's is held.
   let registry: RegistryReference
   let socket: Int32
-  /// Where to send; behind the watch, in its own memory.
+  /// Where it is connected to; behind the watch, in its own memory.
   let address: UnsafeMutablePointer<CChar>
   let addressLength: Int
   /// Room for what is told of a stop, behind the address: a temporary allocation of more than 1024 bytes would
@@ -33,12 +40,18 @@ struct SystemdWatch {
 
   // Guarded by the timer thread's Monitor.
   var isArmed = false
+  var isReporting = false
+  /// What it was about, and the error number; while `isReporting`, the reporter's own.
+  var failedTo: StaticString = ""
+  var failureError: Int32 = 0
 
   // Owned by the timer thread once armed.
   var nextWatchdog = Int64.max
   var nextStatus = Int64.max
   var isStopping = false
   var hasToldStopping = false
+  /// Whether the last datagram could not be sent.
+  var isFailing = false
   /// The last status; nil before the first.
   var status: StopStatus?
 
@@ -111,19 +124,22 @@ struct SystemdWatch {
       free(memory)
       return (.system, error, nil)
     }
-    let held = TimerThread.hold()
+    memcpy(memory + size, text, address.length)
+    let refused = cp_connect_datagrams(
+      socket, (memory + size).assumingMemoryBound(to: CChar.self), address.length)
+    let held = refused == 0 ? TimerThread.hold() : .system
     if held != .ok {
       cp_close(socket)
       free(memory)
-      return (held, 0, nil)
+      return (held, refused, nil)
     }
-    memcpy(memory + size, text, address.length)
     let due = watchdog == 0 ? SystemdAddress.watchdogInEnvironment : max(0, watchdog)
     registry.retain()
     let watch = memory.bindMemory(to: SystemdWatch.self, capacity: 1)
     watch.initialize(
       to: SystemdWatch(
-        timer: Timer(.systemd(watch)), registry: registry, socket: socket,
+        timer: Timer(.systemd(watch)), failure: Timer(.systemdFailure(watch)), registry: registry,
+        socket: socket,
         address: (memory + size).assumingMemoryBound(to: CChar.self),
         addressLength: address.length,
         texts: (memory + size + address.length).assumingMemoryBound(to: UInt8.self),
@@ -150,12 +166,18 @@ struct SystemdWatch {
     return (.ok, 0, watch)
   }
 
-  /// Ends the watch, if it is for `registry`: nothing more is sent.
+  /// Ends the watch, if it is for `registry`: nothing more is sent, but for a stop or a reload that systemd does not
+  /// know of yet.
   ///
-  /// - Returns: `.ok`; `.invalid` when there is no such watch.
+  /// - Returns: `.ok`; `.invalid` when there is no such watch; `.deadlock` in the log callback that hears of a
+  ///   datagram of its.
   static func end(for registry: RegistryReference) -> Status {
     let bits = UInt(bitPattern: registry.pointer)
     if owner.load(ordering: .acquiring) != bits { return .invalid }
+    let isOwnReport = CallFrame.isHoldingUp {
+      if case .systemd(let held) = $0 { held == registry } else { false }
+    }
+    if isOwnReport { return .deadlock }
     let (isMine, _) = owner.compareExchange(
       expected: bits, desired: busy, ordering: .acquiringAndReleasing)
     // SAFETY: a registry that owns it has a watch.
@@ -167,7 +189,10 @@ struct SystemdWatch {
       watch.disarm()
       _ = registry.monitor.wait(for: UInt(bitPattern: watch), until: .never, heedsFlag: false) {
         !isTelling.load(ordering: .sequentiallyConsistent)
+          && TimerThread.withQueue { _ in !watch.pointee.isReporting }
       }
+      watch.tellLast()
+      if ProcessState.isForkedChild { return }
       watch.destroy()
     }
     owner.store(0, ordering: .releasing)
@@ -179,6 +204,76 @@ extension UnsafeMutablePointer<SystemdWatch> {
   var timer: Timer.Pointer {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
+
+  private var failure: Timer.Pointer {
+    // SAFETY: the second field lies behind the first, which has the same type.
+    (UnsafeMutableRawPointer(self) + MemoryLayout<Timer>.stride).assumingMemoryBound(to: Timer.self)
+  }
+
+  // MARK: What could not be sent
+
+  /// Has the log told that something could not be sent, once until something is sent again (O2).
+  ///
+  /// Called on the timer thread.
+  func didFail(to what: StaticString, _ error: Int32) {
+    if pointee.isFailing { return }
+    pointee.isFailing = true
+    if !pointee.registry.options.log.isListening { return }
+    TimerThread.change { state in
+      if !pointee.isArmed || pointee.isReporting { return }
+      pointee.isReporting = true
+      pointee.failedTo = what
+      pointee.failureError = error
+      pointee.registry.retainStorage()
+      state.post(failure)
+    }
+  }
+
+  /// Tells the log.
+  ///
+  /// Called by a thread of `EventThread`.
+  func reportFailure() {
+    let end: CallFrame.Function = { watch in
+      // SAFETY: it is the watch that is handed over with this function, which lives until the report is over.
+      watch.unsafelyUnwrapped.assumingMemoryBound(to: SystemdWatch.self).endReport()
+    }
+    CallFrame.call(
+      .library, self,
+      { watch in
+        // SAFETY: likewise.
+        let watch = watch.unsafelyUnwrapped.assumingMemoryBound(to: SystemdWatch.self)
+        watch.logFailure()
+        if !ProcessState.isForkedChild { watch.endReport() }
+      }, ifLeft: end)
+  }
+
+  private func logFailure() {
+    let registry = pointee.registry
+    withFixedText {
+      $0.append("systemd could not be told ")
+      $0.append(pointee.failedTo)
+      $0.append(": error ")
+      $0.append(pointee.failureError)
+    } _: {
+      let empty: StaticString = ""
+      registry.options.log.send(
+        LogRecord(
+          level: LogEventNumber.warning, event: LogEventNumber.systemdUntold,
+          code: pointee.failureError, task: empty.utf8Start, message: $0),
+        holdingUp: .systemd(registry))
+    }
+  }
+
+  private func endReport() {
+    let registry = pointee.registry
+    let key = UInt(bitPattern: self)
+    TimerThread.withQueue { _ in pointee.isReporting = false }
+    // From here on the watch may be gone.
+    registry.monitor.withLock { $0.waiters.wake(key) }
+    registry.releaseStorage()
+  }
+
+  // MARK: Its life
 
   /// Lets the timer thread begin.
   func arm() {
@@ -196,10 +291,14 @@ extension UnsafeMutablePointer<SystemdWatch> {
 
   /// Sends nothing more, but for what is being sent.
   func disarm() {
-    TimerThread.withQueue { queue in
+    let isWithdrawn = TimerThread.change { state in
       pointee.isArmed = false
-      queue.remove(timer)
+      state.queue.remove(timer)
+      let isWithdrawn = state.withdraw(failure)
+      if isWithdrawn { pointee.isReporting = false }
+      return isWithdrawn
     }
+    if isWithdrawn { pointee.registry.releaseStorage() }
   }
 
   /// Gives up everything the watch holds.

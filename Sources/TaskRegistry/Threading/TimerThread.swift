@@ -294,6 +294,8 @@ struct TimerState: MonitorState {
       case .systemd(let watch):
         watch.isAboutToTell()
         return .tellSystemd(watch)
+      // Posted, and never queued.
+      case .systemdFailure: fatalError()
       }
     }
     return nil
