@@ -464,6 +464,11 @@ CASE(a_second_signal_leaves_later_phases_their_moment) {
   CHECK_EQ(TR_OK, tr_task_wait(database, FOREVER, NULL));
   CHECK_EQ(TR_OK, tr_task_wait(journal, FOREVER, NULL));
   CHECK_EQ(0, second.is_early);
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  do { /* the abort grace has begun */
+    breathe();
+    CHECK_EQ(1, find_in_snapshot(registry, tr_task_id(stuck), &summary));
+  } while (summary.state != TR_STATE_ABANDONED);
   gate_open(&gate);
   join_end(&shutdown);
   CHECK_EQ(TR_ERR_DEADLINE, shutdown.status);

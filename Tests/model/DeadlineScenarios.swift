@@ -63,7 +63,86 @@ extension Scenario {
     Stage.close()
   }
 
-  static let told = [lateTold]
+  static let told = [lateTold, gracedCaller, deadlineCallback, spawnAtDeadline]
+
+  // SAFETY: written by the first thread of an execution before it makes others.
+  nonisolated(unsafe) private static var group: RegistryReference?
+
+  static let gracedCaller = Scenario(
+    name: "graced caller",
+    claim:
+      "a caller is asked to stop in the abort grace, its straggler ends: one of both is told (C4, J4)",
+    preemptions: 1, timeouts: 1
+  ) {
+    Stage.open()
+    group = Stage.group { $0.abortGrace = 1_000 }
+    Stage.spawn(in: group.unsafelyUnwrapped, obedient)
+    Stage.hold { _, _ in
+      let (status, tally) = group.unsafelyUnwrapped.joinAll(timeout: 0) { _, _ in }
+      switch status {
+      case .cancelled: Stage.expect(Stage.task.word.isCancelRequested, "asked to stop (C4)")
+      case .ok: Stage.expect(tally.pending == 0, "nobody was left (J4)")
+      default:
+        Stage.expect(status == .deadline && tally.pending == 1, "there was one straggler (J4)")
+        Stage.expect(tally.pending == tally.aborted + tally.abandoned, "they add up (J4)")
+      }
+      return 0
+    }
+    Stage.host {
+      Stage.task.cancel()
+      Stage.hostEnds()
+    }
+    Stage.expect(Stage.task.wait(until: .never) == .ok, "who is asked to stop does not hang (C4)")
+    Stage.waitFor(.hosts, 1)
+    Stage.task.unpin()
+    group.unsafelyUnwrapped.release()
+    Stage.close()
+  }
+
+  static let deadlineCallback = Scenario(
+    name: "deadline callback",
+    claim:
+      "a deadline asks a task with a callback, which ends: called once if it was asked, before a shutdown is over (C7, J4, G4)",
+    preemptions: 1, timeouts: 1
+  ) {
+    Stage.open()
+    Stage.hold(short)
+    // SAFETY: this thread alone uses it.
+    var registration: CancelCallback.Pointer?
+    let status = CancelCallback.register(
+      { _ in Stage.add(1, to: .called) }, nil, drop: nil, with: .task(Stage.task)
+    ) { registration = $0 }
+    Stage.expect(status == .ok, "a callback is registered (C7)")
+    let (_, tally) = Stage.registry.joinAll(timeout: 1_000) { _, _ in }
+    let asked = Stage.task.word.isCancelRequested
+    Stage.expect(asked == (tally.pending == 1), "a straggler is asked (J4)")
+    Stage.expect(Stage.task.wait(until: .never) == .ok, "a wait ends with its task (O3)")
+    Stage.close {
+      Stage.expect(Stage.value(.called) == (asked ? 1 : 0), "called once if it was asked (C7)")
+      if let registration { CancelCallback.deregister(registration) }
+      Stage.task.unpin()
+    }
+  }
+
+  static let spawnAtDeadline = Scenario(
+    name: "spawn at a deadline",
+    claim:
+      "a task is spawned as a deadline passes: a straggler, or none, and the counts add up (J2, J4)",
+    preemptions: 1, timeouts: 1
+  ) {
+    Stage.open { $0.abortGrace = 1_000 }
+    Stage.spawn(obedient)
+    Stage.host {
+      Stage.spawn(short)
+      Stage.hostEnds()
+    }
+    let (status, tally) = Stage.registry.joinAll(timeout: 0) { _, _ in }
+    Stage.expect(tally.pending == tally.aborted + tally.abandoned, "stragglers add up (J4)")
+    Stage.expect((status == .ok) == (tally.pending == 0), "a straggler is an error (J4)")
+    Stage.expect(tally.aborted <= tally.ended, "those that were aborted have ended (J8)")
+    Stage.close(hosts: 1)
+    Stage.expect(Stage.value(.begun) == 2, "each body runs once")
+  }
 
   static let lateTold = Scenario(
     name: "late told",

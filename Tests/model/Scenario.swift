@@ -69,7 +69,11 @@ enum Stage {
 
   /// Waits for the application's own threads, shuts the registry down, and lets go of it: every
   /// scenario ends so, and the explorer looks whether memory or threads are left.
-  static func close(hosts: Int32 = 0) {
+  ///
+  /// - Parameters:
+  ///   - hosts: how many of its own threads there are.
+  ///   - last: what is to be looked at when nothing is left.
+  static func close(hosts: Int32 = 0, _ last: () -> Void = {}) {
     waitFor(.hosts, hosts)
     while true {
       let (status, tally) = registry.shutdown(endless) { _, _ in }
@@ -80,6 +84,7 @@ enum Stage {
         "a shutdown without a deadline ends well (G4)")
     }
     expect(registry.count == 0, "nothing is left after a shutdown (N1)")
+    last()
     registry.release()
   }
 
@@ -90,9 +95,19 @@ enum Stage {
   static func host(_ body: @convention(c) () -> Void) { model_thread(body) }
   static func hostEnds() { add(1, to: .hosts) }
 
+  /// A group of the registry.
+  static func group(_ change: (inout RegistryOptionsCore) -> Void = { _ in }) -> RegistryReference {
+    var options = registry.options
+    change(&options)
+    let (_, group) = registry.createGroup(named: TaskName(), options)
+    expect(group != nil, "a group is made")
+    return group.unsafelyUnwrapped
+  }
+
   @discardableResult
   static func spawn(
-    handle: Bool = false, number: UInt32 = 1, cleanup: Bool = false, phase: UInt32 = 0,
+    in group: RegistryReference? = nil, handle: Bool = false, number: UInt32 = 1,
+    cleanup: Bool = false, phase: UInt32 = 0,
     _ body: @escaping TaskBody
   ) -> (status: Status, task: TaskReference?) {
     var request = SpawnRequest(
@@ -103,7 +118,7 @@ enum Stage {
     request.isCleanup = cleanup
     request.traits = .phase(phase)
     request.drop = { _ in Stage.add(1, to: .dropped) }
-    return registry.spawn(request)
+    return (group ?? registry).spawn(request)
   }
 
   /// Spawns a task whose handle is `task` from now on.

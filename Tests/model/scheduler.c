@@ -643,9 +643,11 @@ double model_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*start)(void *), void *argument) {
-  (void)attributes;
   if (refuses_threads) return EAGAIN;
   *thread = (pthread_t)(create(start, argument) + 1);
+  int state = PTHREAD_CREATE_JOINABLE;
+  if (attributes != NULL) pthread_attr_getdetachstate(attributes, &state);
+  threads[*thread - 1].isDetached = state == PTHREAD_CREATE_DETACHED;
   return 0;
 }
 

@@ -74,20 +74,22 @@ extension RegistryReference {
     if ProcessState.isForkedChild { return (.forked, tally) }
     var isCut = false
     remembered.forEach { task in
-      let end = isCut ? .cancelled : task.wait(until: graceEnd)
+      var end: Status = isCut ? .cancelled : task.wait(until: graceEnd)
+      let facts = end == .timedOut ? task.facts(in: task.registry) : nil
+      // One that ends just then is some instructions from being counted (J2, J8).
+      if end == .timedOut && facts == nil { end = task.wait(until: graceEnd) }
       if end == .cancelled {
         isCut = true
         task.unpin()
         return
       }
-      let facts = end == .ok ? nil : task.facts(in: task.registry)
       // One look: between two of them a task that runs may end.
       let word = task.word
       if word.ending == .none && word.phase == .ended {
         // It never ran: its thread was refused meanwhile (S6).
         tally.pending -= 1
       } else {
-        if facts == nil { tally.aborted += 1 }
+        if end == .ok { tally.aborted += 1 }
         list(facts ?? task.pinnedFacts(word), task)
       }
       task.unpin()
