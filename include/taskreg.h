@@ -148,6 +148,7 @@ typedef void (*tr_drop_fn)(void *ctx);
 #define TR_EVENT_SHORT_GRACE 11u      /* a shutdown's grace is above 0 and below 1 ms: were milliseconds meant? */
 #define TR_EVENT_SYSTEMD_UNTOLD 12u   /* a datagram of tr_systemd_on could not be sent: code is the errno; once until
                                          one is sent again [E11] */
+#define TR_EVENT_SIGNAL_LOST 13u      /* a watched signal has another handler now [C13] */
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text
    that came from the application (task names, failure messages) is passed on unescaped. */
@@ -426,7 +427,8 @@ typedef struct tr_spawn_options {
   uint64_t stack_size; /* bytes of stack; 0: the registry's; limits as in tr_registry_options.
                           A size of its own makes the thread a fresh one. */
   int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none.
-                            It has a handler (see tr_install_cancel_signal), else TR_ERR_INVALID.
+                            It has a handler without SA_RESTART (see tr_install_cancel_signal), and
+                            is not watched by tr_shutdown_on_signals, else TR_ERR_INVALID.
                             Since 0.2. [C10] */
   uint32_t phase;        /* when a shutdown asks the task to stop: 0 (first, with the registry's
                             token) to TR_PHASES - 1; see tr_shutdown. Since 0.2. [E5] */
@@ -803,28 +805,45 @@ typedef struct tr_signal_options {
 /* Let signals shut `registry` down. The first cancels its token, with TR_REASON_USER_REQUESTED and the
    signal's name ("SIGTERM") as the message: the program, which waits for the token, calls
    tr_shutdown. A second during the shutdown, or before it, cuts the grace of every tr_shutdown of this
-   registry short: its deadline is now for the phases asked so far, and those that are left are asked in
-   their order, each with 100 ms or the abort grace, if that is more. A third ends the process at once, with the status 128 + its
-   number. A SIGHUP that reloads (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none of
-   the three. [C13]
+   registry and of the groups below it short, whatever callbacks of the first are doing: its deadline is now
+   for the phases asked so far, and those that are left are asked in their order, each with 100 ms or the
+   abort grace, if that is more. A third ends the process at once, with the status 128 + its number. A SIGHUP
+   that reloads (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none of the three; of a reload
+   and a stop that have both come, the stop counts. [C13]
 
      tr_shutdown_on_signals(registry, NULL, NULL);
      tr_token_wait(tr_registry_token(registry), -1);
      tr_shutdown(registry, tr_token_reason(token), NULL, grace_ns, &report);
 
-   Handlers are installed, with SA_RESTART, for the whole process, and a thread of the library's is
-   started, on which the token is cancelled and what that calls runs; the signals are let through to
-   that thread, so that other threads may block them. In a child of fork the signals do again what
-   they did before. There is one such watch in a process.
+   A token keeps its first reason. So a SIGTERM that comes while a reload stops the tasks changes nothing
+   about the token; tr_signal_watch_pending tells of it, and the next watch begins with it: the token of
+   its registry is cancelled when this returns. A program that reloads need do nothing about that.
+
+   Handlers are installed, with SA_RESTART and SA_ONSTACK, for the whole process, and two threads of the
+   library's are started. On one, taskreg-signals, the token is cancelled and what that calls runs, which
+   may block, and may leave by pthread_exit. The signals are let through to the other, so that all threads
+   of the program may block them. No descriptor is used. There is one such watch in a process.
+
+   In a child process the signals do what they did before, and count nothing here, however the child was
+   made. In a program that a child of fork(2) executes, those are ignored that were; posix_spawn(3),
+   system(3) and popen(3) run no code of ours in the child, and give such a signal its default: to keep a
+   signal ignored there, leave it out of the set.
+
+   To begin with, nothing is lost between a program's start and this call if it blocks the signals with
+   pthread_sigmask(3) first; they are delivered to the watch. To go from one registry to the next, as a
+   reload does, tr_signal_watch_move leaves no gap; or block the signals from tr_shutdown_off_signals to the
+   next tr_shutdown_on_signals. A log callback of the registry hears when a signal has got another handler
+   (TR_EVENT_SIGNAL_LOST), from a second to a minute later.
 
    Requires:  registry is not NULL. set is NULL, for SIGINT and SIGTERM (and SIGHUP if it reloads)
               but for those that are ignored at the time, as under nohup(1); or signals that may
-              have a handler and are no synchronous faults; it may be empty. options is NULL (defaults)
-              or initialised with TR_SIGNAL_OPTIONS_INIT.
-   Returns:   TR_OK; TR_ERR_INVALID, also when there is a watch already; TR_ERR_NOMEM; TR_ERR_SYSTEM
-              with errno set when no descriptor is left; TR_ERR_AGAIN when the system refuses a thread.
+              have a handler and are no synchronous faults; it may be empty. None is the cancel signal of
+              a task, has the handler of tr_install_cancel_signal, or is for backtraces. options is NULL
+              (defaults) or initialised with TR_SIGNAL_OPTIONS_INIT.
+   Returns:   TR_OK; TR_ERR_INVALID, also when there is a watch already; TR_ERR_NOMEM; TR_ERR_AGAIN when
+              the system refuses a thread; TR_ERR_SYSTEM when it refuses a handler.
    Ownership: the watch holds a reference to the registry until tr_shutdown_off_signals.
-   Threads:   any thread; does not block.
+   Threads:   any thread; does not block, but for a moment where a stop is taken over.
    Since:     0.2 */
 tr_status tr_shutdown_on_signals(tr_registry *registry, const sigset_t *set,
                                  const tr_signal_options *options);
@@ -832,12 +851,36 @@ tr_status tr_shutdown_on_signals(tr_registry *registry, const sigset_t *set,
 /* End what tr_shutdown_on_signals began: the signals do again what they did before, unless somebody
    has given them another handler since, and the thread is gone. [C13]
 
-   Requires:  tr_shutdown_on_signals has succeeded for this registry, and was not ended.
+   Requires:  tr_shutdown_on_signals has succeeded for this registry, or tr_signal_watch_move has handed the
+              watch over to it, and it was not ended.
    Returns:   TR_OK; TR_ERR_INVALID when there is no such watch; TR_ERR_DEADLOCK when called by what the
               cancelling of the token calls, on the watch's own thread.
    Threads:   any thread; waits for callbacks that the watch's thread is running.
    Since:     0.2 */
 tr_status tr_shutdown_off_signals(tr_registry *registry);
+
+/* Have the watch of tr_shutdown_on_signals shut down `to` in the place of `from`, from now on: what a reload
+   does between two lives. There is no moment at which nobody watches. What has come goes along: after a
+   stop, be it one that `from` was told of, the token of `to` is cancelled when this returns, and after two,
+   its shutdowns are hurried. [C13]
+
+   Requires:  tr_shutdown_on_signals has succeeded for `from`, or the watch was handed over to it, and was
+              not ended; `to` is not NULL.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such watch.
+   Ownership: the watch holds a reference to `to` in the place of the one to `from`.
+   Threads:   any thread; does not block, but for a moment where a stop is taken over.
+   Since:     0.2 */
+tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
+
+/* Say whether a signal has asked the program to stop, and no token has told of it: the registry that is
+   watched had been cancelled for another reason before, such as TR_REASON_RELOAD_REQUESTED. The next
+   tr_shutdown_on_signals begins with it; a program that has no next one ends instead. [C13]
+
+   Returns:   the number of the first such signal; 0 if there is none. A signal that has just come may be
+              told for the moment until the token is cancelled.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+int tr_signal_watch_pending(void);
 
 /* Have `token` cancelled with `reason`, soon, by the thread of tr_shutdown_on_signals: what a signal
    handler of the application's own calls. Of several requests for one token the first counts. [C14]
@@ -894,7 +937,8 @@ tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t tim
 
 /* Install a handler that does nothing for a signal, so that system calls it comes upon return EINTR
    instead of going on: what tr_spawn_options.cancel_signal needs. A program may as well install a
-   handler of its own, without SA_RESTART. The signal should be one that is used for nothing else, such
+   handler of its own, without SA_RESTART: with it the signal interrupts nothing, and is refused, as are those
+   that language runtimes have handlers for. The signal should be one that is used for nothing else, such
    as SIGRTMIN + 1. [C10]
 
    Returns:   TR_OK when the handler is installed, now or before; TR_ERR_INVALID for a number that is

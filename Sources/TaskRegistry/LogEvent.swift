@@ -34,6 +34,8 @@
       case taskRecovered = 9
       /// Something could not be sent to systemd (E11).
       case systemdUntold = 12
+      /// A signal that `shutdownOnSignals` watches has another handler now (C13).
+      case signalLost = 13
     }
 
     /// How serious it is.

@@ -45,6 +45,30 @@
     }
   }
 
+  extension TaskRegistry {
+    /// Has the watch of `shutdownOnSignals` shut down another registry in the place of this one, without a moment
+    /// at which nobody watches (C13).
+    ///
+    /// What has come goes along: after a stop the token of `other` is cancelled when this returns, and after two
+    /// its shutdowns are hurried.
+    ///
+    /// - Parameter other: the registry that is to be shut down from now on.
+    /// - Throws: `invalidArgument` when there is no such watch for this registry; `forkedChild`.
+    public func moveShutdownOnSignals(to other: TaskRegistry) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      try check(SignalWatch.move(from: core, to: other.core))
+    }
+
+    /// The first signal that has asked the program to stop and that no token has told of, as the registry had been
+    /// cancelled for another reason before; nil if there is none (C13).
+    ///
+    /// The next `shutdownOnSignals` begins with it.
+    public static var pendingStopSignal: Int32? {
+      let number = SignalWatch.pendingStop
+      return number == 0 ? nil : number
+    }
+  }
+
   extension ShutdownToken {
     /// Has the token cancelled with `reason`, soon, by the thread of `shutdownOnSignals` (C14).
     ///

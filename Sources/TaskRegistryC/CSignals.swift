@@ -32,6 +32,16 @@ public func tr_shutdown_off_signals(_ handle: OpaquePointer?) -> tr_status {
   return SignalWatch.end(for: registry).code
 }
 
+@implementation @_cdecl("tr_signal_watch_move")
+public func tr_signal_watch_move(_ from: OpaquePointer?, _ to: OpaquePointer?) -> tr_status {
+  guard let old = registry(from) else { return refusal("tr_signal_watch_move", "from") }
+  guard let new = registry(to) else { return refusal("tr_signal_watch_move", "to") }
+  return SignalWatch.move(from: old, to: new).code
+}
+
+@implementation @_cdecl("tr_signal_watch_pending")
+public func tr_signal_watch_pending() -> Int32 { SignalWatch.pendingStop }
+
 @implementation @_cdecl("tr_request_shutdown")
 public func tr_request_shutdown(_ handle: OpaquePointer?, _ reason: tr_reason) -> tr_status {
   guard let token = token(handle) else { return refusal("tr_request_shutdown", "token") }

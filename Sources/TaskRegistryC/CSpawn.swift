@@ -104,7 +104,7 @@ extension SpawnRequest {
       if !CancelSignal.isUsable(options.cancel_signal) {
         ErrorDetail.note(
           function,
-          "options.cancel_signal has no handler that may interrupt a system call; call tr_install_cancel_signal first"
+          "options.cancel_signal has no handler without SA_RESTART, which could interrupt a system call (call tr_install_cancel_signal first), or it is watched"
         )
         return false
       }

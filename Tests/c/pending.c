@@ -161,7 +161,7 @@ CALL(tr_registry_create) {
 CALL(tr_registry_child) {
   tr_registry *group = NULL;
   EXPECT(tr_registry_child(at->registry, "group", NULL, &group) == TR_OK);
-  EXPECT(tr_shutdown(group, TR_REASON_NONE, NULL, FOREVER, NULL) == TR_OK);
+  EXPECT(shutdown_fully(group, TR_REASON_NONE, NULL, FOREVER, NULL) == TR_OK);
   tr_registry_release(group);
   return 0;
 }
@@ -193,15 +193,17 @@ CALL(tr_spawn_with) {
   (void)at;
   atomic_int calls = 0;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.max_tasks = 1;
   options.log = log_calls_back;
   options.log_context = &calls;
   tr_registry *registry = NULL;
   EXPECT(tr_registry_create(&options, &registry) == TR_OK);
-  EXPECT(tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL) == TR_OK);
+  EXPECT(tr_spawn(registry, "n", TR_KIND_MAINTENANCE, body_obeys, NULL, NULL) == TR_OK);
   tr_spawn_options spawning = TR_SPAWN_OPTIONS_INIT;
   EXPECT(tr_spawn_with(registry, "n", TR_KIND_MAINTENANCE, body_never, NULL, &spawning, NULL) ==
-         TR_ERR_CLOSED);
+         TR_ERR_LIMIT);
   EXPECT(calls == 1);
+  EXPECT(shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL) == TR_OK);
   tr_registry_release(registry);
   return 0;
 }
@@ -235,7 +237,7 @@ CALL(tr_registry_wait) {
   return 0;
 }
 CALL(tr_shutdown) {
-  EXPECT(tr_shutdown(at->registry, TR_REASON_NONE, "m", FOREVER, NULL) == TR_OK);
+  EXPECT(shutdown_fully(at->registry, TR_REASON_NONE, "m", FOREVER, NULL) == TR_OK);
   EXPECT(tr_is_empty(at->registry));
   return 0;
 }
@@ -315,6 +317,16 @@ CALL(tr_shutdown_off_signals) {
   EXPECT(tr_shutdown_off_signals(at->registry) == TR_OK);
   return 0;
 }
+CALL(tr_signal_watch_move) {
+  tr_registry *other = NULL;
+  EXPECT(tr_registry_create(NULL, &other) == TR_OK);
+  EXPECT(tr_shutdown_on_signals(at->registry, NULL, NULL) == TR_OK);
+  EXPECT(tr_signal_watch_move(at->registry, other) == TR_OK);
+  EXPECT(tr_shutdown_off_signals(other) == TR_OK);
+  tr_registry_release(other);
+  return 0;
+}
+ANSWERS(tr_signal_watch_pending, tr_signal_watch_pending() == 0)
 CALL(tr_request_shutdown) {
   EXPECT(tr_shutdown_on_signals(at->registry, NULL, NULL) == TR_OK);
   EXPECT(tr_request_shutdown(at->token, TR_REASON_FATAL) == TR_OK);
@@ -504,7 +516,7 @@ static void make_at_hand(struct at_hand *at, int null_fd) {
 }
 
 static void finish_at_hand(struct at_hand *at) {
-  CHECK_EQ(TR_OK, tr_shutdown(at->registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+  CHECK_EQ(TR_OK, shutdown_fully(at->registry, TR_REASON_NONE, NULL, FOREVER, NULL));
   tr_task_release(at->task);
   tr_registry_release(at->registry);
   tr_token_release(at->token);

@@ -391,6 +391,34 @@ CASE(signals_that_would_do_harm_are_refused) {
   registry_finish(registry);
 }
 
+/* Proves: a signal whose handler has SA_RESTART is refused by spawn, with nothing run (C10, P4).  Why it matters: it
+   interrupts no system call, so that the task is never stopped and the signal is sent for ever; the handlers of
+   language runtimes are such.  Catches: a check that there is some handler. */
+CASE(a_handler_that_restarts_is_refused) {
+  tr_registry *registry = registry_new();
+  handle(SIGUSR2, count_signal, SA_RESTART);
+  CHECK_EQ(TR_ERR_INVALID, spawn_with_signal(registry, SIGUSR2, body_never, NULL, drop_never, NULL));
+  CHECK_EQ(0, tr_len(registry));
+  handle(SIGUSR2, SIG_DFL, 0);
+  registry_finish(registry);
+}
+
+/* Proves: when the handler has gone by the time the task is asked to stop, the signal is not sent (C10).  Why it
+   matters: its default is to end the process.  Catches: a handler that is looked for at the spawn alone. */
+CASE(no_signal_is_sent_without_a_handler) {
+  tr_registry *registry = registry_new();
+  handle(SIGUSR2, count_signal, 0);
+  struct gate gate = GATE_INIT;
+  tr_task *task = NULL;
+  CHECK_EQ(TR_OK, spawn_with_signal(registry, SIGUSR2, body_obeys, &gate, NULL, &task));
+  gate_await(&gate, 1);
+  handle(SIGUSR2, SIG_DFL, 0);
+  CHECK_EQ(TR_OK, tr_task_cancel(task));
+  wait_and_release(task);
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
 /* Proves: the library installs a handler where there is none, without SA_RESTART, any number of times,
    and never in the place of another handler or of SIG_IGN (C10).  Why it matters: handlers are the
    application's.  Catches: an installer that does not look; a system call that is restarted. */
@@ -477,6 +505,7 @@ CHECK_MAIN(
     CHECK_ENTRY(a_body_that_exits_gets_no_more_signals),
     CHECK_ENTRY(the_signal_is_unblocked_in_that_body_alone),
     CHECK_ENTRY(signals_that_would_do_harm_are_refused),
+    CHECK_ENTRY(a_handler_that_restarts_is_refused), CHECK_ENTRY(no_signal_is_sent_without_a_handler),
     CHECK_ENTRY(a_handler_is_installed_only_where_there_is_none),
     CHECK_ENTRY(a_signal_that_is_refused_comes_later),
     CHECK_ENTRY(a_task_born_flagged_gets_its_signal))

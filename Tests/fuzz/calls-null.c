@@ -24,6 +24,8 @@ void call_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_request_shutdown(NULL, 1));
   MUST_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(NULL, NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_signal_watch_move(NULL, NULL));
+  MUST_EQ(0, tr_signal_watch_pending());
   MUST_EQ(TR_ERR_INVALID, tr_cond_wait(NULL, NULL, 0));
   MUST_EQ(TR_ERR_INVALID, tr_shutdown(NULL, 1, NULL, 0, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_snapshot(NULL, &summary, 1, &count));

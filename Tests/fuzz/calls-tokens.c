@@ -94,12 +94,18 @@ void call_timeout(int b, int c) {
     model_cancel(number, TR_REASON_DEADLINE, tr_token_message(tokens[number].it, NULL, 0));
 }
 
-/* Begins or ends the watch of no signal at all: there is one in the process. */
+/* Begins or ends the watch of no signal at all, or hands it over: there is one in the process. */
 void call_watch(int b, int c) {
   int number = some_registry(b);
   if (c & 8 && watched >= 0) number = watched; /* which may be all that keeps the registry */
   if (number < 0) return;
-  if (c % 3 != 0) {
+  if (c & 32) {
+    int from = watched >= 0 && c & 8 ? watched : number, to = some_registry(c);
+    if (to < 0) return;
+    MUST_EQ(watched == from ? TR_OK : TR_ERR_INVALID,
+            tr_signal_watch_move(registries[from].it, registries[to].it));
+    if (watched == from) watched = to;
+  } else if (c % 3 != 0) {
     sigset_t signals;
     sigemptyset(&signals);
     if (c & 16) sigaddset(&signals, SIGKILL);

@@ -216,13 +216,6 @@ static inline void cp_eventfd_raise(int fd) {
   errno = saved;
 }
 
-/* Wait until an eventfd has been raised, and make it unreadable again. */
-static inline void cp_eventfd_take(int fd) {
-  struct pollfd event = {fd, POLLIN, 0};
-  uint64_t count;
-  while (poll(&event, 1, -1) < 0 || read(fd, &count, sizeof count) < 0) {}
-}
-
 /* Write `count` bytes to `fd`, however many calls that takes; where fd is non-blocking, wait for it. A pipe
    nobody reads from is EPIPE, without a SIGPIPE: that is blocked meanwhile, and taken if it came.
    Returns 0, or the error number. */
@@ -380,15 +373,16 @@ static inline bool cp_may_have_handler(int number) {
   return number > 0 && sigaction(number, NULL, &action) == 0;
 }
 
-/* Whether it has a handler. */
-static inline bool cp_has_handler(int number) {
+/* Whether it has a handler that interrupts system calls: one without SA_RESTART. */
+static inline bool cp_has_interrupting_handler(int number) {
   struct sigaction action;
   if (!cp_may_have_handler(number) || sigaction(number, NULL, &action) != 0) return false;
-  return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
+  return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
+         !(action.sa_flags & SA_RESTART);
 }
 
-/* Install `handler` for signal `number`, without SA_RESTART, unless the signal has a handler, or is
-   ignored, already. Returns 0 once `handler` is installed, now or before; EBUSY if another is; EINVAL
+/* Install `handler` for signal `number`, without SA_RESTART and on the thread's alternative stack if it has one,
+   unless the signal has a handler, or is ignored, already. Returns 0 once `handler` is installed, now or before; EBUSY if another is; EINVAL
    for a number that is no signal or cannot have a handler. */
 static inline int cp_install_handler(int number, void (*handler)(int)) {
   struct sigaction action, before;
@@ -397,6 +391,7 @@ static inline int cp_install_handler(int number, void (*handler)(int)) {
   if (before.sa_handler != SIG_DFL) return EBUSY;
   memset(&action, 0, sizeof action);
   action.sa_handler = handler;
+  action.sa_flags = SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   if (sigaction(number, &action, &before) != 0) return EINVAL;
   if (before.sa_handler == SIG_DFL || before.sa_handler == handler) return 0;
@@ -432,28 +427,48 @@ static inline bool cp_is_ignored(int number) {
   return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* Install `handler`, with SA_RESTART, whatever the signal did before, which goes to `previous`. */
-static inline int cp_set_handler(int number, void (*handler)(int), struct sigaction *previous) {
+/* Install `handler`, with SA_RESTART and on the thread's alternative stack if it has one. Returns 0 or the error
+   number. */
+static inline int cp_set_handler(int number, void (*handler)(int)) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
-  return sigaction(number, &action, previous) == 0 ? 0 : errno;
+  return sigaction(number, &action, NULL) == 0 ? 0 : errno;
 }
 
-/* Undo that, unless somebody has installed another handler since. */
+/* What a signal does that is about to get `handler`; the default if it has that by mistake, as somebody has put
+   back what they found. Returns 0 or the error number. */
+static inline int cp_get_previous(int number, void (*handler)(int), struct sigaction *previous) {
+  if (sigaction(number, NULL, previous) != 0) return errno;
+  if (previous->sa_handler == handler) {
+    memset(previous, 0, sizeof *previous);
+    previous->sa_handler = SIG_DFL;
+  }
+  return 0;
+}
+
+/* Whether a signal has that handler. */
+static inline bool cp_has_plain_handler(int number, void (*handler)(int)) {
+  struct sigaction action;
+  return sigaction(number, NULL, &action) == 0 && action.sa_handler == handler;
+}
+
+/* Have a signal do what it did before `handler` was installed, unless somebody has installed another since.
+   Async-signal-safe. */
 static inline void cp_restore_handler(int number, void (*handler)(int),
                                       const struct sigaction *previous) {
-  struct sigaction action;
-  if (sigaction(number, NULL, &action) == 0 && action.sa_handler == handler)
-    sigaction(number, previous, NULL);
+  if (cp_has_plain_handler(number, handler)) sigaction(number, previous, NULL);
 }
 
-/* In a handler: send the signal to this process again, to do what it did before. Async-signal-safe. */
-static inline void cp_raise_as_before(int number, const struct sigaction *previous) {
-  sigaction(number, previous, NULL);
-  raise(number);
+/* The process that the caller is in, also in a child that shares its parent's memory. Async-signal-safe. */
+static inline int32_t cp_process(void) { return (int32_t)getpid(); }
+
+/* Send a signal to the calling thread; in its own handler it comes when that returns. Async-signal-safe, and right
+   in a child that shares its parent's memory. */
+static inline void cp_raise(int number) {
+  syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number);
 }
 
 /* "TERM" for SIGTERM (sigabbrev_np(3), glibc 2.32); NULL for a signal without a name. */

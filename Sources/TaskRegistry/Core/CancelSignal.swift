@@ -1,4 +1,5 @@
 import CPlatform
+import Synchronization
 
 // LOCKING
 // Guarded by the timer thread's Monitor, under which the signal is sent. The task's thread disarms it
@@ -30,12 +31,29 @@ struct CancelSignal {
 
   typealias Pointer = UnsafeMutablePointer<CancelSignal>
 
+  /// How many tasks have each signal, number 1 first.
+  ///
+  /// atomic: sequentially consistent with the signals of `SignalWatch`: who makes one counts it and then looks
+  /// there, who starts a watch says which signals it wants and then looks here.
+  private static let users = InlineArray<64, Atomic<UInt32>> { _ in Atomic(0) }
+
   /// Whether `number` can be one: there is such a signal, it is no synchronous fault, and sending it
-  /// neither ends the process nor does nothing.
+  /// neither ends the process, nor shuts anything down, nor does nothing.
+  ///
+  /// A handler with SA_RESTART interrupts nothing; those of language runtimes are installed so.
   static func isUsable(_ number: Int32) -> Bool {
     // That for backtraces interrupts nothing, and tasks have to let it through.
-    cp_has_handler(number) && number != Backtrace.signal
+    cp_has_interrupting_handler(number) && number != Backtrace.signal
+      && !SignalWatch.watches(number)
   }
+
+  /// Whether a signal is used as one, or was prepared for that.
+  static func uses(_ number: Int32) -> Bool {
+    users[Int(number - 1)].load(ordering: .sequentiallyConsistent) != 0
+      || cp_has_plain_handler(number, handler)
+  }
+
+  private static var handler: @convention(c) (Int32) -> Void { { _ in } }
 
   /// Installs a handler that does nothing, without SA_RESTART, if the signal has none.
   static func installHandler(for number: Int32) -> Status {
@@ -43,20 +61,28 @@ struct CancelSignal {
       return .invalid(
         "tr_install_cancel_signal", "signal_number is not a signal that may have a handler")
     }
-    return cp_install_handler(number, { _ in }) == 0 ? .ok : .invalid
+    return cp_install_handler(number, handler) == 0 ? .ok : .invalid
   }
 
   /// Makes one, which holds the timer thread.
   static func make(_ number: Int32, for task: TaskReference) -> (Status, Pointer?) {
     guard let memory = malloc(MemoryLayout<CancelSignal>.size) else { return (.noMemory, nil) }
-    let status = TimerThread.hold()
+    count(number, by: 1)
+    // Somebody may have begun to watch it since it was found usable.
+    let status = SignalWatch.watches(number) ? Status.invalid : TimerThread.hold()
     if status != .ok {
+      count(number, by: -1)
       free(memory)
       return (status, nil)
     }
     let this = memory.bindMemory(to: CancelSignal.self, capacity: 1)
     this.initialize(to: CancelSignal(timer: Timer(.signal(this)), number: number, task: task))
     return (.ok, this)
+  }
+
+  fileprivate static func count(_ number: Int32, by change: Int32) {
+    users[Int(number - 1)].wrappingAdd(
+      UInt32(bitPattern: change), ordering: .sequentiallyConsistent)
   }
 }
 
@@ -82,9 +108,12 @@ extension UnsafeMutablePointer<CancelSignal> {
   func send(again queue: inout TimerQueue) {
     if !pointee.isArmed { return }
     queue.remove(timer)
+    // The application may have put something else in the handler's place, and the default is to end the process.
     // EAGAIN: the system had no memory to queue a real-time signal in. It is sent again anyway.
-    let code = pthread_kill(pointee.thread, pointee.number)
-    if code != EAGAIN { mustSucceed(code) }
+    if cp_has_interrupting_handler(pointee.number) {
+      let code = pthread_kill(pointee.thread, pointee.number)
+      if code != EAGAIN { mustSucceed(code) }
+    }
     queue.insert(timer, due: monotonicNow() + pointee.pause)
     pointee.pause = min(pointee.pause * 2, CancelSignal.longestPause)
   }
@@ -117,6 +146,7 @@ extension UnsafeMutablePointer<CancelSignal> {
   ///
   /// Requires that nobody can find it any more.
   func destroy() {
+    CancelSignal.count(pointee.number, by: -1)
     free(self)
     TimerThread.letGo()
   }

@@ -100,16 +100,32 @@ extension RegistryReference {
     return tally
   }
 
-  /// The deadline of every shutdown of the registry, under way or still to come, is now (C13).
+  /// The deadline of every shutdown of the registry and of the groups below it, under way or still to come, is now
+  /// (C13).
+  ///
+  /// A group that is created meanwhile is hurried as well: who waits there looks upwards after it is on the list of
+  /// its waiters, and the flag is up before any list is looked at.
   func hurry() {
     pointer.pointee.isHurried.store(true, ordering: .sequentiallyConsistent)
-    monitor.withLock {
-      $0.waiters.wake(WaitKey.drained)
-      $0.waiters.wake(WaitKey.phase)
+    forEachInTree { registry in
+      registry.monitor.withLock {
+        $0.waiters.wake(WaitKey.drained)
+        $0.waiters.wake(WaitKey.phase)
+        $0.waiters.wake(WaitKey.threads)
+      }
+      return true
     }
   }
 
-  var isHurried: Bool { pointer.pointee.isHurried.load(ordering: .sequentiallyConsistent) }
+  /// Whether the registry or one above it was hurried.
+  var isHurried: Bool {
+    var next: RegistryReference? = self
+    while let registry = next {
+      if registry.pointer.pointee.isHurried.load(ordering: .sequentiallyConsistent) { return true }
+      next = registry.parent
+    }
+    return false
+  }
 
   /// Waits until no task is alive, or deals with those that are at the deadline.
   func drain(

@@ -27,6 +27,7 @@ enum LogEventNumber {
   static var invalidCall: UInt32 { 10 }
   static var shortGrace: UInt32 { 11 }
   static var systemdUntold: UInt32 { 12 }
+  static var signalLost: UInt32 { 13 }
 
   /// Whether the event tells what a call came to that its caller hears of as well.
   static func isOutcome(_ event: UInt32) -> Bool {

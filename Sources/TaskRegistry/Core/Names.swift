@@ -53,6 +53,7 @@ enum Names {
     case 10: "invalid-call"
     case 11: "short-grace"
     case 12: "systemd-untold"
+    case 13: "signal-lost"
     default: "unknown"
     }
   }

@@ -52,9 +52,11 @@ extension RegistryReference {
       // A group has no threads.
       if status == .ok && parent == nil {
         let now = monotonicNow()
-        let latest = Deadline(
-          nanoseconds: max(clock.deadline.isNever ? now : clock.deadline.nanoseconds, now))
-        let threads = joinThreads(until: latest.extended(by: Self.threadAllowance))
+        // What a second signal has made the deadline was not later than now.
+        let isNow = clock.deadline.isNever || isHurried
+        let latest = Deadline(nanoseconds: isNow ? now : max(clock.deadline.nanoseconds, now))
+        let threads = joinThreads(
+          until: latest.extended(by: Self.threadAllowance), ifHurried: Self.threadAllowance)
         stragglers.threadsLeft = UInt32(clamping: threads.left)
         var end = threads.end
         if end == .ready {

@@ -178,7 +178,7 @@ extension RegistryReference {
 
   /// Whether it is closed and its last task has ended: its log hears of nothing more, and the log's
   /// context may be gone (O2).
-  private var isFinished: Bool { (gate.isClosed || token.isCancelled) && isDrained }
+  var isFinished: Bool { (gate.isClosed || token.isCancelled) && isDrained }
 
   /// Counts and reports a refusal (O2, J8).
   private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {

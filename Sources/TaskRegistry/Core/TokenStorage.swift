@@ -33,7 +33,7 @@ struct TokenStorage: ~Copyable {
 
   // atomic: relaxed; whether a signal handler asked for the cancelling, see `SignalWatch.request`.
   let isRequested = Atomic<Bool>(false)
-  // Owned by the one who set `isRequested`, then by the watch's thread.
+  // Owned by the one who set `isRequested`, then by the watch's answerer.
   var requestedReason: UInt32 = 0
   var nextRequested: UInt = 0
 

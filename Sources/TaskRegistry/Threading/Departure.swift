@@ -105,9 +105,16 @@ extension RegistryReference {
   /// (`pthread_clockjoin_np` would wait for it properly, but ThreadSanitizer does not know that
   /// function and reports leaked threads.)
   ///
+  /// - Parameters:
+  ///   - latest: when to give up.
+  ///   - allowance: how long to go on, at the most, when the registry is hurried.
   /// - Returns: how the wait ended, and how many threads are left.
-  func joinThreads(until deadline: Deadline) -> (end: WaitEnd, left: Int) {
+  func joinThreads(
+    until latest: Deadline, ifHurried allowance: Int64
+  ) -> (end: WaitEnd, left: Int) {
     dismissThreads()
+    var deadline = latest
+    var wasHurried = false
     let task = Worker.currentTask
     var isLookCounted = false
     var pause: Int64 = 10_000
@@ -115,6 +122,11 @@ extension RegistryReference {
       reapDeparted(atMost: .max)
       let (left, lingers) = monitor.withLock { ($0.threadCount, $0.departed != nil) }
       if left == 0 { return (.ready, 0) }
+      if !wasHurried && isHurried {
+        wasHurried = true
+        let end = Deadline.after(allowance)
+        if end.nanoseconds < deadline.nanoseconds { deadline = end }
+      }
       if let task, task.word.isCancelRequested {
         if !isLookCounted { task.countLook() }
         return (.cancelled, left)
@@ -126,7 +138,7 @@ extension RegistryReference {
         pause = min(pause * 2, 1_000_000)
       } else {
         let end = monitor.wait(for: WaitKey.threads, until: deadline) {
-          monitor.withLock { $0.threadCount == 0 || $0.departed != nil }
+          monitor.withLock { $0.threadCount == 0 || $0.departed != nil } || !wasHurried && isHurried
         }
         isLookCounted = end == .cancelled
       }

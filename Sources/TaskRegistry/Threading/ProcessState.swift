@@ -93,6 +93,7 @@ enum ProcessState {
   /// thread that is not there was about to make, or to free, nobody has a handle of. Then the child may begin
   /// anew, unless its one thread is one of the library's.
   private static func processHasForked() {
+    SignalWatch.processHasForked()
     if objects.count.load(ordering: .relaxed) != 0 || Worker.currentOrDeparted != nil {
       forked.store(true, ordering: .relaxed)
     }
