@@ -178,12 +178,14 @@ struct FixedText: ~Copyable {
   }
 }
 
-/// Builds a line of at most `capacity` - 1 bytes on the stack and hands it to `body`.
+/// Builds a line of at most 511 bytes on the stack and hands it to `body`.
+///
+/// The capacity is a constant, without which the room would be on the heap; and one copy of this is enough.
+@inline(never)
 func withFixedText(
-  capacity: Int = 512, _ build: (inout FixedText) -> Void,
-  _ body: (UnsafePointer<UInt8>) -> Void
+  _ build: (inout FixedText) -> Void, _ body: (UnsafePointer<UInt8>) -> Void
 ) {
-  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: capacity) { buffer in
+  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 512) { buffer in
     var text = FixedText(in: buffer)
     build(&text)
     body(text.text)

@@ -81,7 +81,7 @@ struct ThreadLook {
     _ name: StaticString, of threadID: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>,
     _ body: (UnsafeBufferPointer<UInt8>) -> Void
   ) {
-    withFixedText(capacity: 64) { path in
+    withFixedText { path in
       path.append("/proc/self/task/")
       path.append(threadID)
       path.append("/")

@@ -286,7 +286,7 @@ struct SignalWatch: ~Copyable {
 
 /// What the watch's Monitor guards.
 ///
-/// S1: there is a registry from the time a watch is started until it is ended; a reference of the application's is
+/// Watch1: there is a registry from the time a watch is started until it is ended; a reference of the application's is
 /// held.
 private struct WatchState: MonitorState {
   var registry: RegistryReference?
