@@ -217,7 +217,7 @@ tr_token *tr_token_child(tr_token *parent);
    What the cancelling runs (tr_token_on_cancel) runs on a thread of the library's, "taskreg-events". A callback that
    takes its time there delays no timeout, and the callbacks of others by 20 ms, until eight block at once. Such a
    thread is made when it is needed and ends when it is not; the one that waits for what is due,
-   "taskreg-timer", exists while something is, and a second longer.
+   "taskreg-timer", exists while something is, and a second longer, or until tr_quiesce.
 
    Requires:  parent is a token or NULL.
    Returns:   the token; NULL without memory, when the system refuses a thread, or when parent is NULL.
@@ -1387,6 +1387,24 @@ tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
 tr_status tr_systemd_off(tr_registry *registry);
+
+/* ---- The end ----------------------------------------------------------------------------- */
+
+/* Wait until no thread is left of those that the library has for itself, the one for timers and those for events,
+   nor of a registry that was given up without a shutdown: before the end of a program that a leak checker looks
+   at, before fork(2), or before dlclose(3). These threads end as soon as nothing needs them, the first a second
+   later in general; at once when this is called, when tr_shutdown of a registry that is no group returns TR_OK,
+   and when the last object of the library's is released. Threads of a registry that is in use are
+   joined by tr_shutdown, and the thread of tr_shutdown_on_signals by tr_shutdown_off_signals; neither is waited
+   for here. [G4]
+
+   Returns:   TR_OK: none is left; TR_ERR_TIMEDOUT: some were left after timeout_ns nanoseconds, as a token has a
+              timeout to come, or a task of a registry in use needs them; TR_ERR_CANCELLED: the flag of the calling
+              task rose [C4]; TR_ERR_DEADLOCK on a thread that would wait for itself.
+   Threads:   any thread but one for events, and one that runs a destructor of its thread-specific data after
+              its task (else TR_ERR_DEADLOCK); blocks; not a cancellation point.
+   Since:     0.2 */
+tr_status tr_quiesce(int64_t timeout_ns);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -190,6 +190,21 @@
       return try report(status, tally, stragglers, explanation)
     }
 
+    /// Waits until no thread is left of those that the library has for itself, nor of a registry that was given up
+    /// without a shutdown.
+    ///
+    /// For the end of a program that a leak checker looks at, or before fork(2). Threads of a registry in use
+    /// are joined by `shutdown` (G4).
+    ///
+    /// - Parameter timeout: how long; nil is for ever.
+    /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop; `wouldDeadlock` on a thread that
+    ///   would wait for itself; `forkedChild`.
+    /// *Concurrency:* blocks the calling thread.
+    public static func quiesce(timeout: Duration? = nil) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      try check(Quiescence.wait(until: .after(timeoutNanoseconds(timeout))))
+    }
+
     /// Waits until every task has ended, those spawned meanwhile included, and asks nobody to stop, after the
     /// timeout either (J9).
     ///

@@ -320,6 +320,149 @@ CASE(a_log_hears_nothing_after_the_shutdown) {
   tr_registry_release(registry);
 }
 
+/* ---- Threads of the library's own ------------------------------------------------------------- */
+
+static int own_threads(void) { return threads_called("taskreg-timer") + threads_called("taskreg-events"); }
+
+/* Proves: when tr_shutdown of a registry that is no group has returned TR_OK, the thread for timers and that for
+   events are gone, unless something else needs them (G4, C11).
+   Why it matters: a thread that stays for a second after everything is a leak for valgrind, and a surprise for
+   who forks, unloads or confines the process next.
+   Catches: a thread that lingers after a shutdown. */
+CASE(a_shutdown_ends_the_timer_thread) {
+  for (int round = 0; round < check_rounds(50); round++) {
+    tr_registry *registry = registry_new();
+    tr_token *token = tr_token_child_with_timeout(tr_registry_token(registry), 1000 * SECOND);
+    CHECK(token != NULL);
+    CHECK(threads_called("taskreg-timer") <= 1);
+    CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+    CHECK_EQ(0, own_threads());
+    tr_token_release(token);
+    tr_registry_release(registry);
+  }
+  tr_token *token = tr_token_create(), *timed = tr_token_child_with_timeout(token, 1000 * SECOND);
+  tr_registry *registry = registry_new();
+  registry_finish(registry);
+  while (threads_called("taskreg-timer") != 1) breathe(); /* it may only be starting */
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_quiesce(1 * MS));
+  CHECK_EQ(1, tr_token_cancel(token, TR_REASON_FATAL, NULL));
+  CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+  CHECK_EQ(0, own_threads());
+  tr_token_release(timed);
+  tr_token_release(token);
+}
+
+/* Proves: with the last object of all the thread for timers leaves at once, and tr_quiesce waits until it is
+   gone (G4, C11).
+   Why it matters: as above, in programs that use tokens alone.
+   Catches: a second of lingering where nothing is left that could need the thread. */
+CASE(the_last_object_ends_the_timer_thread) {
+  CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+  int64_t start = now_ns();
+  int rounds = check_rounds(50);
+  for (int round = 0; round < rounds; round++) {
+    tr_token *token = tr_token_create(), *timed = tr_token_child_with_timeout(token, 1000 * SECOND);
+    CHECK(timed != NULL);
+    tr_token_release(timed);
+    tr_token_release(token);
+    CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+    CHECK_EQ(0, own_threads());
+  }
+  /* Each would have lingered for a second. */
+  if (check_scale() == 1) CHECK_BETWEEN_NS(0, rounds * SECOND / 2, now_ns() - start);
+}
+
+static _Atomic(tr_status) quiesced;
+static sem_t has_quiesced;
+
+static void quiesces(void *ctx) {
+  (void)ctx;
+  atomic_store(&quiesced, tr_quiesce(FOREVER));
+  CHECK_EQ(0, sem_post(&has_quiesced));
+}
+
+static int body_quiesces(tr_task *self, void *ctx) {
+  (void)self;
+  return tr_quiesce(FOREVER) == *(tr_status *)ctx ? 0 : 1;
+}
+
+static int body_sets_value(tr_task *self, void *ctx) {
+  (void)self;
+  return pthread_setspecific(*(pthread_key_t *)ctx, ctx);
+}
+
+/* Proves: tr_quiesce refuses to wait for the thread it is called on, one for events or one that runs its last
+   destructors, and in a task its flag ends the wait (G4, C4, J7).
+   Why it matters: a callback that tidies up at the end is where somebody calls it.
+   Catches: a wait of a thread for its own end. */
+CASE(nobody_waits_for_its_own_end) {
+  CHECK_EQ(0, sem_init(&has_quiesced, 0, 0));
+  tr_token *token = tr_token_create(), *timed = tr_token_child_with_timeout(token, 1 * MS);
+  tr_registration *callback = NULL;
+  CHECK_EQ(TR_OK, tr_token_on_cancel(timed, quiesces, NULL, NULL, &callback));
+  sem_take(&has_quiesced);
+  /* The timeout may have passed before: then it was called here. */
+  CHECK(atomic_load(&quiesced) == TR_ERR_DEADLOCK || callback == NULL);
+  tr_off_cancel(callback);
+  tr_token_release(timed);
+
+  tr_registry *registry = registry_new();
+  pthread_key_t key;
+  CHECK_EQ(0, pthread_key_create(&key, quiesces));
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.flags = TR_SPAWN_FRESH_THREAD;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "leaves", TR_KIND_MAINTENANCE, body_sets_value, &key, &options, NULL));
+  sem_take(&has_quiesced);
+  CHECK_EQ(TR_ERR_DEADLOCK, atomic_load(&quiesced));
+
+  timed = tr_token_child_with_timeout(token, 1000 * SECOND);
+  tr_status expected = TR_ERR_CANCELLED;
+  tr_task *task = spawn(registry, "quiesces", body_quiesces, &expected);
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 5 * MS, NULL));
+  CHECK_EQ(TR_OK, tr_task_cancel(task));
+  CHECK_EQ(0, outcome_of(task).code);
+  tr_task_release(task);
+  tr_token_release(timed);
+  expected = TR_OK;
+  task = spawn(registry, "quiesces", body_quiesces, &expected);
+  CHECK_EQ(0, outcome_of(task).code);
+  tr_task_release(task);
+  registry_finish(registry);
+  tr_token_release(token);
+  CHECK_EQ(0, pthread_key_delete(key));
+  CHECK_EQ(0, sem_destroy(&has_quiesced));
+}
+
+/* Proves: when tr_quiesce has returned TR_OK, threads of registries that were given up without a shutdown are
+   gone, whether a handle of an ended task is held or not (G3, G4).
+   Why it matters: nobody else can wait for them.
+   Catches: threads on their last instructions that are forgotten. */
+CASE(threads_that_nobody_joins_can_be_waited_for) {
+  CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+  int threads = thread_count();
+  for (int round = 0; round < check_rounds(100); round++) {
+    tr_registry *registry = registry_new();
+    struct gate gate = GATE_INIT;
+    tr_task *tasks[3];
+    for (int i = 0; i < 3; i++) tasks[i] = spawn(registry, "one of three", body_deaf, &gate);
+    if (round % 2) tr_registry_release(registry);
+    gate_open(&gate);
+    for (int i = 0; i < 3; i++) CHECK_EQ(TR_OK, tr_task_wait(tasks[i], FOREVER, NULL));
+    if (!(round % 2)) {
+      /* Idle threads of a registry in use are not waited for. */
+      CHECK_EQ(TR_OK, tr_quiesce(0));
+      tr_registry_release(registry);
+    } else {
+      /* The last worker lets the others go once it has looked round; then its registry is given up. */
+      threads_settle(threads, 10 * SECOND * check_scale());
+    }
+    CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+    CHECK_EQ(threads, thread_count());
+    for (int i = 0; i < 3; i++) tr_task_release(tasks[i]);
+  }
+  CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+}
+
 /* ---- fork ------------------------------------------------------------------------------------- */
 
 static void run_something(void) {
@@ -450,5 +593,8 @@ CHECK_MAIN(CHECK_ENTRY(threads_are_reused_as_long_as_a_group_is_in_use),
            CHECK_ENTRY(references_without_number_are_counted),
            CHECK_ENTRY(references_without_number_from_several_threads),
            CHECK_ENTRY(a_log_hears_nothing_after_the_shutdown),
+           CHECK_ENTRY(a_shutdown_ends_the_timer_thread),
+           CHECK_ENTRY(the_last_object_ends_the_timer_thread), CHECK_ENTRY(nobody_waits_for_its_own_end),
+           CHECK_ENTRY(threads_that_nobody_joins_can_be_waited_for),
            CHECK_ENTRY(a_child_of_a_process_that_released_everything_begins_anew),
            CHECK_ENTRY(a_child_is_refused_as_long_as_one_object_is_left))

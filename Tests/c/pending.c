@@ -470,6 +470,14 @@ CALL(tr_systemd_off) {
   EXPECT(tr_systemd_off(at->registry) == (begun == TR_OK ? TR_OK : TR_ERR_INVALID));
   return 0;
 }
+/* A timeout to come needs the thread for timers, so that there is one to wait for. */
+CALL(tr_quiesce) {
+  tr_token *token = tr_token_child_with_timeout(at->token, 1000 * SECOND);
+  EXPECT(token != NULL && tr_quiesce(1 * MS) == TR_ERR_TIMEDOUT);
+  tr_token_release(token);
+  EXPECT(tr_quiesce(FOREVER) == TR_OK);
+  return 0;
+}
 
 struct function {
   const char *name;

@@ -191,6 +191,7 @@ FORKED(shutdown_off_signals, tr_shutdown_off_signals(at->registry) == TR_ERR_FOR
 FORKED(signal_watch_move, tr_signal_watch_move(at->registry, at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_pending, tr_signal_watch_pending() == 0)
 FORKED(systemd_off, tr_systemd_off(at->registry) == TR_ERR_FORKED)
+FORKED(quiesce, tr_quiesce(FOREVER) == TR_ERR_FORKED)
 FORKED(diagnosis_name, (tr_diagnosis_name(TR_DIAGNOSIS_BLOCKED), answers_nothing()))
 
 static const struct forked_call forked_calls[] = {
@@ -208,7 +209,7 @@ static const struct forked_call forked_calls[] = {
     ROW(checkpoint), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(report_release),
     ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
     ROW(snapshot_write), ROW(metrics_write), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
-    ROW(systemd_on), ROW(systemd_off), ROW(diagnosis_name), ROW(shutdown_on_signals), ROW(shutdown_off_signals),
+    ROW(systemd_on), ROW(systemd_off), ROW(quiesce), ROW(diagnosis_name), ROW(shutdown_on_signals), ROW(shutdown_off_signals),
     ROW(signal_watch_move), ROW(signal_watch_pending),
 #undef ROW
 };

@@ -363,11 +363,10 @@ static inline int threads_named(const char *name, int *id) {
 
 static inline int threads_called(const char *name) { return threads_named(name, NULL); }
 
-/* Under valgrind, wait until the library's timer thread has left, as it does when it was of no use for a
-   second: valgrind takes what the C library keeps for a thread that runs on for lost. */
+/* Under valgrind, wait until the library's own threads have left: valgrind takes what the C library keeps for a
+   thread that runs on for lost. */
 static inline void timer_thread_leaves(void) {
-  if (!check_under_valgrind()) return;
-  while (threads_called("taskreg-timer") + threads_called("taskreg-events") > 0) breathe();
+  if (check_under_valgrind()) CHECK_EQ(TR_OK, tr_quiesce(AT_ONCE));
 }
 
 /* The run state of thread `tid` as the kernel tells it: 'R', 'S', ...; 0 when it is gone. */

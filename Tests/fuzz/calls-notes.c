@@ -46,6 +46,9 @@ void call_health(int b, int c) {
   MUST_EQ(TR_OK, tr_health(registries[number].it, c & 1 ? list : NULL, c & 1 ? 2 : 0, c & 2 ? &count : NULL));
   MUST_EQ(c & 2 ? 0 : 77, count);
   MUST_EQ(0, list[0].id);
+  /* A timeout to come needs a thread, and so may a task. */
+  tr_status quiet = tr_quiesce(0);
+  MUST(quiet == TR_OK || quiet == TR_ERR_TIMEDOUT);
 }
 
 void call_explain(int b, int c) {

@@ -146,6 +146,7 @@ static void finish(void) {
       tr_registry_release(registries[i].it);
   for (int i = 0; i < token_count; i++)
     for (; tokens[i].refs + tokens[i].reserve > 0; tokens[i].refs--) tr_token_release(tokens[i].it);
+  MUST_EQ(TR_OK, tr_quiesce(INT64_C(10000000000)));
 }
 
 static void begin(void) {

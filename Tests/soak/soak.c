@@ -457,6 +457,8 @@ static void op_show(struct actor *actor) {
   size_t count = 77;
   CHECK_EQ(TR_OK, tr_health(hall_seen(actor, hall), NULL, 0, &count));
   CHECK_EQ(0, count);
+  tr_status quiet = tr_quiesce(0);
+  CHECK(quiet == TR_OK || quiet == TR_ERR_TIMEDOUT || quiet == TR_ERR_CANCELLED);
   hall_exit(hall);
 }
 static void op_count(struct actor *actor) {

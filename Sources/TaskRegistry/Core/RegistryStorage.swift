@@ -94,8 +94,13 @@ struct RegistryStorage: ~Copyable {
   // Guarded by the parent's Monitor: the group's place among the others.
   var previousGroup: RegistryReference?
   var nextGroup: RegistryReference?
+  // Written by the one who orphans the registry, who has a reference to its memory meanwhile.
+  var isBuried = false
   // Owned by the `Graveyard`: the next registry in it, as bits.
   var nextBuried: UInt = 0
+  // atomic: whether, of a buried one, the last reference is gone, or its threads are: who finds the other was
+  // first frees it. Acquire and release.
+  let isHalfGone = Atomic<Bool>(false)
 
   init(
     options: RegistryOptionsCore, monitor: Monitor<RegistryState>, token: TokenReference,
@@ -211,10 +216,14 @@ struct RegistryReference: Equatable {
       let handles = registry.pointer.pointee.handleRefs.load(ordering: .sequentiallyConsistent)
       let isShut = handles == 0 || registry.parent != nil && registry.gate.isClosed
       guard isShut, registry.isDrained else { return }
+      if registry.parent == nil { Graveyard.expect() }
       let wasSeen = registry.pointer.pointee.isUnreachable.exchange(
         true, ordering: .sequentiallyConsistent)
-      if wasSeen { return }
-      guard let parent = registry.parent else { return registry.orphanThreads() }
+      guard !wasSeen, let parent = registry.parent else {
+        let isBuried = !wasSeen && registry.orphanThreads()
+        if registry.parent == nil && !isBuried { Graveyard.expectNoMore() }
+        return
+      }
       let left = parent.pointer.pointee.handleRefs.wrappingSubtract(
         1, ordering: .sequentiallyConsistent)
       if left.newValue != 0 { return }
@@ -254,17 +263,20 @@ struct RegistryReference: Equatable {
       let token = registry.token
       token.unlink(registry)
       next?.unlink(group: registry)
-      Graveyard.bury(registry)
+      if registry.pointer.pointee.isBuried {
+        registry.destroyIfLast()
+      } else {
+        registry.destroy()
+      }
       token.release()
       ProcessState.objectIsGone()
     }
   }
 
-  /// Whether a thread of the registry still exists, be it only on its last instructions.
-  ///
-  /// Requires that no reference is left, hence that all its threads have departed.
+  /// Whether a thread of the registry, which is orphaned, still exists, be it only on its last instructions.
   var hasThreads: Bool {
     monitor.withLock { state in
+      if state.threadCount > 0 { return true }
       var worker = state.departed
       while let current = worker {
         if cp_thread_exists(current.pointee.threadID) { return true }
@@ -274,10 +286,16 @@ struct RegistryReference: Equatable {
     }
   }
 
+  /// The last reference to the memory of a buried registry is gone, or its last thread: whichever comes last
+  /// frees it.
+  func destroyIfLast() {
+    if pointer.pointee.isHalfGone.exchange(true, ordering: .acquiringAndReleasing) { destroy() }
+  }
+
   /// Frees the memory.
   ///
   /// Requires that no reference and no thread is left.
-  func destroy() {
+  private func destroy() {
     let log = options.log
     let (batches, arena) = monitor.withLock { ($0.batches, $0.arena) }
     WorkerBatch.destroyAll(from: batches)

@@ -63,6 +63,9 @@ extension RegistryReference {
           end = waitForCallbackRuns(until: latest.extended(by: Self.threadAllowance))
           if end != .ready { stragglers.threadsLeft = 1 }
         }
+        if end == .ready {
+          Quiescence.endTimerThread(until: latest.extended(by: Self.threadAllowance))
+        }
         switch end {
         case .ready: break
         case .timedOut: status = .deadline

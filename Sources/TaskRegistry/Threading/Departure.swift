@@ -5,7 +5,7 @@ import CPlatform
 // the list of the departed. Whoever takes it off, under the lock, owns it, and joins the thread or
 // puts it back. Once the registry is orphaned, as nothing can be spawned in it any more
 // (`endIfUnreachable`), nobody takes any off, whoever puts one there detaches
-// it first, and the Graveyard waits for all of them to be gone. Threads are joined and detached
+// it first, and the `Graveyard` waits for all of them to be gone. Threads are joined and detached
 // outside the lock.
 
 /// How threads leave a registry, and what becomes of them.
@@ -55,14 +55,22 @@ extension RegistryReference {
   }
 
   /// Lets go of every thread: nothing will be spawned, and nobody will join them (G3).
-  func orphanThreads() {
+  ///
+  /// Called once, with a reference to the memory.
+  ///
+  /// - Returns: whether there are any; then the registry is buried.
+  func orphanThreads() -> Bool {
     dismissThreads()
-    let departed = monitor.withLock { state in
+    let (departed, hasThreads) = monitor.withLock { state in
       let departed = state.takeDeparted(atMost: .max)
       state.isOrphaned = true
-      return departed
+      return (departed, state.threadCount > 0)
     }
     if let departed { listDeparted(departed) }
+    if !hasThreads { return false }
+    pointer.pointee.isBuried = true
+    Graveyard.bury(self)
+    return true
   }
 
   /// Joins those of the departed that are quite gone.

@@ -23,8 +23,13 @@ enum EventThread {
     beginOwnThread("taskreg-events")
     // A callback may end the thread: then it has done its part, and another is made for what is left.
     CallFrame.call(
-      .library, nil, { _ in EventThread.work() },
-      ifLeft: { _ in TimerThread.change { $0.eventThreadIsGone() } })
+      .library, holdingUp: .ownThread, nil, { _ in EventThread.work() },
+      ifLeft: { _ in
+        TimerThread.change {
+          $0.eventThreadIsGone()
+          $0.threadLeaves()
+        }
+      })
     return nil
   }
 

@@ -106,7 +106,10 @@ enum ProcessState {
   static func objectIsMade() { objects.count.wrappingAdd(1, ordering: .relaxed) }
 
   /// There is one less: nobody has a handle of it, and no thread looks at it any more.
-  static func objectIsGone() { objects.count.wrappingSubtract(1, ordering: .releasing) }
+  static func objectIsGone() {
+    let left = objects.count.wrappingSubtract(1, ordering: .releasing)
+    if left.newValue == 0 { Quiescence.lastObjectIsGone() }
+  }
 
   /// The value of the thread-specific key for the calling thread; see `Worker.current`.
   @inline(__always)

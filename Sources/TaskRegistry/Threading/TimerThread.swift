@@ -46,12 +46,16 @@ struct TimerThread {
     let isRunning = this.pointee.monitor.withLock { state in
       state.holds += 1
       state.leavesAt = .never
+      if !state.isRunning { state.starting += 1 }
       return state.isRunning
     }
     // Where several come here at once, each creates one, and one of them stays.
     if isRunning { return .ok }
     if start() { return .ok }
-    letGo()
+    change {
+      $0.starting -= 1
+      $0.holds -= 1
+    }
     return .again
   }
 
@@ -106,6 +110,31 @@ struct TimerThread {
     return result
   }
 
+  // MARK: Ending it
+
+  /// How the thread, and those for events, are.
+  enum Rest {
+    /// They are when none of them exists.
+    case gone
+    /// They are when they leave, and will be gone in a moment.
+    case leaving
+    /// They are when they have something to do, now or later.
+    case needed
+  }
+
+  /// Lets the thread leave now, unless somebody needs it.
+  static func dismiss() -> Rest {
+    guard let this = existing else { return .gone }
+    let rest = this.pointee.monitor.withLock { state in
+      if !state.isUnused { return Rest.needed }
+      if state.isGone { return Rest.gone }
+      state.leavesAt = Deadline(nanoseconds: 0)
+      return Rest.leaving
+    }
+    if rest == .leaving { this.pointee.parker.unpark() }
+    return rest
+  }
+
   // MARK: Its memory
 
   /// In a child of fork that begins anew: the thread is not there, and nothing was queued.
@@ -152,7 +181,11 @@ struct TimerThread {
     // SAFETY: `hold` has made it.
     let this = existing.unsafelyUnwrapped
     let isTheOne = this.pointee.monitor.withLock { state in
-      if state.isRunning { return false }
+      state.starting -= 1
+      if state.isRunning {
+        state.threadLeaves()
+        return false
+      }
       state.isRunning = true
       state.thread = pthread_self()
       return true
@@ -168,6 +201,7 @@ struct TimerThread {
         if state.leavesAt.isNever { state.leavesAt = .after(linger) }
         if !state.leavesAt.hasPassed { return Step.sleep(until: state.leavesAt) }
         state.isRunning = false
+        state.threadLeaves()
         return Step.leave
       }
       switch step {
@@ -212,6 +246,11 @@ struct TimerState: MonitorState {
   var thread = pthread_t()
   /// When the thread leaves, should nobody need it until then; never while somebody does.
   var leavesAt = Deadline.never
+  /// How many threads are created, of which one is to be the thread.
+  var starting = 0
+  /// The kernel's ids of those that have left, this thread and those for events, and may be on their last
+  /// instructions; 0 where there is none.
+  private var leaving = InlineArray<16, Int32>(repeating: 0)
 
   /// What the threads of `EventThread` are to do.
   private var events = EventQueue()
@@ -230,6 +269,26 @@ struct TimerState: MonitorState {
   /// When the thread has something to do.
   var wakesAt: Deadline {
     queue.nextDue.nanoseconds < eventIsLateAt.nanoseconds ? queue.nextDue : eventIsLateAt
+  }
+
+  // MARK: Leaving
+
+  /// The calling thread is on its last instructions.
+  mutating func threadLeaves() {
+    var place = 0
+    for index in leaving.indices where leaving[index] == 0 || !cp_thread_exists(leaving[index]) {
+      place = index
+    }
+    leaving[place] = cp_gettid()
+  }
+
+  /// Whether no thread exists any more; of use while nobody needs one.
+  var isGone: Bool {
+    if isRunning || starting > 0 { return false }
+    for index in leaving.indices where leaving[index] != 0 && cp_thread_exists(leaving[index]) {
+      return false
+    }
+    return true
   }
 
   // MARK: Events
@@ -252,7 +311,10 @@ struct TimerState: MonitorState {
   /// Takes what came first; with nil, the thread that asked is to leave.
   mutating func takeEvent() -> Timer.Pointer? {
     let timer = events.takeFirst()
-    if timer == nil { eventThreads -= 1 }
+    if timer == nil {
+      eventThreads -= 1
+      threadLeaves()
+    }
     eventIsLateAt = events.isEmpty ? .never : .after(Self.patience)
     return timer
   }
@@ -302,7 +364,7 @@ struct TimerState: MonitorState {
   }
 
   func checkInvariants() {
-    if holds < 0 { fatalError() }  // H1
+    if holds < 0 || starting < 0 { fatalError() }  // H1
     if eventThreads < 0 || eventThreads > Self.mostEventThreads { fatalError() }  // H2
   }
 }
