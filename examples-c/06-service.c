@@ -99,7 +99,7 @@ static int fail_task(tr_task *self, const char *call) {
   char message[128];
 
   snprintf(message, sizeof message, "%s: %s", call, strerror(errno));
-  (void)tr_task_set_message(self, message); /* it can only fail for a message that is not UTF-8 */
+  TR_IGNORE(tr_task_set_message(self, message)); /* it can only fail for a message that is not UTF-8 */
   return 1;
 }
 
@@ -202,12 +202,12 @@ static int primes_run(tr_task *self, void *ctx) {
   struct job *job = ctx;
   uint32_t primes = job->limit > 2 ? 1 : 0;
 
-  (void)tr_checkpoint("counting primes");
+  TR_IGNORE(tr_checkpoint("counting primes"));
   for (uint32_t n = 3; n < job->limit; n += 2) {
     uint32_t divisor = 3;
 
     if (n % 1024 == 1) {
-      (void)tr_progress(n, job->limit, "numbers");
+      TR_IGNORE(tr_progress(n, job->limit, "numbers"));
       if (tr_task_is_cancelled(self)) {
         return 0; /* to stop when asked is no failure: the job is just not done */
       }
@@ -245,14 +245,14 @@ static int count_primes(tr_task *self, uint32_t limit, uint32_t *result) {
   if (status == TR_OK) {
     status = tr_task_wait(handler, RPC_LIMIT_MS * MS, NULL);
     if (status != TR_OK) { /* its time is up, or this connection was asked to stop */
-      (void)tr_task_cancel(handler); /* it will see its flag, end, and release its share */
+      TR_IGNORE(tr_task_cancel(handler)); /* it will see its flag, end, and release its share */
     }
     tr_task_release(handler);
   } else {
     job_release(job); /* refused: nothing has run, and the handler's share is still ours */
     if (status != TR_ERR_CLOSED) {
       (void)primes_run(self, job); /* no task to be had: the connection does the work itself... */
-      (void)tr_checkpoint(NULL);   /* ...and is somewhere else afterwards */
+      TR_IGNORE(tr_checkpoint(NULL));   /* ...and is somewhere else afterwards */
       status = TR_OK;
     }
   }
@@ -437,7 +437,7 @@ static void describe_requests(char *text, size_t size) {
                          (double)metrics.run_p50_ns / (double)MS);
     }
   }
-  (void)tr_recent(service.registry, &last, 1, &count); /* TR_ERR_TRUNCATED: there are more than one */
+  TR_IGNORE(tr_recent(service.registry, &last, 1, &count)); /* TR_ERR_TRUNCATED: there are more than one */
   if (count > 0) {
     snprintf(text + length, size - (size_t)length, "; the last task to end: %s%s%s, %s after %.1f ms",
              last.group, last.group[0] != '\0' ? "/" : "", last.name, tr_ended_name(last.how),
@@ -556,7 +556,7 @@ static int connection_run(tr_task *self, void *ctx) {
        sending, there is no second round. */
     stopping = status == TR_ERR_CANCELLED;
     if (status != TR_OK && !stopping) {
-      (void)tr_task_set_message(self, tr_strerror(status));
+      TR_IGNORE(tr_task_set_message(self, tr_strerror(status)));
       return 1;
     }
     ssize_t got = recv(c->fd, c->input + c->input_used, sizeof c->input - c->input_used, 0);
@@ -656,7 +656,7 @@ static int listener_run(tr_task *self, void *ctx) {
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       /* The connection stays in the queue, hence poll would return at once: pause for 100 ms. */
       fprintf(stderr, "listener: accept: %s\n", strerror(errno));
-      (void)tr_sleep(100 * MS); /* the wait looks at the flag itself */
+      TR_IGNORE(tr_sleep(100 * MS)); /* the wait looks at the flag itself */
     } else if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
       return fail_task(self, "accept"); /* which stops the service, as this task is essential */
     } /* else: EINTR, EAGAIN, ECONNABORTED, errors of that one connection: go on */
@@ -673,7 +673,7 @@ static int heartbeat_run(tr_task *self, void *ctx) {
   (void)ctx;
   while (tr_sleep(service.heartbeat_ns) == TR_OK) { /* anything else: asked to stop */
     uint64_t requests = atomic_load(&service.requests);
-    (void)tr_heartbeat(); /* as promised in start_tasks: without it /health complains */
+    TR_IGNORE(tr_heartbeat()); /* as promised in start_tasks: without it /health complains */
     printf("heartbeat: %zu tasks, %" PRIu64 " requests, %" PRIu64 " of them in the last %" PRId64
            " ms\n",
            tr_len(service.registry), requests, requests - before, service.heartbeat_ns / MS);
@@ -689,12 +689,12 @@ static int compaction_run(tr_task *self, void *ctx) {
     size_t freed = 0;
 
     /* A long job is done in slices, with a look at the flag between two of them. */
-    (void)tr_checkpoint("compacting the store");
+    TR_IGNORE(tr_checkpoint("compacting the store"));
     for (size_t slice = 0; slice < STORE_SLICES && !tr_task_is_cancelled(self); slice++) {
       freed += store_compact(&service.store, slice);
-      (void)tr_progress(slice + 1, STORE_SLICES, "slices");
+      TR_IGNORE(tr_progress(slice + 1, STORE_SLICES, "slices"));
     }
-    (void)tr_checkpoint("waiting for the next compaction");
+    TR_IGNORE(tr_checkpoint("waiting for the next compaction"));
     if (freed > 0) {
       printf("compaction: freed %zu deleted entries in %" PRId64 " ms\n", freed, now_ms() - start);
     }
@@ -717,7 +717,7 @@ static int journal_run(tr_task *self, void *ctx) {
     uint64_t appended, written;
     size_t length;
 
-    (void)tr_checkpoint("waiting for changes");
+    TR_IGNORE(tr_checkpoint("waiting for changes"));
     pthread_mutex_lock(&journal->lock);
     while (journal->used == 0 && status == TR_OK) {
       status = tr_cond_wait(&journal->not_empty, &journal->lock, -1);
@@ -726,21 +726,21 @@ static int journal_run(tr_task *self, void *ctx) {
     pthread_mutex_unlock(&journal->lock);
     if (length == 0) {
       if (status != TR_ERR_CANCELLED) {
-        (void)tr_task_set_message(self, tr_strerror(status));
+        TR_IGNORE(tr_task_set_message(self, tr_strerror(status)));
         return 1;
       }
-      (void)tr_checkpoint("waiting for the disk");
+      TR_IGNORE(tr_checkpoint("waiting for the disk"));
       if (fsync(journal->fd) != 0 && errno != EINVAL) { /* EINVAL: a pipe, say, has no disk */
         return fail_task(self, "fsync");
       }
       return 0;
     }
-    (void)tr_checkpoint(tr_task_is_cancelled(self) ? "flushing the journal" : "writing the journal");
+    TR_IGNORE(tr_checkpoint(tr_task_is_cancelled(self) ? "flushing the journal" : "writing the journal"));
     if (journal_write(journal, chunk, length) != 0) {
       return fail_task(self, "write"); /* which stops the service, as this task is essential */
     }
     journal_count(journal, &appended, &written);
-    (void)tr_progress(written, appended, "entries");
+    TR_IGNORE(tr_progress(written, appended, "entries"));
   }
 }
 
@@ -756,7 +756,7 @@ static int stuck_in_read(tr_task *self, void *ctx) {
   if (pipe2(ends, O_CLOEXEC) != 0) {
     return fail_task(self, "pipe2");
   }
-  (void)tr_checkpoint("reading from a pipe");
+  TR_IGNORE(tr_checkpoint("reading from a pipe"));
   for (;;) {
     (void)!read(ends[0], &byte, 1);
   }
@@ -768,7 +768,7 @@ static int stuck_spinning(tr_task *self, void *ctx) {
   static volatile unsigned turns;
 
   (void)self, (void)ctx;
-  (void)tr_checkpoint("turning round and round");
+  TR_IGNORE(tr_checkpoint("turning round and round"));
   for (;;) {
     turns++;
   }
@@ -797,11 +797,11 @@ static int slow_to_stop(tr_task *self, void *ctx) {
   const struct timespec page = {0, 50000000};
 
   (void)self, (void)ctx;
-  (void)tr_wait_cancelled(-1);
-  (void)tr_checkpoint("writing pages back");
+  TR_IGNORE(tr_wait_cancelled(-1));
+  TR_IGNORE(tr_checkpoint("writing pages back"));
   for (unsigned i = 0; i < 14; i++) {
     (void)nanosleep(&page, NULL); /* tr_sleep would not sleep any more */
-    (void)tr_progress(i + 1, 14, "pages");
+    TR_IGNORE(tr_progress(i + 1, 14, "pages"));
   }
   return 0;
 }
@@ -1007,7 +1007,7 @@ static int serve_until_stop(int signal_fd) {
 /* Write `report` to standard output, and as JSON to the file `name` unless that is NULL. */
 static void write_report(const tr_report *report, const char *name) {
   fflush(stdout);
-  (void)tr_report_write(report, STDOUT_FILENO, TR_FORMAT_TEXT); /* whom could one tell? */
+  TR_IGNORE(tr_report_write(report, STDOUT_FILENO, TR_FORMAT_TEXT)); /* whom could one tell? */
   if (name != NULL) {
     int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || tr_report_write(report, fd, TR_FORMAT_JSON) != TR_OK) {
@@ -1055,8 +1055,8 @@ static int stop(const struct settings *settings) {
   is_graceful = status == TR_OK && tr_reason_is_graceful(tr_token_reason(token));
   if (status == TR_OK) { /* no thread is left */
     store_clear(&service.store);
-    (void)tr_systemd_off(service.registry);
-    (void)tr_shutdown_off_signals(service.registry);
+    TR_IGNORE(tr_systemd_off(service.registry));
+    TR_IGNORE(tr_shutdown_off_signals(service.registry));
     tr_registry_release(service.peers);
     tr_registry_release(service.registry);
   } /* else abandoned tasks still run and use all this: it goes with the process */

@@ -29,7 +29,7 @@ static tr_token *volatile alarm_token; /* what a SIGALRM asks to be cancelled */
 
 static void on_alarm(int number) {
   (void)number;
-  (void)tr_request_shutdown(alarm_token, TR_REASON_FATAL); /* nothing else could be called here */
+  TR_IGNORE(tr_request_shutdown(alarm_token, TR_REASON_FATAL)); /* nothing else could be called here */
 }
 
 static int worker(tr_task *self, void *ctx) {

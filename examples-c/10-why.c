@@ -38,8 +38,8 @@ static int importer(tr_task *self, void *ctx) {
   char byte;
 
   (void)self;
-  (void)tr_progress(30, 100, "records");
-  (void)tr_checkpoint("reading record 31");
+  TR_IGNORE(tr_progress(30, 100, "records"));
+  TR_IGNORE(tr_checkpoint("reading record 31"));
   return read(pipe_ends[0], &byte, 1) == 1 ? 0 : 1;
 }
 
@@ -48,11 +48,11 @@ static int writer(tr_task *self, void *ctx) {
   const struct timespec block = {0, 10000000};
 
   (void)self, (void)ctx;
-  (void)tr_wait_cancelled(-1);
-  (void)tr_checkpoint("flushing");
+  TR_IGNORE(tr_wait_cancelled(-1));
+  TR_IGNORE(tr_checkpoint("flushing"));
   for (unsigned i = 0; i < 20; i++) {
     (void)nanosleep(&block, NULL); /* as if it wrote one */
-    (void)tr_progress(i + 1, 20, "blocks");
+    TR_IGNORE(tr_progress(i + 1, 20, "blocks"));
   }
   return 0;
 }

@@ -28,6 +28,19 @@
 extern "C" {
 #endif
 
+/* A result that must be looked at: compilers that can, warn of a call that drops it. Where nothing can be
+   done about a failure, say so: TR_IGNORE(tr_task_cancel(task)). */
+#if defined(__GNUC__) || defined(__clang__)
+#define TASKREG_MUST_USE __attribute__((warn_unused_result))
+#else
+#define TASKREG_MUST_USE
+#endif
+#define TR_IGNORE(call)                                                                            \
+  do {                                                                                             \
+    if ((call) != 0) {                                                                             \
+    }                                                                                              \
+  } while (0)
+
 /* ---- Version and status ---------------------------------------------------------------- */
 
 /* The version of this header, as 0xMMmmpp. Compare with tr_version(). */
@@ -293,7 +306,7 @@ size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
               the flag of the calling task rises first [C4]; TR_ERR_INVALID for NULL.
    Threads:   any thread; blocks; not a cancellation point.
    Since:     0.1 */
-tr_status tr_token_wait(tr_token *token, int64_t timeout_ns);
+tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* ---- Registries -------------------------------------------------------------------------- */
 
@@ -353,7 +366,8 @@ typedef struct tr_registry_options {
               retains options->token.
    Threads:   any thread; does not block. No thread is made before the first spawn.
    Since:     0.1 */
-tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out);
+tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
+    TASKREG_MUST_USE;
 
 /* Create a group: a registry inside `parent`, with a token of its own (a child of the parent's), a join
    and a shutdown of its own. Its tasks are also the parent's, and those of whatever the parent is a
@@ -374,7 +388,7 @@ tr_status tr_registry_create(const tr_registry_options *options, tr_registry **o
    Threads:   any thread; does not block.
    Since:     0.2 */
 tr_status tr_registry_child(tr_registry *parent, const char *name,
-                            const tr_registry_options *options, tr_registry **out);
+                const tr_registry_options *options, tr_registry **out) TASKREG_MUST_USE;
 
 /* Add a reference to `registry`; all references share one list of tasks. [G1]
 
@@ -462,7 +476,7 @@ typedef struct tr_spawn_options {
    Threads:   any thread, tasks included; does not wait for other tasks.
    Since:     0.1 */
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
-                   void *ctx, tr_task **out);
+       void *ctx, tr_task **out) TASKREG_MUST_USE;
 
 /* As tr_spawn, with options.
 
@@ -474,7 +488,7 @@ tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_tas
    Threads:   as tr_spawn.
    Since:     0.1 */
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
-                        void *ctx, const tr_spawn_options *options, tr_task **out);
+            void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
 
 /* ---- Listing ----------------------------------------------------------------------------- */
 
@@ -538,7 +552,7 @@ int tr_is_empty(const tr_registry *registry);
               spawn.
    Since:     0.1 */
 tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
-                      size_t *count);
+          size_t *count) TASKREG_MUST_USE;
 
 /* ---- Joining ----------------------------------------------------------------------------- */
 
@@ -591,7 +605,8 @@ typedef struct tr_join_report {
               with tr_report_release.
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.1 */
-tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report);
+tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report)
+    TASKREG_MUST_USE;
 
 /* Wait until every task of `registry` has ended, those spawned meanwhile included, or until timeout_ns
    nanoseconds from now, and ask nobody to stop, then either: to look again, say what is waited for, and wait
@@ -603,7 +618,7 @@ tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report 
               TR_ERR_INVALID.
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.2 */
-tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns);
+tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* Close `registry`, cancel its token with reason and message, and join its tasks with grace_ns
    nanoseconds to the deadline, as tr_join_all. After TR_OK no thread of the registry is left. A
@@ -630,7 +645,7 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns);
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.1 */
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
-                      int64_t grace_ns, tr_join_report *report);
+          int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
 
 /* How a shutdown goes. Start from TR_SHUTDOWN_OPTIONS_INIT; a zero field means its default. */
 typedef struct tr_shutdown_options {
@@ -665,8 +680,8 @@ typedef struct tr_shutdown_options {
    Threads:   as tr_shutdown.
    Since:     0.2 */
 tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
-                           int64_t grace_ns, const tr_shutdown_options *options,
-                           tr_join_report *report);
+               int64_t grace_ns, const tr_shutdown_options *options,
+               tr_join_report *report) TASKREG_MUST_USE;
 
 /* ---- Tasks ------------------------------------------------------------------------------- */
 
@@ -756,7 +771,7 @@ const uint32_t *tr_task_cancel_flag(const tr_task *task);
    Returns:   TR_OK, also when it was asked before or has ended; TR_ERR_INVALID for NULL.
    Threads:   any thread; does not wait for the task.
    Since:     0.1 */
-tr_status tr_task_cancel(tr_task *task);
+tr_status tr_task_cancel(tr_task *task) TASKREG_MUST_USE;
 
 /* Leave a message for whoever reads the outcome of the calling task; the last one stands.
 
@@ -766,7 +781,7 @@ tr_status tr_task_cancel(tr_task *task);
    Ownership: message is copied.
    Threads:   the task's own; never blocks.
    Since:     0.1 */
-tr_status tr_task_set_message(tr_task *task, const char *message);
+tr_status tr_task_set_message(tr_task *task, const char *message) TASKREG_MUST_USE;
 
 /* Wait until `task` has ended, or until timeout_ns nanoseconds from now.
 
@@ -777,7 +792,7 @@ tr_status tr_task_set_message(tr_task *task, const char *message);
    Output:    *outcome (may be NULL) is written on TR_OK, else untouched.
    Threads:   any thread, several at once; blocks; not a cancellation point. [O3]
    Since:     0.1 */
-tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome);
+tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome) TASKREG_MUST_USE;
 
 /* Sleep for duration_ns nanoseconds, or without end with TR_FOREVER. Inside a task the sleep ends when the
    task is asked to stop; outside one it is a plain sleep. [C4]
@@ -786,7 +801,7 @@ tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome);
               already or rose meanwhile.
    Threads:   any thread; blocks; not a cancellation point.
    Since:     0.1 */
-tr_status tr_sleep(int64_t duration_ns);
+tr_status tr_sleep(int64_t duration_ns) TASKREG_MUST_USE;
 
 /* ---- Shutdown from a signal -------------------------------------------------------------- */
 
@@ -846,7 +861,7 @@ typedef struct tr_signal_options {
    Threads:   any thread; does not block, but for a moment where a stop is taken over.
    Since:     0.2 */
 tr_status tr_shutdown_on_signals(tr_registry *registry, const sigset_t *set,
-                                 const tr_signal_options *options);
+                     const tr_signal_options *options) TASKREG_MUST_USE;
 
 /* End what tr_shutdown_on_signals began: the signals do again what they did before, unless somebody
    has given them another handler since, and the thread is gone. [C13]
@@ -857,7 +872,7 @@ tr_status tr_shutdown_on_signals(tr_registry *registry, const sigset_t *set,
               cancelling of the token calls, on the watch's own thread.
    Threads:   any thread; waits for callbacks that the watch's thread is running.
    Since:     0.2 */
-tr_status tr_shutdown_off_signals(tr_registry *registry);
+tr_status tr_shutdown_off_signals(tr_registry *registry) TASKREG_MUST_USE;
 
 /* Have the watch of tr_shutdown_on_signals shut down `to` in the place of `from`, from now on: what a reload
    does between two lives. There is no moment at which nobody watches. What has come goes along: after a
@@ -891,7 +906,7 @@ int tr_signal_watch_pending(void);
    Threads:   any thread; never blocks. The one function of the library that is async-signal-safe; it
               leaves errno as it was.
    Since:     0.2 */
-tr_status tr_request_shutdown(tr_token *token, tr_reason reason);
+tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_USE;
 
 /* ---- Stopping what blocks ---------------------------------------------------------------- */
 
@@ -900,7 +915,7 @@ tr_status tr_request_shutdown(tr_token *token, tr_reason reason);
    Returns:   TR_ERR_CANCELLED; TR_ERR_TIMEDOUT; TR_ERR_INVALID outside a task.
    Threads:   a task's own thread; blocks; not a cancellation point.
    Since:     0.2 */
-tr_status tr_wait_cancelled(int64_t timeout_ns);
+tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* Wait until the descriptor `fd` has one of `events` (POLLIN, POLLOUT, ... of poll(2)), an error or a
    hang-up, or until timeout_ns nanoseconds from now; inside a task also until it is asked to stop,
@@ -910,7 +925,7 @@ tr_status tr_wait_cancelled(int64_t timeout_ns);
               TR_ERR_NOMEM; TR_ERR_SYSTEM, as tr_task_fd.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
-tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns);
+tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* Wait on the condition variable `cond`, as pthread_cond_timedwait(3) does, until it is signalled, or
    until timeout_ns nanoseconds from now; inside a task also until it is asked to stop, which comes
@@ -933,7 +948,8 @@ tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns);
               tr_token_child_with_timeout. In every case the caller holds the mutex as before.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
-tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns);
+tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)
+    TASKREG_MUST_USE;
 
 /* Install a handler that does nothing for a signal, so that system calls it comes upon return EINTR
    instead of going on: what tr_spawn_options.cancel_signal needs. A program may as well install a
@@ -946,7 +962,7 @@ tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t tim
               another handler or is ignored: it is left as it is.
    Threads:   any thread; does not block. The handler stays for ever.
    Since:     0.2 */
-tr_status tr_install_cancel_signal(int signal_number);
+tr_status tr_install_cancel_signal(int signal_number) TASKREG_MUST_USE;
 
 /* Say that the calling task has seen that it is to stop: its cancel_signal is sent no more. Without a
    request to stop, or without such a signal, it does nothing. [C10]
@@ -954,7 +970,7 @@ tr_status tr_install_cancel_signal(int signal_number);
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
    Threads:   a task's own thread; does not block.
    Since:     0.2 */
-tr_status tr_acknowledge_cancel(void);
+tr_status tr_acknowledge_cancel(void) TASKREG_MUST_USE;
 
 /* Get a descriptor that poll(2), select(2) and epoll(7) find readable from the moment `token` is
    cancelled, for ever. It is made by the first call and is the same at every other. Do not read
@@ -967,7 +983,7 @@ tr_status tr_acknowledge_cancel(void);
    Ownership: the descriptor is the token's, and closed with it.
    Threads:   any thread; does not block.
    Since:     0.2 */
-tr_status tr_token_fd(tr_token *token, int *fd);
+tr_status tr_token_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
 
 /* As tr_token_fd, for the moment `task` is asked to stop.
 
@@ -978,7 +994,7 @@ tr_status tr_token_fd(tr_token *token, int *fd);
               reference to it.
    Threads:   any thread; does not block.
    Since:     0.2 */
-tr_status tr_task_fd(tr_task *task, int *fd);
+tr_status tr_task_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
 
 /* A function that is to be called when a token or task is cancelled. */
 typedef struct tr_registration tr_registration;
@@ -1000,7 +1016,7 @@ typedef void (*tr_cancel_fn)(void *ctx);
               tr_token_cancel and tr_token_release for the token.
    Since:     0.2 */
 tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
-                             tr_registration **registration);
+                 tr_registration **registration) TASKREG_MUST_USE;
 
 /* As tr_token_on_cancel, for the moment `task` is asked to stop, in whatever way: by tr_task_cancel,
    its registry's token, or the deadline of a join. [C7]
@@ -1012,7 +1028,7 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
    Threads:   as tr_token_on_cancel.
    Since:     0.2 */
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
-                            tr_registration **registration);
+                tr_registration **registration) TASKREG_MUST_USE;
 
 /* Undo a registration: when this returns, fn runs no more and will never run. If another thread is
    running it, this call waits for that one function and its drop; called by fn itself it returns at
@@ -1034,7 +1050,7 @@ void tr_off_cancel(tr_registration *registration);
    Ownership: the pointer is kept, and the text read whenever somebody lists the task.
    Threads:   a task's own thread; never blocks.
    Since:     0.2 */
-tr_status tr_checkpoint(const char *where);
+tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
 
 /* Say how far the calling task has come: done of total units. A later call with the same numbers is no
    progress. Snapshots and reports show the three together as one call told them; a shutdown may wait
@@ -1045,7 +1061,7 @@ tr_status tr_checkpoint(const char *where);
    Ownership: as tr_checkpoint.
    Threads:   a task's own thread; never blocks. It reads the clock: some 30 ns.
    Since:     0.2 */
-tr_status tr_progress(uint64_t done, uint64_t total, const char *unit);
+tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
 
 /* Keep the promise of tr_spawn_options.heartbeat_ns. A task that has promised nothing may call it, too.
    A task that was reported as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. [E7]
@@ -1053,7 +1069,7 @@ tr_status tr_progress(uint64_t done, uint64_t total, const char *unit);
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
    Threads:   a task's own thread; does not block. It may send that event.
    Since:     0.2 */
-tr_status tr_heartbeat(void);
+tr_status tr_heartbeat(void) TASKREG_MUST_USE;
 
 /* Say whether every task of `registry` keeps its promise to call tr_heartbeat, and list those that do
    not: what a watchdog wants to know. [E7]
@@ -1064,7 +1080,8 @@ tr_status tr_heartbeat(void);
               elements are filled as by tr_snapshot.
    Threads:   as tr_snapshot.
    Since:     0.2 */
-tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capacity, size_t *count);
+tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
+                    size_t *count) TASKREG_MUST_USE;
 
 /* ---- Reports ----------------------------------------------------------------------------- */
 
@@ -1194,7 +1211,7 @@ const char *tr_diagnosis_name(uint32_t diagnosis);
    Threads:   any thread; takes some 30 microseconds a task; blocks for no task, but where backtraces are
               enabled a tenth of a second for one that does not answer, and a second for all that do not.
    Since:     0.2 */
-tr_status tr_explain(tr_registry *registry, tr_report **report);
+tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE;
 
 /* Free a report.
 
@@ -1210,7 +1227,7 @@ void tr_report_release(tr_report *report);
    Output:    *counts is written on TR_OK; stragglers_count is how many stragglers the report lists.
    Threads:   any thread; never blocks.
    Since:     0.2 */
-tr_status tr_report_counts(const tr_report *report, tr_join_report *counts);
+tr_status tr_report_counts(const tr_report *report, tr_join_report *counts) TASKREG_MUST_USE;
 
 /* Copy what `report` tells of straggler number `index`, of one of the slowest tasks to stop, of one phase;
    each list begins with 0. The slowest come first: up to 16, stragglers not among them. Phases come in
@@ -1222,9 +1239,12 @@ tr_status tr_report_counts(const tr_report *report, tr_join_report *counts);
    Ownership: straggler->frames is the report's, valid until it is released.
    Threads:   any thread; never blocks.
    Since:     0.2 */
-tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggler *straggler);
-tr_status tr_report_slowest(const tr_report *report, size_t index, tr_ended_task *task);
-tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report *phase);
+tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggler *straggler)
+    TASKREG_MUST_USE;
+tr_status tr_report_slowest(const tr_report *report, size_t index, tr_ended_task *task)
+    TASKREG_MUST_USE;
+tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report *phase)
+    TASKREG_MUST_USE;
 
 /* In what form something is written. */
 #define TR_FORMAT_TEXT 1u        /* for people: UTF-8, control characters escaped as \xHH */
@@ -1241,7 +1261,7 @@ tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report
    Threads:   any thread; blocks as write(2) does, also where fd is non-blocking, and whether or not the
               calling task is asked to stop; no cancellation point. Allocates nothing.
    Since:     0.2 */
-tr_status tr_report_write(const tr_report *report, int fd, uint32_t format);
+tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASKREG_MUST_USE;
 
 /* Write the live tasks of `registry` to the descriptor `fd`, as a table or as JSON. What tr_snapshot says
    of the list holds here. [E9]
@@ -1250,7 +1270,7 @@ tr_status tr_report_write(const tr_report *report, int fd, uint32_t format);
    Returns:   as tr_report_write.
    Threads:   as tr_report_write. Tasks are written as they are met, in no particular order.
    Since:     0.2 */
-tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format);
+tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
 
 /* Let reports have the backtrace of each straggler: signal_number is sent to its thread, whose handler notes
    the return addresses, by backtrace(3), which is loaded now. [E12]
@@ -1268,7 +1288,7 @@ tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format);
               backtrace(3) cannot be had.
    Threads:   any thread; does not block. The handler stays for ever.
    Since:     0.2 */
-tr_status tr_enable_backtraces(int signal_number);
+tr_status tr_enable_backtraces(int signal_number) TASKREG_MUST_USE;
 
 /* ---- Metrics ----------------------------------------------------------------------------- */
 
@@ -1310,7 +1330,8 @@ typedef struct tr_metrics {
    Output:    *metrics is written on TR_OK, else untouched.
    Threads:   any thread; takes a lock for a moment.
    Since:     0.2 */
-tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metrics);
+tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metrics)
+    TASKREG_MUST_USE;
 
 /* Write the metrics of `registry` to the descriptor `fd` in the OpenMetrics text format, version 1.0.0, its
    "# EOF" included: counters taskreg_tasks_spawned, _ended, _refused, gauges taskreg_tasks_live and _peak,
@@ -1322,7 +1343,7 @@ tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metri
    Threads:   as tr_report_write, but that it allocates a copy of the metrics, and takes a lock for a
               moment.
    Since:     0.2 */
-tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format);
+tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
 
 /* How many of the tasks that have ended TR_REGISTRY_METRICS remembers. */
 #define TR_RECENT_MOST 64u
@@ -1335,7 +1356,8 @@ tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format);
               elements are filled.
    Threads:   any thread; takes a lock for a moment.
    Since:     0.2 */
-tr_status tr_recent(tr_registry *registry, tr_ended_task *buffer, size_t capacity, size_t *count);
+tr_status tr_recent(tr_registry *registry, tr_ended_task *buffer, size_t capacity, size_t *count)
+    TASKREG_MUST_USE;
 
 /* ---- systemd ----------------------------------------------------------------------------- */
 
@@ -1377,7 +1399,7 @@ typedef struct tr_systemd_options {
               tr_token_child_with_timeout, which stays as long; a datagram that cannot be sent at once is
               not sent, but STOPPING=1 again with the next STATUS=.
    Since:     0.2 */
-tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options);
+tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
 
 /* End what tr_systemd_on began: nothing more is sent, but for a stop or a reload that systemd was not told of yet.
 
@@ -1386,7 +1408,7 @@ tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options
               callback that hears of its TR_EVENT_SYSTEMD_UNTOLD.
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
-tr_status tr_systemd_off(tr_registry *registry);
+tr_status tr_systemd_off(tr_registry *registry) TASKREG_MUST_USE;
 
 /* ---- The end ----------------------------------------------------------------------------- */
 

@@ -67,7 +67,7 @@ class Registry {
           try {
             return (*static_cast<Body *>(ctx))(self);
           } catch (const std::exception &error) {
-            tr_task_set_message(self, error.what());
+            TR_IGNORE(tr_task_set_message(self, error.what()));
             return -1;
           }
         },
@@ -209,7 +209,7 @@ CASE(exception_that_leaves_a_body_terminates) {
     if (tr_registry_create(nullptr, &registry) != TR_OK) _exit(1);
     tr_task_fn throws = [](tr_task *, void *) -> int { throw std::runtime_error("nobody catches"); };
     if (tr_spawn(registry, "throws", TR_KIND_MAINTENANCE, throws, nullptr, nullptr) != TR_OK) _exit(2);
-    tr_join_all(registry, forever, nullptr);
+    TR_IGNORE(tr_join_all(registry, forever, nullptr));
     _exit(3); /* the task has ended, as if nothing had been */
   }
   int status = 0;

@@ -287,22 +287,22 @@ static void *hammer_library(void *argument) {
     tr_task *task = NULL;
     if (tr_spawn(hammer->at->registry, "hammer", TR_KIND_RPC_HANDLER, body_returns, NULL, &task) ==
         TR_OK) {
-      tr_task_cancel(task);
-      tr_task_wait(task, 1 * MS, NULL);
+      TR_IGNORE(tr_task_cancel(task));
+      TR_IGNORE(tr_task_wait(task, 1 * MS, NULL));
       tr_task_release(task);
     }
-    tr_snapshot(hammer->at->registry, list, 32, &count);
+    TR_IGNORE(tr_snapshot(hammer->at->registry, list, 32, &count));
     tr_token *child = tr_token_child(hammer->at->token);
     tr_token_cancel(child, TR_REASON_FATAL, "hammer");
     tr_token_release(child);
     tr_report *full = NULL;
     tr_join_report report = TR_JOIN_REPORT_INIT;
     report.full = &full;
-    tr_join_all(hammer->at->registry, 0, &report);
+    TR_IGNORE(tr_join_all(hammer->at->registry, 0, &report));
     tr_report_release(full);
     tr_metrics metrics = TR_METRICS_INIT;
-    tr_metrics_read(hammer->at->registry, 0, &metrics);
-    tr_health(hammer->at->registry, NULL, 0, NULL);
+    TR_IGNORE(tr_metrics_read(hammer->at->registry, 0, &metrics));
+    TR_IGNORE(tr_health(hammer->at->registry, NULL, 0, NULL));
   }
   return NULL;
 }
@@ -561,7 +561,7 @@ static int body_exits_the_process(tr_task *self, void *ctx) {
 }
 
 static void *shut_down_for_ever(void *argument) {
-  tr_shutdown(argument, TR_REASON_FATAL, NULL, FOREVER, NULL);
+  TR_IGNORE(tr_shutdown(argument, TR_REASON_FATAL, NULL, FOREVER, NULL));
   return NULL;
 }
 
@@ -614,7 +614,7 @@ static int role_exit_in_task(void) {
   CHECK_EQ(TR_OK, tr_spawn(kept, "exits", TR_KIND_RPC_HANDLER, body_exits_the_process, &gate,
                            NULL));
   gate_open(&gate);
-  tr_join_all(kept, FOREVER, NULL);
+  TR_IGNORE(tr_join_all(kept, FOREVER, NULL));
   return 1;
 }
 
@@ -640,7 +640,7 @@ static int role_vanish_in_task(void) {
   static struct gate gate = GATE_INIT;
   CHECK_EQ(TR_OK, tr_spawn(kept, "vanishes", TR_KIND_RPC_HANDLER, body_vanishes, &gate, NULL));
   gate_open(&gate);
-  tr_join_all(kept, FOREVER, NULL);
+  TR_IGNORE(tr_join_all(kept, FOREVER, NULL));
   return 1;
 }
 

@@ -162,7 +162,7 @@ static int role_third(void) {
   gate_await(&gate, 1);
   send_signal(SIGINT);
   send_signal(SIGTERM);
-  tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL);
+  TR_IGNORE(tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
   send_signal(SIGTERM);
   pause();
   return 1;
@@ -178,7 +178,7 @@ static int role_third_while_stuck(void) {
   sem_t stuck;
   sem_init(&stuck, 0, 0);
   tr_registration *registration = NULL;
-  tr_token_on_cancel(tr_registry_token(registry), stay, &stuck, NULL, &registration);
+  TR_IGNORE(tr_token_on_cancel(tr_registry_token(registry), stay, &stuck, NULL, &registration));
   send_signal(SIGTERM);
   sem_take(&stuck);
   send_signal(SIGTERM);
@@ -708,7 +708,7 @@ CASE(signal_has_one_use) {
   CHECK_EQ(TR_OK, spawn_with_signal(other, SIGUSR1, &task));
   CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(registry, &second, NULL));
   CHECK(handler_of(SIGUSR2) == SIG_DFL && handler_of(SIGUSR1) == handler_counts);
-  tr_task_cancel(task);
+  TR_IGNORE(tr_task_cancel(task));
   wait_and_release(task);
   CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, &second, NULL));
   CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));

@@ -418,7 +418,7 @@ struct numbered {
 static int body_fails_by_number(tr_task *self, void *ctx) {
   struct numbered *numbered = ctx;
   gate_pass(numbered->gate);
-  if (numbered->number % 2) tr_sleep((int64_t)(numbered->number % 5) * MS);
+  if (numbered->number % 2) TR_IGNORE(tr_sleep((int64_t)(numbered->number % 5) * MS));
   (void)self;
   return numbered->number;
 }

@@ -17,6 +17,36 @@
 
 #define MS INT64_C(1000000)
 #define SECOND INT64_C(1000000000)
+/* Wherever a check expects TR_ERR_INVALID of a function of the library, that has to be explained under the
+   function's name (P4): every check of an invalid call in these programs checks it on the way. */
+#ifndef SUPPORT_LIBRARY_IS_LOADED_LATER
+#undef CHECK_EQ
+#define CHECK_EQ(expected, actual)                                                                 \
+  do {                                                                                             \
+    long long check_expected = (long long)(expected), check_actual;                                \
+    if (check_expected == TR_ERR_INVALID) forget_error_detail();                                   \
+    check_actual = (long long)(actual);                                                            \
+    if (check_expected != check_actual)                                                            \
+      check_fail(__FILE__, __LINE__, "%s is %lld, not %s = %lld", #actual, check_actual,           \
+                 #expected, check_expected);                                                       \
+    if (check_expected == TR_ERR_INVALID) check_error_detail(#actual, __FILE__, __LINE__);         \
+  } while (0)
+
+/* Leave the text of a function that no check calls, so that none finds that of an earlier check. */
+static inline void forget_error_detail(void) {
+  if (tr_error_detail()[0] != 0 && tr_token_child(NULL) != NULL) abort();
+}
+
+/* Check that the last invalid call is explained under the name that `call` begins with. */
+static inline void check_error_detail(const char *call, const char *file, int line) {
+  size_t length = strcspn(call, "(");
+  const char *detail = tr_error_detail();
+  if (strncmp(call, "tr_", 3) != 0) return; /* a function of the program's own */
+  if (strncmp(call, detail, length) != 0 || strncmp(detail + length, ": ", 2) != 0 || detail[length + 2] == 0)
+    check_fail(file, line, "%s is explained by \"%s\"", call, detail);
+}
+#endif
+
 #define FOREVER INT64_C(-1)
 
 /* What "at once" is allowed to take on a busy machine; a wait that does not end takes for ever. */

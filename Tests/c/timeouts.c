@@ -261,12 +261,12 @@ static void *churn_timers(void *argument) {
     int at = (int)(next_random(&churn->random) % live);
     if (tokens[at] == NULL) {
       tokens[at] = timed(churn->parent, next_random(&churn->random) % (300 * 1000));
-      tr_token_on_cancel(tokens[at], drop_counts, churn->fired, NULL, &registrations[at]);
+      TR_IGNORE(tr_token_on_cancel(tokens[at], drop_counts, churn->fired, NULL, &registrations[at]));
       continue;
     }
     unsigned what = next_random(&churn->random) % 4;
     if (what == 0) tr_token_cancel(tokens[at], TR_REASON_USER_REQUESTED, "churn");
-    if (what == 1) tr_token_wait(tokens[at], next_random(&churn->random) % 100000);
+    if (what == 1) TR_IGNORE(tr_token_wait(tokens[at], next_random(&churn->random) % 100000));
     if (what == 2) sched_yield();
     if (tr_token_is_cancelled(tokens[at])) {
       tr_reason reason = tr_token_reason(tokens[at]);

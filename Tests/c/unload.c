@@ -2,6 +2,7 @@
    that is alive survives dlclose. Rules P3, O2. Not linked to the library; TASKREG_LIBRARY names
    it. */
 
+#define SUPPORT_LIBRARY_IS_LOADED_LATER /* none of its functions is linked */
 #include "support.h"
 
 #include <dlfcn.h>

@@ -26,7 +26,7 @@ static void write_to(tr_registry *registry, int fd) {
 
 static int body_sleeps(tr_task *self, void *ctx) {
   (void)self;
-  tr_sleep(*(const int64_t *)ctx);
+  TR_IGNORE(tr_sleep(*(const int64_t *)ctx));
   return 0;
 }
 
@@ -111,11 +111,11 @@ static void *make_load(void *argument) {
       case 3: {
         tr_task *task = NULL;
         if (tr_spawn(load->registry, "obeys", kind, body_obeys, NULL, &task) != TR_OK) break;
-        tr_task_cancel(task);
+        TR_IGNORE(tr_task_cancel(task));
         wait_and_release(task);
         break;
       }
-      default: tr_spawn(load->registry, "brief", kind, body_returns, NULL, NULL);
+      default: TR_IGNORE(tr_spawn(load->registry, "brief", kind, body_returns, NULL, NULL));
     }
   }
   return NULL;

@@ -120,8 +120,8 @@ struct task {
 /* Tells what it is to tell, and goes on as it is to go on. */
 static int body_tells(tr_task *self, void *ctx) {
   struct task *task = ctx;
-  if (task->checkpoint != NULL) tr_checkpoint(task->checkpoint);
-  if (task->done > 0) tr_progress(task->done, task->total, task->unit);
+  if (task->checkpoint != NULL) TR_IGNORE(tr_checkpoint(task->checkpoint));
+  if (task->done > 0) TR_IGNORE(tr_progress(task->done, task->total, task->unit));
   return task->rest(self, &gate);
 }
 
@@ -136,7 +136,7 @@ static int rest_progresses(tr_task *self, void *ctx) {
   (void)self;
   gate_arrive(ctx);
   for (uint64_t done = 1; !atomic_load(&stop); done++) {
-    tr_progress(done, 2 * done, "steps");
+    TR_IGNORE(tr_progress(done, 2 * done, "steps"));
     breathe();
   }
   return 0;
@@ -144,7 +144,7 @@ static int rest_progresses(tr_task *self, void *ctx) {
 
 static int rest_looks(tr_task *self, void *ctx) {
   gate_arrive(ctx);
-  tr_sleep(FOREVER);
+  TR_IGNORE(tr_sleep(FOREVER));
   tr_task_is_cancelled(self);
   gate_pass(ctx);
   return 0;
@@ -159,14 +159,14 @@ static int rest_reads_flag(tr_task *self, void *ctx) {
 static int rest_fails(tr_task *self, void *ctx) {
   (void)self;
   gate_arrive(ctx);
-  tr_sleep(FOREVER);
+  TR_IGNORE(tr_sleep(FOREVER));
   return -7;
 }
 
 static int rest_exits(tr_task *self, void *ctx) {
   (void)self;
   gate_arrive(ctx);
-  tr_sleep(FOREVER);
+  TR_IGNORE(tr_sleep(FOREVER));
   pthread_exit(NULL);
 }
 

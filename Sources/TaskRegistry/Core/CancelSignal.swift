@@ -61,7 +61,8 @@ struct CancelSignal {
       return .invalid(
         "tr_install_cancel_signal", "signal_number is not a signal that may have a handler")
     }
-    return cp_install_handler(number, handler) == 0 ? .ok : .invalid
+    if cp_install_handler(number, handler) == 0 { return .ok }
+    return .invalid("tr_install_cancel_signal", "signal_number has another handler, or is ignored")
   }
 
   /// Makes one, which holds the timer thread.
@@ -69,7 +70,10 @@ struct CancelSignal {
     guard let memory = malloc(MemoryLayout<CancelSignal>.size) else { return (.noMemory, nil) }
     count(number, by: 1)
     // Somebody may have begun to watch it since it was found usable.
-    let status = SignalWatch.watches(number) ? Status.invalid : TimerThread.hold()
+    let status =
+      SignalWatch.watches(number)
+      ? Status.invalid("tr_spawn_with", "options.cancel_signal is one that is watched")
+      : TimerThread.hold()
     if status != .ok {
       count(number, by: -1)
       free(memory)

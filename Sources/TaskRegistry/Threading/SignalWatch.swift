@@ -257,7 +257,7 @@ struct SignalWatch: ~Copyable {
   ///
   /// - Returns: `.ok`; `.invalid` when there is no watch that could do it; `.forked` in a child.
   static func request(_ token: TokenReference, reason: UInt32) -> Status {
-    guard let this = existing else { return .invalid }
+    guard let this = existing else { return .invalid("tr_request_shutdown", noWatch) }
     let error = cp_errno()
     defer { cp_set_errno(error) }
     if !this.isInItsProcess { return .forked }
@@ -267,7 +267,7 @@ struct SignalWatch: ~Copyable {
       isTaken = true
       this.push(token, reason: reason)
     }
-    return isTaken ? .ok : .invalid
+    return isTaken ? .ok : .invalid("tr_request_shutdown", noWatch)
   }
 
   // MARK: In a child of fork

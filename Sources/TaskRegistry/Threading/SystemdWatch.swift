@@ -95,11 +95,15 @@ struct SystemdWatch {
   static func start(
     for registry: RegistryReference, socket: UnsafePointer<UInt8>?, watchdog: Int64, status: Int64
   ) -> Status {
-    if status < 0 { return .invalid }
-    if let socket, SystemdAddress(socket) == nil { return .invalid }
+    if status < 0 { return .invalid("tr_systemd_on", "options.status_ns is negative") }
+    if let socket, SystemdAddress(socket) == nil {
+      return .invalid("tr_systemd_on", "options.socket is neither a path nor '@' and a name")
+    }
     let (isMine, _) = owner.compareExchange(
       expected: 0, desired: busy, ordering: .acquiringAndReleasing)
-    if !isMine { return .invalid }
+    if !isMine {
+      return .invalid("tr_systemd_on", "systemd is told already; end that with tr_systemd_off")
+    }
     // To send is a cancellation point.
     let (result, error, watch) = withCancellationDisabled {
       make(registry, socket, watchdog: watchdog, status: status)
@@ -166,6 +170,10 @@ struct SystemdWatch {
     return (.ok, 0, watch)
   }
 
+  private static var noWatch: Status {
+    .invalid("tr_systemd_off", "systemd is not told of this registry")
+  }
+
   /// Ends the watch, if it is for `registry`: nothing more is sent, but for a stop or a reload that systemd does not
   /// know of yet.
   ///
@@ -173,7 +181,7 @@ struct SystemdWatch {
   ///   datagram of its.
   static func end(for registry: RegistryReference) -> Status {
     let bits = UInt(bitPattern: registry.pointer)
-    if owner.load(ordering: .acquiring) != bits { return .invalid }
+    if owner.load(ordering: .acquiring) != bits { return noWatch }
     let isOwnReport = CallFrame.isHoldingUp {
       if case .systemd(let held) = $0 { held == registry } else { false }
     }
@@ -182,7 +190,7 @@ struct SystemdWatch {
       expected: bits, desired: busy, ordering: .acquiringAndReleasing)
     // SAFETY: a registry that owns it has a watch.
     guard isMine, let watch = Pointer(bitPattern: current.load(ordering: .relaxed)) else {
-      return .invalid
+      return noWatch
     }
     // To close is a cancellation point.
     withCancellationDisabled {

@@ -5,7 +5,9 @@
 
 static int loop(tr_task *self, void *ctx) {
   (void)ctx;
-  while (!tr_task_is_cancelled(self)) tr_sleep(INT64_C(1000000000));
+  (void)self;
+  while (tr_sleep(TR_SECONDS(1)) == TR_OK) {
+  }
   return 0;
 }
 
