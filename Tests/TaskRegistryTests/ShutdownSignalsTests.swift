@@ -38,6 +38,32 @@ import Testing
     try registry.shutdown()
   }
 
+  /// **Proves:** a stop that comes during a reload is told, and begins the next watch; a watch is handed over
+  /// (C13).
+  ///
+  /// **Why it matters:** a service that reloads would come up again instead of ending.
+  /// **Catches:** a registry that is mistaken for the other on the way.
+  @Test func aStopOutlivesAReload() throws {
+    let first = try TaskRegistry()
+    try first.shutdownOnSignals([SIGHUP, SIGUSR2], hangUpReloads: true)
+    kill(getpid(), SIGHUP)
+    try first.token.wait(timeout: .seconds(300))
+    #expect(TaskRegistry.pendingStopSignal == nil)
+    kill(getpid(), SIGUSR2)
+    while TaskRegistry.pendingStopSignal == nil { usleep(1000) }
+    #expect(TaskRegistry.pendingStopSignal == SIGUSR2)
+    let second = try TaskRegistry()
+    try first.moveShutdownOnSignals(to: second)
+    #expect(second.token.reason == .userRequested)
+    #expect(TaskRegistry.pendingStopSignal == nil)
+    #expect(
+      errorOf { () throws(TaskRegistryError) in try first.endShutdownOnSignals() }
+        == .invalidArgument)
+    try second.endShutdownOnSignals()
+    try first.shutdown()
+    try second.shutdown()
+  }
+
   /// **Proves:** what cannot be watched is refused, a second watch too, and ending what was not begun
   /// (P4).
   ///

@@ -455,6 +455,13 @@ CASE(a_handler_is_installed_only_where_there_is_none) {
   timer_thread_leaves();
 }
 
+static atomic_int troubles_told;
+static void log_trouble(void *context, const tr_log_event *event) {
+  (void)context;
+  if (event->event == TR_EVENT_DEADLINE_EXCEEDED && strstr(event->message, "RLIMIT_SIGPENDING") != NULL)
+    atomic_fetch_add(&troubles_told, 1);
+}
+
 /* Proves: when the system refuses to queue the signal, nothing happens but that it comes later (C10).
    Why it matters: real-time signals need memory that others may have used up, and the process has
    done nothing wrong.  Catches: a refused pthread_kill taken for a defect, which ends the process. */
@@ -463,13 +470,18 @@ CASE(a_signal_that_is_refused_comes_later) {
   CHECK_EQ(0, getrlimit(RLIMIT_SIGPENDING, &before));
   none = before;
   none.rlim_cur = 0;
-  tr_registry *registry = registry_new();
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_trouble;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
   struct blocked blocked = {1, {-1, -1}, GATE_INIT, 0, 0};
   tr_task *task = spawn_stubborn(registry, body_blocks, &blocked);
   gate_await(&blocked.gate, 1);
   CHECK_EQ(0, setrlimit(RLIMIT_SIGPENDING, &none));
   CHECK_EQ(TR_OK, tr_task_cancel(task));
   CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 10 * MS, NULL));
+  CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, NULL));
+  CHECK_EQ(1, atomic_load(&troubles_told));
   CHECK_EQ(0, setrlimit(RLIMIT_SIGPENDING, &before));
   wait_and_release(task);
   CHECK_EQ(EINTR, blocked.error);

@@ -25,6 +25,8 @@ struct CancelSignal {
   /// Whether the thread is in the body, and has not acknowledged.
   fileprivate var isArmed = false
   fileprivate var pause = firstPause
+  /// Why it could not be sent the last time; nil if it was.
+  fileprivate var trouble: StaticString?
 
   private static var firstPause: Int64 { 1_000_000 }
   fileprivate static var longestPause: Int64 { 1_000_000_000 }
@@ -117,6 +119,9 @@ extension UnsafeMutablePointer<CancelSignal> {
     if cp_has_interrupting_handler(pointee.number) {
       let code = pthread_kill(pointee.thread, pointee.number)
       if code != EAGAIN { mustSucceed(code) }
+      pointee.trouble = code == 0 ? nil : "its cancel signal cannot be queued: RLIMIT_SIGPENDING"
+    } else {
+      pointee.trouble = "its cancel signal has lost its handler"
     }
     queue.insert(timer, due: monotonicNow() + pointee.pause)
     pointee.pause = min(pointee.pause * 2, CancelSignal.longestPause)
@@ -153,5 +158,19 @@ extension UnsafeMutablePointer<CancelSignal> {
     CancelSignal.count(pointee.number, by: -1)
     free(self)
     TimerThread.letGo()
+  }
+}
+
+extension TaskReference {
+  /// Why the signal that is to interrupt the task could not be sent the last time; nil if it was, or if there is none.
+  ///
+  /// *Concurrency:* any thread that keeps the record's memory; takes the timer thread's lock.
+  var signalTrouble: StaticString? {
+    if !word.hasExtras { return nil }
+    if pointer.pointee.extras.signal.load(ordering: .sequentiallyConsistent) == 0 { return nil }
+    return TimerThread.withQueue { _ in
+      let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+      return CancelSignal.Pointer(bitPattern: bits)?.pointee.trouble
+    }
   }
 }

@@ -58,7 +58,8 @@ extension RegistryReference {
     }
   }
 
-  /// Appends "2 tasks alive: a, net/b (flushing the journal)".
+  /// Appends "2 tasks alive: a, net/b (flushing the journal)", with what keeps a task's signal from it, if
+  /// anything does.
   ///
   /// - Parameters:
   ///   - limit: how many are named.
@@ -85,6 +86,11 @@ extension RegistryReference {
       if let checkpoint = facts.notes?.checkpoint {
         text.append(" (")
         text.append(utf8: checkpoint, limit: 63)
+        text.append(")")
+      }
+      if let trouble = task.signalTrouble {
+        text.append(" (")
+        text.append(trouble)
         text.append(")")
       }
       named += 1
