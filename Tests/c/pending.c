@@ -1,7 +1,8 @@
 /* pending.c - each function of the library, called by a thread that somebody has cancelled (C4).
 
-   pending.inc is made from taskreg.h when the build is configured: one line FUNCTION(name) for each function
-   there. A function without a call_name here is a build that fails, so that a new one is looked at by itself.
+   pending.inc is made when the build is configured: one line FUNCTION(name) for each function that is exported,
+   which are those of taskreg.h. One without a call_name here is a build that fails, so that a new function is looked
+   at by itself.
 
    The calls must not use cancellation points of their own, such as printf or sem_wait: the thread would end
    there. They return the line of what was not so, or 0. */
