@@ -1154,12 +1154,22 @@ typedef struct tr_straggler {
   uint32_t frame_count;
   uint32_t reserved;              /* 0 */
   char group[128];                /* as in tr_task_summary */
+  uint32_t backtrace;             /* TR_BACKTRACE_...: whether it was taken, and why not */
+  uint32_t reserved2;             /* 0 */
 } tr_straggler;
+
+/* What came of the wish for a backtrace. */
+#define TR_BACKTRACE_NOT_ENABLED 0u /* tr_enable_backtraces was not called, or none was asked for */
+#define TR_BACKTRACE_TAKEN 1u       /* frame_count is above 0 */
+#define TR_BACKTRACE_BLOCKED 2u     /* its thread blocks the signal, or the signal has another handler */
+#define TR_BACKTRACE_UNANSWERED 3u  /* its thread did not answer within a tenth of a second */
+#define TR_BACKTRACE_ENDED 4u       /* the task ended before its thread was asked, or has none yet */
+#define TR_BACKTRACE_LEFT_OUT 5u    /* the second, or the room, for the backtraces of a report was used up */
 
 #define TR_STRAGGLER_INIT                                                                          \
   {                                                                                                \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0,  \
-        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}                                         \
+        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0u                                 \
   }
 
 /* A task that has ended: one of the slowest to stop in a report, or one of the last (tr_recent). */

@@ -23,6 +23,22 @@
       case ended = 7
     }
 
+    /// What came of the wish for a backtrace.
+    public enum BacktraceOutcome: UInt32, Hashable, Sendable, Codable, CaseIterable {
+      /// Backtraces are not enabled, or none was asked for.
+      case notEnabled = 0
+      /// `frames` has it.
+      case taken = 1
+      /// Its thread blocks the signal, or the signal has another handler.
+      case blocked = 2
+      /// Its thread did not answer within a tenth of a second.
+      case unanswered = 3
+      /// The task ended before its thread was asked, or has none yet.
+      case ended = 4
+      /// The second, or the room, for the backtraces of a report was used up.
+      case leftOut = 5
+    }
+
     /// Unique in the process, never reused.
     public let id: UInt64
     /// The name, as it was kept: at most 63 bytes of UTF-8.
@@ -76,6 +92,8 @@
     public let isStalled: Bool
     /// Its backtrace, innermost first; empty without one, as without `TaskRegistry.enableBacktraces` (E12).
     public let frames: [BacktraceFrame]
+    /// What came of the wish for a backtrace.
+    public let backtrace: BacktraceOutcome
 
     /// Makes one of what the core noted.
     init(_ facts: StragglerFacts) {
@@ -106,6 +124,7 @@
       frames = (0..<facts.frameCount).compactMap { number in
         facts.frames.map { BacktraceFrame(address: $0[number], depth: number) }
       }
+      backtrace = BacktraceOutcome(rawValue: facts.backtrace.rawValue) ?? .notEnabled
     }
   }
 

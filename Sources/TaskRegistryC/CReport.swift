@@ -175,6 +175,7 @@ extension tr_straggler {
     progress_age_ns = facts.progressAge
     frames = facts.frames
     frame_count = UInt32(facts.frameCount)
+    backtrace = facts.backtrace.rawValue
     withUnsafeMutableBytes(of: &group) { bytes in
       for i in 0..<16 {
         bytes.storeBytes(of: facts.path.words[i], toByteOffset: i * 8, as: UInt64.self)

@@ -6,6 +6,7 @@
 #include "forking.h"
 
 #include <limits.h>
+#include <poll.h>
 
 /* The one signal that this program enables: for ever, so that every case has to do with it. */
 static int own_signal(void) { return SIGRTMIN + 2; }
@@ -91,6 +92,7 @@ CASE(many_may_enable_at_once) {
    question left out. */
 CASE(a_forked_child_enables_nothing) {
   enable();
+  tr_token *token = tr_token_create(); /* with nothing of the library alive the child would begin anew */
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
@@ -103,6 +105,7 @@ CASE(a_forked_child_enables_nothing) {
   int status;
   while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
   CHECK_EQ(0, status);
+  tr_token_release(token);
 }
 
 /* What a body finds blocked. */
@@ -272,6 +275,65 @@ CASE(a_read_goes_on_over_the_signal) {
   close(reader.ends[1]);
 }
 
+static int body_ends_by_eintr(tr_task *self, void *context) {
+  atomic_store((_Atomic(pid_t) *)context, gettid());
+  while (!tr_task_is_cancelled(self)) poll(NULL, 0, -1);
+  return 0;
+}
+
+/* Proves: a backtrace that was taken is kept when the signal made the task end (E12).  Why it matters: poll(2) ends
+   with EINTR, the straggler sees its flag, and the culprit's backtrace was thrown away while its victims' were
+   shown.  Catches: frames that are dropped because the task is not alive afterwards. */
+CASE(frames_are_kept_of_a_task_that_the_signal_ends) {
+  enable();
+  for (int round = 0; round < check_rounds(20); round++) {
+    tr_registry *registry = registry_new();
+    _Atomic(pid_t) tid = 0;
+    tr_report *full = NULL;
+    tr_join_report report = TR_JOIN_REPORT_INIT;
+    report.full = &full;
+    CHECK_EQ(TR_OK, tr_spawn(registry, "polls", TR_KIND_RPC_HANDLER, body_ends_by_eintr, &tid, NULL));
+    await_asleep(&tid);
+    CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(registry, TR_REASON_NONE, NULL, 30 * MS, &report));
+    tr_straggler straggler = TR_STRAGGLER_INIT;
+    CHECK_EQ(TR_OK, tr_report_straggler(full, 0, &straggler));
+    CHECK_EQ(TR_BACKTRACE_TAKEN, straggler.backtrace);
+    CHECK(straggler.frame_count > 0);
+    tr_report_release(full);
+    CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+    tr_registry_release(registry);
+  }
+}
+
+static int body_blocks_the_signal(tr_task *self, void *context) {
+  sigset_t set;
+  (void)self;
+  sigemptyset(&set);
+  sigaddset(&set, own_signal());
+  CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
+  gate_pass(context);
+  return 0;
+}
+
+/* Proves: a straggler without a backtrace says why (E12).  Why it matters: "none" of a thread that did not answer is
+   a finding; of one that blocks the signal it is not.  Catches: one answer for all; an answer for another. */
+CASE(a_report_says_why_there_is_no_backtrace) {
+  enable();
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_report *report = NULL;
+  CHECK_EQ(TR_OK, tr_spawn(registry, "deaf", TR_KIND_RPC_HANDLER, body_blocks_the_signal, &gate, NULL));
+  gate_await(&gate, 1);
+  CHECK_EQ(TR_OK, tr_explain(registry, &report));
+  tr_straggler straggler = TR_STRAGGLER_INIT;
+  CHECK_EQ(TR_OK, tr_report_straggler(report, 0, &straggler));
+  CHECK_EQ(TR_BACKTRACE_BLOCKED, straggler.backtrace);
+  CHECK_EQ(0, straggler.frame_count);
+  tr_report_release(report);
+  gate_open(&gate);
+  registry_finish(registry);
+}
+
 /* Proves: the signal may come from anywhere, for nobody, to any thread (E12).  Why it matters: kill(1) is
    at hand.  Catches: a handler that takes every signal for a question of the library's. */
 CASE(a_signal_nobody_sent_does_nothing) {
@@ -290,4 +352,6 @@ CHECK_MAIN(
     CHECK_ENTRY(a_forked_child_enables_nothing),
     CHECK_ENTRY(a_task_that_blocks_it_blocks_its_own),
     CHECK_ENTRY(a_read_goes_on_over_the_signal),
+    CHECK_ENTRY(frames_are_kept_of_a_task_that_the_signal_ends),
+    CHECK_ENTRY(a_report_says_why_there_is_no_backtrace),
     CHECK_ENTRY(a_signal_nobody_sent_does_nothing))

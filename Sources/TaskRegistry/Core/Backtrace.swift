@@ -25,8 +25,10 @@ struct Backtrace: ~Copyable {
   fileprivate let word = Atomic<UInt32>(0)
   // atomic: relaxed; the kernel's id of the thread that is asked. Written while held.
   fileprivate let threadID = Atomic<Int32>(0)
+  // atomic: relaxed; the record of the task that is meant, as bits. Written while held.
+  fileprivate let record = Atomic<UInt>(0)
   // atomic: relaxed; these, and the frames, are written by the handler while claimed or abandoned, and read
-  // while done.
+  // while done. A frame count of -1: the thread runs that task no more.
   fileprivate let frameCount = Atomic<Int32>(0)
   /// How many of the frames are the handler's own and the signal's.
   fileprivate let skipped = Atomic<Int32>(0)
@@ -56,6 +58,45 @@ struct Backtrace: ~Copyable {
     static var mask: UInt32 { 7 }
     /// What a capture adds to the word.
     static var oneCapture: UInt32 { 8 }
+  }
+
+  /// What came of the wish for a backtrace; the numbers are those of `TR_BACKTRACE_…`.
+  enum Outcome: UInt32 {
+    /// Backtraces are not enabled, or none was asked for.
+    case notEnabled = 0
+    /// There are frames.
+    case taken = 1
+    /// The thread blocks the signal, or the signal has another handler.
+    case blocked = 2
+    /// The thread did not answer in time.
+    case unanswered = 3
+    /// The task had ended, or was not yet in its thread, when the thread was asked.
+    case ended = 4
+    /// The time or the room for the backtraces of one report was used up before.
+    case left = 5
+
+    /// Its name for machines.
+    var text: StaticString {
+      switch self {
+      case .notEnabled: "not-enabled"
+      case .taken: "taken"
+      case .blocked: "blocked"
+      case .unanswered: "unanswered"
+      case .ended: "ended"
+      case .left: "left-out"
+      }
+    }
+
+    /// Why there is none, for people; nil if there is one, or nobody asked.
+    var reason: StaticString? {
+      switch self {
+      case .notEnabled, .taken: nil
+      case .blocked: "its thread blocks the signal"
+      case .unanswered: "its thread did not answer"
+      case .ended: "it ended before its thread was asked"
+      case .left: "no time or room was left for it"
+      }
+    }
   }
 
   /// The most frames a backtrace has.
@@ -141,32 +182,39 @@ struct Backtrace: ~Copyable {
 
   /// Notes where a thread is, and who called it.
   ///
-  /// The caller looks before and after whether the thread is still that of the task it means.
+  /// The thread itself looks whether it still runs the task that is meant: what it noted is that task's, also if
+  /// the signal made it end its body since, as a poll(2) that returns EINTR does.
   ///
   /// - Parameters:
   ///   - threadID: the kernel's id of a thread of this process.
+  ///   - task: the task that is meant, which the caller holds; nil is whatever the thread does.
   ///   - buffer: receives the addresses, the innermost first. The first is where the thread is, the others are
   ///     return addresses.
   ///   - capacity: how many there is room for.
   ///   - end: when to give up, should a tenth of a second be too long.
-  /// - Returns: how many there are, at most `mostFrames`; 0 if the thread blocks the signal or does not
-  ///   answer in a tenth of a second, or if backtraces are not enabled.
+  /// - Returns: how many there are, at most `mostFrames`, and why there are none.
   /// *Concurrency:* any thread, but not in a forked child; one capture at a time, for whose end the others
   /// wait as long.
   static func capture(
-    ofThread threadID: Int32, into buffer: UnsafeMutablePointer<UInt64>, capacity: Int,
-    until end: Deadline = .never
-  ) -> Int {
+    ofThread threadID: Int32, of task: TaskReference? = nil,
+    into buffer: UnsafeMutablePointer<UInt64>, capacity: Int, until end: Deadline = .never
+  ) -> (count: Int, outcome: Outcome) {
     let signal = number.load(ordering: .acquiring)
-    guard threadID > 0, signal != 0,
-      let slot = Pointer(bitPattern: slot.load(ordering: .acquiring)),
-      // Otherwise the signal might end the process.
-      cp_has_context_handler(signal, handler), !ThreadLook.blocks(signal, threadID: threadID)
-    else { return 0 }
+    guard signal != 0, let slot = Pointer(bitPattern: slot.load(ordering: .acquiring)) else {
+      return (0, .notEnabled)
+    }
+    if threadID <= 0 { return (0, .ended) }
+    // With another handler the signal might end the process.
+    if !cp_has_context_handler(signal, handler)
+      || ThreadLook.blocks(signal, threadID: threadID)
+    {
+      return (0, .blocked)
+    }
     let deadline = Deadline(
       nanoseconds: min(Deadline.after(patience).nanoseconds, end.nanoseconds))
-    guard let capture = slot.hold(until: deadline) else { return 0 }
+    guard let capture = slot.hold(until: deadline) else { return (0, .unanswered) }
     slot.pointee.threadID.store(threadID, ordering: .relaxed)
+    slot.pointee.record.store(UInt(bitPattern: task?.pointer), ordering: .relaxed)
     slot.pointee.word.store(capture | Phase.asked, ordering: .releasing)
     let isSent = cp_signal_thread(threadID, signal)
     if isSent { slot.awaitAnswer(to: capture, until: deadline) }
@@ -220,22 +268,22 @@ extension UnsafeMutablePointer<Backtrace> {
 
   /// Ends the capture: takes the frames, or withdraws.
   ///
-  /// - Returns: how many frames there are.
+  /// - Returns: how many frames there are, and why there are none.
   fileprivate func finish(
     _ capture: UInt32, into buffer: UnsafeMutablePointer<UInt64>, _ capacity: Int
-  ) -> Int {
+  ) -> (count: Int, outcome: Backtrace.Outcome) {
     let withdrawn = pointee.word.compareExchange(
       expected: capture | Backtrace.Phase.asked, desired: capture | Backtrace.Phase.free,
       ordering: .acquiringAndReleasing)
     if withdrawn.exchanged {
       cp_futex_wake(self)
-      return 0
+      return (0, .unanswered)
     }
     // Claimed, and perhaps done by now.
     let left = pointee.word.compareExchange(
       expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.abandoned,
       ordering: .acquiringAndReleasing)
-    if left.exchanged { return 0 }
+    if left.exchanged { return (0, .unanswered) }
     let skipped = Int(pointee.skipped.load(ordering: .relaxed))
     let total = Int(pointee.frameCount.load(ordering: .relaxed))
     let count = min(total - skipped, capacity, Backtrace.mostFrames)
@@ -243,7 +291,8 @@ extension UnsafeMutablePointer<Backtrace> {
       buffer[index] = UInt64(UInt(bitPattern: pointee.frames[skipped + index]))
     }
     release(capture)
-    return max(0, count)
+    if total < 0 { return (0, .ended) }
+    return count > 0 ? (count, .taken) : (0, .unanswered)
   }
 
   /// Makes the slot free, for those who wait for it.
@@ -274,6 +323,13 @@ extension UnsafeMutablePointer<Backtrace> {
     let claim = pointee.word.compareExchange(
       expected: asked, desired: capture | Backtrace.Phase.claimed, ordering: .acquiring)
     if !claim.exchanged { return }
+    let record = pointee.record.load(ordering: .relaxed)
+    if record != 0 && UInt(bitPattern: Worker.currentTask?.pointer) != record {
+      pointee.frameCount.store(-1, ordering: .relaxed)
+      pointee.skipped.store(0, ordering: .relaxed)
+      answered(capture)
+      return
+    }
     let place = cp_interrupted_place(context)
     let frames = pointee.frames
     let count = cp_backtrace(frames, Int32(Backtrace.capacity))
@@ -282,6 +338,11 @@ extension UnsafeMutablePointer<Backtrace> {
     let skipped = cp_find_frame(frames, count, place)
     pointee.frameCount.store(count, ordering: .relaxed)
     pointee.skipped.store(skipped < 0 ? 0 : skipped, ordering: .relaxed)
+    answered(capture)
+  }
+
+  /// Hands the frames over, if the asker is still there.
+  private func answered(_ capture: UInt32) {
     let done = pointee.word.compareExchange(
       expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.done,
       ordering: .acquiringAndReleasing)

@@ -199,7 +199,10 @@ struct ReportReference: Equatable {
       let end = Deadline.after(1_000_000_000)
       for index in 0..<count {
         let left = wanted - pointer.pointee.frameCount
-        guard let frames = pointer.pointee.frames, left > 0, !end.hasPassed else { break }
+        guard let frames = pointer.pointee.frames, left > 0, !end.hasPassed else {
+          stragglers[index].backtrace = .left
+          continue
+        }
         let place = frames + pointer.pointee.frameCount
         let room = min(left, Backtrace.mostFrames)
         let taken = stragglers[index].takeBacktrace(in: place, room: room, until: end)

@@ -97,7 +97,9 @@ extension StragglerFacts {
     writer.write(",\"syscall_name\":")
     writer.write(json: syscallName)
     writer.write(notes, at: lookedAt)
-    writer.write(",\"frames\":[")
+    writer.write(",\"backtrace\":\"")
+    writer.write(backtrace.text)
+    writer.write("\",\"frames\":[")
     for number in 0..<frameCount {
       if number > 0 { writer.write(",") }
       write(frame: number, to: &writer)

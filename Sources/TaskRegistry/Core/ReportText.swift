@@ -156,6 +156,11 @@ extension StragglerFacts {
       writer.write(duration: progressAge)
       writer.write(" ago\n")
     }
+    if let reason = backtrace.reason {
+      writer.write("  no backtrace: ")
+      writer.write(reason)
+      writer.write("\n")
+    }
     for number in 0..<frameCount { write(frame: number, to: &writer) }
   }
 

@@ -30,6 +30,7 @@ struct StragglerFacts {
   /// The backtrace, in the report's memory.
   var frames: UnsafePointer<UInt64>?
   var frameCount = 0
+  var backtrace = Backtrace.Outcome.notEnabled
 
   /// What it seems to be doing; the numbers are those of `TR_DIAGNOSIS_…`.
   enum Diagnosis: UInt32 {
@@ -168,16 +169,19 @@ struct StragglerFacts {
     return .blocked
   }
 
-  /// Takes the backtrace of its thread, if it is alive.
+  /// Takes the backtrace of its thread, if it is alive; what the thread noted is kept if the task has ended since.
   ///
   /// - Returns: how many return addresses were stored.
   mutating func takeBacktrace(
     in place: UnsafeMutablePointer<UInt64>, room: Int, until end: Deadline
   ) -> Int {
-    guard let task, threadID != 0, task.word.isLive else { return 0 }
-    let taken = Backtrace.capture(ofThread: threadID, into: place, capacity: room, until: end)
-    // As with everything else, it was the task's thread only if the task is alive still.
-    if !task.word.isLive { return 0 }
+    guard let task, threadID != 0, task.word.isLive else {
+      backtrace = .ended
+      return 0
+    }
+    let (taken, outcome) = Backtrace.capture(
+      ofThread: threadID, of: task, into: place, capacity: room, until: end)
+    backtrace = outcome
     frameCount = taken
     frames = taken == 0 ? nil : UnsafePointer(place)
     return taken

@@ -22,7 +22,8 @@ import Testing
     var frames = [UInt64](repeating: 0, count: capacity)
     let count = frames.withUnsafeMutableBufferPointer {
       Backtrace.capture(
-        ofThread: threadID, into: $0.baseAddress.unsafelyUnwrapped, capacity: capacity)
+        ofThread: threadID, into: $0.baseAddress.unsafelyUnwrapped, capacity: capacity
+      ).count
     }
     return Array(frames.prefix(count))
   }
