@@ -25,6 +25,10 @@ set(taskreg_swift_build
   # toolchain's own linker, which then forgets what only that called: gold, the default, would keep
   # a dependency on glibc 2.36 (arc4random_buf) that no code of the library has.
   -Xswiftc -Xfrontend -Xswiftc -function-sections
+  # All functions in one object: LLVM writes unwind tables (.eh_frame) for all functions of an object or for none,
+  # and for all if one of them comes from C. Without them a backtrace, gdb on a stripped library and perf stop at
+  # the library's frames, and never show who called it.
+  -Xswiftc -Xfrontend -Xswiftc -enable-single-module-llvm-emission
   -Xswiftc -use-ld=lld)
 if(TASKREG_SANITIZE)
   list(APPEND taskreg_swift_build --sanitize=${TASKREG_SANITIZE})

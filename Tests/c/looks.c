@@ -334,6 +334,73 @@ CASE(a_report_says_why_there_is_no_backtrace) {
   registry_finish(registry);
 }
 
+/* Functions of the application that wait in the library; the volatile keeps the call from being the last thing. */
+static volatile int after;
+
+__attribute__((noinline)) static int waits_in_sleep(void) {
+  tr_status status = tr_sleep(FOREVER);
+  return after = status;
+}
+__attribute__((noinline)) static int waits_for_a_descriptor(void) {
+  int ends[2];
+  CHECK_EQ(0, pipe(ends));
+  tr_status status = tr_wait_fd(ends[0], POLLIN, FOREVER);
+  close(ends[0]);
+  close(ends[1]);
+  return after = status;
+}
+__attribute__((noinline)) static int waits_on_a_condition(void) {
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+  CHECK_EQ(0, pthread_mutex_lock(&mutex));
+  tr_status status = tr_cond_wait(&condition, &mutex, FOREVER);
+  CHECK_EQ(0, pthread_mutex_unlock(&mutex));
+  return after = status;
+}
+__attribute__((noinline)) static int waits_for_its_flag(void) {
+  tr_status status = tr_wait_cancelled(FOREVER);
+  return after = status;
+}
+
+struct waits {
+  int (*function)(void);
+  _Atomic(pid_t) tid;
+};
+
+static int body_waits(tr_task *self, void *context) {
+  struct waits *waits = context;
+  (void)self;
+  atomic_store(&waits->tid, gettid());
+  return waits->function() == TR_ERR_CANCELLED || waits->function == waits_for_its_flag ? 0 : 1;
+}
+
+/* Proves: the backtrace of a task that waits in a call of the library shows which function made it (E12).  Why it
+   matters: most tasks wait there, and their backtraces ended inside the library.  Catches: a function of the library
+   without an unwind table in .eh_frame. */
+CASE(a_wait_of_the_library_shows_who_called_it) {
+#ifndef CHECK_UNDER_TSAN /* which delivers a signal when the thread makes a call that it knows */
+  enable();
+  struct waits all[] = {{waits_in_sleep, 0}, {waits_for_a_descriptor, 0}, {waits_on_a_condition, 0}, {waits_for_its_flag, 0}};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    tr_registry *registry = registry_new();
+    tr_report *report = NULL;
+    tr_straggler straggler = TR_STRAGGLER_INIT;
+    CHECK_EQ(TR_OK, tr_spawn(registry, "waits", TR_KIND_RPC_HANDLER, body_waits, &all[i], NULL));
+    await_asleep(&all[i].tid);
+    CHECK_EQ(TR_OK, tr_explain(registry, &report));
+    CHECK_EQ(TR_OK, tr_report_straggler(report, 0, &straggler));
+    CHECK_EQ(TR_BACKTRACE_TAKEN, straggler.backtrace);
+    int is_shown = 0;
+    for (uint32_t n = 0; n < straggler.frame_count; n++)
+      is_shown |= straggler.frames[n] - (uintptr_t)all[i].function < 512;
+    CHECK_MSG(is_shown, "%zu, %u frames", i, straggler.frame_count);
+    tr_report_release(report);
+    CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+    tr_registry_release(registry);
+  }
+#endif
+}
+
 /* Proves: the signal may come from anywhere, for nobody, to any thread (E12).  Why it matters: kill(1) is
    at hand.  Catches: a handler that takes every signal for a question of the library's. */
 CASE(a_signal_nobody_sent_does_nothing) {
@@ -354,4 +421,5 @@ CHECK_MAIN(
     CHECK_ENTRY(a_read_goes_on_over_the_signal),
     CHECK_ENTRY(frames_are_kept_of_a_task_that_the_signal_ends),
     CHECK_ENTRY(a_report_says_why_there_is_no_backtrace),
+    CHECK_ENTRY(a_wait_of_the_library_shows_who_called_it),
     CHECK_ENTRY(a_signal_nobody_sent_does_nothing))
