@@ -134,7 +134,8 @@ typedef uint32_t tr_reason;
 /* The body of a task. `self` is borrowed for the duration of the call; `ctx` is what was given to
    tr_spawn. Return 0 for success, anything else for failure. It may call pthread_exit (the task
    then counts as exited), and any function of the library. A C++ exception must not leave it: it
-   ends the program by std::terminate. */
+   ends the program by std::terminate. The thread is the library's: pthread_detach and pthread_join
+   of it are EINVAL. */
 typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 
 /* Frees what a body was given. Runs exactly once for each successful spawn, after the body, on
@@ -468,8 +469,9 @@ typedef struct tr_spawn_options {
               or at least 0x100 [S3]. body is not NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_CLOSED after a shutdown or a cancelled token [S5];
               TR_ERR_LIMIT at max_tasks; TR_ERR_AGAIN when the system refuses a thread [S6];
-              TR_ERR_NOMEM; TR_ERR_SYSTEM when it will always refuse one: the program's
-              thread-local variables leave no room on a stack of that size.
+              TR_ERR_NOMEM; TR_ERR_SYSTEM when it refuses one in a way that waiting does not mend. For
+              both, errno is that of pthread_create: EINVAL when the program's thread-local variables
+              leave no room on a stack of that size, or after unshare(CLONE_NEWPID).
    Output:    *out (out may be NULL) is the task on TR_OK, else untouched.
    Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference; give
               it back with tr_task_release. On an error nothing has run and ctx is the caller's. [S4]

@@ -467,16 +467,18 @@ int sched_getcpu(void) {
 
 #define PARAMETERS_syscall (long, ...)
 long syscall(long number, ...) {
-  /* futex(2) has nothing that could be wanting: to wake somebody cannot fail, and a wait that does is looked at anew. */
-  if (number != SYS_futex && fails("syscall", CALLER)) {
-    errno = ENOMEM;
-    return -1;
-  }
   long arguments[6];
   va_list list;
   va_start(list, number);
   for (int i = 0; i < 6; i++) arguments[i] = va_arg(list, long);
   va_end(list);
+  /* futex(2) has nothing that could be wanting: to wake somebody cannot fail, and a wait that does is looked at anew.
+     Whether a thread exists has to be answered: without that, and without set_tid_address, nobody could tell. */
+  int asks_for_thread = number == SYS_tgkill && arguments[2] == 0;
+  if (number != SYS_futex && !asks_for_thread && fails("syscall", CALLER)) {
+    errno = ENOMEM;
+    return -1;
+  }
   NEXT(long, syscall)
   return next(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
               arguments[5]);

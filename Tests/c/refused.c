@@ -42,10 +42,12 @@ CASE(refused_thread_leaves_the_registry_as_it_was) {
   for (int i = 0; i < 50; i++) {
     char ctx[8] = "context";
     tr_task *out = NULL;
-    /* every other time for good: no stack of that size has room for the thread-local variables */
+    /* every other time for good */
     refuse_every(1, i % 2 ? EINVAL : EAGAIN);
+    errno = 0;
     CHECK_EQ(i % 2 ? TR_ERR_SYSTEM : TR_ERR_AGAIN,
              spawn_fresh(registry, body_never, ctx, drop_never, &out));
+    CHECK_EQ(i % 2 ? EINVAL : EAGAIN, errno);
     CHECK(refused_threads() >= 1);
     refuse_none();
     CHECK(out == NULL);

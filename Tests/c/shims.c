@@ -41,9 +41,9 @@ CASE(polling_takes_every_timeout) {
    in C.  Catches: an array that is too short for the kernel; a guard page that is none. */
 CASE(shims_do_as_they_say) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  char *stacks = cp_map_stacks(8 * page);
+  char *stacks = cp_map_stacks(8 * page, false);
   CHECK(stacks != NULL);
-  CHECK(cp_install_guard(stacks, page));
+  CHECK(cp_install_guard(stacks, page, false));
   memset(stacks + page, 1, 7 * page);
   cp_discard(stacks + page, 7 * page);
   for (size_t at = page; at < 8 * page; at++) CHECK_EQ(0, stacks[at]);
@@ -58,7 +58,7 @@ CASE(shims_do_as_they_say) {
   while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
   cp_unmap(stacks, 8 * page);
-  CHECK(cp_map_stacks(SIZE_MAX / 2) == NULL);
+  CHECK(cp_map_stacks(SIZE_MAX / 2, false) == NULL);
 
   CHECK(cp_usable_cpus() >= 1);
   CHECK(cp_current_cpu() >= -1);

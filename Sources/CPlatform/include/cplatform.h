@@ -38,7 +38,6 @@
 extern pid_t gettid(void);
 extern int pthread_setname_np(pthread_t, const char *);
 extern int pthread_attr_setsigmask_np(pthread_attr_t *, const sigset_t *);
-extern int pthread_tryjoin_np(pthread_t, void **);
 extern int pthread_cond_clockwait(pthread_cond_t *, pthread_mutex_t *, clockid_t,
                                   const struct timespec *);
 extern const char *sigabbrev_np(int);
@@ -111,8 +110,23 @@ static inline int cp_attr_setsigmask(pthread_attr_t *attr, const sigset_t *mask)
   return pthread_attr_setsigmask_np(attr, mask);
 }
 
-/* pthread_join(3) that returns EBUSY instead of waiting. */
-static inline int cp_try_join(pthread_t thread) { return pthread_tryjoin_np(thread, NULL); }
+/* Have the kernel write 0 to `word` when the calling thread has ended and touches its memory no more, in the
+   place of where the C library wanted that (set_tid_address(2)), which looks there for threads that are
+   joined, and for stacks of its own. False where a filter of system calls forbids it. */
+static inline bool cp_clear_at_end(void *word) {
+  int saved = errno;
+  bool is_done = syscall(SYS_set_tid_address, word) >= 0;
+  errno = saved;
+  return is_done;
+}
+
+/* Whether the kernel still knows a thread of this process by that id (tgkill(2) with signal 0). */
+static inline bool cp_thread_exists(int32_t thread_id) {
+  int saved = errno;
+  bool exists = syscall(SYS_tgkill, getpid(), thread_id, 0) == 0 || errno != ESRCH;
+  errno = saved;
+  return exists;
+}
 
 /* The processor the caller runs on, from the vDSO; -1 when it cannot be told. */
 static inline int32_t cp_current_cpu(void) { return (int32_t)sched_getcpu(); }
@@ -314,30 +328,59 @@ static inline int cp_send_datagram(int fd, const void *bytes, size_t count) {
   return failure;
 }
 
-/* Whether the kernel still knows a thread of this process by that id (tgkill(2) with signal 0). */
-static inline bool cp_thread_exists(int32_t thread_id) {
-  int saved = errno;
-  bool exists = syscall(SYS_tgkill, getpid(), thread_id, 0) == 0 || errno != ESRCH;
-  errno = saved;
-  return exists;
-}
-
 /* Memory for stacks: reserved, and kept out of huge pages, which would make each stack touched
-   cost 2 MiB. NULL when the system refuses. */
-static inline void *cp_map_stacks(size_t size) {
-  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+   cost 2 MiB. NULL when the system refuses. One that may not be executable (SELinux) is not. */
+static inline void *cp_map_stacks(size_t size, bool executable) {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+  void *memory = MAP_FAILED;
+  if (executable) memory = mmap(NULL, size, PROT_READ | PROT_WRITE | PROT_EXEC, flags, -1, 0);
+  if (memory == MAP_FAILED) memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (memory == MAP_FAILED) return NULL;
   madvise(memory, size, MADV_NOHUGEPAGE);
   return memory;
 }
 static inline void cp_unmap(void *memory, size_t size) { munmap(memory, size); }
 
-/* Make a page fault on any access: MADV_GUARD_INSTALL (Linux 6.13), which needs no mapping of its
-   own, else PROT_NONE. False when neither can be had. */
-static inline bool cp_install_guard(void *page, size_t size) {
+/* Make pages fault on any access: MADV_GUARD_INSTALL (Linux 6.13), which needs no mapping of its
+   own, else PROT_NONE. False when neither can be had. Of a mapping that is locked they are not. */
+static inline bool cp_install_guard(void *pages, size_t size, bool is_locked) {
   const int guard_install = 102;
-  return madvise(page, size, guard_install) == 0 || mprotect(page, size, PROT_NONE) == 0;
+  if (!is_locked && madvise(pages, size, guard_install) == 0) return true;
+  if (mprotect(pages, size, PROT_NONE) != 0) return false;
+  if (is_locked) munlock(pages, size);
+  return true;
+}
+
+/* Kibibytes of locked memory (VmLck of proc(5)); negative if that cannot be told. */
+static inline long cp_locked_memory(void);
+
+/* Whether what is mapped is locked at once, and costs memory whether it is used or not (MCL_FUTURE of
+   mlockall(2)): a page is mapped to see. */
+static inline bool cp_mappings_are_locked(void) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  void *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (probe == MAP_FAILED) return true; /* RLIMIT_MEMLOCK, or no memory: little is better than much */
+  long with = cp_locked_memory();
+  munmap(probe, page);
+  /* Other threads may lock and unlock meanwhile: then it is a guess, and either does no harm. */
+  return with > 0 && cp_locked_memory() < with;
+}
+
+/* Whether an object of the program wants executable stacks, as GNU C's nested functions do: what glibc gives
+   the threads that it makes stacks for. */
+static inline int cp_visit_stack_wish(struct cp_object *object, size_t size, void *wish) {
+  (void)size;
+  for (uint16_t i = 0; i < object->header_count; i++)
+    if (object->headers[i].p_type == PT_GNU_STACK && (object->headers[i].p_flags & PF_X)) {
+      *(bool *)wish = true;
+      return 1;
+    }
+  return 0;
+}
+static inline bool cp_wants_executable_stacks(void) {
+  bool wish = false;
+  cp_iterate_objects(cp_visit_stack_wish, &wish);
+  return wish;
 }
 
 /* Give the pages of a stack that nobody runs on back to the system. */
@@ -521,6 +564,15 @@ static inline ssize_t cp_read_file(const char *path, void *bytes, size_t capacit
   cp_set_cancellation(cancellation);
   errno = saved;
   return count;
+}
+
+static inline long cp_locked_memory(void) {
+  char text[4096];
+  ssize_t count = cp_read_file("/proc/self/status", text, sizeof text - 1);
+  if (count <= 0) return -1;
+  text[count] = 0;
+  const char *line = strstr(text, "\nVmLck:");
+  return line == NULL ? -1 : strtol(line + 7, NULL, 10);
 }
 
 #include "syscall_names.h"

@@ -1,16 +1,15 @@
 /// What the registry's Monitor guards.
 ///
 /// I1: `idleCount` == workers in the idle list; each of them is in no other list.
-/// I2: `threadCount` == threads made and neither joined nor detached.
+/// I2: `threadCount` == threads made whose end has not been taken up; once orphaned, those not departed.
 /// I3: once `isRetiring`, the idle list is empty and no worker enters it.
-/// I4: the threads of the departed are detached once `isOrphaned`, and joinable before.
 struct RegistryState: WaitableState {
   /// Threads blocked in a join, a task wait or a shutdown.
   var waiters = WaiterList()
   /// Workers that sleep without a task, the latest first.
   var idle: Worker.Pointer?
   var idleCount = 0
-  /// Workers whose threads have left, or are about to, and have not been joined, the oldest first:
+  /// Workers whose threads have left, or are about to, and whose end nobody has taken up, the oldest first:
   /// it is the most likely to be gone.
   ///
   /// Once orphaned, `threadCount` does not count them.

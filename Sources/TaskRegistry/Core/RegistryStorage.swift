@@ -70,6 +70,8 @@ struct RegistryStorage: ~Copyable {
   // immutable after init
   let options: RegistryOptionsCore
   let spin: SpinPolicy
+  /// Whether the program wants stacks that can be executed, as glibc would have made them.
+  let stacksAreExecutable: Bool
   /// What its tasks block as they begin (S7); a group's is never looked at.
   let taskMask: SignalMask
   /// The registry that this one is a group of; a reference to its memory is held.
@@ -115,6 +117,7 @@ struct RegistryStorage: ~Copyable {
     isMeasured = metrics != nil || parent?.isMeasured == true
     givesExtras = parent != nil || metrics != nil
     spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
+    stacksAreExecutable = parent == nil && cp_wants_executable_stacks()
     taskMask = parent == nil ? options.taskMask ?? .ofCreator : .none
   }
 }
@@ -279,7 +282,7 @@ struct RegistryReference: Equatable {
       if state.threadCount > 0 { return true }
       var worker = state.departed
       while let current = worker {
-        if cp_thread_exists(current.pointee.threadID) { return true }
+        if !current.pointee.life.pointee.hasEnded { return true }
         worker = current.pointee.next
       }
       return false

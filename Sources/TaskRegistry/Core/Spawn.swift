@@ -75,8 +75,12 @@ extension RegistryReference {
       : topmost.dispatch(
         task, stackSize: stackSize(for: request), fresh: request.wantsFreshThread)
     if status != .ok {
+      let reason = cp_errno()
       withdraw(task, hasHandle: request.wantsHandle)
-      return (refuse(request, status), nil)
+      _ = refuse(request, status)
+      // As pthread_create left it; the callback that hears of it may have changed that.
+      cp_set_errno(reason)
+      return (status, nil)
     }
     return (.ok, request.wantsHandle ? task : nil)
   }

@@ -1,44 +1,26 @@
 import CPlatform
 
 // LOCKING
-// Whether a thread is joined or detached, and by whom: a worker whose thread departs puts itself on
-// the list of the departed. Whoever takes it off, under the lock, owns it, and joins the thread or
-// puts it back. Once the registry is orphaned, as nothing can be spawned in it any more
-// (`endIfUnreachable`), nobody takes any off, whoever puts one there detaches
-// it first, and the `Graveyard` waits for all of them to be gone. Threads are joined and detached
-// outside the lock.
+// Who takes up the end of a thread: a worker whose thread departs puts itself on
+// the list of the departed. Whoever takes it off, under the lock, owns it, and makes it a spare one if its
+// thread has ended (`ThreadLife`), or puts it back. Once the registry is orphaned, as nothing can be spawned
+// in it any more (`endIfUnreachable`), nobody takes any off, and the Graveyard waits for all of them to be
+// gone. What their stacks used is given back outside the lock.
 
 /// How threads leave a registry, and what becomes of them.
 extension RegistryReference {
-  /// The calling worker's thread is about to end: it waits to be joined, or detaches itself.
+  /// The calling worker's thread is about to end.
   ///
   /// Of a crowd that leaves together some may wait for long: what their stacks used is given back
   /// at once.
   func depart(_ worker: Worker.Pointer) {
     if let stack = worker.pointee.stack {
-      cp_discard_unused(stack + pageSize, options.stackSize)
+      cp_discard_unused(stack + StackArena.guardSize, options.stackSize)
     }
     worker.pointee.next = nil
-    listDeparted(worker)
-  }
-
-  /// Puts workers, linked by `next` and owned by the caller, on the list of the departed.
-  private func listDeparted(_ workers: Worker.Pointer) {
-    let isOrphaned = monitor.withLock { state in
-      if !state.isOrphaned { state.addDeparted(workers) }
-      return state.isOrphaned
-    }
-    if !isOrphaned { return }
-    var count = 0
-    var worker: Worker.Pointer? = workers
-    while let current = worker {
-      mustSucceed(pthread_detach(current.pointee.thread))
-      count += 1
-      worker = current.pointee.next
-    }
     monitor.withLock { state in
-      state.addDeparted(workers)
-      state.forgetThreads(count)
+      state.addDeparted(worker)
+      if state.isOrphaned { state.forgetThreads(1) }
     }
   }
 
@@ -54,26 +36,26 @@ extension RegistryReference {
     }
   }
 
-  /// Lets go of every thread: nothing will be spawned, and nobody will join them (G3).
+  /// Lets go of every thread: nothing will be spawned, and nobody will wait for them (G3).
   ///
   /// Called once, with a reference to the memory.
   ///
   /// - Returns: whether there are any; then the registry is buried.
   func orphanThreads() -> Bool {
     dismissThreads()
-    let (departed, hasThreads) = monitor.withLock { state in
-      let departed = state.takeDeparted(atMost: .max)
+    let hasThreads = monitor.withLock { state in
+      let hasThreads = state.threadCount > 0
       state.isOrphaned = true
-      return (departed, state.threadCount > 0)
+      state.forgetThreads(state.departedCount)
+      return hasThreads
     }
-    if let departed { listDeparted(departed) }
     if !hasThreads { return false }
     pointer.pointee.isBuried = true
     Graveyard.bury(self)
     return true
   }
 
-  /// Joins those of the departed that are quite gone.
+  /// Makes workers whose threads have ended spare ones.
   ///
   /// Each new thread and each that leaves does it for a few, so that the departed do not pile up.
   ///
@@ -87,15 +69,14 @@ extension RegistryReference {
     var lingering: Worker.Pointer?
     while let worker = taken {
       taken = worker.pointee.next
-      let code = cp_try_join(worker.pointee.thread)
-      if code == EBUSY {
+      if !worker.pointee.life.pointee.hasEnded {
         worker.pointee.next = lingering
         lingering = worker
         continue
       }
-      mustSucceed(code)
+      worker.dropOwnStack()
       if let stack = worker.pointee.stack {
-        cp_discard(stack + pageSize, options.stackSize)
+        cp_discard(stack + StackArena.guardSize, options.stackSize)
       }
       monitor.withLock { state in
         worker.pointee.next = state.spare
@@ -103,15 +84,27 @@ extension RegistryReference {
         state.forgetThreads(1)
       }
     }
-    if let lingering { listDeparted(lingering) }
+    guard let lingering else { return }
+    monitor.withLock { state in
+      state.addDeparted(lingering)
+      if state.isOrphaned { state.forgetThreads(Self.count(lingering)) }
+    }
   }
 
-  /// Joins every thread of the registry, which has no task left, until `deadline` (G4).
+  private static func count(_ workers: Worker.Pointer) -> Int {
+    var count = 1
+    var worker = workers
+    while let next = worker.pointee.next {
+      count += 1
+      worker = next
+    }
+    return count
+  }
+
+  /// Waits until every thread of the registry has ended, which has no task left, until `deadline` (G4).
   ///
   /// A thread that has departed is on its last instructions, unless a destructor of the
   /// application's holds it up: the first look or the second finds it gone.
-  /// (`pthread_clockjoin_np` would wait for it properly, but ThreadSanitizer does not know that
-  /// function and reports leaked threads.)
   ///
   /// - Parameters:
   ///   - latest: when to give up.
@@ -168,6 +161,17 @@ extension RegistryState {
     waiters.wake(WaitKey.threads)
   }
 
+  /// How many are on the list of the departed.
+  fileprivate var departedCount: Int {
+    var count = 0
+    var worker = departed
+    while let current = worker {
+      count += 1
+      worker = current.pointee.next
+    }
+    return count
+  }
+
   /// Takes up to `limit` of the workers that departed first; none once orphaned.
   ///
   /// - Returns: the first of them, linked by `next`.
@@ -184,7 +188,7 @@ extension RegistryState {
     return first
   }
 
-  /// So many threads were joined or detached, or could not be made (I2).
+  /// So many threads have ended, are nobody's any more, or could not be made (I2).
   mutating func forgetThreads(_ count: Int) {
     threadCount -= count
     if threadCount == 0 { waiters.wake(WaitKey.threads) }

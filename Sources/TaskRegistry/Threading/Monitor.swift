@@ -27,7 +27,7 @@ struct Monitor<State: MonitorState> {
     guard let memory = malloc(mutexRoom + MemoryLayout<State>.size) else { return nil }
     mutex = memory.bindMemory(to: pthread_mutex_t.self, capacity: 1)
     state = (memory + mutexRoom).bindMemory(to: State.self, capacity: 1)
-    mustSucceed(pthread_mutex_init(mutex, nil))
+    mustSucceed(pthread_mutex_init(mutex, nil), "pthread_mutex_init")
     state.initialize(to: initial)
   }
 
@@ -36,12 +36,12 @@ struct Monitor<State: MonitorState> {
   /// What is to be woken or freed afterwards, `body` returns.
   @inline(__always)
   func withLock<Result>(_ body: (inout State) -> Result) -> Result {
-    mustSucceed(pthread_mutex_lock(mutex))
+    mustSucceed(pthread_mutex_lock(mutex), "pthread_mutex_lock")
     let result = body(&state.pointee)
     #if DEBUG
       state.pointee.checkInvariants()
     #endif
-    mustSucceed(pthread_mutex_unlock(mutex))
+    mustSucceed(pthread_mutex_unlock(mutex), "pthread_mutex_unlock")
     return result
   }
 
@@ -49,14 +49,49 @@ struct Monitor<State: MonitorState> {
   ///
   /// Requires that no thread uses the Monitor any more.
   func destroy() {
-    mustSucceed(pthread_mutex_destroy(mutex))
+    mustSucceed(pthread_mutex_destroy(mutex), "pthread_mutex_destroy")
     state.deinitialize(count: 1)
     free(UnsafeMutableRawPointer(mutex))
   }
 }
 
-/// Stops the program when a call that can fail only by a defect of ours has failed.
+/// Ends the process when a call has failed that fails only by a defect of ours, or where a filter of system calls
+/// forbids it, having said which it was.
+///
+/// Never for what depends on what the application does with its own objects, or with the thread it runs in.
+///
+/// - Parameters:
+///   - code: what the call returned: 0, or an error number.
+///   - call: its name.
+///   - file: where it is called.
+///   - line: likewise.
 @inline(__always)
-func mustSucceed(_ code: Int32) {
-  if code != 0 { fatalError() }
+func mustSucceed(
+  _ code: Int32, _ call: StaticString = "a call", file: StaticString = #fileID, line: UInt = #line
+) {
+  if code != 0 { endProcess(code, call, file, line) }
+}
+
+/// The one thing that the library prints (O2).
+@inline(never)
+private func endProcess(
+  _ code: Int32, _ call: StaticString, _ file: StaticString, _ line: UInt
+) -> Never {
+  withFixedText {
+    $0.append("libtaskreg: ")
+    $0.append(call)
+    $0.append(" failed with error ")
+    $0.append(code)
+    $0.append(" at ")
+    $0.append(file)
+    $0.append(":")
+    $0.append(Int32(truncatingIfNeeded: line))
+    $0.append(
+      ", and nothing can go on without it. Does a filter of system calls (seccomp) forbid it? If not, please report it"
+    )
+    $0.append(" as a defect of the library's.\n")
+  } _: {
+    _ = cp_write_all(2, $0, strlen($0))
+  }
+  fatalError()
 }

@@ -34,17 +34,21 @@ struct Parker {
     permit = afterCondition.bindMemory(to: Bool.self, capacity: 1)
 
     var mutexAttributes = pthread_mutexattr_t()
-    mustSucceed(pthread_mutexattr_init(&mutexAttributes))
-    mustSucceed(pthread_mutexattr_setpshared(&mutexAttributes, cp_process_shared()))
-    mustSucceed(pthread_mutex_init(mutex, &mutexAttributes))
-    mustSucceed(pthread_mutexattr_destroy(&mutexAttributes))
+    mustSucceed(pthread_mutexattr_init(&mutexAttributes), "pthread_mutexattr_init")
+    mustSucceed(
+      pthread_mutexattr_setpshared(&mutexAttributes, cp_process_shared()),
+      "pthread_mutexattr_setpshared")
+    mustSucceed(pthread_mutex_init(mutex, &mutexAttributes), "pthread_mutex_init")
+    mustSucceed(pthread_mutexattr_destroy(&mutexAttributes), "pthread_mutexattr_destroy")
 
     var attributes = pthread_condattr_t()
-    mustSucceed(pthread_condattr_init(&attributes))
-    mustSucceed(pthread_condattr_setclock(&attributes, cp_clock_monotonic()))
-    mustSucceed(pthread_condattr_setpshared(&attributes, cp_process_shared()))
-    mustSucceed(pthread_cond_init(condition, &attributes))
-    mustSucceed(pthread_condattr_destroy(&attributes))
+    mustSucceed(pthread_condattr_init(&attributes), "pthread_condattr_init")
+    mustSucceed(
+      pthread_condattr_setclock(&attributes, cp_clock_monotonic()), "pthread_condattr_setclock")
+    mustSucceed(
+      pthread_condattr_setpshared(&attributes, cp_process_shared()), "pthread_condattr_setpshared")
+    mustSucceed(pthread_cond_init(condition, &attributes), "pthread_cond_init")
+    mustSucceed(pthread_condattr_destroy(&attributes), "pthread_condattr_destroy")
     permit.initialize(to: false)
   }
 
@@ -54,7 +58,7 @@ struct Parker {
   ///
   /// - Returns: false when `deadline` passed without a permit.
   func park(until deadline: Deadline) -> Bool {
-    mustSucceed(pthread_mutex_lock(mutex))
+    mustSucceed(pthread_mutex_lock(mutex), "pthread_mutex_lock")
     var code: Int32 = 0
     if deadline.isNever {
       while !permit.pointee && code == 0 { code = pthread_cond_wait(condition, mutex) }
@@ -66,7 +70,7 @@ struct Parker {
     }
     let permitted = permit.pointee
     permit.pointee = false
-    mustSucceed(pthread_mutex_unlock(mutex))
+    mustSucceed(pthread_mutex_unlock(mutex), "pthread_mutex_unlock")
     if code != 0 && code != ETIMEDOUT { fatalError() }
     return permitted
   }
@@ -75,17 +79,17 @@ struct Parker {
   ///
   /// Any thread may call it while the Parker lives.
   func unpark() {
-    mustSucceed(pthread_mutex_lock(mutex))
+    mustSucceed(pthread_mutex_lock(mutex), "pthread_mutex_lock")
     let wasPermitted = permit.pointee
     permit.pointee = true
-    mustSucceed(pthread_mutex_unlock(mutex))
+    mustSucceed(pthread_mutex_unlock(mutex), "pthread_mutex_unlock")
     // After the unlock, so that the woken thread does not run into the mutex.
-    if !wasPermitted { mustSucceed(pthread_cond_signal(condition)) }
+    if !wasPermitted { mustSucceed(pthread_cond_signal(condition), "pthread_cond_signal") }
   }
 
   /// Requires that nobody parks or unparks any more.
   func destroy() {
-    mustSucceed(pthread_cond_destroy(condition))
-    mustSucceed(pthread_mutex_destroy(mutex))
+    mustSucceed(pthread_cond_destroy(condition), "pthread_cond_destroy")
+    mustSucceed(pthread_mutex_destroy(mutex), "pthread_mutex_destroy")
   }
 }

@@ -58,14 +58,14 @@ enum ProcessState {
       if pthread_key_create(&key, { Worker.threadIsEnding($0) }) != 0 { return .system }
       let made = workerKeyPlusOne.compareExchange(
         expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
-      if !made.exchanged { mustSucceed(pthread_key_delete(key)) }
+      if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
     }
     if frameKeyPlusOne.load(ordering: .acquiring) == 0 {
       var key = pthread_key_t()
       if pthread_key_create(&key, nil) != 0 { return .system }
       let made = frameKeyPlusOne.compareExchange(
         expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
-      if !made.exchanged { mustSucceed(pthread_key_delete(key)) }
+      if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
     }
     return .ok
   }

@@ -40,13 +40,23 @@ struct SignalMask: Equatable {
   /// nothing of the program: on one of those it is what the main thread blocks.
   static var ofCreator: SignalMask {
     var set = cp_no_signals()
-    mustSucceed(pthread_sigmask(SIG_BLOCK, nil, &set))
+    mustSucceed(pthread_sigmask(SIG_BLOCK, nil, &set), "pthread_sigmask")
     let own = SignalMask(&set)
     let mainThread = getpid()
     if !own.isOfRuntime || cp_gettid() == mainThread { return own }
-    guard let ofMain = ThreadLook.blockedSignals(threadID: mainThread) else { return own }
-    return SignalMask(bits: ofMain & ~neverBlocked)
+    for _ in 0..<looks {
+      guard let bits = ThreadLook.blockedSignals(threadID: mainThread) else { return own }
+      let ofMain = SignalMask(bits: bits & ~neverBlocked)
+      if !ofMain.isOfRuntime { return ofMain }
+      // In pthread_create and posix_spawn glibc blocks everything for a moment: look again.
+      withParkerOfItsOwn { _ = $0.park(until: .after(pause)) }
+    }
+    return own
   }
+
+  /// How often the main thread's mask is looked at, and how long to wait in between, in nanoseconds.
+  private static var looks: Int { 20 }
+  private static var pause: Int64 { 100_000 }
 
   /// Whether it blocks every signal that can come from outside.
   ///
@@ -70,6 +80,6 @@ struct SignalMask: Equatable {
   /// Makes it the calling thread's.
   func apply() {
     var set = cp_signal_set(bits)
-    mustSucceed(pthread_sigmask(SIG_SETMASK, &set, nil))
+    mustSucceed(pthread_sigmask(SIG_SETMASK, &set, nil), "pthread_sigmask")
   }
 }

@@ -585,7 +585,8 @@ extension UnsafeMutablePointer<SignalWatch> {
         ($0.hasAnswerer, $0.hasAnswererFinished, $0.answerer)
       }
       if hasFinished {
-        mustSucceed(pthread_join(thread, nil))
+        // EINVAL if a callback has detached it, as code does that thinks the thread its own.
+        _ = pthread_join(thread, nil)
         return
       }
       if !isThere && !makeAnswerer() { return answerAll() }
@@ -598,7 +599,7 @@ extension UnsafeMutablePointer<SignalWatch> {
   /// It detaches itself: destructors of the application's may take their time in it.
   private func answererLeaves() {
     if ProcessState.isForkedChild { return }
-    mustSucceed(pthread_detach(pthread_self()))
+    _ = pthread_detach(pthread_self())  // EINVAL if the callback has
     pointee.monitor.withLock { $0.hasAnswerer = false }
     ring()
   }

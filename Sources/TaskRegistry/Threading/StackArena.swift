@@ -2,20 +2,28 @@ import CPlatform
 
 /// The stacks of a registry's threads, many to a mapping.
 ///
-/// A stack of its own costs a thread two mappings, its guard page being one, and
+/// A stack of its own costs a thread two mappings, its guard being one, and
 /// `vm.max_map_count` then ends a program at about 32 000 threads. Here a region holds up to 64
-/// stacks, and Linux 6.13 and newer make the guard pages inside it without a mapping of their own
+/// stacks, and Linux 6.13 and newer make the guards inside it without a mapping of their own
 /// (`MADV_GUARD_INSTALL`, madvise(2)); older kernels get `mprotect`.
+///
+/// A region is as large as all before it together, so that at most half of what is mapped is in no thread's use;
+/// memory that the program locks (mlockall(2)) is mapped stack by stack. One spawner at a time adds a
+/// region, and those that come meanwhile do not wait for it: each maps one stack for itself.
 ///
 /// A stack belongs to its worker for as long as both live, so that there is nothing to free but
 /// whole regions. Part of what the registry's Monitor guards.
 ///
-/// A1: `next` ..< `end` are the stacks of the newest region that no worker has.
+/// A1: `next` ..< `end` are the stacks of the newest growth that no worker has.
+/// A2: `isGrowing` while one spawner is between `take` and `add` or `giveUp`; then `next` == `end`.
 struct StackArena {
-  /// The newest region, which links to the one before.
+  /// The regions, each of which links to the one added before.
   private var newest: UnsafeMutablePointer<Region>?
   private var next = 0
   private var end = 0
+  private var isGrowing = false
+  /// How many stacks there are.
+  private var count = 0
 
   /// A run of stacks in one mapping.
   struct Region {
@@ -24,47 +32,113 @@ struct StackArena {
     let byteCount: Int
   }
 
-  /// Takes a stack, the lowest page of which is its guard; nil if a region has to be added first.
-  mutating func take(stackSize: Int, page: Int) -> UnsafeMutableRawPointer? {
-    if next == end { return nil }
-    let stack = UnsafeMutableRawPointer(bitPattern: next)
-    next += stackSize + page
+  /// What a worker that needs a stack gets.
+  enum Step {
+    case stack(UnsafeMutableRawPointer)
+    /// It is to map a region of so many, and add it.
+    case grow(count: Int)
+    /// Another does that: it is to map one for itself.
+    case single
+  }
+
+  /// Bytes below each stack that fault on any access: a function with large locals, not compiled with
+  /// -fstack-clash-protection, may go beyond a page without touching it.
+  static var guardSize: Int {
+    let page = pageSize
+    return ((64 << 10) + page - 1) / page * page
+  }
+
+  /// The largest region, and the smallest.
+  private static var most: Int { 64 }
+  private static var fewest: Int { 4 }
+
+  /// Takes a stack, the lowest bytes of which are its guard, or says what to do to get one.
+  mutating func take(stackSize: Int) -> Step {
+    if next != end {
+      let stack = UnsafeMutableRawPointer(bitPattern: next).unsafelyUnwrapped
+      next += stackSize + Self.guardSize
+      return .stack(stack)
+    }
+    if isGrowing { return .single }
+    isGrowing = true
+    return .grow(count: min(Self.most, max(Self.fewest, count)))
+  }
+
+  /// Adds a region made after `.grow`.
+  ///
+  /// - Returns: its first stack, which is the caller's.
+  mutating func add(
+    _ region: UnsafeMutablePointer<Region>, stackSize: Int
+  ) -> UnsafeMutableRawPointer {
+    let stack = addSingle(region)
+    let stride = stackSize + Self.guardSize
+    next = Int(bitPattern: stack) + stride
+    end = Int(bitPattern: stack) + region.pointee.byteCount
+    count += region.pointee.byteCount / stride - 1
+    isGrowing = false
     return stack
   }
 
-  /// Adds a region made by `makeRegion`.
-  ///
-  /// The few stacks left in the one before are given up.
-  mutating func add(_ region: UnsafeMutablePointer<Region>) {
+  /// There was no memory after `.grow`.
+  mutating func giveUp() { isGrowing = false }
+
+  /// Adds a region of one stack, which is the caller's.
+  mutating func addSingle(_ region: UnsafeMutablePointer<Region>) -> UnsafeMutableRawPointer {
     region.pointee.previous = newest
     newest = region
-    next = Int(bitPattern: region.pointee.base)
-    end = next + region.pointee.byteCount
+    count += 1
+    return region.pointee.base
   }
 
-  /// Whether the arena has a region already: the first one is small.
-  var isEmpty: Bool { newest == nil }
-
-  /// Maps a region for `count` stacks; nil if the system refuses.
+  /// Maps a region for `count` stacks, or for one if the system refuses that many or locks what it maps; nil if it
+  /// refuses that, too.
   ///
   /// Called without the lock.
-  static func makeRegion(count: Int, stackSize: Int, page: Int) -> UnsafeMutablePointer<Region>? {
-    let (bytes, overflow) = (stackSize + page).multipliedReportingOverflow(by: count)
+  static func makeRegion(
+    count: Int, stackSize: Int, executable: Bool
+  ) -> UnsafeMutablePointer<Region>? {
+    let isLocked = cp_mappings_are_locked()
+    if !isLocked && count > 1 {
+      if let region = map(count: count, stackSize, executable: executable, locked: false) {
+        return region
+      }
+    }
+    return map(count: 1, stackSize, executable: executable, locked: isLocked)
+  }
+
+  private static func map(
+    count: Int, _ stackSize: Int, executable: Bool, locked: Bool
+  ) -> UnsafeMutablePointer<Region>? {
+    let stride = stackSize + guardSize
+    let (bytes, overflow) = stride.multipliedReportingOverflow(by: count)
     if overflow { return nil }
     guard let header = malloc(MemoryLayout<Region>.size) else { return nil }
-    guard let memory = cp_map_stacks(bytes) else {
+    guard let memory = cp_map_stacks(bytes, executable) else {
       free(header)
       return nil
     }
     let region = header.bindMemory(to: Region.self, capacity: 1)
     region.initialize(to: Region(previous: nil, base: memory, byteCount: bytes))
     for number in 0..<count {
-      if !cp_install_guard(memory + number * (stackSize + page), page) {
+      if !cp_install_guard(memory + number * stride, guardSize, locked) {
         unmap(region)
         return nil
       }
     }
     return region
+  }
+
+  /// Maps one stack of any size that is in no arena, with its guard below it; nil if the system refuses.
+  static func mapStack(size: Int, executable: Bool) -> UnsafeMutableRawPointer? {
+    guard let memory = cp_map_stacks(size + guardSize, executable) else { return nil }
+    if cp_install_guard(memory, guardSize, false) { return memory }
+    unmapStack(memory, size: size)
+    return nil
+  }
+
+  /// Gives back what `mapStack` gave.
+  static func unmapStack(_ stack: UnsafeMutableRawPointer, size: Int) {
+    cp_unmap(stack, size + guardSize)
   }
 
   private static func unmap(_ region: UnsafeMutablePointer<Region>) {

@@ -36,7 +36,7 @@ func startThread(
   if code == 0 {
     code = pthread_create(&thread, &attributes, main, argument)
   }
-  mustSucceed(pthread_attr_destroy(&attributes))
+  mustSucceed(pthread_attr_destroy(&attributes), "pthread_attr_destroy")
   return (code, thread)
 }
 

@@ -20,7 +20,9 @@ struct Worker: ~Copyable {
   // immutable after init
   let registry: RegistryReference
   let parker: Parker
-  private let padding = InlineArray<2, UInt64>(repeating: 0)
+  /// Whether its thread has ended.
+  let life: ThreadLife.Pointer
+  private let padding = InlineArray<1, UInt64>(repeating: 0)
 
   // owned by the worker thread; on a line of their own, as spawners poll the one above
   /// The task it runs, from before the body until its end is known.
@@ -32,18 +34,16 @@ struct Worker: ~Copyable {
   var isSingleUse = false
   /// The kernel's id of the thread; set by the thread itself, read by others after it departed.
   var threadID: Int32 = 0
-  /// The thread; likewise.
-  var thread = pthread_t()
   /// The first two words of the task name the kernel was last told.
   var kernelName: (UInt64, UInt64) = (0, 0)
   /// The signal for backtraces that the thread lets through in bodies; 0 is none.
   var backtraceSignal: Int32 = 0
   /// How the thread started out.
   var threadState = ThreadState()
-  /// The lowest byte of its place in the arena, where the guard page lies; nil before it is first
+  /// The lowest byte of its place in the arena, where the guard lies; nil before it is first
   /// needed.
   ///
-  /// Set by the creator of a thread, read by whoever joined it.
+  /// Set by the creator of a thread, read by whoever takes its end up.
   var stack: UnsafeMutableRawPointer?
 
   // guarded by the registry's Monitor
@@ -57,6 +57,12 @@ struct Worker: ~Copyable {
   var isIdle = false
 
   // rarely touched
+  /// A stack of another size than the registry's, for one thread; where its guard lies, and without that how
+  /// many bytes it has.
+  ///
+  /// Likewise.
+  var ownStack: UnsafeMutableRawPointer?
+  var ownStackSize = 0
   /// The id of the last task that was reported as late; owned by the worker thread.
   var lateTold: UInt64 = 0
   // atomic: relaxed; the processor time the thread had used when it took up its task, in nanoseconds, give or
@@ -87,9 +93,10 @@ struct Worker: ~Copyable {
     case refused
   }
 
-  init(registry: RegistryReference, parker: Parker) {
+  init(registry: RegistryReference, parker: Parker, life: ThreadLife.Pointer) {
     self.registry = registry
     self.parker = parker
+    self.life = life
   }
 
   // MARK: The calling thread
@@ -126,14 +133,14 @@ struct Worker: ~Copyable {
     ProcessState.setThreadValue(UInt(bitPattern: worker) | 2)
   }
 
-  /// A later round of destructors has come.
+  /// A round of destructors has come.
   ///
   /// - Parameter value: what the thread-specific value was.
-  /// - Returns: whether its worker has departed already.
-  static func staysDeparted(_ value: UInt) -> Bool {
+  /// - Returns: how many came since `setDeparted`; 0 before that.
+  static func laterRound(_ value: UInt) -> Int {
     let rounds = value & roundsMask
     if rounds > 1 { ProcessState.setThreadValue(value - 1) }
-    return rounds > 0
+    return rounds == 0 ? 0 : Int(3 - rounds)
   }
 
   /// The task that the calling thread runs, or nil.

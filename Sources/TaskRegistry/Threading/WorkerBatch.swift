@@ -11,8 +11,9 @@ struct WorkerBatch {
   private static var count: Int { 15 }
   private static var headerRoom: Int { 64 }
   private static var workerRoom: Int { (MemoryLayout<Worker>.size + 15) & ~15 }
-  /// Bytes from one worker to the next: its parker lies behind it.
-  private static var stride: Int { (workerRoom + Parker.byteCount + 63) & ~63 }
+  private static var lifeRoom: Int { 16 }
+  /// Bytes from one worker to the next: its `ThreadLife` and its parker lie behind it.
+  private static var stride: Int { (workerRoom + lifeRoom + Parker.byteCount + 63) & ~63 }
 
   /// Allocates a batch of workers without threads; nil without memory.
   ///
@@ -27,7 +28,11 @@ struct WorkerBatch {
     for number in 0..<count {
       let place = memory + headerRoom + number * stride
       let worker = place.bindMemory(to: Worker.self, capacity: 1)
-      worker.initialize(to: Worker(registry: registry, parker: Parker(at: place + workerRoom)))
+      let life = (place + workerRoom).bindMemory(to: ThreadLife.self, capacity: 1)
+      life.initialize(to: ThreadLife())
+      worker.initialize(
+        to: Worker(
+          registry: registry, parker: Parker(at: place + workerRoom + lifeRoom), life: life))
       if number + 1 < count { worker.pointee.next = self.worker(number + 1, of: batch) }
     }
     return batch
@@ -58,6 +63,8 @@ struct WorkerBatch {
   static func destroyAll(from newest: UnsafeMutablePointer<WorkerBatch>?) {
     forEach(from: newest) { worker in
       worker.pointee.parker.destroy()
+      // Of a thread that nobody had to take up the end of.
+      worker.dropOwnStack()
       worker.deinitialize(count: 1)
     }
     var batch = newest

@@ -2,47 +2,35 @@ import CPlatform
 
 // LOCKING
 // `Worker.beginning`, and what it points to while a creator waits for a thread to begin. The thread is
-// created and joined outside the lock.
+// created outside the lock.
 
 /// How a thread comes to be.
 extension RegistryReference {
-  /// Creates the thread of a worker, on its own stack if that has the size wanted.
+  /// Creates the thread of a worker, on the stack that it was given, and, where its beginning may fail, waits
+  /// for that.
   ///
-  /// - Returns: 0, or an error number.
+  /// - Returns: 0, or an error number: `ENOMEM` if the thread could not begin, and has ended.
   func createThread(for worker: Worker.Pointer, stackSize: Int) -> Int32 {
-    let stack = stackSize == options.stackSize ? worker.pointee.stack : nil
-    // The thread stores its own id, too: it may leave before this one is stored here.
-    var thread = pthread_t()
-    return withBeginning(of: worker) {
-      let (code, made) = startThread(
-        mask: taskMask, stack: stack.map { $0 + pageSize }, stackSize: stackSize, argument: worker,
-        main: { Worker.threadMain($0) })
-      thread = made
-      return code
-    } join: {
-      pthread_join(thread, nil)
-    }
-  }
-
-  /// Creates a thread and, where its beginning may fail, waits for that.
-  ///
-  /// - Returns: the error number of `create`, or `ENOMEM` if the thread could not begin and has been
-  ///   joined.
-  private func withBeginning(
-    of worker: Worker.Pointer, create: () -> Int32, join: () -> Int32
-  ) -> Int32 {
-    if !ProcessState.threadValueTakesMemory { return create() }
+    let mayFail = ProcessState.threadValueTakesMemory
     var beginning = Worker.Beginning.awaited
     return withUnsafeMutablePointer(to: &beginning) { beginning in
-      worker.pointee.beginning = beginning
-      let code = create()
-      if code != 0 { return code }
+      if mayFail { worker.pointee.beginning = beginning }
+      let stack = worker.pointee.ownStack ?? worker.pointee.stack
+      worker.pointee.life.pointee.start()
+      let (code, _) = startThread(
+        mask: taskMask, stack: stack.map { $0 + StackArena.guardSize }, stackSize: stackSize,
+        isDetached: true, argument: worker, main: { Worker.threadMain($0) })
+      if code != 0 { worker.pointee.life.pointee.cancel() }
+      if code != 0 || !mayFail { return code }
       _ = monitor.wait(for: WaitKey.threads, until: .never, heedsFlag: false) {
         monitor.withLock { _ in beginning.pointee != .awaited }
       }
       // If it was made, the worker may have ended its task by now and be another creator's.
       if beginning.pointee == .made { return 0 }
-      withCancellationDisabled { mustSucceed(join()) }
+      // It is on its last instructions, and its stack is about to be another's.
+      while !worker.pointee.life.pointee.hasEnded {
+        withParkerOfItsOwn { _ = $0.park(until: .after(10_000)) }
+      }
       return ENOMEM
     }
   }

@@ -18,7 +18,6 @@ extension Worker {
     let signal = ThreadState.restoreMask(in: worker.pointee.registry)
     guard begin(worker) else { return nil }
     worker.pointee.backtraceSignal = signal
-    worker.pointee.thread = pthread_self()
     worker.pointee.threadID = cp_gettid()
     worker.pointee.kernelName = (0, 0)
     worker.pointee.cpuBase.store(0, ordering: .relaxed)
@@ -48,6 +47,7 @@ extension Worker {
       return true
     }
     let isSet = ProcessState.setFirstThreadValue(UInt(bitPattern: worker)) == 0
+    if !isSet { worker.pointee.life.willEnd() }
     worker.pointee.registry.monitor.withLock { state in
       worker.pointee.beginning?.pointee = isSet ? .made : .refused
       state.waiters.wake(WaitKey.threads)
@@ -159,11 +159,18 @@ extension Worker {
   }
 
   /// The destructor of the thread-specific key: the last thing of ours a thread does.
+  ///
+  /// It comes in rounds: in the first the task ends, should it not have, and in the second, when the
+  /// application's destructors have run once, the thread leaves the registry.
   static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
     if ProcessState.isForkedChild { return }
     // SAFETY: the key's value is set by `threadMain` and here alone.
     let bits = UInt(bitPattern: value)
-    if staysDeparted(bits) { return }
+    let round = laterRound(bits)
+    if round > 0 {
+      if round == 1 { leave(currentOrDeparted.unsafelyUnwrapped) }
+      return
+    }
     let worker = Pointer(bitPattern: bits).unsafelyUnwrapped
     // The key reads nil by now; drop and log callback are to find themselves inside the task.
     setCurrent(worker)
@@ -179,8 +186,13 @@ extension Worker {
       finish(task, on: worker)
     }
     setDeparted(worker)
+    worker.pointee.registry.endIfUnreachable()
+  }
+
+  /// The thread leaves its registry; the kernel tells when it has ended.
+  private static func leave(_ worker: Pointer) {
     let registry = worker.pointee.registry
-    registry.endIfUnreachable()
+    worker.pointee.life.willEnd()
     // Two for one, so that not even the last of a crowd leave many behind them.
     registry.reapDeparted(atMost: 2, leavesToShutdown: true)
     registry.depart(worker)

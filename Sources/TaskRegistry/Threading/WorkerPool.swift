@@ -3,7 +3,7 @@ import Synchronization
 
 // LOCKING
 // See `RegistryStorage`. What a worker without a task may be given, and by whom, its mailbox says
-// (M1, M2). `hot` is a hint where to find one that is listening. Threads are created, joined and
+// (M1, M2). `hot` is a hint where to find one that is listening. Threads are created and
 // unparked outside the lock.
 
 /// Where threads come from and where they go: the one place that gets a thread for a record.
@@ -78,25 +78,29 @@ extension RegistryReference {
     worker.pointee.parker.unpark()
   }
 
-  /// Creates a thread for `task`; on failure everything is as before (S6, S7).
+  /// Creates a thread for `task`; on failure everything is as before but errno, which says why (S6, S7).
   private func start(_ task: TaskReference, stackSize: Int, singleUse: Bool) -> Status {
     reapDeparted(atMost: 2)
     guard let worker = takeSpareWorker() else { return .noMemory }
     worker.pointee.isSingleUse = singleUse
     task.promise(to: worker)
-    if stackSize == options.stackSize { giveStack(to: worker) }
     worker.pointee.mailbox.store(MailboxWord.task(task.pointer).bits, ordering: .releasing)
     retainStorage()
-    let code = createThread(for: worker, stackSize: stackSize)
+    let code =
+      giveStack(to: worker, size: stackSize)
+      ? createThread(for: worker, stackSize: stackSize) : EAGAIN
     if code == 0 { return .ok }
+    worker.dropOwnStack()
     monitor.withLock { state in
       worker.pointee.next = state.spare
       state.spare = worker
       state.forgetThreads(1)
     }
     releaseStorage()
-    // EINVAL: the thread-local variables of the program leave no room on the stack.
-    return code == EINVAL ? .system : .again
+    cp_set_errno(code)
+    // What waiting may mend: too many threads, or too little memory. What it does not: thread-local variables that
+    // leave no room on the stack, a namespace for process ids that others have (both EINVAL).
+    return code == EAGAIN || code == ENOMEM ? .again : .system
   }
 
   /// Takes a worker without a thread, which from now on counts as having one; nil without memory.
@@ -116,25 +120,34 @@ extension RegistryReference {
     }
   }
 
-  /// Gives a worker its place in the arena, unless it has one.
+  /// Gives a worker a stack: its place in the arena, unless it has one, or one that it keeps for one thread.
   ///
-  /// Without memory for a region it gets none, and its thread a stack of its own.
-  private func giveStack(to worker: Worker.Pointer) {
-    if worker.pointee.stack != nil { return }
-    let page = pageSize
-    let size = options.stackSize
-    while true {
-      let (stack, isFirst) = monitor.withLock { state in
-        (state.arena.take(stackSize: size, page: page), state.arena.isEmpty)
-      }
-      worker.pointee.stack = stack
-      if stack != nil { return }
-      let count = isFirst ? 8 : 64
-      guard let region = StackArena.makeRegion(count: count, stackSize: size, page: page) else {
-        return
-      }
-      monitor.withLock { $0.arena.add(region) }
+  /// - Returns: false if the system refuses the memory.
+  private func giveStack(to worker: Worker.Pointer, size: Int) -> Bool {
+    let isExecutable = pointer.pointee.stacksAreExecutable
+    if size != options.stackSize {
+      worker.pointee.ownStack = StackArena.mapStack(size: size, executable: isExecutable)
+      worker.pointee.ownStackSize = size
+      return worker.pointee.ownStack != nil
     }
+    if worker.pointee.stack != nil { return true }
+    switch monitor.withLock({ $0.arena.take(stackSize: size) }) {
+    case .stack(let stack):
+      worker.pointee.stack = stack
+    case .grow(let count):
+      let region = StackArena.makeRegion(
+        count: count, stackSize: size, executable: isExecutable)
+      worker.pointee.stack = monitor.withLock { state in
+        if let region { return state.arena.add(region, stackSize: size) }
+        state.arena.giveUp()
+        return nil
+      }
+    case .single:
+      let made = StackArena.makeRegion(count: 1, stackSize: size, executable: isExecutable)
+      guard let region = made else { return false }
+      worker.pointee.stack = monitor.withLock { $0.arena.addSingle(region) }
+    }
+    return worker.pointee.stack != nil
   }
 
   // MARK: Between tasks
@@ -226,6 +239,17 @@ extension RegistryReference {
       deadline = isAlone ? .never : .after(pause)
       pause = min(pause &* 2, max(pause, options.idleNanoseconds))
     }
+  }
+}
+
+extension Worker.Pointer {
+  /// Unmaps the stack that is no place in the arena, if there is one.
+  ///
+  /// Requires that no thread runs on it.
+  func dropOwnStack() {
+    guard let stack = pointee.ownStack else { return }
+    StackArena.unmapStack(stack, size: pointee.ownStackSize)
+    pointee.ownStack = nil
   }
 }
 
