@@ -1285,19 +1285,20 @@ tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASK
 tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
 
 /* Let reports have the backtrace of each straggler: signal_number is sent to its thread, whose handler notes
-   the return addresses, by backtrace(3), which is loaded now. [E12]
+   the return addresses. [E12]
 
    The signal ends some system calls of the straggler with EINTR (signal(7) lists them; the others go on,
    by SA_RESTART). A thread that blocks the signal, or does not answer within a tenth of a second, as it
    hangs in the kernel, has no backtrace. Tasks let the signal through when they begin after this call: it
    should come before the first spawn. It cannot be a cancel_signal as well. The handler runs on the
-   straggler's stack and wants some 4 KiB of it; it takes no lock where libgcc is of GCC 12 or newer, and
-   glibc 2.35 or newer.
+   straggler's stack and wants some 4 KiB of it; where an alternate stack has less room left, and on a coroutine's
+   stack that it cannot follow, the backtrace is shorter, down to the one address where the thread was. It allocates
+   nothing, takes no lock and reads no memory that is not there. Return addresses are found with glibc 2.35 or newer,
+   on x86-64 and aarch64, where process_vm_readv(2) is not refused.
 
    Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that is no
               signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has another handler or
-              is ignored, and for another signal than the first time; TR_ERR_NOMEM; TR_ERR_SYSTEM when
-              backtrace(3) cannot be had.
+              is ignored, and for another signal than the first time; TR_ERR_NOMEM.
    Threads:   any thread; does not block. The handler stays for ever.
    Since:     0.2 */
 tr_status tr_enable_backtraces(int signal_number) TASKREG_MUST_USE;

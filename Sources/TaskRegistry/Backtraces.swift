@@ -10,7 +10,7 @@
     /// - Parameter signal: one that is used for nothing else, such as SIGRTMIN + 2.
     /// - Throws: `invalidArgument` for a number that is no signal, is SIGKILL, SIGSTOP or a synchronous
     ///   fault, for a signal that has another handler or is ignored, and for another than the first time;
-    ///   `outOfMemory`; `systemFailure` when backtrace(3) cannot be had; `forkedChild`.
+    ///   `outOfMemory`; `forkedChild`.
     /// *Concurrency:* any thread; does not block. The handler stays for ever.
     public static func enableBacktraces(signal: Int32) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }

@@ -401,6 +401,58 @@ CASE(a_wait_of_the_library_shows_who_called_it) {
 #endif
 }
 
+#if defined(__x86_64__) && !defined(CHECK_UNDER_ASAN) && !defined(CHECK_UNDER_TSAN)
+static _Atomic(pid_t) coroutine;
+__attribute__((noinline)) static void stays(void) {
+  atomic_store(&coroutine, gettid());
+  for (;;) pause();
+}
+/* Goes on at `function` on the stack that ends at `top`, as if it had been called from `back`. */
+__attribute__((naked, noinline)) static void switch_to(void *top, void (*function)(void), uintptr_t back) {
+  __asm__("mov %rdi, %rsp\n push %rdx\n jmp *%rsi\n");
+}
+static int body_switches(tr_task *self, void *context) {
+  static _Alignas(64) char stack[65536];
+  (void)self;
+  switch_to(stack + sizeof stack - 64, stays, (uintptr_t)context);
+  return 0;
+}
+static int body_switches_here(tr_task *self, void *context) {
+  (void)self;
+  switch_to((char *)__builtin_frame_address(0) - 4096, stays, (uintptr_t)context);
+  return 0;
+}
+
+#endif
+
+/* Proves: a return address that is no code ends the backtrace and not the program, on a coroutine's stack and on
+   the task's own (E12).  Why it matters: hand-written context switches leave such addresses, and a report must not
+   crash what it explains.  Catches: an unwinder that looks at the code a return address leads to. */
+CASE(a_return_address_that_is_no_code_ends_the_backtrace) {
+#if defined(__x86_64__) && !defined(CHECK_UNDER_ASAN) && !defined(CHECK_UNDER_TSAN)
+  static const uintptr_t backs[] = {0, 1, 0xdeadbeef, 0xdeaddeaddeaddead, UINTPTR_MAX};
+  if (check_under_valgrind()) return; /* which takes the change of stacks for an error of the program's */
+  for (size_t i = 0; i < 2 * sizeof backs / sizeof *backs; i++) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      tr_report *report = NULL;
+      tr_straggler straggler = TR_STRAGGLER_INIT;
+      enable();
+      tr_registry *registry = registry_new();
+      CHECK_EQ(TR_OK, tr_spawn(registry, "coroutine", TR_KIND_RPC_HANDLER, i % 2 ? body_switches : body_switches_here,
+                               (void *)backs[i / 2], NULL));
+      await_asleep(&coroutine);
+      CHECK_EQ(TR_OK, tr_explain(registry, &report));
+      CHECK_EQ(TR_OK, tr_report_straggler(report, 0, &straggler));
+      _exit(straggler.frame_count > 1 && straggler.backtrace == TR_BACKTRACE_TAKEN ? 0 : 1);
+    }
+    int status;
+    while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
+    CHECK_MSG(status == 0, "%zu: status %#x", i, status);
+  }
+#endif
+}
 /* Proves: the signal may come from anywhere, for nobody, to any thread (E12).  Why it matters: kill(1) is
    at hand.  Catches: a handler that takes every signal for a question of the library's. */
 CASE(a_signal_nobody_sent_does_nothing) {
@@ -422,4 +474,5 @@ CHECK_MAIN(
     CHECK_ENTRY(frames_are_kept_of_a_task_that_the_signal_ends),
     CHECK_ENTRY(a_report_says_why_there_is_no_backtrace),
     CHECK_ENTRY(a_wait_of_the_library_shows_who_called_it),
+    CHECK_ENTRY(a_return_address_that_is_no_code_ends_the_backtrace),
     CHECK_ENTRY(a_signal_nobody_sent_does_nothing))

@@ -10,7 +10,6 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -33,6 +32,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cp_unwind.h"
+
 /* GNU extensions, declared here rather than by _GNU_SOURCE: that macro changes the layout of
    unrelated types (fd_set), and Swift refuses two modules that disagree on a type. */
 extern pid_t gettid(void);
@@ -45,25 +46,13 @@ extern char *secure_getenv(const char *);
 extern int sched_getcpu(void);
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 
-/* dl_iterate_phdr(3) by a name of our own, as <link.h> may or may not have declared it; and the beginning
-   of its struct dl_phdr_info. */
 #if UINTPTR_MAX == UINT64_MAX
-typedef Elf64_Phdr cp_elf_phdr;
 typedef Elf64_Dyn cp_elf_dyn;
 typedef Elf64_Sym cp_elf_sym;
 #else
-typedef Elf32_Phdr cp_elf_phdr;
 typedef Elf32_Dyn cp_elf_dyn;
 typedef Elf32_Sym cp_elf_sym;
 #endif
-struct cp_object {
-  uintptr_t base;
-  const char *path;
-  const cp_elf_phdr *headers;
-  uint16_t header_count;
-};
-extern int cp_iterate_objects(int (*)(struct cp_object *, size_t, void *), void *)
-    __asm__("dl_iterate_phdr");
 
 static inline void cp_set_errno(int value) { errno = value; }
 static inline int cp_errno(void) { return errno; }
@@ -620,29 +609,17 @@ static inline bool cp_signal_thread(int32_t thread_id, int number) {
   return sent;
 }
 
-/* Where the thread was that a handler with SA_SIGINFO interrupts: the program counter; 0 where it is not
-   known how to tell. */
-static inline uintptr_t cp_interrupted_place(const void *context) {
+/* Whether the caller, a handler of a signal, runs on an alternate stack with little room left below it. */
+static inline bool cp_is_cramped(const void *context) {
   const ucontext_t *interrupted = (const ucontext_t *)context;
-#if defined(__x86_64__)
-  return (uintptr_t)interrupted->uc_mcontext.gregs[16]; /* REG_RIP, which wants _GNU_SOURCE */
-#elif defined(__aarch64__)
-  return (uintptr_t)interrupted->uc_mcontext.pc;
-#else
-  (void)interrupted;
-  return 0;
-#endif
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0), lowest = (uintptr_t)interrupted->uc_stack.ss_sp;
+  if (interrupted->uc_stack.ss_flags & SS_DISABLE) return false;
+  return here - lowest < interrupted->uc_stack.ss_size && here - lowest < 4096;
 }
 
-/* backtrace(3): the return addresses of the caller and of its callers. */
-static inline int cp_backtrace(void **frames, int capacity) { return backtrace(frames, capacity); }
-
-/* The first of the frames that is at `place`, as a function that calls itself may be again; negative if
-   none is. */
-static inline int cp_find_frame(void *const *frames, int count, uintptr_t place) {
-  for (int i = 0; i < count; i++)
-    if ((uintptr_t)frames[i] == place) return i;
-  return -1;
+/* Where the thread was, and who called: as cp_unwind, but the first alone where there is no room for more. */
+static inline int cp_trace(const void *context, void **addresses, int capacity) {
+  return cp_unwind(context, addresses, cp_is_cramped(context) && capacity > 1 ? 1 : capacity);
 }
 
 /* Sleep until the word at `address` is no more `value`, or until a time on CLOCK_MONOTONIC, or for no
@@ -673,53 +650,63 @@ struct cp_symbol {
   char symbol[256];
 };
 
-/* Whether an object has `size` bytes at `address` in what was loaded of it. */
-static inline bool cp_object_has(const struct cp_object *object, uintptr_t address, size_t size) {
-  for (uint16_t i = 0; i < object->header_count; i++) {
-    const cp_elf_phdr *header = &object->headers[i];
-    uintptr_t offset = address - object->base - (uintptr_t)header->p_vaddr;
-    if (header->p_type == PT_LOAD && offset < header->p_memsz && size <= header->p_memsz - offset)
-      return true;
+/* What <link.h> says an object is, at its beginning. */
+struct cp_link_map {
+  uintptr_t base;
+  uintptr_t path;
+  uintptr_t dynamic;
+};
+
+/* Copy text that may not be there; what is there of it, if it is long. */
+static inline void cp_peek_text(uintptr_t address, char *to, size_t room) {
+  struct cp_bytes bytes = cp_bytes_at(address, address + room - 1);
+  size_t length = 0;
+  while (cp_is_more(&bytes)) {
+    char next = (char)cp_next(&bytes);
+    if (bytes.failed || next == 0) break;
+    to[length++] = next;
   }
-  return false;
+  to[length] = 0;
 }
 
+/* More than any object exports; tables that say more are broken. */
+enum { CP_MOST_SYMBOLS = 1 << 22 };
+
 /* How many symbols a table has, by its hash table of the GNU's: one more than the last that is found by it;
-   0 if it cannot be. */
-static inline size_t cp_count_symbols(const struct cp_object *object, uintptr_t hash) {
-  if (!cp_object_has(object, hash, 16)) return 0;
-  const uint32_t *words = (const uint32_t *)hash;
-  uint32_t bucket_count = words[0], first = words[1], bloom_count = words[2], last = 0;
+   0 if it cannot be told. */
+static inline size_t cp_count_symbols(uintptr_t hash) {
+  uint32_t words[4], some[512], last = 0;
+  if (!cp_peek(hash, words, sizeof words) || words[0] > CP_MOST_SYMBOLS) return 0;
+  uint32_t bucket_count = words[0], first = words[1], bloom_count = words[2];
   uintptr_t buckets = hash + 16 + (uintptr_t)bloom_count * sizeof(uintptr_t);
-  if (!cp_object_has(object, buckets, (size_t)bucket_count * 4)) return 0;
-  for (uint32_t i = 0; i < bucket_count; i++)
-    if (((const uint32_t *)buckets)[i] > last) last = ((const uint32_t *)buckets)[i];
+  for (uint32_t at = 0; at < bucket_count; at += 512) {
+    uint32_t count = bucket_count - at < 512 ? bucket_count - at : 512;
+    if (!cp_peek(buckets + (uintptr_t)at * 4, some, (size_t)count * 4)) return 0;
+    for (uint32_t i = 0; i < count; i++)
+      if (some[i] > last) last = some[i];
+  }
   if (last < first) return first; /* none is found by it */
   uintptr_t chain = buckets + (uintptr_t)bucket_count * 4;
   /* The last of a chain has the lowest bit. */
-  for (;; last++) {
-    uintptr_t entry = chain + (uintptr_t)(last - first) * 4;
-    if (!cp_object_has(object, entry, 4)) return 0;
-    if (*(const uint32_t *)entry & 1) return (size_t)last + 1;
+  for (int i = 0; i < 4096; i++, last++) {
+    uint32_t entry;
+    if (!cp_peek(chain + (uintptr_t)(last - first) * 4, &entry, sizeof entry)) return 0;
+    if (entry & 1) return (size_t)last + 1;
   }
+  return 0;
 }
 
-/* Find the exported function of `object` that `found->address` is in. */
-static inline void cp_find_in_object(const struct cp_object *object, struct cp_symbol *found) {
-  const cp_elf_dyn *dynamic = NULL;
-  size_t entries = 0;
-  for (uint16_t i = 0; i < object->header_count; i++)
-    if (object->headers[i].p_type == PT_DYNAMIC) {
-      dynamic = (const cp_elf_dyn *)(object->base + (uintptr_t)object->headers[i].p_vaddr);
-      entries = (size_t)object->headers[i].p_memsz / sizeof *dynamic;
-    }
+/* Find the exported function of an object that `found->address` is in. */
+static inline void cp_find_function(const struct cp_link_map *object, struct cp_symbol *found) {
   uintptr_t table = 0, names = 0, names_size = 0, hash = 0, gnu_hash = 0;
-  if (dynamic == NULL || !cp_object_has(object, (uintptr_t)dynamic, entries * sizeof *dynamic)) return;
-  for (size_t i = 0; i < entries && dynamic[i].d_tag != DT_NULL; i++) {
-    uintptr_t value = (uintptr_t)dynamic[i].d_un.d_val;
+  for (int i = 0; i < 256; i++) {
+    cp_elf_dyn entry;
+    if (!cp_peek(object->dynamic + (uintptr_t)i * sizeof entry, &entry, sizeof entry)) return;
+    if (entry.d_tag == DT_NULL) break;
+    uintptr_t value = (uintptr_t)entry.d_un.d_val;
     /* The dynamic linker has made addresses of them, but in the vDSO. */
     uintptr_t address = value < object->base ? value + object->base : value;
-    switch (dynamic[i].d_tag) {
+    switch (entry.d_tag) {
     case DT_SYMTAB: table = address; break;
     case DT_STRTAB: names = address; break;
     case DT_STRSZ: names_size = value; break;
@@ -728,47 +715,54 @@ static inline void cp_find_in_object(const struct cp_object *object, struct cp_s
     }
   }
   size_t count = 0;
+  uint32_t header[2];
   if (gnu_hash != 0)
-    count = cp_count_symbols(object, gnu_hash);
-  else if (hash != 0 && cp_object_has(object, hash, 8))
-    count = ((const uint32_t *)hash)[1];
-  if (table == 0 || names == 0 || names_size == 0 || count > SIZE_MAX / sizeof(cp_elf_sym)) return;
-  if (!cp_object_has(object, table, count * sizeof(cp_elf_sym))) return;
-  if (!cp_object_has(object, names, names_size) || ((const char *)names)[names_size - 1] != 0) return;
-  const cp_elf_sym *best = NULL;
-  for (size_t i = 0; i < count; i++) {
-    const cp_elf_sym *symbol = (const cp_elf_sym *)table + i;
-    int type = symbol->st_info & 15;
-    uintptr_t offset = found->object_offset - (uintptr_t)symbol->st_value;
-    if (symbol->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC)) continue;
-    if (symbol->st_name >= names_size || offset >= (symbol->st_size > 0 ? symbol->st_size : 1)) continue;
-    if (best == NULL || symbol->st_value > best->st_value) best = symbol;
+    count = cp_count_symbols(gnu_hash);
+  else if (hash != 0 && cp_peek(hash, header, sizeof header))
+    count = header[1];
+  if (table == 0 || names == 0 || count > CP_MOST_SYMBOLS) return;
+  enum { SOME = 128 };
+  cp_elf_sym some[SOME];
+  uintptr_t best = 0, best_name = 0;
+  for (size_t at = 0; at < count; at += SOME) {
+    size_t now = count - at < SOME ? count - at : SOME;
+    if (!cp_peek(table + at * sizeof *some, some, now * sizeof *some)) return;
+    for (size_t i = 0; i < now; i++) {
+      const cp_elf_sym *symbol = &some[i];
+      int type = symbol->st_info & 15;
+      uintptr_t offset = found->object_offset - (uintptr_t)symbol->st_value;
+      if (symbol->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC)) continue;
+      if (symbol->st_name >= names_size || offset >= (symbol->st_size > 0 ? symbol->st_size : 1)) continue;
+      if (best_name != 0 && symbol->st_value <= best) continue;
+      best = (uintptr_t)symbol->st_value;
+      best_name = names + symbol->st_name;
+    }
   }
-  if (best == NULL) return;
-  found->symbol_offset = found->object_offset - (uintptr_t)best->st_value;
-  strncat(found->symbol, (const char *)names + best->st_name, sizeof found->symbol - 1);
+  if (best_name == 0) return;
+  found->symbol_offset = found->object_offset - best;
+  cp_peek_text(best_name, found->symbol, sizeof found->symbol);
 }
 
-static inline int cp_visit_object(struct cp_object *object, size_t size, void *symbol) {
-  struct cp_symbol *found = (struct cp_symbol *)symbol;
-  (void)size;
-  if (!cp_object_has(object, found->address, 1)) return 0;
-  const char *path = object->path;
-  /* The program itself has no path there. */
-  if (path == NULL || *path == 0) path = (const char *)getauxval(AT_EXECFN);
-  if (path != NULL) strncat(found->object, path, sizeof found->object - 1);
-  found->object_offset = found->address - object->base;
-  cp_find_in_object(object, found);
-  return 1;
-}
-
-/* Find what an address belongs to, by dl_iterate_phdr(3): unlike dladdr(3) it does not wait for a dlopen(3)
-   that hangs. Nothing is allocated. False if it belongs to no object; then nothing else is said. */
+/* Find what an address belongs to. Unlike dladdr(3) and dl_iterate_phdr(3) it waits for nobody, as a straggler may
+   hang in either; what is unloaded meanwhile is not found. Nothing is allocated. False if it belongs to no object, or
+   where _dl_find_object(3) is not there (glibc 2.35); then nothing else is said. */
 static inline bool cp_find_symbol(uintptr_t address, struct cp_symbol *found) {
+  struct cp_found_object object;
+  struct cp_link_map map;
   found->address = address;
   found->object_offset = found->symbol_offset = 0;
   found->object[0] = found->symbol[0] = 0;
-  return cp_iterate_objects(cp_visit_object, found) != 0;
+  if (!cp_find_object(address, &object)) return false;
+  if (!cp_peek((uintptr_t)object.link_map, &map, sizeof map)) return false;
+  cp_peek_text(map.path, found->object, sizeof found->object);
+  /* The program itself has no path there. */
+  if (found->object[0] == 0) {
+    uintptr_t program = (uintptr_t)getauxval(AT_EXECFN);
+    if (program != 0) cp_peek_text(program, found->object, sizeof found->object);
+  }
+  found->object_offset = address - map.base;
+  cp_find_function(&map, found);
+  return true;
 }
 
 #endif

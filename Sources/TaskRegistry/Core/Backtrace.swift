@@ -30,10 +30,8 @@ struct Backtrace: ~Copyable {
   // atomic: relaxed; these, and the frames, are written by the handler while claimed or abandoned, and read
   // while done. A frame count of -1: the thread runs that task no more.
   fileprivate let frameCount = Atomic<Int32>(0)
-  /// How many of the frames are the handler's own and the signal's.
-  fileprivate let skipped = Atomic<Int32>(0)
   // immutable after init
-  /// Room for what backtrace(3) says, behind this.
+  /// Room for the addresses, behind this.
   fileprivate let frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>
 
   private init(frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>) { self.frames = frames }
@@ -101,8 +99,6 @@ struct Backtrace: ~Copyable {
 
   /// The most frames a backtrace has.
   static var mostFrames: Int { 48 }
-  /// How many there is room for, those of the handler and the signal among them.
-  fileprivate static var capacity: Int { 64 }
   /// How long a thread has for its answer, in nanoseconds.
   private static var patience: Int64 { 100_000_000 }
 
@@ -129,7 +125,7 @@ struct Backtrace: ~Copyable {
   ///
   /// - Parameter wanted: the number of the signal.
   /// - Returns: `.ok`; `.invalid` for a signal that cannot have a handler or has another, and for another than
-  ///   before; `.noMemory`; `.system` when backtrace(3) cannot be had.
+  ///   before; `.noMemory`.
   static func enable(signal wanted: Int32) -> Status {
     if !cp_may_have_handler(wanted) {
       return .invalid(
@@ -138,8 +134,6 @@ struct Backtrace: ~Copyable {
     let status = ProcessState.prepare()
     if status != .ok { return status }
     guard makeSlot() else { return .noMemory }
-    // To load a library opens files, which is a cancellation point.
-    if !withCancellationDisabled({ loadUnwinder() }) { return .system }
     while isInstalling.exchange(true, ordering: .acquiring) { sched_yield() }
     let before = number.load(ordering: .acquiring)
     var isInstalled = false
@@ -157,25 +151,17 @@ struct Backtrace: ~Copyable {
 
   private static func makeSlot() -> Bool {
     if slot.load(ordering: .acquiring) != 0 { return true }
-    let room = MemoryLayout<UnsafeMutableRawPointer?>.stride * capacity
+    let room = MemoryLayout<UnsafeMutableRawPointer?>.stride * mostFrames
     var memory: UnsafeMutableRawPointer?
     guard posix_memalign(&memory, 64, 64 + room) == 0, let memory else { return false }
-    let frames = (memory + 64).bindMemory(to: UnsafeMutableRawPointer?.self, capacity: capacity)
-    frames.initialize(repeating: nil, count: capacity)
+    let frames = (memory + 64).bindMemory(to: UnsafeMutableRawPointer?.self, capacity: mostFrames)
+    frames.initialize(repeating: nil, count: mostFrames)
     let made = memory.bindMemory(to: Backtrace.self, capacity: 1)
     made.initialize(to: Backtrace(frames: frames))
     let (isMine, _) = slot.compareExchange(
       expected: 0, desired: UInt(bitPattern: made), ordering: .acquiringAndReleasing)
     if !isMine { free(memory) }
     return true
-  }
-
-  /// Calls backtrace(3) once, which loads what it needs when it is first called: that must not happen in a
-  /// handler.
-  private static func loadUnwinder() -> Bool {
-    withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 4) { frames in
-      cp_backtrace(frames.baseAddress, 4) > 0
-    }
   }
 
   // MARK: Asking
@@ -284,11 +270,10 @@ extension UnsafeMutablePointer<Backtrace> {
       expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.abandoned,
       ordering: .acquiringAndReleasing)
     if left.exchanged { return (0, .unanswered) }
-    let skipped = Int(pointee.skipped.load(ordering: .relaxed))
     let total = Int(pointee.frameCount.load(ordering: .relaxed))
-    let count = min(total - skipped, capacity, Backtrace.mostFrames)
+    let count = min(total, capacity, Backtrace.mostFrames)
     for index in 0..<max(0, count) {
-      buffer[index] = UInt64(UInt(bitPattern: pointee.frames[skipped + index]))
+      buffer[index] = UInt64(UInt(bitPattern: pointee.frames[index]))
     }
     release(capture)
     if total < 0 { return (0, .ended) }
@@ -311,7 +296,7 @@ extension UnsafeMutablePointer<Backtrace> {
 
   /// Notes the frames, if this thread is asked.
   ///
-  /// Async-signal-safe: it allocates nothing and takes no lock, nor does backtrace(3) once it is loaded. Without
+  /// Async-signal-safe: it allocates nothing and takes no lock. Without
   /// optimisation a `for` allocates, as generic functions may: here there is none of either.
   fileprivate func answer(_ context: UnsafeMutableRawPointer?) {
     let asked = pointee.word.load(ordering: .acquiring)
@@ -326,18 +311,11 @@ extension UnsafeMutablePointer<Backtrace> {
     let record = pointee.record.load(ordering: .relaxed)
     if record != 0 && UInt(bitPattern: Worker.currentTask?.pointer) != record {
       pointee.frameCount.store(-1, ordering: .relaxed)
-      pointee.skipped.store(0, ordering: .relaxed)
       answered(capture)
       return
     }
-    let place = cp_interrupted_place(context)
-    let frames = pointee.frames
-    let count = cp_backtrace(frames, Int32(Backtrace.capacity))
-    // The frame that was interrupted stands below the handler's and the signal's. Where it does not, as under
-    // ThreadSanitizer, which delivers signals later, all are kept.
-    let skipped = cp_find_frame(frames, count, place)
+    let count = cp_trace(context, pointee.frames, Int32(Backtrace.mostFrames))
     pointee.frameCount.store(count, ordering: .relaxed)
-    pointee.skipped.store(skipped < 0 ? 0 : skipped, ordering: .relaxed)
     answered(capture)
   }
 
