@@ -408,9 +408,8 @@ __attribute__((noinline)) static void stays(void) {
   for (;;) pause();
 }
 /* Goes on at `function` on the stack that ends at `top`, as if it had been called from `back`. */
-__attribute__((naked, noinline)) static void switch_to(void *top, void (*function)(void), uintptr_t back) {
-  __asm__("mov %rdi, %rsp\n push %rdx\n jmp *%rsi\n");
-}
+extern void switch_to(void *top, void (*function)(void), uintptr_t back);
+__asm__(".text\nswitch_to:\n mov %rdi, %rsp\n push %rdx\n jmp *%rsi\n");
 static int body_switches(tr_task *self, void *context) {
   static _Alignas(64) char stack[65536];
   (void)self;

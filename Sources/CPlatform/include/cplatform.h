@@ -46,13 +46,25 @@ extern char *secure_getenv(const char *);
 extern int sched_getcpu(void);
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 
+/* dl_iterate_phdr(3) by a name of our own, as <link.h> may or may not have declared it; and the beginning
+   of its struct dl_phdr_info. */
 #if UINTPTR_MAX == UINT64_MAX
+typedef Elf64_Phdr cp_elf_phdr;
 typedef Elf64_Dyn cp_elf_dyn;
 typedef Elf64_Sym cp_elf_sym;
 #else
+typedef Elf32_Phdr cp_elf_phdr;
 typedef Elf32_Dyn cp_elf_dyn;
 typedef Elf32_Sym cp_elf_sym;
 #endif
+struct cp_object {
+  uintptr_t base;
+  const char *path;
+  const cp_elf_phdr *headers;
+  uint16_t header_count;
+};
+extern int cp_iterate_objects(int (*)(struct cp_object *, size_t, void *), void *)
+    __asm__("dl_iterate_phdr");
 
 static inline void cp_set_errno(int value) { errno = value; }
 static inline int cp_errno(void) { return errno; }
