@@ -581,11 +581,14 @@ typedef struct tr_join_report {
                                    Since 0.2. [E4] */
   tr_report **full;             /* in: where to put a report that tells all there is to tell of the
                                    stragglers, or NULL; see tr_report. Since 0.2. [E1] */
+  int64_t callbacks_ns;         /* out: what functions of the application's took that were called within the
+                                   call: log callbacks, and functions registered for a cancellation. The
+                                   deadline may be late by so much. Since 0.2. [E5] */
 } tr_join_report;
 
 #define TR_JOIN_REPORT_INIT                                                                        \
   {                                                                                                \
-    (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL     \
+    (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0  \
   }
 
 /* Wait until every task of `registry` has ended, those spawned meanwhile included, or until

@@ -22,6 +22,9 @@
     public let elapsed: Duration
     /// How far the deadline moved on for tasks that made progress (E4).
     public let extended: Duration
+    /// What log callbacks and cancellation callbacks took within the call: the deadline may be late by so
+    /// much.
+    public let callbacks: Duration
     /// Threads without a task that had not left yet; 0 when a shutdown succeeded (G4).
     public let threadsLeft: Int
     /// The tasks alive at the deadline: all `pending` of them.
@@ -40,7 +43,7 @@
 
     private enum CodingKeys: CodingKey {
       case ended, failed, exited, pending, aborted, abandoned, rejected
-      case elapsed, extended, threadsLeft, stragglers
+      case elapsed, extended, callbacks, threadsLeft, stragglers
     }
 
     /// Makes a report of what the core counted.
@@ -54,6 +57,7 @@
       rejected = tally.rejected
       elapsed = .nanoseconds(tally.elapsed)
       extended = .nanoseconds(tally.extended)
+      callbacks = .nanoseconds(tally.callbacks.total)
       threadsLeft = Int(tally.threadsLeft)
       self.stragglers = stragglers
       aside = Aside(explanation: explanation)

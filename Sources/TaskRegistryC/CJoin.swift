@@ -140,5 +140,6 @@ func store(
     report.pointee.elapsed_ns = tally.elapsed
     report.pointee.stragglers_count = listed
     report.pointee.extended_ns = tally.extended
+    report.pointee.callbacks_ns = tally.callbacks.total
   }
 }

@@ -193,7 +193,7 @@ def check_snapshot(folder, name, tasks):
 
 def check_report(folder, name, counts):
     value = read_json(folder, name, report_schema)
-    for key in COUNTS + ["elapsed_ns", "extended_ns"]:
+    for key in COUNTS + ["elapsed_ns", "extended_ns", "callbacks_ns"]:
         check(value[key] == counts[key], f"{name}: {key} is {value[key]}, not {counts[key]}")
     stragglers = value["stragglers"]
     check(len(stragglers) == counts["stragglers"] == len({s["id"] for s in stragglers}), f"{name}: stragglers")

@@ -100,9 +100,10 @@ static void tell_counts(const char *name, const tr_report *report) {
   CHECK_EQ(TR_OK, tr_report_counts(report, &counts));
   printf("counts %s ended %" PRIu64 " failed %" PRIu64 " exited %" PRIu64 " pending %" PRIu64 " aborted %" PRIu64
          " abandoned %" PRIu64 " refused %" PRIu64 " threads_left %" PRIu32 " elapsed_ns %" PRId64
-         " extended_ns %" PRId64 " stragglers %" PRIu64 "\n",
+         " extended_ns %" PRId64 " callbacks_ns %" PRId64 " stragglers %" PRIu64 "\n",
          name, counts.ended, counts.failed, counts.exited, counts.pending, counts.aborted, counts.abandoned,
-         counts.rejected, counts.threads_left, counts.elapsed_ns, counts.extended_ns, counts.stragglers_count);
+         counts.rejected, counts.threads_left, counts.elapsed_ns, counts.extended_ns,
+         counts.callbacks_ns, counts.stragglers_count);
 }
 
 /* ---- Tasks of every kind ---------------------------------------------------------------------- */

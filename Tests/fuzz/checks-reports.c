@@ -135,6 +135,7 @@ void check_join_report(const struct order *order) {
   MUST(counts.pending == report->pending && counts.aborted == report->aborted);
   MUST(counts.abandoned == report->abandoned && counts.rejected == report->rejected);
   MUST(counts.elapsed_ns == report->elapsed_ns && counts.extended_ns == report->extended_ns);
+  MUST_EQ(report->callbacks_ns, counts.callbacks_ns);
   MUST_EQ(report->threads_left, counts.threads_left);
   MUST_EQ(report->pending, counts.stragglers_count);
   tr_straggler straggler = TR_STRAGGLER_INIT;

@@ -94,13 +94,6 @@ static inline void cp_call_guarded(void (*body)(void *), void (*left)(void *), v
   pthread_cleanup_pop(0);
 }
 
-/* Run body(argument), and then cleanup(argument), also when the body leaves its thread by pthread_exit. */
-static inline void cp_run_with_cleanup(void (*body)(void *), void (*cleanup)(void *), void *argument) {
-  pthread_cleanup_push(cleanup, argument);
-  body(argument);
-  pthread_cleanup_pop(1);
-}
-
 /* The kernel's name of the calling thread: at most 15 bytes, else ERANGE (pthread_setname_np(3)). */
 static inline int cp_set_own_thread_name(const char *name) {
   return pthread_setname_np(pthread_self(), name);

@@ -29,7 +29,8 @@ struct CallbackRun {
     ) { argument in
       beginOwnThread("taskreg-cancel")
       // One that leaves the thread ends this run alone.
-      cp_run_with_cleanup({ CallbackRun.run($0) }, { CallbackRun.end($0) }, argument)
+      cp_call_guarded({ CallbackRun.run($0) }, { CallbackRun.end($0) }, argument)
+      CallbackRun.end(argument)
       return nil
     }.code
     if code == 0 { return CallbackRun(topmost: topmost) }
@@ -84,9 +85,20 @@ extension RegistryReference {
   }
 
   /// Waits until no callbacks are being run on threads made for that; called of the topmost registry.
-  func waitForCallbackRuns(until deadline: Deadline) -> WaitEnd {
-    monitor.wait(for: WaitKey.callbacks, until: deadline) {
-      monitor.withLock { $0.callbackRuns == 0 }
-    }
+  fileprivate func waitForCallbackRuns(until deadline: Deadline) -> WaitEnd {
+    monitor.wait(for: WaitKey.callbacks, until: deadline) { hasNoCallbackRuns }
   }
+
+  /// The same for a shutdown, which a second signal leaves so many nanoseconds.
+  func waitForCallbackRuns(until deadline: Deadline, ifHurried allowance: Int64) -> WaitEnd {
+    let end = monitor.wait(for: WaitKey.callbacks, until: deadline) {
+      hasNoCallbackRuns || isHurried
+    }
+    if end != .ready || hasNoCallbackRuns { return end }
+    let hurried = Deadline.after(allowance)
+    return waitForCallbackRuns(
+      until: hurried.nanoseconds < deadline.nanoseconds ? hurried : deadline)
+  }
+
+  private var hasNoCallbackRuns: Bool { monitor.withLock { $0.callbackRuns == 0 } }
 }

@@ -225,7 +225,10 @@ extension CancelCallback {
   /// Calls a callback that the caller took, and its drop.
   fileprivate static func run(_ callback: Pointer) {
     // A thread that was cancelled must not leave from within: who deregisters waits for the callback.
-    withCancellationDisabled { callback.pointee.function(callback.pointee.context) }
+    let function = callback.pointee.function
+    CallFrame.measure(.cancel, unsafeBitCast(function, to: UInt.self)) {
+      withCancellationDisabled { function(callback.pointee.context) }
+    }
     if ProcessState.isForkedChild { return }
     withCancellationDisabled { callback.pointee.drop?(callback.pointee.context) }
     if ProcessState.isForkedChild { return }

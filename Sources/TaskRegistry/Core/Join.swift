@@ -15,6 +15,8 @@ struct JoinTally {
   var threadsLeft: UInt32 = 0
   /// How far the deadline moved on, in nanoseconds (E4).
   var extended: Int64 = 0
+  /// What callbacks of the application's took within the call.
+  var callbacks = CallbackTimes()
 }
 
 /// The counters at one moment; a report is the difference of two.
@@ -64,7 +66,7 @@ extension RegistryReference {
     let before = JoinBaseline(self)
     var clock = GraceClock(start: before.start, grace: timeout, samples: full != nil)
     if let full { beginNoting(full) }
-    return withCancellationDisabled {
+    return CallFrame.measuringCallbacks {
       let (status, stragglers) = drain(&clock, full, listStraggler)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       if let full { endNoting(full) }
@@ -97,6 +99,7 @@ extension RegistryReference {
     tally.abandoned = stragglers.abandoned
     tally.threadsLeft = stragglers.threadsLeft
     tally.extended = stragglers.extended
+    tally.callbacks = CallFrame.callbackTimes
     return tally
   }
 
@@ -112,6 +115,7 @@ extension RegistryReference {
         $0.waiters.wake(WaitKey.drained)
         $0.waiters.wake(WaitKey.phase)
         $0.waiters.wake(WaitKey.threads)
+        $0.waiters.wake(WaitKey.callbacks)
       }
       return true
     }

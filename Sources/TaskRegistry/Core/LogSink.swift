@@ -81,14 +81,16 @@ struct LogSink {
       var call = LogCall(sink: self, record: UnsafeRawPointer(record))
       withUnsafeMutablePointer(to: &call) { call in
         withCancellationDisabled {
-          CallFrame.call(
-            .log, holdingUp: heldUp, call,
-            { call in
-              // SAFETY: it is the one that is handed over with this function.
-              let call = call.unsafelyUnwrapped.assumingMemoryBound(to: LogCall.self)
-              let sink = call.pointee.sink
-              sink.deliver?(sink.target, sink.context, call.pointee.record)
-            })
+          CallFrame.measure(.log, UInt(bitPattern: target)) {
+            CallFrame.call(
+              .log, holdingUp: heldUp, call,
+              { call in
+                // SAFETY: it is the one that is handed over with this function.
+                let call = call.unsafelyUnwrapped.assumingMemoryBound(to: LogCall.self)
+                let sink = call.pointee.sink
+                sink.deliver?(sink.target, sink.context, call.pointee.record)
+              })
+          }
         }
       }
     }

@@ -18,6 +18,8 @@ extension ReportReference {
       writer.write(",\"grace_ns\":", orNull: pointer.pointee.grace)
       writer.write(",\"extended_ns\":", tally.extended)
       writer.write(",\"elapsed_ns\":", tally.elapsed)
+      writer.write(",\"callbacks_ns\":", tally.callbacks.total)
+      Self.write(tally.callbacks, to: &writer)
       writer.write(",\"ended\":", tally.ended)
       writer.write(",\"failed\":", tally.failed)
       writer.write(",\"exited\":", tally.exited)
@@ -51,6 +53,29 @@ extension ReportReference {
     case .shutdown: "shutdown"
     case .look: "look"
     }
+  }
+
+  /// Writes the callback that took longest.
+  private static func write(_ callbacks: CallbackTimes, to writer: inout DescriptorWriter) {
+    writer.write(",\"longest_callback\":")
+    if callbacks.longest == 0 {
+      writer.write("null")
+      return
+    }
+    writer.write("{\"kind\":\"")
+    writer.write(callbacks.kind.text)
+    writer.write("\",\"took_ns\":", callbacks.longest)
+    withSymbol(of: UInt64(callbacks.function)) { object, objectOffset, symbol, symbolOffset in
+      writer.write(",\"object\":")
+      writer.write(json: object, limit: 4096)
+      writer.write(",\"object_offset\":\"0x")
+      writer.write(hexadecimal: objectOffset)
+      writer.write("\",\"symbol\":")
+      writer.write(json: symbol, limit: 4096)
+      writer.write(",\"symbol_offset\":\"0x")
+      writer.write(hexadecimal: symbolOffset)
+    }
+    writer.write("\"}")
   }
 
   private static func write(_ phase: PhaseFacts, to writer: inout DescriptorWriter) {

@@ -76,6 +76,7 @@ extension ReportReference {
       writer.write(duration: tally.extended)
       writer.write(" more for progress")
     }
+    Self.write(tally.callbacks, to: &writer)
     writer.write("\n  ended ")
     writer.write(tally.ended)
     writer.write(" (failed ")
@@ -91,6 +92,30 @@ extension ReportReference {
     writer.write("), refused ")
     writer.write(tally.rejected)
     writer.write("\n")
+  }
+
+  /// Names the callback that took longest, if they took a millisecond.
+  private static func write(_ callbacks: CallbackTimes, to writer: inout DescriptorWriter) {
+    if callbacks.total < 1_000_000 { return }
+    writer.write("; callbacks took ")
+    writer.write(duration: callbacks.total)
+    writer.write(", ")
+    writer.write(callbacks.kind.text)
+    writer.write(" callback ")
+    withSymbol(of: UInt64(callbacks.function)) { object, objectOffset, symbol, _ in
+      if let symbol {
+        writer.write(text: symbol)
+        writer.write(" ")
+      }
+      if let object {
+        writer.write("(")
+        writer.write(text: object)
+        writer.write("+0x")
+        writer.write(hexadecimal: objectOffset)
+        writer.write(") ")
+      }
+    }
+    writer.write(duration: callbacks.longest)
   }
 
   private static func write(_ phase: PhaseFacts, to writer: inout DescriptorWriter) {

@@ -39,7 +39,7 @@ extension RegistryReference {
       window: max(request.progressWindow, 1_000_000),
       warnPercent: options.log.isListening ? request.warnPercent : 0, samples: full != nil)
     if let full { beginNoting(full) }
-    return withCancellationDisabled {
+    return CallFrame.measuringCallbacks {
       close()
       let first = full == nil ? 0 : liveCount(of: 0)
       _ = token.cancel(reason: request.reason, message: request.message)
@@ -60,7 +60,8 @@ extension RegistryReference {
         stragglers.threadsLeft = UInt32(clamping: threads.left)
         var end = threads.end
         if end == .ready {
-          end = waitForCallbackRuns(until: latest.extended(by: Self.threadAllowance))
+          end = waitForCallbackRuns(
+            until: latest.extended(by: Self.threadAllowance), ifHurried: Self.threadAllowance)
           if end != .ready { stragglers.threadsLeft = 1 }
         }
         if end == .ready {

@@ -40,6 +40,8 @@ struct CallFrame {
   /// Undoes the call; called again if it ends the thread itself, until it returns.
   private let left: Function?
   private var outer: UInt = 0
+  /// What the callbacks in it took, if that is asked for.
+  private var times: CallbackTimes?
   /// Whether the thread ends in it, and the next frame to be undone.
   private var isLeaving = false
   private var undone: UInt = 0
@@ -104,6 +106,40 @@ struct CallFrame {
     _ = ProcessState.setFrame(frame.pointee.undone)
   }
 
+  /// Makes a call of the library in which it is measured what the application's callbacks take; it is no
+  /// cancellation point.
+  static func measuringCallbacks<Result>(_ body: () -> Result) -> Result {
+    var frame = CallFrame(
+      kind: .library, heldUp: nil, argument: nil, body: { _ in }, left: nil)
+    frame.times = CallbackTimes()
+    return withUnsafeMutablePointer(to: &frame) { frame in
+      frame.pointee.outer = ProcessState.frame
+      let isKnown = ProcessState.setFrame(UInt(bitPattern: frame))
+      let result = withCancellationDisabled(body)
+      if isKnown { _ = ProcessState.setFrame(frame.pointee.outer) }
+      return result
+    }
+  }
+
+  /// What callbacks have taken in the innermost call of the calling thread that asks for it.
+  static var callbackTimes: CallbackTimes { measured?.pointee.times ?? CallbackTimes() }
+
+  /// Calls a callback, and measures what it takes where that is asked for.
+  static func measure(_ kind: CallbackTimes.Kind, _ function: UInt, _ body: () -> Void) {
+    if measured == nil { return body() }
+    let start = monotonicNow()
+    body()
+    measured?.pointee.times?.add(monotonicNow() &- start, kind, function)
+  }
+
+  private static var measured: Pointer? {
+    var next = current
+    while let frame = next, frame.pointee.times == nil {
+      next = Pointer(bitPattern: frame.pointee.outer)
+    }
+    return next
+  }
+
   /// Whether the calling thread is in a log callback.
   static var isInLog: Bool {
     var next = current
@@ -123,5 +159,39 @@ struct CallFrame {
       next = Pointer(bitPattern: frame.pointee.outer)
     }
     return false
+  }
+}
+
+/// What callbacks of the application's took within one call of the library.
+struct CallbackTimes {
+  /// All of them, in nanoseconds.
+  private(set) var total: Int64 = 0
+  /// The one that took longest, in nanoseconds.
+  private(set) var longest: Int64 = 0
+  private(set) var kind = Kind.log
+  /// Its address.
+  private(set) var function: UInt = 0
+
+  /// Which callback it was.
+  enum Kind {
+    /// A log callback.
+    case log
+    /// A function that was registered for a cancellation.
+    case cancel
+
+    var text: StaticString {
+      switch self {
+      case .log: "log"
+      case .cancel: "cancel"
+      }
+    }
+  }
+
+  mutating func add(_ time: Int64, _ kind: Kind, _ function: UInt) {
+    total += time
+    if time < longest { return }
+    longest = time
+    self.kind = kind
+    self.function = function
   }
 }
