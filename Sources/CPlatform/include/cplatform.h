@@ -41,6 +41,7 @@ extern int pthread_setname_np(pthread_t, const char *);
 extern int pthread_attr_setsigmask_np(pthread_attr_t *, const sigset_t *);
 extern int pthread_cond_clockwait(pthread_cond_t *, pthread_mutex_t *, clockid_t,
                                   const struct timespec *);
+extern int pthread_mutex_clocklock(pthread_mutex_t *, clockid_t, const struct timespec *);
 extern const char *sigabbrev_np(int);
 extern char *secure_getenv(const char *);
 extern int sched_getcpu(void);
@@ -391,6 +392,11 @@ static inline void cp_discard_unused(void *stack, size_t size) {
   if (frame < lowest || frame - lowest >= size) return;
   uintptr_t used = frame / page * page - page; /* a page for what the caller calls meanwhile */
   if (used > lowest) madvise(stack, used - lowest, MADV_DONTNEED);
+}
+
+/* pthread_mutex_clocklock(3), glibc 2.30: by a time on CLOCK_MONOTONIC; ETIMEDOUT if it cannot be had by then. */
+static inline int cp_mutex_clocklock(pthread_mutex_t *mutex, const struct timespec *until) {
+  return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, until);
 }
 
 /* pthread_cond_clockwait(3), glibc 2.30: the clock is CLOCK_MONOTONIC whatever the condition

@@ -110,10 +110,10 @@ struct Backtrace: ~Copyable {
   ///
   /// atomic: stored once its handler is installed, and never changed again.
   private static let number = Atomic<Int32>(0)
-  /// Whether somebody is installing a handler.
+  /// The signal whose handler somebody has installed, or is installing; 0 is none.
   ///
-  /// atomic: a lock for a few system calls.
-  private static let isInstalling = Atomic<Bool>(false)
+  /// atomic: whoever puts a signal here first decides; nobody waits for him.
+  private static let claimed = Atomic<Int32>(0)
 
   /// The signal that tasks let through; 0 is none.
   @inline(__always)
@@ -134,14 +134,19 @@ struct Backtrace: ~Copyable {
     let status = ProcessState.prepare()
     if status != .ok { return status }
     guard makeSlot() else { return .noMemory }
-    while isInstalling.exchange(true, ordering: .acquiring) { sched_yield() }
-    let before = number.load(ordering: .acquiring)
+    let before = claimed.compareExchange(
+      expected: 0, desired: wanted, ordering: .acquiringAndReleasing
+    ).original
     var isInstalled = false
     if before == 0 || before == wanted {
       isInstalled = cp_install_context_handler(wanted, handler) == 0
+      if isInstalled {
+        number.store(wanted, ordering: .releasing)
+      } else if number.load(ordering: .acquiring) == 0 {
+        _ = claimed.compareExchange(
+          expected: wanted, desired: 0, ordering: .acquiringAndReleasing)
+      }
     }
-    if isInstalled { number.store(wanted, ordering: .releasing) }
-    isInstalling.store(false, ordering: .releasing)
     return isInstalled
       ? .ok
       : .invalid(

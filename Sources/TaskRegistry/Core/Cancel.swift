@@ -4,15 +4,18 @@ extension RegistryReference {
   /// The registry's token was cancelled: close, and raise the flag of every task but those spawned
   /// for clean-up work, and the one whose end this is (C12).
   ///
-  /// Called without any lock, with a reference to the registry's memory.
-  func tokenWasCancelled() {
+  /// Called without any lock, with a reference to the registry's memory; by several at once, too.
+  ///
+  /// - Parameter helping: whether another thread may have raised a flag and not have woken the task yet.
+  func tokenWasCancelled(helping: Bool = false) {
     advanceGate { $0.cancelled() }
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     let now = monotonicNow()
     pointer.pointee.records.forEach { task in
       if task.pin() {
         if task.heedsToken {
-          task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.cancelRequested() }
+          let before = task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.cancelRequested() }
+          if before == nil && helping { task.endWaitIfAsked() }
         }
         task.unpin()
       }
@@ -78,6 +81,8 @@ extension TaskReference {
       sampleCPU()
       CancelCallback.Owner.task(self).runCallbacks()
       if ProcessState.isForkedChild { return }
+    } else {
+      endWaitIfAsked()
     }
     unpin()
   }

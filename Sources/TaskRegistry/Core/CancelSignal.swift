@@ -108,6 +108,11 @@ extension UnsafeMutablePointer<CancelSignal> {
     }
   }
 
+  /// Whether it was sent, and will be sent again.
+  ///
+  /// Requires the lock.
+  var isBeingSent: Bool { timer.pointee.isQueued }
+
   /// Sends the signal, and queues the next time.
   ///
   /// Requires the lock. Called when the flag has risen, and by the timer thread.

@@ -91,8 +91,6 @@ struct RegistryStorage: ~Copyable {
   var previousLinked: RegistryReference?
   var nextLinked: RegistryReference?
   var isLinked = false
-  // Owned by the one who cancelled the token: the next registry that the same call reached.
-  var nextCancelled: RegistryReference?
   // Guarded by the parent's Monitor: the group's place among the others.
   var previousGroup: RegistryReference?
   var nextGroup: RegistryReference?

@@ -6,6 +6,9 @@ import Synchronization
 /// A straggler is a task that was there at the deadline: its id was given out by then. So there are never
 /// more of them than the count says that is read after the last id, however many are spawned meanwhile.
 extension RegistryReference {
+  /// How long a join looks, after its deadline, for tasks that are counted and in no list, in nanoseconds.
+  private static var hiddenAllowance: Int64 { 10_000_000 }
+
   /// The deadline has passed: raises the flag of everyone alive, waits for the abort grace, and
   /// counts (J2, J4).
   ///
@@ -24,7 +27,10 @@ extension RegistryReference {
     // Those that the grace is waited for, each with a reference, so that one who ends in it is known from
     // its successor in the record.
     var remembered = PinnedTasks()
-    while true {
+    // A task is in no list for some instructions after its admission and before its end is counted. A thread
+    // that the system holds up there may hold it up for long: nobody waits for that.
+    let lastLook = Deadline.after(max(options.abortGrace, Self.hiddenAllowance))
+    looking: while true {
       let now = monotonicNow()
       let lastID = ProcessState.lastID
       let most = count
@@ -56,7 +62,7 @@ extension RegistryReference {
         task.unpin()
         return true
       }
-      if tally.pending > 0 { break }
+      if tally.pending > 0 { break looking }
       // Nobody was found: the last task has just ended, or is only now being published.
       switch waitUntilDrained(.after(1_000_000)) {
       case .ready:
@@ -65,7 +71,12 @@ extension RegistryReference {
       case .cancelled:
         remembered.destroy()
         return (.cancelled, tally)
-      case .timedOut: break
+      case .timedOut:
+        if lastLook.hasPassed {
+          // They are counted, and have no name yet, or no more (J4).
+          tally.pending = max(count, 1)
+          break looking
+        }
       }
     }
     let callbacks = CallbackRun.begin(in: self)

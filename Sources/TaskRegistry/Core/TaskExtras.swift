@@ -16,8 +16,10 @@ struct TaskExtras: ~Copyable {
 
   /// The flag of the task has risen.
   ///
-  /// Called by the one who raised it, with a reference to the task.
-  func flagHasRisen() {
+  /// Called by the one who raised it, or by one who helps, with a reference to the task.
+  ///
+  /// - Parameter again: whether it may have been called before.
+  func flagHasRisen(again: Bool) {
     if conditionWait.load(ordering: .sequentiallyConsistent) != 0 {
       TimerThread.withQueue { queue in
         let bits = conditionWait.load(ordering: .sequentiallyConsistent)
@@ -27,7 +29,8 @@ struct TaskExtras: ~Copyable {
     if signal.load(ordering: .sequentiallyConsistent) != 0 {
       TimerThread.withQueue { queue in
         let bits = signal.load(ordering: .relaxed)
-        CancelSignal.Pointer(bitPattern: bits)?.send(again: &queue)
+        let signal = CancelSignal.Pointer(bitPattern: bits)
+        if let signal, !again || !signal.isBeingSent { signal.send(again: &queue) }
       }
     }
   }

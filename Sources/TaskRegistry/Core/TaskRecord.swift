@@ -241,15 +241,28 @@ struct TaskReference: Equatable {
       expected: 0, desired: time, ordering: .releasing)
     let before = advance(transition)
     if let before, !before.isCancelRequested {
-      let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
-      if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
-      pointer.pointee.descriptor.raise()
-      if before.hasExtras { pointer.pointee.extras.flagHasRisen() }
+      endWait(hasExtras: before.hasExtras)
     } else if !word.isCancelRequested {
       // It began to end meanwhile, unflagged, and its flag rises no more (W3). The reference keeps
       // the next task out of the record until this is undone.
       pointer.pointee.cancelledAt.store(0, ordering: .relaxed)
     }
     return before
+  }
+
+  /// Ends the wait that the task is in, as its flag is up; to do it again is in vain and does no harm.
+  private func endWait(hasExtras: Bool, again: Bool = false) {
+    let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
+    if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
+    pointer.pointee.descriptor.raise()
+    if hasExtras { pointer.pointee.extras.flagHasRisen(again: again) }
+  }
+
+  /// Ends the wait that the task is in if its flag is up: whoever raised that may be held up before he did so.
+  ///
+  /// Requires a reference.
+  func endWaitIfAsked() {
+    let word = self.word
+    if word.isLive && word.isCancelRequested { endWait(hasExtras: word.hasExtras, again: true) }
   }
 }

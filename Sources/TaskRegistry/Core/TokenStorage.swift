@@ -5,9 +5,9 @@ import Synchronization
 // A token's Monitor guards its lists of children and of linked registries, the places of those in
 // the lists, and its waiters. Reason and message are written under it once, before the flag rises
 // with release, and are immutable afterwards. Propagation holds one lock at a time and none while
-// it raises flags: it takes a child or a registry off the list together with a reference, unlocks,
-// and acts. An object whose last reference is gone cannot be taken; it takes itself off the list
-// before it is freed.
+// it raises flags: it finds a child or a registry on the list, takes a reference, unlocks, and acts. What is
+// held stays on the list, and so leads to the next. An object whose last reference is gone cannot be held; it
+// takes itself off the list before it is freed. Several may walk the same lists at once.
 
 /// A one-shot cancellation flag with a reason, in a tree.
 struct TokenStorage: ~Copyable {
@@ -41,10 +41,6 @@ struct TokenStorage: ~Copyable {
   var previousSibling: TokenReference?
   var nextSibling: TokenReference?
   var isLinked = false
-  // Owned by the one who claimed the token: the next that the same call claimed.
-  var nextClaimed: TokenReference?
-  // Likewise, of a token whose timeout has passed: the registries that this reached, linked by `nextCancelled`.
-  var expiredRegistries: RegistryReference?
 
   init(monitor: Monitor<TokenState>, parent: TokenReference?, timer: Timer.Pointer?) {
     self.monitor = monitor
@@ -55,7 +51,8 @@ struct TokenStorage: ~Copyable {
 
 /// What a token's Monitor guards.
 ///
-/// Token1: once `isSettled`, the flags of all tokens and tasks below are up, and the lists are empty.
+/// Token1: once `isSettled`, the flags of all tokens and tasks below are up.
+/// Token2: once cancelled, nothing is put on the lists.
 struct TokenState: WaitableState {
   var waiters = WaiterList()
   var isSettled = false
@@ -63,7 +60,6 @@ struct TokenState: WaitableState {
   var firstRegistry: RegistryReference?
 
   func checkInvariants() {
-    if isSettled && (firstChild != nil || firstRegistry != nil) { fatalError() }  // Token1
     waiters.checkLinks()
   }
 }

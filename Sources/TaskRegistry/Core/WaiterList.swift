@@ -108,7 +108,10 @@ extension Monitor where State: WaitableState {
       withParker { parker in
         var node = Waiter(parker: parker, key: key)
         return withUnsafeMutablePointer(to: &node) { node in
-          withLock { $0.waiters.add(node) }
+          // Without a list to be on there is nobody to wake it; the deadline has passed by then.
+          guard withLock(until: deadline, { $0.waiters.add(node) }) != nil else {
+            return isReady() ? .ready : .timedOut
+          }
           didEnlist()
           var end: WaitEnd?
           repeat {

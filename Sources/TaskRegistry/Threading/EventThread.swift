@@ -36,7 +36,7 @@ enum EventThread {
   private static func work() {
     while let timer = TimerThread.change({ $0.takeEvent() }) {
       switch timer.pointee.action {
-      case .cancel(let token): token.concludeExpiry()
+      case .cancel(let token): token.conclude()
       case .heartbeat(let watch): watch.report()
       case .systemdFailure(let watch): watch.reportFailure()
       // Not the application's code.

@@ -4,7 +4,9 @@ import CPlatform
 // A Monitor is one pthread mutex and the state it guards. The state can be reached through
 // `withLock` alone. Order: a Monitor's mutex may be held while a Parker's is taken, never the other
 // way round, and never two Monitors at once. Under a Monitor nothing is called that blocks, runs
-// the application's code, creates a thread, allocates or frees.
+// the application's code, creates a thread, allocates or frees: a locked section is a few instructions
+// for each thing it changes. A thread can be preempted or stopped in one all the same, and then
+// whoever wants the lock waits for it; a call with a deadline uses `withLock(until:)` where it can (P6).
 
 /// State that a `Monitor` guards, with the invariants that hold whenever the lock is free.
 protocol MonitorState {
@@ -42,6 +44,23 @@ struct Monitor<State: MonitorState> {
       state.pointee.checkInvariants()
     #endif
     mustSucceed(pthread_mutex_unlock(mutex), "pthread_mutex_unlock")
+    return result
+  }
+
+  /// Runs `body` with the lock held, unless it cannot be had by the deadline.
+  ///
+  /// - Returns: what `body` returned; nil without having called it.
+  func withLock<Result>(until deadline: Deadline, _ body: (inout State) -> Result) -> Result? {
+    if deadline.isNever { return withLock(body) }
+    var limit = deadline.timespec
+    let code = cp_mutex_clocklock(mutex, &limit)
+    if code == ETIMEDOUT { return nil }
+    mustSucceed(code)
+    let result = body(&state.pointee)
+    #if DEBUG
+      state.pointee.checkInvariants()
+    #endif
+    mustSucceed(pthread_mutex_unlock(mutex))
     return result
   }
 
