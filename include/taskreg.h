@@ -941,16 +941,17 @@ tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
      pthread_mutex_lock(&mutex);
      while (queue_is_empty && status == TR_OK) status = tr_cond_wait(&not_empty, &mutex, -1);
 
-   To stop a task in such a wait, the canceller broadcasts the condition variable: other threads that
-   wait on it wake for no reason, as POSIX lets them. It may hold the mutex or not.
+   To stop a task in such a wait, a thread of the library broadcasts the condition variable: other threads
+   that wait on it wake for no reason, as POSIX lets them. The canceller may hold the mutex or not, and
+   waits for nobody. As with any signal of a condition variable, threads that were woken before and are not
+   scheduled delay those that wait on the same one.
 
    Requires:  the caller has locked mutex, once, and mutex is not robust. Both are initialised, and
               live until every such wait has returned.
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID for NULL, or when an
               error-checking mutex is not the caller's; TR_ERR_SYSTEM for another failure of
-              pthread_cond_clockwait(3). Without having waited: TR_ERR_NOMEM, and TR_ERR_AGAIN when
-              the system refuses the library the thread it needs for this; see
-              tr_token_child_with_timeout. In every case the caller holds the mutex as before.
+              pthread_cond_clockwait(3). Without having waited: TR_ERR_NOMEM. In every case the
+              caller holds the mutex as before.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)

@@ -394,9 +394,9 @@ static int body_waits_and_exits(tr_task *self, void *ctx) {
   pthread_exit(NULL);
 }
 
-/* Proves: however a task that has waited ends, what the wait needed goes with it: the timer thread leaves
-   when the last such task has ended (C9, C11).  Why it matters: a hold that is forgotten keeps a thread
-   for ever.  Catches: a hold that only a return gives back. */
+/* Proves: however a task that has waited ends, what the wait needed goes with it: no thread is left
+   (C9).  Why it matters: one that stays for what is over stays for ever.  Catches: a thread that wakes
+   and does not leave. */
 CASE(what_a_wait_needs_goes_with_its_task) {
   int threads = thread_baseline();
   tr_registry *registry = registry_new();

@@ -74,23 +74,19 @@ static void callback_passes(void *ctx) { gate_pass(ctx); }
 
 /* Proves: a wake-up that comes to a task which has been asked to stop, and is not awake yet, is passed on
    to another waiter (C9).  Why it matters: one signal an item is the most common use of a queue.
-   Catches: a wake-up that goes down with the task that got it.  A callback holds the timer thread up
+   Catches: a wake-up that goes down with the task that got it.  The thread that wakes is held up
    meanwhile, so that it does not wake them both; and the task waits first, so that the signal is its. */
 CASE(a_wake_up_of_a_cancelled_task_is_passed_on) {
   tr_registry *registry = registry_new();
-  tr_token *root = tr_token_create();
   for (int i = 0; i < 10; i++) {
     struct queue queue = QUEUE_INIT;
     struct gate held_up = GATE_INIT;
-    tr_token *token = tr_token_child_with_timeout(root, 50 * MS * check_scale());
-    tr_registration *registration;
-    CHECK_EQ(TR_OK, tr_token_on_cancel(token, callback_passes, &held_up, NULL, &registration));
-    gate_await(&held_up, 1);
-
+    hook_broadcast(&queue.changed, 2, callback_passes, &held_up);
     hook_next_wait(&queue.changed, hold_on, &queue);
     tr_task *task = spawn(registry, "enters", body_takes_an_item, &queue);
     gate_await(&queue.entering, 1);
     CHECK_EQ(TR_OK, tr_task_cancel(task)); /* the broadcast that comes too early */
+    gate_await(&held_up, 1); /* and the next */
     gate_open(&queue.entering);
     await_asleep(&queue.task_id);
     pthread_t thread = thread_start(thread_takes_an_item, &queue);
@@ -105,10 +101,8 @@ CASE(a_wake_up_of_a_cancelled_task_is_passed_on) {
     wait_and_release(task);
     CHECK_EQ(TR_ERR_CANCELLED, queue.status);
     CHECK_EQ(0, queue.items);
-    tr_off_cancel(registration);
-    tr_token_release(token);
+    hook_broadcast(NULL, 0, NULL, NULL);
   }
-  tr_token_release(root);
   registry_finish(registry);
   timer_thread_leaves();
 }

@@ -521,7 +521,7 @@ static void run_trial(void *argument) {
     blocks += (int)stage.kept;
   } else if (trial->timers) {
     use_timers_and_signals(&stage);
-    blocks += lingers ? 2 : 0; /* the watch's place, which late handlers find */
+    blocks += lingers ? 4 : 0; /* the watch's place, which late handlers find, and the waker's */
   } else {
     use_tokens(&stage);
     use_registry(&stage, 0);

@@ -1,4 +1,4 @@
-/* hook.c - a pthread_cond_clockwait that can be delayed; see hook.h. */
+/* hook.c - a pthread_cond_clockwait and a pthread_cond_broadcast that can be delayed; see hook.h. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -33,4 +33,26 @@ int pthread_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex, cl
   wait_function wait;
   memcpy(&wait, &found, sizeof wait);
   return wait(condition, mutex, clock, deadline);
+}
+
+static _Atomic(pthread_cond_t *) hooked_broadcast;
+static _Atomic(int) broadcasts_left;
+static void (*broadcast_function)(void *);
+static void *broadcast_argument;
+
+void hook_broadcast(pthread_cond_t *condition, int number, void (*function)(void *), void *argument) {
+  broadcast_function = function;
+  broadcast_argument = argument;
+  atomic_store(&broadcasts_left, number);
+  atomic_store(&hooked_broadcast, condition);
+}
+
+int pthread_cond_broadcast(pthread_cond_t *condition) {
+  if (atomic_load(&hooked_broadcast) == condition && atomic_fetch_sub(&broadcasts_left, 1) == 1)
+    broadcast_function(broadcast_argument);
+  void *found = dlsym(RTLD_NEXT, "pthread_cond_broadcast");
+  if (found == NULL) abort();
+  int (*broadcast)(pthread_cond_t *);
+  memcpy(&broadcast, &found, sizeof broadcast);
+  return broadcast(condition);
 }

@@ -12,4 +12,8 @@
    the calling thread, before the wait begins and with the mutex held. */
 void hook_next_wait(pthread_cond_t *condition, void (*function)(void *), void *argument);
 
+/* Have function(argument) called before the `number`th broadcast from now on to `condition`, by whoever
+   broadcasts. */
+void hook_broadcast(pthread_cond_t *condition, int number, void (*function)(void *), void *argument);
+
 #endif /* TASKREG_TESTS_HOOK_H */

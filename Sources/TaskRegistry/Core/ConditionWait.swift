@@ -10,24 +10,27 @@ import Synchronization
 // still holds the mutex on its way into the wait. The canceller cannot wait for the mutex: it may hold
 // it itself, or a lock that the holder of the mutex waits for. So it tries the mutex. If it gets it, the
 // task is waiting, or has waited: the broadcast was not in vain. If not, it cannot know who
-// holds it, and the timer thread broadcasts again, and tries again, in pauses that double, until it gets
-// the mutex or the task has withdrawn its wait.
+// holds it, and a thread of `ConditionWaker` broadcasts again, and tries again, in pauses that double, until it
+// gets the mutex or the task has withdrawn its wait.
 //
-// The wait lives on the task's stack. It is withdrawn before the call returns, and if the flag is up by
-// then, which means that somebody may have found it, under the timer thread's lock, under which it is
-// used. That lock is taken under the application's mutex, and the mutex only tried under that lock.
+// The wait lives on the task's stack. It is withdrawn before the call returns, and if the flag is up by then,
+// which means that somebody may have found it, under the waker's lock, under which it is found. If it is just
+// being woken, the task gives up the mutex until that is done: to the application it is waiting still.
 
 /// A task's wait on a condition variable of the application's.
 struct ConditionWait {
-  /// Wakes the task again; the first field, so that its address is known.
+  /// Its place among those that are to be woken; the first field, so that its address is known.
   fileprivate var timer: Timer
 
   // immutable after init
-  fileprivate let condition: UnsafeMutablePointer<pthread_cond_t>
+  let condition: UnsafeMutablePointer<pthread_cond_t>
   fileprivate let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
-  // Guarded by the timer thread's Monitor.
+  // Guarded by the waker's Monitor.
   fileprivate var pause: Int64 = 50_000
+  /// Whether a thread is about to use `condition` and `mutex`.
+  var isBeingWoken = false
+  var nextBusy: Pointer?
 
   fileprivate static var longestPause: Int64 { 10_000_000 }
 
@@ -35,24 +38,32 @@ struct ConditionWait {
 }
 
 extension UnsafeMutablePointer<ConditionWait> {
-  fileprivate var timer: Timer.Pointer {
+  init(of timer: Timer.Pointer) {
+    self = UnsafeMutableRawPointer(timer).assumingMemoryBound(to: ConditionWait.self)
+  }
+
+  var timer: Timer.Pointer {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
-  /// Wakes the task, and queues another time unless this one was certain.
+  /// How long until it is woken again, and longer the next time; requires the lock.
+  func nextPause() -> Int64 {
+    let pause = pointee.pause
+    pointee.pause = min(pause * 2, ConditionWait.longestPause)
+    return pause
+  }
+
+  /// Wakes all who wait on the condition variable; may block.
   ///
-  /// Requires the lock. Called when the flag has risen, and by the timer thread.
-  func wake(again queue: inout TimerQueue) {
-    let code = pthread_mutex_trylock(pointee.mutex)
+  /// Called by the waker, without its lock, while `isBeingWoken`.
+  ///
+  /// - Returns: whether it was certain that the task is waiting, or has waited.
+  func broadcast() -> Bool {
+    let isCertain = pthread_mutex_trylock(pointee.mutex) == 0
+    // Before the broadcast, which may take its time.
+    if isCertain { mustSucceed(pthread_mutex_unlock(pointee.mutex)) }
     mustSucceed(pthread_cond_broadcast(pointee.condition))
-    // EOWNERDEAD: a robust mutex, which is taken as well.
-    if code == 0 || code == EOWNERDEAD {
-      mustSucceed(pthread_mutex_unlock(pointee.mutex))
-      return
-    }
-    queue.remove(timer)
-    queue.insert(timer, due: monotonicNow() + pointee.pause)
-    pointee.pause = min(pointee.pause * 2, ConditionWait.longestPause)
+    return isCertain
   }
 }
 
@@ -61,8 +72,7 @@ extension UnsafeMutablePointer<ConditionWait> {
 ///
 /// - Returns: `.ok` when the condition variable was signalled, or for no reason; `.cancelled`, which
 ///   goes before the others; `.timedOut`; `.invalid` when the caller does not hold a mutex that can
-///   tell; `.system`; and then the caller holds the mutex as before. `.again` or `.noMemory` without
-///   having waited.
+///   tell; `.system`; and then the caller holds the mutex as before. `.noMemory` without having waited.
 func waitOnCondition(
   _ condition: UnsafeMutablePointer<pthread_cond_t>, _ mutex: UnsafeMutablePointer<pthread_mutex_t>,
   until deadline: Deadline
@@ -72,8 +82,8 @@ func waitOnCondition(
     return withCancellationDisabled { block(on: condition, mutex, until: deadline) }
   }
   if task.looksAtFlag() { return .cancelled }
-  let status = task.holdTimerThread()
-  if status != .ok { return status }
+  if !ConditionWaker.prepare() { return .noMemory }
+  task.makesFlagLookForWaits()
   return withCancellationDisabled {
     withUnsafeTemporaryAllocation(of: ConditionWait.self, capacity: 1) { memory in
       // SAFETY: room for one element has a base address.
@@ -93,7 +103,15 @@ func waitOnCondition(
         }
       }
       published.pointee.extras.conditionWait.store(0, ordering: .sequentiallyConsistent)
-      if task.isFlagUp { TimerThread.remove(wait.timer) }
+      if task.isFlagUp {
+        ConditionWaker.withdraw(wait) { waitUntilFree in
+          // Where the mutex is not as it should be, it is not touched.
+          if status == .invalid || status == .system { return waitUntilFree() }
+          mustSucceed(pthread_mutex_unlock(mutex))
+          waitUntilFree()
+          mustSucceed(pthread_mutex_lock(mutex))
+        }
+      }
       if status == .cancelled { task.countLook() }
       return status
     }

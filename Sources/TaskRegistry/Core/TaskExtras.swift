@@ -8,7 +8,7 @@ struct TaskExtras: ~Copyable {
   let signal = Atomic<UInt>(0)
   // atomic: the `ConditionWait` that the task is in, as bits. Sequentially consistent: the task stores
   // it and then looks at its flag, who raises the flag looks here afterwards; one of them sees the
-  // other. Who found one looks again under the timer thread's lock, see `ConditionWait`.
+  // other. Who found one looks again under the waker's lock, see `ConditionWait`.
   let conditionWait = Atomic<UInt>(0)
   // atomic: written by the spawner before the task is published, and then by its own thread, with
   // release, as a trait tells that something is there to be read.
@@ -21,9 +21,8 @@ struct TaskExtras: ~Copyable {
   /// - Parameter again: whether it may have been called before.
   func flagHasRisen(again: Bool) {
     if conditionWait.load(ordering: .sequentiallyConsistent) != 0 {
-      TimerThread.withQueue { queue in
-        let bits = conditionWait.load(ordering: .sequentiallyConsistent)
-        ConditionWait.Pointer(bitPattern: bits)?.wake(again: &queue)
+      ConditionWaker.wake {
+        ConditionWait.Pointer(bitPattern: conditionWait.load(ordering: .sequentiallyConsistent))
       }
     }
     if signal.load(ordering: .sequentiallyConsistent) != 0 {
@@ -44,8 +43,6 @@ struct TaskTraits: OptionSet {
   static var essential: TaskTraits { TaskTraits(rawValue: 1) }
   /// An end other than returning 0 does.
   static var essentialUnlessReturned: TaskTraits { TaskTraits(rawValue: 2) }
-  /// It holds the timer thread.
-  static var holdsTimerThread: TaskTraits { TaskTraits(rawValue: 4) }
   /// Its body is over, and its end is being carried out: the registry's token raises its flag no more.
   static var concluding: TaskTraits { TaskTraits(rawValue: 8) }
   /// It has notes; see `TaskNotes`.
@@ -77,16 +74,13 @@ extension TaskReference {
     pointer.pointee.extras.traits.store(known.union(trait).rawValue, ordering: .releasing)
   }
 
-  /// Makes sure that the timer thread exists until the task has ended.
+  /// Makes sure that whoever raises the flag looks for a wait on a condition variable.
   ///
   /// Called on the task's own thread, from its body.
-  func holdTimerThread() -> Status {
-    if word.hasExtras && traits.contains(.holdsTimerThread) { return .ok }
-    let status = TimerThread.hold()
-    if status != .ok { return status }
-    add(.holdsTimerThread)
+  func makesFlagLookForWaits() {
+    if word.hasExtras { return }
+    add([])
     advance { $0.extrasAdded() }
-    return .ok
   }
 
   /// Gets what a task to be spawned needs besides; on failure nothing is kept.
@@ -191,13 +185,6 @@ extension TaskReference {
       let reason = how == .returned ? CancelReason.requestedByRun : CancelReason.fatal
       name.withText { _ = registry.token.cancel(reason: reason, message: $0) }
       if ProcessState.isForkedChild { return }
-    }
-    // Read again: a callback may have waited on a condition variable.
-    let held = self.traits
-    if held.contains(.holdsTimerThread) {
-      pointer.pointee.extras.traits.store(
-        held.subtracting(.holdsTimerThread).rawValue, ordering: .releasing)
-      TimerThread.letGo()
     }
   }
 }

@@ -24,7 +24,7 @@ struct Timer {
     case cancel(TokenReference)
     /// The task was asked to stop and has not acknowledged it: its signal is sent again.
     case signal(UnsafeMutablePointer<CancelSignal>)
-    /// The task waits on a condition variable whose mutex was held: it is woken again.
+    /// The task waits on a condition variable: it is woken. Of the waker's own queue.
     case wake(UnsafeMutablePointer<ConditionWait>)
     /// The task is to have beaten: if it has not, that is reported.
     case heartbeat(UnsafeMutablePointer<HeartbeatWatch>)

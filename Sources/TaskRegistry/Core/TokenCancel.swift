@@ -176,6 +176,7 @@ private struct TokenWalk {
   /// The next token, which is held until the one after it is asked for; nil when there is none.
   ///
   /// - Parameter below: whether the children of the present one are to be visited.
+  /// - Returns: the token.
   mutating func next(below: Bool = true) -> TokenReference? {
     if below, let child = present.child(after: nil) {
       present = child

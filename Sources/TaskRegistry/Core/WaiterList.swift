@@ -23,6 +23,8 @@ enum WaitKey {
   static var phase: UInt { 5 }
   /// No callbacks are being run on threads made for that.
   static var callbacks: UInt { 6 }
+  /// A wait on a condition variable is to be woken.
+  static var wakers: UInt { 7 }
 }
 
 /// The threads blocked on one registry or token; part of what its Monitor guards.

@@ -351,7 +351,7 @@ struct TimerState: MonitorState {
       switch timer.pointee.action {
       case .cancel(let token): if token.retainIfAlive() { return .cancel(token, timer) }
       case .signal(let signal): signal.send(again: &queue)
-      case .wake(let wait): wait.wake(again: &queue)
+      case .wake: fatalError()  // It is queued elsewhere.
       case .heartbeat(let watch): if watch.finds(stallAt: now, again: &queue) { post(timer) }
       case .systemd(let watch):
         watch.isAboutToTell()
