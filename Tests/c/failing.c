@@ -513,9 +513,9 @@ static void run_trial(void *argument) {
   refuse_watch(dlsym(RTLD_DEFAULT, "tr_version"));
   refuse_calls(trial->first, trial->lasts ? LONG_MAX : trial->first);
 
-  /* The timer thread stays for a second, and its place in memory, two blocks, for ever. */
+  /* The place of the timer thread in memory, two blocks, stays for ever. */
   int lingers = trial->timers && !check_under_valgrind(); /* which would call its memory lost */
-  int threads = lingers ? 2 : 1, blocks = lingers ? 2 : 0;
+  int threads = 1, blocks = lingers ? 2 : 0;
   if (trial->timers == 2) {
     use_explanations(&stage);
     blocks += (int)stage.kept;
