@@ -45,6 +45,7 @@ import Testing
   /// **Catches:** target and context exchanged in `send`.
   @Test func aSinkDeliversToItsContext() {
     #expect(!LogSink.none.isListening)
+    #expect(ProcessState.prepare() == .ok)
     let place = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
     place.initialize(to: 0)
     defer { place.deallocate() }
