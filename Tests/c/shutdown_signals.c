@@ -776,6 +776,7 @@ CASE(callback_may_end_the_thread_that_answers) {
     CHECK_EQ(TR_OK, tr_request_shutdown(next, TR_REASON_FATAL));
     sem_take(&left);
     CHECK_EQ(TR_OK, tr_token_wait(next, AT_ONCE));
+    tr_off_cancel(registration);
     tr_token_release(next);
     tr_token_release(token);
   }
