@@ -28,6 +28,8 @@ struct CancelCallback {
   var next: Pointer?
   /// The thread that runs it, while `running`.
   var runner = pthread_t()
+  /// Whether its drop has been called; owned by the thread that runs it.
+  fileprivate var isDropped = false
   /// How many hold it: the registration and the call that registers, to begin with (K2).
   var holders = 2
 
@@ -224,14 +226,38 @@ extension CancelCallback {
 
   /// Calls a callback that the caller took, and its drop.
   fileprivate static func run(_ callback: Pointer) {
-    // A thread that was cancelled must not leave from within: who deregisters waits for the callback.
-    let function = callback.pointee.function
-    CallFrame.measure(.cancel, unsafeBitCast(function, to: UInt.self)) {
-      withCancellationDisabled { function(callback.pointee.context) }
+    // A thread that was cancelled must not leave from within. One that ends itself there has run the callback all
+    // the same: who deregisters waits for that.
+    withCancellationDisabled {
+      CallFrame.call(
+        .callback, callback,
+        {
+          // SAFETY: it is the callback of this very call, in both.
+          let callback = $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self)
+          let function = callback.pointee.function
+          CallFrame.measure(.cancel, unsafeBitCast(function, to: UInt.self)) {
+            function(callback.pointee.context)
+          }
+          if !ProcessState.isForkedChild { CancelCallback.dropContext(of: callback) }
+        },
+        ifLeft: {
+          let callback = $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self)
+          CancelCallback.dropContext(of: callback)
+          if !ProcessState.isForkedChild { CancelCallback.hasRun(callback) }
+        })
     }
-    if ProcessState.isForkedChild { return }
-    withCancellationDisabled { callback.pointee.drop?(callback.pointee.context) }
-    if ProcessState.isForkedChild { return }
+    if !ProcessState.isForkedChild { hasRun(callback) }
+  }
+
+  /// Calls the drop of a callback that has run, once: it may end the thread as well.
+  fileprivate static func dropContext(of callback: Pointer) {
+    if callback.pointee.isDropped { return }
+    callback.pointee.isDropped = true
+    callback.pointee.drop?(callback.pointee.context)
+  }
+
+  /// The callback has run, and its runner lets go of it.
+  fileprivate static func hasRun(_ callback: Pointer) {
     let owner = callback.pointee.owner
     let isLast = owner.withLock { _, waiters in
       callback.pointee.stage = .ended
