@@ -26,7 +26,7 @@ interface() {
   {
     printf '#include "taskreg.h"\n'
     # Every declaration, as a definition that does not return. Each parameter has a name.
-    cc -E -P -x c "$1" | tr '\n' ' ' | tr ';' '\n' |
+    cc -E -P -x c -D'__attribute__(x)=' "$1" | tr '\n' ' ' | tr ';' '\n' |
       grep -E '\btr_[a-z_]+ *\(' | grep -v typedef | sed 's/.*}//; s/$/ { for (;;) {} }/'
   } >"$scratch/interface.c"
   cc -g -O0 -shared -fPIC -w -fdebug-prefix-map="$scratch"=. -I "$scratch" "$scratch/interface.c" -Wl,--version-script="$2" \

@@ -70,20 +70,29 @@ struct ConditionWaker {
   ///
   /// Called by its task, which cannot be found any more, with the mutex held.
   ///
-  /// - Parameter letsGo: gives the mutex up while another thread uses the wait, and takes it again.
+  /// - Parameters:
+  ///   - wait: the calling task's.
+  ///   - letsGo: gives the mutex up while another thread uses the wait, and takes it again.
   static func withdraw(_ wait: ConditionWait.Pointer, letsGo: (() -> Void) -> Void) {
     // SAFETY: see `wake`.
     let monitor = existing.unsafelyUnwrapped.pointee.monitor
-    let isFree = {
-      monitor.withLock { state in
-        state.queue.remove(wait.timer)
-        return !wait.pointee.isBeingWoken
+    if takes(wait, from: monitor) { return }
+    letsGo {
+      _ = monitor.wait(for: UInt(bitPattern: wait), until: .never, heedsFlag: false) {
+        takes(wait, from: monitor)
       }
     }
-    if isFree() { return }
-    letsGo {
-      _ = monitor.wait(
-        for: UInt(bitPattern: wait), until: .never, heedsFlag: false, isReady: isFree)
+  }
+
+  /// Takes a wait out of the queue.
+  ///
+  /// - Returns: whether nobody is waking it.
+  private static func takes(_ wait: ConditionWait.Pointer, from monitor: Monitor<WakerState>)
+    -> Bool
+  {
+    monitor.withLock { state in
+      state.queue.remove(wait.timer)
+      return !wait.pointee.isBeingWoken
     }
   }
 
