@@ -1273,7 +1273,8 @@ tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report
 
    Requires:  format is TR_FORMAT_TEXT or TR_FORMAT_JSON; fd is open for writing.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_SYSTEM with errno set when write(2) fails: a part may be
-              written. A pipe nobody reads from is EPIPE, without a SIGPIPE.
+              written. A pipe nobody reads from is EPIPE, without a SIGPIPE; a file at
+              its limit of size is EFBIG, without a SIGXFSZ.
    Threads:   any thread; blocks as write(2) does, also where fd is non-blocking, and whether or not the
               calling task is asked to stop; no cancellation point. Allocates nothing.
    Since:     0.2 */

@@ -4,6 +4,8 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -450,6 +452,53 @@ CASE(writing_fails_without_ending_the_program) {
   tr_report_release(report);
   gate_open(&gate);
   for (int i = 0; i < 40; i++) wait_and_release(tasks[i]);
+  registry_finish(registry);
+}
+
+/* Proves: at the limit of file size a report and a snapshot give TR_ERR_SYSTEM with EFBIG in either format and no
+   SIGXFSZ ends the process or stays pending; one that was pending before is still (E10).  Why it matters: a
+   report that cannot be written must not end the program that is to make it.  Catches: a SIGXFSZ that is not
+   blocked, not taken, or taken from the application. */
+CASE(writing_at_the_limit_of_file_size_is_an_error) {
+  tr_registry *registry = registry_new();
+  tr_report *report = NULL;
+  CHECK_EQ(TR_OK, tr_explain(registry, &report));
+  int file = memfd_create("report", MFD_CLOEXEC);
+  CHECK(file >= 0);
+  sigset_t own, pending;
+  sigemptyset(&own);
+  sigaddset(&own, SIGXFSZ);
+  struct rlimit before, small;
+  CHECK_EQ(0, getrlimit(RLIMIT_FSIZE, &before));
+  small = before;
+  small.rlim_cur = 4;
+  for (int is_pending = 0; is_pending <= 1; is_pending++) {
+    if (is_pending) {
+      CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, &own, NULL));
+      CHECK_EQ(0, pthread_kill(pthread_self(), SIGXFSZ));
+    }
+    for (uint32_t format = TR_FORMAT_TEXT; format <= TR_FORMAT_JSON; format++) {
+      CHECK_EQ(0, setrlimit(RLIMIT_FSIZE, &small));
+      errno = 0;
+      tr_status of_report = tr_report_write(report, file, format);
+      int error = errno;
+      errno = 0;
+      tr_status of_list = tr_snapshot_write(registry, file, format);
+      int second_error = errno;
+      CHECK_EQ(0, setrlimit(RLIMIT_FSIZE, &before));
+      CHECK_EQ(TR_ERR_SYSTEM, of_report);
+      CHECK_EQ(EFBIG, error);
+      CHECK_EQ(TR_ERR_SYSTEM, of_list);
+      CHECK_EQ(EFBIG, second_error);
+      CHECK_EQ(0, sigpending(&pending));
+      CHECK_EQ(is_pending, sigismember(&pending, SIGXFSZ));
+    }
+  }
+  struct timespec none = {0, 0};
+  CHECK_EQ(SIGXFSZ, sigtimedwait(&own, NULL, &none));
+  CHECK_EQ(0, pthread_sigmask(SIG_UNBLOCK, &own, NULL));
+  close(file);
+  tr_report_release(report);
   registry_finish(registry);
 }
 

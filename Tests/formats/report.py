@@ -68,6 +68,7 @@ def read_json(folder, name, schema):
     data = (folder / f"{name}.json").read_bytes()
     text = data.decode("utf-8")
     check(text.endswith("}\n"), f"{name}.json does not end with its object")
+    check(text.count("\n") == 1, f"{name}.json is not one line")
     check(not any(ord(c) < 0x20 and c != "\n" or ord(c) == 0x7F for c in text), f"{name}.json: raw control")
     try:
         value = json.loads(text, object_pairs_hook=no_doubles, parse_constant=no_constant)
@@ -180,7 +181,7 @@ def check_snapshot(folder, name, tasks):
     check(set(found) == set(tasks), f"{name}: other tasks: {set(found) ^ set(tasks)}")
     for number, task in tasks.items():
         check_told(found[number], task, f"{name} {number}")
-        check(found[number]["spawned_at_unix_ns"] + found[number]["age_ns"] == value["at_unix_ns"], f"{name}: ages")
+        check(int(found[number]["spawned_at_unix_ns"]) + found[number]["age_ns"] == int(value["at_unix_ns"]), f"{name}: ages")
     lines = read_text(folder, name)
     check(len(lines) == len(tasks) + 2, f"{name}.txt has {len(lines)} lines")
     check(lines[-1] == f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}", lines[-1])

@@ -226,16 +226,17 @@ static inline void cp_eventfd_raise(int fd) {
 }
 
 /* Write `count` bytes to `fd`, however many calls that takes; where fd is non-blocking, wait for it. A pipe
-   nobody reads from is EPIPE, without a SIGPIPE: that is blocked meanwhile, and taken if it came.
+   nobody reads from is EPIPE, without a SIGPIPE, and a file at its limit of size (RLIMIT_FSIZE) is EFBIG, without
+   a SIGXFSZ: both are blocked meanwhile, and taken if they came. The kernel sends them to the calling thread.
    Returns 0, or the error number. */
 static inline int cp_write_all(int fd, const void *bytes, size_t count) {
-  sigset_t pipe_only, before, pending;
-  int saved = errno, failure = 0, was_pending, cancellation = cp_disable_cancellation();
-  sigemptyset(&pipe_only);
-  sigaddset(&pipe_only, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+  sigset_t own, before, pending;
+  int saved = errno, failure = 0, raised, cancellation = cp_disable_cancellation();
+  sigemptyset(&own);
+  sigaddset(&own, SIGPIPE);
+  sigaddset(&own, SIGXFSZ);
+  pthread_sigmask(SIG_BLOCK, &own, &before);
   sigpending(&pending);
-  was_pending = sigismember(&pending, SIGPIPE) == 1;
   while (count > 0 && failure == 0) {
     ssize_t written = write(fd, bytes, count);
     if (written == 0) {
@@ -250,9 +251,12 @@ static inline int cp_write_all(int fd, const void *bytes, size_t count) {
       failure = errno;
     }
   }
-  if (failure == EPIPE && !was_pending) {
+  raised = failure == EPIPE ? SIGPIPE : failure == EFBIG ? SIGXFSZ : 0;
+  if (raised != 0 && sigismember(&pending, raised) != 1) {
     struct timespec none = {0, 0};
-    while (sigtimedwait(&pipe_only, NULL, &none) < 0 && errno == EINTR) {}
+    sigemptyset(&own);
+    sigaddset(&own, raised);
+    while (sigtimedwait(&own, NULL, &none) < 0 && errno == EINTR) {}
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   cp_set_cancellation(cancellation);

@@ -24,16 +24,19 @@ extension RegistryReference {
     }
   }
 
-  /// Writes one JSON object; docs/schema/snapshot.json says what it is made of.
+  /// Writes one JSON object, which is one line; docs/schema/snapshot.json says what it is made of.
+  ///
+  /// Wall time is text: nanoseconds since 1970 are more than 2^53, and a reader that keeps numbers as
+  /// doubles (RFC 8259, section 6) would round them.
   ///
   /// - Returns: `.ok`; `.system` with errno set.
   func writeListAsJSON(to descriptor: Int32) -> Status {
     withDescriptorWriter(descriptor) { writer in
       let clocks = ClockPair.now
-      writer.write("{\"at_unix_ns\":", clocks.wall)
-      writer.write(",\"tasks\":[")
+      writer.write("{\"at_unix_ns\":\"", clocks.wall)
+      writer.write("\",\"tasks\":[")
       let count = list { index, facts in
-        writer.write(index > 0 ? ",\n" : "\n")
+        if index > 0 { writer.write(",") }
         writer.write("{\"id\":", facts.id)
         writer.write(
           path: facts.registry.pointer.pointee.path, name: facts.name, kind: facts.kind)
@@ -41,8 +44,8 @@ extension RegistryReference {
         writer.write(Names.state(facts.state))
         writer.write("\",\"thread_id\":", facts.threadID)
         let age = max(0, clocks.monotonic &- facts.spawnedAt)
-        writer.write(",\"spawned_at_unix_ns\":", clocks.wall &- age)
-        writer.write(",\"age_ns\":", age)
+        writer.write(",\"spawned_at_unix_ns\":\"", clocks.wall &- age)
+        writer.write("\",\"age_ns\":", age)
         writer.write(
           ",\"cancel_requested_for_ns\":",
           orNull: facts.word.isCancelRequested

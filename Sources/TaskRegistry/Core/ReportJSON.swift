@@ -9,8 +9,8 @@ extension ReportReference {
       writer.write("{\"occasion\":\"")
       writer.write(occasionName)
       writer.write("\"")
-      writer.write(",\"at_unix_ns\":", pointer.pointee.clocks.wall)
-      writer.write(",\"reason\":")
+      writer.write(",\"at_unix_ns\":\"", pointer.pointee.clocks.wall)
+      writer.write("\",\"reason\":")
       writer.write(json: Names.reason(pointer.pointee.reason).utf8Start)
       writer.write(",\"reason_number\":", pointer.pointee.reason)
       writer.write(",\"message\":")
@@ -40,7 +40,7 @@ extension ReportReference {
       }
       writer.write("],\"stragglers\":[")
       for index in 0..<pointer.pointee.stragglerCount {
-        writer.write(index > 0 ? ",\n" : "\n")
+        if index > 0 { writer.write(",") }
         stragglers[index].writeJSON(to: &writer)
       }
       writer.write("]}\n")
