@@ -1047,13 +1047,15 @@ void tr_off_cancel(tr_registration *registration);
 
 /* ---- Telling where a task is ------------------------------------------------------------- */
 
-/* Say what the calling task is about to do. Snapshots and reports show the last such text. One atomic
-   store, but for the first call of a task. [E3]
+/* Say what the calling task is about to do. Snapshots and reports show the last such text. It is looked
+   up among the texts of the process, some tens of ns, and copied at its first use. [E3]
 
-   Requires:  where is NULL (nothing in particular) or a string that lives as long as the program, as a
-              literal does. Reports show up to 255 bytes of it; what is not UTF-8 is replaced.
+   Requires:  where is NULL (nothing in particular) or a string. Reports show up to 255 bytes of it; what
+              is not UTF-8 is replaced. Of more than 4096 different texts in one process the last are shown
+              as "(too many different texts)".
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
-   Ownership: the pointer is kept, and the text read whenever somebody lists the task.
+   Ownership: the text is copied, once for each different one, and never freed; the string is the
+              caller's again when the call returns.
    Threads:   a task's own thread; never blocks.
    Since:     0.2 */
 tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;

@@ -455,6 +455,41 @@ CASE(writing_fails_without_ending_the_program) {
   registry_finish(registry);
 }
 
+static int body_tells_from_a_buffer(tr_task *task, void *argument) {
+  struct gate *gate = argument;
+  char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  (void)task;
+  CHECK(page != MAP_FAILED);
+  strcpy(page, "first");
+  CHECK_EQ(TR_OK, tr_checkpoint(page));
+  strcpy(page, "second");
+  CHECK_EQ(TR_OK, tr_checkpoint(page));
+  strcpy(page, "blocks");
+  CHECK_EQ(TR_OK, tr_progress(1, 2, page));
+  CHECK_EQ(0, munmap(page, 4096));
+  gate_pass(gate);
+  return 0;
+}
+
+/* Proves: a checkpoint and a unit are read by nobody in the caller's memory once the call is over, and another
+   text at the same address is another text (E3).  Why it matters: a literal goes with its plug-in.  Catches: a
+   pointer that is kept; a look-up by address. */
+CASE(texts_may_vanish_after_the_call) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn(registry, "teller", body_tells_from_a_buffer, &gate);
+  gate_await(&gate, 1);
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  size_t count = 0;
+  CHECK_EQ(TR_OK, tr_snapshot(registry, &summary, 1, &count));
+  CHECK_EQ(1, count);
+  CHECK_STR("second", summary.checkpoint);
+  CHECK_STR("blocks", summary.progress_unit);
+  gate_open(&gate);
+  wait_and_release(task);
+  registry_finish(registry);
+}
+
 /* Proves: at the limit of file size a report and a snapshot give TR_ERR_SYSTEM with EFBIG in either format and no
    SIGXFSZ ends the process or stays pending; one that was pending before is still (E10).  Why it matters: a
    report that cannot be written must not end the program that is to make it.  Catches: a SIGXFSZ that is not

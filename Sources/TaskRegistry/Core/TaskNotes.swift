@@ -10,7 +10,8 @@ import Synchronization
 struct TaskNotes: ~Copyable {
   typealias Pointer = UnsafeMutablePointer<TaskNotes>
 
-  // atomic: the address of the last checkpoint's text; 0 is none. Written by the task's own thread.
+  // atomic: the address of the last checkpoint's text, a `KeptText`; 0 is none. Written by the task's own
+  // thread, with release after the text, and loaded with acquire.
   let checkpoint: Atomic<UInt>
   // atomic: how often progress was told; the last is in the slot of its lowest bit. Released by the
   // task's own thread after the slot is written, which is not the one that readers look at: a
@@ -104,7 +105,8 @@ extension TaskReference {
     var facts = NotedFacts(phase: traits.phase, readsFlag: traits.contains(.readsFlag))
     if !traits.contains(.notes) { return facts }
     let notes = self.notes
-    facts.checkpoint = UnsafePointer(bitPattern: notes.pointee.checkpoint.load(ordering: .relaxed))
+    facts.checkpoint = UnsafePointer(
+      bitPattern: notes.pointee.checkpoint.load(ordering: .acquiring))
     facts.progress = notes.pointee.progress
     facts.heartbeatInterval = notes.pointee.heartbeatInterval.load(ordering: .relaxed)
     facts.beatAt = notes.pointee.beatAt.load(ordering: .relaxed)
@@ -252,14 +254,15 @@ extension TaskNotes {
 
 /// Says what the calling task is about to do (E3).
 ///
-/// - Parameter text: lives as long as the program; nil is nothing in particular.
+/// - Parameter text: is copied; nil is nothing in particular.
 /// - Returns: `.ok`; `.invalid` outside a task.
 @inline(__always)
 func noteCheckpoint(_ text: UnsafePointer<UInt8>?) -> Status {
   guard let task = Worker.currentTask else {
     return .invalid("tr_checkpoint", "the caller is not a task")
   }
-  task.openNotes().pointee.checkpoint.store(UInt(bitPattern: text), ordering: .relaxed)
+  let kept = text.map { KeptText.copy(of: $0) }
+  task.openNotes().pointee.checkpoint.store(UInt(bitPattern: kept), ordering: .releasing)
   return .ok
 }
 
@@ -268,7 +271,7 @@ func noteCheckpoint(_ text: UnsafePointer<UInt8>?) -> Status {
 /// - Parameters:
 ///   - done: how much of it is done.
 ///   - total: how much there is; 0 if that is not known.
-///   - unit: lives as long as the program.
+///   - unit: is copied.
 /// - Returns: `.ok`; `.invalid` outside a task.
 func noteProgress(done: UInt64, total: UInt64, unit: UnsafePointer<UInt8>?) -> Status {
   guard let task = Worker.currentTask else {
@@ -278,6 +281,8 @@ func noteProgress(done: UInt64, total: UInt64, unit: UnsafePointer<UInt8>?) -> S
   let last = notes.pointee.progress
   let isNews = last.at == 0 || last.done != done || last.total != total
   notes.pointee.tell(
-    Progress(done: done, total: total, unit: unit, at: isNews ? monotonicNow() : last.at))
+    Progress(
+      done: done, total: total, unit: unit.map { KeptText.copy(of: $0) },
+      at: isNews ? monotonicNow() : last.at))
   return .ok
 }
