@@ -698,6 +698,8 @@ CHECK_MAIN(CHECK_ENTRY(each_kind_of_straggler_is_told_from_the_others),
            CHECK_ENTRY(who_has_ended_meanwhile_is_not_looked_at),
            CHECK_ENTRY(explaining_asks_nobody_to_stop),
            CHECK_ENTRY(writing_fails_without_ending_the_program),
+           CHECK_ENTRY(texts_may_vanish_after_the_call),
+           CHECK_ENTRY(writing_at_the_limit_of_file_size_is_an_error),
            CHECK_ENTRY(reporting_is_no_cancellation_point),
            CHECK_ENTRY(notes_are_listed_and_end_with_their_task),
            CHECK_ENTRY(stragglers_have_their_own_backtraces))
