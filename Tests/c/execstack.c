@@ -19,7 +19,7 @@ static int is_executable(const void *address) {
 
 static int body_looks(tr_task *self, void *ctx) {
   (void)self;
-  char here;
+  char here = 0;
   *(int *)ctx = is_executable(&here);
   return 0;
 }

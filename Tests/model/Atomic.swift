@@ -73,6 +73,17 @@ extension Atomic where Value: FixedWidthInteger {
   }
 
   @discardableResult
+  func bitwiseAnd(
+    _ operand: Value, ordering: AtomicUpdateOrdering
+  ) -> (oldValue: Value, newValue: Value) {
+    visit(MODEL_WRITE, "clears bits of") { place in
+      let old = place.pointee
+      place.pointee = old & operand
+      return (old, old & operand)
+    }
+  }
+
+  @discardableResult
   func wrappingSubtract(
     _ operand: Value, ordering: AtomicUpdateOrdering
   ) -> (oldValue: Value, newValue: Value) {

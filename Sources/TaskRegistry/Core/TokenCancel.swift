@@ -92,6 +92,8 @@ extension TokenReference {
 
   /// Records reason and message and raises the flag, unless somebody did before.
   private func claim(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
+    // Not to meet one who is stopped with the lock held.
+    if isCancelled { return false }
     let kept = message.map { UTF8Text.measure($0, limit: 255).kept } ?? 0
     let isFirst = monitor.withLock { state in
       if isCancelled { return false }
