@@ -399,7 +399,8 @@ CASE(nobody_waits_for_its_own_end) {
   CHECK_EQ(0, sem_init(&has_quiesced, 0, 0));
   tr_token *token = tr_token_create(), *timed = tr_token_child_with_timeout(token, 1 * MS);
   tr_registration *callback = NULL;
-  CHECK_EQ(TR_OK, tr_token_on_cancel(timed, quiesces, NULL, NULL, &callback));
+  tr_status registered = tr_token_on_cancel(timed, quiesces, NULL, NULL, &callback);
+  CHECK(registered == TR_OK || registered == TR_ERR_CANCELLED);
   sem_take(&has_quiesced);
   /* The timeout may have passed before: then it was called here. */
   CHECK(atomic_load(&quiesced) == TR_ERR_DEADLOCK || callback == NULL);
@@ -457,6 +458,9 @@ CASE(threads_that_nobody_joins_can_be_waited_for) {
       threads_settle(threads, 10 * SECOND * check_scale());
     }
     CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+#ifdef CHECK_UNDER_TSAN /* whose own part of a thread's end comes later */
+    threads_settle(threads, 10 * SECOND * check_scale());
+#endif
     CHECK_EQ(threads, thread_count());
     for (int i = 0; i < 3; i++) tr_task_release(tasks[i]);
   }

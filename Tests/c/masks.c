@@ -74,17 +74,31 @@ static int body_starts(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* The process that the task started; it may not have come to its exec yet. */
+/* The process that the task started, once it is the program: until its exec it has this program's handlers. */
 static pid_t pid_of(struct started *started) {
+  char text[64];
+  pid_t pid;
   if (started->way == by_system) {
-    char text[32];
-    ssize_t count = read(started->ends[0], text, sizeof text - 1);
+    ssize_t count = read(started->ends[0], text, 31);
     CHECK(count > 0);
     text[count] = 0;
-    return (pid_t)atoi(text);
+    pid = (pid_t)atoi(text);
+  } else {
+    while (atomic_load(&started->pid) == 0) breathe();
+    pid = atomic_load(&started->pid);
   }
-  while (atomic_load(&started->pid) == 0) breathe();
-  return atomic_load(&started->pid);
+  for (;;) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    ssize_t count = read(fd, text, sizeof text - 1);
+    close(fd);
+    CHECK(count > 0);
+    text[count] = 0;
+    if (strcmp(text, "sleep\n") == 0) return pid;
+    breathe();
+  }
 }
 
 static void check_that_children_can_be_ended(tr_registry *registry) {

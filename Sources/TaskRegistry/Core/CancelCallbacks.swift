@@ -111,7 +111,7 @@ struct CancelCallbacks: ~Copyable {
     remove(callback)
     callback.pointee.stage = .running
     callback.pointee.runner = pthread_self()
-    callback.pointee.holders += 1
+    callback.pointee.holders = callback.pointee.holders + 1
   }
 }
 
@@ -210,7 +210,7 @@ extension CancelCallback {
       if isCancelled && callback.pointee.stage == .waiting {
         callbacks.take(callback)
         // There is no registration to be given up.
-        callback.pointee.holders -= 1
+        callback.pointee.holders = callback.pointee.holders - 1
         return (true, letGo(of: callback))
       }
       return (false, letGo(of: callback))
@@ -302,7 +302,9 @@ extension CancelCallback {
   ///
   /// - Returns: whether it was the last, which frees the callback once the lock is free.
   private static func letGo(of callback: Pointer) -> Bool {
-    callback.pointee.holders -= 1
+    // Assignments here, and not `-=`: ThreadSanitizer takes that for an access to all of the callback, whose first
+    // fields the runner reads without the lock.
+    callback.pointee.holders = callback.pointee.holders - 1
     return callback.pointee.holders == 0
   }
 

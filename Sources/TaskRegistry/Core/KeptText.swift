@@ -63,8 +63,7 @@ enum KeptText {
       guard let copy = made else { return tooMany.utf8Start }
       // Whoever loses looks at the winner's text next.
       let isMine = table[place].address.compareExchange(
-        expected: 0, desired: UInt(bitPattern: copy), successOrdering: .releasing,
-        failureOrdering: .relaxed
+        expected: 0, desired: UInt(bitPattern: copy), ordering: .releasing
       ).exchanged
       if isMine { return pointerToText(copy) }
     }
