@@ -156,9 +156,9 @@ static uint32_t phase_of(uint32_t number) { return number % 5 == 0 ? number / 5 
 
 /* Whether what is shown of a deed is what it tells, by one call (E3). */
 static void check_told(unsigned number, const char *checkpoint, uint64_t done, uint64_t total, const char *unit) {
-  CHECK(checkpoint == NULL || checkpoint == place_of(number));
+  CHECK(checkpoint == NULL || strcmp(checkpoint, place_of(number)) == 0);
   if (unit == NULL) CHECK(done == 0 && total == 0);
-  else CHECK(unit == place_of(number) && total == done * 3 + number);
+  else CHECK(strcmp(unit, place_of(number)) == 0 && total == done * 3 + number);
 }
 
 /* Whether a report is what it says it is; it is written at times, and released. */
