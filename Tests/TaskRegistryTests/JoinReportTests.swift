@@ -51,7 +51,8 @@ import Testing
     let keys = try #require(JSONSerialization.jsonObject(with: coded) as? [String: Any]).keys
     #expect(
       keys.sorted() == [
-        "abandoned", "aborted", "elapsed", "ended", "exited", "extended", "failed", "pending",
+        "abandoned", "aborted", "callbacks", "elapsed", "ended", "exited", "extended", "failed",
+        "pending",
         "rejected", "stragglers", "threadsLeft",
       ])
     var tally = JoinTally()

@@ -378,7 +378,9 @@ static int body_waits(tr_task *self, void *context) {
    matters: most tasks wait there, and their backtraces ended inside the library.  Catches: a function of the library
    without an unwind table in .eh_frame. */
 CASE(a_wait_of_the_library_shows_who_called_it) {
-#ifndef CHECK_UNDER_TSAN /* which delivers a signal when the thread makes a call that it knows */
+#ifdef CHECK_UNDER_TSAN /* which delivers a signal when the thread makes a call that it knows */
+  return;
+#endif
   enable();
   struct waits all[] = {{waits_in_sleep, 0}, {waits_for_a_descriptor, 0}, {waits_on_a_condition, 0}, {waits_for_its_flag, 0}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -398,7 +400,6 @@ CASE(a_wait_of_the_library_shows_who_called_it) {
     CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
     tr_registry_release(registry);
   }
-#endif
 }
 
 #if defined(__x86_64__) && !defined(CHECK_UNDER_ASAN) && !defined(CHECK_UNDER_TSAN)

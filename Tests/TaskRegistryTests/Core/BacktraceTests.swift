@@ -231,6 +231,10 @@ private final class Climber: Sendable {
   static let returnAddress: UInt64? = {
     var frames = [UnsafeMutableRawPointer?](repeating: nil, count: 40)
     var count: Int32 = 0
+    // backtrace(3), which Swift's Glibc does not import.
+    let backtrace = unsafeBitCast(
+      dlsym(nil, "backtrace"),
+      to: (@convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>, Int32) -> Int32).self)
     _ = Climber.descend(20) { count = backtrace(&frames, 40) }
     return frames.prefix(Int(count)).first { frame in frames.count { $0 == frame } == 20 }
       .flatMap { $0.map { UInt64(UInt(bitPattern: $0)) } }

@@ -10,7 +10,7 @@ import Testing
   /// **Catches:** two traits with one number.
   @Test func traitsAreApart() {
     let all: [TaskTraits] = [
-      .essential, .essentialUnlessReturned, .holdsTimerThread, .concluding,
+      .essential, .essentialUnlessReturned, .concluding, .notes, .heartbeat, .readsFlag, .measured,
     ]
     for (number, trait) in all.enumerated() {
       for other in all[(number + 1)...] { #expect(trait.isDisjoint(with: other)) }
