@@ -440,7 +440,7 @@ CASE(nobody_waits_for_its_own_end) {
    Catches: threads on their last instructions that are forgotten. */
 CASE(threads_that_nobody_joins_can_be_waited_for) {
   CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
-  int threads = thread_count();
+  int threads = thread_baseline();
   for (int round = 0; round < check_rounds(100); round++) {
     tr_registry *registry = registry_new();
     struct gate gate = GATE_INIT;

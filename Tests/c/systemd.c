@@ -579,8 +579,7 @@ CASE(a_reload_is_told_as_one) {
 /* What a log hears of systemd. */
 struct untold {
   tr_registry *registry;
-  atomic_int count, code;
-  tr_status off;
+  atomic_int count, code, off;
 };
 
 static void log_of_systemd(void *context, const tr_log_event *event) {
@@ -588,7 +587,7 @@ static void log_of_systemd(void *context, const tr_log_event *event) {
   CHECK_EQ(TR_EVENT_SYSTEMD_UNTOLD, event->event);
   CHECK_EQ(TR_LOG_WARNING, event->level);
   CHECK(strncmp(event->message, "systemd could not be told WATCHDOG=1: error ", 44) == 0);
-  untold->off = tr_systemd_off(untold->registry);
+  atomic_store(&untold->off, tr_systemd_off(untold->registry));
   atomic_store(&untold->code, event->code);
   atomic_fetch_add(&untold->count, 1);
 }
@@ -615,7 +614,7 @@ CASE(the_socket_is_connected_once) {
   close(manager.fd);
   for (int round = 1; round <= 2; round++) {
     while (atomic_load(&untold.count) < round) breathe();
-    CHECK_EQ(TR_ERR_DEADLOCK, untold.off);
+    CHECK_EQ(TR_ERR_DEADLOCK, atomic_load(&untold.off));
     CHECK_EQ(ECONNREFUSED, atomic_load(&untold.code));
     struct timespec moment = {0, 50000000};
     nanosleep(&moment, NULL);
