@@ -595,10 +595,8 @@ static inline int cp_install_context_handler(int number, cp_context_handler hand
   if (before.sa_handler != SIG_DFL) return EBUSY;
   memset(&action, 0, sizeof action);
   action.sa_sigaction = handler;
-  /* It does not block itself: who looks while it runs is not to take that for a thread that blocks it. */
-  action.sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  action.sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK;
   sigfillset(&action.sa_mask);
-  sigdelset(&action.sa_mask, number);
   static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&action.sa_mask, faults[i]);
   if (sigaction(number, &action, &before) != 0) return EINVAL;

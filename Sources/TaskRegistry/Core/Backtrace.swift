@@ -196,9 +196,7 @@ struct Backtrace: ~Copyable {
     }
     if threadID <= 0 { return (0, .ended) }
     // With another handler the signal might end the process.
-    if !cp_has_context_handler(signal, handler)
-      || ThreadLook.blocks(signal, threadID: threadID)
-    {
+    if !cp_has_context_handler(signal, handler) || blocks(signal, threadID, until: end) {
       return (0, .blocked)
     }
     let deadline = Deadline(
@@ -210,6 +208,17 @@ struct Backtrace: ~Copyable {
     let isSent = cp_signal_thread(threadID, signal)
     if isSent { slot.awaitAnswer(to: capture, until: deadline) }
     return slot.finish(capture, into: buffer, capacity)
+  }
+
+  /// Whether a thread blocks the signal, and not just because it is about to leave the handler, having answered
+  /// somebody before: a report may come right after another.
+  private static func blocks(_ signal: Int32, _ threadID: Int32, until end: Deadline) -> Bool {
+    for _ in 0..<20 {
+      if !ThreadLook.blocks(signal, threadID: threadID) { return false }
+      if end.hasPassed { return true }
+      withParkerOfItsOwn { _ = $0.park(until: .after(500_000)) }
+    }
+    return true
   }
 
   // MARK: In the signal handler
