@@ -215,12 +215,15 @@ static void touch(struct location *place, int kind) {
   }
 }
 
-/* A meeting place from the start: mutexes, condition variables, ends of threads. */
+/* A meeting place from the start: mutexes, condition variables, ends of threads. One that was an ordinary
+   atomic so far in this execution, as the word that the kernel clears when a thread has ended, was passed
+   without a choice: the exploration begins anew. */
 static struct location *meeting_of(const void *address) {
   struct location *place = location_of(address);
   if (!place->isMeeting) {
     place->isMeeting = true;
     meetings++;
+    if (place->written != 0 || place->read != 0) longjmp(explorer, RESTART);
   }
   return place;
 }
