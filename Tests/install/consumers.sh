@@ -55,8 +55,17 @@ consume() {
   quietly "$cc" -I "$prefix/include" "$here/consumer/main.c" "$prefix/$libdir/libtaskreg.a" -pthread -o "$scratch/by-hand"
   printf '%s, cc main.c libtaskreg.a -pthread: ' "$name"
   "$scratch/by-hand" || fail "status $?"
-  PKG_CONFIG_PATH="$prefix/$libdir/pkgconfig" pkg-config --static --libs taskreg | grep -q -- -pthread ||
-    fail 'pkg-config --static taskreg does not say -pthread'
+  # A plug-in with the archive inside: the shared library is taken out of the way, so that -ltaskreg is that.
+  mkdir -p "$scratch/archive-$name"
+  cp "$prefix/$libdir/libtaskreg.a" "$scratch/archive-$name/"
+  flags=$(PKG_CONFIG_PATH="$prefix/$libdir/pkgconfig" pkg-config --static --libs taskreg)
+  grep -q -- -pthread <<<"$flags" || fail 'pkg-config --static taskreg does not say -pthread'
+  # shellcheck disable=SC2086
+  quietly "$cc" -shared -fPIC -I "$prefix/include" "$here/consumer/plugin.c" -L "$scratch/archive-$name" $flags \
+    -o "$scratch/plugin-$name.so"
+  ! ldd "$scratch/plugin-$name.so" | grep -q taskreg || fail 'the plug-in has not the archive inside'
+  grep -q NODELETE <<<"$(readelf --dynamic --wide "$scratch/plugin-$name.so")" ||
+    fail 'pkg-config --static makes a plug-in that can be unloaded under a live worker (P3)'
 }
 
 quietly "$cmake" --install "$build" --prefix "$scratch/first"
