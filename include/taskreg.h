@@ -1163,7 +1163,9 @@ typedef struct tr_straggler {
   uint32_t reserved;              /* 0 */
   char group[128];                /* as in tr_task_summary */
   uint32_t backtrace;             /* TR_BACKTRACE_...: whether it was taken, and why not */
-  uint32_t reserved2;             /* 0 */
+  int32_t look_error;             /* 0, or the errno with which what Linux says of its thread could not be read in
+                                     full: EMFILE or ENFILE where no descriptor was to be had, EACCES after
+                                     setuid(2), see tr_explain */
 } tr_straggler;
 
 /* What came of the wish for a backtrace. */
@@ -1177,7 +1179,7 @@ typedef struct tr_straggler {
 #define TR_STRAGGLER_INIT                                                                          \
   {                                                                                                \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0,  \
-        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0u                                 \
+        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0                                  \
   }
 
 /* A task that has ended: one of the slowest to stop in a report, or one of the last (tr_recent). */
@@ -1220,6 +1222,13 @@ const char *tr_diagnosis_name(uint32_t diagnosis);
 
 /* Look at every live task of `registry` now, as a join's deadline does: for a signal that asks what the
    program is doing. Nobody is asked to stop. [E1]
+
+   What is read of a thread is read from files below /proc/self/task. Where no descriptor is left for that, a
+   thread with a table of descriptors of its own reads them. In a program that has changed its user or group
+   (setuid(2), or a set-user-ID program) they belong to root, and the system call a task is in cannot be read:
+   look_error is EACCES, syscall -1, and the rest is as before. prctl(PR_SET_DUMPABLE, 1) after the
+   change makes them the program's again; that lets other programs of the same user look into it, and so is the
+   program's to decide.
 
    Requires:  neither argument is NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM.

@@ -82,6 +82,10 @@
     /// The name of that: "read"; nil for a number without a name here, too.
     public let syscallName: String?
 
+    /// The errno with which what Linux says of its thread could not be read in full: EMFILE or ENFILE without a
+    /// descriptor to be had, EACCES after the program has changed its user (E1); nil if all could be.
+    public let lookError: Int32?
+
     /// What it last said it was about to do; nil if nothing in particular (E3).
     public let checkpoint: String?
     /// How far it has come; nil if it has not told (E3).
@@ -117,6 +121,7 @@
       waitChannel = facts.thread.withWaitChannel { $0[0] == 0 ? nil : String(cString: $0) }
       syscall = facts.thread.syscall < 0 ? nil : Int(facts.thread.syscall)
       syscallName = facts.syscallName.map { String(cString: $0) }
+      lookError = facts.thread.failure == 0 ? nil : facts.thread.failure
       checkpoint = facts.notes.checkpoint.map { String(cString: $0) }
       progress = TaskProgress(facts.notes.progress)
       progressAge = facts.progressAge < 0 ? nil : .nanoseconds(facts.progressAge)

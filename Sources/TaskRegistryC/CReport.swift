@@ -176,6 +176,7 @@ extension tr_straggler {
     frames = facts.frames
     frame_count = UInt32(facts.frameCount)
     backtrace = facts.backtrace.rawValue
+    look_error = facts.thread.failure
     withUnsafeMutableBytes(of: &group) { bytes in
       for i in 0..<16 {
         bytes.storeBytes(of: facts.path.words[i], toByteOffset: i * 8, as: UInt64.self)

@@ -5,10 +5,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 /* What is stuck, each in its way; all of it ends when `release` is called. */
 struct stuck {
@@ -490,6 +492,127 @@ CASE(texts_may_vanish_after_the_call) {
   registry_finish(registry);
 }
 
+/* Take all descriptors, by a limit that is lower than before; `descriptors_back` gives the limit back. What is taken
+   stays open. */
+static struct rlimit descriptors_before;
+static void take_descriptors(void) {
+  int next = dup(0);
+  CHECK(next >= 0);
+  CHECK_EQ(0, getrlimit(RLIMIT_NOFILE, &descriptors_before));
+  struct rlimit low = {(rlim_t)next + 20, descriptors_before.rlim_max};
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &low));
+  while ((next = dup(0)) >= 0) {}
+  CHECK_EQ(EMFILE, errno);
+}
+static void descriptors_back(void) {
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &descriptors_before));
+}
+
+/* Proves: a report that is made at the limit of descriptors tells of each task what one tells at any time, and
+   opens and closes none of the process's (E1).  Why it matters: a program that hangs has often run out of them,
+   and a reserve could be closed by the program, which then gets its number.  Catches: "unknown" of all tasks; a
+   descriptor of the program's that is gone afterwards; a record lock that is lost. */
+CASE(a_report_needs_no_descriptor_of_the_process) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *tasks[3];
+  for (int i = 0; i < 3; i++) tasks[i] = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 3);
+  tr_report *before = NULL, *report = NULL;
+  tr_straggler expected = TR_STRAGGLER_INIT, straggler = TR_STRAGGLER_INIT;
+  for (size_t blocked = 0; blocked < 3;) { /* and so they stay */
+    tr_report_release(before);
+    CHECK_EQ(TR_OK, tr_explain(registry, &before));
+    for (blocked = 0; blocked < 3; blocked++) {
+      CHECK_EQ(TR_OK, tr_report_straggler(before, blocked, &expected));
+      CHECK_EQ(0, expected.look_error);
+      if (expected.diagnosis != TR_DIAGNOSIS_BLOCKED || expected.syscall_name == NULL) break;
+    }
+  }
+  int file = memfd_create("locked", MFD_CLOEXEC);
+  CHECK(file >= 0);
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  CHECK_EQ(0, fcntl(file, F_SETLK, &lock));
+  take_descriptors();
+  int last = (int)sysconf(_SC_OPEN_MAX) - 1;
+  CHECK(fcntl(last, F_GETFD) >= 0);
+  tr_status status = tr_explain(registry, &report);
+  int is_full = dup(0) < 0, is_open = fcntl(last, F_GETFD) >= 0 && fcntl(0, F_GETFD) >= 0;
+  descriptors_back();
+  CHECK_EQ(TR_OK, status);
+  CHECK(is_full && is_open);
+  for (size_t i = 0; i < 3; i++) {
+    CHECK_EQ(TR_OK, tr_report_straggler(report, i, &straggler));
+    if (check_under_valgrind() && straggler.look_error == EMFILE) continue; /* an old one knows no close_range */
+    CHECK_EQ(0, straggler.look_error);
+    CHECK_EQ(TR_DIAGNOSIS_BLOCKED, straggler.diagnosis);
+    CHECK_EQ('S', straggler.scheduler_state);
+    CHECK_STR(expected.syscall_name, straggler.syscall_name);
+  }
+  pid_t child = fork(); /* another process, for which the lock is one */
+  CHECK(child >= 0);
+  if (child == 0) _exit(fcntl(file, F_SETLK, &lock) < 0 ? 0 : 1);
+  int how;
+  while (waitpid(child, &how, 0) < 0) CHECK(errno == EINTR);
+  CHECK_EQ(0, how);
+  close(file);
+  for (int fd = last; fcntl(fd, F_GETFD) >= 0 && fd > file; fd--) close(fd);
+  tr_report_release(before);
+  tr_report_release(report);
+  gate_open(&gate);
+  for (int i = 0; i < 3; i++) wait_and_release(tasks[i]);
+  registry_finish(registry);
+}
+
+/* Proves: in a program that has changed its user a report says that the system call could not be read for want of
+   permission, and tells the rest as before; with PR_SET_DUMPABLE it tells all (E1).  Why it matters: daemons begin as
+   root and do not stay that; an empty place is taken for "in no system call".  Catches: an error that is not
+   told; one that is told where all was read. */
+CASE(after_a_change_of_user_a_report_says_what_it_may_not_read) {
+  if (geteuid() != 0) return; /* who is not root has no user to change to */
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    tr_registry *registry = registry_new();
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+    gate_await(&gate, 1);
+    CHECK_EQ(0, setgid(65534));
+    CHECK_EQ(0, setuid(65534));
+    for (int dumpable = 0; dumpable < 2; dumpable++) {
+      if (dumpable) CHECK_EQ(0, prctl(PR_SET_DUMPABLE, 1));
+      tr_report *report = NULL;
+      tr_straggler straggler = TR_STRAGGLER_INIT;
+      do {
+        tr_report_release(report);
+        CHECK_EQ(TR_OK, tr_explain(registry, &report));
+        CHECK_EQ(TR_OK, tr_report_straggler(report, 0, &straggler));
+      } while (straggler.diagnosis != TR_DIAGNOSIS_BLOCKED);
+      CHECK_EQ('S', straggler.scheduler_state);
+      CHECK_EQ(dumpable ? 0 : EACCES, straggler.look_error);
+      CHECK_EQ(dumpable, straggler.syscall_name != NULL);
+      int ends[2];
+      char text[4096];
+      CHECK_EQ(0, pipe(ends));
+      CHECK_EQ(TR_OK, tr_report_write(report, ends[1], TR_FORMAT_TEXT));
+      ssize_t length = read(ends[0], text, sizeof text - 1);
+      CHECK(length > 0);
+      text[length] = 0;
+      CHECK_EQ(dumpable, strstr(text, "not all is known of its thread: no permission\n") == NULL);
+      close(ends[0]);
+      close(ends[1]);
+      tr_report_release(report);
+    }
+    gate_open(&gate);
+    wait_and_release(task);
+    registry_finish(registry);
+    _exit(0);
+  }
+  int how;
+  while (waitpid(child, &how, 0) < 0) CHECK(errno == EINTR);
+  CHECK_EQ(0, how);
+}
+
 /* Proves: at the limit of file size a report and a snapshot give TR_ERR_SYSTEM with EFBIG in either format and no
    SIGXFSZ ends the process or stays pending; one that was pending before is still (E10).  Why it matters: a
    report that cannot be written must not end the program that is to make it.  Catches: a SIGXFSZ that is not
@@ -700,6 +823,8 @@ CHECK_MAIN(CHECK_ENTRY(each_kind_of_straggler_is_told_from_the_others),
            CHECK_ENTRY(writing_fails_without_ending_the_program),
            CHECK_ENTRY(texts_may_vanish_after_the_call),
            CHECK_ENTRY(writing_at_the_limit_of_file_size_is_an_error),
+           CHECK_ENTRY(a_report_needs_no_descriptor_of_the_process),
+           CHECK_ENTRY(after_a_change_of_user_a_report_says_what_it_may_not_read),
            CHECK_ENTRY(reporting_is_no_cancellation_point),
            CHECK_ENTRY(notes_are_listed_and_end_with_their_task),
            CHECK_ENTRY(stragglers_have_their_own_backtraces))

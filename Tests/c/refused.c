@@ -456,6 +456,46 @@ CASE(a_wait_on_a_condition_variable_ends_without_a_thread) {
   registry_finish(registry);
 }
 
+/* Proves: at the limit of descriptors, with no thread to be had either, a report is made all the same, and says that
+   there was no descriptor (E1).  Why it matters: "unknown" sends people looking for what is wrong with the
+   report.  Catches: an error that is not told; memory of the look that is lost. */
+CASE(a_report_says_that_there_was_no_descriptor) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+  gate_await(&gate, 1);
+  int ends[2], next = dup(0);
+  CHECK_EQ(0, pipe(ends));
+  struct rlimit before, low;
+  CHECK_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+  low = (struct rlimit){(rlim_t)next, before.rlim_max};
+  tr_report *report = NULL;
+  tr_straggler straggler = TR_STRAGGLER_INIT;
+  refuse_every(1, EAGAIN);
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &low));
+  tr_status status = tr_explain(registry, &report);
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+  CHECK_EQ(1, refused_threads());
+  refuse_none();
+  CHECK_EQ(TR_OK, status);
+  CHECK_EQ(TR_OK, tr_report_straggler(report, 0, &straggler));
+  CHECK_EQ(EMFILE, straggler.look_error);
+  CHECK_EQ(TR_DIAGNOSIS_UNKNOWN, straggler.diagnosis);
+  char text[4096];
+  CHECK_EQ(TR_OK, tr_report_write(report, ends[1], TR_FORMAT_TEXT));
+  ssize_t length = read(ends[0], text, sizeof text - 1);
+  CHECK(length > 0);
+  text[length] = 0;
+  CHECK(strstr(text, "not all is known of its thread: no descriptor to be had\n") != NULL);
+  close(ends[0]);
+  close(ends[1]);
+  close(next);
+  tr_report_release(report);
+  gate_open(&gate);
+  wait_and_release(task);
+  registry_finish(registry);
+}
+
 /* Proves: without a timer thread to be had a token with a timeout is NULL, a task with a cancel signal is
    refused with TR_ERR_AGAIN; each leaves all as it was, and works at the next call (C10, C11, S6).  Why it matters: the thread is made in
    the middle of an application's call.  Catches: a hold that stays behind, after which the thread is
@@ -511,4 +551,5 @@ CHECK_MAIN(
     CHECK_ENTRY(refusals_under_load_lose_nothing),
     CHECK_ENTRY(the_system_itself_refuses),
     CHECK_ENTRY(a_wait_on_a_condition_variable_ends_without_a_thread),
+    CHECK_ENTRY(a_report_says_that_there_was_no_descriptor),
     CHECK_ENTRY(a_refused_timer_thread_leaves_all_as_it_was))

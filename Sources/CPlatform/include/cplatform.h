@@ -549,25 +549,35 @@ static inline clockid_t cp_clock_of_thread(int32_t thread_id) {
   return (clockid_t)((~(uint32_t)thread_id << 3) | 6u);
 }
 
-/* The first bytes of a file, at most `capacity`; negative if it cannot be opened or read. Its descriptor
+/* The first bytes of a file, at most `capacity`; a negative error number if it cannot be opened or read. Its descriptor
    is closed before this returns; should it be 0, 1 or 2 meanwhile, as those were closed, what the program
    prints is lost as before: it is open for reading alone. */
 static inline ssize_t cp_read_file(const char *path, void *bytes, size_t capacity) {
   int saved = errno, cancellation = cp_disable_cancellation();
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  ssize_t count = -1;
+  ssize_t count = -errno;
   if (fd >= 0) {
     size_t filled = 0;
     do {
       count = read(fd, (char *)bytes + filled, capacity - filled);
       if (count > 0) filled += (size_t)count;
     } while ((count > 0 && filled < capacity) || (count < 0 && errno == EINTR));
-    if (count >= 0 || filled > 0) count = (ssize_t)filled;
+    count = count >= 0 || filled > 0 ? (ssize_t)filled : -errno;
     close(fd);
   }
   cp_set_cancellation(cancellation);
   errno = saved;
   return count;
+}
+
+/* Give the calling thread a table of descriptors of its own, which is empty; the process's stays as it is. False
+   where Linux is older than 5.9, or forbids it. close_range(2) by number: glibc has it from 2.34 on. */
+static inline bool cp_use_no_descriptors(void) {
+  int saved = errno;
+  const unsigned close_range_unshare = 1u << 1;
+  bool is_done = syscall(436, 0u, ~0u, close_range_unshare) == 0;
+  errno = saved;
+  return is_done;
 }
 
 static inline long cp_locked_memory(void) {

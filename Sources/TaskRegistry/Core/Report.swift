@@ -183,8 +183,33 @@ struct ReportReference: Equatable {
   }
 
   private func lookAtStragglers() {
-    for index in 0..<pointer.pointee.stragglerCount { stragglers[index].look() }
+    var withoutDescriptor = 0
+    for index in 0..<pointer.pointee.stragglerCount {
+      stragglers[index].look()
+      if stragglers[index].thread.isWithoutDescriptor { withoutDescriptor += 1 }
+    }
+    if withoutDescriptor > 0 { lookAgain(withoutDescriptor) }
     takeBacktraces()
+  }
+
+  /// Looks again at the stragglers for which there was no descriptor, for a second at the most.
+  private func lookAgain(_ count: Int) {
+    var index = -1
+    func next() -> Int {
+      repeat { index += 1 } while !stragglers[index].thread.isWithoutDescriptor
+      return index
+    }
+    LookThread.look(
+      at: count, until: .after(1_000_000_000),
+      slot: { _ in
+        let straggler = stragglers[next()]
+        return LookThread.Slot(threadID: straggler.threadID, look: straggler.thread)
+      },
+      body: { number, look in
+        if number == 0 { index = -1 }
+        // Each is held, so that its thread is still its own if it is alive afterwards.
+        stragglers[next()].look(seen: look)
+      })
   }
 
   /// Takes the backtraces of those that are alive, for a second at the most.

@@ -121,6 +121,7 @@ extension StragglerFacts {
     writer.write(",\"syscall\":", orNull: Int64(thread.syscall))
     writer.write(",\"syscall_name\":")
     writer.write(json: syscallName)
+    writer.write(",\"look_error\":", orNull: thread.failure == 0 ? -1 : Int64(thread.failure))
     writer.write(notes, at: lookedAt)
     writer.write(",\"backtrace\":\"")
     writer.write(backtrace.text)

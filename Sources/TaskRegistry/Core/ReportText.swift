@@ -1,3 +1,5 @@
+import CPlatform
+
 /// A report for people (E10).
 extension ReportReference {
   /// Writes the report as text.
@@ -169,6 +171,17 @@ extension StragglerFacts {
     if notes.isStalled(at: lookedAt) { writer.write(", heartbeat overdue") }
     writer.write("\n")
     if diagnosis != .ended { writeEffort(to: &writer) }
+    if thread.failure != 0 {
+      writer.write("  not all is known of its thread: ")
+      switch thread.failure {
+      case EMFILE, ENFILE: writer.write("no descriptor to be had")
+      case EACCES, EPERM: writer.write("no permission")
+      default:
+        writer.write("error ")
+        writer.write(thread.failure)
+      }
+      writer.write("\n")
+    }
     if let checkpoint = notes.checkpoint {
       writer.write("  at \"")
       writer.write(text: checkpoint)

@@ -76,9 +76,11 @@ struct StragglerFacts {
 
   /// Looks at its thread, unless it has ended.
   ///
+  /// - Parameter seen: what was seen of its thread, if somebody else has looked.
+  ///
   /// Nothing is allocated and no lock is taken. That the thread is still the task's own is known from
   /// the task being alive afterwards: it is held, so that no other has come into its record.
-  mutating func look() {
+  mutating func look(seen: ThreadLook? = nil) {
     lookedAt = monotonicNow()
     // Another task may have come into the record before it was held.
     guard let task, let facts = task.facts(in: task.registry), facts.id == id else {
@@ -88,17 +90,17 @@ struct StragglerFacts {
     notes = facts.notes ?? NotedFacts()
     threadID = facts.threadID
     cancelledAt = facts.cancelledAt
-    let seen = task.looks
-    looks = seen.count
+    let taskLooks = task.looks
+    looks = taskLooks.count
     if threadID == 0 {
       state = facts.state
       diagnosis = .starting
       return
     }
-    thread = ThreadLook.at(threadID: threadID)
+    thread = seen ?? ThreadLook.at(threadID: threadID)
     let threadCPU = thread.cpu
     cpu = task.ownCPU(of: threadCPU)
-    if seen.isSampled && threadCPU >= 0 {
+    if taskLooks.isSampled && threadCPU >= 0 {
       cpuSince = max(0, threadCPU &- task.notes.pointee.sampledCPU.load(ordering: .relaxed))
       cpuSpan = max(0, lookedAt &- task.notes.pointee.sampledAt.load(ordering: .relaxed))
     }

@@ -14,6 +14,11 @@ struct ThreadLook {
   var syscall: Int32 = -1
   /// Processor time it has used, in nanoseconds; -1: not known.
   var cpu: Int64 = -1
+  /// The error number with which the first of its files that could not be read failed; 0 is none.
+  var failure: Int32 = 0
+
+  /// Whether there was no descriptor to look with.
+  var isWithoutDescriptor: Bool { failure == EMFILE || failure == ENFILE }
 
   /// Looks at a thread.
   ///
@@ -26,9 +31,13 @@ struct ThreadLook {
     // Opening and reading are cancellation points.
     withCancellationDisabled {
       look.cpu = ThreadClock.read(ofThread: threadID)
-      withFile("stat", of: threadID) { look.schedulerState = schedulerState(in: $0) }
-      withFile("wchan", of: threadID) { look.waitChannel = waitChannel(in: $0) }
-      withFile("syscall", of: threadID) { look.syscall = syscall(in: $0) }
+      let failures = (
+        withFile("stat", of: threadID) { look.schedulerState = schedulerState(in: $0) },
+        withFile("wchan", of: threadID) { look.waitChannel = waitChannel(in: $0) },
+        withFile("syscall", of: threadID) { look.syscall = syscall(in: $0) }
+      )
+      look.failure =
+        failures.0 != 0 ? failures.0 : failures.1 != 0 ? failures.1 : failures.2
     }
     return look
   }
@@ -61,7 +70,7 @@ struct ThreadLook {
       return withUnsafeMutableBytes(of: &text) { bytes in
         bytes.withMemoryRebound(to: UInt8.self) { bytes in
           var blocked: UInt64?
-          read("status", of: threadID, into: bytes) { blocked = blockedSignals(in: $0) }
+          _ = read("status", of: threadID, into: bytes) { blocked = blockedSignals(in: $0) }
           return blocked
         }
       }
@@ -69,9 +78,11 @@ struct ThreadLook {
   }
 
   /// Hands the first bytes of a file of the thread's to `body`, none if it cannot be read.
+  ///
+  /// - Returns: 0, or the error number.
   private static func withFile(
     _ name: StaticString, of threadID: Int32, _ body: (UnsafeBufferPointer<UInt8>) -> Void
-  ) {
+  ) -> Int32 {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { bytes in
       read(name, of: threadID, into: bytes, body)
     }
@@ -80,7 +91,8 @@ struct ThreadLook {
   private static func read(
     _ name: StaticString, of threadID: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>,
     _ body: (UnsafeBufferPointer<UInt8>) -> Void
-  ) {
+  ) -> Int32 {
+    var failure: Int32 = 0
     withFixedText { path in
       path.append("/proc/self/task/")
       path.append(threadID)
@@ -91,7 +103,9 @@ struct ThreadLook {
       let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
       let count = cp_read_file(path, bytes.baseAddress, bytes.count)
       body(UnsafeBufferPointer(rebasing: bytes[0..<max(0, count)]))
+      if count < 0 { failure = Int32(truncatingIfNeeded: -count) }
     }
+    return failure
   }
 }
 
