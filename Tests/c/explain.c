@@ -215,7 +215,7 @@ CASE(each_kind_of_straggler_is_told_from_the_others) {
   CHECK(straggler_called(full, "locks").checkpoint == NULL);
 
   tr_straggler spins = straggler_called(full, "spins");
-  CHECK_EQ('R', spins.scheduler_state);
+  if (!check_under_valgrind()) CHECK_EQ('R', spins.scheduler_state); /* there one thread runs at a time */
   CHECK_EQ(spins.cpu_since_ns > spins.cpu_since_span_ns / 2, spins.diagnosis == TR_DIAGNOSIS_SPINNING);
   CHECK(spins.diagnosis == TR_DIAGNOSIS_SPINNING || spins.diagnosis == TR_DIAGNOSIS_WORKING);
   CHECK_MSG(spins.cpu_since_ns > 100 * MS, "%lld", (long long)spins.cpu_since_ns);

@@ -103,7 +103,7 @@ extension Scenario {
     name: "deadline callback",
     claim:
       "a deadline asks a task with a callback, which ends: called once if it was asked, before a shutdown is over (C7, J4, G4)",
-    preemptions: 1, timeouts: 1
+    preemptions: 1, timeouts: 2
   ) {
     Stage.open()
     Stage.hold(short)
