@@ -1275,7 +1275,8 @@ tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report
 
 /* In what form something is written. */
 #define TR_FORMAT_TEXT 1u        /* for people: UTF-8, control characters escaped as \xHH */
-#define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259) and a newline; the schemas
+#define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259), which is one line; its numbers are
+                                    such that a double holds, wall time is text; the schemas
                                     report.json and snapshot.json are installed in share/taskreg/schema */
 #define TR_FORMAT_OPENMETRICS 3u /* tr_metrics_write alone */
 
@@ -1362,9 +1363,13 @@ typedef struct tr_metrics {
 tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metrics)
     TASKREG_MUST_USE;
 
+/* What an HTTP server says of such a text, as its Content-Type. */
+#define TR_OPENMETRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
 /* Write the metrics of `registry` to the descriptor `fd` in the OpenMetrics text format, version 1.0.0, its
    "# EOF" included: counters taskreg_tasks_spawned, _ended, _refused, gauges taskreg_tasks_live and _peak,
-   histograms taskreg_task_run_seconds and taskreg_task_stop_seconds, by kind where kinds are kept.
+   histograms taskreg_task_run_seconds and taskreg_task_stop_seconds, by kind where kinds are kept. That is a
+   whole exposition: two one after the other are none. Of several registries tr_metrics_write_all makes one.
    [E9]
 
    Requires:  format is TR_FORMAT_OPENMETRICS; fd is open for writing.
@@ -1373,6 +1378,34 @@ tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metri
               moment.
    Since:     0.2 */
 tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
+
+/* One registry of several in an exposition. Start from TR_METRICS_SOURCE_INIT. */
+typedef struct tr_metrics_source {
+  uint32_t size;         /* sizeof(tr_metrics_source) */
+  uint32_t reserved;     /* 0 */
+  tr_registry *registry;
+  const char *name;      /* the value of the label "registry" of its samples: 1 to 255 bytes of UTF-8; NULL: the
+                            path of a group ("net/peers"), and no such label for a registry that is none */
+} tr_metrics_source;
+
+#define TR_METRICS_SOURCE_INIT                                                                     \
+  { (uint32_t)sizeof(tr_metrics_source), 0u, NULL, NULL }
+
+/* More follows, as the families of the program's own do, and then the caller's "# EOF". */
+#define TR_METRICS_NO_EOF 1u
+
+/* Write the metrics of `count` registries, groups among them, as one text in the OpenMetrics format, as
+   tr_metrics_write does that of one: each family once, with the samples of all. [E9]
+
+   Requires:  sources are `count` structures, each with the size of the first, at most 1024; count may be 0; no two
+              have the same name; format is TR_FORMAT_OPENMETRICS; flags is 0 or TR_METRICS_NO_EOF; fd is open
+              for writing. A registry counts the tasks of its groups: who adds up what both say counts these
+              twice.
+   Returns:   as tr_metrics_write.
+   Threads:   as tr_metrics_write. What is told of one registry is of one moment.
+   Since:     0.2 */
+tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd, uint32_t format,
+                               uint32_t flags) TASKREG_MUST_USE;
 
 /* How many of the tasks that have ended TR_REGISTRY_METRICS remembers. */
 #define TR_RECENT_MOST 64u

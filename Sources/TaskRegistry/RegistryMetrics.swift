@@ -99,7 +99,49 @@
     /// *Concurrency:* blocks as write(2) does, also where the descriptor is non-blocking.
     public func writeMetrics(to fd: Int32) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
-      try check(core.writeMetrics(to: fd))
+      try check(Exposition.write(1, to: fd, isEnded: true) { _ in (core, nil) })
+    }
+
+    /// What an HTTP server says of such a text, as its Content-Type.
+    public static var openMetricsContentType: String {
+      "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    }
+
+    /// Writes the metrics of several registries, groups among them, as one text in the OpenMetrics format, each
+    /// family once (E9).
+    ///
+    /// - Parameters:
+    ///   - registries: at most 1024, each with the value of the label `registry` of its samples, 1 to 255 bytes
+    ///     and no two the same; nil is the path of a group ("net/peers"), and no such label for a registry that
+    ///     is none.
+    ///   - fd: open for writing.
+    ///   - isEnded: whether the "# EOF" is written; if not, more follows and then the caller's own.
+    /// - Throws: as `writeMetrics(to:)`; `invalidArgument`.
+    /// *Concurrency:* as `writeMetrics(to:)`. What is told of one registry is of one moment.
+    public static func writeMetrics(
+      of registries: [(registry: TaskRegistry, name: String?)], to fd: Int32, isEnded: Bool = true
+    ) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      if registries.count > Exposition.most { throw .invalidArgument }
+      // One text, in which each name ends with a NUL.
+      var text: [UInt8] = []
+      var places: [Int?] = []
+      for (_, name) in registries {
+        places.append(name == nil ? nil : text.count)
+        guard let name else { continue }
+        if name.utf8.contains(0) { throw .invalidArgument }
+        text.append(contentsOf: name.utf8)
+        text.append(0)
+      }
+      let status = text.withUnsafeBufferPointer { text in
+        Exposition.write(registries.count, to: fd, isEnded: isEnded) { number in
+          (
+            registries[number].registry.core,
+            name: places[number].flatMap { place in text.baseAddress.map { $0 + place } }
+          )
+        }
+      }
+      try check(status)
     }
   }
 

@@ -66,17 +66,19 @@ func claimedSize<Structure: SizedStructure>(of structure: UnsafePointer<Structur
 /// - Returns: nil if its size is none this library can serve: smaller than in version 0.1, absurd,
 ///   or with anything but zeros beyond what is known here (P4); that is noted for `tr_error_detail`.
 func read<Options: SizedStructure>(
-  _ options: UnsafePointer<Options>, _ function: StaticString
+  _ options: UnsafePointer<Options>, _ function: StaticString,
+  _ argument: StaticString = "options"
 ) -> Options? {
   let size = claimedSize(of: options)
-  guard accepts(options, function, "options") else { return nil }
+  guard accepts(options, function, argument) else { return nil }
   let known = MemoryLayout<Options>.size
   let bytes = UnsafeRawPointer(options)
   if Int(size) >= known {
     for offset in known..<Int(size) where bytes.load(fromByteOffset: offset, as: UInt8.self) != 0 {
-      ErrorDetail.note(
-        function,
-        "options has a field that this release of the library does not know, and it is not 0")
+      ErrorDetail.note(function) {
+        $0.append(argument)
+        $0.append(" has a field that this release of the library does not know, and it is not 0")
+      }
       return nil
     }
     return options.pointee

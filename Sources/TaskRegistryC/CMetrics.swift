@@ -5,6 +5,11 @@ extension tr_metrics: SizedStructure {
   static var initialiser: StaticString { "TR_METRICS_INIT" }
 }
 
+extension tr_metrics_source: SizedStructure {
+  static var firstSize: UInt32 { 24 }
+  static var initialiser: StaticString { "TR_METRICS_SOURCE_INIT" }
+}
+
 @implementation @_cdecl("tr_metrics_read")
 public func tr_metrics_read(
   _ handle: OpaquePointer?, _ kind: tr_kind, _ metrics: UnsafeMutablePointer<tr_metrics>?
@@ -50,7 +55,76 @@ public func tr_metrics_write(
   guard format == TR_FORMAT_OPENMETRICS else {
     return refuse("tr_metrics_write", "format is not TR_FORMAT_OPENMETRICS", in: registry)
   }
-  return registry.writeMetrics(to: descriptor).code
+  return Exposition.write(1, to: descriptor, isEnded: true) { _ in (registry, nil) }.code
+}
+
+@implementation @_cdecl("tr_metrics_write_all")
+public func tr_metrics_write_all(
+  _ sources: UnsafePointer<tr_metrics_source>?, _ count: Int, _ descriptor: Int32,
+  _ format: UInt32, _ flags: UInt32
+) -> tr_status {
+  let function: StaticString = "tr_metrics_write_all"
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard descriptor >= 0 else { return refuse(function, "fd is negative") }
+  guard format == TR_FORMAT_OPENMETRICS else {
+    return refuse(function, "format is not TR_FORMAT_OPENMETRICS")
+  }
+  guard flags & ~TR_METRICS_NO_EOF == 0 else {
+    return refuse(function, "flags has a bit that this release of the library does not know")
+  }
+  guard count >= 0 && count <= Exposition.most else {
+    return refuse(function, "count is more than 1024")
+  }
+  guard count == 0 || sources != nil else {
+    return refuse(function, "sources is NULL and count is not 0")
+  }
+  let array = CallersSources(sources, count)
+  guard array.areValid(function) else { return Status.invalid.code }
+  return Exposition.write(count, to: descriptor, isEnded: flags & TR_METRICS_NO_EOF == 0) {
+    let source = array[$0]
+    return (RegistryReference(source.registry), source.name?.utf8)
+  }.code
+}
+
+/// The caller's array of sources, all of the size that the first one has.
+private struct CallersSources {
+  private let base: UnsafeRawPointer?
+  private let count: Int
+  private let elementSize: UInt32
+
+  init(_ sources: UnsafePointer<tr_metrics_source>?, _ count: Int) {
+    base = UnsafeRawPointer(sources)
+    self.count = count
+    elementSize = count == 0 ? 0 : sources.map { claimedSize(of: $0) } ?? 0
+  }
+
+  private func place(_ number: Int) -> UnsafePointer<tr_metrics_source> {
+    // SAFETY: there is memory if there is an element.
+    (base.unsafelyUnwrapped + number * Int(elementSize))
+      .assumingMemoryBound(to: tr_metrics_source.self)
+  }
+
+  /// Looks at each; what is wrong is noted.
+  func areValid(_ function: StaticString) -> Bool {
+    for number in 0..<count {
+      if number == 0 || claimedSize(of: place(number)) == elementSize,
+        acceptsElements(tr_metrics_source.self, size: elementSize)
+      {
+        guard let source = read(place(number), function, "sources") else { return false }
+        if source.registry != nil && source.reserved == 0 { continue }
+        ErrorDetail.note(
+          function, source.registry == nil ? "a registry is NULL" : "reserved is not 0")
+      } else {
+        noteSize(
+          claimedSize(of: place(number)), function, "sources", tr_metrics_source.initialiser)
+      }
+      return false
+    }
+    return true
+  }
+
+  /// Requires that they are valid.
+  subscript(number: Int) -> tr_metrics_source { part(of: place(number), size: elementSize) }
 }
 
 @implementation @_cdecl("tr_recent")

@@ -19,12 +19,17 @@ import Testing
 
   /// What `writeMetrics` writes.
   private static func written(_ registry: TaskRegistry) throws -> String {
+    try written { try registry.writeMetrics(to: $0) }
+  }
+
+  /// What `body` writes to a descriptor.
+  private static func written(_ body: (Int32) throws -> Void) throws -> String {
     var ends: [Int32] = [0, 0]
     #expect(pipe(&ends) == 0)
     let reading = FileHandle(fileDescriptor: ends[0], closeOnDealloc: true)
     let writing = FileHandle(fileDescriptor: ends[1], closeOnDealloc: true)
     // It fits into a pipe's 64 KiB.
-    try registry.writeMetrics(to: writing.fileDescriptor)
+    try body(writing.fileDescriptor)
     try writing.close()
     return String(decoding: try #require(try reading.readToEnd()), as: UTF8.self)
   }
@@ -156,5 +161,34 @@ import Testing
           == .systemFailure)
       try registry.shutdown(grace: ample)
     }
+  }
+
+  /// **Proves:** several registries are written as one text, told apart by the names that were given; two without a
+  /// name, and a name that is none, are refused (E9).
+  ///
+  /// **Why it matters:** names are Swift strings, which end elsewhere than C's.
+  /// **Catches:** one registry's name for another's; a NUL that cuts a name.
+  @Test func severalRegistriesAreWrittenAsOne() throws {
+    let registries = [try Self.measured(), try TaskRegistry(), try TaskRegistry()]
+    func written(_ names: [String?], isEnded: Bool = true) throws -> [Substring] {
+      try Self.written { fd in
+        try TaskRegistry.writeMetrics(
+          of: zip(registries, names).map { (registry: $0, name: $1) }, to: fd, isEnded: isEnded)
+      }.split(separator: "\n")
+    }
+    try registries[2].spawn("one", kind: .rpcHandler) { _ in }
+    try registries[2].joinAll(timeout: ample)
+    let lines = try written(["a", nil, "ü \"c\""])
+    #expect(lines.last == "# EOF")
+    #expect(lines.contains("taskreg_tasks_spawned_total{registry=\"a\",kind=\"rpc-handler\"} 0"))
+    #expect(lines.contains("taskreg_tasks_spawned_total 0"))
+    #expect(lines.contains("taskreg_tasks_spawned_total{registry=\"ü \\\"c\\\"\"} 1"))
+    #expect(try written(["a", nil, "b"], isEnded: false).last != "# EOF")
+    for names in [[nil, nil, "b"], ["a", "", "b"], ["a", "b\0c", "b"], ["a", "b", "b"]]
+      as [[String?]]
+    {
+      #expect(throws: TaskRegistryError.invalidArgument) { try written(names) }
+    }
+    for registry in registries { try registry.shutdown(grace: ample) }
   }
 }

@@ -290,6 +290,9 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
   EXPECT_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
   CHECK_EQ(0, metrics.live);
   EXPECT(TR_OK, tr_metrics_write(registry, stage->nowhere, TR_FORMAT_OPENMETRICS));
+  tr_metrics_source source = TR_METRICS_SOURCE_INIT;
+  source.registry = registry;
+  EXPECT(TR_OK, tr_metrics_write_all(&source, 1, stage->nowhere, TR_FORMAT_OPENMETRICS, TR_METRICS_NO_EOF));
   tr_ended_task recent[2] = {TR_ENDED_TASK_INIT};
   EXPECT_EQ(TR_ERR_TRUNCATED, tr_recent(registry, recent, 2, &count));
   CHECK(recent[0].id != 0);

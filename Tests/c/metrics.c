@@ -6,6 +6,8 @@
 
 #include "forking.h"
 
+#include <sys/mman.h>
+
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
 /* One kind of each that is counted apart; the last stands for all of the application's. */
@@ -564,7 +566,136 @@ CASE(wrong_arguments_are_errors) {
 }
 
 /* The bytes each structure had in the release that brought it. Never changed. */
-enum { FIRST_METRICS = 128, FIRST_ENDED_TASK = 240 };
+enum { FIRST_METRICS = 128, FIRST_ENDED_TASK = 240, FIRST_SOURCE = 24 };
+
+/* What was written to `file`, after which it is empty. */
+static const char *written(int file) {
+  static char text[1 << 18];
+  ssize_t length = pread(file, text, sizeof text - 1, 0);
+  CHECK(length >= 0);
+  text[length] = 0;
+  CHECK_EQ(0, ftruncate(file, 0));
+  CHECK_EQ(0, lseek(file, 0, SEEK_SET));
+  return text;
+}
+
+static size_t occurrences(const char *text, const char *what) {
+  size_t count = 0;
+  for (; (text = strstr(text, what)) != NULL; text++) count++;
+  return count;
+}
+
+/* Proves: two registries and a group make one exposition, with one "# EOF" or none, each family once, and told apart
+   by a label; one text of one registry is what tr_metrics_write writes; a name twice, or none twice, an empty, too
+   long or malformed one, a registry that is NULL, another size in the middle, a field or a flag that is not known
+   are TR_ERR_INVALID, say so, and write nothing (E9, P4).  Why it matters: two modules of a program meet in one
+   scrape, and a family twice loses it all.  Catches: samples of two with the same labels; elements looked for at this
+   library's distance; an error after half the text. */
+CASE(several_registries_make_one_exposition) {
+  struct larger {
+    tr_metrics_source source;
+    uint64_t behind;
+  } large[3];
+  tr_registry *all[3] = {measured(), registry_new()};
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.flags = TR_REGISTRY_METRICS;
+  CHECK_EQ(TR_OK, tr_registry_child(all[0], "net", &options, &all[2]));
+  wait_and_release(spawn(all[2], "one", body_returns, NULL));
+  int file = memfd_create("written", MFD_CLOEXEC);
+  CHECK(file >= 0);
+  tr_metrics_source sources[3];
+  for (int i = 0; i < 3; i++) {
+    sources[i] = (tr_metrics_source)TR_METRICS_SOURCE_INIT;
+    sources[i].registry = all[i];
+  }
+  sources[1].name = "files";
+  CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 3, file, TR_FORMAT_OPENMETRICS, TR_METRICS_NO_EOF));
+  const char *text = written(file);
+  CHECK_EQ(0, occurrences(text, "# EOF"));
+  CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 3, file, TR_FORMAT_OPENMETRICS, 0));
+  text = written(file);
+  CHECK_EQ(1, occurrences(text, "# EOF\n"));
+  CHECK_EQ(7, occurrences(text, "# TYPE "));
+  CHECK_STR("application/openmetrics-text; version=1.0.0; charset=utf-8", TR_OPENMETRICS_CONTENT_TYPE);
+  CHECK_EQ(1, occurrences(text, "\ntaskreg_tasks_spawned_total{kind=\"maintenance\"} "));
+  CHECK_EQ(1, occurrences(text, "\ntaskreg_tasks_spawned_total{registry=\"net\",kind=\"maintenance\"} "));
+  CHECK_EQ(1, occurrences(text, "\ntaskreg_tasks_spawned_total{registry=\"files\"} 0\n"));
+  CHECK_EQ(1, occurrences(text, "{registry=\"files\",outcome=\"exited\"} 0\n"));
+  for (int i = 0; i < 3; i += 2) {
+    sources[i].name = "a";
+    CHECK_EQ(TR_OK, tr_metrics_write_all(&sources[i], 1, file, TR_FORMAT_OPENMETRICS, 0));
+    CHECK(occurrences(written(file), "registry=\"a\"") > 0);
+    sources[i].name = NULL;
+  }
+  CHECK_EQ(TR_OK, tr_metrics_write(all[0], file, TR_FORMAT_OPENMETRICS));
+  char *alone = strdup(written(file));
+  CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 1, file, TR_FORMAT_OPENMETRICS, 0));
+  CHECK_STR(alone, written(file));
+  free(alone);
+
+  memset(large, 0, sizeof large);
+  for (int i = 0; i < 3; i++) {
+    large[i].source = sources[i];
+    large[i].source.size = sizeof large[i];
+  }
+  CHECK_EQ(TR_OK, tr_metrics_write_all(&large[0].source, 3, file, TR_FORMAT_OPENMETRICS, 0));
+  CHECK_EQ(1, occurrences(written(file), "{registry=\"net\",kind=\"rpc-handler\",outcome=\"failed\"}"));
+
+#define REFUSED(how, ...)                                                                          \
+  do {                                                                                             \
+    CHECK_EQ(TR_ERR_INVALID, tr_metrics_write_all(__VA_ARGS__));                                   \
+    CHECK_MSG(strncmp(tr_error_detail(), "tr_metrics_write_all: " how, strlen("tr_metrics_write_all: " how)) == 0, \
+              "%s", tr_error_detail());                                                            \
+    CHECK_EQ(0, lseek(file, 0, SEEK_CUR));                                                         \
+  } while (0)
+  large[2].behind = 1;
+  REFUSED("sources has a field", &large[0].source, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  large[2].source.size = sizeof(tr_metrics_source);
+  REFUSED("the size in sources", &large[0].source, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  static const uint32_t sizes[] = {0, 4, FIRST_SOURCE - 1, FIRST_SOURCE + 4, 65544, UINT32_MAX};
+  for (size_t i = 0; i < LENGTH(sizes); i++) {
+    sources[0].size = sizes[i];
+    REFUSED("the size in sources", sources, 1, file, TR_FORMAT_OPENMETRICS, 0);
+  }
+  sources[0].size = sizeof sources[0];
+  sources[1].name = "net";
+  REFUSED("two registries have the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  sources[1].name = NULL;
+  REFUSED("two registries have the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  char long_name[257];
+  memset(long_name, 'x', 256);
+  long_name[256] = 0;
+  const char *const names[] = {"", "\xff", "half \xe2\x82", long_name};
+  for (size_t i = 0; i < LENGTH(names); i++) {
+    sources[1].name = names[i];
+    REFUSED("a name is empty", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  }
+  sources[1].name = &long_name[1];
+  CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 3, file, TR_FORMAT_OPENMETRICS, 0));
+  CHECK(strstr(written(file), &long_name[1]) != NULL);
+  sources[1].registry = NULL;
+  REFUSED("a registry is NULL", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  sources[1].registry = all[1];
+  sources[1].reserved = 1;
+  REFUSED("reserved is not 0", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  sources[1].reserved = 0;
+  REFUSED("sources is NULL", NULL, 1, file, TR_FORMAT_OPENMETRICS, 0);
+  REFUSED("count", sources, 1025, file, TR_FORMAT_OPENMETRICS, 0);
+  REFUSED("count", sources, SIZE_MAX, file, TR_FORMAT_OPENMETRICS, 0);
+  REFUSED("fd is negative", sources, 1, -1, TR_FORMAT_OPENMETRICS, 0);
+  for (int bit = 1; bit < 32; bit++)
+    REFUSED("flags", sources, 1, file, TR_FORMAT_OPENMETRICS, 1u << bit);
+  static const uint32_t formats[] = {0, TR_FORMAT_TEXT, TR_FORMAT_JSON, 4, UINT32_MAX};
+  for (size_t i = 0; i < LENGTH(formats); i++)
+    REFUSED("format", sources, 1, file, formats[i], 0);
+#undef REFUSED
+  errno = 0;
+  CHECK_EQ(TR_ERR_SYSTEM, tr_metrics_write_all(sources, 3, INT32_MAX, TR_FORMAT_OPENMETRICS, 0));
+  CHECK_EQ(EBADF, errno);
+  close(file);
+  for (int i = 2; i > 0; i--) registry_finish(all[i]);
+  registry_finish(all[0]);
+}
 
 /* Proves: structures that are too small, absurdly large or of a size that no array can have are refused and
    left alone; larger ones get zeros behind what is known here, in each element (P4, E8).  Why it
@@ -693,7 +824,7 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(durations_are_those_of_the_tasks),
     CHECK_ENTRY(the_last_tasks_are_listed_last_first),
     CHECK_ENTRY(without_the_flag_there_are_totals),
-    CHECK_ENTRY(wrong_arguments_are_errors),
+    CHECK_ENTRY(wrong_arguments_are_errors), CHECK_ENTRY(several_registries_make_one_exposition),
     CHECK_ENTRY(structures_of_other_sizes),
     CHECK_ENTRY(a_child_of_fork_takes_no_lock)};
 

@@ -450,6 +450,12 @@ CALL(tr_metrics_read) {
   return 0;
 }
 ANSWERS(tr_metrics_write, tr_metrics_write(at->registry, at->null_fd, TR_FORMAT_OPENMETRICS) == TR_OK)
+CALL(tr_metrics_write_all) {
+  tr_metrics_source source = TR_METRICS_SOURCE_INIT;
+  source.registry = at->registry;
+  EXPECT(tr_metrics_write_all(&source, 1, at->null_fd, TR_FORMAT_OPENMETRICS, 0) == TR_OK);
+  return 0;
+}
 CALL(tr_recent) {
   tr_ended_task task = TR_ENDED_TASK_INIT;
   size_t count = 1;

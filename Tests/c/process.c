@@ -174,6 +174,7 @@ static int forked_report_phase(struct at_fork *at) {
 FORKED(report_write, tr_report_write(at->full, -1, TR_FORMAT_TEXT) == TR_ERR_FORKED)
 FORKED(snapshot_write, tr_snapshot_write(at->registry, -1, TR_FORMAT_JSON) == TR_ERR_FORKED)
 FORKED(metrics_write, tr_metrics_write(at->registry, -1, TR_FORMAT_OPENMETRICS) == TR_ERR_FORKED)
+FORKED(metrics_write_all, tr_metrics_write_all(NULL, 1, -1, TR_FORMAT_OPENMETRICS, 0) == TR_ERR_FORKED)
 static int forked_metrics_read(struct at_fork *at) {
   tr_metrics metrics = TR_METRICS_INIT;
   metrics.live = 4711;
@@ -208,7 +209,7 @@ static const struct forked_call forked_calls[] = {
     ROW(task_fd), ROW(token_on_cancel), ROW(task_on_cancel), ROW(off_cancel), ROW(shutdown_with),
     ROW(checkpoint), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(report_release),
     ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
-    ROW(snapshot_write), ROW(metrics_write), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
+    ROW(snapshot_write), ROW(metrics_write), ROW(metrics_write_all), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
     ROW(systemd_on), ROW(systemd_off), ROW(quiesce), ROW(diagnosis_name), ROW(shutdown_on_signals), ROW(shutdown_off_signals),
     ROW(signal_watch_move), ROW(signal_watch_pending),
 #undef ROW

@@ -6,10 +6,14 @@
 # and of one moment: ended and live add up to spawned, and a histogram has as many durations as tasks ended, in
 # cumulative buckets whose bounds are powers of two (E8, E9).
 #
+# So is one text of several registries and groups, with and without metrics: each family is there once, and each sample
+# says whose it is, whatever is in the name; and the program's own families may follow (E9).
+#
 # Why it matters: a scraper drops a whole text for one line that is wrong, and an alarm with it.
 #
 # Catches: buckets that are not cumulative; a family twice; "_total" in the name of a family; a bound that is
-# no number; numbers copied one after the other while tasks end.
+# no number; numbers copied one after the other while tasks end; a family for each registry; a name that is not escaped;
+# "# EOF" in the middle.
 
 import subprocess
 import sys
@@ -128,6 +132,49 @@ def check_told(samples, lines):
         check(samples.get((name, labels)) == float(value), f"{line}, but {samples.get((name, labels))}")
 
 
+def check_several(writer):
+    texts, _ = run(writer, "several")
+    check(len(texts) == 3, f"{len(texts)} texts")
+    # Name, whether kinds are kept, and how many tasks there were, those of groups included.
+    registries = [
+        ('a "b" \\ c\nd \u20ac', True, 1 + 4 + 5 + 6),
+        ("second\\x1b", False, 2),
+        (None, True, 3),
+        ("net\n\\x9b", True, 4 + 5 + 6),
+        ("net\n\\x9b/peers", False, 5),
+        ("deep", True, 6),
+    ]
+    for number, text in enumerate(texts[:2]):
+        check("\x1b" not in text and "\x9b" not in text, "a control character")
+        families = list(text_string_to_metric_families(text))
+        names = [*(COUNTED | KEPT), *(["mine"] if number == 1 else [])]
+        check([family.name for family in families] == names, f"{[family.name for family in families]}")
+        for family in families[: len(names) - number]:
+            series = [(sample.name, label_text(sample.labels)) for sample in family.samples]
+            check(len(set(series)) == len(series), f"{family.name}: samples with the same labels")
+            kept = family.name in KEPT
+            for name, has_kinds, _ in registries:
+                mine = [sample for sample in family.samples if sample.labels.get("registry") == name]
+                check(bool(mine) == (has_kinds or not kept), f"{family.name} of {name!r}: {mine}")
+                check(all(("kind" in sample.labels) == has_kinds for sample in mine), f"{family.name} of {name!r}")
+            of = {sample.labels.get("registry") for sample in family.samples}
+            check(of <= {name for name, _, _ in registries}, f"{family.name}: {of}")
+        for name, _, count in registries:
+            for family, suffix in (("spawned", "_total"), ("ended", "_total")):
+                samples = next(f for f in families if f.name == f"taskreg_tasks_{family}").samples
+                total = sum(s.value for s in samples if s.labels.get("registry") == name)
+                check(total == count, f"{name!r}: {total} {family}, not {count}")
+        for name, has_kinds, count in registries:
+            counted = [
+                s.value
+                for s in next(f for f in families if f.name == "taskreg_task_run_seconds").samples
+                if s.name.endswith("_count") and s.labels.get("registry") == name
+            ]
+            check(sum(counted) == (count if has_kinds else 0), f"{name!r}: {counted}")
+    check(families[-1].samples[0].value == 7, "the program's own")
+    check(all(not f.samples for f in text_string_to_metric_families(texts[2])), "samples of none")
+
+
 def main(writer):
     texts, _ = run(writer, "empty")
     check(all(value == 0 for value in read(texts[0], True).values()), "something is not 0")
@@ -143,6 +190,8 @@ def main(writer):
     # 3 of 1 ms, 3 of 3 ms, 3 of 20 ms: each at least as long as it slept.
     check(samples["taskreg_task_run_seconds_sum", "kind=rpc-handler"] >= 0.072, "the sum is too small")
     check_told(read(texts[1], True), told[middle + 1 :])
+
+    check_several(writer)
 
     for how, count in (("load", 20), ("slow", 1)):
         texts, _ = run(writer, how)

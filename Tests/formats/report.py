@@ -10,7 +10,8 @@
 # somebody at a terminal, which a task's name must not command.
 #
 # Catches: a quote or a newline that is not escaped; a comma too many after the last straggler; null without its
-# key; half a character; a member that the schema does not know; one straggler's checkpoint shown for another's.
+# key; half a character; a member that the schema does not know; one straggler's checkpoint shown for another's;
+# a number with more bits than a double keeps.
 #
 # Of ten thousand stragglers it proves that a report of them is made and written in bounded time and memory, and
 # is as well-formed as any (E10).
@@ -38,6 +39,17 @@ def check(condition, message):
 def no_doubles(pairs):
     check(len({key for key, _ in pairs}) == len(pairs), f"a key twice: {pairs}")
     return dict(pairs)
+
+
+def read_integer(digits):
+    check(int(float(digits)) == int(digits), f"{digits} is another number to a reader that keeps doubles")
+    return int(digits)
+
+
+def as_double_holds(number):
+    """The 53 leading bits of a number."""
+    behind = max(0, number.bit_length() - 53)
+    return number >> behind << behind
 
 
 def no_constant(name):
@@ -71,7 +83,7 @@ def read_json(folder, name, schema):
     check(text.count("\n") == 1, f"{name}.json is not one line")
     check(not any(ord(c) < 0x20 and c != "\n" or ord(c) == 0x7F for c in text), f"{name}.json: raw control")
     try:
-        value = json.loads(text, object_pairs_hook=no_doubles, parse_constant=no_constant)
+        value = json.loads(text, object_pairs_hook=no_doubles, parse_int=read_integer, parse_constant=no_constant)
     except ValueError as failure:
         sys.exit(f"report.py: {mode}: {name}.json is no JSON: {failure}")
     error = next(schema.iter_errors(value), None)
@@ -167,7 +179,9 @@ def check_told(found, task, where):
     else:
         progress = found["progress"]
         told = (progress["done"], progress["total"], progress["unit"])
-        check(told == task["told"], f"{where}: {told}, not {task['told']}")
+        done, total, unit = task["told"]
+        wanted = (as_double_holds(done), as_double_holds(total), unit)
+        check(told == wanted, f"{where}: {told}, not {wanted}")
     if task["what"] == "stalls":
         check(found["stalled"], f"{where}: a missed heartbeat is not told")
     else:

@@ -3,7 +3,8 @@
 
    MODE is "empty", a registry with metrics before its first task; "plain", one that keeps none; "counted",
    after a load that was counted; "load", twenty times while tasks come and go; "slow", through a pipe
-   that is full all the time, beside the same load, once. */
+   that is full all the time, beside the same load, once; "several", six registries as one text, and then the same
+   without its end, to which a family of the program's own is added. */
 
 #include "../c/support.h"
 
@@ -92,6 +93,29 @@ static void write_counted(void) {
   tr_registry_release(registry);
 }
 
+static void write_several(void) {
+  static const char *const names[] = {"a \"b\" \\ c\nd \xe2\x82\xac", "second\x1b", NULL, NULL, NULL, "deep"};
+  tr_registry_options keeps = TR_REGISTRY_OPTIONS_INIT;
+  keeps.flags = TR_REGISTRY_METRICS;
+  tr_registry *all[6] = {create(1), create(0), create(1)};
+  CHECK_EQ(TR_OK, tr_registry_child(all[0], "net\n\xc2\x9b", &keeps, &all[3]));
+  CHECK_EQ(TR_OK, tr_registry_child(all[3], "peers", NULL, &all[4]));
+  CHECK_EQ(TR_OK, tr_registry_child(all[3], "more", &keeps, &all[5]));
+  tr_metrics_source sources[6];
+  for (int i = 0; i < 6; i++) {
+    for (int j = 0; j <= i; j++) run(all[i], TR_KIND_RPC_HANDLER, body_returns, NULL);
+    sources[i] = (tr_metrics_source)TR_METRICS_SOURCE_INIT;
+    sources[i].registry = all[i];
+    sources[i].name = names[i];
+  }
+  CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 6, 1, TR_FORMAT_OPENMETRICS, 0));
+  CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 6, 1, TR_FORMAT_OPENMETRICS, TR_METRICS_NO_EOF));
+  CHECK(printf("# TYPE mine gauge\nmine 7\n# EOF\n") > 0 && fflush(stdout) == 0);
+  CHECK_EQ(TR_OK, tr_metrics_write_all(NULL, 0, 1, TR_FORMAT_OPENMETRICS, 0));
+  for (int i = 5; i > 0; i--) registry_finish(all[i]);
+  registry_finish(all[0]);
+}
+
 /* Tasks that come and go, from three threads. */
 struct load {
   tr_registry *registry;
@@ -165,6 +189,8 @@ int main(int argc, char **argv) {
   check_watch();
   if (strcmp(mode, "counted") == 0) {
     write_counted();
+  } else if (strcmp(mode, "several") == 0) {
+    write_several();
   } else if (strcmp(mode, "load") == 0 || strcmp(mode, "slow") == 0) {
     write_under_load(mode[0] == 's');
   } else {

@@ -195,6 +195,31 @@ void check_written_report(const tr_report *full, size_t stragglers, int how) {
   if (how == 1) MUST_EQ(stragglers, occurrences("\"diagnosis\":"));
 }
 
+/* One text of all registries: every family once, every registry under the name that it was given here. */
+static void check_exposition(void) {
+  tr_metrics_source sources[16];
+  char names[16][8];
+  size_t count = 0;
+  for (int i = 0; i < registry_count && count < 16; i++) {
+    if (!registry_usable(i)) continue;
+    snprintf(names[count], sizeof names[count], "r%d", i);
+    sources[count] = (tr_metrics_source)TR_METRICS_SOURCE_INIT;
+    sources[count].registry = registries[i].it;
+    sources[count].name = names[count];
+    count++;
+  }
+  begin_writing();
+  MUST_EQ(TR_OK, tr_metrics_write_all(sources, count, file, TR_FORMAT_OPENMETRICS, TR_METRICS_NO_EOF));
+  read_written();
+  MUST_EQ(0, occurrences("# EOF"));
+  MUST_EQ(1, occurrences("# TYPE taskreg_tasks_live gauge\n"));
+  for (size_t i = 0; i < count; i++) {
+    char text[64];
+    snprintf(text, sizeof text, "\ntaskreg_tasks_refused_total{registry=\"%s\"", names[i]);
+    MUST(occurrences(text) > 0);
+  }
+}
+
 void check_written(int number, int what) {
   tr_registry *registry = registries[number].it;
   begin_writing();
@@ -216,6 +241,7 @@ void check_written(int number, int what) {
       read_written();
       MUST_EQ(1, occurrences("# EOF\n"));
       MUST_EQ(0, strcmp("# EOF\n", written + strlen(written) - 6));
+      check_exposition();
       break;
     case 4:
       MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(registry, file, 0));

@@ -492,6 +492,12 @@ static void op_measure(struct actor *actor) {
     }
   }
   if (next(actor) % 8 == 0) CHECK_EQ(TR_OK, tr_metrics_write(registry, nowhere, TR_FORMAT_OPENMETRICS));
+  if (next(actor) % 8 == 0) {
+    tr_metrics_source sources[2] = {TR_METRICS_SOURCE_INIT, TR_METRICS_SOURCE_INIT};
+    sources[0].registry = sources[1].registry = registry;
+    sources[1].name = "again";
+    CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 2, nowhere, TR_FORMAT_OPENMETRICS, 0));
+  }
   hall_exit(hall);
 }
 static void op_tree(struct actor *actor) {

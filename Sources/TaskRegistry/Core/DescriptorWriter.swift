@@ -148,6 +148,30 @@ struct DescriptorWriter: ~Copyable {
     write("\"")
   }
 
+  /// Writes the value of a label, without its quotation marks, as OpenMetrics wants it; control characters but the
+  /// end of a line, and what is not UTF-8, as in text for people.
+  @inline(never)
+  mutating func write(label text: UnsafePointer<UInt8>) {
+    writeCharacters(text, 255) { writer, bytes, length in
+      if length == 2 && bytes[0] == 0xC2 && bytes[1] < 0xA0 {
+        writer.write("\\\\x")
+        writer.write(hexadecimal: UInt64(bytes[1]), digits: 2)
+        return true
+      }
+      if length != 1 { return false }
+      switch bytes[0] {
+      case 0x22: writer.write("\\\"")
+      case 0x5C: writer.write("\\\\")
+      case 0x0A: writer.write("\\n")
+      case 0..<0x20, 0x7F:
+        writer.write("\\\\x")
+        writer.write(hexadecimal: UInt64(bytes[0]), digits: 2)
+      default: return false
+      }
+      return true
+    }
+  }
+
   /// Writes text character by character; `escape` writes those that are not to be written as they are, and
   /// says so.
   private mutating func writeCharacters(

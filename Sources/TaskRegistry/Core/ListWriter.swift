@@ -33,7 +33,7 @@ extension RegistryReference {
   func writeListAsJSON(to descriptor: Int32) -> Status {
     withDescriptorWriter(descriptor) { writer in
       let clocks = ClockPair.now
-      writer.write("{\"at_unix_ns\":\"", clocks.wall)
+      writer.write("{\"at_unix_ns\":\"", exact: clocks.wall)
       writer.write("\",\"tasks\":[")
       let count = list { index, facts in
         if index > 0 { writer.write(",") }
@@ -44,7 +44,7 @@ extension RegistryReference {
         writer.write(Names.state(facts.state))
         writer.write("\",\"thread_id\":", facts.threadID)
         let age = max(0, clocks.monotonic &- facts.spawnedAt)
-        writer.write(",\"spawned_at_unix_ns\":\"", clocks.wall &- age)
+        writer.write(",\"spawned_at_unix_ns\":\"", exact: clocks.wall &- age)
         writer.write("\",\"age_ns\":", age)
         writer.write(
           ",\"cancel_requested_for_ns\":",

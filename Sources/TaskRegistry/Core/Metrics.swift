@@ -141,7 +141,7 @@ extension RegistryReference {
   /// The totals of a registry, which it counts in any case.
   ///
   /// Read in this order no more have ended than were spawned.
-  private var totals: TaskCounters {
+  var totals: TaskCounters {
     let endings = pointer
     var counters = TaskCounters()
     counters.returned = endings.pointee.endings.returned.load(ordering: .sequentiallyConsistent)
@@ -161,25 +161,6 @@ extension RegistryReference {
     if kind == 0 { return metrics?.facts(of: nil) ?? MetricsFacts(totals) }
     guard let metrics, let slot = KindSlot(asked: kind) else { return nil }
     return metrics.facts(of: slot)
-  }
-
-  /// Writes the metrics to a descriptor in the OpenMetrics text format (E9).
-  ///
-  /// - Returns: `.ok`; `.noMemory`; `.system` with errno set.
-  func writeMetrics(to descriptor: Int32) -> Status {
-    guard let metrics else {
-      let totals = self.totals
-      return withDescriptorWriter(descriptor) { $0.writeOpenMetrics(totals) }
-    }
-    guard let memory = malloc(MetricsState.kindsSize) else { return .noMemory }
-    let kinds = memory.bindMemory(to: KindMetrics.self, capacity: KindSlot.count)
-    metrics.copyKinds(to: kinds)
-    let status = withDescriptorWriter(descriptor) { $0.writeOpenMetrics(kinds) }
-    // It may change errno, which tells why the writing failed.
-    let failure = cp_errno()
-    free(memory)
-    cp_set_errno(failure)
-    return status
   }
 }
 

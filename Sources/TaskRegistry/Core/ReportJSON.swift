@@ -9,7 +9,7 @@ extension ReportReference {
       writer.write("{\"occasion\":\"")
       writer.write(occasionName)
       writer.write("\"")
-      writer.write(",\"at_unix_ns\":\"", pointer.pointee.clocks.wall)
+      writer.write(",\"at_unix_ns\":\"", exact: pointer.pointee.clocks.wall)
       writer.write("\",\"reason\":")
       writer.write(json: Names.reason(pointer.pointee.reason).utf8Start)
       writer.write(",\"reason_number\":", pointer.pointee.reason)
@@ -152,10 +152,28 @@ extension StragglerFacts {
   }
 }
 
+extension FixedWidthInteger {
+  /// The number, which is not negative, but for what lies behind its 53 leading bits, which is 0.
+  ///
+  /// Readers of JSON that keep numbers as doubles (RFC 8259, section 6) get what was written: up to 2^53, 104 days in
+  /// nanoseconds, that is the number itself.
+  var cutForDouble: Self {
+    let behind = Self.bitWidth - leadingZeroBitCount - 53
+    return behind > 0 ? (self >> behind) << behind : self
+  }
+}
+
 extension DescriptorWriter {
-  /// Writes `key`, which has all its punctuation, and a number.
+  /// Writes `key`, which has all its punctuation, and a number as a double holds it.
   @inline(never)
   mutating func write<Number: FixedWidthInteger>(_ key: StaticString, _ number: Number) {
+    write(key)
+    write(number.cutForDouble)
+  }
+
+  /// Writes `key` and the digits of a text.
+  @inline(never)
+  mutating func write(_ key: StaticString, exact number: Int64) {
     write(key)
     write(number)
   }
@@ -164,7 +182,7 @@ extension DescriptorWriter {
   @inline(never)
   mutating func write(_ key: StaticString, orNull number: Int64) {
     write(key)
-    if number < 0 { write("null") } else { write(number) }
+    if number < 0 { write("null") } else { write(number.cutForDouble) }
   }
 
   /// Writes `key` and a truth value.

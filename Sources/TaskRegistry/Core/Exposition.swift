@@ -1,0 +1,123 @@
+import CPlatform
+
+/// One registry of an exposition: what was known of it when it was copied, and how its samples are told from
+/// those of the others (E9).
+struct ExposedRegistry {
+  /// As the caller gave it, NUL-terminated; nil: the path is used.
+  fileprivate let name: UnsafePointer<UInt8>?
+  /// Empty in a registry that is no group, which has no label then.
+  fileprivate let path: GroupPath
+  /// What is known of each kind; nil where no metrics are kept.
+  let kinds: UnsafePointer<KindMetrics>?
+  fileprivate let totals: TaskCounters
+
+  /// How many series it has of a family that does not tell anything else apart.
+  var seriesCount: Int { kinds == nil ? 1 : KindSlot.count }
+
+  func counters(_ series: Int) -> TaskCounters { kinds?[series].counters ?? totals }
+}
+
+extension UnsafePointer<ExposedRegistry> {
+  /// Hands the value of its label to `body`; empty is none.
+  func withName<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
+    if let name = pointee.name { return body(name) }
+    return pointee.path.withText(body)
+  }
+}
+
+/// The metrics of several registries as one text.
+enum Exposition {
+  /// The most registries of one: that no two have the same name is looked at one by one.
+  static var most: Int { 1024 }
+  /// The most bytes of a name.
+  static var longestName: Int { 255 }
+
+  /// Writes the metrics of registries to a descriptor in the OpenMetrics text format.
+  ///
+  /// - Parameters:
+  ///   - count: how many.
+  ///   - isEnded: whether nothing follows, and the end is written.
+  ///   - registry: number 0, 1, …, of which the caller has a reference, and a name or nil.
+  /// - Returns: `.ok`; `.invalid` if two have the same name, or one has a name that is none; `.noMemory`;
+  ///   `.system` with errno set.
+  static func write(
+    _ count: Int, to descriptor: Int32, isEnded: Bool,
+    _ registry: (Int) -> (RegistryReference, name: UnsafePointer<UInt8>?)
+  ) -> Status {
+    var size = count * MemoryLayout<ExposedRegistry>.stride
+    for number in 0..<count {
+      let (registry, name) = registry(number)
+      if let name, !isName(name) {
+        return .invalid(
+          "tr_metrics_write_all", "a name is empty, longer than 255 bytes or not UTF-8")
+      }
+      if registry.metrics != nil { size += MetricsState.kindsSize }
+    }
+    guard let memory = malloc(max(size, 1)) else { return .noMemory }
+    let exposed = memory.bindMemory(to: ExposedRegistry.self, capacity: count)
+    var kinds = (memory + count * MemoryLayout<ExposedRegistry>.stride)
+      .bindMemory(to: KindMetrics.self, capacity: 0)
+    for number in 0..<count {
+      let (registry, name) = registry(number)
+      (exposed + number).initialize(to: registry.exposed(as: name, room: kinds))
+      if registry.metrics != nil { kinds += KindSlot.count }
+    }
+    let all = UnsafeBufferPointer(start: exposed, count: count)
+    let status =
+      hasNameTwice(all)
+      ? Status.invalid(
+        "tr_metrics_write_all",
+        "two registries have the same name, or none: their samples are one's")
+      : withDescriptorWriter(descriptor) { writer in
+        writer.writeOpenMetrics(all)
+        if isEnded { writer.endOpenMetrics() }
+      }
+    // It may change errno, which tells why the writing failed.
+    let failure = cp_errno()
+    free(memory)
+    cp_set_errno(failure)
+    return status
+  }
+
+  private static func isName(_ text: UnsafePointer<UInt8>) -> Bool {
+    let (kept, isWellFormed) = UTF8Text.measure(text, limit: longestName)
+    return kept > 0 && isWellFormed && text[kept] == 0
+  }
+
+  private static func isSame(_ one: UnsafePointer<UInt8>, _ other: UnsafePointer<UInt8>) -> Bool {
+    var place = 0
+    while one[place] == other[place] {
+      if one[place] == 0 { return true }
+      place += 1
+    }
+    return false
+  }
+
+  private static func hasNameTwice(_ all: UnsafeBufferPointer<ExposedRegistry>) -> Bool {
+    for number in 1..<max(all.count, 1) {
+      let one = all.baseAddress.unsafelyUnwrapped + number
+      for other in 0..<number {
+        let isTwice = one.withName { name in
+          (all.baseAddress.unsafelyUnwrapped + other).withName { isSame(name, $0) }
+        }
+        if isTwice { return true }
+      }
+    }
+    return false
+  }
+}
+
+extension RegistryReference {
+  /// Copies what is known of it, at one moment.
+  ///
+  /// - Parameter room: for `KindSlot.count` of them, if it keeps metrics.
+  fileprivate func exposed(
+    as name: UnsafePointer<UInt8>?, room: UnsafeMutablePointer<KindMetrics>
+  ) -> ExposedRegistry {
+    metrics?.copyKinds(to: room)
+    return ExposedRegistry(
+      name: name, path: pointer.pointee.path,
+      kinds: metrics == nil ? nil : UnsafePointer(room),
+      totals: metrics == nil ? totals : TaskCounters())
+  }
+}
