@@ -36,6 +36,7 @@ enum Exposition {
   ///
   /// - Parameters:
   ///   - count: how many.
+  ///   - descriptor: open for writing.
   ///   - isEnded: whether nothing follows, and the end is written.
   ///   - registry: number 0, 1, …, of which the caller has a reference, and a name or nil.
   /// - Returns: `.ok`; `.invalid` if two have the same name, or one has a name that is none; `.noMemory`;
@@ -108,9 +109,7 @@ enum Exposition {
 }
 
 extension RegistryReference {
-  /// Copies what is known of it, at one moment.
-  ///
-  /// - Parameter room: for `KindSlot.count` of them, if it keeps metrics.
+  /// Copies what is known of it, at one moment; `room` is for `KindSlot.count` of them, if it keeps metrics.
   fileprivate func exposed(
     as name: UnsafePointer<UInt8>?, room: UnsafeMutablePointer<KindMetrics>
   ) -> ExposedRegistry {

@@ -60,9 +60,7 @@ extension DescriptorWriter {
     write("\n")
   }
 
-  /// Writes one sample of each series.
-  ///
-  /// - Parameter isKept: whether registries that keep no metrics have none.
+  /// Writes one sample of each series; where it `isKept` with metrics alone, registries without have none.
   private mutating func writeCounters(
     _ name: StaticString, _ registries: UnsafeBufferPointer<ExposedRegistry>, isKept: Bool = false,
     _ value: (TaskCounters) -> UInt64
