@@ -563,8 +563,8 @@ tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t cap
    TR_TASK_SUMMARY_INIT; the array stays the caller's, and the library allocates nothing for it. */
 typedef struct tr_join_report {
   uint32_t size;                /* sizeof(tr_join_report) */
-  uint32_t threads_left;        /* threads that a tr_shutdown, all tasks having ended, could not join;
-                                   0 while tasks are pending and on TR_OK [G4] */
+  uint32_t threads_left;        /* threads that a tr_shutdown, all tasks having ended, could not join, or
+                                   that are in a callback; 0 while tasks are pending and on TR_OK [G4] */
   uint64_t ended;               /* tasks that ended while the call waited, however they ended */
   uint64_t failed;              /* of these, bodies that returned non-zero */
   uint64_t exited;              /* of these, bodies that left by pthread_exit or cancellation */
@@ -642,7 +642,7 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MU
               to it.
    Returns:   TR_OK; TR_ERR_DEADLINE: tasks were alive at the deadline, or (pending is 0 and
               threads_left is not) a thread whose task had ended was held up, until a second beyond
-              the deadline, by a destructor of the application's thread-specific data;
+              the deadline, by a destructor of the application's thread-specific data or a callback;
               TR_ERR_CANCELLED, TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID; TR_ERR_NOMEM, nothing
               changed, without memory for report->full.
    Output:    as tr_join_all.
@@ -1071,13 +1071,48 @@ tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
    Since:     0.2 */
 tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
 
-/* Keep the promise of tr_spawn_options.heartbeat_ns. A task that has promised nothing may call it, too.
-   A task that was reported as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. [E7]
+/* Beat: keep the promise of tr_spawn_options.heartbeat_ns or tr_heartbeat_promise. A task that has promised nothing may
+   call it, too. One that was reported as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. In a thread that is
+   no task and has promised nothing, while tr_systemd_on tells systemd's watchdog, it is itself a promise: to
+   call it at least in half of the watchdog's interval, until tr_systemd_off or the end of the thread. [E7]
 
-   Returns:   TR_OK; TR_ERR_INVALID outside a task.
-   Threads:   a task's own thread; does not block. It may send that event.
+   Returns:   TR_OK; TR_ERR_INVALID outside a task where nothing was promised and there is no such watchdog;
+              with it also TR_ERR_NOMEM, TR_ERR_AGAIN as tr_heartbeat_promise.
+   Threads:   any thread, for itself; does not block. It may send that event.
    Since:     0.2 */
 tr_status tr_heartbeat(void) TASKREG_MUST_USE;
+
+/* For tr_heartbeat_promise: time in the library's own waits (tr_sleep, tr_wait_fd, tr_cond_wait, tr_token_wait, ...) is
+   left out, and the end of each is a beat: what an event loop promises. Since 0.2. */
+#define TR_HEARTBEAT_EXCEPT_WAITS 0x1u
+
+/* Promise, for the calling thread, to call tr_heartbeat at least every interval_ns nanoseconds from now on, in the place
+   of what it promised before. A task changes its promise so, or makes one. Any other thread, such as main's, makes one
+   for `registry`: tr_health of it and systemd's watchdog take that into account, tr_health lists the thread with the
+   kernel's name of it and the task id 0, and the events of tr_spawn_options.heartbeat_ns come for it. Such a promise
+   ends when it is taken back, when the thread ends, and when tr_shutdown of the registry returns TR_OK. [E7]
+
+   Requires:  interval_ns is at least 0 (less than 1 ms is 1 ms; 0 takes the promise back). flags is 0 or
+              TR_HEARTBEAT_EXCEPT_WAITS. registry is, in a task, NULL or its own; else not NULL, but for 0.
+   Returns:   TR_OK; TR_ERR_INVALID, also in a task whose body is over; TR_ERR_NOMEM; TR_ERR_AGAIN when the system
+              refuses the library the thread that it needs for this; TR_ERR_CLOSED when the registry is closed and has
+              no task; TR_ERR_DEADLOCK outside a task in the log callback that hears of the calling thread's own
+              recovery, if the promise that it hears of would end. Nothing has changed then, but that with
+              TR_ERR_CLOSED the old promise is over.
+   Ownership: what a thread's promise needs of the registry lives until it is taken back, or the thread ends, also
+              if the promise has ended before.
+   Threads:   any thread, for itself. It waits for a log callback that is hearing of the promise in whose place it comes.
+   Since:     0.2 */
+tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags) TASKREG_MUST_USE;
+
+/* Pause the calling thread's promise, for an operation that is known to take long, and go on with it. Nobody is
+   stalled meanwhile; each counts as a beat. [E7]
+
+   Returns:   TR_OK, also when it is paused, or is not, already; TR_ERR_INVALID in a thread that has promised nothing.
+   Threads:   any thread, for itself; as tr_heartbeat.
+   Since:     0.2 */
+tr_status tr_heartbeat_pause(void) TASKREG_MUST_USE;
+tr_status tr_heartbeat_resume(void) TASKREG_MUST_USE;
 
 /* Say whether every task of `registry` keeps its promise to call tr_heartbeat, and list those that do
    not: what a watchdog wants to know. [E7]

@@ -125,7 +125,7 @@
       checkpoint = facts.notes.checkpoint.map { String(cString: $0) }
       progress = TaskProgress(facts.notes.progress)
       progressAge = facts.progressAge < 0 ? nil : .nanoseconds(facts.progressAge)
-      isStalled = facts.notes.isStalled(at: facts.lookedAt)
+      isStalled = facts.notes.isStalled
       frames = (0..<facts.frameCount).compactMap { number in
         facts.frames.map { BacktraceFrame(address: $0[number], depth: number) }
       }

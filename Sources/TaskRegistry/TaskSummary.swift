@@ -69,7 +69,7 @@
       checkpoint = facts.notes?.checkpoint.map { String(cString: $0) }
       progress = facts.notes.flatMap { TaskProgress($0.progress) }
       phase = Int(facts.notes?.phase ?? 0)
-      isStalled = facts.notes?.isStalled(at: clocks.monotonic) ?? false
+      isStalled = facts.notes?.isStalled ?? false
     }
   }
 

@@ -20,6 +20,32 @@ public func tr_heartbeat() -> tr_status {
   return noteHeartbeat().code
 }
 
+@implementation @_cdecl("tr_heartbeat_promise")
+public func tr_heartbeat_promise(
+  _ handle: OpaquePointer?, _ interval: Int64, _ flags: UInt32
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard flags & ~TR_HEARTBEAT_EXCEPT_WAITS == 0 else {
+    return Status.invalid("tr_heartbeat_promise", "flags has unknown bits").code
+  }
+  return makeHeartbeatPromise(
+    every: interval, sparesWaits: flags & TR_HEARTBEAT_EXCEPT_WAITS != 0,
+    in: handle.map { RegistryReference($0) }
+  ).code
+}
+
+@implementation @_cdecl("tr_heartbeat_pause")
+public func tr_heartbeat_pause() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return setHeartbeatsPaused(true).code
+}
+
+@implementation @_cdecl("tr_heartbeat_resume")
+public func tr_heartbeat_resume() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return setHeartbeatsPaused(false).code
+}
+
 @implementation @_cdecl("tr_health")
 public func tr_health(
   _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_task_summary>?,
@@ -31,7 +57,7 @@ public func tr_health(
       buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_health", "buffer")
   else { return Status.invalid.code }
   let clocks = ClockPair.now
-  let stalled = registry.listStalled(at: clocks.monotonic) { index, facts in
+  let stalled = registry.listStalled { index, facts in
     array.store(facts, at: index, clocks)
   }
   count?.pointee = stalled

@@ -166,7 +166,7 @@ extension tr_straggler {
       }
     }
     syscall = facts.thread.syscall
-    stalled = facts.notes.isStalled(at: facts.lookedAt) ? 1 : 0
+    stalled = facts.notes.isStalled ? 1 : 0
     syscall_name = facts.syscallName?.chars
     checkpoint = facts.notes.checkpoint?.chars
     progress_done = facts.notes.progress.done

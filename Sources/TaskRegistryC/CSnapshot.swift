@@ -91,7 +91,7 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.progress_unit = notes.progress.unit?.chars
     element.pointee.progress_at_ns = notes.progress.at
     element.pointee.phase = notes.phase
-    element.pointee.stalled = notes.isStalled(at: now) ? 1 : 0
+    element.pointee.stalled = notes.isStalled ? 1 : 0
   }
 }
 

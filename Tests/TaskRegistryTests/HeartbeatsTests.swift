@@ -41,6 +41,42 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
+  /// **Proves:** a task can promise, pause that and go on, and a thread that is no task can promise, too, until it takes
+  /// that back or the registry has been shut down (E7).
+  ///
+  /// **Why it matters:** this is what a long operation and the loop of main need.
+  /// **Catches:** an interval in another unit; a pause that resumes.
+  @Test func promisesAreMadePausedAndTakenBack() throws {
+    let registry = try TaskRegistry()
+    let task = try registry.spawn("migrates", kind: .rpcHandler) { task in
+      #expect(throws: TaskRegistryError.invalidArgument) { try task.pauseHeartbeats() }
+      try task.promiseHeartbeats(every: .milliseconds(1), exceptWaits: true)
+      #expect(eventually { !registry.isHealthy })
+      try task.pauseHeartbeats()
+      #expect(registry.isHealthy)
+      try task.resumeHeartbeats()
+      #expect(eventually { !registry.isHealthy })
+      try task.promiseHeartbeats(every: .zero)
+      #expect(registry.isHealthy)
+    }
+    #expect(try task.wait(timeout: ample).ending == .returned)
+    #expect(throws: TaskRegistryError.invalidArgument) { try TaskRegistry.heartbeat() }
+    try registry.promiseHeartbeats(every: .milliseconds(1))
+    #expect(eventually { !registry.isHealthy })
+    #expect(registry.stalledTasks().map(\.id) == [0])
+    try TaskRegistry.pauseHeartbeats()
+    #expect(registry.isHealthy)
+    try TaskRegistry.resumeHeartbeats()
+    try TaskRegistry.heartbeat()
+    try registry.promiseHeartbeats(every: .zero)
+    #expect(throws: TaskRegistryError.invalidArgument) { try TaskRegistry.heartbeat() }
+    try registry.promiseHeartbeats(every: .seconds(3600))
+    try registry.shutdown(grace: ample)
+    #expect(throws: TaskRegistryError.closed) {
+      try registry.promiseHeartbeats(every: .seconds(3600))
+    }
+  }
+
   /// **Proves:** who promised nothing may beat, and is healthy without it (E7).
   ///
   /// **Why it matters:** shared code beats without knowing who runs it.

@@ -53,7 +53,7 @@ calls=$(objdump --disassemble --no-show-raw-insn "$library" | awk '
   /^[0-9a-f]+ <.*>:$/ { name = $2; next } match($0, /<[a-z_]+@plt>/) { print name, substr($0, RSTART + 1, RLENGTH - 6) }')
 protected=$(awk '$2 == "__stack_chk_fail" { print $1 }' <<<"$calls" | sort -u)
 [ "$(wc -l <<<"$protected")" -ge 20 ] || fail "only $(wc -l <<<"$protected") functions have a stack protector"
-shims=$(awk '$2 == "sched_getaffinity" || $1 ~ /waitForDescriptor/ { print $1 }' <<<"$calls" | sort -u)
+shims=$(awk '$2 == "sched_getaffinity" || $1 ~ /pollDescriptor/ { print $1 }' <<<"$calls" | sort -u)
 [ -n "$shims" ] || fail 'no function with a shim that has an array was found'
 bare=$(comm -13 <(printf '%s\n' "$protected") <(printf '%s\n' "$shims") | tr '\n' ' ')
 [ -z "$bare" ] || fail "these have an array on the stack and no stack protector: $bare"

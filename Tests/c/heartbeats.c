@@ -409,18 +409,21 @@ CASE(promises_at_the_ends_of_their_range) {
   timer_thread_leaves();
 }
 
-/* Proves: without a log nobody is watched by a thread, and tr_health tells of stalls all the same; with
-   one the thread goes again (E7, O2).  Why it matters: nobody pays for what he does not use.  Catches: a
-   hold that is not given back. */
-CASE(without_a_log_there_is_no_thread) {
+/* Proves: tr_health tells of stalls without a log, too; without a promise there is no timer thread, and with one it
+   goes again (E7, O2).  Why it matters: nobody pays for what he does not use.  Catches: a hold that is not given
+   back. */
+CASE(the_thread_goes_with_the_promises) {
   while (threads_called("taskreg-timer") > 0) breathe();
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
+  tr_task *plain = spawn(registry, "plain", body_deaf, &gate);
+  gate_await(&gate, 1);
+  CHECK_EQ(0, threads_called("taskreg-timer"));
   tr_task *task = spawn_promising(registry, "silent", 5 * MS, body_deaf, &gate, NULL);
   while (stalled_count(registry) == 0) breathe();
-  CHECK_EQ(0, threads_called("taskreg-timer"));
   gate_open(&gate);
   wait_and_release(task);
+  wait_and_release(plain);
   CHECK_EQ(0, stalled_count(registry));
   registry_finish(registry);
 
@@ -630,6 +633,336 @@ CASE(a_report_outlives_the_last_reference) {
   timer_thread_leaves();
 }
 
+/* ---- Promises that change, and those of other threads ------------------------------------------- */
+
+/* Sleep as one who is busy with something else does. */
+static void is_busy(int64_t for_ns) {
+  struct timespec left = {for_ns / SECOND, for_ns % SECOND};
+  while (nanosleep(&left, &left) != 0) CHECK(errno == EINTR);
+}
+
+/* What a task does with its promise, step by step. */
+struct promiser {
+  tr_registry *registry;
+  struct log *log;
+};
+
+static int body_changes_its_promise(tr_task *self, void *ctx) {
+  (void)self;
+  struct promiser *promiser = ctx;
+  CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_pause());
+  CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_resume());
+  int told = log_count(promiser->log); /* of the two */
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 10 * MS, 0));
+  for (int round = 0; round < 2; round++) {
+    CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
+    CHECK_EQ(1, stalled_count(promiser->registry));
+    CHECK_EQ(TR_OK, tr_heartbeat_pause()); /* as good as a beat */
+    CHECK_EQ(TR_OK, tr_heartbeat_pause());
+    CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
+    is_busy(60 * MS);
+    CHECK_EQ(TR_OK, tr_heartbeat()); /* changes nothing */
+    is_busy(60 * MS);
+    CHECK_EQ(0, stalled_count(promiser->registry));
+    CHECK_EQ(told, log_count(promiser->log));
+    CHECK_EQ(TR_OK, tr_heartbeat_resume());
+  }
+  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(promiser->registry, 3600 * SECOND, 0)); /* a longer one */
+  CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
+  is_busy(60 * MS);
+  CHECK_EQ(told, log_count(promiser->log));
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, MS, 0)); /* a shorter one, though the next look was far away */
+  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0)); /* none */
+  CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
+  is_busy(60 * MS);
+  CHECK_EQ(0, stalled_count(promiser->registry));
+  CHECK_EQ(told, log_count(promiser->log));
+  return 0;
+}
+
+/* Proves: a task that has promised nothing can promise, change that, pause it and go on, each of which counts as a
+   beat; nobody is stalled in a pause, whoever beats meanwhile; a shorter promise holds at once (E7).  Why it
+   matters: a migration that takes an hour is known beforehand.  Catches: a timer that is not queued again after a
+   pause; a beat that ends it; a change that waits for the old interval. */
+CASE(a_promise_is_changed_and_paused) {
+  static struct log log;
+  log_init(&log, NULL);
+  tr_registry *registry = registry_with(log_adds, &log);
+  struct promiser promiser = {registry, &log};
+  wait_and_release(spawn(registry, "migrates", body_changes_its_promise, &promiser));
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+static int body_loops_in_waits(tr_task *self, void *ctx) {
+  (void)self;
+  struct promiser *promiser = ctx;
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 20 * MS * check_scale(), TR_HEARTBEAT_EXCEPT_WAITS));
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+  int ends[2];
+  CHECK_EQ(0, pipe(ends));
+  tr_token *token = tr_token_create();
+  int64_t much = 100 * MS * check_scale();
+  CHECK_EQ(TR_OK, tr_sleep(much));
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(ends[0], 1 /* POLLIN */, much));
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_cancelled(much));
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_token_wait(token, much));
+  pthread_mutex_lock(&mutex);
+  tr_status status;
+  while ((status = tr_cond_wait(&cond, &mutex, much)) == TR_OK) continue;
+  CHECK_EQ(TR_ERR_TIMEDOUT, status);
+  pthread_mutex_unlock(&mutex);
+  CHECK_EQ(0, log_count(promiser->log));
+  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, 0).event); /* outside of them it is held to it */
+  CHECK_EQ(TR_OK, tr_sleep(MS));
+  CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, 1).event);
+  tr_token_release(token);
+  close(ends[0]);
+  close(ends[1]);
+  return 0;
+}
+
+/* Proves: with TR_HEARTBEAT_EXCEPT_WAITS the time in the library's waits is left out, and the end of each is a beat; a
+   stall outside of them is found (E7).  Why it matters: a loop that waits for its next event cannot say how long
+   that takes.  Catches: a kind of wait that is forgotten; a watch that does not look again after one. */
+CASE(waits_are_left_out_if_so_promised) {
+  static struct log log;
+  log_init(&log, NULL);
+  tr_registry *registry = registry_with(log_adds, &log);
+  struct promiser promiser = {registry, &log};
+  wait_and_release(spawn(registry, "event loop", body_loops_in_waits, &promiser));
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+static void *thread_promises(void *argument) {
+  struct promiser *promiser = argument;
+  pthread_setname_np(pthread_self(), "main loop");
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(promiser->registry, 10 * MS, 0));
+  struct told stalled = log_await(promiser->log, 0);
+  CHECK_EQ(TR_EVENT_TASK_STALLED, stalled.event);
+  CHECK_EQ(0, stalled.id);
+  CHECK_STR("main loop", stalled.task);
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  size_t count = 0;
+  CHECK_EQ(TR_ERR_STALLED, tr_health(promiser->registry, &summary, 1, &count));
+  CHECK_EQ(1, count);
+  CHECK_EQ(0, summary.id);
+  CHECK_STR("main loop", summary.name);
+  CHECK_EQ(gettid(), summary.thread_id);
+  CHECK_EQ(1, summary.stalled);
+  CHECK_EQ(TR_OK, tr_heartbeat());
+  CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, 1).event);
+  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, 2).event);
+  return NULL; /* without taking it back */
+}
+
+/* Proves: a thread that is no task can promise: its stalls are told with its name, and listed; the promise ends with the
+   thread, or when it is taken back (E7).  Why it matters: main's event loop hangs like any other.  Catches: a
+   promise that outlives its thread. */
+CASE(any_thread_can_promise) {
+  static struct log log;
+  log_init(&log, NULL);
+  tr_registry *registry = registry_with(log_adds, &log);
+  struct promiser promiser = {registry, &log};
+  pthread_t thread;
+  CHECK_EQ(0, pthread_create(&thread, NULL, thread_promises, &promiser));
+  CHECK_EQ(0, pthread_join(thread, NULL));
+  CHECK_EQ(0, stalled_count(registry));
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(registry, MS, 0));
+  while (stalled_count(registry) == 0) breathe();
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0));
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0)); /* there is none */
+  CHECK_EQ(0, stalled_count(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_heartbeat());
+  CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_promise(NULL, MS, 0));
+  CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_promise(registry, -1, 0));
+  CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_promise(registry, MS, 2));
+  timer_thread_settles();
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+static int body_promises_and_ends(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 3600 * SECOND, 0));
+  if (ctx != NULL) pthread_exit(NULL);
+  return 0;
+}
+
+static void drop_promises(void *ctx) {
+  (void)ctx;
+  CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_promise(NULL, MS, 0));
+}
+
+/* Proves: a promise that a task makes in its body ends with that, however it ends, and none can be made afterwards, with
+   an earlier one or without: nothing watches then, and the timer thread goes (E7, C11).  Why it matters: the
+   memory of the task's record is the next task's.  Catches: the end of those promises alone that were made by the
+   spawner. */
+CASE(a_promise_made_in_the_body_ends_with_it) {
+  tr_registry *registry = registry_new();
+  static int leaves;
+  for (int round = 0; round < 40; round++) {
+    tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+    options.drop = drop_promises;
+    tr_task *task = NULL;
+    CHECK_EQ(TR_OK,
+             tr_spawn_with(registry, "promises", TR_KIND_RPC_HANDLER,
+                           round % 4 == 3 ? body_returns : body_promises_and_ends,
+                           round % 4 == 1 ? &leaves : NULL, &options, &task));
+    wait_and_release(task);
+    CHECK_EQ(0, stalled_count(registry));
+  }
+  while (threads_called("taskreg-timer") > 0) breathe();
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+/* What the log of a stalled thread does. */
+struct ends_there {
+  struct gate gate;
+  tr_registry *registry;
+  atomic_int shuts_down, calls, is_back;
+  tr_status shutdown, withdrawal, change;
+};
+
+static void log_ends(void *context, const tr_log_event *event) {
+  struct ends_there *ends = context;
+  if (event->event == TR_EVENT_TASK_RECOVERED) {
+    ends->withdrawal = tr_heartbeat_promise(NULL, 0, 0);
+    ends->change = tr_heartbeat_promise(ends->registry, MS, 0);
+    gate_arrive(&ends->gate);
+    return;
+  }
+  if (event->event != TR_EVENT_TASK_STALLED) return;
+  atomic_fetch_add(&ends->calls, 1);
+  if (atomic_load(&ends->shuts_down)) {
+    ends->shutdown = tr_shutdown(ends->registry, TR_REASON_FATAL, NULL, FOREVER, NULL);
+    gate_arrive(&ends->gate);
+    return;
+  }
+  gate_pass(&ends->gate);
+  atomic_store(&ends->is_back, 1);
+}
+
+static void *thread_shuts_down(void *argument) {
+  struct ends_there *ends = argument;
+  tr_status status;
+  while ((status = tr_shutdown(ends->registry, TR_REASON_FATAL, NULL, FOREVER, NULL)) == TR_ERR_DEADLINE) continue;
+  CHECK_EQ(TR_OK, status);
+  CHECK(atomic_load(&ends->is_back));
+  return NULL;
+}
+
+/* Proves: a shutdown waits for the log callback that hears of a thread's stall, and ends what threads have promised, in
+   groups as well: no event comes after it, the timer thread goes, and nothing more can be promised; a beat
+   harms nobody (E7, O2, G4).  Why it matters: a log's context is freed after the shutdown, and main's loop has
+   no reason to take its promise back.  Catches: a callback that is under way when the shutdown returns; a promise that
+   holds the timer thread for ever. */
+CASE(a_shutdown_ends_what_threads_promised) {
+  for (int in_group = 0; in_group < 2; in_group++) {
+    static struct ends_there ends;
+    ends = (struct ends_there){.gate = GATE_INIT};
+    tr_registry *above = registry_with(log_ends, &ends), *group = NULL;
+    CHECK_EQ(TR_OK, tr_registry_child(above, "loops", NULL, &group));
+    ends.registry = in_group ? group : above;
+    CHECK_EQ(TR_OK, tr_heartbeat_promise(group, MS, 0));
+    gate_await(&ends.gate, 1);
+    CHECK_EQ(1, stalled_count(above));
+    pthread_t thread;
+    CHECK_EQ(0, pthread_create(&thread, NULL, thread_shuts_down, &ends));
+    is_busy(20 * MS);
+    gate_open(&ends.gate);
+    CHECK_EQ(0, pthread_join(thread, NULL));
+    CHECK_EQ(0, stalled_count(above));
+    CHECK_EQ(TR_OK, tr_heartbeat());
+    CHECK_EQ(1, atomic_load(&ends.calls));
+    while (threads_called("taskreg-timer") > 0) breathe();
+    CHECK_EQ(TR_ERR_CLOSED, tr_heartbeat_promise(group, MS, 0));
+    CHECK_EQ(TR_ERR_INVALID, tr_heartbeat()); /* what was promised before is over */
+    CHECK_EQ(1, atomic_load(&ends.calls));
+    tr_registry_release(group);
+    registry_finish(above);
+  }
+  timer_thread_leaves();
+}
+
+/* Proves: the log callback that hears of a thread's stall may shut the registry down, which does not wait for itself;
+   the one that hears of its own thread's recovery may promise something else, and is refused what would end the promise
+   that it hears of (E7, O2).  Why it matters: this is what a program does that gives up.  Catches: a shutdown that
+   waits a second for its caller; memory that is used after the callback has freed it. */
+CASE(a_log_may_end_what_it_hears_of) {
+  static struct ends_there ends;
+  ends = (struct ends_there){.gate = GATE_INIT, .shutdown = 1, .withdrawal = 1, .change = 1};
+  tr_registry *registry = ends.registry = registry_with(log_ends, &ends);
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(registry, MS, 0));
+  gate_await(&ends.gate, 1);
+  gate_open(&ends.gate);
+  do CHECK_EQ(TR_OK, tr_heartbeat()); /* the first may be told of by the other thread */
+  while (ends.withdrawal != TR_ERR_DEADLOCK);
+  CHECK_EQ(TR_OK, ends.change);
+  atomic_store(&ends.shuts_down, 1);
+  while (ends.shutdown == 1) is_busy(MS);
+  CHECK_EQ(TR_OK, ends.shutdown);
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0));
+  registry_finish(registry);
+  timer_thread_leaves();
+}
+
+static int body_beats_often(tr_task *self, void *ctx) {
+  (void)ctx;
+  while (!tr_task_is_cancelled(self)) {
+    is_busy(10 * MS);
+    CHECK_EQ(TR_OK, tr_heartbeat());
+  }
+  return 0;
+}
+
+static void is_stopped(void *unused) {
+  (void)unused;
+  static struct log log;
+  log_init(&log, NULL);
+  tr_registry *registry = registry_with(log_adds, &log), *silent = registry_new();
+  tr_task *task = spawn_promising(registry, "beats", SECOND, body_beats_often, NULL, NULL);
+  tr_task *other = spawn_promising(silent, "beats", SECOND, body_beats_often, NULL, NULL);
+  is_busy(50 * MS);
+  for (int round = 0; round < 2; round++) {
+    CHECK_EQ(0, kill(getpid(), SIGSTOP));
+    CHECK_EQ(0, stalled_count(registry));
+    CHECK_EQ(0, stalled_count(silent));
+    is_busy(300 * MS);
+    CHECK_EQ(0, log_count(&log));
+  }
+  CHECK_EQ(TR_OK, tr_task_cancel(task));
+  CHECK_EQ(TR_OK, tr_task_cancel(other));
+  wait_and_release(task);
+  wait_and_release(other);
+  registry_finish(registry);
+  registry_finish(silent);
+}
+
+/* Proves: a process that was stopped for longer than what was promised reports nobody who beats when he can, and
+   tr_health finds nobody at once, with a log and without one (E7).  Why it matters: a debugger, a frozen
+   container or a suspended machine is nobody's fault.  Catches: silence that is measured on the clock on the
+   wall. */
+CASE(a_stopped_process_makes_nobody_stalled) {
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    is_stopped(NULL);
+    _exit(0);
+  }
+  int status;
+  while (waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status)) {
+    is_busy(3 * SECOND);
+    CHECK_EQ(0, kill(child, SIGCONT));
+  }
+  CHECK_EXITED(0, status);
+}
+
 static void use_in_child(void *argument) {
   tr_registry *registry = argument;
   CHECK_EQ(TR_ERR_FORKED, tr_heartbeat());
@@ -706,6 +1039,10 @@ CHECK_MAIN(CHECK_ENTRY(a_stall_and_its_end_are_reported), CHECK_ENTRY(a_task_tha
            CHECK_ENTRY(a_beat_during_the_report_is_reported_after_it),
            CHECK_ENTRY(the_end_waits_for_a_report), CHECK_ENTRY(the_promise_ends_with_the_body),
            CHECK_ENTRY(promises_at_the_ends_of_their_range),
-           CHECK_ENTRY(without_a_log_there_is_no_thread), CHECK_ENTRY(health_lists_the_stalled_tasks),
+           CHECK_ENTRY(the_thread_goes_with_the_promises), CHECK_ENTRY(health_lists_the_stalled_tasks),
            CHECK_ENTRY(the_nearest_log_is_told), CHECK_ENTRY(the_events_of_a_task_alternate),
-           CHECK_ENTRY(a_report_outlives_the_last_reference), CHECK_ENTRY(a_log_may_fork))
+           CHECK_ENTRY(a_report_outlives_the_last_reference), CHECK_ENTRY(a_log_may_fork),
+           CHECK_ENTRY(a_promise_is_changed_and_paused), CHECK_ENTRY(waits_are_left_out_if_so_promised),
+           CHECK_ENTRY(any_thread_can_promise), CHECK_ENTRY(a_promise_made_in_the_body_ends_with_it),
+           CHECK_ENTRY(a_shutdown_ends_what_threads_promised), CHECK_ENTRY(a_log_may_end_what_it_hears_of),
+           CHECK_ENTRY(a_stopped_process_makes_nobody_stalled))

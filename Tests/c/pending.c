@@ -381,6 +381,15 @@ CALL(tr_heartbeat) {
   EXPECT(tr_heartbeat() == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
   return 0;
 }
+CALL(tr_heartbeat_promise) {
+  EXPECT(tr_heartbeat_promise(at->registry, -1, 0) == TR_ERR_INVALID);
+  if (tr_task_self() != NULL) return 0;
+  EXPECT(tr_heartbeat_promise(at->registry, 3600 * SECOND, 0) == TR_OK);
+  EXPECT(tr_heartbeat_promise(NULL, 0, 0) == TR_OK);
+  return 0;
+}
+ANSWERS(tr_heartbeat_pause, tr_heartbeat_pause() == TR_ERR_INVALID)
+ANSWERS(tr_heartbeat_resume, tr_heartbeat_resume() == TR_ERR_INVALID)
 CALL(tr_health) {
   size_t count = 1;
   EXPECT(tr_health(at->registry, NULL, 0, &count) == TR_OK && count == 0);

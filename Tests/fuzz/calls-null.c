@@ -68,5 +68,11 @@ void call_newest_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_checkpoint("outside"));
   MUST_EQ(TR_ERR_INVALID, tr_progress(1, 2, "x"));
   MUST_EQ(TR_ERR_INVALID, tr_heartbeat());
+  MUST_EQ(TR_ERR_INVALID, tr_heartbeat_promise(NULL, 1, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_heartbeat_promise(NULL, -1, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_heartbeat_promise(NULL, 0, ~1u));
+  MUST_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_heartbeat_pause());
+  MUST_EQ(TR_ERR_INVALID, tr_heartbeat_resume());
   MUST(full == NULL && count == 77);
 }

@@ -278,6 +278,11 @@ static int body_of_deed(tr_task *self, void *ctx) {
       for (uint64_t done = 0; done < 64 && !tr_task_is_cancelled(self); done++) {
         CHECK_EQ(TR_OK, tr_progress(done, done * 3 + deed->number, place_of(deed->number)));
         CHECK_EQ(TR_OK, tr_heartbeat());
+        if (done == 8) {
+          CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 3600 * SECOND, TR_HEARTBEAT_EXCEPT_WAITS));
+          CHECK_EQ(TR_OK, tr_heartbeat_pause());
+          CHECK_EQ(TR_OK, tr_heartbeat_resume());
+        }
         if (done % 16 == 0) status = tr_sleep(while_ns / 8);
       }
       break;

@@ -95,6 +95,13 @@ static inline void cp_call_guarded(void (*body)(void *), void (*left)(void *), v
   pthread_cleanup_pop(0);
 }
 
+/* The kernel's name of the calling thread in `name`, which has 16 bytes; "" if it does not say (prctl(2)). */
+static inline void cp_own_thread_name(char *name) {
+  int saved = errno;
+  if (syscall(SYS_prctl, 16 /* PR_GET_NAME */, name, 0, 0, 0) != 0) name[0] = 0;
+  errno = saved;
+}
+
 /* The kernel's name of the calling thread: at most 15 bytes, else ERANGE (pthread_setname_np(3)). */
 static inline int cp_set_own_thread_name(const char *name) {
   return pthread_setname_np(pthread_self(), name);

@@ -84,7 +84,8 @@ extension RegistryReference {
     return has
   }
 
-  /// Waits until no callbacks are being run on threads made for that; called of the topmost registry.
+  /// Waits until no callbacks are being run on threads made for that, which the topmost registry counts, and none that
+  /// `sendUnheld` calls.
   fileprivate func waitForCallbackRuns(until deadline: Deadline) -> WaitEnd {
     monitor.wait(for: WaitKey.callbacks, until: deadline) { hasNoCallbackRuns }
   }
@@ -100,5 +101,11 @@ extension RegistryReference {
       until: hurried.nanoseconds < deadline.nanoseconds ? hurried : deadline)
   }
 
-  private var hasNoCallbackRuns: Bool { monitor.withLock { $0.callbackRuns == 0 } }
+  /// One of them may be the caller.
+  private var hasNoCallbackRuns: Bool {
+    let isOwn = CallFrame.isHoldingUp {
+      if case .log(let registry) = $0 { registry.isWithin(self) } else { false }
+    }
+    return monitor.withLock { $0.callbackRuns == (isOwn ? 1 : 0) }
+  }
 }

@@ -79,7 +79,9 @@ func waitOnCondition(
 ) -> Status {
   // A task whose end is under way can be asked to stop no more (W3).
   guard let task = Worker.currentTask, task.word.phase == .running else {
-    return withCancellationDisabled { block(on: condition, mutex, until: deadline) }
+    return withPromiseAtRest(reports: false) {
+      withCancellationDisabled { block(on: condition, mutex, until: deadline) }
+    }
   }
   if task.looksAtFlag() { return .cancelled }
   if !ConditionWaker.prepare() { return .noMemory }
@@ -95,7 +97,7 @@ func waitOnCondition(
         UInt(bitPattern: wait), ordering: .sequentiallyConsistent)
       var status = Status.cancelled
       if !task.isFlagUp {
-        status = block(on: condition, mutex, until: deadline)
+        status = withPromiseAtRest(reports: false) { block(on: condition, mutex, until: deadline) }
         if task.isFlagUp && status != .invalid {
           status = .cancelled
           // The wake-up may have been meant for another: it is passed on.

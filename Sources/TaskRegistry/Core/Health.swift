@@ -1,29 +1,35 @@
 /// Who keeps the promise to beat, and who does not (E7).
 extension RegistryReference {
-  /// Visits every task that is stalled, as `list` visits all (E7).
+  /// Visits every task that is stalled, as `list` visits all, and then every stalled thread that is no task (E7).
   ///
   /// - Returns: how many were visited.
-  func listStalled(at now: Int64, _ visit: (_ index: Int, _ facts: TaskFacts) -> Void) -> Int {
+  func listStalled(_ visit: (_ index: Int, _ facts: TaskFacts) -> Void) -> Int {
     var count = 0
     _ = list { _, facts in
-      guard let notes = facts.notes, notes.isStalled(at: now) else { return }
+      guard let notes = facts.notes, notes.isStalled else { return }
       visit(count, facts)
       count += 1
+    }
+    var index = 0
+    while let facts = stalledThread(index) {
+      visit(count, facts)
+      facts.registry.releaseStorage()
+      count += 1
+      index += 1
     }
     return count
   }
 
   /// Whether every task keeps its promise to beat.
   var isHealthy: Bool {
-    let now = monotonicNow()
     var isHealthy = true
     forEachTask { task, registry in
       // Most tasks have no notes, and their facts need not be gathered.
-      if task.word.hasExtras, task.facts(in: registry)?.notes?.isStalled(at: now) == true {
+      if task.word.hasExtras, task.facts(in: registry)?.notes?.isStalled == true {
         isHealthy = false
       }
       return isHealthy
     }
-    return isHealthy
+    return isHealthy && !hasStalledThread
   }
 }

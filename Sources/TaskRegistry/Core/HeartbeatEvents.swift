@@ -1,11 +1,11 @@
 // LOCKING
 // None. Each sends an event, and so is called without a lock.
 
-/// What is told of a task that promised heartbeats (E7).
-extension TaskReference {
+/// What is told of those who promised heartbeats (E7).
+extension HeartbeatWatch.Subject {
   /// Tells that it has not beaten for `silence` nanoseconds.
   ///
-  /// The task does not end before that is done.
+  /// A task does not end before that is done.
   func logStall(silence: Int64, interval: Int64) {
     withFixedText {
       $0.append("no heartbeat for ")
@@ -13,36 +13,40 @@ extension TaskReference {
       $0.append(", promised every ")
       $0.append(duration: interval)
     } _: {
-      log(
-        LogEventNumber.warning, LogEventNumber.taskStalled, message: $0, holdingUp: .task(self))
+      log(LogEventNumber.warning, LogEventNumber.taskStalled, message: $0, isHeldUp: true)
     }
   }
 
-  /// Tells that it has beaten again, after `silence` nanoseconds.
+  /// Tells that it has beaten again.
   ///
   /// - Parameters:
   ///   - silence: nanoseconds.
-  ///   - heldUp: the task, unless this is its own thread.
-  func logRecovery(silence: Int64, holdingUp heldUp: CallFrame.HeldUp? = nil) {
+  ///   - isHeldUp: whether a task does not end before that is done, though this is not its own thread.
+  func logRecovery(silence: Int64, isHeldUp: Bool) {
     withFixedText {
       $0.append("a heartbeat again after ")
       $0.append(duration: silence)
     } _: {
-      log(
-        LogEventNumber.info, LogEventNumber.taskRecovered, message: $0, holdingUp: heldUp)
+      log(LogEventNumber.info, LogEventNumber.taskRecovered, message: $0, isHeldUp: isHeldUp)
     }
   }
 
   private func log(
-    _ level: UInt32, _ event: UInt32, message: UnsafePointer<UInt8>,
-    holdingUp heldUp: CallFrame.HeldUp?
+    _ level: UInt32, _ event: UInt32, message: UnsafePointer<UInt8>, isHeldUp: Bool
   ) {
     let log = registry.options.log
-    name.withText {
-      log.send(
-        LogRecord(
-          level: level, event: event, kind: kind, taskID: id, task: $0, message: message),
-        holdingUp: heldUp)
+    switch self {
+    case .task(let task):
+      task.name.withText {
+        log.send(
+          LogRecord(
+            level: level, event: event, kind: task.kind, taskID: task.id, task: $0, message: message
+          ), holdingUp: isHeldUp ? .task(task) : nil)
+      }
+    case .thread(let thread):
+      thread.pointee.name.withText {
+        registry.sendUnheld(LogRecord(level: level, event: event, task: $0, message: message))
+      }
     }
   }
 }

@@ -11,7 +11,7 @@ import Synchronization
 // The task stores its beat and then looks at the stage; the timer thread stores the stage and then looks
 // at the beat again, both sequentially consistently: no beat is missed by both.
 
-/// What reports that a task misses its promised heartbeats (E7).
+/// What reports that a task, or a thread, misses its promised heartbeats (E7).
 ///
 /// The events of one task alternate: its stage says which may come next.
 struct HeartbeatWatch {
@@ -19,17 +19,19 @@ struct HeartbeatWatch {
   fileprivate var timer: Timer
 
   // immutable after init
-  /// Whose watch it is; no reference is held, as it goes before the task does.
-  fileprivate let task: TaskReference
-  /// Nanoseconds.
-  fileprivate let interval: Int64
+  /// Whose watch it is; no reference is held, as it goes before that does.
+  fileprivate let subject: Subject
+  fileprivate let promise: HeartbeatPromise.Pointer
 
   // Guarded by the timer thread's Monitor.
-  /// Whether the body is over.
+  /// Whether the body is over, or the thread's promise.
   fileprivate var isOver = false
+  /// Whether the timer thread is not held any more, nor is the promise to be watched, though the thread that
+  /// promised has not ended it yet.
+  fileprivate(set) var isRetired = false
   /// Nanoseconds for which the task had not beaten when that was found.
   fileprivate var stalledFor: Int64 = 0
-  /// How long the task had been silent when it beat again; while `beaten`.
+  /// How long the task had been silent when it beat again; while `beaten` or `recovering`.
   fileprivate var silence: Int64 = 0
 
   // Owned by the thread that reports a stall.
@@ -42,24 +44,39 @@ struct HeartbeatWatch {
 
   typealias Pointer = UnsafeMutablePointer<HeartbeatWatch>
 
-  /// What was told of a task, as its notes have it.
+  /// Who has promised.
+  enum Subject {
+    case task(TaskReference)
+    /// A thread that is no task.
+    case thread(ThreadPromise.Pointer)
+
+    var registry: RegistryReference {
+      switch self {
+      case .task(let task): task.registry
+      case .thread(let thread): thread.pointee.registry
+      }
+    }
+  }
+
+  /// What was told of a task, as its promise has it.
   enum Stage: UInt32 {
     /// The stage while the task keeps its promise, as far as anybody was told.
     case quiet = 0
-    /// The stage while the timer thread reports that it is stalled.
+    /// The stage while it is being reported that it is stalled.
     case telling = 1
     /// The stage once that is reported.
     case told = 2
-    /// The stage of a task that beat while the stall was being reported: the timer thread reports that,
-    /// too.
+    /// The stage of a task that beat while the stall was being reported: that is reported right afterwards.
     case beaten = 3
     /// The stage while the task's own thread reports that it has recovered.
     case recovering = 4
+    /// The stage while the timer thread looks no more, as nothing is promised: a beat has it look again.
+    case idle = 5
   }
 
   /// Makes one, which holds the timer thread.
-  fileprivate static func make(
-    for task: TaskReference, interval: Int64
+  static func make(
+    _ subject: Subject, _ promise: HeartbeatPromise.Pointer, interval: Int64
   ) -> (Status, Pointer?) {
     guard let memory = malloc(MemoryLayout<HeartbeatWatch>.size) else { return (.noMemory, nil) }
     let status = TimerThread.hold()
@@ -69,31 +86,12 @@ struct HeartbeatWatch {
     }
     let this = memory.bindMemory(to: HeartbeatWatch.self, capacity: 1)
     this.initialize(
-      to: HeartbeatWatch(timer: Timer(.heartbeat(this)), task: task, interval: interval))
+      to: HeartbeatWatch(timer: Timer(.heartbeat(this)), subject: subject, promise: promise))
+    TimerThread.change { state in
+      state.promiseIsMade()
+      state.notePromise(interval)
+    }
     return (.ok, this)
-  }
-}
-
-extension TaskNotes {
-  fileprivate var stage: HeartbeatWatch.Stage {
-    HeartbeatWatch.Stage(rawValue: heartbeatStage.load(ordering: .sequentiallyConsistent))
-      ?? .quiet
-  }
-
-  fileprivate func enter(_ stage: HeartbeatWatch.Stage) {
-    heartbeatStage.store(stage.rawValue, ordering: .sequentiallyConsistent)
-  }
-
-  fileprivate var watch: HeartbeatWatch.Pointer? {
-    HeartbeatWatch.Pointer(bitPattern: heartbeatWatch.load(ordering: .relaxed))
-  }
-
-  /// When the next beat is overdue.
-  fileprivate func overdueAt(_ interval: Int64) -> Int64 {
-    // One more, as a beat at the end of the interval is in time.
-    let (sum, overflow) = beatAt.load(ordering: .sequentiallyConsistent)
-      .addingReportingOverflow(interval)
-    return overflow || sum == .max ? .max : sum + 1
   }
 }
 
@@ -102,12 +100,36 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
-  /// Queues the next look.
+  /// Queues the next look, if anything is promised.
   ///
-  /// Requires the lock.
-  fileprivate func arm(_ queue: inout TimerQueue) {
-    let due = pointee.task.notes.pointee.overdueAt(pointee.interval)
-    if due != .max { queue.insert(timer, due: due) }
+  /// Requires the lock; and the stage `quiet`, or that it is over.
+  func arm(_ queue: inout TimerQueue) {
+    let promise = pointee.promise
+    if pointee.isRetired { return }
+    while true {
+      let overdueAt = promise.overdueAt
+      if overdueAt != .max {
+        return queue.insert(timer, due: RunClock.monotonic(at: overdueAt))
+      }
+      // Whoever beats from here on sees that.
+      promise.enter(.idle)
+      if promise.overdueAt == .max { return }
+      promise.enter(.quiet)
+    }
+  }
+
+  /// Queues the next look anew: something else is promised.
+  ///
+  /// Requires the lock. Called on the thread that promised.
+  private func armAgain(_ queue: inout TimerQueue) {
+    switch pointee.promise.currentStage {
+    case .quiet, .idle:
+      queue.remove(timer)
+      pointee.promise.enter(.quiet)
+      arm(&queue)
+    // Done when that is over.
+    case .telling, .told, .beaten, .recovering: break
+    }
   }
 
   /// Looks whether the task is stalled, and queues the next look if it is not.
@@ -115,17 +137,23 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
   /// Requires the lock. Called by the timer thread.
   ///
   /// - Returns: whether `report` is to be called, without the lock. The registry's memory is held for it.
-  func finds(stallAt now: Int64, again queue: inout TimerQueue) -> Bool {
-    let notes = pointee.task.notes
-    if notes.pointee.overdueAt(pointee.interval) <= now {
-      notes.pointee.enter(.telling)
-      if notes.pointee.overdueAt(pointee.interval) <= now {
-        pointee.stalledFor = now &- notes.pointee.beatAt.load(ordering: .relaxed)
+  func finds(stallAgain queue: inout TimerQueue) -> Bool {
+    let promise = pointee.promise
+    let now = RunClock.now()
+    if promise.overdueAt <= now {
+      promise.enter(.telling)
+      if promise.overdueAt <= now {
+        pointee.stalledFor = now &- promise.pointee.beatAt.load(ordering: .relaxed)
+        if !pointee.subject.registry.options.log.isListening {
+          // As good as told.
+          promise.enter(.told)
+          return false
+        }
         pointee.step = .stall
-        pointee.task.registry.retainStorage()
+        pointee.subject.registry.retainStorage()
         return true
       }
-      notes.pointee.enter(.quiet)
+      promise.enter(.quiet)
     }
     arm(&queue)
     return false
@@ -145,41 +173,48 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
 
   /// Goes on where it left off.
   private func goOnReporting() {
-    let task = pointee.task
-    let registry = task.registry
+    let subject = pointee.subject
+    let registry = subject.registry
+    let promise = pointee.promise
     if pointee.step == .stall {
       pointee.step = .recovery
-      task.logStall(silence: pointee.stalledFor, interval: pointee.interval)
+      let interval = abs(promise.pointee.interval.load(ordering: .relaxed))
+      subject.logStall(silence: pointee.stalledFor, interval: interval)
       if ProcessState.isForkedChild { return }
     }
     let key = UInt(bitPattern: self)
     var isBeaten = true
     if pointee.step == .recovery {
       isBeaten = TimerThread.withQueue { _ in
-        if task.notes.pointee.stage != .beaten {
+        if promise.currentStage != .beaten {
           // The task may end from here on, and the watch with it.
-          task.notes.pointee.enter(.told)
+          promise.enter(.told)
           return false
         }
         pointee.step = .end
         return true
       }
-      if isBeaten { task.logRecovery(silence: pointee.silence, holdingUp: .task(task)) }
+      if isBeaten { subject.logRecovery(silence: pointee.silence, isHeldUp: true) }
       if ProcessState.isForkedChild { return }
     }
     if isBeaten {
       TimerThread.withQueue { queue in
-        if !pointee.isOver { arm(&queue) }
-        // Likewise.
-        task.notes.pointee.enter(.quiet)
+        // Once the body is over, whoever ends it waits for this alone.
+        let isOver = pointee.isOver
+        promise.enter(.quiet)
+        if !isOver { arm(&queue) }
       }
     }
     registry.monitor.withLock { $0.waiters.wake(key) }
     registry.releaseStorage()
   }
 
-  /// Reports nothing any more.
-  fileprivate func disarm() {
+  /// Reports nothing any more, and frees the watch, when a report that is under way is over.
+  ///
+  /// Called on the thread that promised, or by the spawner of a task that does not run.
+  func end() {
+    let promise = pointee.promise
+    let registry = pointee.subject.registry
     let isWithdrawn = TimerThread.change { state in
       pointee.isOver = true
       state.queue.remove(timer)
@@ -187,44 +222,81 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     }
     // Nobody was told of the stall.
     if isWithdrawn {
-      pointee.task.notes.pointee.enter(.quiet)
-      pointee.task.registry.releaseStorage()
+      promise.enter(.quiet)
+      registry.releaseStorage()
+    }
+    _ = registry.monitor.wait(for: UInt(bitPattern: self), until: .never, heedsFlag: false) {
+      let stage = promise.currentStage
+      return stage != .telling && stage != .beaten
+    }
+    let isRetired = pointee.isRetired
+    free(self)
+    if !isRetired { TimerThread.change { $0.promiseIsOver() } }
+  }
+
+  /// Watches the promise no more, and needs the timer thread no more; the thread that promised is another, and
+  /// does not know yet.
+  ///
+  /// Requires the lock.
+  ///
+  /// - Returns: whether the registry's memory is no longer held for a report.
+  func retire(_ state: inout TimerState) -> Bool {
+    if pointee.isRetired { return false }
+    pointee.isRetired = true
+    pointee.promise.pointee.interval.store(0, ordering: .sequentiallyConsistent)
+    state.queue.remove(timer)
+    let isWithdrawn = state.withdraw(timer)
+    // Nobody was told of the stall.
+    if isWithdrawn { pointee.promise.enter(.quiet) }
+    state.promiseIsOver()
+    return isWithdrawn
+  }
+
+  /// Something else is promised, of which the timer thread is to know.
+  ///
+  /// Called on the thread that promised.
+  func promiseHasChanged(to interval: Int64) {
+    TimerThread.change { state in
+      if pointee.isRetired {
+        pointee.promise.pointee.interval.store(0, ordering: .sequentiallyConsistent)
+        return
+      }
+      if interval > 0 { state.notePromise(interval) }
+      armAgain(&state.queue)
     }
   }
 
-  /// The task, which was reported as stalled or is about to be, has beaten.
+  /// The task, which was reported as stalled or is about to be, or was not looked at, has beaten.
   ///
-  /// Called on the task's own thread.
-  fileprivate func hasRecovered(silence: Int64) -> Status {
-    let task = pointee.task
-    let isMine = TimerThread.withQueue { _ in
-      switch task.notes.pointee.stage {
+  /// Called on the thread that promised.
+  func hasRecovered(silence: Int64) -> Status {
+    let promise = pointee.promise
+    let isMine = TimerThread.withQueue { queue in
+      switch promise.currentStage {
       case .telling:
         pointee.silence = silence
-        task.notes.pointee.enter(.beaten)
+        promise.enter(.beaten)
         return false
       case .told:
-        task.notes.pointee.enter(.recovering)
+        // A wait that is left out may have come before the beat.
+        pointee.silence = max(silence, pointee.stalledFor)
+        promise.enter(.recovering)
         return true
+      case .idle:
+        promise.enter(.quiet)
+        arm(&queue)
+        return false
       case .quiet, .beaten, .recovering: return false
       }
     }
     if !isMine { return .ok }
-    task.logRecovery(silence: silence)
+    pointee.subject.logRecovery(silence: pointee.silence, isHeldUp: false)
     if ProcessState.isForkedChild { return .forked }
     TimerThread.withQueue { queue in
-      task.notes.pointee.enter(.quiet)
+      promise.enter(.quiet)
       arm(&queue)
     }
     return .ok
-  }
-
-  /// Frees it.
-  ///
-  /// Requires that nobody can find it any more.
-  fileprivate func destroy() {
-    free(self)
-    TimerThread.letGo()
   }
 }
 
@@ -239,57 +311,4 @@ extension TaskReference {
       if case .task(let task) = $0 { isMeant(task) } else { false }
     }
   }
-
-  // MARK: The life of a promise
-
-  /// Gets what a task that promises heartbeats needs, if anybody listens to what is to be reported.
-  ///
-  /// Its notes are cleared.
-  func prepareHeartbeats(interval: Int64) -> Status {
-    if !registry.options.log.isListening { return .ok }
-    let (status, watch) = HeartbeatWatch.make(for: self, interval: interval)
-    notes.pointee.heartbeatWatch.store(UInt(bitPattern: watch), ordering: .relaxed)
-    return status
-  }
-
-  /// The promise begins to hold: the task's thread is about to enter the body.
-  func beginHeartbeats() {
-    notes.pointee.beatAt.store(monotonicNow(), ordering: .sequentiallyConsistent)
-    if let watch = notes.pointee.watch { TimerThread.withQueue { watch.arm(&$0) } }
-  }
-
-  /// The promise holds no longer: the body is over, or does not run.
-  ///
-  /// Waits for a report that is under way.
-  func endHeartbeats() {
-    notes.pointee.heartbeatInterval.store(0, ordering: .relaxed)
-    guard let watch = notes.pointee.watch else { return }
-    watch.disarm()
-    _ = registry.monitor.wait(for: UInt(bitPattern: watch), until: .never, heedsFlag: false) {
-      let stage = notes.pointee.stage
-      return stage != .telling && stage != .beaten
-    }
-    notes.pointee.heartbeatWatch.store(0, ordering: .relaxed)
-    watch.destroy()
-  }
-
-  /// The task keeps its promise; called on its own thread.
-  fileprivate func beat() -> Status {
-    let notes = self.notes
-    let before = notes.pointee.beatAt.load(ordering: .relaxed)
-    let now = monotonicNow()
-    notes.pointee.beatAt.store(now, ordering: .sequentiallyConsistent)
-    if notes.pointee.stage == .quiet { return .ok }
-    return notes.pointee.watch?.hasRecovered(silence: now &- before) ?? .ok
-  }
-}
-
-/// Keeps the promise of the calling task to beat (E7).
-///
-/// - Returns: `.ok`, also for a task that promised nothing; `.invalid` outside a task.
-func noteHeartbeat() -> Status {
-  guard let task = Worker.currentTask else {
-    return .invalid("tr_heartbeat", "the caller is not a task")
-  }
-  return task.word.hasExtras && task.traits.contains(.heartbeat) ? task.beat() : .ok
 }

@@ -75,7 +75,7 @@ extension DescriptorWriter {
       write(" ")
       write(notes.progress)
     }
-    if notes.isStalled(at: now) { write(" STALLED") }
+    if notes.isStalled { write(" STALLED") }
   }
 
   /// Writes a number, right-aligned.

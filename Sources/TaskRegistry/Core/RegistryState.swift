@@ -26,7 +26,10 @@ struct RegistryState: WaitableState {
   var firstGroup: RegistryReference?
   /// The reports that note who ends; see `SlowestTasks.swift`.
   var firstReport: ReportReference?
-  /// How many threads run callbacks, in the topmost registry; see `CallbackRun`.
+  /// How many callbacks are under way that a shutdown waits for.
+  ///
+  /// In the topmost registry the threads that run some are counted (`CallbackRun`), and in each the log callbacks that
+  /// hear of something, here or below, that no task holds the registry up for (`UnheldLog.swift`).
   var callbackRuns = 0
   var isRetiring = false
   var isOrphaned = false

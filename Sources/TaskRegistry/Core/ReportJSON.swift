@@ -207,7 +207,7 @@ extension DescriptorWriter {
   /// Writes the members that a task told of itself.
   @inline(never)
   mutating func write(_ notes: NotedFacts, at now: Int64) {
-    write(",\"stalled\":", notes.isStalled(at: now))
+    write(",\"stalled\":", notes.isStalled)
     write(",\"checkpoint\":")
     write(json: notes.checkpoint)
     write(",\"progress\":")

@@ -168,7 +168,7 @@ extension StragglerFacts {
       writer.write(", phase ")
       writer.write(notes.phase)
     }
-    if notes.isStalled(at: lookedAt) { writer.write(", heartbeat overdue") }
+    if notes.isStalled { writer.write(", heartbeat overdue") }
     writer.write("\n")
     if diagnosis != .ended { writeEffort(to: &writer) }
     if thread.failure != 0 {

@@ -49,24 +49,13 @@ extension RegistryReference {
       var (status, stragglers) = drain(&clock, isShutdown: true, full, listStraggler)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       if let full { endNoting(full) }
-      // A group has no threads.
-      if status == .ok && parent == nil {
+      if status == .ok {
         let now = monotonicNow()
         // What a second signal has made the deadline was not later than now.
         let isNow = clock.deadline.isNever || isHurried
         let latest = Deadline(nanoseconds: isNow ? now : max(clock.deadline.nanoseconds, now))
-        let threads = joinThreads(
-          until: latest.extended(by: Self.threadAllowance), ifHurried: Self.threadAllowance)
-        stragglers.threadsLeft = UInt32(clamping: threads.left)
-        var end = threads.end
-        if end == .ready {
-          end = waitForCallbackRuns(
-            until: latest.extended(by: Self.threadAllowance), ifHurried: Self.threadAllowance)
-          if end != .ready { stragglers.threadsLeft = 1 }
-        }
-        if end == .ready {
-          Quiescence.endTimerThread(until: latest.extended(by: Self.threadAllowance))
-        }
+        let (end, threadsLeft) = endThreads(until: latest.extended(by: Self.threadAllowance))
+        stragglers.threadsLeft = threadsLeft
         switch end {
         case .ready: break
         case .timedOut: status = .deadline
@@ -77,6 +66,23 @@ extension RegistryReference {
       full?.complete(tally, in: self, grace: request.grace, occasion: .shutdown)
       return (status, tally)
     }
+  }
+
+  /// Ends what runs besides tasks, now that these have ended: threads without a task, callbacks, the timer thread.
+  ///
+  /// A group has no threads.
+  ///
+  /// - Returns: how the wait for them ended, and how many are left.
+  private func endThreads(until deadline: Deadline) -> (WaitEnd, left: UInt32) {
+    retirePromises(forWatchdog: false)
+    if parent == nil {
+      let threads = joinThreads(until: deadline, ifHurried: Self.threadAllowance)
+      if threads.end != .ready { return (threads.end, UInt32(clamping: threads.left)) }
+    }
+    let end = waitForCallbackRuns(until: deadline, ifHurried: Self.threadAllowance)
+    if end != .ready { return (end, 1) }
+    if parent == nil { Quiescence.endTimerThread(until: deadline) }
+    return (.ready, 0)
   }
 
   /// How long a phase has at the least once it was asked, in nanoseconds, when a second signal makes the deadline

@@ -8,11 +8,13 @@ func sleepCallingThread(for duration: Int64) -> Status {
   let task = Worker.currentTask
   let deadline = Deadline.after(duration)
   return withCancellationDisabled {
-    withParker { parker in
-      while true {
-        if let task, task.looksAtFlag() { return .cancelled }
-        if deadline.hasPassed { return .ok }
-        _ = parker.park(until: deadline)
+    withPromiseAtRest {
+      withParker { parker in
+        while true {
+          if let task, task.looksAtFlag() { return .cancelled }
+          if deadline.hasPassed { return .ok }
+          _ = parker.park(until: deadline)
+        }
       }
     }
   }
@@ -26,11 +28,13 @@ func waitUntilCancelled(until deadline: Deadline) -> Status {
     return .invalid("tr_wait_cancelled", "the caller is not a task")
   }
   return withCancellationDisabled {
-    withParker { parker in
-      while true {
-        if task.looksAtFlag() { return .cancelled }
-        if deadline.hasPassed { return .timedOut }
-        _ = parker.park(until: deadline)
+    withPromiseAtRest {
+      withParker { parker in
+        while true {
+          if task.looksAtFlag() { return .cancelled }
+          if deadline.hasPassed { return .timedOut }
+          _ = parker.park(until: deadline)
+        }
       }
     }
   }
@@ -54,6 +58,13 @@ func waitForDescriptor(_ descriptor: Int32, events: Int16, until deadline: Deadl
     if status != .ok { return status }
     flag = made
   }
+  return withPromiseAtRest { pollDescriptor(descriptor, events: events, flag, until: deadline) }
+}
+
+@inline(never)
+private func pollDescriptor(
+  _ descriptor: Int32, events: Int16, _ flag: Int32, until deadline: Deadline
+) -> Status {
   while true {
     let remaining = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
     let code = cp_poll(descriptor, events, flag, remaining)

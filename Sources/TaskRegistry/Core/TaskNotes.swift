@@ -10,6 +10,8 @@ import Synchronization
 struct TaskNotes: ~Copyable {
   typealias Pointer = UnsafeMutablePointer<TaskNotes>
 
+  /// What it has promised; the first field, so that its address is known.
+  let promise: HeartbeatPromise
   // atomic: the address of the last checkpoint's text, a `KeptText`; 0 is none. Written by the task's own
   // thread, with release after the text, and loaded with acquire.
   let checkpoint: Atomic<UInt>
@@ -20,15 +22,6 @@ struct TaskNotes: ~Copyable {
   let progressCount: Atomic<UInt64>
   let evenProgress: ProgressSlot
   let oddProgress: ProgressSlot
-  // atomic: nanoseconds in which the task promised to beat; 0 is no promise. Written by the spawner.
-  let heartbeatInterval: Atomic<Int64>
-  // atomic: when it beat last, on `CLOCK_MONOTONIC`; 0 before its body begins.
-  let beatAt: Atomic<Int64>
-  // atomic: the `HeartbeatWatch` of the task, as bits. Written by the spawner and the task's own thread.
-  let heartbeatWatch: Atomic<UInt>
-  // atomic: a `HeartbeatWatch.Stage`; see LOCKING there.
-  let heartbeatStage: Atomic<UInt32>
-
   // The others belong to no trait: the next two are there once `TaskLooks.isSampled`.
   // atomic: the processor time of the task's thread at `sampledAt`, in nanoseconds.
   let sampledCPU: Atomic<Int64>
@@ -83,16 +76,9 @@ struct NotedFacts {
   /// Text that lives as long as the program.
   var checkpoint: UnsafePointer<UInt8>?
   var progress = Progress()
-  /// Nanoseconds; 0 is no promise.
-  var heartbeatInterval: Int64 = 0
-  /// On `CLOCK_MONOTONIC`; 0 before the body begins.
-  var beatAt: Int64 = 0
   var readsFlag = false
-
   /// Whether a promised heartbeat is overdue (E7).
-  func isStalled(at now: Int64) -> Bool {
-    heartbeatInterval > 0 && beatAt > 0 && now &- beatAt > heartbeatInterval
-  }
+  var isStalled = false
 }
 
 extension TaskReference {
@@ -108,8 +94,7 @@ extension TaskReference {
     facts.checkpoint = UnsafePointer(
       bitPattern: notes.pointee.checkpoint.load(ordering: .acquiring))
     facts.progress = notes.pointee.progress
-    facts.heartbeatInterval = notes.pointee.heartbeatInterval.load(ordering: .relaxed)
-    facts.beatAt = notes.pointee.beatAt.load(ordering: .relaxed)
+    if traits.contains(.heartbeat) { facts.isStalled = promise.isOverdue }
     return facts
   }
 
@@ -121,10 +106,7 @@ extension TaskReference {
     notes.pointee.checkpoint.store(0, ordering: .relaxed)
     notes.pointee.progressCount.store(0, ordering: .relaxed)
     notes.pointee.evenProgress.store(Progress())
-    notes.pointee.heartbeatInterval.store(heartbeat, ordering: .relaxed)
-    notes.pointee.beatAt.store(0, ordering: .relaxed)
-    notes.pointee.heartbeatWatch.store(0, ordering: .relaxed)
-    notes.pointee.heartbeatStage.store(0, ordering: .relaxed)
+    promise.clear(interval: heartbeat)
   }
 
   /// The notes of the calling thread's own task, opened if they are not.

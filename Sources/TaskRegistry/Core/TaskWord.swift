@@ -136,6 +136,9 @@ struct TaskWord: Equatable {
     ).with(.starting)
   }
 
+  /// What is shown of a thread that is no task.
+  static var ofThread: TaskWord { TaskWord(bits: 0).with(.running) }
+
   /// Somebody who walks the records takes a reference; nil if the task is not alive, or if there is
   /// no room.
   func pinned() -> TaskWord? {

@@ -106,29 +106,31 @@ extension Monitor where State: WaitableState {
     if isReady() { return .ready }
     let task = heedsFlag ? Worker.currentTask : nil
     if let task, task.looksAtFlag() { return .cancelled }
-    return withCancellationDisabled {
-      withParker { parker in
-        var node = Waiter(parker: parker, key: key)
-        return withUnsafeMutablePointer(to: &node) { node in
-          // Without a list to be on there is nobody to wake it; the deadline has passed by then.
-          guard withLock(until: deadline, { $0.waiters.add(node) }) != nil else {
-            return isReady() ? .ready : .timedOut
-          }
-          didEnlist()
-          var end: WaitEnd?
-          repeat {
-            if isReady() {
-              end = .ready
-            } else if let task, task.looksAtFlag() {
-              end = .cancelled
-            } else if deadline.hasPassed {
-              end = .timedOut
-            } else {
-              _ = parker.park(until: deadline)
+    return withPromiseAtRest {
+      withCancellationDisabled {
+        withParker { parker in
+          var node = Waiter(parker: parker, key: key)
+          return withUnsafeMutablePointer(to: &node) { node in
+            // Without a list to be on there is nobody to wake it; the deadline has passed by then.
+            guard withLock(until: deadline, { $0.waiters.add(node) }) != nil else {
+              return isReady() ? .ready : .timedOut
             }
-          } while end == nil
-          withLock { $0.waiters.remove(node) }
-          return end ?? .timedOut
+            didEnlist()
+            var end: WaitEnd?
+            repeat {
+              if isReady() {
+                end = .ready
+              } else if let task, task.looksAtFlag() {
+                end = .cancelled
+              } else if deadline.hasPassed {
+                end = .timedOut
+              } else {
+                _ = parker.park(until: deadline)
+              }
+            } while end == nil
+            withLock { $0.waiters.remove(node) }
+            return end ?? .timedOut
+          }
         }
       }
     }

@@ -29,6 +29,8 @@ struct CallFrame {
     case task(TaskReference)
     /// The watch of a registry.
     case systemd(RegistryReference)
+    /// The log of a registry.
+    case log(RegistryReference)
     /// The thread, which is one of the library's own.
     case ownThread
   }

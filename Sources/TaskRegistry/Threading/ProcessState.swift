@@ -16,6 +16,10 @@ enum ProcessState {
   ///
   /// atomic: as `workerKeyPlusOne`.
   private static let frameKeyPlusOne = Atomic<UInt64>(0)
+  /// The key whose value is the calling thread's `ThreadPromise`, plus one; 0 before it exists.
+  ///
+  /// atomic: likewise.
+  private static let promiseKeyPlusOne = Atomic<UInt64>(0)
   /// How many objects of the library's there are: registries, tokens, reports.
   ///
   /// What else there is, tasks, callbacks, watches, holds one of these.
@@ -67,7 +71,27 @@ enum ProcessState {
         expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
       if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
     }
+    if promiseKeyPlusOne.load(ordering: .acquiring) == 0 {
+      var key = pthread_key_t()
+      if pthread_key_create(&key, { ThreadPromise.threadIsEnding($0) }) != 0 { return .system }
+      let made = promiseKeyPlusOne.compareExchange(
+        expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
+      if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
+    }
     return .ok
+  }
+
+  /// The calling thread's `ThreadPromise`, as bits; 0 is none.
+  static var promise: UInt {
+    let key = promiseKeyPlusOne.load(ordering: .acquiring)
+    return key == 0
+      ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
+  }
+
+  /// Sets it; as `setFrame`.
+  static func setPromise(_ promise: UInt) -> Bool {
+    let key = pthread_key_t(truncatingIfNeeded: promiseKeyPlusOne.load(ordering: .acquiring) &- 1)
+    return pthread_setspecific(key, UnsafeRawPointer(bitPattern: promise)) == 0
   }
 
   /// The calling thread's innermost `CallFrame`, as bits; 0 is none.

@@ -726,9 +726,7 @@ extension UnsafeMutablePointer<SignalWatch> {
         $0.append(signal: number)
         $0.append(" has another handler now, and shuts nothing down any more")
       } _: {
-        // The context of a finished registry's log may be gone.
-        if registry.isFinished { return }
-        registry.options.log.send(
+        registry.sendUnheld(
           LogRecord(
             level: LogEventNumber.warning, event: LogEventNumber.signalLost, code: number,
             task: empty.utf8Start, message: $0))

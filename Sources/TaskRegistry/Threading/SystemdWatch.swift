@@ -199,12 +199,31 @@ struct SystemdWatch {
         !isTelling.load(ordering: .sequentiallyConsistent)
           && TimerThread.withQueue { _ in !watch.pointee.isReporting }
       }
+      registry.retirePromises(forWatchdog: true)
       watch.tellLast()
       if ProcessState.isForkedChild { return }
       watch.destroy()
     }
     owner.store(0, ordering: .releasing)
     return .ok
+  }
+}
+
+extension SystemdWatch {
+  /// The registry whose watchdog is to be told something, with a reference to its memory, and in how many nanoseconds;
+  /// nil if there is none.
+  static func watchdogInUse() -> (RegistryReference, pause: Int64)? {
+    TimerThread.ifExisting { state in
+      guard let watch = state.systemd, watch.pointee.watchdogPause > 0 else { return nil }
+      watch.pointee.registry.retainStorage()
+      return (watch.pointee.registry, watch.pointee.watchdogPause)
+    }
+  }
+
+  /// Whether the watch is one of `registry`.
+  static func isInUse(for registry: RegistryReference) -> Bool {
+    TimerThread.ifExisting { state in state.systemd?.pointee.registry == registry ? true : nil }
+      != nil
   }
 }
 
@@ -246,7 +265,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
       watch.unsafelyUnwrapped.assumingMemoryBound(to: SystemdWatch.self).endReport()
     }
     CallFrame.call(
-      .library, self,
+      .library, holdingUp: .systemd(pointee.registry), self,
       { watch in
         // SAFETY: likewise.
         let watch = watch.unsafelyUnwrapped.assumingMemoryBound(to: SystemdWatch.self)
@@ -264,11 +283,10 @@ extension UnsafeMutablePointer<SystemdWatch> {
       $0.append(pointee.failureError)
     } _: {
       let empty: StaticString = ""
-      registry.options.log.send(
+      registry.sendUnheld(
         LogRecord(
           level: LogEventNumber.warning, event: LogEventNumber.systemdUntold,
-          code: pointee.failureError, task: empty.utf8Start, message: $0),
-        holdingUp: .systemd(registry))
+          code: pointee.failureError, task: empty.utf8Start, message: $0))
     }
   }
 
@@ -289,11 +307,12 @@ extension UnsafeMutablePointer<SystemdWatch> {
     if pointee.watchdogPause > 0 {
       pointee.nextWatchdog = later(now, by: pointee.watchdogPause)
     }
-    TimerThread.withQueue { queue in
+    TimerThread.change { state in
       pointee.isArmed = true
+      state.systemd = self
       // The one who cancelled the token before now has found nothing armed.
       let due = pointee.registry.token.isCancelled ? now : pointee.nextWatchdog
-      if due != .max { queue.insert(timer, due: due) }
+      if due != .max { state.queue.insert(timer, due: due) }
     }
   }
 
@@ -301,6 +320,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
   func disarm() {
     let isWithdrawn = TimerThread.change { state in
       pointee.isArmed = false
+      state.systemd = nil
       state.queue.remove(timer)
       let isWithdrawn = state.withdraw(failure)
       if isWithdrawn { pointee.isReporting = false }

@@ -83,6 +83,17 @@ struct TimerThread {
     }
   }
 
+  /// Runs `body` under the lock, if the thread was ever needed.
+  static func ifExisting<Result>(_ body: (TimerState) -> Result?) -> Result? {
+    guard let this = existing else { return nil }
+    return this.pointee.monitor.withLock { body($0) }
+  }
+
+  /// Changes the state, if the thread was ever needed.
+  static func changeIfExisting<Result>(_ body: (inout TimerState) -> Result?) -> Result? {
+    existing == nil ? nil : change(body)
+  }
+
   /// Takes a timer out of the queue, if it is there.
   static func remove(_ timer: Timer.Pointer) { change { $0.queue.remove(timer) } }
 
@@ -102,9 +113,9 @@ struct TimerThread {
     let this = existing.unsafelyUnwrapped
     let (result, concernsThread) = this.pointee.monitor.withLock { state in
       // Not which timer is the first: the same one may have become due earlier.
-      let before = state.wakesAt
+      let before = (state.wakesAt, state.pulse)
       let result = body(&state)
-      return (result, state.isUnused || state.wakesAt != before)
+      return (result, state.isUnused || state.wakesAt != before.0 || state.pulse < before.1)
     }
     if concernsThread { this.pointee.parker.unpark() }
     return result
@@ -141,6 +152,7 @@ struct TimerThread {
   static func leaveBehind() {
     let parents = shared.exchange(0, ordering: .relaxed)
     if parents != 0 { leftBehind.store(parents, ordering: .relaxed) }
+    RunClock.hasLeft()
   }
 
   private static var existing: Pointer? {
@@ -197,9 +209,11 @@ struct TimerThread {
         let now = monotonicNow()
         if state.takesOnEventThread(at: now) { return Step.startEventThread }
         if let action = state.doWhatIsDue(at: now) { return Step.act(action) }
-        if !state.isUnused { return Step.sleep(until: state.wakesAt) }
+        if !state.isUnused { return Step.sleep(until: state.sleepsUntil(from: now)) }
         if state.leavesAt.isNever { state.leavesAt = .after(linger) }
         if !state.leavesAt.hasPassed { return Step.sleep(until: state.leavesAt) }
+        // Under the lock: the next thread is another.
+        RunClock.hasLeft()
         state.isRunning = false
         state.threadLeaves()
         return Step.leave
@@ -209,7 +223,9 @@ struct TimerThread {
       case .startEventThread:
         if !EventThread.start() { change { $0.eventThreadIsGone(retries: true) } }
       case .sleep(let deadline):
+        RunClock.willSleep(until: deadline)
         _ = this.pointee.parker.park(until: deadline)
+        RunClock.hasWoken()
       case .leave:
         return nil
       }
@@ -291,6 +307,42 @@ struct TimerState: MonitorState {
     return true
   }
 
+  // MARK: Promises
+
+  /// How many have promised heartbeats.
+  private(set) var promises = 0
+  /// The shortest interval that was promised since anybody has, in nanoseconds.
+  private var shortestPromise = Int64.max
+  /// The promises of threads that are no tasks, the newest first; see `ThreadPromise`.
+  var firstPromise: ThreadPromise.Pointer?
+  /// The watch of systemd's, while it is armed.
+  var systemd: SystemdWatch.Pointer?
+
+  /// Somebody has promised, who holds the thread.
+  mutating func promiseIsMade() {
+    if promises == 0 { shortestPromise = .max }
+    promises += 1
+  }
+
+  /// A promise is over, and with it a hold of the thread.
+  mutating func promiseIsOver() {
+    promises -= 1
+    holds -= 1
+  }
+
+  /// Somebody promises to beat every `interval` nanoseconds.
+  mutating func notePromise(_ interval: Int64) { shortestPromise = min(shortestPromise, interval) }
+
+  /// How long the thread sleeps at the most, in nanoseconds: while anybody has promised, it wakes eight times in an
+  /// interval, though no more than a hundred times a second, to know when the process was stopped; see `RunClock`.
+  fileprivate var pulse: Int64 { promises == 0 ? .max : max(shortestPromise / 8, 10_000_000) }
+
+  /// Until when the thread sleeps.
+  fileprivate func sleepsUntil(from now: Int64) -> Deadline {
+    let next = Deadline(nanoseconds: now).extended(by: pulse)
+    return wakesAt.nanoseconds < next.nanoseconds ? wakesAt : next
+  }
+
   // MARK: Events
 
   /// Lets a thread of `EventThread` perform the timer's action.
@@ -352,7 +404,7 @@ struct TimerState: MonitorState {
       case .cancel(let token): if token.retainIfAlive() { return .cancel(token, timer) }
       case .signal(let signal): signal.send(again: &queue)
       case .wake: fatalError()  // It is queued elsewhere.
-      case .heartbeat(let watch): if watch.finds(stallAt: now, again: &queue) { post(timer) }
+      case .heartbeat(let watch): if watch.finds(stallAgain: &queue) { post(timer) }
       case .systemd(let watch):
         watch.isAboutToTell()
         return .tellSystemd(watch)
@@ -364,7 +416,7 @@ struct TimerState: MonitorState {
   }
 
   func checkInvariants() {
-    if holds < 0 || starting < 0 { fatalError() }  // H1
+    if holds < 0 || starting < 0 || promises < 0 { fatalError() }  // H1
     if eventThreads < 0 || eventThreads > Self.mostEventThreads { fatalError() }  // H2
   }
 }

@@ -112,7 +112,8 @@ extension Worker {
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
     mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil))
     if ProcessState.isForkedChild { return (0, false) }
-    if hasExtras { task.bodyHasEnded() }
+    // Not `hasExtras`: a body may have promised heartbeats.
+    if task.word.hasExtras { task.bodyHasEnded() }
     if code != 0 { record.pointee.code = code }
     worker.pointee.ending = code == 0 ? .returned : .failed
     // More of the application's code, or no counter: as good as a long body.
