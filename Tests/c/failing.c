@@ -559,12 +559,12 @@ static void run_trial(void *argument) {
   threads_settle(threads, 20 * SECOND * check_scale());
 }
 
-/* Run the scenario with the n-th call refused, for every n (under a tool: every 50th). */
+/* Run the scenario with the n-th call refused, for every n (under a tool: every 200th). */
 static void refuse_each(int timers, int keys, int lasting) {
   int *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   CHECK(shared != MAP_FAILED);
   struct trial trial = {timers, keys, 1, lasting, &shared[0], &shared[1], &shared[2]};
-  int refusals = 0, told = 0, step = check_under_a_tool() ? 50 : 1;
+  int refusals = 0, told = 0, step = check_under_a_tool() ? 200 : 1;
   for (shared[1] = 1; shared[1]; trial.first += step) {
     int status = status_of_child(run_trial, &trial);
     CHECK_MSG(WIFEXITED(status) && WEXITSTATUS(status) == 0,
