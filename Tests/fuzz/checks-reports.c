@@ -198,7 +198,7 @@ void check_written_report(const tr_report *full, size_t stragglers, int how) {
 /* One text of all registries: every family once, every registry under the name that it was given here. */
 static void check_exposition(void) {
   tr_metrics_source sources[16];
-  char names[16][8];
+  char names[16][16];
   size_t count = 0;
   for (int i = 0; i < registry_count && count < 16; i++) {
     if (!registry_usable(i)) continue;
@@ -214,7 +214,7 @@ static void check_exposition(void) {
   MUST_EQ(0, occurrences("# EOF"));
   MUST_EQ(1, occurrences("# TYPE taskreg_tasks_live gauge\n"));
   for (size_t i = 0; i < count; i++) {
-    char text[64];
+    char text[256];
     snprintf(text, sizeof text, "\ntaskreg_tasks_refused_total{registry=\"%s\"", names[i]);
     MUST(occurrences(text) > 0);
   }
