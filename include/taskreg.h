@@ -131,15 +131,18 @@ typedef uint32_t tr_reason;
 #define TR_STATE_ABANDONED 4u  /* still alive after a join's deadline */
 #define TR_STATE_ENDED 5u      /* ended; only a straggler in a join report shows this */
 
+/* Every callback of the application's, a tr_task_fn, tr_drop_fn, tr_log_fn or tr_cancel_fn, may block, call any function
+   of the library, and end its thread by pthread_exit. A C++ exception must not leave it: it ends the program by
+   std::terminate. Who waits while it blocks, what comes of the end of its thread, and which few calls are refused
+   where, the table of rule P7 in docs/contract.md says for each kind. [P7] */
+
 /* The body of a task. `self` is borrowed for the duration of the call; `ctx` is what was given to
-   tr_spawn. Return 0 for success, anything else for failure. It may call pthread_exit (the task
-   then counts as exited), and any function of the library. A C++ exception must not leave it: it
-   ends the program by std::terminate. The thread is the library's: pthread_detach and pthread_join
-   of it are EINVAL. */
+   tr_spawn. Return 0 for success, anything else for failure. A task that calls pthread_exit counts as exited. The
+   thread is the library's: pthread_detach and pthread_join of it are EINVAL. [P7] */
 typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 
 /* Frees what a body was given. Runs exactly once for each successful spawn, after the body, on
-   the task's thread, under no lock, before anyone can learn that the task has ended. [S4] */
+   the task's thread, under no lock, before anyone can learn that the task has ended. [S4, P7] */
 typedef void (*tr_drop_fn)(void *ctx);
 
 /* How serious a log event is. */
@@ -178,9 +181,8 @@ typedef struct tr_log_event {
   uint32_t reserved;   /* 0 */
 } tr_log_event;
 
-/* Receives log events. Called on the thread where the event arose, under no lock. It may call any function of the
-   library, block, and end its thread by pthread_exit; a C++ exception must not leave it. While it lasts, no
-   TR_EVENT_SPAWN_REFUSED and no TR_EVENT_DEADLINE_... is made of what it calls itself: the status says it. [O2]
+/* Receives log events. Called on the thread where the event arose, under no lock. While it lasts, no
+   TR_EVENT_SPAWN_REFUSED and no TR_EVENT_DEADLINE_... is made of what it calls itself: the status says it. [O2, P7]
 
    TR_EVENT_TASK_STALLED arises on a thread of the library's, a "taskreg-events" of tr_token_child_with_timeout. The
    task cannot end before that call has returned: there, to wait for the task or to join its registry is
@@ -1002,7 +1004,7 @@ tr_status tr_token_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
    Since:     0.2 */
 tr_status tr_task_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
 
-/* A function that is to be called when a token or task is cancelled. */
+/* A function that is to be called when a token or task is cancelled. [P7] */
 typedef struct tr_registration tr_registration;
 typedef void (*tr_cancel_fn)(void *ctx);
 
@@ -1011,7 +1013,7 @@ typedef void (*tr_cancel_fn)(void *ctx);
    token are up. If it is cancelled already, fn is called at once, by this call. At the deadline of a
    tr_join_all or tr_shutdown, which cancels tasks, a thread of the library's calls it. [C7, J4]
 
-   Requires:  token, fn and registration are not NULL; fn and drop return.
+   Requires:  token, fn and registration are not NULL.
    Returns:   TR_OK; TR_ERR_CANCELLED when fn was called at once; TR_ERR_INVALID; TR_ERR_NOMEM.
    Output:    *registration is to be handed to tr_off_cancel; NULL with TR_ERR_CANCELLED, where
               there is nothing to undo; undefined with TR_ERR_NOMEM.
@@ -1027,7 +1029,7 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
 /* As tr_token_on_cancel, for the moment `task` is asked to stop, in whatever way: by tr_task_cancel,
    its registry's token, or the deadline of a join. [C7]
 
-   Requires:  task, fn and registration are not NULL; fn and drop return.
+   Requires:  task, fn and registration are not NULL.
    Returns:   as tr_token_on_cancel. fn of a task that ends without being asked to stop is not called.
    Output:    as tr_token_on_cancel.
    Ownership: as tr_token_on_cancel; the registration holds a reference to the task.

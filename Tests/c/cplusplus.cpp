@@ -218,6 +218,114 @@ CASE(exception_that_leaves_a_body_terminates) {
   CHECK_EQ(SIGKILL, WTERMSIG(status));
 }
 
+namespace {
+
+void throws(void *) { throw std::runtime_error("nobody catches"); }
+
+void log_throws(void *context, const tr_log_event *event) {
+  if (event->event == *static_cast<const uint32_t *>(context)) throws(nullptr);
+}
+
+int body_hangs(tr_task *, void *) {
+  while (true) pause();
+}
+
+tr_registry *registry_whose_log_throws(uint32_t event) {
+  static uint32_t of_log;
+  of_log = event;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_throws;
+  options.log_context = &of_log;
+  options.max_tasks = 1;
+  tr_registry *registry = nullptr;
+  if (tr_registry_create(&options, &registry) != TR_OK) _exit(1);
+  return registry;
+}
+
+tr_token *token_that_throws(tr_token *token) {
+  tr_registration *registration = nullptr;
+  if (tr_token_on_cancel(token, throws, nullptr, nullptr, &registration) != TR_OK) _exit(1);
+  return token;
+}
+
+/* Each leads to a callback that throws, with somebody above the call who would catch everything. */
+void (*const that_throw[])() = {
+    [] { // a drop of a task
+      tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+      options.drop = throws;
+      tr_registry *registry = nullptr;
+      if (tr_registry_create(nullptr, &registry) != TR_OK) _exit(1);
+      tr_task_fn returns = [](tr_task *, void *) -> int { return 0; };
+      TR_IGNORE(tr_spawn_with(registry, "drop", TR_KIND_MAINTENANCE, returns, nullptr, &options, nullptr));
+      TR_IGNORE(tr_join_all(registry, forever, nullptr));
+    },
+    [] { // a drop of a registration
+      tr_token *token = tr_token_create();
+      tr_registration *registration = nullptr;
+      tr_cancel_fn nothing = [](void *) {};
+      TR_IGNORE(tr_token_on_cancel(token, nothing, nullptr, throws, &registration));
+      tr_off_cancel(registration);
+    },
+    [] { // a log, in the call that is refused
+      tr_registry *registry = registry_whose_log_throws(TR_EVENT_SPAWN_REFUSED);
+      for (int i = 0; i < 2; i++)
+        TR_IGNORE(tr_spawn(registry, "hangs", TR_KIND_MAINTENANCE, body_hangs, nullptr, nullptr));
+    },
+    [] { // a callback on cancel
+      tr_token_cancel(token_that_throws(tr_token_create()), TR_REASON_FATAL, nullptr);
+    },
+    [] { // one that is called at once
+      tr_token *token = tr_token_create();
+      tr_token_cancel(token, TR_REASON_FATAL, nullptr);
+      token_that_throws(token);
+    },
+    [] { // one of a signal
+      tr_registry *registry = nullptr;
+      if (tr_registry_create(nullptr, &registry) != TR_OK) _exit(1);
+      token_that_throws(tr_registry_token(registry));
+      TR_IGNORE(tr_shutdown_on_signals(registry, nullptr, nullptr));
+      kill(getpid(), SIGTERM);
+      while (true) pause();
+    },
+    [] { // a log that hears of a stall
+      tr_registry *registry = registry_whose_log_throws(TR_EVENT_TASK_STALLED);
+      tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+      options.heartbeat_ns = 1000000;
+      TR_IGNORE(tr_spawn_with(registry, "hangs", TR_KIND_MAINTENANCE, body_hangs, nullptr, &options, nullptr));
+      while (true) pause();
+    },
+};
+
+} // namespace
+
+/* Proves: an exception that leaves a callback of any kind, a drop, a log, one on cancel, of a signal or of a heartbeat,
+   ends the program by std::terminate, also where somebody above the call of the library would catch it (P7).  Why it
+   matters: to let it through would leave the library's calls in the middle.  Catches: frames of the library that an
+   exception passes. */
+CASE(exception_that_leaves_a_callback_terminates) {
+  for (auto throwing : that_throw) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      alarm(static_cast<unsigned>(10 * check_scale()));
+      std::set_terminate([] {
+        if (std::current_exception()) raise(SIGKILL);
+        _exit(4);
+      });
+      try {
+        throwing();
+      } catch (...) {
+        _exit(2);
+      }
+      _exit(3);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0) CHECK_EQ(EINTR, errno);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(SIGKILL, WTERMSIG(status));
+  }
+}
+
 /* Proves: pthread_exit in a C++ body unwinds it: its destructors run, then its drop, and the
    task has exited (O1, S4).  Why it matters: the unwinding passes through the library's frames.
    Catches: frames that cannot be unwound; a noexcept edge that aborts. */
@@ -311,6 +419,7 @@ CASE(standard_threads_and_tasks_work_together) {
 CHECK_MAIN(
     // First: its child may use the library only while this process has not.
     CHECK_ENTRY(exception_that_leaves_a_body_terminates),
+           CHECK_ENTRY(exception_that_leaves_a_callback_terminates),
     CHECK_ENTRY(header_is_cplusplus),
     CHECK_ENTRY(handles_are_owned_by_scopes),
     CHECK_ENTRY(refused_spawn_leaves_ownership),

@@ -826,7 +826,7 @@ struct ends_there {
   struct gate gate;
   tr_registry *registry;
   atomic_int shuts_down, calls, is_back;
-  tr_status shutdown, withdrawal, change;
+  _Atomic(tr_status) shutdown, withdrawal, change;
 };
 
 static void log_ends(void *context, const tr_log_event *event) {

@@ -86,10 +86,22 @@ static inline void cp_reset_locale(void) {
 /* The kernel's thread id (gettid(2)); Swift's Glibc module lacks it. */
 static inline int32_t cp_gettid(void) { return (int32_t)gettid(); }
 
+/* The personality of a function (Itanium C++ ABI: Exception Handling, 1.6) beyond which no handler is looked for: whoever
+   throws ends the program by std::terminate. The end of a thread, which forces the stack to be unwound, goes on. */
+static int cp_lets_nothing_through(int version, int actions, uint64_t kind, void *exception, void *context) {
+  (void)version, (void)kind, (void)exception, (void)context;
+  return actions & 1 /* _UA_SEARCH_PHASE */ ? 3 /* _URC_FATAL_PHASE1_ERROR */ : 8 /* _URC_CONTINUE_UNWIND */;
+}
+
 /* Call body(argument). If that ends the thread instead of returning, by pthread_exit(3) or a cancellation,
    left(argument) is called as a cleanup handler: the frames of this call and of its callers are still there.
-   Should `left` end the thread as well, it is called again. */
-static inline void cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
+   Should `left` end the thread as well, it is called again.
+
+   A C++ exception does not get past it: to let it through would leave the library's calls in the middle. It is not
+   inlined, as the whole function has the personality. */
+static __attribute__((noinline)) void cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
+  /* 0x1b: relative to its place, in four bytes (DW_EH_PE_pcrel | DW_EH_PE_sdata4). */
+  __asm__ volatile(".cfi_personality 0x1b, %c0" : : "i"(cp_lets_nothing_through));
   pthread_cleanup_push(left, argument);
   body(argument);
   pthread_cleanup_pop(0);

@@ -28,7 +28,7 @@ struct CancelCallback {
   var next: Pointer?
   /// The thread that runs it, while `running`.
   var runner = pthread_t()
-  /// Whether its drop has been called; owned by the thread that runs it.
+  /// Whether its drop has been called; owned by the thread that has taken it off the list.
   fileprivate var isDropped = false
   /// How many hold it: the registration and the call that registers, to begin with (K2).
   var holders = 2
@@ -285,7 +285,19 @@ extension CancelCallback {
       }
     }
     if isMine {
-      withCancellationDisabled { callback.pointee.drop?(callback.pointee.context) }
+      withCancellationDisabled {
+        CallFrame.call(
+          .callback, callback,
+          {
+            // SAFETY: it is the callback of this very call, in both.
+            CancelCallback.dropContext(
+              of: $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self))
+          },
+          ifLeft: {
+            CancelCallback.giveUp(
+              $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self))
+          })
+      }
       if ProcessState.isForkedChild { return }
     }
     if isElsewhere {
@@ -293,7 +305,12 @@ extension CancelCallback {
         owner.withLock { _, _ in callback.pointee.stage == .ended }
       }
     }
-    if owner.withLock({ _, _ in letGo(of: callback) }) { free(callback) }
+    giveUp(callback)
+  }
+
+  /// Gives up the registration of a callback that is on no list, and not running elsewhere.
+  private static func giveUp(_ callback: Pointer) {
+    if callback.pointee.owner.withLock({ _, _ in letGo(of: callback) }) { free(callback) }
   }
 
   /// One of those that hold it does so no more.
