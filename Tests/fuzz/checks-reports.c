@@ -214,7 +214,7 @@ static void check_exposition(void) {
   MUST_EQ(0, occurrences("# EOF"));
   MUST_EQ(1, occurrences("# TYPE taskreg_tasks_live gauge\n"));
   for (size_t i = 0; i < count; i++) {
-    char text[256];
+    char text[512];
     snprintf(text, sizeof text, "\ntaskreg_tasks_refused_total{registry=\"%s\"", names[i]);
     MUST(occurrences(text) > 0);
   }
