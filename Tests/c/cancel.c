@@ -448,10 +448,10 @@ CASE(signals_shorten_no_wait) {
   struct gate gate = GATE_INIT;
   tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
   gate_await(&gate, 1);
-  struct sigaction action, before;
+  struct sigaction action;
   memset(&action, 0, sizeof action);
-  action.sa_handler = do_nothing; /* without SA_RESTART */
-  CHECK_EQ(0, sigaction(SIGUSR1, &action, &before));
+  action.sa_handler = do_nothing; /* without SA_RESTART; it stays, as valgrind delivers some later */
+  CHECK_EQ(0, sigaction(SIGUSR1, &action, NULL));
   timer_t timer;
   struct sigevent event;
   memset(&event, 0, sizeof event);
@@ -469,8 +469,6 @@ CASE(signals_shorten_no_wait) {
     CHECK_BETWEEN_NS(60 * MS, 60 * MS + AT_ONCE, now_ns() - start);
   }
   CHECK_EQ(0, timer_delete(timer));
-  CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR); /* one that is still pending, as under valgrind, is gone */
-  CHECK_EQ(0, sigaction(SIGUSR1, &before, NULL));
   gate_open(&gate);
   tr_task_release(task);
   tr_token_release(token);

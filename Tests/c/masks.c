@@ -194,6 +194,7 @@ static int body_sleeps(tr_task *self, void *ctx) {
    Catches: nothing of the library's but a main thread that the library makes deaf; it holds what the choice of
    the mask builds on. */
 CASE(the_main_thread_gets_the_programs_signals) {
+  if (check_under_valgrind()) return; /* which delivers as it likes */
   tr_registry *registry = registry_new();
   handle(SIGUSR1, note_handler);
   struct gate gate = GATE_INIT;
