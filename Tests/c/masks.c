@@ -145,6 +145,95 @@ CASE(what_a_task_starts_can_be_ended_where_the_program_has_handlers) {
   registry_finish(registry);
 }
 
+/* ---- Programs that callbacks start on threads of the library's own ------------------------------------ */
+
+/* What one of them is called for, and what it starts. */
+struct caller {
+  struct started started;
+  struct gate gate; /* arrived at when it has started something, and seen its end */
+  atomic_int calls;
+};
+
+static void callback_starts(void *ctx) {
+  struct caller *caller = ctx;
+  if (atomic_fetch_add(&caller->calls, 1) != 0) return;
+  body_starts(NULL, &caller->started);
+  gate_arrive(&caller->gate);
+}
+
+static void log_starts(void *context, const tr_log_event *event) {
+  if (event->event == TR_EVENT_TASK_STALLED) callback_starts(context);
+}
+
+/* Kill what the callback has started, and wait until it is over. */
+static void end_what_it_starts(struct caller *caller) {
+  pid_t pid = pid_of(&caller->started);
+  CHECK_EQ(0, kill(pid, SIGTERM));
+  gate_await(&caller->gate, 1);
+  CHECK_MSG(WIFSIGNALED(caller->started.status) && WTERMSIG(caller->started.status) == SIGTERM,
+            "way %d: status 0x%x", caller->started.way, (unsigned)caller->started.status);
+  close(caller->started.ends[0]);
+  close(caller->started.ends[1]);
+}
+
+static void caller_init(struct caller *caller, int way) {
+  *caller = (struct caller){{way, {-1, -1}, 0, 0}, GATE_INIT, 0};
+  CHECK_EQ(0, pipe(caller->started.ends));
+}
+
+/* Proves: what a callback starts on a thread of the library's own is ended by a signal sent to it: one of a timeout, of
+   a deadline, of a signal, and the log of a heartbeat (S7, P7).  Why it matters: a helper that a watchdog starts is
+   as deaf as one of a task's, and what it starts again.  Catches: callbacks with the mask that those threads have for
+   themselves. */
+CASE(what_a_callback_starts_can_be_ended) {
+  for (int way = 0; way < ways; way++) {
+    static struct caller caller;
+    caller_init(&caller, way);
+    tr_token *parent = tr_token_create(), *token = tr_token_child_with_timeout(parent, 50 * MS * check_scale());
+    tr_registration *registration = NULL;
+    CHECK_EQ(TR_OK, tr_token_on_cancel(token, callback_starts, &caller, NULL, &registration));
+    end_what_it_starts(&caller);
+    tr_off_cancel(registration);
+    tr_token_release(token);
+    tr_token_release(parent);
+
+    caller_init(&caller, way);
+    tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+    options.log = log_starts;
+    options.log_context = &caller;
+    tr_registry *above = NULL, *registry = NULL;
+    CHECK_EQ(TR_OK, tr_registry_create(&options, &above));
+    CHECK_EQ(TR_OK, tr_registry_child(above, "group", NULL, &registry));
+    CHECK_EQ(TR_OK, tr_heartbeat_promise(registry, MS, 0));
+    end_what_it_starts(&caller);
+    CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0));
+
+    caller_init(&caller, way);
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
+    CHECK_EQ(TR_OK, tr_task_on_cancel(task, callback_starts, &caller, NULL, &registration));
+    CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, NULL));
+    end_what_it_starts(&caller);
+    tr_off_cancel(registration);
+    gate_open(&gate);
+    wait_and_release(task);
+
+    caller_init(&caller, way);
+    sigset_t watched;
+    sigemptyset(&watched);
+    sigaddset(&watched, SIGUSR2);
+    CHECK_EQ(TR_OK, tr_shutdown_on_signals(above, &watched, NULL));
+    CHECK_EQ(TR_OK, tr_token_on_cancel(tr_registry_token(above), callback_starts, &caller, NULL, &registration));
+    CHECK_EQ(0, kill(getpid(), SIGUSR2));
+    end_what_it_starts(&caller);
+    tr_off_cancel(registration);
+    CHECK_EQ(TR_OK, tr_shutdown_off_signals(above));
+    tr_registry_release(registry);
+    registry_finish(above);
+  }
+  timer_thread_leaves();
+}
+
 /* ---- What tasks let through ------------------------------------------------------------------------ */
 
 static void *make_registry_with_all_blocked(void *registry) {
@@ -324,6 +413,7 @@ CASE(what_a_task_raises_takes_effect) {
 CHECK_MAIN(
     CHECK_ENTRY(what_a_task_starts_can_be_ended),
     CHECK_ENTRY(what_a_task_starts_can_be_ended_where_the_program_has_handlers),
+    CHECK_ENTRY(what_a_callback_starts_can_be_ended),
     CHECK_ENTRY(a_runtimes_mask_is_not_the_programs),
     CHECK_ENTRY(the_main_thread_gets_the_programs_signals),
     CHECK_ENTRY(a_program_that_waits_for_a_signal_gets_it),

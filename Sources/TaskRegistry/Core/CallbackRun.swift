@@ -41,9 +41,11 @@ struct CallbackRun {
 
   private static func run(_ argument: UnsafeMutableRawPointer?) {
     guard let registry = RegistryReference(of: argument) else { return }
-    registry.forEachInTree {
-      $0.runTaskCallbacks()
-      return !ProcessState.isForkedChild
+    registry.callbackMask.whileCalling {
+      registry.forEachInTree {
+        $0.runTaskCallbacks()
+        return !ProcessState.isForkedChild
+      }
     }
   }
 

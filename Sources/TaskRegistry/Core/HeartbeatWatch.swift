@@ -100,6 +100,9 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
+  /// Whose log is told.
+  var registry: RegistryReference { pointee.subject.registry }
+
   /// Queues the next look, if anything is promised.
   ///
   /// Requires the lock; and the stage `quiet`, or that it is over.

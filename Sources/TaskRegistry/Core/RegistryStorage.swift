@@ -132,6 +132,9 @@ struct RegistryReference: Equatable {
   var options: RegistryOptionsCore { pointer.pointee.options }
   var monitor: Monitor<RegistryState> { pointer.pointee.monitor }
   var taskMask: SignalMask { pointer.pointee.taskMask }
+
+  /// What the threads of the library's own block while they call what belongs to this registry: the same (S7).
+  var callbackMask: SignalMask { topmost.taskMask }
   var token: TokenReference { pointer.pointee.token }
 
   @inline(__always)

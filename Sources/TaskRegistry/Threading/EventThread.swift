@@ -34,11 +34,17 @@ enum EventThread {
   }
 
   private static func work() {
+    // A token does not know whose it is.
+    var ofTokens: SignalMask?
     while let timer = TimerThread.change({ $0.takeEvent() }) {
       switch timer.pointee.action {
-      case .cancel(let token): token.conclude()
-      case .heartbeat(let watch): watch.report()
-      case .systemdFailure(let watch): watch.reportFailure()
+      case .cancel(let token):
+        let mask = ofTokens ?? .ofMain ?? .all
+        ofTokens = mask
+        mask.whileCalling { token.conclude() }
+      case .heartbeat(let watch): watch.registry.callbackMask.whileCalling { watch.report() }
+      case .systemdFailure(let watch):
+        watch.pointee.registry.callbackMask.whileCalling { watch.reportFailure() }
       // Not the application's code.
       case .signal, .wake, .systemd: fatalError()
       }

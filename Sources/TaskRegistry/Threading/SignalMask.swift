@@ -42,16 +42,20 @@ struct SignalMask: Equatable {
     var set = cp_no_signals()
     mustSucceed(pthread_sigmask(SIG_BLOCK, nil, &set), "pthread_sigmask")
     let own = SignalMask(&set)
-    let mainThread = getpid()
-    if !own.isOfRuntime || cp_gettid() == mainThread { return own }
+    if !own.isOfRuntime || cp_gettid() == getpid() { return own }
+    return ofMain ?? own
+  }
+
+  /// What the main thread blocks; nil if the kernel does not tell, or it blocks nearly everything.
+  static var ofMain: SignalMask? {
     for _ in 0..<looks {
-      guard let bits = ThreadLook.blockedSignals(threadID: mainThread) else { return own }
+      guard let bits = ThreadLook.blockedSignals(threadID: getpid()) else { return nil }
       let ofMain = SignalMask(bits: bits & ~neverBlocked)
       if !ofMain.isOfRuntime { return ofMain }
       // In pthread_create and posix_spawn glibc blocks everything for a moment: look again.
       withParkerOfItsOwn { _ = $0.park(until: .after(pause)) }
     }
-    return own
+    return nil
   }
 
   /// How often the main thread's mask is looked at, and how long to wait in between, in nanoseconds.
@@ -81,5 +85,15 @@ struct SignalMask: Equatable {
   func apply() {
     var set = cp_signal_set(bits)
     mustSucceed(pthread_sigmask(SIG_SETMASK, &set, nil), "pthread_sigmask")
+  }
+
+  /// Runs `body`, which calls the application on a thread of the library's own, with this mask: what a callback starts
+  /// has it, and so do threads that it makes.
+  func whileCalling(_ body: () -> Void) {
+    var set = cp_signal_set(bits)
+    var before = cp_no_signals()
+    mustSucceed(pthread_sigmask(SIG_SETMASK, &set, &before), "pthread_sigmask")
+    body()
+    mustSucceed(pthread_sigmask(SIG_SETMASK, &before, nil), "pthread_sigmask")
   }
 }

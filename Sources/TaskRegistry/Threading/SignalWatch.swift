@@ -612,8 +612,10 @@ extension UnsafeMutablePointer<SignalWatch> {
     while true {
       let seen = pointee.event.load(ordering: .acquiring)
       // Looked at before the rest: what was asked for before the end is done.
-      let isEnding = pointee.monitor.withLock { $0.isEnding }
-      answerAll()
+      let (isEnding, mask) = pointee.monitor.withLock {
+        ($0.isEnding, $0.registry?.callbackMask)
+      }
+      (mask ?? .all).whileCalling { answerAll() }
       if ProcessState.isForkedChild { return }
       if isEnding { break }
       cp_futex_wait(self, seen, nil)
