@@ -1511,8 +1511,8 @@ tr_status tr_systemd_off(tr_registry *registry) TASKREG_MUST_USE;
 
 /* ---- The end ----------------------------------------------------------------------------- */
 
-/* Wait until no thread is left of those that the library has for itself, the one for timers and those for events,
-   nor of a registry that was given up without a shutdown: before the end of a program that a leak checker looks
+/* Wait until no thread is left of those that the library has for itself, the one for timers, those for events and
+   those that wake condition variables, nor of a registry that was given up without a shutdown: before the end of a program that a leak checker looks
    at, before fork(2), or before dlclose(3). These threads end as soon as nothing needs them, the first a second
    later in general; at once when this is called, when tr_shutdown of a registry that is no group returns TR_OK,
    and when the last object of the library's is released. Threads of a registry that is in use are

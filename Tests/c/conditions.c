@@ -413,7 +413,37 @@ CASE(what_a_wait_needs_goes_with_its_task) {
   threads_settle(threads, SECOND + 5 * SECOND * check_scale());
 }
 
+/* Proves: tr_quiesce waits for the threads that wake condition variables, also for one that tries again and again, and
+   none is left when it, or a shutdown, has returned TR_OK (C9, G4).  Why it matters: what is on its last instructions is
+   what leak checkers report.  Catches: a thread that nobody counts. */
+CASE(a_thread_that_wakes_is_waited_for) {
+  CHECK_EQ(TR_OK, tr_quiesce(FOREVER)); /* those of the cases before */
+  for (int i = 0; i < 20; i++) {
+    tr_registry *registry = registry_new();
+    struct waiter waiter;
+    waiter_init(&waiter, PTHREAD_MUTEX_NORMAL, FOREVER);
+    struct holder holder = {&waiter.lock, GATE_INIT};
+    tr_task *task = spawn(registry, "waits", body_waits_for_an_item, &waiter);
+    await_asleep(&waiter.tid);
+    pthread_t thread = thread_start(hold_the_mutex, &holder);
+    gate_await(&holder.gate, 1);
+    CHECK_EQ(TR_OK, tr_task_cancel(task));
+    CHECK_EQ(TR_ERR_TIMEDOUT, tr_quiesce(20 * MS)); /* the thread cannot know who holds the mutex */
+    gate_open(&holder.gate);
+    wait_and_release(task);
+    if (i % 2)
+      CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+    else
+      CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+    CHECK_EQ(0, threads_called("taskreg-wake"));
+    thread_end(thread);
+    lock_destroy(&waiter.lock);
+    registry_finish(registry);
+  }
+}
+
 CHECK_MAIN(
+    CHECK_ENTRY(a_thread_that_wakes_is_waited_for),
     CHECK_ENTRY(what_a_wait_needs_goes_with_its_task),
     CHECK_ENTRY(a_wait_ends_with_what_comes_first),
     CHECK_ENTRY(being_asked_to_stop_ends_a_wait),

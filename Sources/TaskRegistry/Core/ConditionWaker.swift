@@ -22,6 +22,11 @@ struct ConditionWaker {
   /// atomic: stored with release, loaded with acquire.
   private static let shared = Atomic<UInt>(0)
 
+  /// The parent's, in a child of fork that began anew, as bits: its lock may be held for ever.
+  ///
+  /// atomic: relaxed; nobody uses it, it is merely known to leak checkers.
+  private static let leftBehind = Atomic<UInt>(0)
+
   private typealias Pointer = UnsafeMutablePointer<ConditionWaker>
 
   private static var existing: Pointer? {
@@ -60,7 +65,7 @@ struct ConditionWaker {
       guard let wait = find() else { return false }
       return state.add(wait)
     }
-    if startsThread && !start() {
+    if startsThread && !start(monitor) {
       // Without a thread to be had the caller does it, however long it takes.
       work(on: monitor)
     }
@@ -96,15 +101,36 @@ struct ConditionWaker {
     }
   }
 
-  private static func start() -> Bool {
-    startThread(
+  private static func start(_ monitor: Monitor<WakerState>) -> Bool {
+    monitor.withLock { $0.threads += 1 }
+    let code = startThread(
       stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true
     ) { _ in
       beginOwnThread("taskreg-wake")
       // SAFETY: see `wake`.
-      ConditionWaker.work(on: ConditionWaker.existing.unsafelyUnwrapped.pointee.monitor)
+      let monitor = ConditionWaker.existing.unsafelyUnwrapped.pointee.monitor
+      ConditionWaker.work(on: monitor)
+      monitor.withLock { state in
+        state.threads -= 1
+        state.leaving.add()
+      }
       return nil
-    }.code == 0
+    }.code
+    if code != 0 { monitor.withLock { $0.threads -= 1 } }
+    return code == 0
+  }
+
+  // MARK: Ending it
+
+  /// How the threads are; they leave when nothing is to be woken.
+  static var rest: TimerThread.Rest {
+    existing?.pointee.monitor.withLock { $0.rest } ?? .gone
+  }
+
+  /// In a child of fork that begins anew: no thread is there, and nothing was queued.
+  static func leaveBehind() {
+    let parents = shared.exchange(0, ordering: .relaxed)
+    if parents != 0 { leftBehind.store(parents, ordering: .relaxed) }
   }
 
   /// Wakes until there is nothing more to be woken.
@@ -112,7 +138,7 @@ struct ConditionWaker {
     while true {
       switch monitor.withLock({ $0.step(at: monotonicNow()) }) {
       case .wake(let wait, let startsThread):
-        if startsThread && !start() { monitor.withLock { $0.free -= 1 } }
+        if startsThread && !start(monitor) { monitor.withLock { $0.free -= 1 } }
         let isCertain = wait.broadcast()
         monitor.withLock { $0.hasWoken(wait, isCertain: isCertain) }
       case .sleep(let due):
@@ -137,6 +163,15 @@ private struct WakerState: WaitableState {
   var free = 0
   /// Those that are being woken, linked by `nextBusy`.
   private var busy: ConditionWait.Pointer?
+  /// How many threads run, or are being created; those of whoever does the work himself are not counted.
+  var threads = 0
+  /// Those that have left.
+  var leaving = LeavingThreads()
+
+  var rest: TimerThread.Rest {
+    if !queue.isEmpty || busy != nil { return .needed }
+    return threads == 0 && leaving.isEmpty ? .gone : .leaving
+  }
 
   /// What a thread is to do next.
   enum Step {
@@ -211,7 +246,7 @@ private struct WakerState: WaitableState {
   }
 
   func checkInvariants() {
-    if free < 0 { fatalError() }
+    if free < 0 || threads < 0 { fatalError() }
     waiters.checkLinks()
   }
 }

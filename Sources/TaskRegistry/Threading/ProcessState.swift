@@ -123,6 +123,7 @@ enum ProcessState {
     }
     if isForkedChild { return }
     TimerThread.leaveBehind()
+    ConditionWaker.leaveBehind()
     Graveyard.leaveBehind()
   }
 

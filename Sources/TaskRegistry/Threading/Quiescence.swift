@@ -17,14 +17,18 @@ enum Quiescence {
     let task = Worker.currentTask
     return poll(until: deadline) {
       Graveyard.tend()
-      if TimerThread.dismiss() == .gone && Graveyard.isEmpty { return .ok }
+      if TimerThread.dismiss() == .gone && ConditionWaker.rest == .gone && Graveyard.isEmpty {
+        return .ok
+      }
       return task?.looksAtFlag() == true ? .cancelled : nil
     }
   }
 
-  /// Waits until the timer thread is gone, unless somebody needs it.
+  /// Waits until the timer thread is gone, and those that wake condition variables, unless somebody needs them.
   static func endTimerThread(until deadline: Deadline) {
-    _ = poll(until: deadline) { TimerThread.dismiss() == .leaving ? nil : .ok }
+    _ = poll(until: deadline) {
+      TimerThread.dismiss() == .leaving || ConditionWaker.rest == .leaving ? nil : .ok
+    }
   }
 
   /// There is no object of the library's any more, and so nothing that needs a thread.

@@ -123,7 +123,7 @@ struct TimerThread {
 
   // MARK: Ending it
 
-  /// How the thread, and those for events, are.
+  /// How the thread, and those for events, are; or those of `ConditionWaker`.
   enum Rest {
     /// They are when none of them exists.
     case gone
@@ -264,9 +264,8 @@ struct TimerState: MonitorState {
   var leavesAt = Deadline.never
   /// How many threads are created, of which one is to be the thread.
   var starting = 0
-  /// The kernel's ids of those that have left, this thread and those for events, and may be on their last
-  /// instructions; 0 where there is none.
-  private var leaving = InlineArray<16, Int32>(repeating: 0)
+  /// Those that have left, this thread and those for events.
+  private var leaving = LeavingThreads()
 
   /// What the threads of `EventThread` are to do.
   private var events = EventQueue()
@@ -290,22 +289,10 @@ struct TimerState: MonitorState {
   // MARK: Leaving
 
   /// The calling thread is on its last instructions.
-  mutating func threadLeaves() {
-    var place = 0
-    for index in leaving.indices where leaving[index] == 0 || !cp_thread_exists(leaving[index]) {
-      place = index
-    }
-    leaving[place] = cp_gettid()
-  }
+  mutating func threadLeaves() { leaving.add() }
 
   /// Whether no thread exists any more; of use while nobody needs one.
-  var isGone: Bool {
-    if isRunning || starting > 0 { return false }
-    for index in leaving.indices where leaving[index] != 0 && cp_thread_exists(leaving[index]) {
-      return false
-    }
-    return true
-  }
+  var isGone: Bool { !isRunning && starting == 0 && leaving.isEmpty }
 
   // MARK: Promises
 
