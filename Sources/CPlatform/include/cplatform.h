@@ -99,7 +99,7 @@ static int cp_lets_nothing_through(int version, int actions, uint64_t kind, void
 
    A C++ exception does not get past it: to let it through would leave the library's calls in the middle. It is not
    inlined, as the whole function has the personality. */
-static __attribute__((noinline)) void cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
+static inline __attribute__((noinline)) void cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
   /* 0x1b: relative to its place, in four bytes (DW_EH_PE_pcrel | DW_EH_PE_sdata4). */
   __asm__ volatile(".cfi_personality 0x1b, %c0" : : "i"(cp_lets_nothing_through));
   pthread_cleanup_push(left, argument);
