@@ -951,9 +951,10 @@ tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
    Requires:  the caller has locked mutex, once, and mutex is not robust. Both are initialised, and
               live until every such wait has returned.
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID for NULL, or when an
-              error-checking mutex is not the caller's; TR_ERR_SYSTEM for another failure of
-              pthread_cond_clockwait(3). Without having waited: TR_ERR_NOMEM. In every case the
-              caller holds the mutex as before.
+              error-checking mutex is not the caller's, or mutex is robust; TR_ERR_SYSTEM for another
+              failure of pthread_cond_clockwait(3) or pthread_mutex_lock(3), with errno. Without having
+              waited: TR_ERR_NOMEM. The caller holds the mutex as before, but where errno says that it
+              cannot be locked.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)

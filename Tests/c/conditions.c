@@ -442,7 +442,35 @@ CASE(a_thread_that_wakes_is_waited_for) {
   }
 }
 
+static int body_waits_with_a_robust_mutex(tr_task *self, void *ctx) {
+  (void)self;
+  (void)ctx;
+  struct lock lock;
+  pthread_mutexattr_t attributes;
+  CHECK_EQ(0, pthread_mutexattr_init(&attributes));
+  CHECK_EQ(0, pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST));
+  CHECK_EQ(0, pthread_mutex_init(&lock.mutex, &attributes));
+  CHECK_EQ(0, pthread_mutexattr_destroy(&attributes));
+  CHECK_EQ(0, pthread_cond_init(&lock.changed, NULL));
+  CHECK_EQ(0, pthread_mutex_lock(&lock.mutex));
+  CHECK_EQ(TR_ERR_INVALID, tr_cond_wait(&lock.changed, &lock.mutex, SECOND));
+  unlock_held(&lock, PTHREAD_MUTEX_NORMAL);
+  lock_destroy(&lock);
+  return 0;
+}
+
+/* Proves: a robust mutex is refused, in a task and outside, and stays with the caller (C9, P4).  Why it matters: a wait
+   that found its holder dead ended the process, in a call that could not be made good.  Catches: locking one that only the
+   application can make consistent. */
+CASE(a_robust_mutex_is_refused) {
+  tr_registry *registry = registry_new();
+  body_waits_with_a_robust_mutex(NULL, NULL);
+  wait_and_release(spawn(registry, "robust", body_waits_with_a_robust_mutex, NULL));
+  registry_finish(registry);
+}
+
 CHECK_MAIN(
+    CHECK_ENTRY(a_robust_mutex_is_refused),
     CHECK_ENTRY(a_thread_that_wakes_is_waited_for),
     CHECK_ENTRY(what_a_wait_needs_goes_with_its_task),
     CHECK_ENTRY(a_wait_ends_with_what_comes_first),

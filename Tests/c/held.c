@@ -156,6 +156,73 @@ CASE(a_canceller_that_is_stopped_holds_up_nobody) {
 #endif
 }
 
+#ifdef CAN_HOLD
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static _Atomic(pid_t) waiting[2];
+
+static int body_waits(tr_task *self, void *ctx) {
+  (void)self;
+  pthread_mutex_lock(&mutex);
+  atomic_store((_Atomic(pid_t) *)ctx, gettid());
+  tr_status status;
+  do status = tr_cond_wait(&changed, &mutex, FOREVER);
+  while (status == TR_OK);
+  pthread_mutex_unlock(&mutex);
+  return status == TR_ERR_CANCELLED ? 0 : 1;
+}
+
+/* The thread that gets this is held in the middle of whatever it was at, until it may go on. */
+static void on_hold(int number) {
+  (void)number;
+  int saved = errno;
+  atomic_store(&is_held, 1);
+  while (!atomic_load(&goes_on)) usleep(100);
+  errno = saved;
+}
+#endif
+
+/* Proves: a task that is stopped as it waits in tr_cond_wait holds up nobody who cancels it or another task that
+   waits on the same condition variable, no timeout of another token and no shutdown; all end when it goes on (P6, C9,
+   C11, J4).  Why it matters: a broadcast waits for those who were woken before and have not run, and one that was
+   made on the timer thread stopped every timer of the process.  Catches: a broadcast by the canceller. */
+CASE(a_waiting_task_that_is_stopped_holds_up_nobody) {
+#ifdef CAN_HOLD
+  if (check_under_valgrind()) return;
+  struct sigaction action = {.sa_handler = on_hold, .sa_flags = SA_RESTART};
+  CHECK_EQ(0, sigaction(SIGUSR1, &action, NULL));
+  for (int round = 0; round < 5; round++) {
+    atomic_store(&is_held, 0);
+    atomic_store(&goes_on, 0);
+    registry = registry_new();
+    tr_task *tasks[2];
+    for (int i = 0; i < 2; i++) {
+      atomic_store(&waiting[i], 0);
+      tasks[i] = spawn(registry, "waits", body_waits, &waiting[i]);
+      await_asleep(&waiting[i]);
+    }
+    CHECK_EQ(0, tgkill(getpid(), atomic_load(&waiting[0]), SIGUSR1));
+    while (!atomic_load(&is_held)) usleep(100);
+    int64_t start = now_ns();
+    for (int i = 0; i < 2; i++) CHECK_EQ(TR_OK, tr_task_cancel(tasks[i]));
+    /* Once more on the same condition variable, for a broadcast after that which the stopped one was woken by. */
+    usleep(20000);
+    other = tr_token_create();
+    tr_token *timed = tr_token_child_with_timeout(other, 1 * MS);
+    CHECK(timed != NULL);
+    CHECK_EQ(TR_OK, tr_token_wait(timed, bound()));
+    tr_token_release(timed);
+    tr_token_release(other);
+    CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(registry, TR_REASON_NONE, NULL, 50 * MS, NULL));
+    CHECK_BETWEEN_NS(0, bound(), now_ns() - start);
+    atomic_store(&goes_on, 1);
+    for (int i = 0; i < 2; i++) wait_and_release(tasks[i]);
+    registry_finish(registry);
+  }
+#endif
+}
+
 CHECK_MAIN(
+    CHECK_ENTRY(a_waiting_task_that_is_stopped_holds_up_nobody),
     CHECK_ENTRY(a_spawner_that_is_stopped_holds_up_no_join),
     CHECK_ENTRY(a_canceller_that_is_stopped_holds_up_nobody))

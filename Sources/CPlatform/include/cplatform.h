@@ -93,6 +93,12 @@ static int cp_lets_nothing_through(int version, int actions, uint64_t kind, void
   return actions & 1 /* _UA_SEARCH_PHASE */ ? 3 /* _URC_FATAL_PHASE1_ERROR */ : 8 /* _URC_CONTINUE_UNWIND */;
 }
 
+/* Whether a mutex is robust (pthread_mutexattr_setrobust(3)): to lock it may find that its holder has died, of which
+   the application alone can know what it means. glibc tells by no function; the bit is part of its ABI. */
+static inline int cp_mutex_is_robust(const pthread_mutex_t *mutex) {
+  return (mutex->__data.__kind & 16 /* PTHREAD_MUTEX_ROBUST_NORMAL_NP */) != 0;
+}
+
 /* Call body(argument). If that ends the thread instead of returning, by pthread_exit(3) or a cancellation,
    left(argument) is called as a cleanup handler: the frames of this call and of its callers are still there.
    Should `left` end the thread as well, it is called again.

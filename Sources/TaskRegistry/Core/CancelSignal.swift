@@ -120,11 +120,13 @@ extension UnsafeMutablePointer<CancelSignal> {
     if !pointee.isArmed { return }
     queue.remove(timer)
     // The application may have put something else in the handler's place, and the default is to end the process.
-    // EAGAIN: the system had no memory to queue a real-time signal in. It is sent again anyway.
+    // EAGAIN: the system had no memory to queue a real-time signal in. It is sent again anyway, whatever it was.
     if cp_has_interrupting_handler(pointee.number) {
-      let code = pthread_kill(pointee.thread, pointee.number)
-      if code != EAGAIN { mustSucceed(code) }
-      pointee.trouble = code == 0 ? nil : "its cancel signal cannot be queued: RLIMIT_SIGPENDING"
+      switch pthread_kill(pointee.thread, pointee.number) {
+      case 0: pointee.trouble = nil
+      case EAGAIN: pointee.trouble = "its cancel signal cannot be queued: RLIMIT_SIGPENDING"
+      default: pointee.trouble = "its cancel signal cannot be sent: pthread_kill fails"
+      }
     } else {
       pointee.trouble = "its cancel signal has lost its handler"
     }
@@ -153,7 +155,7 @@ extension UnsafeMutablePointer<CancelSignal> {
   private func changeMask(_ how: Int32) {
     var set = cp_no_signals()
     sigaddset(&set, pointee.number)
-    mustSucceed(pthread_sigmask(how, &set, nil))
+    mustSucceed(pthread_sigmask(how, &set, nil), "pthread_sigmask")
   }
 
   /// Frees it.

@@ -61,8 +61,13 @@ extension UnsafeMutablePointer<ConditionWait> {
   func broadcast() -> Bool {
     let isCertain = pthread_mutex_trylock(pointee.mutex) == 0
     // Before the broadcast, which may take its time.
-    if isCertain { mustSucceed(pthread_mutex_unlock(pointee.mutex)) }
-    mustSucceed(pthread_cond_broadcast(pointee.condition))
+    if isCertain {
+      mustSucceed(
+        pthread_mutex_unlock(pointee.mutex), "pthread_mutex_unlock",
+        advice:
+          "Was the mutex of a tr_cond_wait destroyed or overwritten while a task waited with it?")
+    }
+    _ = pthread_cond_broadcast(pointee.condition)  // glibc's has no errors
     return isCertain
   }
 }
@@ -77,6 +82,7 @@ func waitOnCondition(
   _ condition: UnsafeMutablePointer<pthread_cond_t>, _ mutex: UnsafeMutablePointer<pthread_mutex_t>,
   until deadline: Deadline
 ) -> Status {
+  if cp_mutex_is_robust(mutex) != 0 { return .invalid("tr_cond_wait", "mutex is robust") }
   // A task whose end is under way can be asked to stop no more (W3).
   guard let task = Worker.currentTask, task.word.phase == .running else {
     return withPromiseAtRest(reports: false) {
@@ -98,10 +104,10 @@ func waitOnCondition(
       var status = Status.cancelled
       if !task.isFlagUp {
         status = withPromiseAtRest(reports: false) { block(on: condition, mutex, until: deadline) }
-        if task.isFlagUp && status != .invalid {
+        if task.isFlagUp && status != .invalid && status != .system {
           status = .cancelled
           // The wake-up may have been meant for another: it is passed on.
-          mustSucceed(pthread_cond_signal(condition))
+          _ = pthread_cond_signal(condition)  // glibc's has no errors
         }
       }
       published.pointee.extras.conditionWait.store(0, ordering: .sequentiallyConsistent)
@@ -109,9 +115,14 @@ func waitOnCondition(
         ConditionWaker.withdraw(wait) { waitUntilFree in
           // Where the mutex is not as it should be, it is not touched.
           if status == .invalid || status == .system { return waitUntilFree() }
-          mustSucceed(pthread_mutex_unlock(mutex))
+          // Whether the caller held it nobody has looked yet if the flag rose before the wait.
+          if pthread_mutex_unlock(mutex) != 0 { return waitUntilFree() }
           waitUntilFree()
-          mustSucceed(pthread_mutex_lock(mutex))
+          let error = pthread_mutex_lock(mutex)
+          if error != 0 {
+            cp_set_errno(error)
+            status = .system
+          }
         }
       }
       if status == .cancelled { task.countLook() }
@@ -144,6 +155,8 @@ private func block(
   case ETIMEDOUT: return .timedOut
   case EPERM:
     return .invalid("tr_cond_wait", "the calling thread does not hold mutex")
-  default: return .system
+  default:
+    cp_set_errno(code)
+    return .system
   }
 }

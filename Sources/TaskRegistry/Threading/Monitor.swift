@@ -55,12 +55,12 @@ struct Monitor<State: MonitorState> {
     var limit = deadline.timespec
     let code = cp_mutex_clocklock(mutex, &limit)
     if code == ETIMEDOUT { return nil }
-    mustSucceed(code)
+    mustSucceed(code, "pthread_mutex_clocklock")
     let result = body(&state.pointee)
     #if DEBUG
       state.pointee.checkInvariants()
     #endif
-    mustSucceed(pthread_mutex_unlock(mutex))
+    mustSucceed(pthread_mutex_unlock(mutex), "pthread_mutex_unlock")
     return result
   }
 
@@ -82,19 +82,22 @@ struct Monitor<State: MonitorState> {
 /// - Parameters:
 ///   - code: what the call returned: 0, or an error number.
 ///   - call: its name.
+///   - advice: what to look at.
 ///   - file: where it is called.
 ///   - line: likewise.
 @inline(__always)
 func mustSucceed(
-  _ code: Int32, _ call: StaticString = "a call", file: StaticString = #fileID, line: UInt = #line
+  _ code: Int32, _ call: StaticString,
+  advice: StaticString = "Does a filter of system calls (seccomp) forbid it?",
+  file: StaticString = #fileID, line: UInt = #line
 ) {
-  if code != 0 { endProcess(code, call, file, line) }
+  if code != 0 { endProcess(code, call, advice, file, line) }
 }
 
 /// The one thing that the library prints (O2).
 @inline(never)
 private func endProcess(
-  _ code: Int32, _ call: StaticString, _ file: StaticString, _ line: UInt
+  _ code: Int32, _ call: StaticString, _ advice: StaticString, _ file: StaticString, _ line: UInt
 ) -> Never {
   withFixedText {
     $0.append("libtaskreg: ")
@@ -105,10 +108,9 @@ private func endProcess(
     $0.append(file)
     $0.append(":")
     $0.append(Int32(truncatingIfNeeded: line))
-    $0.append(
-      ", and nothing can go on without it. Does a filter of system calls (seccomp) forbid it? If not, please report it"
-    )
-    $0.append(" as a defect of the library's.\n")
+    $0.append(", and nothing can go on without it. ")
+    $0.append(advice)
+    $0.append(" If not, please report it as a defect of the library's.\n")
   } _: {
     _ = cp_write_all(2, $0, strlen($0))
   }

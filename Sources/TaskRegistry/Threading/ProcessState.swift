@@ -146,7 +146,9 @@ enum ProcessState {
 
   /// Sets the value of the thread-specific key for the calling thread, which has one already.
   static func setThreadValue(_ value: UInt) {
-    mustSucceed(setFirstThreadValue(value))
+    mustSucceed(
+      setFirstThreadValue(value), "pthread_setspecific",
+      advice: "Has the program deleted a key that is not its own (pthread_key_delete)?")
   }
 
   /// Sets the first value of the thread-specific key for the calling thread.

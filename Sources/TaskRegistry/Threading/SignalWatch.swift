@@ -470,7 +470,8 @@ extension UnsafeMutablePointer<SignalWatch> {
       return state.receiver
     }
     ring()
-    withCancellationDisabled { mustSucceed(pthread_join(receiver, nil)) }
+    // EINVAL if a handler of the application's has detached it, which took the place of ours.
+    withCancellationDisabled { _ = pthread_join(receiver, nil) }
   }
 
   /// Whether the registry's token says that a person or a signal asked for the shutdown: then nobody need be told of
@@ -539,7 +540,7 @@ extension UnsafeMutablePointer<SignalWatch> {
     for number in 1...SignalWatch.lastSignal where signals & SignalWatch.bit(number) != 0 {
       sigaddset(&set, number)
     }
-    mustSucceed(pthread_sigmask(SIG_UNBLOCK, &set, nil))
+    mustSucceed(pthread_sigmask(SIG_UNBLOCK, &set, nil), "pthread_sigmask")
   }
 
   /// The registry, with a reference, if a second stop has come and it was not hurried.

@@ -169,8 +169,8 @@ func withParkerOfItsOwn<Result>(_ body: (Parker) -> Result) -> Result {
 /// points, so that a thread cancelled from outside leaves neither a lock held nor a waiter listed.
 func withCancellationDisabled<Result>(_ body: () -> Result) -> Result {
   var old: Int32 = 0
-  mustSucceed(pthread_setcancelstate(cp_cancel_disable(), &old))
+  mustSucceed(pthread_setcancelstate(cp_cancel_disable(), &old), "pthread_setcancelstate")
   let result = body()
-  mustSucceed(pthread_setcancelstate(old, nil))
+  mustSucceed(pthread_setcancelstate(old, nil), "pthread_setcancelstate")
   return result
 }

@@ -12,7 +12,7 @@ extension Worker {
   static func threadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     // SAFETY: `WorkerPool.start` passes a worker and keeps the registry alive for it.
     let worker = argument.unsafelyUnwrapped.assumingMemoryBound(to: Worker.self)
-    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
     // The attributes said so already (S7), but AddressSanitizer's `pthread_create` gives the thread
     // its creator's mask instead.
     let signal = ThreadState.restoreMask(in: worker.pointee.registry)
@@ -59,9 +59,9 @@ extension Worker {
   /// suffer for it.
   @inline(__always)
   private static func endIfCancelled() {
-    mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil))
+    mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil), "pthread_setcancelstate")
     pthread_testcancel()
-    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
   }
 
   /// Puts back what a body may have changed of the thread.
@@ -105,12 +105,12 @@ extension Worker {
     }
     if hasExtras { task.bodyBegins() }
     cp_set_errno(0)
-    mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil))
+    mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil), "pthread_setcancelstate")
     let start = cp_ticks()
     let code = record.pointee.body.unsafelyUnwrapped(task.opaque, record.pointee.context)
     var ticks = cp_ticks() &- start
-    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
-    mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil))
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
+    mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil), "pthread_setcanceltype")
     if ProcessState.isForkedChild { return (0, false) }
     // Not `hasExtras`: a body may have promised heartbeats.
     if task.word.hasExtras { task.bodyHasEnded() }
@@ -175,7 +175,7 @@ extension Worker {
     let worker = Pointer(bitPattern: bits).unsafelyUnwrapped
     // The key reads nil by now; drop and log callback are to find themselves inside the task.
     setCurrent(worker)
-    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil))
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
     if let task = worker.pointee.task {
       if task.word.hasExtras { task.bodyHasEnded() }
       if worker.pointee.stage == .body {
