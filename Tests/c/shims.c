@@ -66,7 +66,8 @@ CASE(shims_do_as_they_say) {
   CHECK_EQ(gettid(), cp_gettid());
   CHECK(cp_thread_exists(cp_gettid()));
   CHECK(!cp_thread_exists(INT32_MAX));
-  CHECK(cp_scheduling_digest() == cp_scheduling_digest());
+  struct cp_scheduling scheduling = cp_get_scheduling(0), same = cp_get_scheduling(gettid());
+  CHECK(cp_scheduling_digest(&scheduling) == cp_scheduling_digest(&same));
   CHECK(cp_ticks() <= cp_ticks());
   CHECK_EQ(0, cp_set_own_thread_name("fifteen bytes.."));
   CHECK_EQ(ERANGE, cp_set_own_thread_name("sixteen bytes..."));
@@ -111,8 +112,8 @@ CASE(files_are_read_and_closed) {
     errno = 4711;
     CHECK_EQ(5, cp_read_file("/proc/self/stat", bytes, 5));
     CHECK(cp_read_file("/proc/self/stat", bytes, sizeof bytes) == sizeof bytes);
-    CHECK_EQ(-1, cp_read_file("/proc/self/nothing", bytes, sizeof bytes));
-    CHECK_EQ(-1, cp_read_file("/proc", bytes, sizeof bytes));
+    CHECK_EQ(-ENOENT, cp_read_file("/proc/self/nothing", bytes, sizeof bytes));
+    CHECK_EQ(-EISDIR, cp_read_file("/proc", bytes, sizeof bytes));
     CHECK_EQ(4711, errno);
     for (int fd = 0; fd < 3; fd++) CHECK(fcntl(fd, F_GETFD) < 0);
     _exit(0);

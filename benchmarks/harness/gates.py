@@ -54,6 +54,8 @@ def judge(figures, load):
     to.ratio("W1 p50", "W1", "p50", 1 / 30, base="glib")
     to.ratio("W1 p99", "W1", "p99", 1 / 20)
     to.ratio("W1 p50 after 100 µs of rest", "W1", "rested_p50", 0.6)
+    to.median("W1 with a body of 1 µs, less the body, ÷ empty", "W1-work", "work_ratio", 1.6, "×")
+    to.median("W1 with a drop, ÷ empty", "W1-work", "drop_ratio", 1.6, "×")
     to.ratio("W2 rate", "W2", "rate", 60, most=False)
     to.ratio("W2 rate", "W2", "rate", 1, base="libdispatch", most=False)
     # Against threads that each have something to do: without a record each, a thread takes two pages

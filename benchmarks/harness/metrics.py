@@ -9,6 +9,7 @@ Metric = namedtuple("Metric", "workload key label unit scale better digits")
 
 WORKLOADS = {
     "W1": "spawn one task, wait for it",
+    "W1-work": "the same with a body of 1 µs, and with a drop",
     "W2": "a burst of 10 000 trivial tasks",
     "W3-1000": "1 000 blocked tasks",
     "W3-10000": "10 000 blocked tasks",
@@ -32,6 +33,11 @@ METRICS = [
     Metric("W1", "p50", "p50", "µs", US, "less", 2),
     Metric("W1", "p99", "p99", "µs", US, "less", 2),
     Metric("W1", "rested_p50", "p50 after 100 µs of rest", "µs", US, "less", 1),
+    Metric("W1-work", "empty", "an empty body", "µs", US, "less", 2),
+    Metric("W1-work", "work", "a body of 1 µs", "µs", US, "less", 2),
+    Metric("W1-work", "drop", "an empty body and a drop", "µs", US, "less", 2),
+    Metric("W1-work", "work_ratio", "a body of 1 µs, less the body, ÷ empty", "", 1, "less", 2),
+    Metric("W1-work", "drop_ratio", "the drop ÷ empty", "", 1, "less", 2),
     Metric("W2", "rate", "rate", "1000/s", K, "more", 1),
     Metric("W2", "cold", "rate of the first burst", "1000/s", K, "more", 1),
     *(metric for size in ("1000", "10000", "30000") for metric in (
@@ -69,7 +75,7 @@ METRICS = [
     )),
 ]
 # Where a ratio would say nothing: a count, or a figure that is meant to be none at all.
-WITHOUT_RATIO = {"tasks", "threads", "KiB", "%", "µs each s"}
+WITHOUT_RATIO = {"", "tasks", "threads", "KiB", "%", "µs each s"}
 METRIC = {(metric.workload, metric.key): metric for metric in METRICS}
 
 # The peer that every ratio is against, and the one that is being judged.

@@ -59,6 +59,8 @@ typedef struct bench_peer {
 
   /* 0: the task was accepted. With a handle the caller will call wait_one on it exactly once. */
   int (*spawn)(void *registry, const bench_job *job, void **handle);
+  /* The same, and drop(job->arg) is called after the body. May be NULL: the peer has no such thing. */
+  int (*spawn_drop)(void *registry, const bench_job *job, void (*drop)(void *arg), void **handle);
   /* May be NULL: such a peer has no handles, and the task itself reports its end to a gate. */
   void (*wait_one)(void *registry, void *handle);
 

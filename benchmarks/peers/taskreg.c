@@ -43,6 +43,15 @@ static int spawn(void *registry, const bench_job *job, void **handle) {
   return status;
 }
 
+static int spawn_drop(void *registry, const bench_job *job, void (*drop)(void *), void **handle) {
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  tr_task *task;
+  options.drop = drop;
+  tr_status status = tr_spawn_with(registry, job->name, TR_KIND_APPLICATION, job->body, job->arg, &options, &task);
+  if (status == TR_OK) *handle = task;
+  return status;
+}
+
 static void wait_one(void *registry, void *handle) {
   (void)registry;
   tr_task_wait(handle, -1, NULL);
@@ -123,6 +132,7 @@ const bench_peer bench_peer_under_test = {
     .open = open_registry,
     .close = close_registry,
     .spawn = spawn,
+    .spawn_drop = spawn_drop,
     .wait_one = wait_one,
     .join_all = join_all,
     .cancel_all = cancel_all,

@@ -54,6 +54,69 @@ void w1_latency(long unused) {
   free(took);
 }
 
+/* ---- W1-work: the same with tasks that are not empty ----------------------------------------- */
+
+static int body_works(bench_self *self, void *unused) {
+  (void)self, (void)unused;
+  bench_busy_ns(BENCH_US);
+  return 0;
+}
+
+static void drop_nothing(void *unused) { (void)unused; }
+
+static int64_t median_of(void *registry, const bench_job *job, void (*drop)(void *), int64_t *took, long times) {
+  for (long i = 0; i < times; i++) {
+    void *handle = NULL;
+    int64_t start = bench_now_ns();
+    int status = drop != NULL ? peer->spawn_drop(registry, job, drop, &handle)
+                              : peer->spawn(registry, job, &handle);
+    if (status != 0) bench_fail("spawn was refused: %d", status);
+    peer->wait_one(registry, handle);
+    took[i] = bench_now_ns() - start;
+  }
+  bench_sort(took, times);
+  return bench_percentile(took, times, 0.5);
+}
+
+/* In turns, so that all of them meet the same phases of the machine; of each the median of its turns. */
+void w1_work(long unused) {
+  enum { TURNS = 9 };
+  const long times = quick ? 2000 : 10000;
+  const bench_job nothing = {"w1", body_nothing, NULL}, work = {"w1", body_works, NULL};
+  static const char *const names[] = {"empty", "work", "drop", "body"};
+  int64_t *took = calloc((size_t)times, sizeof *took), turns[4][TURNS];
+  void *registry;
+  (void)unused;
+  if (took == NULL) bench_fail("no memory");
+  if (peer->wait_one == NULL || peer->spawn_drop == NULL) return free(took);
+  registry = open_or_fail();
+  for (int turn = -1; turn < TURNS; turn++) { /* the first does not count */
+    int kept = turn < 0 ? 0 : turn;
+    turns[0][kept] = median_of(registry, &nothing, NULL, took, times);
+    turns[1][kept] = median_of(registry, &work, NULL, took, times);
+    turns[2][kept] = median_of(registry, &nothing, drop_nothing, took, times);
+    for (long i = 0; i < times; i++) {
+      int64_t start = bench_now_ns();
+      body_works(NULL, NULL);
+      took[i] = bench_now_ns() - start;
+    }
+    bench_sort(took, times);
+    turns[3][kept] = bench_percentile(took, times, 0.5);
+  }
+  double found[4];
+  for (int i = 0; i < 4; i++) {
+    bench_sort(turns[i], TURNS);
+    found[i] = (double)bench_percentile(turns[i], TURNS, 0.5);
+  }
+  for (int i = 0; i < 4; i++) bench_result(names[i], found[i]);
+  /* What is left when the body is taken off. */
+  bench_result("work_ratio", (found[1] - found[3]) / found[0]);
+  bench_result("drop_ratio", found[2] / found[0]);
+  peer->join_all(registry, -1);
+  peer->close(registry);
+  free(took);
+}
+
 /* ---- W4: ask "am I cancelled" --------------------------------------------------------------- */
 
 typedef struct polls {

@@ -16,7 +16,8 @@ static const struct {
   void (*run)(long size);
   long size;
 } workloads[] = {
-    {"W1", w1_latency, 0},        {"W2", w2_burst, 10000},
+    {"W1", w1_latency, 0},        {"W1-work", w1_work, 0},
+    {"W2", w2_burst, 10000},
     {"W3-1000", w3_crowd, 1000},  {"W3-10000", w3_crowd, 10000},
     {"W3-30000", w3_crowd, 30000}, {"W4", w4_flag, 0},
     {"W5-1000", w5_snapshot, 1000}, {"W5-10000", w5_snapshot, 10000},

@@ -14,6 +14,7 @@ extern const bench_peer *const peer;
 extern bool quick;
 
 void w1_latency(long unused);
+void w1_work(long unused);
 void w2_burst(long tasks);
 void w3_crowd(long tasks);
 void w4_flag(long unused);

@@ -12,17 +12,19 @@ struct MailboxWord: Equatable {
   static var listening: MailboxWord { MailboxWord(bits: 0) }
   /// Nothing posted; the worker sleeps, or is about to, and must be unparked (M2).
   static var sleeping: MailboxWord { MailboxWord(bits: 1) }
+  /// Nothing posted, and nobody may; the end of the last task is known, and the thread is being put right for the next.
+  static var settling: MailboxWord { MailboxWord(bits: 2) }
   /// The thread is to leave.
-  static var leave: MailboxWord { MailboxWord(bits: 2) }
-  /// A task to run, and while it runs; records are aligned, so no address is 0, 1 or 2.
+  static var leave: MailboxWord { MailboxWord(bits: 3) }
+  /// A task to run, and while it runs; records are aligned, so no address is below 4.
   static func task(_ record: UnsafeMutablePointer<TaskRecord>) -> MailboxWord {
     MailboxWord(bits: UInt(bitPattern: record))
   }
 
   /// Whether something was posted.
-  var isPosted: Bool { bits > 1 }
+  var isPosted: Bool { bits > 2 }
   /// The task posted, if one was.
   var record: TaskReference? {
-    bits > 2 ? UnsafeMutablePointer<TaskRecord>(bitPattern: bits).map(TaskReference.init) : nil
+    bits > 3 ? UnsafeMutablePointer<TaskRecord>(bitPattern: bits).map(TaskReference.init) : nil
   }
 }

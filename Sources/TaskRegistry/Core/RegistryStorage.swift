@@ -74,6 +74,8 @@ struct RegistryStorage: ~Copyable {
   let stacksAreExecutable: Bool
   /// What its tasks block as they begin (S7); a group's is never looked at.
   let taskMask: SignalMask
+  /// How its threads are as a task begins (S1); a group's is never looked at.
+  let origin: ThreadOrigin
   /// The registry that this one is a group of; a reference to its memory is held.
   let parent: RegistryReference?
   let path: GroupPath
@@ -117,6 +119,7 @@ struct RegistryStorage: ~Copyable {
     spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
     stacksAreExecutable = parent == nil && cp_wants_executable_stacks()
     taskMask = parent == nil ? options.taskMask ?? .ofCreator : .none
+    origin = ThreadOrigin(isCaptured: parent == nil)
   }
 }
 

@@ -77,6 +77,29 @@ struct ThreadLook {
     }
   }
 
+  /// Whether a thread that is still listed has ended, as a main thread may by pthread_exit(3).
+  static func hasEnded(threadID: Int32) -> Bool {
+    var state: UInt8 = 0
+    withCancellationDisabled {
+      _ = withFile("stat", of: threadID) { state = schedulerState(in: $0) }
+    }
+    return state == 0x5A || state == 0x58
+  }
+
+  /// The ids, capabilities and confinement of a thread, in one number; 0 if they are not known.
+  static func privileges(threadID: Int32) -> UInt64 {
+    withCancellationDisabled {
+      var text = InlineArray<512, UInt64>(repeating: 0)
+      return withUnsafeMutableBytes(of: &text) { bytes in
+        bytes.withMemoryRebound(to: UInt8.self) { bytes in
+          var digest: UInt64 = 0
+          _ = read("status", of: threadID, into: bytes) { digest = privileges(in: $0) }
+          return digest
+        }
+      }
+    }
+  }
+
   /// Hands the first bytes of a file of the thread's to `body`, none if it cannot be read.
   ///
   /// - Returns: 0, or the error number.
@@ -174,6 +197,30 @@ extension ThreadLook {
       return blocked
     }
     return nil
+  }
+
+  /// What the bytes of a `status` file say in the lines Uid, Gid, Cap…, NoNewPrivs and Seccomp…, hashed; 0 without
+  /// the last of the ids and capabilities that count.
+  static func privileges(in bytes: UnsafeBufferPointer<UInt8>) -> UInt64 {
+    var digest = cp_hash_start()
+    var start = 0
+    var ambientIsThere = false
+    while start + 6 < bytes.count {
+      var end = start
+      while end < bytes.count && bytes[end] != 0x0A { end += 1 }
+      let title = (bytes[start], bytes[start + 1], bytes[start + 2])
+      switch title {
+      // Uid, Gid, Cap, NoN, Sec
+      case (0x55, 0x69, 0x64), (0x47, 0x69, 0x64), (0x43, 0x61, 0x70), (0x4E, 0x6F, 0x4E),
+        (0x53, 0x65, 0x63):
+        for place in start..<end { digest = (digest ^ UInt64(bytes[place])) &* 1_099_511_628_211 }
+        // CapAmb comes after all other capabilities.
+        if title.0 == 0x43 && bytes[start + 3] == 0x41 { ambientIsThere = true }
+      default: break
+      }
+      start = end + 1
+    }
+    return ambientIsThere ? digest : 0
   }
 
   private static func hexadecimalValue(of digit: UInt8) -> UInt8 {

@@ -40,10 +40,17 @@ func startThread(
   return (code, thread)
 }
 
-/// What a thread of the library's own does first: it tells the kernel its name, and sets its mask,
-/// which the attributes said already, but AddressSanitizer's `pthread_create` does not heed them.
+/// What a thread of the library's own does first.
+///
+/// It tells the kernel its name, and sets its mask, which the attributes said already, but AddressSanitizer's
+/// `pthread_create` does not heed them. It is scheduled as the process's main thread is, not as the one that happened
+/// to need it first (S1).
 func beginOwnThread(_ name: StaticString) {
   SignalMask.all.apply()
+  var now = cp_get_scheduling(0)
+  var ofMain = cp_inherited(cp_get_scheduling(getpid()))
+  // Where the system refuses, it runs as its creator did.
+  _ = cp_schedule(&now, &ofMain)
   // SAFETY: CChar and UInt8 have the same layout, and the text is NUL-terminated.
   let text = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
   // Of no consequence when it fails.

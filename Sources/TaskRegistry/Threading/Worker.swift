@@ -30,7 +30,8 @@ struct Worker: ~Copyable {
   /// How far the end of the task has come, should the thread leave in the middle.
   var stage = Stage.body
   var ending = TaskWord.Ending.none
-  /// Whether the thread leaves after its task; set by the creator before the thread exists.
+  /// Whether the thread leaves after its task; set by the creator before the thread exists, and by a thread that
+  /// could not be scheduled as it should.
   var isSingleUse = false
   /// The kernel's id of the thread; set by the thread itself, read by others after it departed.
   var threadID: Int32 = 0
@@ -38,7 +39,7 @@ struct Worker: ~Copyable {
   var kernelName: (UInt64, UInt64) = (0, 0)
   /// The signal for backtraces that the thread lets through in bodies; 0 is none.
   var backtraceSignal: Int32 = 0
-  /// How the thread started out.
+  /// How the thread started out, and what has to be looked at.
   var threadState = ThreadState()
   /// The lowest byte of its place in the arena, where the guard lies; nil before it is first
   /// needed.

@@ -21,7 +21,9 @@ extension Worker {
     worker.pointee.threadID = cp_gettid()
     worker.pointee.kernelName = (0, 0)
     worker.pointee.cpuBase.store(0, ordering: .relaxed)
-    if !worker.pointee.isSingleUse { worker.pointee.threadState = .current }
+    var state = ThreadState()
+    if !state.begin(in: worker.pointee.registry) { worker.pointee.isSingleUse = true }
+    worker.pointee.threadState = state
     var next = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring)).record
     while let task = next {
       let (ticks, wasStopped) = run(task, on: worker)
@@ -72,12 +74,48 @@ extension Worker {
     if worker.pointee.isSingleUse { return false }
     worker.noteTicks(ticks)
     cp_reset_locale()
-    if ThreadState.mayHaveChanged(inTicks: ticks) {
-      // The body may have given the thread another name.
-      worker.pointee.kernelName = (0, 0)
-      return worker.pointee.threadState.restore(in: worker.pointee.registry)
+    if !isToBeLookedAt(worker, afterTicks: ticks) { return true }
+    if ThreadState.mayHaveMoved(inTicks: ticks) { lookAtKernelName(of: worker) }
+    // On a copy: a mutating call in place counts as an access to the whole worker, whose mailbox others read.
+    var state = worker.pointee.threadState
+    let isRight = state.restore(in: worker.pointee.registry, afterTicks: ticks)
+    worker.pointee.threadState = state
+    return isRight
+  }
+
+  /// Whether `isReusable` takes system calls.
+  @inline(__always)
+  private static func isToBeLookedAt(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
+    ThreadState.mayHaveChanged(inTicks: ticks) || worker.pointee.threadState.isNew
+  }
+
+  /// Notes whether the body has given the thread another name.
+  @inline(never)
+  private static func lookAtKernelName(of worker: Pointer) {
+    if worker.pointee.kernelName == (0, 0) { return }
+    var told = TaskName()
+    told.words[0] = worker.pointee.kernelName.0
+    told.words[1] = worker.pointee.kernelName.1
+    var isAsTold = false
+    told.withKernelName { told in
+      isAsTold = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16) { now in
+        cp_own_thread_name(now.baseAddress)
+        var place = 0
+        // Both end in NUL within 16 bytes.
+        while now[place] != 0 && now[place] == told[place] { place += 1 }
+        return now[place] == told[place]
+      }
     }
-    return true
+    if !isAsTold { worker.pointee.kernelName = (0, 0) }
+  }
+
+  /// Calls the thread `idle`: no task runs in it, and none has for a while (S2).
+  static func tellKernelItIsIdle(_ worker: Pointer) {
+    worker.pointee.kernelName = (0, 0)
+    var name = TaskName()
+    // "idle", the first byte lowest.
+    name.words[0] = UInt64(littleEndian: 0x656C_6469)
+    name.withKernelName { _ = cp_set_own_thread_name($0) }
   }
 
   /// Runs one task to its end.
@@ -116,12 +154,19 @@ extension Worker {
     if task.word.hasExtras { task.bodyHasEnded() }
     if code != 0 { record.pointee.code = code }
     worker.pointee.ending = code == 0 ? .returned : .failed
-    // More of the application's code, or no counter: as good as a long body.
-    if start == 0 || code != 0 || record.pointee.drop != nil { ticks = .max }
-    releaseAndLog(task, on: worker)
+    // None of them was long enough for a system call if the longest was not.
+    ticks = max(ticks, releaseAndLog(task, on: worker))
     if ProcessState.isForkedChild { return (0, false) }
     let wasStopped = task.word.isCancelRequested
+    let lateTold = worker.pointee.lateTold
     finish(task, on: worker)
+    // A log callback by `finish`, or no counter: as good as a long body.
+    if start == 0 || worker.pointee.lateTold != lateTold { ticks = .max }
+    // Who waits for the end of the task goes on meanwhile, but not where the worker is to sleep: whoever went on would
+    // not find it on the list yet, and make another thread.
+    if !wasStopped && isToBeLookedAt(worker, afterTicks: ticks) {
+      worker.pointee.mailbox.store(MailboxWord.settling.bits, ordering: .releasing)
+    }
     return (ticks, wasStopped)
   }
 
@@ -136,19 +181,33 @@ extension Worker {
   }
 
   /// Runs what is left of the application's code, from the stage it is in: drop and log callback.
-  private static func releaseAndLog(_ task: TaskReference, on worker: Pointer) {
+  ///
+  /// - Returns: how long the longer of the two ran, in ticks.
+  @discardableResult
+  private static func releaseAndLog(_ task: TaskReference, on worker: Pointer) -> UInt64 {
+    var ticks: UInt64 = 0
     if worker.pointee.stage == .body {
       worker.pointee.stage = .drop
       // Before anyone can learn of the end (S4).
-      task.pointer.pointee.drop?(task.pointer.pointee.context)
+      if let drop = task.pointer.pointee.drop {
+        let context = task.pointer.pointee.context
+        let start = cp_ticks()
+        drop(context)
+        ticks = cp_ticks() &- start
+      }
     }
     // Each may have forked, and this may be the child: nothing more is to happen here (P1).
-    if ProcessState.isForkedChild { return }
+    if ProcessState.isForkedChild { return ticks }
     if worker.pointee.stage == .drop {
       worker.pointee.stage = .log
-      if worker.pointee.ending != .returned { task.logEnd(worker.pointee.ending) }
+      if worker.pointee.ending != .returned {
+        let start = cp_ticks()
+        task.logEnd(worker.pointee.ending)
+        ticks = max(ticks, cp_ticks() &- start)
+      }
     }
     worker.pointee.stage = .done
+    return ticks
   }
 
   /// Counts the end and tells those who wait for it.

@@ -14,12 +14,14 @@ extension RegistryReference {
   // MARK: Getting a thread
 
   /// Gives `task` a thread: the hot worker's if it listens, else that of the worker that went to
-  /// sleep last, else a new one.
+  /// sleep last, else a new one; clean-up work of a closed registry always a new one.
   ///
   /// - Returns: `.ok`, or `.again` or `.noMemory` with the task not handed over.
   @inline(__always)
   func dispatch(_ task: TaskReference, stackSize: Int?, fresh: Bool) -> Status {
-    if !fresh && stackSize == nil {
+    // Once it is closed, nobody looks any more whether a thread is as it should be.
+    let isClosed = gate.isClosed
+    if !fresh && stackSize == nil && !isClosed {
       if handToHotWorker(task) { return .ok }
       if let worker = takeIdleWorker() {
         task.promise(to: worker)
@@ -29,7 +31,7 @@ extension RegistryReference {
     }
     return start(
       task, stackSize: stackSize ?? options.stackSize,
-      singleUse: fresh || stackSize != nil || options.keepsNoThreads)
+      singleUse: fresh || stackSize != nil || isClosed || options.keepsNoThreads)
   }
 
   /// Gives a task to the hot worker, for whom it waits a moment: it may be at the end of a short
@@ -43,12 +45,13 @@ extension RegistryReference {
     task.promise(to: worker)
     let cpu = cp_current_cpu()
     let listening = MailboxWord.listening.bits
-    let isListening = spin(for: pointer.pointee.spin.spawner) {
+    var isListening = spin(for: pointer.pointee.spin.spawner) {
       // The two would only keep each other from running.
       worker.pointee.cpu.load(ordering: .relaxed) == cpu
     } until: {
       worker.pointee.mailbox.load(ordering: .relaxed) == listening
     }
+    if !isListening { isListening = waitUntilSettled(worker, cpu: cpu) }
     if isListening {
       if worker.pointee.spawnerCPU.load(ordering: .relaxed) != cpu {
         worker.pointee.spawnerCPU.store(cpu, ordering: .relaxed)
@@ -61,6 +64,21 @@ extension RegistryReference {
     // Its task is a long one, or another spawner was faster: look elsewhere until it is back.
     _ = pointer.pointee.hot.compareExchange(expected: bits, desired: 0, ordering: .relaxed)
     return false
+  }
+
+  /// Waits for a worker whose thread is being put right, which takes less time than to wake another.
+  ///
+  /// - Returns: whether it listens.
+  @inline(never)
+  private func waitUntilSettled(_ worker: Worker.Pointer, cpu: Int32) -> Bool {
+    let settling = MailboxWord.settling.bits
+    if worker.pointee.mailbox.load(ordering: .relaxed) != settling { return false }
+    _ = spin(for: pointer.pointee.spin.joiner) {
+      worker.pointee.cpu.load(ordering: .relaxed) == cpu
+    } until: {
+      worker.pointee.mailbox.load(ordering: .relaxed) != settling
+    }
+    return worker.pointee.mailbox.load(ordering: .relaxed) == MailboxWord.listening.bits
   }
 
   /// Takes the worker that went to sleep last: its stack is the warmest.
@@ -206,9 +224,20 @@ extension RegistryReference {
   /// How long an idle worker that stays gives those that leave to be gone; doubled each time.
   private static var firstReapingPause: Int64 { 50_000_000 }
 
+  /// How long a worker sleeps under the name of its last task: to tell the kernel at once would cost as much as
+  /// an empty task, also where the next comes soon.
+  private static var namedRest: Int64 { 20_000_000 }
+
   /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
   /// are idle.
   private func sleep(_ worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
+    if worker.pointee.threadState.owesLook {
+      // On a copy, as in `Worker.isReusable`.
+      var state = worker.pointee.threadState
+      let isRight = state.lookAround(in: self)
+      worker.pointee.threadState = state
+      if !isRight { return nil }
+    }
     // Its last task may have been the last of all.
     endIfUnreachable()
     // Before anyone can find the worker on the list and post to it (M2).
@@ -223,10 +252,17 @@ extension RegistryReference {
     if !afterStop { worker.noteProcessorTime() }
     var deadline = Deadline.after(options.idleNanoseconds)
     var pause = Self.firstReapingPause
+    var calledIdleAt = Deadline.after(Self.namedRest)
     while true {
       let word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
       if word.isPosted { return word.record }
-      if worker.pointee.parker.park(until: deadline) || !deadline.hasPassed { continue }
+      let until = calledIdleAt.nanoseconds < deadline.nanoseconds ? calledIdleAt : deadline
+      if worker.pointee.parker.park(until: until) { continue }
+      if calledIdleAt.hasPassed {
+        calledIdleAt = .never
+        Worker.tellKernelItIsIdle(worker)
+      }
+      if !deadline.hasPassed { continue }
       let leaves = monitor.withLock { state in
         guard worker.pointee.isIdle, state.idleCount > options.idleThreads else { return false }
         state.removeIdle(worker)

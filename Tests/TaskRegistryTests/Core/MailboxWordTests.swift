@@ -11,8 +11,11 @@ import Testing
   @Test func onlyTasksAndLeavingArePosted() throws {
     #expect(!MailboxWord.listening.isPosted)
     #expect(!MailboxWord.sleeping.isPosted)
+    #expect(!MailboxWord.settling.isPosted)
     #expect(MailboxWord.leave.isPosted)
-    for word in [MailboxWord.listening, .sleeping, .leave] { #expect(word.record == nil) }
+    for word in [MailboxWord.listening, .sleeping, .settling, .leave] {
+      #expect(word.record == nil)
+    }
 
     let registry = try TaskRegistry()
     let taken = registry.core.pointer.pointee.records.take(for: registry.core)
@@ -23,12 +26,12 @@ import Testing
     #expect(word.record == record)
   }
 
-  /// **Proves:** the four things a mailbox can say differ (M1).
+  /// **Proves:** the five things a mailbox can say differ (M1).
   ///
   /// **Why it matters:** a poster tells from the old word whether the worker must be woken.
   /// **Catches:** two of the numbers made equal.
   @Test func noTwoWordsAreAlike() {
-    let all: [MailboxWord] = [.listening, .sleeping, .leave]
+    let all: [MailboxWord] = [.listening, .sleeping, .settling, .leave]
     #expect(Set(all.map(\.bits)).count == all.count)
     // Records are aligned to 64 bytes, so no address is among these.
     #expect(all.allSatisfy { $0.bits < 64 })

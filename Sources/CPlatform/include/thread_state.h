@@ -1,0 +1,237 @@
+/* thread_state.h - what the kernel keeps for each thread, as far as `ThreadState` looks at it or puts it back.
+
+   Raw system calls: glibc has no functions for most of them, and none of these is a cancellation point. What a
+   kernel, or a sandbox, refuses reads as zeros, before and after alike. errno stays as it was.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef TASKREG_THREAD_STATE_H
+#define TASKREG_THREAD_STATE_H
+
+/* Numbers hashed with FNV-1a (Fowler, Noll, Vo), word by word. */
+static inline uint64_t cp_hash(uint64_t hash, const void *words, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    uint64_t word;
+    memcpy(&word, (const char *)words + i * sizeof word, sizeof word);
+    hash = (hash ^ word) * UINT64_C(1099511628211);
+  }
+  return hash;
+}
+static inline uint64_t cp_hash_start(void) { return UINT64_C(14695981039346656037); }
+
+/* ---- Scheduling ---- */
+
+/* How a thread is scheduled and where; the first members are struct sched_attr's, of 56 bytes. */
+struct cp_scheduling {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t times[3];
+  uint32_t clamps[2];
+  cpu_set_t affinity;
+  size_t affinity_words; /* how many of them the kernel has told, each of 64 bits */
+};
+enum { CP_SCHED_ATTR_SIZE = 56, CP_RESET_ON_FORK = 1, CP_SCHED_DEADLINE = 6 };
+
+/* Of the thread `id`, 0 being the calling one (sched_getattr(2), sched_getaffinity(2)). */
+static inline struct cp_scheduling cp_get_scheduling(int32_t id) {
+  struct cp_scheduling now;
+  int saved = errno;
+  memset(&now, 0, sizeof now);
+  if (syscall(SYS_sched_getattr, id, &now, CP_SCHED_ATTR_SIZE, 0) != 0) memset(&now, 0, sizeof now);
+  long told = syscall(SYS_sched_getaffinity, id, sizeof now.affinity, &now.affinity);
+  now.affinity_words = told > 0 ? (size_t)told / 8 : 0;
+  errno = saved;
+  return now;
+}
+
+/* What a thread would get that one which is scheduled like this created: SCHED_RESET_ON_FORK is heeded, and
+   SCHED_DEADLINE is never inherited (sched(7)). */
+static inline struct cp_scheduling cp_inherited(struct cp_scheduling of) {
+  if ((of.flags & CP_RESET_ON_FORK) || of.policy == CP_SCHED_DEADLINE) {
+    if (of.policy == SCHED_FIFO || of.policy == SCHED_RR || of.policy == CP_SCHED_DEADLINE) {
+      of.policy = SCHED_OTHER;
+      of.nice = 0;
+    }
+    if (of.nice < 0) of.nice = 0;
+    of.priority = 0;
+  }
+  of.flags = 0;
+  return of;
+}
+
+static inline uint64_t cp_scheduling_digest(const struct cp_scheduling *of) {
+  uint64_t hash = cp_hash(cp_hash_start(), of, CP_SCHED_ATTR_SIZE / 8);
+  return cp_hash(hash, &of->affinity, of->affinity_words);
+}
+
+/* Schedule the calling thread, which is scheduled like `now`, as `wanted` says. False if the system refuses. */
+static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_scheduling *wanted) {
+  int saved = errno;
+  bool done = true;
+  if (wanted->size != 0 && (now->policy != wanted->policy || now->nice != wanted->nice ||
+                            now->priority != wanted->priority)) {
+    struct cp_scheduling attributes;
+    memset(&attributes, 0, sizeof attributes);
+    attributes.size = CP_SCHED_ATTR_SIZE;
+    attributes.policy = wanted->policy;
+    attributes.nice = wanted->nice;
+    attributes.priority = wanted->priority;
+    done = syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
+  }
+  static const cpu_set_t none;
+  if (memcmp(&now->affinity, &wanted->affinity, sizeof none) != 0 &&
+      memcmp(&wanted->affinity, &none, sizeof none) != 0)
+    done = syscall(SYS_sched_setaffinity, 0, sizeof wanted->affinity, &wanted->affinity) == 0 && done;
+  errno = saved;
+  return done;
+}
+
+/* ---- Whom the thread acts for ---- */
+
+enum { CP_CAP_SETGID = 6, CP_CAP_SETUID = 7, CP_CAP_SYS_ADMIN = 21 };
+
+/* The calling thread's capabilities (capget(2)): effective, permitted, inheritable. */
+struct cp_capabilities {
+  uint64_t effective, permitted, inheritable;
+};
+static inline struct cp_capabilities cp_get_capabilities(void) {
+  struct { uint32_t version; int pid; } header = {0x20080522, 0};
+  struct { uint32_t effective, permitted, inheritable; } data[2];
+  struct cp_capabilities all = {0, 0, 0};
+  int saved = errno;
+  memset(data, 0, sizeof data);
+  if (syscall(SYS_capget, &header, data) == 0)
+    for (int i = 0; i < 2; i++) {
+      all.effective |= (uint64_t)data[i].effective << (32 * i);
+      all.permitted |= (uint64_t)data[i].permitted << (32 * i);
+      all.inheritable |= (uint64_t)data[i].inheritable << (32 * i);
+    }
+  errno = saved;
+  return all;
+}
+
+/* The ids that the calling thread's files are looked at by (setfsuid(2): -1 changes nothing). */
+static inline uint64_t cp_filesystem_ids(void) {
+  return (uint64_t)(uint32_t)syscall(SYS_setfsuid, -1) << 32 | (uint32_t)syscall(SYS_setfsgid, -1);
+}
+
+/* Whether the calling thread has ids to choose from: by its capabilities, or as a set-user-id program has. */
+static inline bool cp_may_change_ids(uint64_t permitted) {
+  return (permitted >> CP_CAP_SETUID & 1) || (permitted >> CP_CAP_SETGID & 1) ||
+         syscall(SYS_getuid) != syscall(SYS_geteuid) || syscall(SYS_getgid) != syscall(SYS_getegid);
+}
+
+/* Whether the calling thread, `own`, and the process `process`, that is its main thread, have one working
+   directory, root and umask (kcmp(2)); a number to be compared with an earlier one. */
+static inline uint64_t cp_shares_directories(int32_t own, int32_t process) {
+  int saved = errno;
+  long order = syscall(SYS_kcmp, own, process, KCMP_FS, 0, 0);
+  errno = saved;
+  return (uint64_t)order;
+}
+/* Likewise whether they have one table of descriptors. */
+static inline uint64_t cp_shares_descriptors(int32_t own, int32_t process) {
+  int saved = errno;
+  long order = syscall(SYS_kcmp, own, process, KCMP_FILES, 0, 0);
+  errno = saved;
+  return (uint64_t)order;
+}
+
+/* How the calling thread's capabilities are reckoned (PR_GET_SECUREBITS in prctl(2)). */
+static inline uint64_t cp_securebits(void) {
+  int saved = errno;
+  long bits = syscall(SYS_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
+  errno = saved;
+  return (uint64_t)bits;
+}
+
+/* What confines the calling thread, in one number: no_new_privs, seccomp (prctl(2)). */
+static inline uint64_t cp_confinement(void) {
+  int saved = errno;
+  uint64_t bits = (uint64_t)syscall(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) & 0xFF;
+  bits = bits << 8 | ((uint64_t)syscall(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) & 0xFF);
+  errno = saved;
+  return bits;
+}
+
+/* The namespaces of the calling thread, or of the main thread, in one number. Those of mounts are not among
+   them: to enter one takes directories of one's own. A user namespace cannot be entered by one thread of
+   several, nor one of time but for children (setns(2)). */
+static inline bool cp_may_enter_namespaces(uint64_t permitted) { return permitted >> CP_CAP_SYS_ADMIN & 1; }
+static inline uint64_t cp_namespaces(bool of_main) {
+  static const char names[][20] = {"net", "uts", "ipc", "cgroup", "pid_for_children", "time_for_children"};
+  uint64_t digest = cp_hash_start();
+  int saved = errno;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char path[64] = {0};
+    uint64_t text[8] = {0};
+    const char *directory = of_main ? "/proc/self/ns/" : "/proc/thread-self/ns/";
+    memcpy(path, directory, strlen(directory));
+    memcpy(path + strlen(directory), names[i], sizeof names[i]);
+    if (syscall(SYS_readlinkat, AT_FDCWD, path, text, sizeof text) < 0) text[0] = 1;
+    digest = cp_hash(digest, text, 8);
+  }
+  errno = saved;
+  return digest;
+}
+
+/* ---- What is put back ---- */
+
+/* The calling thread's stack for signal handlers. */
+static inline stack_t cp_alternate_stack(void) {
+  stack_t stack;
+  memset(&stack, 0, sizeof stack);
+  stack.ss_flags = SS_DISABLE;
+  sigaltstack(NULL, &stack);
+  return stack;
+}
+/* Give it another one; false if it runs on the one it has. */
+static inline bool cp_set_alternate_stack(stack_t stack) {
+  int saved = errno;
+  if (stack.ss_flags & SS_DISABLE) stack.ss_size = MINSIGSTKSZ;
+  bool done = sigaltstack(&stack, NULL) == 0;
+  errno = saved;
+  return done;
+}
+
+/* The timer slack of the calling thread, in nanoseconds (PR_SET_TIMERSLACK in prctl(2)). */
+static inline uint64_t cp_timer_slack(void) {
+  return (uint64_t)syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
+}
+static inline void cp_set_timer_slack(uint64_t slack) {
+  int saved = errno;
+  if ((int64_t)slack > 0) syscall(SYS_prctl, PR_SET_TIMERSLACK, slack, 0, 0, 0);
+  errno = saved;
+}
+
+/* The I/O priority of the calling thread (ioprio_get(2)); negative if it cannot be told. */
+static inline int32_t cp_io_priority(void) {
+  int saved = errno;
+  long priority = syscall(SYS_ioprio_get, 1, 0);
+  errno = saved;
+  return (int32_t)priority;
+}
+/* Give the calling thread that one if it has another; false if the system refuses. */
+static inline bool cp_restore_io_priority(int32_t priority) {
+  int saved = errno;
+  bool done = priority < 0 || cp_io_priority() == priority || syscall(SYS_ioprio_set, 1, 0, priority) == 0;
+  errno = saved;
+  return done;
+}
+
+/* Where the calling thread's memory comes from (get_mempolicy(2)): whether it has no policy of its own. */
+static inline bool cp_has_default_memory_policy(void) {
+  int saved = errno, mode = 0;
+  bool is_default = syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0) == 0 && mode == 0;
+  errno = saved;
+  return is_default;
+}
+static inline void cp_set_default_memory_policy(void) {
+  int saved = errno;
+  syscall(SYS_set_mempolicy, 0, NULL, 0);
+  errno = saved;
+}
+
+#endif
