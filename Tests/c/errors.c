@@ -1,6 +1,6 @@
 /* errors.c - how a program learns what it did wrong: tr_error_detail, the events that tell a log of it, and the
    macros that keep nanoseconds from being mistaken. That every TR_ERR_INVALID is explained under the name of its
-   function is checked wherever a program here checks for one; see CHECK_EQ in support.h. Rule P4. */
+   function is checked wherever a program here checks for one; see CHECK_EQ in support.h. Rules P4, O2. */
 
 #include "support.h"
 
@@ -132,7 +132,40 @@ CASE(durations_are_nanoseconds) {
   CHECK_EQ(-1, TR_FOREVER);
 }
 
+/* Proves: where the process is ended on purpose, one line on descriptor 2 names the call, its error, the place, and what to
+   look at: here a program that has deleted every key for thread-specific data, the library's own among them (O2).
+   Why it matters: a process that is gone without a word is looked for in the wrong place.  Catches: a line that is
+   not written, or does not say which call it was. */
+CASE(an_end_on_purpose_says_why) {
+  if (check_under_a_tool()) return; /* which has keys of its own */
+  int ends[2];
+  CHECK_EQ(0, pipe(ends));
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    dup2(ends[1], 2);
+    tr_registry *registry = registry_new();
+    for (pthread_key_t key = 0; key < 1024; key++) pthread_key_delete(key);
+    TR_IGNORE(tr_spawn(registry, "keyless", TR_KIND_MAINTENANCE, body_returns, NULL, NULL));
+    TR_IGNORE(tr_join_all(registry, FOREVER, NULL));
+    _exit(0);
+  }
+  close(ends[1]);
+  char text[1024];
+  size_t length = 0;
+  ssize_t count;
+  while ((count = read(ends[0], text + length, sizeof text - 1 - length)) > 0) length += (size_t)count;
+  text[length] = 0;
+  close(ends[0]);
+  int status;
+  while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
+  CHECK(WIFSIGNALED(status));
+  CHECK_MSG(strncmp(text, "libtaskreg: pthread_setspecific failed with error 22 at ", 56) == 0, "%.400s", text);
+  CHECK_MSG(strstr(text, "pthread_key_delete") != NULL && strchr(text, '\n') == text + length - 1, "%.400s", text);
+}
+
 CHECK_MAIN(
+    CHECK_ENTRY(an_end_on_purpose_says_why),
     CHECK_ENTRY(each_cause_has_a_text_of_its_own),
     CHECK_ENTRY(the_text_is_the_threads_own),
     CHECK_ENTRY(a_log_hears_of_invalid_calls),
