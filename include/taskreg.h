@@ -926,10 +926,13 @@ tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* Wait until the descriptor `fd` has one of `events` (POLLIN, POLLOUT, ... of poll(2)), an error or a
    hang-up, or until timeout_ns nanoseconds from now; inside a task also until it is asked to stop,
-   which comes first: a busy peer keeps nobody from stopping. [C8]
+   which comes first: a busy peer keeps nobody from stopping. Tasks that wait so share a descriptor of the
+   library's, 32 of them or more, unless they have one by tr_task_fd; what else costs a descriptor, a thread or a
+   mapping is listed in docs/costs.md. [C8]
 
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID when fd is not open;
-              TR_ERR_NOMEM; TR_ERR_SYSTEM, as tr_task_fd.
+              TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when a task's first wait needs a descriptor to share, and
+              none is to be had.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;

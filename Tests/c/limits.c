@@ -1,11 +1,15 @@
 /* limits.c - at the ends of what the system gives one process or one user: threads, address space,
-   descriptors, stacks. Rules S6, S7, P4, G4. */
+   descriptors, stacks. Rules S6, S7, P4, G4, C6, C8. */
 
 #include "support.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 /* Use a registry from beginning to end; each call may be refused, and then leaves nothing behind.
    Returns how many calls were refused. */
@@ -180,6 +184,154 @@ CASE(descriptors_at_their_limit) {
   }
 }
 
+/* How many descriptors are open, the one by which that is found out included. */
+static int open_descriptors(void) {
+  DIR *directory = opendir("/proc/self/fd");
+  CHECK(directory != NULL);
+  int count = 0;
+  while (readdir(directory) != NULL) count++;
+  closedir(directory);
+  return count - 2; /* . and .. */
+}
+
+enum { SHARING = 100 };
+
+/* Tasks that wait for descriptors, each for its own pair of sockets, one of which it is told by. */
+struct sharing {
+  int ends[SHARING][2];
+  tr_status seen[SHARING];
+  atomic_int waiting, over;
+  tr_registry *registry;
+  tr_task *tasks[SHARING];
+};
+static struct sharing sharing;
+
+static int body_shares(tr_task *self, void *ctx) {
+  int number = (int)(intptr_t)ctx;
+  (void)self;
+  /* A time that does not pass makes no difference to one without end. */
+  int64_t timeout = number % 2 ? FOREVER : 3600 * SECOND;
+  atomic_fetch_add(&sharing.waiting, 1);
+  sharing.seen[number] = tr_wait_fd(sharing.ends[number][0], POLLIN, timeout);
+  atomic_fetch_add(&sharing.over, 1);
+  return 0;
+}
+
+/* Until each task that is alive has been seen in the system call that it waits in. */
+static void await_blocked(void) {
+  tr_report *report = NULL;
+  for (size_t blocked = 0, all = 1; blocked < all;) {
+    tr_report_release(report);
+    CHECK_EQ(TR_OK, tr_explain(sharing.registry, &report));
+    tr_straggler straggler = TR_STRAGGLER_INIT;
+    for (blocked = 0, all = 0; tr_report_straggler(report, all, &straggler) == TR_OK; all++)
+      blocked += straggler.syscall_name != NULL && strcmp(straggler.syscall_name, "ppoll") == 0;
+  }
+  tr_report_release(report);
+}
+
+static void share_begin(void) {
+  memset(&sharing, 0, sizeof sharing);
+  sharing.registry = registry_new();
+  for (int i = 0; i < SHARING; i++) {
+    CHECK_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sharing.ends[i]));
+    sharing.seen[i] = 1;
+  }
+}
+static void share_spawn(void) {
+  for (int i = 0; i < SHARING; i++)
+    sharing.tasks[i] = spawn(sharing.registry, "shares", body_shares, (void *)(intptr_t)i);
+  while (atomic_load(&sharing.waiting) < SHARING) breathe();
+}
+/* Ask one to stop, and have one woken by its socket; both are over then, and no other is. */
+static void share_end_two(int asked, int told) {
+  int before = atomic_load(&sharing.over);
+  CHECK_EQ(TR_OK, tr_task_cancel(sharing.tasks[asked]));
+  CHECK_EQ(TR_OK, tr_task_wait(sharing.tasks[asked], FOREVER, NULL));
+  CHECK_EQ(TR_ERR_CANCELLED, sharing.seen[asked]);
+  CHECK_EQ(1, write(sharing.ends[told][1], "x", 1));
+  CHECK_EQ(TR_OK, tr_task_wait(sharing.tasks[told], FOREVER, NULL));
+  CHECK_EQ(TR_OK, sharing.seen[told]);
+  CHECK_EQ(before + 2, atomic_load(&sharing.over));
+}
+static void share_end(void) {
+  CHECK_EQ(TR_OK, tr_shutdown(sharing.registry, TR_REASON_FATAL, NULL, FOREVER, NULL));
+  int cancelled = 0;
+  for (int i = 0; i < SHARING; i++) {
+    cancelled += sharing.seen[i] == TR_ERR_CANCELLED;
+    CHECK(sharing.seen[i] == TR_ERR_CANCELLED || sharing.seen[i] == TR_OK);
+    tr_task_release(sharing.tasks[i]);
+    for (int end = 0; end < 2; end++) close(sharing.ends[i][end]);
+  }
+  CHECK(cancelled >= SHARING / 2);
+  tr_registry_release(sharing.registry);
+}
+
+/* Proves: a hundred tasks that wait for descriptors cost the process a few of its own, which are given back; asking one
+   of them to stop ends its wait and no other, however often; each of the others still ends by its own
+   event, and all of them by a shutdown (C8).  Why it matters: one descriptor for each task that waits halves the
+   connections of a server.  Catches: a descriptor for each; a wait that ends by another's flag, or fails; one
+   that sleeps on at a descriptor that tells of nothing any more; a descriptor that stays. */
+CASE(tasks_that_wait_share_descriptors) {
+  int before = open_descriptors();
+  share_begin();
+  int without = open_descriptors();
+  share_spawn();
+  await_blocked();
+  int shared = open_descriptors() - without;
+  CHECK_MSG(shared >= 1 && shared <= SHARING / 8, "%d descriptors for %d tasks", shared, SHARING);
+  for (int i = 0; i < SHARING / 2; i += 2) share_end_two(i, i + 1);
+  await_blocked();
+  shared = open_descriptors() - without;
+  CHECK_MSG(shared >= 1 && shared <= SHARING / 8, "%d descriptors for the rest of %d tasks", shared, SHARING);
+  share_end();
+  CHECK_EQ(before, open_descriptors());
+}
+
+static int body_waits_in_vain(tr_task *self, void *ctx) {
+  (void)self;
+  errno = 0;
+  *(tr_status *)ctx = tr_wait_fd(0, 0, FOREVER);
+  CHECK_EQ(EMFILE, errno);
+  return 0;
+}
+
+/* Proves: where but one descriptor is left, all share it; when it has told of one task's flag the others wait on without
+   one, are told of by their own events and their own flags, and fail at nothing; where none is left a wait that
+   begins is TR_ERR_SYSTEM with EMFILE (C8).  Why it matters: a server at its limit goes on serving those it has.
+   Catches: a wait that fails because another task was asked to stop; one that does not see its flag. */
+CASE(waits_go_on_where_no_descriptor_is_left) {
+  struct rlimit before, limit;
+  CHECK_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+  share_begin();
+  int highest = dup(2);
+  CHECK(highest >= 0);
+  close(highest);
+  limit = before;
+  limit.rlim_cur = (rlim_t)highest + 1;
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+  share_spawn();
+  while (fcntl(highest, F_GETFD) < 0) breathe();
+  for (int i = 0; i < SHARING / 2; i += 2) {
+    share_end_two(i, i + 1);
+    /* The one there is, taken away as soon as it is given back: the next wake up without. */
+    if (i == SHARING / 4) {
+      limit.rlim_cur = (rlim_t)highest;
+      CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+    }
+  }
+  share_end();
+  CHECK(fcntl(highest, F_GETFD) < 0);
+  limit.rlim_cur = (rlim_t)sharing.ends[0][0];
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+  tr_registry *registry = registry_new();
+  tr_status seen = TR_OK;
+  wait_and_release(spawn(registry, "none left", body_waits_in_vain, &seen));
+  CHECK_EQ(TR_ERR_SYSTEM, seen);
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+  registry_finish(registry);
+}
+
 /* ---- Stacks ----------------------------------------------------------------------------------- */
 
 static int body_does_ordinary_things(tr_task *self, void *ctx) {
@@ -236,4 +388,6 @@ CHECK_MAIN(
     CHECK_ENTRY(threads_at_their_limit),
     CHECK_ENTRY(address_space_at_its_limit),
     CHECK_ENTRY(descriptors_at_their_limit),
+    CHECK_ENTRY(tasks_that_wait_share_descriptors),
+    CHECK_ENTRY(waits_go_on_where_no_descriptor_is_left),
     CHECK_ENTRY(absurd_stacks_are_none))

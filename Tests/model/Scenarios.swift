@@ -4,7 +4,7 @@ import CPlatform
 extension Scenario {
   static let all =
     [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
-    + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration]
+    + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration, places]
     + phased + told
 
   /// A body that ends at once.
@@ -97,6 +97,43 @@ extension Scenario {
     Stage.waitFor(.hosts, 1)
     Stage.task.unpin()
     Stage.close()
+  }
+
+  /// The wait itself the explorer cannot see: where the task would begin it, it waits for the cancel and
+  /// looks whether the descriptor tells of it.
+  static let places = Scenario(
+    name: "places",
+    claim:
+      "two share a descriptor, one is asked to stop: its flag shows, or the descriptor tells (C8)",
+    preemptions: 2
+  ) {
+    Stage.open { $0.spinNanoseconds = 0 }
+    Stage.spawn { _, _ in
+      _ = WaitDescriptor.descriptor(for: Worker.currentTask.unsafelyUnwrapped, isWaiting: false)
+      return 0
+    }
+    Stage.hold { _, _ in
+      let task = Worker.currentTask.unsafelyUnwrapped
+      guard case .descriptor(let found) = WaitDescriptor.descriptor(for: task, isWaiting: false)
+      else {
+        Stage.expect(false, "a descriptor is to be had")
+        return 0
+      }
+      if task.isFlagUp { return 0 }
+      Stage.waitFor(.hosts, 1)
+      // So poll(2) would come back.
+      Stage.expect(model_is_readable(found) != 0, "a flag ends a wait for a descriptor (C8)")
+      return 0
+    }
+    Stage.host {
+      Stage.task.cancel()
+      Stage.hostEnds()
+    }
+    Stage.expect(Stage.task.wait(until: .never) == .ok, "a wait ends with its task (O3)")
+    Stage.waitFor(.hosts, 1)
+    Stage.task.unpin()
+    Stage.close()
+    WaitDescriptor.forget()
   }
 
   static let wait = Scenario(

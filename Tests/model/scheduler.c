@@ -54,6 +54,8 @@ enum {
 /* The functions themselves, where this file stands in for them. */
 void *__real_mmap(void *, size_t, int, int, int, off_t);
 void __real_free(void *);
+ssize_t __real_write(int, const void *, size_t);
+int __real_close(int);
 
 /* ---- Threads ------------------------------------------------------------------------------- */
 
@@ -495,6 +497,13 @@ static void expect_untouched(void) {
   }
 }
 
+/* ---- Descriptors ----------------------------------------------------------------------------- */
+
+/* Eventfds: how often each was written to, or CLOSED. A number is not used again within an execution. */
+enum { FIRST_DESCRIPTOR = 1 << 20, DESCRIPTORS = 16, CLOSED = -1 };
+static int descriptors[DESCRIPTORS];
+static int descriptor_count;
+
 /* ---- Exploring ------------------------------------------------------------------------------- */
 
 static void (*run_body)(void);
@@ -532,7 +541,7 @@ struct model_result model_explore(const struct model_run *run) {
     epoch++;
     executions++;
     depth = 0;
-    step_count = thread_count = key_count = current = 0;
+    step_count = thread_count = key_count = descriptor_count = current = 0;
     clock_now = INT64_C(1000000000);
     last_freed = NULL;
     model_refuse_threads(false);
@@ -620,6 +629,37 @@ int model_value(const int *word) {
   note("scenario reads", word);
   touch(place, MODEL_READ);
   return *word;
+}
+
+int model_is_readable(int fd) { return model_value(&descriptors[fd - FIRST_DESCRIPTOR]) > 0; }
+
+/* The calling thread is about to change what `fd` is. */
+static int *change(int fd, const char *what) {
+  int *word = &descriptors[fd - FIRST_DESCRIPTOR];
+  struct location *place = meeting_of(word);
+  yield();
+  note(what, word);
+  touch(place, MODEL_WRITE);
+  if (*word == CLOSED) model_fail("a descriptor was used after it was closed");
+  return word;
+}
+
+int __wrap_eventfd(unsigned value, int flags) {
+  (void)value, (void)flags;
+  model_add(&descriptor_count, 1);
+  if (descriptor_count > DESCRIPTORS) model_fail("too many descriptors");
+  descriptors[descriptor_count - 1] = 0;
+  return FIRST_DESCRIPTOR + descriptor_count - 1;
+}
+ssize_t __wrap_write(int fd, const void *bytes, size_t size) {
+  if (fd < FIRST_DESCRIPTOR) return __real_write(fd, bytes, size);
+  *change(fd, "writes to") += 1;
+  return (ssize_t)size;
+}
+int __wrap_close(int fd) {
+  if (fd < FIRST_DESCRIPTOR) return __real_close(fd);
+  *change(fd, "closes") = CLOSED;
+  return 0;
 }
 
 void model_await(const int *word, int value) {

@@ -48,6 +48,8 @@ void model_thread(void (*body)(void));
 void model_add(int *word, int value);
 int model_value(const int *word);
 void model_await(const int *word, int value);
+/* Whether an eventfd has been written to, and not been closed. */
+int model_is_readable(int fd);
 /* Wait until all other threads have ended. */
 void model_await_others(void);
 /* From now on, in this execution, no thread can be had. */

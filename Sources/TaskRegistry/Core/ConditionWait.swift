@@ -133,7 +133,7 @@ func waitOnCondition(
 
 extension TaskReference {
   /// The flag, in the one order of all sequentially consistent operations.
-  fileprivate var isFlagUp: Bool {
+  var isFlagUp: Bool {
     TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent)).isCancelRequested
   }
 }

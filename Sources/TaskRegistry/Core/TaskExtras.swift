@@ -54,6 +54,9 @@ struct TaskTraits: OptionSet {
   /// Its end is in the metrics.
   static var measured: TaskTraits { TaskTraits(rawValue: 128) }
 
+  /// It has waited for a descriptor, and may have a place at a `WaitDescriptor`.
+  static var hasWaitPlace: TaskTraits { TaskTraits(rawValue: 1 << 11) }
+
   private static var phaseShift: UInt32 { 8 }
 
   /// The trait of a task that a shutdown asks to stop in phase 0 to 7 (E5).
@@ -80,6 +83,17 @@ extension TaskReference {
   func makesFlagLookForWaits() {
     if word.hasExtras { return }
     add([])
+    advance { $0.extrasAdded() }
+  }
+
+  /// Whether the calling thread's task has waited for a descriptor.
+  var hasWaitPlace: Bool { word.hasExtras && traits.contains(.hasWaitPlace) }
+
+  /// Makes sure that whoever raises the flag looks for a `WaitDescriptor`.
+  ///
+  /// Called on the task's own thread, before it is alive no more.
+  func makesFlagLookForPlaces() {
+    add(.hasWaitPlace)
     advance { $0.extrasAdded() }
   }
 
@@ -156,6 +170,8 @@ extension TaskReference {
     if ProcessState.isForkedChild { return }
     if registry.isMeasured { measureEnd(how, in: registry) }
     if !leaveList(how) { return }
+    // None of the application's code runs in the task any more.
+    if traits.contains(.hasWaitPlace) { WaitDescriptor.leave(self) }
     registry.retainStorage()
     if word.isCancelRequested { noteStop(how) }
     let phase = traits.phase

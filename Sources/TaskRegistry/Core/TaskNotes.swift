@@ -33,6 +33,9 @@ struct TaskNotes: ~Copyable {
   // atomic: how many references are counted beside the word, in units of `TaskWord.movedReferences`, if the
   // word says that any are (W5). Relaxed, guarded by the registry's Monitor.
   let moreReferences: Atomic<UInt64>
+  // atomic: the `WaitDescriptor` at which the task has a place, as bits, if its traits say `hasWaitPlace`; 0 is none.
+  // Relaxed; changed by the task's own thread, under the lock of those.
+  let waitDescriptor: Atomic<UInt>
 }
 
 /// One telling of progress.

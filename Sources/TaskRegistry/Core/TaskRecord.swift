@@ -255,7 +255,11 @@ struct TaskReference: Equatable {
     let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
     if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
     pointer.pointee.descriptor.raise()
-    if hasExtras { pointer.pointee.extras.flagHasRisen(again: again) }
+    if !hasExtras { return }
+    pointer.pointee.extras.flagHasRisen(again: again)
+    // Sequentially consistent, like the flag before: see LOCKING in `WaitDescriptor.swift`.
+    let traits = pointer.pointee.extras.traits.load(ordering: .sequentiallyConsistent)
+    if TaskTraits(rawValue: traits).contains(.hasWaitPlace) { WaitDescriptor.raise(for: self) }
   }
 
   /// Ends the wait that the task is in if its flag is up: whoever raised that may be held up before he did so.
