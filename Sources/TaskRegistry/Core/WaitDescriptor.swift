@@ -32,30 +32,36 @@ struct WaitDescriptor: ~Copyable {
   fileprivate let descriptor: Int32
   // atomic: relaxed; written once, under the lock. Whoever reads an old value without it, waits and is woken.
   fileprivate let isRaised = Atomic<Bool>(false)
+  /// Guarded by the Monitor; elsewhere in memory, as the others are read without it.
+  fileprivate let shared: UnsafeMutablePointer<Shared>
 
-  // Guarded by the Monitor.
-  /// The tasks that have a place, and the threads that write to it.
-  fileprivate var users = 0
-  /// Whether a write has returned.
-  fileprivate var isReadable = false
-  /// Those beside it in the list, while it is not raised.
-  fileprivate var previous: Pointer?
-  fileprivate var next: Pointer?
+  fileprivate struct Shared {
+    /// The tasks that have a place, and the threads that write to it.
+    var users = 0
+    /// Whether a write has returned.
+    var isReadable = false
+    /// Those beside it in the list, while it is not raised.
+    var previous: Pointer?
+    var next: Pointer?
+  }
 
   typealias Pointer = UnsafeMutablePointer<WaitDescriptor>
 
   /// How many tasks share one, where another one can be had.
   fileprivate static var places: Int { 32 }
 
-  private init(_ descriptor: Int32) { self.descriptor = descriptor }
+  private init(_ descriptor: Int32, _ shared: UnsafeMutablePointer<Shared>) {
+    self.descriptor = descriptor
+    self.shared = shared
+  }
 
   /// The process's Monitor, as bits; made before the first wait and never freed.
   ///
   /// atomic: stored with release, loaded with acquire.
-  private static let shared = Atomic<UInt>(0)
+  private static let kept = Atomic<UInt>(0)
 
   private static var monitor: Monitor<WaitDescriptors>? {
-    UnsafePointer<Monitor<WaitDescriptors>>(bitPattern: shared.load(ordering: .acquiring))?.pointee
+    UnsafePointer<Monitor<WaitDescriptors>>(bitPattern: kept.load(ordering: .acquiring))?.pointee
   }
 
   /// The Monitor, which is made if there is none; nil without memory.
@@ -68,7 +74,7 @@ struct WaitDescriptor: ~Copyable {
     }
     let place = memory.bindMemory(to: Monitor<WaitDescriptors>.self, capacity: 1)
     place.initialize(to: made)
-    let isMine = shared.compareExchange(
+    let isMine = kept.compareExchange(
       expected: 0, desired: UInt(bitPattern: place), ordering: .acquiringAndReleasing
     ).exchanged
     if isMine { return made }
@@ -83,7 +89,7 @@ struct WaitDescriptor: ~Copyable {
   /// Requires that no thread uses it any more.
   static func forget() {
     let place = UnsafeMutablePointer<Monitor<WaitDescriptors>>(
-      bitPattern: shared.exchange(0, ordering: .acquiringAndReleasing))
+      bitPattern: kept.exchange(0, ordering: .acquiringAndReleasing))
     place?.pointee.destroy()
     free(place)
   }
@@ -153,7 +159,8 @@ struct WaitDescriptor: ~Copyable {
 
   /// Makes one; nil with errno set.
   private static func make() -> Pointer? {
-    guard let memory = malloc(MemoryLayout<WaitDescriptor>.stride) else {
+    let size = MemoryLayout<WaitDescriptor>.stride
+    guard let memory = malloc(size + MemoryLayout<Shared>.stride) else {
       cp_set_errno(ENOMEM)
       return nil
     }
@@ -165,7 +172,9 @@ struct WaitDescriptor: ~Copyable {
       return nil
     }
     let this = memory.bindMemory(to: WaitDescriptor.self, capacity: 1)
-    this.initialize(to: WaitDescriptor(descriptor))
+    let shared = (memory + size).bindMemory(to: Shared.self, capacity: 1)
+    shared.initialize(to: Shared())
+    this.initialize(to: WaitDescriptor(descriptor, shared))
     return this
   }
 
@@ -177,14 +186,16 @@ struct WaitDescriptor: ~Copyable {
     let place = task.notes
     let found = monitor.withLock { state -> Pointer? in
       let bits = place.pointee.waitDescriptor.load(ordering: .relaxed)
-      guard let this = Pointer(bitPattern: bits), !this.pointee.isReadable else { return nil }
+      guard let this = Pointer(bitPattern: bits), !this.shared.pointee.isReadable else {
+        return nil
+      }
       state.raise(this)
       return this
     }
     guard let found else { return }
     cp_eventfd_raise(found.pointee.descriptor)
     let isLast = monitor.withLock { state in
-      found.pointee.isReadable = true
+      found.shared.pointee.isReadable = true
       return state.drop(found)
     }
     if isLast { found.close() }
@@ -201,6 +212,8 @@ struct WaitDescriptor: ~Copyable {
 }
 
 extension WaitDescriptor.Pointer {
+  fileprivate var shared: UnsafeMutablePointer<WaitDescriptor.Shared> { pointee.shared }
+
   /// Closes it; requires that it has no user.
   fileprivate func close() {
     cp_close(pointee.descriptor)
@@ -222,11 +235,12 @@ struct WaitDescriptors: MonitorState {
   ///
   /// - Returns: the descriptor; nil if there is no room, or, `beyondLimit`, none in the list.
   mutating func take(for place: TaskNotes.Pointer, beyondLimit: Bool) -> Int32? {
-    guard let this = first, beyondLimit || this.pointee.users < WaitDescriptor.places else {
+    guard let this = first, beyondLimit || this.shared.pointee.users < WaitDescriptor.places
+    else {
       return nil
     }
-    this.pointee.users += 1
-    if this.pointee.users >= WaitDescriptor.places {
+    this.shared.pointee.users += 1
+    if this.shared.pointee.users >= WaitDescriptor.places {
       unlink(this)
       link(this, isRoomy: false)
     }
@@ -249,7 +263,7 @@ struct WaitDescriptors: MonitorState {
 
   /// The flag of a task that has a place at it is up; the caller is a user until he has written.
   mutating func raise(_ this: WaitDescriptor.Pointer) {
-    this.pointee.users += 1
+    this.shared.pointee.users += 1
     if this.pointee.isRaised.load(ordering: .relaxed) { return }
     unlink(this)
     this.pointee.isRaised.store(true, ordering: .relaxed)
@@ -259,10 +273,10 @@ struct WaitDescriptors: MonitorState {
   ///
   /// - Returns: whether it was the last one: nobody finds it any more.
   mutating func drop(_ this: WaitDescriptor.Pointer) -> Bool {
-    this.pointee.users -= 1
-    let isLast = this.pointee.users == 0
+    this.shared.pointee.users -= 1
+    let isLast = this.shared.pointee.users == 0
     if this.pointee.isRaised.load(ordering: .relaxed) { return isLast }
-    if isLast || this.pointee.users == WaitDescriptor.places - 1 {
+    if isLast || this.shared.pointee.users == WaitDescriptor.places - 1 {
       unlink(this)
       if !isLast { link(this, isRoomy: true) }
     }
@@ -270,27 +284,37 @@ struct WaitDescriptors: MonitorState {
   }
 
   private mutating func link(_ this: WaitDescriptor.Pointer, isRoomy: Bool) {
-    this.pointee.previous = isRoomy ? nil : last
-    this.pointee.next = isRoomy ? first : nil
-    if let next = this.pointee.next { next.pointee.previous = this } else { last = this }
-    if let previous = this.pointee.previous { previous.pointee.next = this } else { first = this }
+    this.shared.pointee.previous = isRoomy ? nil : last
+    this.shared.pointee.next = isRoomy ? first : nil
+    if let next = this.shared.pointee.next {
+      next.shared.pointee.previous = this
+    } else {
+      last = this
+    }
+    if let previous = this.shared.pointee.previous {
+      previous.shared.pointee.next = this
+    } else {
+      first = this
+    }
   }
 
   private mutating func unlink(_ this: WaitDescriptor.Pointer) {
-    let (previous, next) = (this.pointee.previous, this.pointee.next)
-    if let previous { previous.pointee.next = next } else { first = next }
-    if let next { next.pointee.previous = previous } else { last = previous }
+    let (previous, next) = (this.shared.pointee.previous, this.shared.pointee.next)
+    if let previous { previous.shared.pointee.next = next } else { first = next }
+    if let next { next.shared.pointee.previous = previous } else { last = previous }
   }
 
   func checkInvariants() {
     var wasFull = false
     var place = first
     while let this = place {
-      let isFull = this.pointee.users >= WaitDescriptor.places
-      if this.pointee.users <= 0 || this.pointee.isRaised.load(ordering: .relaxed) { fatalError() }
+      let isFull = this.shared.pointee.users >= WaitDescriptor.places
+      if this.shared.pointee.users <= 0 || this.pointee.isRaised.load(ordering: .relaxed) {
+        fatalError()
+      }
       if wasFull && !isFull { fatalError() }  // D1
       wasFull = isFull
-      place = this.pointee.next
+      place = this.shared.pointee.next
     }
   }
 }
