@@ -47,6 +47,7 @@ void hook_broadcast(pthread_cond_t *condition, int number, void (*function)(void
   atomic_store(&hooked_broadcast, condition);
 }
 
+/* Has the version of glibc's, by hook.map: ThreadSanitizer asks for that one behind its own. */
 int pthread_cond_broadcast(pthread_cond_t *condition) {
   if (atomic_load(&hooked_broadcast) == condition && atomic_fetch_sub(&broadcasts_left, 1) == 1)
     broadcast_function(broadcast_argument);
