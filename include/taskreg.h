@@ -1281,6 +1281,21 @@ const char *tr_diagnosis_name(uint32_t diagnosis);
    Since:     0.2 */
 tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE;
 
+/* Take no backtraces, whether or not they are enabled: no thread is interrupted. */
+#define TR_EXPLAIN_NO_BACKTRACES 1u
+
+/* As tr_explain, with flags: 0, which is tr_explain, takes backtraces where tr_enable_backtraces has been called;
+   TR_EXPLAIN_NO_BACKTRACES takes none, for a program that is looked at while it is healthy. Reports of joins and
+   shutdowns have theirs all the same. [E1, E12]
+
+   Requires:  as tr_explain; flags is 0 or TR_EXPLAIN_NO_BACKTRACES.
+   Returns:   as tr_explain.
+   Output:    as tr_explain; backtrace of each straggler is TR_BACKTRACE_NOT_ENABLED without.
+   Ownership: as tr_explain.
+   Threads:   as tr_explain.
+   Since:     0.2 */
+tr_status tr_explain_with(tr_registry *registry, uint32_t flags, tr_report **report) TASKREG_MUST_USE;
+
 /* Free a report.
 
    Requires:  report is NULL (a no-op) or the caller's.

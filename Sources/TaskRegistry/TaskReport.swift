@@ -102,12 +102,14 @@
     ///
     /// Nobody is asked to stop.
     ///
+    /// - Parameter withBacktraces: whether each straggler has its backtrace, where those are enabled; the signal
+    ///   for it ends some system calls with EINTR. Without, no thread is interrupted (E12).
     /// - Returns: the report, whose stragglers are the tasks alive.
     /// - Throws: `outOfMemory`, `forkedChild`.
     /// *Concurrency:* takes some 30 µs a task; blocks for no task, but where backtraces are enabled a tenth of
     /// a second for one that does not answer, and a second for all that do not.
-    public func explain() throws(TaskRegistryError) -> TaskReport {
-      let (status, report) = core.explain()
+    public func explain(withBacktraces: Bool = true) throws(TaskRegistryError) -> TaskReport {
+      let (status, report) = core.explain(withBacktraces: withBacktraces)
       guard let report else { throw TaskRegistryError(status) }
       return TaskReport(takingOver: report)
     }

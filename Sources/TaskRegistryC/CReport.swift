@@ -30,6 +30,22 @@ public func tr_explain(
   return status.code
 }
 
+@implementation @_cdecl("tr_explain_with")
+public func tr_explain_with(
+  _ handle: OpaquePointer?, _ flags: UInt32, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let registry = registry(handle) else { return refusal("tr_explain_with", "registry") }
+  guard let out else { return refusal("tr_explain_with", "report") }
+  guard flags & ~TR_EXPLAIN_NO_BACKTRACES == 0 else {
+    return refuse(
+      "tr_explain_with", "flags has a bit that this release of the library does not know",
+      in: registry)
+  }
+  let (status, report) = registry.explain(withBacktraces: flags & TR_EXPLAIN_NO_BACKTRACES == 0)
+  if let report { out.pointee = report.opaque }
+  return status.code
+}
+
 @implementation @_cdecl("tr_report_release")
 public func tr_report_release(_ handle: OpaquePointer?) {
   report(handle)?.destroy()

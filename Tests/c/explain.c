@@ -820,7 +820,39 @@ CASE(stragglers_have_their_own_backtraces) {
   stuck_destroy(&stuck);
 }
 
-CHECK_MAIN(CHECK_ENTRY(each_kind_of_straggler_is_told_from_the_others),
+/* Proves: with backtraces enabled an explain that says so takes none; one without
+   the flag takes them; unknown flags are TR_ERR_INVALID (E12).  Why it matters: who looks at a healthy program
+   must not disturb it.  Catches: a signal that is sent all the same; a flag that is not looked at. */
+CASE(an_explain_may_do_without_backtraces) {
+  CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
+  struct stuck stuck;
+  stuck_init(&stuck);
+  tr_registry *registry = registry_new();
+  tr_task *reads = spawn(registry, "reads", body_reads, &stuck);
+  gate_await(&stuck.started, 1);
+  for (uint32_t flags = 0; flags < 2; flags++) {
+    tr_report *report = NULL;
+    CHECK_EQ(TR_OK, tr_explain_with(registry, flags, &report));
+    tr_straggler straggler = straggler_called(report, "reads");
+    if (flags != 0) CHECK(straggler.backtrace == TR_BACKTRACE_NOT_ENABLED && straggler.frame_count == 0);
+#ifndef CHECK_UNDER_TSAN /* which delivers a signal when it likes */
+    if (flags == 0) CHECK(straggler.backtrace == TR_BACKTRACE_TAKEN && straggler.frame_count > 0);
+#endif
+    tr_report_release(report);
+  }
+  tr_report *none = NULL;
+  for (int bit = 1; bit < 32; bit++) CHECK_EQ(TR_ERR_INVALID, tr_explain_with(registry, 1u << bit, &none));
+  CHECK_EQ(TR_ERR_INVALID, tr_explain_with(NULL, 0, &none));
+  CHECK_EQ(TR_ERR_INVALID, tr_explain_with(registry, 0, NULL));
+  CHECK(none == NULL);
+  stuck_release(&stuck);
+  wait_and_release(reads);
+  registry_finish(registry);
+  stuck_destroy(&stuck);
+}
+
+CHECK_MAIN(CHECK_ENTRY(an_explain_may_do_without_backtraces),
+           CHECK_ENTRY(each_kind_of_straggler_is_told_from_the_others),
            CHECK_ENTRY(the_text_says_it_in_words),
            CHECK_ENTRY(who_has_ended_meanwhile_is_not_looked_at),
            CHECK_ENTRY(explaining_asks_nobody_to_stop),

@@ -400,6 +400,12 @@ static int explain(struct at_hand *at, tr_report **report) {
   EXPECT(tr_explain(at->registry, report) == TR_OK);
   return 0;
 }
+CALL(tr_explain_with) {
+  tr_report *report = NULL;
+  EXPECT(tr_explain_with(at->registry, TR_EXPLAIN_NO_BACKTRACES, &report) == TR_OK);
+  tr_report_release(report);
+  return 0;
+}
 CALL(tr_explain) {
   tr_report *report = NULL;
   int line = explain(at, &report);

@@ -152,6 +152,10 @@ static int forked_explain(struct at_fork *at) {
   tr_report *full = at->full;
   return tr_explain(at->registry, &full) == TR_ERR_FORKED && full == at->full;
 }
+static int forked_explain_with(struct at_fork *at) {
+  tr_report *full = at->full;
+  return tr_explain_with(at->registry, 0, &full) == TR_ERR_FORKED && full == at->full;
+}
 FORKED(report_release, (tr_report_release(at->full), answers_nothing()))
 static int forked_report_counts(struct at_fork *at) {
   tr_join_report counts = TR_JOIN_REPORT_INIT;
@@ -207,7 +211,7 @@ static const struct forked_call forked_calls[] = {
     ROW(task_cancel), ROW(task_set_message), ROW(task_wait), ROW(sleep), ROW(sleep_for_ever),
     ROW(strerror), ROW(error_detail), ROW(version), ROW(names), ROW(wait_cancelled), ROW(wait_fd), ROW(token_fd),
     ROW(task_fd), ROW(token_on_cancel), ROW(task_on_cancel), ROW(off_cancel), ROW(shutdown_with),
-    ROW(checkpoint), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(report_release),
+    ROW(checkpoint), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(explain_with), ROW(report_release),
     ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
     ROW(snapshot_write), ROW(metrics_write), ROW(metrics_write_all), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
     ROW(systemd_on), ROW(systemd_off), ROW(quiesce), ROW(diagnosis_name), ROW(shutdown_on_signals), ROW(shutdown_off_signals),

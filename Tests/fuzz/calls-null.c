@@ -51,6 +51,7 @@ void call_newest_with_null(void) {
   tr_report_release(NULL);
   MUST_EQ(TR_ERR_INVALID, tr_shutdown_with(NULL, 1, NULL, 0, NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_explain(NULL, &full));
+  MUST_EQ(TR_ERR_INVALID, tr_explain_with(NULL, 0, &full));
   MUST_EQ(TR_ERR_INVALID, tr_report_counts(NULL, &counts));
   MUST_EQ(TR_ERR_INVALID, tr_report_straggler(NULL, 0, &straggler));
   MUST_EQ(TR_ERR_INVALID, tr_report_slowest(NULL, 0, &ended));

@@ -447,7 +447,8 @@ static void op_list(struct actor *actor) {
 static void op_explain(struct actor *actor) {
   struct hall *hall = hall_enter(actor);
   tr_report *full = NULL;
-  tr_status status = tr_explain(hall_seen(actor, hall), &full);
+  tr_status status = next(actor) % 2 ? tr_explain(hall_seen(actor, hall), &full)
+                                     : tr_explain_with(hall_seen(actor, hall), TR_EXPLAIN_NO_BACKTRACES, &full);
   CHECK_EQ(TR_OK, status);
   tr_join_report counts = TR_JOIN_REPORT_INIT;
   CHECK_EQ(TR_OK, tr_report_counts(full, &counts));

@@ -164,7 +164,7 @@ struct ReportReference: Equatable {
   /// They are looked at last, as that takes its time.
   func complete(
     _ tally: JoinTally, in registry: RegistryReference, grace: Int64,
-    occasion: ReportStorage.Occasion
+    occasion: ReportStorage.Occasion, withBacktraces: Bool = true
   ) {
     pointer.pointee.occasion = occasion
     pointer.pointee.tally = tally
@@ -179,17 +179,17 @@ struct ReportReference: Equatable {
       }
     }
     pointer.pointee.clocks = .now
-    lookAtStragglers()
+    lookAtStragglers(withBacktraces: withBacktraces)
   }
 
-  private func lookAtStragglers() {
+  private func lookAtStragglers(withBacktraces: Bool) {
     var withoutDescriptor = 0
     for index in 0..<pointer.pointee.stragglerCount {
       stragglers[index].look()
       if stragglers[index].thread.isWithoutDescriptor { withoutDescriptor += 1 }
     }
     if withoutDescriptor > 0 { lookAgain(withoutDescriptor) }
-    takeBacktraces()
+    takeBacktraces(isWanted: withBacktraces)
   }
 
   /// Looks again at the stragglers for which there was no descriptor, for a second at the most.
@@ -215,9 +215,9 @@ struct ReportReference: Equatable {
   /// Takes the backtraces of those that are alive, for a second at the most.
   ///
   /// They come last: the signal may change what a thread is doing.
-  private func takeBacktraces() {
+  private func takeBacktraces(isWanted: Bool) {
     let count = pointer.pointee.stragglerCount
-    if count > 0 && Backtrace.signal != 0 {
+    if isWanted && count > 0 && Backtrace.signal != 0 {
       let wanted = min(count * Backtrace.mostFrames, Self.mostFrames)
       let memory = malloc(wanted * MemoryLayout<UInt64>.stride)
       pointer.pointee.frames = memory?.bindMemory(to: UInt64.self, capacity: wanted)
@@ -242,8 +242,8 @@ struct ReportReference: Equatable {
 }
 
 extension RegistryReference {
-  /// Looks at every live task (E1).
-  func explain() -> (Status, ReportReference?) {
+  /// Looks at every live task (E1); `withBacktraces`, if they are enabled, or without interrupting anyone.
+  func explain(withBacktraces: Bool = true) -> (Status, ReportReference?) {
     if ProcessState.isForkedChild { return (.forked, nil) }
     guard let report = ReportReference.make() else { return (.noMemory, nil) }
     report.makeRoom(for: count)
@@ -257,7 +257,7 @@ extension RegistryReference {
         }
         return true
       }
-      report.complete(tally, in: self, grace: 0, occasion: .look)
+      report.complete(tally, in: self, grace: 0, occasion: .look, withBacktraces: withBacktraces)
     }
     return (.ok, report)
   }
