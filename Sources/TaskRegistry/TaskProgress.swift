@@ -33,12 +33,13 @@
   extension TrackedTask {
     /// Says what the task is about to do; snapshots show the last such text (E3).
     ///
-    /// - Parameter text: nil is nothing in particular.
+    /// - Parameter text: is copied, up to a NUL, each different one once and for ever: one of a few, "writing
+    ///   the index", not one for each item. nil is nothing in particular.
     /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
     /// *Concurrency:* the task's own thread only; never blocks.
-    public func checkpoint(_ text: StaticString?) throws(TaskRegistryError) {
+    public func checkpoint(_ text: String?) throws(TaskRegistryError) {
       try checkCaller()
-      try check(noteCheckpoint(try pointer(to: text)))
+      try check(withText(text) { noteCheckpoint($0) })
     }
 
     /// Says how far the task has come; a later call with the same numbers is no progress (E3, E4).
@@ -46,14 +47,14 @@
     /// - Parameters:
     ///   - done: how much is done.
     ///   - total: how much there is; nil, or 0, if that is not known.
-    ///   - unit: what is counted: "blocks".
+    ///   - unit: what is counted: "blocks". Is copied, as the text of a checkpoint.
     /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
     /// *Concurrency:* the task's own thread only; never blocks.
     public func progress(
-      _ done: UInt64, of total: UInt64? = nil, unit: StaticString? = nil
+      _ done: UInt64, of total: UInt64? = nil, unit: String? = nil
     ) throws(TaskRegistryError) {
       try checkCaller()
-      try check(noteProgress(done: done, total: total ?? 0, unit: try pointer(to: unit)))
+      try check(withText(unit) { noteProgress(done: done, total: total ?? 0, unit: $0) })
     }
 
     /// Throws unless the caller is this task.
@@ -62,13 +63,12 @@
       guard Worker.currentTask == core else { throw .invalidArgument }
     }
 
-    /// Text that lives as long as the program.
-    private func pointer(
-      to text: StaticString?
-    ) throws(TaskRegistryError) -> UnsafePointer<UInt8>? {
-      guard let text else { return nil }
-      guard text.hasPointerRepresentation else { throw .invalidArgument }
-      return text.utf8Start
+    /// Lends a text as C has it, for one call.
+    private func withText(
+      _ text: String?, _ body: (UnsafePointer<UInt8>?) -> Status
+    ) -> Status {
+      guard let text else { return body(nil) }
+      return text.withCString(encodedAs: UTF8.self) { body($0) }
     }
   }
 

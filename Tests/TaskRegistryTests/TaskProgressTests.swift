@@ -59,6 +59,28 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
+  /// **Proves:** a text that was made at run time is shown when it is gone itself, up to a NUL (E3).
+  ///
+  /// **Why it matters:** texts come from tables and files, too.
+  /// **Catches:** a pointer into the string of the call.
+  @Test func textsMayBeMadeAtRunTime() throws {
+    let registry = try TaskRegistry()
+    let task = try registry.spawn("tells", kind: .maintenance) { task in
+      for step in ["an index that is longer than a small string", "déjà vu", "cut\0off", ""] {
+        let text = "writing " + step
+        let unit = "entries of " + step
+        try task.checkpoint(text)
+        try task.progress(1, unit: unit)
+        let summary = try #require(registry.snapshot().first)
+        let whole = step == "cut\0off" ? "cut" : step
+        #expect(summary.checkpoint == "writing " + whole)
+        #expect(summary.progress?.unit == "entries of " + whole)
+      }
+    }
+    #expect(try task.wait(timeout: ample).ending == .returned)
+    try registry.shutdown(grace: ample)
+  }
+
   /// **Proves:** nobody but the task itself may tell (E3).
   ///
   /// **Why it matters:** what is told is read as what the task knows.
