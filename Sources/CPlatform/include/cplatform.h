@@ -107,7 +107,7 @@ static inline int cp_mutex_is_robust(const pthread_mutex_t *mutex) {
 
    A C++ exception does not get past it: to let it through would leave the library's calls in the middle. It is not
    inlined, as the whole function has the personality. */
-static inline __attribute__((noinline)) void cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
+static __attribute__((noinline, unused)) void cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
   /* 0x1b: relative to its place, in four bytes (DW_EH_PE_pcrel | DW_EH_PE_sdata4). */
   __asm__ volatile(".cfi_personality 0x1b, %c0" : : "i"(cp_lets_nothing_through));
   pthread_cleanup_push(left, argument);
