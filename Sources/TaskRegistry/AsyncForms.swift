@@ -61,10 +61,10 @@
 
   /// Runs a blocking call of this library as a task of a registry of the library's own: that gives
   /// it a thread, and the flag through which a cancelled Swift task ends the wait (C4).
-  private enum AsyncWait {
+  enum AsyncWait {
     /// The registry of the waiting threads; idle ones leave after a while, but for one, which joins
     /// the others: nobody shuts this registry down.
-    private static let registry = Result { () throws(TaskRegistryError) in
+    static let registry = Result { () throws(TaskRegistryError) in
       var options = RegistryOptions()
       options.idleThreads = 1
       return try TaskRegistry(options)

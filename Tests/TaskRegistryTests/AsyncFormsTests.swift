@@ -48,7 +48,7 @@ import Testing
     var left = Int.max
     for _ in 0..<600 where left > 1 {
       try await Task.sleep(for: .milliseconds(100))
-      left = countOfThreads(named: "taskreg async w")
+      left = try AsyncWait.registry.get().core.monitor.withLock { $0.threadCount }
     }
     #expect(left == 1)
   }

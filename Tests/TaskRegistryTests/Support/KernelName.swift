@@ -1,15 +1,8 @@
 import CPlatform
-import Foundation
 import Glibc
 
 /// What the kernel calls the calling thread.
 func kernelNameOfCallingThread() -> String { kernelName(ofThread: "\(cp_gettid())") }
-
-/// How many threads of this process the kernel calls by that name.
-func countOfThreads(named name: String) -> Int {
-  let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
-  return threads.count { kernelName(ofThread: $0) == name }
-}
 
 /// What the kernel calls a thread; empty if there is none by that number.
 private func kernelName(ofThread number: String) -> String {
