@@ -224,10 +224,6 @@ extension RegistryReference {
   /// How long an idle worker that stays gives those that leave to be gone; doubled each time.
   private static var firstReapingPause: Int64 { 50_000_000 }
 
-  /// How long a worker sleeps under the name of its last task: to tell the kernel at once would cost as much as
-  /// an empty task, also where the next comes soon.
-  private static var namedRest: Int64 { 20_000_000 }
-
   /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
   /// are idle.
   private func sleep(_ worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
@@ -252,7 +248,7 @@ extension RegistryReference {
     if !afterStop { worker.noteProcessorTime() }
     var deadline = Deadline.after(options.idleNanoseconds)
     var pause = Self.firstReapingPause
-    var calledIdleAt = Deadline.after(Self.namedRest)
+    var calledIdleAt = Deadline.after(cp_named_rest_ns())
     while true {
       let word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
       if word.isPosted { return word.record }
