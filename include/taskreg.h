@@ -14,6 +14,11 @@
      never had one, functions that return a tr_status return TR_ERR_FORKED, functions that return a
      pointer to anything but constant text return NULL, and the others return 0 or do nothing. [P1]
 
+   To find handles that are released twice or used after their release, run the program with TASKREG_DEBUG=handles in
+   its environment: the mistake ends it by abort(3), as glibc does for memory that is freed twice, and a message on
+   stderr says which function was handed which handle, by whom, and who had released it. A use is found
+   once the object is gone, which a task is when it has ended; the last 4096 that went are remembered. [P8]
+
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
 #ifndef TASKREG_H

@@ -84,12 +84,21 @@ private func register(
   guard let function else { return refusal(caller, "fn") }
   guard let out else { return refusal(caller, "out") }
   return CancelCallback.register(function, context, drop: drop, with: owner) {
-    out.pointee = OpaquePointer($0)
+    if let callback = $0 {
+      out.pointee = given(.registration, OpaquePointer(callback))
+    } else {
+      // Nothing is left to be deregistered.
+      if HandleCheck.isOn, let handle = out.pointee {
+        HandleCheck.takeBack(UnsafeRawPointer(handle))
+      }
+      out.pointee = nil
+    }
   }.code
 }
 
 @implementation @_cdecl("tr_off_cancel")
 public func tr_off_cancel(_ handle: OpaquePointer?) {
-  if ProcessState.isForkedChild { return }
-  if let handle { CancelCallback.deregister(CancelCallback.Pointer(handle)) }
+  if let handle = released(.registration, handle) {
+    CancelCallback.deregister(CancelCallback.Pointer(handle))
+  }
 }

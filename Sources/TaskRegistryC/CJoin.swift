@@ -41,11 +41,12 @@ public func tr_shutdown_with(
   return shutdown("tr_shutdown_with", handle, request, report)
 }
 
+@inline(__always)
 private func shutdown(
   _ function: StaticString, _ handle: OpaquePointer?, _ request: ShutdownRequest,
   _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  guard let registry = registry(handle, function) else { return refusal(function, "registry") }
   if request.grace > 0 && request.grace < 1_000_000 { registry.logShortGrace(request.grace) }
   return withWishes(of: report, function, registry) { array, full in
     registry.shutdown(request, full: full) { array.store($1, at: $0, .now) }
@@ -120,7 +121,7 @@ private func withWishes(
     return status.code
   }
   store(tally, in: report, size: size, listed: min(tally.pending, UInt64(array.capacity)))
-  if let full { wishes.full?.pointee = full.opaque }
+  if let full { wishes.full?.pointee = given(.report, full.opaque) }
   return status.code
 }
 

@@ -111,7 +111,7 @@ private struct CallersSources {
         acceptsElements(tr_metrics_source.self, size: elementSize)
       {
         guard let source = read(place(number), function, "sources") else { return false }
-        if source.registry != nil && source.reserved == 0 { continue }
+        if registry(source.registry, function) != nil && source.reserved == 0 { continue }
         ErrorDetail.note(
           function, source.registry == nil ? "a registry is NULL" : "reserved is not 0")
       } else {

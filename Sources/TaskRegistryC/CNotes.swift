@@ -30,7 +30,7 @@ public func tr_heartbeat_promise(
   }
   return makeHeartbeatPromise(
     every: interval, sparesWaits: flags & TR_HEARTBEAT_EXCEPT_WAITS != 0,
-    in: handle.map { RegistryReference($0) }
+    in: registry(handle)
   ).code
 }
 

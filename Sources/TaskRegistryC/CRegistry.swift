@@ -14,10 +14,11 @@ public func tr_registry_create(
       let given = RegistryOptionsCore(options, "tr_registry_create")
     else { return Status.invalid.code }
     checked = given
-    token = options.token.map { TokenReference($0) }
+    token = TaskRegistryC.token(options.token)
   }
+  HandleCheck.begin()
   let (status, registry) = RegistryReference.create(checked, token: token)
-  if let registry { out.pointee = registry.opaque }
+  if let registry { out.pointee = given(.registry, registry.opaque) }
   return status.code
 }
 
@@ -119,7 +120,7 @@ public func tr_registry_child(
   }
   let (status, group) = parent.createGroup(
     named: copied, given.inheriting(from: parent.options, stackSize: !hasStackSize))
-  if let group { out.pointee = group.opaque }
+  if let group { out.pointee = TaskRegistryC.given(.registry, group.opaque) }
   return status.code
 }
 
@@ -127,12 +128,12 @@ public func tr_registry_child(
 public func tr_registry_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
   guard let registry = registry(handle) else { return nil }
   registry.retain()
-  return handle
+  return given(.registry, handle)
 }
 
 @implementation @_cdecl("tr_registry_release")
 public func tr_registry_release(_ handle: OpaquePointer?) {
-  registry(handle)?.release()
+  released(.registry, handle).map { RegistryReference($0) }?.release()
 }
 
 @implementation @_cdecl("tr_registry_token")

@@ -9,11 +9,6 @@ extension tr_phase_report: SizedStructure {
   static var initialiser: StaticString { "TR_PHASE_REPORT_INIT" }
 }
 
-/// The report behind a handle; nil for NULL and in a child of fork.
-private func report(_ handle: OpaquePointer?) -> ReportReference? {
-  ProcessState.isForkedChild ? nil : handle.map { ReportReference($0) }
-}
-
 @implementation @_cdecl("tr_diagnosis_name")
 public func tr_diagnosis_name(_ diagnosis: UInt32) -> UnsafePointer<CChar>? {
   (StragglerFacts.Diagnosis(rawValue: diagnosis)?.text ?? "unknown").cString
@@ -26,7 +21,7 @@ public func tr_explain(
   guard let registry = registry(handle) else { return refusal("tr_explain", "registry") }
   guard let out else { return refusal("tr_explain", "report") }
   let (status, report) = registry.explain()
-  if let report { out.pointee = report.opaque }
+  if let report { out.pointee = given(.report, report.opaque) }
   return status.code
 }
 
@@ -48,7 +43,7 @@ public func tr_explain_with(
 
 @implementation @_cdecl("tr_report_release")
 public func tr_report_release(_ handle: OpaquePointer?) {
-  report(handle)?.destroy()
+  released(.report, handle).map { ReportReference($0) }?.destroy()
 }
 
 @implementation @_cdecl("tr_report_counts")

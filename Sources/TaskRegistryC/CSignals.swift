@@ -44,6 +44,9 @@ public func tr_signal_watch_pending() -> Int32 { SignalWatch.pendingStop }
 
 @implementation @_cdecl("tr_request_shutdown")
 public func tr_request_shutdown(_ handle: OpaquePointer?, _ reason: tr_reason) -> tr_status {
-  guard let token = token(handle) else { return refusal("tr_request_shutdown", "token") }
+  // Unchecked: this may be a signal handler, which must take no lock.
+  guard let token = ProcessState.isForkedChild ? nil : handle.map({ TokenReference($0) }) else {
+    return refusal("tr_request_shutdown", "token")
+  }
   return SignalWatch.request(token, reason: reason).code
 }

@@ -36,7 +36,7 @@ private func spawn(
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   let (status, task) = registry.spawn(request)
-  if let task { out?.pointee = task.opaque }
+  if let task, let out { out.pointee = given(.task, task.opaque) }
   return status.code
 }
 

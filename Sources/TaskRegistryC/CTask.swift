@@ -9,12 +9,12 @@ public func tr_task_self() -> OpaquePointer? {
 public func tr_task_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
   guard let task = task(handle) else { return nil }
   task.retainHandle()
-  return handle
+  return given(.task, handle)
 }
 
 @implementation @_cdecl("tr_task_release")
 public func tr_task_release(_ handle: OpaquePointer?) {
-  task(handle)?.unpin()
+  released(.task, handle).map { TaskReference($0) }?.unpin()
 }
 
 @implementation @_cdecl("tr_task_id")

@@ -2,7 +2,8 @@ import CTaskReg
 
 @implementation @_cdecl("tr_token_create")
 public func tr_token_create() -> OpaquePointer? {
-  TokenReference.create().1?.opaque
+  HandleCheck.begin()
+  return given(.token, TokenReference.create().1?.opaque)
 }
 
 @implementation @_cdecl("tr_token_child")
@@ -11,7 +12,7 @@ public func tr_token_child(_ parent: OpaquePointer?) -> OpaquePointer? {
     _ = refusal("tr_token_child", "parent")
     return nil
   }
-  return TokenReference.create(childOf: parent).1?.opaque
+  return given(.token, TokenReference.create(childOf: parent).1?.opaque)
 }
 
 @implementation @_cdecl("tr_token_child_with_timeout")
@@ -22,19 +23,20 @@ public func tr_token_child_with_timeout(_ parent: OpaquePointer?, _ timeout: Int
     _ = refusal("tr_token_child_with_timeout", "parent")
     return nil
   }
-  return TokenReference.create(childOf: parent, deadline: .after(timeout)).1?.opaque
+  return given(
+    .token, TokenReference.create(childOf: parent, deadline: .after(timeout)).1?.opaque)
 }
 
 @implementation @_cdecl("tr_token_retain")
 public func tr_token_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
   guard let token = token(handle) else { return nil }
   token.retain()
-  return handle
+  return given(.token, handle)
 }
 
 @implementation @_cdecl("tr_token_release")
 public func tr_token_release(_ handle: OpaquePointer?) {
-  token(handle)?.release()
+  released(.token, handle).map { TokenReference($0) }?.release()
 }
 
 @implementation @_cdecl("tr_token_cancel")

@@ -6,20 +6,66 @@ import CTaskReg
 
 /// The registry behind a handle; nil for NULL and in a child of fork.
 @inline(__always)
-func registry(_ handle: OpaquePointer?) -> RegistryReference? {
-  ProcessState.isForkedChild ? nil : handle.map { RegistryReference($0) }
+func registry(
+  _ handle: OpaquePointer?, _ function: StaticString = #function
+) -> RegistryReference? {
+  guard let handle, isUsable(.registry, handle, function) else { return nil }
+  return RegistryReference(handle)
 }
 
 /// The token behind a handle; nil for NULL and in a child of fork.
 @inline(__always)
-func token(_ handle: OpaquePointer?) -> TokenReference? {
-  ProcessState.isForkedChild ? nil : handle.map { TokenReference($0) }
+func token(_ handle: OpaquePointer?, _ function: StaticString = #function) -> TokenReference? {
+  guard let handle, isUsable(.token, handle, function) else { return nil }
+  return TokenReference(handle)
 }
 
 /// The task behind a handle; nil for NULL and in a child of fork.
 @inline(__always)
-func task(_ handle: OpaquePointer?) -> TaskReference? {
-  ProcessState.isForkedChild ? nil : handle.map { TaskReference($0) }
+func task(_ handle: OpaquePointer?, _ function: StaticString = #function) -> TaskReference? {
+  guard let handle, isUsable(.task, handle, function) else { return nil }
+  return TaskReference(handle)
+}
+
+/// The report behind a handle; nil for NULL and in a child of fork.
+@inline(__always)
+func report(_ handle: OpaquePointer?, _ function: StaticString = #function) -> ReportReference? {
+  guard let handle, isUsable(.report, handle, function) else { return nil }
+  return ReportReference(handle)
+}
+
+// MARK: Handles that are checked (P8)
+
+/// Whether a handle may be used: not in a child of fork.
+///
+/// Where handles are checked, one whose object is gone ends the process.
+@inline(__always)
+private func isUsable(
+  _ kind: HandleKind, _ handle: OpaquePointer, _ function: StaticString
+) -> Bool {
+  if ProcessState.isOrdinary { return true }
+  if ProcessState.isForkedChild { return false }
+  HandleCheck.use(kind, UnsafeRawPointer(handle), function)
+  return true
+}
+
+/// A handle that the program gives back: the object, as above.
+@inline(__always)
+func released(_ kind: HandleKind, _ handle: OpaquePointer?, _ function: StaticString = #function)
+  -> OpaquePointer?
+{
+  guard let handle else { return nil }
+  if ProcessState.isOrdinary { return handle }
+  if ProcessState.isForkedChild { return nil }
+  HandleCheck.release(kind, UnsafeRawPointer(handle), function)
+  return handle
+}
+
+/// A handle to which the program is given a reference.
+@inline(__always)
+func given(_ kind: HandleKind, _ handle: OpaquePointer?) -> OpaquePointer? {
+  if let handle, HandleCheck.isOn { HandleCheck.give(kind, UnsafeRawPointer(handle)) }
+  return handle
 }
 
 /// Why a handle gave nil: it is NULL, or this is a child of fork.

@@ -307,8 +307,7 @@ static inline int cp_poll(int fd, short events, int flag_fd, int64_t timeout_ns)
   return result;
 }
 
-/* The value of an environment variable, which the library looks at for tr_systemd_on alone; NULL in a
-   program with rights that its caller has not (secure_getenv(3)). */
+/* The value of an environment variable; NULL in a program with rights that its caller has not (secure_getenv(3)). */
 static inline const char *cp_environment(const char *name) { return secure_getenv(name); }
 
 /* A socket to send datagrams from within this machine; negative, with errno set, if there is none to be had. */

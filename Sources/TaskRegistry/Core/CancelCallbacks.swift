@@ -328,7 +328,11 @@ extension CancelCallback {
   private static func free(_ callback: Pointer) {
     let owner = callback.pointee.owner
     callback.deinitialize(count: 1)
-    CPlatform.free(callback)
+    if HandleCheck.isOn {
+      HandleCheck.keep(.registration, callback)
+    } else {
+      CPlatform.free(callback)
+    }
     owner.release()
   }
 }

@@ -307,13 +307,18 @@ struct RegistryReference: Equatable {
     let (batches, arena) = monitor.withLock { ($0.batches, $0.arena) }
     WorkerBatch.destroyAll(from: batches)
     arena.destroy()
-    pointer.pointee.records.destroy()
     metrics?.destroy()
     monitor.destroy()
+    if HandleCheck.isOn { HandleCheck.keep(.registry, pointer) } else { giveBackMemory() }
+    log.dispose?(log.context)
+  }
+
+  /// Gives back the memory of a registry that is gone, with its records.
+  func giveBackMemory() {
+    pointer.pointee.records.destroy()
     // Not deinitialised: there is nothing in it to release, and Embedded Swift 6.3.1 does not
     // compile the destruction of an InlineArray of atomics (the compiler stops).
     free(pointer)
-    log.dispose?(log.context)
   }
 
   // MARK: Counting

@@ -88,7 +88,11 @@ struct ReportReference: Equatable {
     for index in 0..<pointer.pointee.stragglerCount { stragglers[index].task?.unpin() }
     free(pointer.pointee.stragglers)
     free(pointer.pointee.frames)
-    free(pointer)
+    if HandleCheck.isOn {
+      HandleCheck.keep(.report, pointer)
+    } else {
+      free(pointer)
+    }
     ProcessState.objectIsGone()
   }
 

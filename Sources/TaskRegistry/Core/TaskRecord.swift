@@ -184,9 +184,13 @@ struct TaskReference: Equatable {
   private func recycle(_ last: TaskWord) {
     let registry = self.registry
     if last.hasDescriptor { pointer.pointee.descriptor.close() }
-    registry.pointer.pointee.records.give(back: self)
+    if HandleCheck.isOn { HandleCheck.keep(.task, pointer) } else { giveBackRecord() }
     if last.holdsRegistry { registry.releaseStorage() }
   }
+
+  /// The record may be used for another task.
+  @inline(__always)
+  func giveBackRecord() { registry.pointer.pointee.records.give(back: self) }
 
   // MARK: Facts
 

@@ -156,7 +156,11 @@ struct TokenReference: Equatable {
       token.pointer.pointee.descriptor.close()
       token.monitor.destroy()
       // Not deinitialised, for the reason given in `RegistryReference.destroy`.
-      free(token.pointer)
+      if HandleCheck.isOn {
+        HandleCheck.keep(.token, token.pointer)
+      } else {
+        free(token.pointer)
+      }
       ProcessState.objectIsGone()
     }
   }

@@ -24,10 +24,14 @@ enum ProcessState {
   ///
   /// What else there is, tasks, callbacks, watches, holds one of these.
   private static let objects = ObjectCounter()
-  /// True in a child of fork whose parent had objects at that moment.
+  /// What is out of the ordinary in this process: `isForked`, in a child of fork whose parent had objects at that
+  /// moment, and `isChecked`, where handles are checked. One word, so that a function of the C interface looks
+  /// at both at once.
   ///
-  /// atomic: relaxed; the child starts with one thread.
-  private static let forked = Atomic<Bool>(false)
+  /// atomic: relaxed; the child starts with one thread, and handles are checked from the first object on.
+  private static let oddities = Atomic<UInt32>(0)
+  private static var isForked: UInt32 { 1 }
+  private static var isChecked: UInt32 { 2 }
   /// True once the fork handler is installed.
   ///
   /// atomic: acquire and release with its installation.
@@ -35,7 +39,18 @@ enum ProcessState {
 
   /// Whether this process is a fork of one that had objects of the library's (P1).
   @inline(__always)
-  static var isForkedChild: Bool { forked.load(ordering: .relaxed) }
+  static var isForkedChild: Bool { oddities.load(ordering: .relaxed) & isForked != 0 }
+
+  /// Whether handles are checked (P8).
+  @inline(__always)
+  static var checksHandles: Bool { oddities.load(ordering: .relaxed) & isChecked != 0 }
+
+  /// Whether this is neither a forked child nor a process whose handles are checked.
+  @inline(__always)
+  static var isOrdinary: Bool { oddities.load(ordering: .relaxed) == 0 }
+
+  /// From now on handles are checked.
+  static func checkHandles() { oddities.bitwiseOr(isChecked, ordering: .relaxed) }
 
   /// A number no task had before.
   @inline(__always)
@@ -119,7 +134,7 @@ enum ProcessState {
   private static func processHasForked() {
     SignalWatch.processHasForked()
     if objects.count.load(ordering: .relaxed) != 0 || Worker.currentOrDeparted != nil {
-      forked.store(true, ordering: .relaxed)
+      oddities.bitwiseOr(isForked, ordering: .relaxed)
     }
     if isForkedChild { return }
     TimerThread.leaveBehind()
