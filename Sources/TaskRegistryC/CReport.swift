@@ -37,7 +37,7 @@ public func tr_explain_with(
       in: registry)
   }
   let (status, report) = registry.explain(withBacktraces: flags & TR_EXPLAIN_NO_BACKTRACES == 0)
-  if let report { out.pointee = report.opaque }
+  if let report { out.pointee = given(.report, report.opaque) }
   return status.code
 }
 
