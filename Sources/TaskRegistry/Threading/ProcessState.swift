@@ -24,9 +24,10 @@ enum ProcessState {
   ///
   /// What else there is, tasks, callbacks, watches, holds one of these.
   private static let objects = ObjectCounter()
-  /// What is out of the ordinary in this process: `isForked`, in a child of fork whose parent had objects at that
-  /// moment, and `isChecked`, where handles are checked. One word, so that a function of the C interface looks
-  /// at both at once.
+  /// What is out of the ordinary in this process, as bits.
+  ///
+  /// `isForked` in a child of fork whose parent had objects at that moment, `isChecked` where handles are checked. One
+  /// word, so that a function of the C interface looks at both at once.
   ///
   /// atomic: relaxed; the child starts with one thread, and handles are checked from the first object on.
   private static let oddities = Atomic<UInt32>(0)
