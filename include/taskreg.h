@@ -366,6 +366,10 @@ typedef struct tr_registry_options {
 
 /* Create an open, empty registry.
 
+   A program whose main leaves by pthread_exit(3) ends when its tasks and its own threads have. Threads of the library's
+   that wait for something to do, idle ones and those for timers and for signals, do not keep it. Where main itself has
+   made no object of the library's, it may take a minute until that is noticed. [P8]
+
    Requires:  options is NULL (defaults) or initialised with TR_REGISTRY_OPTIONS_INIT; bytes beyond
               the structure this library knows must be zero. [P4]
    Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.

@@ -888,6 +888,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
   return 0;
 }
 int __wrap_gettid(void) { return current + 100; }
+int __wrap_getpid(void) { return 100; }
 int __wrap_sched_getcpu(void) { return current; }
 int __wrap_sched_getaffinity(pid_t process, size_t size, cpu_set_t *set) {
   (void)process;

@@ -601,6 +601,28 @@ static inline bool cp_use_no_descriptors(void) {
   return is_done;
 }
 
+/* How many threads the process has beside its main thread, if that has ended by pthread_exit(3) while others run; -1 if
+   it has not, or that cannot be told. proc(5): of a process, state and num_threads are those of the main thread and of
+   all, the ended main thread included. The name in parentheses may have any characters. */
+static inline long cp_threads_without_main(void) {
+  char text[1024];
+  ssize_t count = cp_read_file("/proc/self/stat", text, sizeof text - 1);
+  if (count <= 0) return -1;
+  text[count] = 0;
+  const char *at = NULL;
+  for (const char *c = text; *c != 0; c++) {
+    if (*c == ')') at = c;
+  }
+  if (at == NULL || at[1] != ' ' || at[2] != 'Z') return -1;
+  /* The state is field 3; what is wanted, field 20. */
+  at += 2;
+  for (int field = 3; field < 20; at++) {
+    if (*at == 0) return -1;
+    if (*at == ' ') field++;
+  }
+  return strtol(at, NULL, 10) - 1;
+}
+
 static inline long cp_locked_memory(void) {
   char text[4096];
   ssize_t count = cp_read_file("/proc/self/status", text, sizeof text - 1);

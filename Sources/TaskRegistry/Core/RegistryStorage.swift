@@ -96,6 +96,9 @@ struct RegistryStorage: ~Copyable {
   // Guarded by the parent's Monitor: the group's place among the others.
   var previousGroup: RegistryReference?
   var nextGroup: RegistryReference?
+  // Guarded by `MainThread`'s Monitor: the registry's place among all that are no groups.
+  var previousRegistry: RegistryReference?
+  var nextRegistry: RegistryReference?
   // Written by the one who orphans the registry, who has a reference to its memory meanwhile.
   var isBuried = false
   // Owned by the `Graveyard`: the next registry in it, as bits.
@@ -184,6 +187,7 @@ struct RegistryReference: Equatable {
     parent?.retainStorage()
     parent?.link(group: registry)
     token.link(registry)
+    if parent == nil { MainThread.link(registry) }
     return (.ok, registry)
   }
 
@@ -270,6 +274,7 @@ struct RegistryReference: Equatable {
       let token = registry.token
       token.unlink(registry)
       next?.unlink(group: registry)
+      if next == nil { MainThread.unlink(registry) }
       if registry.pointer.pointee.isBuried {
         registry.destroyIfLast()
       } else {

@@ -26,10 +26,13 @@ extension RegistryReference {
 
   /// Tells every worker without a task to leave, now and whenever it has none.
   func dismissThreads() {
-    var idle = monitor.withLock { state in
-      state.isRetiring = true
-      return state.takeAllIdle()
-    }
+    monitor.withLock { $0.isRetiring = true }
+    dismissIdle()
+  }
+
+  /// Tells every worker without a task to leave now.
+  func dismissIdle() {
+    var idle = monitor.withLock { $0.takeAllIdle() }
     while let worker = idle {
       idle = worker.pointee.next
       post(.leave, to: worker)

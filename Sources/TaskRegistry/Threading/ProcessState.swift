@@ -94,7 +94,7 @@ enum ProcessState {
         expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
       if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
     }
-    return .ok
+    return MainThread.prepare()
   }
 
   /// The calling thread's `ThreadPromise`, as bits; 0 is none.
@@ -138,6 +138,7 @@ enum ProcessState {
       oddities.bitwiseOr(isForked, ordering: .relaxed)
     }
     if isForkedChild { return }
+    MainThread.leaveBehind()
     TimerThread.leaveBehind()
     ConditionWaker.leaveBehind()
     Graveyard.leaveBehind()

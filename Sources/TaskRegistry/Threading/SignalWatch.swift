@@ -270,6 +270,9 @@ struct SignalWatch: ~Copyable {
     return isTaken ? .ok : .invalid("tr_request_shutdown", noWatch)
   }
 
+  /// Has the threads look round, if they exist.
+  static func wake() { existing?.ring() }
+
   // MARK: In a child of fork
 
   /// The signals do what they did before, in this process and in the programs that it executes: one that was
@@ -524,14 +527,29 @@ extension UnsafeMutablePointer<SignalWatch> {
       }
       let retry = isAnswered || makeAnswerer() ? Deadline.never : Deadline.after(100_000_000)
       check.look(self)
-      let until = retry.nanoseconds < check.next.nanoseconds ? retry : check.next
-      if until.isNever {
+      var until = retry.nanoseconds < check.next.nanoseconds ? retry : check.next
+      let look = MainThread.nextLook
+      if look.nanoseconds < until.nanoseconds { until = look }
+      if waits(beyond: seen, until: until) { return }
+    }
+  }
+
+  /// Sleeps until something is to be looked at.
+  ///
+  /// - Returns: whether the process is to end, as nobody is left whom a signal could concern.
+  private func waits(beyond seen: UInt32, until deadline: Deadline) -> Bool {
+    MainThread.beginWaiting()
+    let isOver = MainThread.isLastToWait
+    if !isOver {
+      if deadline.isNever {
         cp_futex_wait(self, seen, nil)
       } else {
-        var limit = until.timespec
+        var limit = deadline.timespec
         cp_futex_wait(self, seen, &limit)
       }
     }
+    MainThread.endWaiting()
+    return isOver
   }
 
   private func unblockSignals() {
@@ -618,8 +636,7 @@ extension UnsafeMutablePointer<SignalWatch> {
       }
       (mask ?? .all).whileCalling { answerAll() }
       if ProcessState.isForkedChild { return }
-      if isEnding { break }
-      cp_futex_wait(self, seen, nil)
+      if isEnding || waits(beyond: seen, until: MainThread.nextLook) { break }
     }
     pointee.monitor.withLock { $0.hasAnswererFinished = true }
     ring()

@@ -146,6 +146,9 @@ struct TimerThread {
     return rest
   }
 
+  /// Has the thread look round, if it exists.
+  static func wake() { existing?.pointee.parker.unpark() }
+
   // MARK: Its memory
 
   /// In a child of fork that begins anew: the thread is not there, and nothing was queued.
@@ -212,24 +215,39 @@ struct TimerThread {
         if !state.isUnused { return Step.sleep(until: state.sleepsUntil(from: now)) }
         if state.leavesAt.isNever { state.leavesAt = .after(linger) }
         if !state.leavesAt.hasPassed { return Step.sleep(until: state.leavesAt) }
-        // Under the lock: the next thread is another.
-        RunClock.hasLeft()
-        state.isRunning = false
-        state.threadLeaves()
+        state.timerThreadLeaves()
         return Step.leave
       }
       switch step {
       case .act(let action): action.perform()
       case .startEventThread:
         if !EventThread.start() { change { $0.eventThreadIsGone(retries: true) } }
-      case .sleep(let deadline):
-        RunClock.willSleep(until: deadline)
-        _ = this.pointee.parker.park(until: deadline)
-        RunClock.hasWoken()
+      case .sleep(let due):
+        if sleeps(this, until: due) { continue }
+        // Whatever is queued: it was for others.
+        this.pointee.monitor.withLock { $0.timerThreadLeaves() }
+        return nil
       case .leave:
         return nil
       }
     }
+  }
+
+  /// Sleeps, until `due` at the latest.
+  ///
+  /// - Returns: false if the process is to end, as nobody is left for whom the timers are (P8).
+  private static func sleeps(_ this: Pointer, until due: Deadline) -> Bool {
+    MainThread.beginWaiting()
+    let isOver = MainThread.isLastToWait
+    if !isOver {
+      let look = MainThread.nextLook
+      let deadline = look.nanoseconds < due.nanoseconds ? look : due
+      RunClock.willSleep(until: deadline)
+      _ = this.pointee.parker.park(until: deadline)
+      RunClock.hasWoken()
+    }
+    MainThread.endWaiting()
+    return !isOver
   }
 }
 
@@ -290,6 +308,13 @@ struct TimerState: MonitorState {
 
   /// The calling thread is on its last instructions.
   mutating func threadLeaves() { leaving.add() }
+
+  /// The calling thread is the timer thread, likewise: the next is another.
+  fileprivate mutating func timerThreadLeaves() {
+    RunClock.hasLeft()
+    isRunning = false
+    threadLeaves()
+  }
 
   /// Whether no thread exists any more; of use while nobody needs one.
   var isGone: Bool { !isRunning && starting == 0 && leaving.isEmpty }

@@ -224,6 +224,9 @@ extension RegistryReference {
   /// How long an idle worker that stays gives those that leave to be gone; doubled each time.
   private static var firstReapingPause: Int64 { 50_000_000 }
 
+  /// How long one sleeps at the most that has to look whether the main thread has left, in nanoseconds.
+  private static var longestPause: Int64 { 60_000_000_000 }
+
   /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
   /// are idle.
   private func sleep(_ worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
@@ -246,7 +249,8 @@ extension RegistryReference {
     if !isListed { return nil }
     // In a crowd that was stopped each would look.
     if !afterStop { worker.noteProcessorTime() }
-    var deadline = Deadline.after(options.idleNanoseconds)
+    let isFinal = MainThread.hasLeft
+    var deadline = Deadline.after(isFinal ? MainThread.patience : options.idleNanoseconds)
     var pause = Self.firstReapingPause
     var calledIdleAt = Deadline.after(cp_named_rest_ns())
     while true {
@@ -260,16 +264,21 @@ extension RegistryReference {
       }
       if !deadline.hasPassed { continue }
       let leaves = monitor.withLock { state in
-        guard worker.pointee.isIdle, state.idleCount > options.idleThreads else { return false }
+        guard worker.pointee.isIdle, isFinal || state.idleCount > options.idleThreads else {
+          return false
+        }
         state.removeIdle(worker)
         return true
       }
       reapDeparted(atMost: .max)
       if leaves { return nil }
-      // One that stays joins those that left, and then has nothing more to wake up for.
+      // One that stays joins those that left, and then has nothing more to wake up for, unless it has to look for
+      // itself whether the main thread has left; then it is posted that it leaves.
+      MainThread.look()
       let isAlone = monitor.withLock { $0.departed == nil }
-      deadline = isAlone ? .never : .after(pause)
-      pause = min(pause &* 2, max(pause, options.idleNanoseconds))
+      deadline = isAlone && MainThread.isWatched ? .never : .after(pause)
+      let longest = isAlone ? Self.longestPause : options.idleNanoseconds
+      pause = min(pause &* 2, max(pause, longest))
     }
   }
 }

@@ -1,0 +1,195 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// One Monitor for the process guards the list of registries; nothing is taken under it. A registry takes itself off
+// before its memory is freed, so who finds it on the list, under the lock, may try for a reference.
+
+/// What becomes of the process once its main thread has left by pthread_exit(3) (P8).
+///
+/// The process then ends with its last thread. Tasks keep it alive, and threads of the application's; threads of
+/// the library's that wait for something to do must not. Idle workers leave after a short time. The timer thread and
+/// those of a signal watch go on, as somebody may still need them, and look several times a second whether
+/// anybody is left but they.
+///
+///     unwatched → watched → left
+///         └──────────────────↑
+///
+/// [watch: the main thread, with its first object] [threadIsEnding: the key's destructor, which exit(3) does not run]
+/// [look: an idle worker, where the main thread never made an object]
+enum MainThread {
+  /// The key that has a value in the main thread alone, plus one; 0 before it exists.
+  ///
+  /// Owned by the main thread, or in a child of fork by its one thread.
+  private static let keyPlusOne = Atomic<UInt64>(0)
+  // atomic: relaxed; whether the main thread will tell that it leaves.
+  private static let watched = Atomic<Bool>(false)
+  // atomic: whether it has left. Sequentially consistent.
+  private static let left = Atomic<Bool>(false)
+  /// The list, as bits; made at the first use and never freed.
+  ///
+  /// atomic: stored with release, loaded with acquire.
+  private static let shared = Atomic<UInt>(0)
+  /// The parent's, in a child of fork that began anew, as bits: its lock may be held for ever.
+  ///
+  /// atomic: relaxed; nobody uses it, it is merely known to leak checkers.
+  private static let leftBehind = Atomic<UInt>(0)
+  // atomic: how many threads of the library's own do nothing but wait, in the low half; in the high half how often
+  // one began to. Sequentially consistent.
+  private static let waiting = Atomic<UInt64>(0)
+
+  private typealias Pointer = UnsafeMutablePointer<Monitor<ListState>>
+
+  /// How long a worker stays idle once the main thread has left, and how long the library's own threads sleep at the
+  /// most, in nanoseconds.
+  static var patience: Int64 { 100_000_000 }
+
+  @inline(__always)
+  static var hasLeft: Bool { left.load(ordering: .sequentiallyConsistent) }
+  /// Whether it will be known when the main thread leaves.
+  static var isWatched: Bool { watched.load(ordering: .relaxed) }
+
+  // MARK: When it leaves
+
+  /// Makes ready for registries, and has the main thread tell when it leaves, if this is it.
+  static func prepare() -> Status {
+    if isWatched && shared.load(ordering: .relaxed) != 0 { return .ok }
+    if !makeList() { return .noMemory }
+    if isWatched || cp_gettid() != cp_process() { return .ok }
+    if keyPlusOne.load(ordering: .relaxed) == 0 {
+      var key = pthread_key_t()
+      if pthread_key_create(&key, { _ in MainThread.threadIsEnding() }) != 0 { return .system }
+      keyPlusOne.store(UInt64(key) + 1, ordering: .relaxed)
+    }
+    let key = pthread_key_t(truncatingIfNeeded: keyPlusOne.load(ordering: .relaxed) &- 1)
+    if pthread_setspecific(key, UnsafeRawPointer(bitPattern: 1)) != 0 { return .noMemory }
+    watched.store(true, ordering: .relaxed)
+    return .ok
+  }
+
+  private static func threadIsEnding() {
+    // In a child of fork the one thread may be another.
+    if !ProcessState.isForkedChild && cp_gettid() == cp_process() { leave() }
+  }
+
+  /// Looks whether the main thread has left, where it does not tell.
+  static func look() {
+    if !isWatched && !hasLeft && cp_threads_without_main() >= 0 { leave() }
+  }
+
+  /// The main thread has left, or is on its last instructions: nobody waits for long any more.
+  private static func leave() {
+    left.store(true, ordering: .sequentiallyConsistent)
+    // A worker that goes to sleep after this sees the flag; those that sleep are on the lists.
+    var next = first(from: { $0.first })
+    while let registry = next {
+      registry.dismissIdle()
+      next = first(from: { _ in registry.pointer.pointee.nextRegistry })
+      registry.releaseStorage()
+    }
+    TimerThread.wake()
+    SignalWatch.wake()
+  }
+
+  // MARK: The library's own threads
+
+  /// The calling thread, one of the library's own, has nothing to do.
+  static func beginWaiting() {
+    waiting.wrappingAdd(1 << 32 + 1, ordering: .sequentiallyConsistent)
+  }
+
+  /// It has something to do, or ends.
+  static func endWaiting() { waiting.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+
+  /// How long such a thread may sleep before it looks.
+  static var nextLook: Deadline { hasLeft ? .after(patience) : .never }
+
+  /// Whether no thread is left but some of the library's own that wait, of which the caller is one.
+  ///
+  /// If the number did not change, nor any of them ran meanwhile, none of the threads that the kernel
+  /// counted can start another.
+  static var isLastToWait: Bool {
+    if !hasLeft { return false }
+    let before = waiting.load(ordering: .sequentiallyConsistent)
+    let threads = cp_threads_without_main()
+    return threads >= 0 && UInt64(threads) == before & 0xffff_ffff
+      && waiting.load(ordering: .sequentiallyConsistent) == before
+  }
+
+  // MARK: Registries
+
+  /// Puts a registry on the list; groups have no threads, and are not on it.
+  static func link(_ registry: RegistryReference) {
+    list.withLock { state in
+      registry.pointer.pointee.nextRegistry = state.first
+      state.first?.pointer.pointee.previousRegistry = registry
+      state.first = registry
+    }
+  }
+
+  /// Takes it off; called once, before its memory is freed.
+  static func unlink(_ registry: RegistryReference) {
+    list.withLock { state in
+      let next = registry.pointer.pointee.nextRegistry
+      let previous = registry.pointer.pointee.previousRegistry
+      next?.pointer.pointee.previousRegistry = previous
+      if let previous {
+        previous.pointer.pointee.nextRegistry = next
+      } else {
+        state.first = next
+      }
+    }
+  }
+
+  /// The first registry in a part of the list that is not being freed, with a reference to its memory.
+  private static func first(from start: (ListState) -> RegistryReference?) -> RegistryReference? {
+    list.withLock { state in
+      var registry = start(state)
+      while let current = registry, !current.retainStorageIfAlive() {
+        registry = current.pointer.pointee.nextRegistry
+      }
+      return registry
+    }
+  }
+
+  private static var list: Monitor<ListState> {
+    // SAFETY: `prepare` comes before the first registry; it is never freed.
+    Pointer(bitPattern: shared.load(ordering: .acquiring)).unsafelyUnwrapped.pointee
+  }
+
+  private static func makeList() -> Bool {
+    if shared.load(ordering: .relaxed) != 0 { return true }
+    guard let monitor = Monitor(ListState()) else { return false }
+    guard let memory = malloc(MemoryLayout<Monitor<ListState>>.stride) else {
+      monitor.destroy()
+      return false
+    }
+    let this = memory.bindMemory(to: Monitor<ListState>.self, capacity: 1)
+    this.initialize(to: monitor)
+    let isMine = shared.compareExchange(
+      expected: 0, desired: UInt(bitPattern: this), ordering: .acquiringAndReleasing
+    ).exchanged
+    if isMine { return true }
+    // Another thread was faster.
+    monitor.destroy()
+    free(this)
+    return true
+  }
+
+  /// In a child of fork that begins anew: no registry is there, and the main thread is the one that forked.
+  static func leaveBehind() {
+    let parents = shared.exchange(0, ordering: .relaxed)
+    if parents != 0 { leftBehind.store(parents, ordering: .relaxed) }
+    watched.store(false, ordering: .relaxed)
+    left.store(false, ordering: .relaxed)
+    waiting.store(0, ordering: .relaxed)
+  }
+}
+
+private struct ListState: MonitorState {
+  var first: RegistryReference?
+
+  func checkInvariants() {
+    if let first, first.pointer.pointee.previousRegistry != nil { fatalError() }
+  }
+}
