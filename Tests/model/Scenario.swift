@@ -64,6 +64,8 @@ enum Stage {
     change(&options)
     let (status, made) = RegistryReference.create(options, token: nil)
     expect(status == .ok, "a registry is made")
+    // The process's list of registries and its lock, which are never freed (`MainThread`).
+    model_keep(2)
     madeRegistry = made
   }
 
