@@ -65,7 +65,7 @@ enum Stage {
     let (status, made) = RegistryReference.create(options, token: nil)
     expect(status == .ok, "a registry is made")
     // The process's list of registries and its lock, which are never freed (`MainThread`).
-    model_keep(2)
+    model_keep_blocks(2)
     madeRegistry = made
   }
 

@@ -685,7 +685,7 @@ void model_await_others(void) {
 static bool refuses_threads;
 void model_refuse_threads(bool refuses) { refuses_threads = refuses; }
 
-void model_keep(int blocks) { threads[current].blocks -= blocks; }
+void model_keep_blocks(int blocks) { threads[current].blocks -= blocks; }
 
 double model_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 

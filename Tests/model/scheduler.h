@@ -55,7 +55,7 @@ void model_await_others(void);
 /* From now on, in this execution, no thread can be had. */
 void model_refuse_threads(bool refuses);
 /* The calling thread has so many blocks of memory that stay for good. */
-void model_keep(int blocks);
+void model_keep_blocks(int blocks);
 /* Seconds on the processor's clock, for reports. */
 double model_seconds(void);
 

@@ -26,13 +26,19 @@ extension RegistryReference {
 
   /// Tells every worker without a task to leave, now and whenever it has none.
   func dismissThreads() {
-    monitor.withLock { $0.isRetiring = true }
-    dismissIdle()
+    dismiss(
+      monitor.withLock { state in
+        state.isRetiring = true
+        return state.takeAllIdle()
+      })
   }
 
   /// Tells every worker without a task to leave now.
-  func dismissIdle() {
-    var idle = monitor.withLock { $0.takeAllIdle() }
+  func dismissIdle() { dismiss(monitor.withLock { $0.takeAllIdle() }) }
+
+  /// Tells workers, linked by `next` and on no list, to leave.
+  private func dismiss(_ first: Worker.Pointer?) {
+    var idle = first
     while let worker = idle {
       idle = worker.pointee.next
       post(.leave, to: worker)
