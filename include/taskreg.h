@@ -368,7 +368,7 @@ typedef struct tr_registry_options {
 
    A program whose main leaves by pthread_exit(3) ends when its tasks and its own threads have. Threads of the library's
    that wait for something to do, idle ones and those for timers and for signals, do not keep it. Where main itself has
-   made no object of the library's, it may take a minute until that is noticed. [P8]
+   made no object of the library's, it may take a minute until that is noticed. [P9]
 
    Requires:  options is NULL (defaults) or initialised with TR_REGISTRY_OPTIONS_INIT; bytes beyond
               the structure this library knows must be zero. [P4]

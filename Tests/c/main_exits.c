@@ -1,4 +1,4 @@
-/* main_exits.c - programs whose main leaves by pthread_exit, and end when their tasks have. Rule P8. Each is this
+/* main_exits.c - programs whose main leaves by pthread_exit, and end when their tasks have. Rule P9. Each is this
    program again, in a process of its own; one that does not end is ended by an alarm. */
 
 #include "groups.h"
@@ -221,13 +221,13 @@ static void each_ends(int first, int end) {
 
 /* Proves: a program whose main left by pthread_exit ends when its tasks have, and not before, with its exit handlers
    run: with idle threads that are kept for ever, with tasks that end later, without reuse, in groups, with a registry
-   that was released or shut down, and where another thread made all objects (P8).
+   that was released or shut down, and where another thread made all objects (P9).
    Why it matters: who lets main go counts on the process ending with its last thread, as POSIX has it.
    Catches: an idle thread that keeps the process. */
 CASE(a_process_without_main_ends_with_its_tasks) { each_ends(0, WITHOUT_OWN_THREADS); }
 
 /* Proves: the same with a pending timeout and a signal watch, which keep no process; they serve the tasks that are
-   left, and a callback and a thread of the application's keep it until they have returned (P8, C11, C13).
+   left, and a callback and a thread of the application's keep it until they have returned (P9, C11, C13).
    Why it matters: a leaked timeout of an hour is not to hold a process for an hour.
    Catches: threads of the library's own that keep the process, or leave it too early. */
 CASE(nor_do_timers_and_signal_watches_keep_it) { each_ends(WITHOUT_OWN_THREADS, ROLES); }

@@ -5,7 +5,7 @@ import Synchronization
 // One Monitor for the process guards the list of registries; nothing is taken under it. A registry takes itself off
 // before its memory is freed, so who finds it on the list, under the lock, may try for a reference.
 
-/// What becomes of the process once its main thread has left by pthread_exit(3) (P8).
+/// What becomes of the process once its main thread has left by pthread_exit(3) (P9).
 ///
 /// The process then ends with its last thread. Tasks keep it alive, and threads of the application's; threads of
 /// the library's that wait for something to do must not. Idle workers leave after a short time. The timer thread and

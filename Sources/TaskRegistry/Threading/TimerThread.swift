@@ -235,7 +235,7 @@ struct TimerThread {
 
   /// Sleeps, until `due` at the latest.
   ///
-  /// - Returns: false if the process is to end, as nobody is left for whom the timers are (P8).
+  /// - Returns: false if the process is to end, as nobody is left for whom the timers are (P9).
   private static func sleeps(_ this: Pointer, until due: Deadline) -> Bool {
     MainThread.beginWaiting()
     let isOver = MainThread.isLastToWait
