@@ -62,8 +62,6 @@ struct ThreadState {
 
   /// Puts back what can be put back, and looks at the rest, after a body of `ticks`.
   ///
-  /// Once the registry has closed not all is looked at: what is spawned then gets threads of its own.
-  ///
   /// - Parameters:
   ///   - registry: whose thread it is.
   ///   - ticks: how long its body ran, or its `drop`.
@@ -88,7 +86,6 @@ struct ThreadState {
   /// - Returns: false if the thread is not to be kept.
   @inline(never)
   mutating func lookAround(in registry: RegistryReference) -> Bool {
-    if registry.gate.isClosed { return true }
     owesLook = false
     isNew = false
     return registry.pointer.pointee.origin.restore()

@@ -33,6 +33,11 @@ struct Worker: ~Copyable {
   /// Whether the thread leaves after its task; set by the creator before the thread exists, and by a thread that
   /// could not be scheduled as it should.
   var isSingleUse = false
+  /// Whether nobody has looked what its last body changed of the thread, as the registry had closed: then no task is
+  /// handed to it.
+  ///
+  /// Owned by the worker thread while it is not idle, else guarded by the registry's monitor.
+  var isUnchecked = false
   /// The kernel's id of the thread; set by the thread itself, read by others after it departed.
   var threadID: Int32 = 0
   /// The first two words of the task name the kernel was last told.

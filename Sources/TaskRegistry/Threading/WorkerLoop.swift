@@ -75,6 +75,11 @@ extension Worker {
     worker.noteTicks(ticks)
     cp_reset_locale()
     if !isToBeLookedAt(worker, afterTicks: ticks) { return true }
+    if worker.pointee.registry.gate.isClosed {
+      // Nothing is handed to this thread any more, and a crowd that is stopped would pay for the look.
+      worker.pointee.isUnchecked = true
+      return true
+    }
     if ThreadState.mayHaveMoved(inTicks: ticks) { lookAtKernelName(of: worker) }
     // On a copy: a mutating call in place counts as an access to the whole worker, whose mailbox others read.
     var state = worker.pointee.threadState

@@ -84,7 +84,8 @@ extension RegistryReference {
   /// Takes the worker that went to sleep last: its stack is the warmest.
   private func takeIdleWorker() -> Worker.Pointer? {
     monitor.withLock { state in
-      guard let worker = state.idle else { return nil }
+      // One that is not checked went to sleep after the caller had found the gate open.
+      guard let worker = state.idle, !worker.pointee.isUnchecked else { return nil }
       state.removeIdle(worker)
       return worker
     }
@@ -179,7 +180,7 @@ extension RegistryReference {
   /// - Returns: its next task, or nil to leave.
   @inline(__always)
   func nextTask(for worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
-    if !afterStop && pointer.pointee.spin.worker > 0 && becomeHot(worker) {
+    if !afterStop && !worker.pointee.isUnchecked && pointer.pointee.spin.worker > 0 && becomeHot(worker) {
       worker.pointee.mailbox.store(MailboxWord.listening.bits, ordering: .releasing)
       if let task = listen(worker) { return task }
     }
@@ -230,7 +231,7 @@ extension RegistryReference {
   /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
   /// are idle.
   private func sleep(_ worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
-    if worker.pointee.threadState.owesLook {
+    if worker.pointee.threadState.owesLook && !worker.pointee.isUnchecked {
       // On a copy, as in `Worker.isReusable`.
       var state = worker.pointee.threadState
       let isRight = state.lookAround(in: self)
@@ -252,7 +253,8 @@ extension RegistryReference {
     let isFinal = MainThread.hasLeft
     var deadline = Deadline.after(isFinal ? MainThread.patience : options.idleNanoseconds)
     var pause = Self.firstReapingPause
-    var calledIdleAt = Deadline.after(cp_named_rest_ns())
+    // One that is not checked is about to leave, with many others as a rule.
+    var calledIdleAt = worker.pointee.isUnchecked ? .never : Deadline.after(cp_named_rest_ns())
     while true {
       let word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
       if word.isPosted { return word.record }
