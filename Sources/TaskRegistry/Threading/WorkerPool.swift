@@ -180,7 +180,9 @@ extension RegistryReference {
   /// - Returns: its next task, or nil to leave.
   @inline(__always)
   func nextTask(for worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
-    if !afterStop && !worker.pointee.isUnchecked && pointer.pointee.spin.worker > 0 && becomeHot(worker) {
+    if !afterStop && !worker.pointee.isUnchecked && pointer.pointee.spin.worker > 0
+      && becomeHot(worker)
+    {
       worker.pointee.mailbox.store(MailboxWord.listening.bits, ordering: .releasing)
       if let task = listen(worker) { return task }
     }
