@@ -1,9 +1,12 @@
 /* check.h - the harness of the C and C++ conformance programs: checks, named cases, a watchdog.
 
    A program is a table of cases. `program` runs them all, `program CASE...` those that are named,
-   `program --list` lists them. The first check that fails prints where and what, and ends the
-   process: threads of the failed case may still be using its stack, so nothing may run after it.
-   A case that hangs is ended by an alarm, which prints its name.
+   `program --list` lists them. Of several each runs in a process of its own, so that none depends on
+   what those before it have left in the process: signal handlers, backtraces, a user, a limit. The
+   first check that fails prints where and what, and ends the process: threads of the failed case may
+   still be using its stack, so nothing may run after it. A case that hangs is ended by an alarm, which
+   prints its name. A case always has a result: one that ends the process itself, with whatever status,
+   or is ended by a signal, has failed, and that is printed.
 
    Time limits are written for a native run and multiplied by check_scale(): 1, or more under a
    sanitizer or valgrind, or what TASKREG_TEST_SCALE says. Include this header before any other. */
@@ -25,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,6 +56,9 @@ struct check_case {
   const char *name;
   void (*run)(void);
 };
+
+/* With what the process of one case of several ends when the case has passed: nobody's _exit(0) passes it. */
+enum { CHECK_PASSED = 42 };
 
 /* Opens a case. CMakeLists.txt finds the cases by this word at the start of a line. */
 #define CASE(name) static void name(void)
@@ -184,6 +191,42 @@ static inline void check_watch(void) {
   alarm((unsigned)(CHECK_WATCHDOG_SECONDS * check_scale()));
 }
 
+/* The process that runs a case at the moment; 0 between them. Its children are none of it. */
+static volatile pid_t check_process;
+
+/* Whoever calls exit in the middle of a case has not passed it. */
+static inline void check_at_exit(void) {
+  if (check_process != getpid()) return;
+  dprintf(check_messages, "case %s: the process was ended by exit before the case was over\n", check_current);
+  _exit(1);
+}
+
+/* Run one case in this process. */
+static inline void check_run(const struct check_case *one) {
+  check_watch();
+  check_process = getpid();
+  one->run();
+  check_process = 0;
+  alarm(0);
+  dprintf(check_messages, "ok %s\n", one->name);
+}
+
+/* Wait for the process of one case of several; say whether it passed, and what ended it if it could
+   not say so itself. */
+static inline int check_passed(pid_t process) {
+  int status = 0;
+  while (waitpid(process, &status, 0) < 0)
+    if (errno != EINTR) {
+      dprintf(check_messages, "case %s: waitpid: %s\n", check_current, strerror(errno));
+      return 0;
+    }
+  if (WIFSIGNALED(status))
+    dprintf(check_messages, "case %s: the process was ended by signal %d\n", check_current, WTERMSIG(status));
+  else if (WEXITSTATUS(status) != CHECK_PASSED)
+    dprintf(check_messages, "case %s: the process ended with status %d\n", check_current, WEXITSTATUS(status));
+  return WIFEXITED(status) && WEXITSTATUS(status) == CHECK_PASSED;
+}
+
 /* Run the cases that the arguments name, or all; the exit status of the program. */
 static inline int check_main(int argc, char **argv, const struct check_case *cases, size_t count) {
   check_scale();
@@ -201,18 +244,27 @@ static inline int check_main(int argc, char **argv, const struct check_case *cas
       return 2;
     }
   }
-  int run = 0;
+  atexit(check_at_exit);
+  int run = 0, several = argc != 2 && !(argc == 1 && count == 1);
   for (size_t i = 0; i < count; i++) {
     int wanted = argc == 1;
     for (int a = 1; a < argc; a++) wanted |= strcmp(cases[i].name, argv[a]) == 0;
     if (!wanted) continue;
     check_current = cases[i].name;
-    check_watch();
-    cases[i].run();
     run++;
-    dprintf(check_messages, "ok %s\n", cases[i].name);
+    if (!several) {
+      check_run(&cases[i]);
+      continue;
+    }
+    pid_t process = fork(); /* of one thread: nothing of the library has been called in this process */
+    if (process == 0) {
+      check_run(&cases[i]);
+      if (check_messages != 2) close(check_messages);
+      return CHECK_PASSED;
+    }
+    if (process < 0) dprintf(check_messages, "case %s: fork: %s\n", check_current, strerror(errno));
+    if (process < 0 || !check_passed(process)) return 1;
   }
-  alarm(0);
   dprintf(check_messages, "%d cases, no failure\n", run);
   if (check_messages != 2) close(check_messages);
   return 0;

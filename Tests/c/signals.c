@@ -244,7 +244,7 @@ static _Atomic(pid_t) last_thread;
 static int body_waits_for_its_flag(tr_task *self, void *ctx) {
   atomic_store(&last_thread, gettid());
   gate_arrive(ctx);
-  while (!tr_task_is_cancelled(self)) continue;
+  while (!tr_task_is_cancelled(self)) sched_yield(); /* on a busy machine who cancels needs a processor, too */
   return 0;
 }
 
