@@ -93,6 +93,7 @@ int body(tr_task *self, void *context) {
     enum call call = actor->order.call;
     int how = actor->order.how;
     pthread_mutex_unlock(&actor->lock);
+    if ((call == RETURN || call == EXIT) && task->isPlain) atomic_fetch_add(&task->drops, 1);
     if (call == RETURN) return how;
     if (call == EXIT) pthread_exit(NULL);
     act(actor);

@@ -11,7 +11,7 @@
 enum call {
   NOTHING, RETURN, EXIT, TOKEN_CANCEL, TOKEN_WAIT, TASK_CANCEL, TASK_WAIT, JOIN, SHUTDOWN, SPAWN, SLEEP,
   WAIT_CANCELLED, WAIT_FD, SET_MESSAGE, TOKEN_ON_CANCEL, TASK_ON_CANCEL, OFF_CANCEL, RETAIN_REGISTRY,
-  COND_WAIT, CHECKPOINT, PROGRESS, HEARTBEAT, REGISTRY_WAIT
+  COND_WAIT, CHECKPOINT, PROGRESS, HEARTBEAT, REGISTRY_WAIT, PROMISE, PAUSE, RESUME, ACKNOWLEDGE, QUIESCE
 };
 struct order {
   enum call call;
@@ -32,7 +32,7 @@ struct order {
   tr_report *full;
   tr_spawn_options options;
   tr_kind kind;
-  int wantsHandle;
+  int wantsHandle, isPlain;
 };
 
 /* A thread that makes calls. Guards: `order`, `state`; `changed` is signalled when `state` changes. */
@@ -92,7 +92,7 @@ void check_notes(const struct task *task, const char *checkpoint, uint64_t done,
 
 /* What a report tells; in checks-reports.c. */
 void check_join_report(const struct order *order);
-void check_look(const tr_report *full, int registry);
+void check_look(const tr_report *full, int registry, int mayHaveBacktraces);
 void check_phases(const struct order *order);
 /* Whether what is written is what the books say. */
 void check_written(int number, int what);

@@ -34,7 +34,60 @@ void call_heartbeat(int a) {
   int actor = some_actor(a, 0);
   if (actor < 0) return;
   order_for(actor, HEARTBEAT, 0);
-  MUST_EQ(actor < HOSTS ? TR_ERR_INVALID : TR_OK, ask(actor)->status);
+  int isInvalid = actor < HOSTS && promised[actor] < 0;
+  MUST_EQ(isInvalid ? TR_ERR_INVALID : TR_OK, ask(actor)->status);
+}
+
+/* A task promises for itself, any other thread for a registry; nothing of it is ever overdue here (E7). */
+void call_promise(int a, int b, int c) {
+  static const int64_t intervals[] = {INT64_C(3600000000000), INT64_MAX, 0, -1};
+  int actor = some_actor(a, 0), number = c & 4 ? -1 : some_registry(b);
+  if (actor < 0) return;
+  struct task *task = task_of(actor);
+  if (task != NULL && c & 8 && registry_usable(task->registry)) number = task->registry;
+  struct order *order = order_for(actor, PROMISE, number);
+  order->timeout = intervals[c % 4];
+  order->how = c & 16 ? (int)TR_HEARTBEAT_EXCEPT_WAITS : (c & 224) == 224 ? 1 << 30 : 0;
+  ask(actor);
+  int isInvalid = order->how == 1 << 30 || order->timeout < 0;
+  if (task != NULL) isInvalid |= number >= 0 && number != task->registry;
+  else isInvalid |= order->timeout > 0 && number < 0;
+  if (isInvalid) {
+    MUST_EQ(TR_ERR_INVALID, order->status);
+  } else if (task != NULL) {
+    MUST_EQ(TR_OK, order->status);
+    if (order->timeout > 0) task->promise = PROMISED;
+    else if (task->promise == PROMISED) task->promise = TAKEN_BACK;
+  } else if (order->timeout == 0) {
+    MUST_EQ(TR_OK, order->status);
+    promised[actor] = -1;
+  } else {
+    /* a change of what was promised is no new promise, unless a shutdown has ended it */
+    int isFinished = registries[number].closed && registries[number].live == 0;
+    if (!isFinished) MUST_EQ(TR_OK, order->status);
+    else if (promised[actor] != number || order->status != TR_OK) MUST_EQ(TR_ERR_CLOSED, order->status);
+    promised[actor] = order->status == TR_OK ? number : -1;
+  }
+}
+
+void call_pause(int a, int c) {
+  int actor = some_actor(a, 0);
+  if (actor < 0) return;
+  int status = (order_for(actor, c & 1 ? PAUSE : RESUME, 0), ask(actor)->status);
+  if (actor >= HOSTS && task_of(actor)->promise == TAKEN_BACK) {
+    MUST(status == TR_OK || status == TR_ERR_INVALID);
+    return;
+  }
+  int hasPromised = actor < HOSTS ? promised[actor] >= 0 : task_of(actor)->promise == PROMISED;
+  MUST_EQ(hasPromised ? TR_OK : TR_ERR_INVALID, status);
+}
+
+void end_promises(void) {
+  for (int i = 0; i < HOSTS; i++) {
+    order_for(i, PROMISE, -1);
+    MUST_EQ(TR_OK, ask(i)->status);
+    promised[i] = -1;
+  }
 }
 
 /* Nobody promises more than it can keep here. */
@@ -56,7 +109,25 @@ void call_explain(int b, int c) {
   if (number < 0) return;
   tr_report *full = NULL;
   MUST_EQ(TR_OK, tr_explain(registries[number].it, &full));
-  check_look(full, number);
+  check_look(full, number, 1);
   if (c % 4 != 0) check_written_report(full, registries[number].live, c % 4 - 1);
+  tr_report_release(full);
+}
+
+void call_explain_with(int b, int c) {
+  int number = some_registry(b);
+  if (number < 0) return;
+  tr_report *full = NULL;
+  uint32_t flags = c & 1 ? TR_EXPLAIN_NO_BACKTRACES : 0;
+  if (c & 2) { /* each other bit, alone and with the good one */
+    flags |= 2u << ((unsigned)c >> 2) % 31;
+    MUST_EQ(TR_ERR_INVALID, tr_explain_with(registries[number].it, flags, &full));
+    MUST(full == NULL);
+    return;
+  }
+  MUST_EQ(TR_ERR_INVALID, tr_explain_with(registries[number].it, flags, NULL));
+  MUST_EQ(TR_OK, tr_explain_with(registries[number].it, flags, &full));
+  check_look(full, number, flags == 0);
+  if (c & 12) check_written_report(full, registries[number].live, (c >> 2) % 4 - 1);
   tr_report_release(full);
 }

@@ -2,6 +2,8 @@
 
 #include "calls.h"
 
+#include <poll.h>
+
 void call_with_null(void) {
   size_t count;
   int fd;
@@ -76,4 +78,20 @@ void call_newest_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_heartbeat_pause());
   MUST_EQ(TR_ERR_INVALID, tr_heartbeat_resume());
   MUST(full == NULL && count == 77);
+}
+
+void call_latest_with_null(void) {
+  tr_task *task = NULL;
+  const tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  char text[8] = "as it is";
+  MUST_EQ(TR_ERR_INVALID, tr_spawn_with(NULL, "x", 1, body, NULL, &options, &task));
+  MUST(task == NULL && tr_registry_token(NULL) == NULL);
+  MUST_EQ(0, tr_token_message(NULL, text, sizeof text));
+  MUST_EQ(0, tr_task_name(NULL, text, sizeof text));
+  MUST(tr_task_kind(NULL) == 0 && !tr_task_is_cancelled(NULL) && tr_task_cancel_flag(NULL) == NULL);
+  MUST_EQ(TR_ERR_INVALID, tr_wait_cancelled(0));
+  MUST_EQ(TR_ERR_INVALID, tr_wait_fd(-1, POLLIN, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_acknowledge_cancel());
+  MUST_EQ(TR_ERR_INVALID, tr_install_cancel_signal(0));
+  MUST(tr_error_detail()[0] != 0);
 }

@@ -31,6 +31,8 @@ static int prepare_spawn(int actor, int number, int registry, int b, int c, stru
   order->options.drop = on_drop;
   order->options.flags = wish.flags | (c & 16 ? TR_SPAWN_CLEANUP : 0) | (c & 32 ? TR_SPAWN_FRESH_THREAD : 0) |
                          ((c & 192) == 192 && b & 128 ? UNKNOWN_FLAG : 0);
+  if (wish.isPlain) order->options.flags = 0;
+  order->isPlain = tasks[number].isPlain = wish.isPlain;
   order->options.phase = wish.phase;
   order->options.heartbeat_ns = wish.heartbeat;
   order->wantsHandle = !(c & 64);
@@ -53,6 +55,7 @@ static void note_spawn(const struct order *order, int name) {
   task->refs = order->wantsHandle;
   task->reserve = task->overdue = task->fd = task->hasMessage = 0;
   task->hasProgress = task->looks = task->ending = 0;
+  task->promise = order->options.heartbeat_ns > 0 ? PROMISED : NOTHING_PROMISED;
   task->phase = order->options.phase;
   task->checkpoint = task->unit = NULL;
   task->done = task->total = 0;
@@ -94,7 +97,7 @@ void call_spawn_thrice(int b, int c) {
   struct registry *into = &registries[registry];
   for (int i = 0; i < HOSTS; i++)
     if (!is_free(i)) return;
-  for (int i = 0; i < HOSTS; i++) prepare_spawn(i, task_count + i, registry, 0, c & 0x70, (struct wish){0, 0, 0});
+  for (int i = 0; i < HOSTS; i++) prepare_spawn(i, task_count + i, registry, 0, c & 0x70, (struct wish){0});
   for (int i = 0; i < HOSTS; i++) tell(i);
   int accepted = 0, expected = into->closed ? 0 : 3;
   for (int i = registry; i >= 0; i = registries[i].parent)

@@ -38,6 +38,7 @@ void call_shutdown_with(int a, int b, int c);
 struct wish {
   uint32_t flags, phase;
   int64_t heartbeat;
+  int isPlain; /* tr_spawn, which has no options */
 };
 void call_spawn(int a, int b, int c, struct wish wish);
 void call_spawn_thrice(int b, int c);
@@ -47,17 +48,31 @@ void end_task(int number, int exits, int code);
 void call_checkpoint(int a, int c);
 void call_progress(int a, int b, int c);
 void call_heartbeat(int a);
+void call_promise(int a, int b, int c);
+void call_pause(int a, int c);
+void end_promises(void); /* those of the program's own threads */
 void call_health(int b, int c);
 void call_explain(int b, int c);
+void call_explain_with(int b, int c);
 
 /* calls-metrics.c */
 void call_metrics(int b, int c);
 void call_recent(int b, int c);
 void call_write(int b, int c);
 
+/* calls-process.c */
+void call_systemd(int b, int c);
+void empty_notify_socket(void);
+void end_systemd(void);
+void call_signals(int b, int c);
+void call_acknowledge(int a);
+void call_quiesce(int a, int c);
+void call_names(int b, int c);
+
 /* calls-null.c */
 void call_with_null(void);
 void call_newest_with_null(void);
+void call_latest_with_null(void);
 
 /* calls-tasks.c */
 void call_task(int what, int a, int b, int c);

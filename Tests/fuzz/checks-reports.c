@@ -12,7 +12,7 @@
 
 /* ---- Reports --------------------------------------------------------------------------------- */
 
-static void check_straggler(const tr_straggler *straggler, int registry) {
+static void check_straggler(const tr_straggler *straggler, int registry, int mayHaveBacktraces) {
   int found = 0;
   for (int i = 0; i < task_count; i++) {
     const struct task *task = &tasks[i];
@@ -29,7 +29,8 @@ static void check_straggler(const tr_straggler *straggler, int registry) {
     MUST(straggler->looks >= (uint32_t)task->looks);
     MUST_EQ(0, straggler->stalled);
     MUST_EQ(0, straggler->reads_flag);
-    MUST_EQ(0, straggler->frame_count);
+    MUST_EQ(straggler->frame_count > 0, straggler->backtrace == TR_BACKTRACE_TAKEN);
+    MUST_EQ(!has_backtraces || !mayHaveBacktraces, straggler->backtrace == TR_BACKTRACE_NOT_ENABLED);
     MUST_EQ(task->hasProgress, straggler->progress_age_ns >= 0);
     check_notes(task, straggler->checkpoint, straggler->progress_done, straggler->progress_total,
                 straggler->progress_unit);
@@ -39,13 +40,13 @@ static void check_straggler(const tr_straggler *straggler, int registry) {
 }
 
 /* Everybody alive, and nobody twice. */
-static void check_stragglers(const tr_report *full, int registry) {
+static void check_stragglers(const tr_report *full, int registry, int mayHaveBacktraces) {
   uint64_t ids[TASKS];
   tr_straggler straggler = TR_STRAGGLER_INIT;
   size_t count = (size_t)registries[registry].live;
   for (size_t i = 0; i < count; i++) {
     MUST_EQ(TR_OK, tr_report_straggler(full, i, &straggler));
-    check_straggler(&straggler, registry);
+    check_straggler(&straggler, registry, mayHaveBacktraces);
     ids[i] = straggler.id;
     for (size_t j = 0; j < i; j++) MUST(ids[j] != ids[i]);
   }
@@ -74,14 +75,14 @@ static void check_slowest(const tr_report *full, int registry) {
 }
 
 /* A report that was made without a wait. */
-void check_look(const tr_report *full, int registry) {
+void check_look(const tr_report *full, int registry, int mayHaveBacktraces) {
   tr_join_report counts = TR_JOIN_REPORT_INIT;
   MUST_EQ(TR_OK, tr_report_counts(full, &counts));
   MUST_EQ(registries[registry].live, counts.pending);
   MUST_EQ(registries[registry].live, counts.abandoned);
   MUST_EQ(registries[registry].live, counts.stragglers_count);
   MUST(counts.ended == 0 && counts.aborted == 0 && counts.rejected == 0 && counts.extended_ns == 0);
-  check_stragglers(full, registry);
+  check_stragglers(full, registry, mayHaveBacktraces);
   tr_ended_task slow = TR_ENDED_TASK_INIT;
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
   MUST_EQ(TR_ERR_INVALID, tr_report_slowest(full, 0, &slow));
@@ -139,7 +140,7 @@ void check_join_report(const struct order *order) {
   MUST_EQ(report->threads_left, counts.threads_left);
   MUST_EQ(report->pending, counts.stragglers_count);
   tr_straggler straggler = TR_STRAGGLER_INIT;
-  if (report->pending > 0) check_stragglers(order->full, order->object);
+  if (report->pending > 0) check_stragglers(order->full, order->object, 1);
   else MUST_EQ(TR_ERR_INVALID, tr_report_straggler(order->full, 0, &straggler));
   check_slowest(order->full, order->object);
   if (report->pending > 0 || order->call == JOIN) check_phases(order);
@@ -220,6 +221,26 @@ static void check_exposition(void) {
   }
 }
 
+/* What no text of all is made of. */
+static void refuse_exposition(tr_registry *registry) {
+  const tr_metrics_source good = {(uint32_t)sizeof good, 0, registry, "one"};
+  tr_metrics_source sources[2] = {good, good};
+  const uint32_t format = TR_FORMAT_OPENMETRICS;
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 2, file, format, 0)); /* the same name twice */
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 1, file, TR_FORMAT_JSON, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 1, file, format, ~TR_METRICS_NO_EOF));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 1, -1, format, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 1025, file, format, 0));
+  sources[1].name = "\xff";
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 2, file, format, 0));
+  sources[1].name = "";
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 2, file, format, 0));
+  sources[1] = (tr_metrics_source){(uint32_t)sizeof good, 0, NULL, "two"};
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 2, file, format, 0));
+  sources[0].size = 4;
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(sources, 1, file, format, 0));
+}
+
 void check_written(int number, int what) {
   tr_registry *registry = registries[number].it;
   begin_writing();
@@ -247,6 +268,7 @@ void check_written(int number, int what) {
       MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(registry, file, 0));
       MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(registry, -1, TR_FORMAT_TEXT));
       MUST_EQ(TR_ERR_INVALID, tr_metrics_write(registry, file, TR_FORMAT_JSON));
+      refuse_exposition(registry);
       MUST_EQ(0, lseek(file, 0, SEEK_CUR));
       break;
     default: /* nobody may write there */

@@ -10,11 +10,13 @@ struct task tasks[TASKS];
 struct registration registrations[REGISTRATIONS];
 int token_count, registry_count, task_count, registration_count;
 int ending_count;
-int watched;
+int watched = -1, notified = -1;
+int promised[HOSTS] = {-1, -1, -1};
+int has_backtraces;
 
 int registry_lives(int number) {
   const struct registry *registry = &registries[number];
-  if (registry->refs + registry->reserve > 0 || watched == number) return 1;
+  if (registry->refs + registry->reserve > 0 || watched == number || notified == number) return 1;
   for (int i = 0; i < registry_count; i++)
     if (registries[i].parent == number && registry_lives(i)) return 1;
   for (int i = 0; i < task_count; i++)

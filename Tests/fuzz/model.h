@@ -77,6 +77,8 @@ struct task {
   uint64_t done, total;
   int hasProgress, looks; /* looks: how often it was told that it is to stop */
   int ending;             /* the number of its end, from 1 on; 0 before */
+  enum { NOTHING_PROMISED, PROMISED, TAKEN_BACK } promise;
+  int isPlain; /* it came by tr_spawn, and its body counts as its drop, too */
   atomic_int bodies, drops;
 };
 
@@ -93,6 +95,9 @@ extern struct registration registrations[REGISTRATIONS];
 extern int token_count, registry_count, task_count, registration_count;
 extern int ending_count;
 extern int watched; /* the registry of tr_shutdown_on_signals; -1: none */
+extern int notified; /* that of tr_systemd_on, likewise */
+extern int promised[HOSTS]; /* those that the program's own threads have promised to beat for, likewise */
+extern int has_backtraces; /* whether they are enabled, for the rest of the process's life */
 
 /* Whether anything but the program's own references keeps an object alive, and whether it has any. */
 int token_lives(int number);

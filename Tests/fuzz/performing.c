@@ -36,6 +36,11 @@ void perform(struct order *order) {
       join(registries[order->object].it, order);
       break;
     case SPAWN:
+      if (order->isPlain) {
+        order->status = tr_spawn(registries[order->object].it, order->text, order->kind, body, &tasks[order->how],
+                                 order->wantsHandle ? &order->task : NULL);
+        break;
+      }
       order->status = tr_spawn_with(registries[order->object].it, order->text, order->kind, body,
                                     &tasks[order->how], &order->options,
                                     order->wantsHandle ? &order->task : NULL);
@@ -63,6 +68,14 @@ void perform(struct order *order) {
     case CHECKPOINT: order->status = tr_checkpoint(order->text); break;
     case PROGRESS: order->status = tr_progress(order->done, order->total, order->text); break;
     case HEARTBEAT: order->status = tr_heartbeat(); break;
+    case PROMISE:
+      order->status = tr_heartbeat_promise(order->object < 0 ? NULL : registries[order->object].it, order->timeout,
+                                           (uint32_t)order->how);
+      break;
+    case PAUSE: order->status = tr_heartbeat_pause(); break;
+    case RESUME: order->status = tr_heartbeat_resume(); break;
+    case ACKNOWLEDGE: order->status = tr_acknowledge_cancel(); break;
+    case QUIESCE: order->status = tr_quiesce(order->timeout); break;
     case RETAIN_REGISTRY: MUST(tr_registry_retain(registries[order->object].it) != NULL); break;
     default: break;
   }

@@ -24,7 +24,8 @@
 enum {
   CALLS = 160,  /* the rest of an input is not looked at */
   NEWER = 224,  /* the first bytes from here are newer calls, */
-  NEWEST = 184  /* and those from here to there the newest; below it, their remainder by 40 counts */
+  NEWEST = 184, /* those from here to there came after them, */
+  LATEST = 160  /* and those from here to there after these; below it, their remainder by 40 counts */
 };
 
 static const uint8_t *failing_input;
@@ -49,7 +50,7 @@ static void make_newer_call(int what, int a, int b, int c) {
   static const uint32_t essential[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_UNLESS_RETURNED,
                                        TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED};
   if (what < 8) call_group_create(b, c, 0);
-  else if (what < 16) call_spawn(a, b, c, (struct wish){essential[what % 3], 0, 0});
+  else if (what < 16) call_spawn(a, b, c, (struct wish){.flags = essential[what % 3]});
   else if (what < 19) call_timeout(b, c);
   else if (what < 22) call_watch(b, c);
   else if (what < 25) call_request(b, c);
@@ -58,7 +59,7 @@ static void make_newer_call(int what, int a, int b, int c) {
 /* Phases, heartbeats, notes, reports, metrics. */
 static void make_newest_call(int what, int a, int b, int c) {
   static const int64_t promises[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
-  struct wish wish = {0, (uint32_t)(what - 3), promises[b >> 3 & 3]};
+  struct wish wish = {.phase = (uint32_t)(what - 3), .heartbeat = promises[b >> 3 & 3]};
   if ((c & 192) == 192 && b & 64) wish.phase += TR_PHASES;
   if (what < 3) call_registry_create(a, b, c, what < 2, what == 0 ? 0 : 1000000);
   else if (what < 11) call_spawn(a, b, c, wish);
@@ -75,11 +76,24 @@ static void make_newest_call(int what, int a, int b, int c) {
   else if (what < 38) call_newest_with_null();
   else call_group_create(b, c, 1);
 }
+/* Promises of any thread, looks without backtraces, plain spawns, what concerns the whole process. */
+static void make_latest_call(int what, int a, int b, int c) {
+  if (what < 6) call_promise(a, b, c);
+  else if (what < 9) call_pause(a, c);
+  else if (what < 13) call_explain_with(b, c);
+  else if (what < 15) call_spawn(a, b, c, (struct wish){.isPlain = 1});
+  else if (what < 18) call_systemd(b, c);
+  else if (what < 19) call_signals(b, c);
+  else if (what < 20) call_acknowledge(a);
+  else if (what < 22) call_quiesce(a, c);
+  else if (what < 23) call_names(b, c);
+  else call_latest_with_null();
+}
 static void make_older_call(int what, int a, int b, int c) {
   switch (what) {
     case 0: case 1: case 2: case 3: case 4: case 5: case 6: call_token(what, a, b, c); break;
     case 7: case 8: case 9: case 10: call_registry(what - 7, a, b, c); break;
-    case 11: case 12: case 13: case 14: case 15: call_spawn(a, b, c, (struct wish){0, 0, 0}); break;
+    case 11: case 12: case 13: case 14: case 15: call_spawn(a, b, c, (struct wish){0}); break;
     case 16: case 17: case 18: case 19: case 20: case 21: case 22: case 23:
       call_task(what - 16, a, b, c); break;
     case 24: case 25: call_join(a, b, 0); break;
@@ -100,9 +114,11 @@ static void make_call(const uint8_t *bytes) {
   int a = bytes[1], b = bytes[2], c = bytes[3];
   if (bytes[0] >= NEWER) make_newer_call(bytes[0] - NEWER, a, b, c);
   else if (bytes[0] >= NEWEST) make_newest_call(bytes[0] - NEWEST, a, b, c);
+  else if (bytes[0] >= LATEST) make_latest_call(bytes[0] - LATEST, a, b, c);
   else make_older_call(bytes[0] % 40, a, b, c);
   settle();
   check_counts();
+  empty_notify_socket();
 }
 
 /* Ends all that is blocked and alive, and gives everything back. */
@@ -112,6 +128,7 @@ static void finish(void) {
     MUST_EQ(TR_OK, tr_shutdown_off_signals(registries[watched].it));
     watched = -1;
   }
+  end_systemd();
   for (int i = 0; i < token_count; i++)
     if (token_lives(i)) {
       tr_token_cancel(tokens[i].it, 1, NULL);
@@ -146,13 +163,14 @@ static void finish(void) {
       tr_registry_release(registries[i].it);
   for (int i = 0; i < token_count; i++)
     for (; tokens[i].refs + tokens[i].reserve > 0; tokens[i].refs--) tr_token_release(tokens[i].it);
+  end_promises();
   MUST_EQ(TR_OK, tr_quiesce(INT64_C(10000000000)));
 }
 
 static void begin(void) {
   static int begun;
   token_count = registry_count = task_count = registration_count = ending_count = 0;
-  watched = -1;
+  watched = notified = -1;
   if (begun) return;
   begun = 1;
   memset(long_name, 'n', sizeof long_name - 1);

@@ -1,0 +1,130 @@
+/* calls-process.c - what there is one of in the process: systemd, signals, threads of the library's own, names. */
+
+#define _GNU_SOURCE
+
+#include "calls.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- systemd --------------------------------------------------------------------------------- */
+
+static int notify_socket = -1;
+static char notify_path[32];
+
+/* What is told is read by nobody, but has to be fetched: a datagram that finds no room makes an event. */
+void empty_notify_socket(void) {
+  char datagram[4096];
+  while (notify_socket >= 0 && recv(notify_socket, datagram, sizeof datagram, MSG_DONTWAIT) >= 0) continue;
+}
+
+static void make_notify_socket(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int length = snprintf(notify_path, sizeof notify_path, "@taskreg-fuzz-%d", (int)getpid());
+  memcpy(address.sun_path + 1, notify_path + 1, (size_t)length - 1);
+  notify_socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  MUST(notify_socket >= 0);
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)length);
+  MUST_EQ(0, bind(notify_socket, (struct sockaddr *)&address, size));
+}
+
+/* Begins or ends the notifications: there is one who gets them in the process (E11). */
+void call_systemd(int b, int c) {
+  int number = some_registry(b);
+  if (c & 8 && notified >= 0) number = notified; /* which may be all that keeps the registry */
+  if (number < 0) return;
+  tr_registry *registry = registries[number].it;
+  if (notify_socket < 0) make_notify_socket();
+  if (c % 3 == 0) {
+    MUST_EQ(notified == number ? TR_OK : TR_ERR_INVALID, tr_systemd_off(registry));
+    if (notified == number) notified = -1;
+    return;
+  }
+  tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
+  options.socket = notify_path;
+  options.watchdog_ns = c & 16 ? -1 : 0; /* with a watchdog a beat of any thread would be a promise (E7) */
+  options.status_ns = INT64_C(3600000000000);
+  int isInvalid = notified >= 0 || c & 32;
+  switch (c & 32 ? c >> 6 : -1) {
+    case 0: options.flags = 1u << b % 32; break;
+    case 1: options.socket = "relative"; break;
+    case 2: options.status_ns = -1; break;
+    case 3: options.size = 4; break;
+    default: break;
+  }
+  MUST_EQ(isInvalid ? TR_ERR_INVALID : TR_OK, tr_systemd_on(registry, &options));
+  if (!isInvalid) notified = number;
+}
+
+void end_systemd(void) {
+  if (notified >= 0) MUST_EQ(TR_OK, tr_systemd_off(registries[notified].it));
+  notified = -1;
+  empty_notify_socket();
+}
+
+/* ---- Signals --------------------------------------------------------------------------------- */
+
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+
+void call_signals(int b, int c) {
+  const int bad[] = {0, -1, SIGKILL, SIGSTOP, SIGSEGV, 65, 1 << 20, INT32_MIN};
+  const int cancels = SIGRTMIN + 5, traces = SIGRTMIN + 6;
+  MUST_EQ(TR_ERR_INVALID, tr_install_cancel_signal(bad[b % 8]));
+  MUST_EQ(TR_ERR_INVALID, tr_enable_backtraces(bad[b % 8]));
+  MUST_EQ(TR_OK, tr_install_cancel_signal(cancels));
+  MUST_EQ(TR_ERR_INVALID, tr_enable_backtraces(cancels)); /* it has a handler */
+  MUST_EQ(0, tr_signal_watch_pending());
+#ifndef UNDER_TSAN /* which delivers a signal when it likes, so that every report would wait */
+  if (c % 4 == 0) {
+    MUST_EQ(TR_OK, tr_enable_backtraces(traces));
+    has_backtraces = 1;
+  }
+  if (has_backtraces) {
+    MUST_EQ(TR_ERR_INVALID, tr_enable_backtraces(traces + 1)); /* another than before */
+    MUST_EQ(TR_ERR_INVALID, tr_install_cancel_signal(traces));
+  }
+#else
+  (void)c, (void)traces;
+#endif
+}
+
+void call_acknowledge(int a) {
+  int actor = some_actor(a, 0);
+  if (actor < 0) return;
+  order_for(actor, ACKNOWLEDGE, 0);
+  MUST_EQ(actor < HOSTS ? TR_ERR_INVALID : TR_OK, ask(actor)->status);
+}
+
+/* ---- Threads, names -------------------------------------------------------------------------- */
+
+/* A time-out to come needs a thread, and so may a task. */
+void call_quiesce(int a, int c) {
+  static const int64_t timeouts[] = {0, 1000, -2, INT64_MIN};
+  int actor = some_actor(a, 0);
+  if (actor < 0) return;
+  order_for(actor, QUIESCE, 0)->timeout = timeouts[c % 4];
+  int status = ask(actor)->status;
+  MUST(status == TR_OK || status == TR_ERR_TIMEDOUT || (is_flagged(actor) && status == TR_ERR_CANCELLED));
+}
+
+/* Every number has a name, also one that means nothing. */
+void call_names(int b, int c) {
+  uint32_t numbers[] = {(uint32_t)b, (uint32_t)-b, (uint32_t)(b << 24 | c), (uint32_t)b + TR_KIND_APPLICATION};
+  uint32_t number = numbers[c % 4];
+  const char *texts[] = {tr_strerror((tr_status)number), tr_kind_name(number), tr_state_name(number),
+                         tr_reason_name((tr_reason)number), tr_event_name(number), tr_ended_name(number),
+                         tr_diagnosis_name(number), tr_error_detail()};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) MUST(texts[i] != NULL && strlen(texts[i]) < 512);
+  for (size_t i = 0; i < 7; i++) MUST(texts[i][0] != 0);
+  MUST_EQ(TR_VERSION, tr_version());
+}
