@@ -110,6 +110,48 @@ import Testing
     close(writing)
   }
 
+  /// **Proves:** `explain` interrupts nobody when it is to do without backtraces, and says so of each task; without
+  /// a word about it, and when they are wanted, each task has its own (E12).
+  ///
+  /// **Why it matters:** who looks at a healthy program must not disturb it, and who looks at one that hangs wants
+  /// to know where.
+  /// **Catches:** the argument not handed on, or turned round.
+  @Test func anExplainMayDoWithoutBacktraces() throws {
+    try Self.enable()
+    var ends: [Int32] = [0, 0]
+    try #require(pipe(&ends) == 0)
+    let (reading, writing) = (ends[0], ends[1])
+    let registry = try TaskRegistry()
+    let task = try registry.spawn("reads", kind: .rpcHandler) { _ in
+      var byte: UInt8 = 0
+      _ = Glibc.read(reading, &byte, 1)
+    }
+    #expect(eventually { task.core.word.phase == .running })
+    for _ in 0..<3 {
+      let report = try registry.explain(withBacktraces: false)
+      let found = try #require(report.stragglers.first)
+      #expect(found.name == "reads" && found.backtrace == .notEnabled && found.frames.isEmpty)
+    }
+    // ThreadSanitizer delivers signals when it likes to.
+    if !Self.isUnderThreadSanitizer {
+      // One capture at a time: other tests want some, too, and a thread has a tenth of a second for its answer.
+      for isSaid in [true, false] {
+        #expect(
+          eventually {
+            let report =
+              isSaid ? try? registry.explain(withBacktraces: true) : try? registry.explain()
+            guard let found = report?.stragglers.first else { return false }
+            return found.backtrace == .taken && found.frames.count > 1
+          })
+      }
+    }
+    _ = Glibc.write(writing, &ends, 1)
+    try task.wait(timeout: ample)
+    try registry.shutdown(grace: ample)
+    close(reading)
+    close(writing)
+  }
+
   /// **Proves:** a thread that blocks the signal has no backtrace, and the signal is not sent to it; nor has one
   /// that there is not (E12).
   ///
