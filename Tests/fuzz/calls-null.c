@@ -83,7 +83,7 @@ void call_newest_with_null(void) {
 void call_latest_with_null(void) {
   tr_task *task = NULL;
   const tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
-  char text[8] = "as it is";
+  char text[8] = "as is";
   MUST_EQ(TR_ERR_INVALID, tr_spawn_with(NULL, "x", 1, body, NULL, &options, &task));
   MUST(task == NULL && tr_registry_token(NULL) == NULL);
   MUST_EQ(0, tr_token_message(NULL, text, sizeof text));
