@@ -4,6 +4,7 @@ import CPlatform
 extension Scenario {
   static let all =
     [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
+    + [uncheckedSleeper, uncheckedListener]
     + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration, places]
     + phased + told
 
@@ -214,6 +215,44 @@ extension Scenario {
     Stage.expect(Stage.spawn(obedient).status == .closed, "nobody gets in after a cancel (S5)")
     Stage.close(hosts: 1)
     Stage.expect(Stage.value(.begun) == Stage.value(.accepted), "each body runs once")
+  }
+
+  /// Closes its registry; a thread counts as changed by its first task.
+  private static let closer: TaskBody = { _, _ in
+    _ = Stage.token.cancel(reason: 1, message: nil)
+    return 0
+  }
+  private static let orderly: TaskBody = { _, _ in
+    let worker = Worker.current.unsafelyUnwrapped
+    Stage.expect(!worker.pointee.isUnchecked, "no task runs in a thread that is not checked (S1)")
+    Stage.add(1, to: .begun)
+    return 0
+  }
+
+  private static func spawnBesideClose() {
+    // Clean-up work, which the cancel does not stop: a worker that was stopped does not listen.
+    Stage.spawn(cleanup: true, closer)
+    if Stage.spawn(orderly).status == .ok { Stage.add(1, to: .accepted) }
+    Stage.close()
+    Stage.expect(Stage.value(.begun) == Stage.value(.accepted), "each body runs once")
+  }
+
+  static let uncheckedSleeper = Scenario(
+    name: "unchecked sleeper",
+    claim: "a cancel after a spawn got in: it gets no sleeping thread that is not checked (S1)",
+    preemptions: 1
+  ) {
+    Stage.open { $0.spinNanoseconds = 0 }
+    spawnBesideClose()
+  }
+
+  static let uncheckedListener = Scenario(
+    name: "unchecked listener",
+    claim: "a cancel after a spawn got in: it gets no listening thread that is not checked (S1)",
+    preemptions: 2
+  ) {
+    Stage.open()
+    spawnBesideClose()
   }
 
   static let limit = Scenario(

@@ -102,6 +102,7 @@ extension RegistryReference {
     reapDeparted(atMost: 2)
     guard let worker = takeSpareWorker() else { return .noMemory }
     worker.pointee.isSingleUse = singleUse
+    worker.pointee.isUnchecked = false
     task.promise(to: worker)
     worker.pointee.mailbox.store(MailboxWord.task(task.pointer).bits, ordering: .releasing)
     retainStorage()
