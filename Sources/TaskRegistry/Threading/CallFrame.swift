@@ -44,6 +44,8 @@ struct CallFrame {
   private var outer: UInt = 0
   /// What the callbacks in it took, if that is asked for.
   private var times: CallbackTimes?
+  /// Whether it counts as a callback on a thread for events, as long as the application's code runs.
+  private var isOnEventThread = false
   /// Whether the thread ends in it, and the next frame to be undone.
   private var isLeaving = false
   private var undone: UInt = 0
@@ -73,6 +75,8 @@ struct CallFrame {
       if kind == .library {
         body(argument)
       } else {
+        // Without memory nobody knows where this is: then it counts as well.
+        if !isKnown || isOnOwnThread { frame.pointee.codeBegins() }
         cp_call_guarded(
           { frame in
             // SAFETY: it is the frame of this very call.
@@ -83,9 +87,23 @@ struct CallFrame {
             // SAFETY: likewise; a cleanup handler runs before the frames of its callers are gone.
             CallFrame.wasLeft(frame.unsafelyUnwrapped.assumingMemoryBound(to: CallFrame.self))
           }, frame)
+        frame.pointee.codeHasEnded()
       }
       if isKnown { _ = ProcessState.setFrame(frame.pointee.outer) }
     }
+  }
+
+  /// The application's code is about to run on a thread for events.
+  private mutating func codeBegins() {
+    let isCounted: Void? = TimerThread.changeIfExisting { $0.callbacks += 1 }
+    isOnEventThread = isCounted != nil
+  }
+
+  /// The application's code has returned, or has ended the thread, and nobody has been told yet.
+  private mutating func codeHasEnded() {
+    if !isOnEventThread || ProcessState.isForkedChild { return }
+    isOnEventThread = false
+    TimerThread.changeIfExisting { $0.callbacks -= 1 }
   }
 
   /// The thread ends in the callback of `frame`.
@@ -97,6 +115,7 @@ struct CallFrame {
     if !frame.pointee.isLeaving {
       frame.pointee.isLeaving = true
       frame.pointee.undone = UInt(bitPattern: frame)
+      frame.pointee.codeHasEnded()
     }
     _ = ProcessState.setFrame(UInt(bitPattern: frame))
     while let next = Pointer(bitPattern: frame.pointee.undone) {
@@ -141,6 +160,9 @@ struct CallFrame {
     }
     return next
   }
+
+  /// Whether the calling thread is one for events.
+  static var isOnOwnThread: Bool { isHoldingUp { if case .ownThread = $0 { true } else { false } } }
 
   /// Whether the calling thread is in a log callback.
   static var isInLog: Bool {

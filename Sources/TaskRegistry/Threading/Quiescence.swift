@@ -12,8 +12,7 @@ enum Quiescence {
   ///   a thread that would wait for itself.
   static func wait(until deadline: Deadline) -> Status {
     let isDeparted = Worker.current == nil && Worker.currentOrDeparted != nil
-    let isOwn = CallFrame.isHoldingUp { if case .ownThread = $0 { true } else { false } }
-    if isDeparted || isOwn { return .deadlock }
+    if isDeparted || CallFrame.isOnOwnThread { return .deadlock }
     let task = Worker.currentTask
     return poll(until: deadline) {
       Graveyard.tend()
@@ -33,9 +32,9 @@ enum Quiescence {
 
   /// There is no object of the library's any more, and so nothing that needs a thread.
   static func lastObjectIsGone() {
-    // Never in the way of a thread that leaves.
-    let isWorker = Worker.currentOrDeparted != nil
-    endTimerThread(until: .after(isWorker ? 0 : patience))
+    // Never in the way of a thread that leaves, or of one for events, which would wait for itself.
+    let waits = Worker.currentOrDeparted == nil && !CallFrame.isOnOwnThread
+    endTimerThread(until: .after(waits ? patience : 0))
   }
 
   /// Asks again and again until there is an answer: nothing tells when a thread is quite gone.

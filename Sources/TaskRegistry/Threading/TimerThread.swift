@@ -137,6 +137,7 @@ struct TimerThread {
   static func dismiss() -> Rest {
     guard let this = existing else { return .gone }
     let rest = this.pointee.monitor.withLock { state in
+      if state.isFinishing { return Rest.leaving }
       if !state.isUnused { return Rest.needed }
       if state.isGone { return Rest.gone }
       state.leavesAt = Deadline(nanoseconds: 0)
@@ -288,6 +289,8 @@ struct TimerState: MonitorState {
   /// What the threads of `EventThread` are to do.
   private var events = EventQueue()
   private(set) var eventThreads = 0
+  /// In how many of them the application's code runs.
+  var callbacks = 0
   /// When the first of the events has waited for so long that another thread is started; never while none waits.
   private var eventIsLateAt = Deadline.never
 
@@ -302,6 +305,13 @@ struct TimerState: MonitorState {
   /// When the thread has something to do.
   var wakesAt: Deadline {
     queue.nextDue.nanoseconds < eventIsLateAt.nanoseconds ? queue.nextDue : eventIsLateAt
+  }
+
+  /// Whether nobody will need the thread, once those for events find that there is nothing more to be done.
+  ///
+  /// Whoever has seen that a callback has ended sees this: the count comes first (`CallFrame`).
+  var isFinishing: Bool {
+    queue.isEmpty && holds == 0 && events.isEmpty && eventThreads > 0 && callbacks == 0
   }
 
   // MARK: Leaving
@@ -428,7 +438,7 @@ struct TimerState: MonitorState {
   }
 
   func checkInvariants() {
-    if holds < 0 || starting < 0 || promises < 0 { fatalError() }  // H1
+    if holds < 0 || starting < 0 || promises < 0 || callbacks < 0 { fatalError() }  // H1
     if eventThreads < 0 || eventThreads > Self.mostEventThreads { fatalError() }  // H2
   }
 }
