@@ -1,5 +1,5 @@
 // swift-tools-version: 6.2
-// libtaskreg: one core, compiled twice. `TaskRegistry` is ordinary Swift for Swift users;
+// libtaskreg: one core, compiled twice. `TrackedTasks` is ordinary Swift for Swift users;
 // `TaskRegistryC` is the same core as Embedded Swift behind a C ABI, for everyone else.
 
 import PackageDescription
@@ -14,7 +14,7 @@ let exportMap = "\(Context.packageDirectory)/Sources/TaskRegistryC/taskreg.map"
 let package = Package(
   name: "libtaskreg",
   products: [
-    .library(name: "TaskRegistry", targets: ["TaskRegistry"]),
+    .library(name: "TrackedTasks", targets: ["TrackedTasks"]),
     .library(name: "taskreg", type: .dynamic, targets: ["TaskRegistryC"]),
   ],
   targets: [
@@ -26,7 +26,7 @@ let package = Package(
     // static inline shims for what Swift cannot import; no code of its own.
     .target(name: "CPlatform"),
     .target(
-      name: "TaskRegistry", dependencies: ["CPlatform"],
+      name: "TrackedTasks", dependencies: ["CPlatform"],
       swiftSettings: [.treatAllWarnings(as: .error)]),
     .target(
       name: "TaskRegistryC", dependencies: ["CPlatform", "CTaskReg"],
@@ -45,7 +45,7 @@ let package = Package(
         ])
       ]),
     .testTarget(
-      name: "TaskRegistryTests", dependencies: ["TaskRegistry", "CPlatform"],
+      name: "TrackedTasksTests", dependencies: ["TrackedTasks", "CPlatform"],
       swiftSettings: [.treatAllWarnings(as: .error)]),
   ],
   swiftLanguageModes: [.v6]

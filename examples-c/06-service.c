@@ -106,7 +106,7 @@ static int fail_task(tr_task *self, const char *call) {
 /* The library prints nothing by itself; what it has to say goes here, from any thread. */
 static void on_event(void *log_context, const tr_log_event *event) {
   (void)log_context;
-  if (event->event != TR_EVENT_SPAWN_REFUSED) { /* the listener counts those */
+  if (event->event != TR_EVENT_SPAWN_REJECTED) { /* the listener counts those */
     fprintf(stderr, "log: %s: %s%s%s\n", tr_event_name(event->event), event->task,
             event->task[0] != '\0' ? ": " : "", event->message);
   }
@@ -947,7 +947,7 @@ static tr_status start_tasks(int listen_fd, const struct settings *settings) {
   if (service.journal.fd >= 0) {
     options.drop = journal_drop;
     options.phase = PHASE_JOURNAL;
-    options.flags = TR_SPAWN_ESSENTIAL_UNLESS_RETURNED; /* what cannot be written must not be accepted */
+    options.flags = TR_SPAWN_ESSENTIAL_ON_FAILURE; /* what cannot be written must not be accepted */
     status = tr_spawn_with(service.registry, "journal", TR_KIND_BACKGROUND_LOOP, journal_run,
                            &service.journal, &options, NULL);
   }
@@ -973,7 +973,7 @@ static tr_status start_tasks(int listen_fd, const struct settings *settings) {
     options = (tr_spawn_options)TR_SPAWN_OPTIONS_INIT;
     options.drop = listener_drop;
     options.phase = PHASE_LISTENER;
-    options.flags = TR_SPAWN_ESSENTIAL_UNLESS_RETURNED; /* a service that cannot accept is of no use */
+    options.flags = TR_SPAWN_ESSENTIAL_ON_FAILURE; /* a service that cannot accept is of no use */
     status = tr_spawn_with(service.registry, "listener", TR_KIND_BACKGROUND_LOOP, listener_run,
                            (void *)(intptr_t)listen_fd, &options, NULL);
   }
@@ -1055,8 +1055,8 @@ static int stop(const struct settings *settings) {
   is_graceful = status == TR_OK && tr_reason_is_graceful(tr_token_reason(token));
   if (status == TR_OK) { /* no thread is left */
     store_clear(&service.store);
-    TR_IGNORE(tr_systemd_off(service.registry));
-    TR_IGNORE(tr_shutdown_off_signals(service.registry));
+    TR_IGNORE(tr_systemd_stop(service.registry));
+    TR_IGNORE(tr_signal_watch_stop(service.registry));
     tr_registry_release(service.peers);
     tr_registry_release(service.registry);
   } /* else abandoned tasks still run and use all this: it goes with the process */
@@ -1127,13 +1127,13 @@ int main(int argc, char **argv) {
     status = create_registries(settings.max_connections);
   }
   if (status == TR_OK) {
-    status = tr_shutdown_on_signals(service.registry, &stop_signals, NULL);
+    status = tr_signal_watch_start(service.registry, &stop_signals, NULL);
   }
   if (status == TR_OK) {
     status = start_tasks(listen_fd, &settings);
   }
   if (status == TR_OK) { /* tells systemd that the service is ready; does nothing without systemd */
-    status = tr_systemd_on(service.registry, NULL);
+    status = tr_systemd_start(service.registry, NULL);
   }
   if (status != TR_OK) {
     fprintf(stderr, "06-service: cannot start: %s\n", tr_strerror(status));

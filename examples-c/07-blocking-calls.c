@@ -113,7 +113,7 @@ static int listener_to_bell(tr_task *self, void *ctx) {
   if (status == TR_ERR_CANCELLED) return 0; /* asked to stop already */
   check(status, "tr_task_on_cancel");
   while (!tr_task_is_cancelled(self)) sem_wait(ctx);
-  tr_off_cancel(stop); /* from here on nobody rings on this task's behalf */
+  tr_registration_remove(stop); /* from here on nobody rings on this task's behalf */
   return 0;
 }
 

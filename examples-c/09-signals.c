@@ -53,7 +53,7 @@ static tr_reason live(int number) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGHUP);
   options.flags = TR_SIGNALS_HUP_RELOADS;
-  check(tr_shutdown_on_signals(registry, &set, &options), "tr_shutdown_on_signals");
+  check(tr_signal_watch_start(registry, &set, &options), "tr_signal_watch_start");
   check(tr_spawn(registry, "worker", TR_KIND_BACKGROUND_LOOP, worker, NULL, NULL), "tr_spawn");
 
   kill(getpid(), number);
@@ -66,7 +66,7 @@ static tr_reason live(int number) {
          message, (unsigned long long)report.pending,
          tr_reason_is_graceful(reason) ? "graceful" : "not graceful");
 
-  check(tr_shutdown_off_signals(registry), "tr_shutdown_off_signals");
+  check(tr_signal_watch_stop(registry), "tr_signal_watch_stop");
   tr_registry_release(registry);
   return reason;
 }

@@ -70,14 +70,15 @@ static void explain(const tr_report *report) {
   tr_ended_task slow = TR_ENDED_TASK_INIT;
 
   for (size_t i = 0; tr_report_phase(report, i, &phase) == TR_OK; i++) {
-    printf("phase %u: asked %llu, left %llu\n", (unsigned)phase.phase, (unsigned long long)phase.asked,
-           (unsigned long long)phase.left);
+    printf("phase %u: asked %llu, remaining %llu\n", (unsigned)phase.phase, (unsigned long long)phase.asked,
+           (unsigned long long)phase.remaining);
   }
   for (size_t i = 0; tr_report_straggler(report, i, &late) == TR_OK; i++) {
     printf("%s is %s, at \"%s\", after %llu of %llu %s\n", late.name, tr_diagnosis_name(late.diagnosis),
            late.checkpoint, (unsigned long long)late.progress_done,
            (unsigned long long)late.progress_total, late.progress_unit);
-    printf("it %s since it was asked to stop\n", late.looks > 0 ? "has looked" : "has not looked");
+    printf("it %s since it was asked to stop\n",
+           late.cancel_checks > 0 ? "has checked" : "has not checked");
   }
   if (tr_report_slowest(report, 0, &slow) == TR_OK) {
     printf("the slowest that did stop: %s\n", slow.name);

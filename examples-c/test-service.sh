@@ -227,9 +227,9 @@ exec 3>&- 4>&-
 wait_for '^shutdown \(user-requested: SIGTERM\): all tasks have ended, after .* of 10\.00 s$'
 wait_for '^  ended [0-9]+ \(failed 0, exited 0\), pending 0 '
 # The listener is asked by the signal, and may be gone before there is anything to report: no phase 0.
-wait_for '^  phase 1: asked [2-3] after [0-9.]+ [^ ]+, left 0, '
-wait_for '^  phase 2: asked 2 after [0-9.]+ [^ ]+, left 0, '
-wait_for '^  phase 7: asked 1 after [0-9.]+ [^ ]+, left 0, '
+wait_for '^  phase 1: asked [2-3] after [0-9.]+ [^ ]+, remaining 0, '
+wait_for '^  phase 2: asked 2 after [0-9.]+ [^ ]+, remaining 0, '
+wait_for '^  phase 7: asked 1 after [0-9.]+ [^ ]+, remaining 0, '
 wait_for '^slowest to stop: .*journal [0-9.]+ '
 wait_for '^served: 7 connections, 1 refused, [0-9]+ requests$'
 wait_for '^journal: 3 of 3 entries written$'
@@ -311,7 +311,7 @@ wait_for '^slowest to stop: slow [0-9.]+ (ms|s), '
 wait_for "^straggler read: $(blocked_in read)"
 wait_for '^straggler spin: (spinning|working)$' # the machine may be busy with something else
 wait_for "^straggler deaf: $(blocked_in clock_nanosleep)"
-wait_for '^  asked to stop [0-9.]+ s ago, has never looked; processor time '
+wait_for '^  asked to stop [0-9.]+ s ago, has never checked for cancellation; CPU time '
 wait_for '^  at "reading from a pipe"$'
 wait_for '^  #0 0x'
 wait_for '^shutdown: not graceful$'
@@ -371,7 +371,7 @@ for name in a b c d; do # one more may be there, whose answer went the way of th
 done
 lines=$(wc -l <"$work/journal")
 wait_for "^journal: $lines of $lines entries written\$"
-wait_for '^  phase 7: asked 1 after .*, left 0, '
+wait_for '^  phase 7: asked 1 after .*, remaining 0, '
 wait_for '^shutdown: graceful$'
 
 if [ -c /dev/full ]; then

@@ -159,7 +159,7 @@ typedef void (*tr_drop_fn)(void *ctx);
 #define TR_EVENT_TASK_FAILED 1u       /* a body returned non-zero */
 #define TR_EVENT_TASK_EXITED 2u       /* a body left by pthread_exit or thread cancellation */
 #define TR_EVENT_DEADLINE_EXCEEDED 3u /* a join's deadline passed with tasks alive */
-#define TR_EVENT_SPAWN_REFUSED 4u     /* a spawn returned an error other than TR_ERR_INVALID */
+#define TR_EVENT_SPAWN_REJECTED 4u     /* a spawn returned an error other than TR_ERR_INVALID */
 #define TR_EVENT_DEADLINE_NEAR 5u     /* most of a shutdown's grace has passed with tasks alive [E6] */
 #define TR_EVENT_DEADLINE_EXTENDED 6u /* a shutdown's deadline moves on: tasks make progress [E4] */
 #define TR_EVENT_TASK_LATE 7u         /* a task ended after a deadline and its abort grace [E6] */
@@ -168,7 +168,7 @@ typedef void (*tr_drop_fn)(void *ctx);
 #define TR_EVENT_INVALID_CALL 10u     /* a call with this registry, or a task of it, returned
                                          TR_ERR_INVALID; the message is that of tr_error_detail */
 #define TR_EVENT_SHORT_GRACE 11u      /* a shutdown's grace is above 0 and below 1 ms: were milliseconds meant? */
-#define TR_EVENT_SYSTEMD_UNTOLD 12u   /* a datagram of tr_systemd_on could not be sent: code is the errno; once until
+#define TR_EVENT_SYSTEMD_UNREACHABLE 12u   /* a datagram of tr_systemd_start could not be sent: code is the errno; once until
                                          one is sent again [E11] */
 #define TR_EVENT_SIGNAL_LOST 13u      /* a watched signal has another handler now [C13] */
 
@@ -187,7 +187,7 @@ typedef struct tr_log_event {
 } tr_log_event;
 
 /* Receives log events. Called on the thread where the event arose, under no lock. While it lasts, no
-   TR_EVENT_SPAWN_REFUSED and no TR_EVENT_DEADLINE_... is made of what it calls itself: the status says it. [O2, P7]
+   TR_EVENT_SPAWN_REJECTED and no TR_EVENT_DEADLINE_... is made of what it calls itself: the status says it. [O2, P7]
 
    TR_EVENT_TASK_STALLED arises on a thread of the library's, a "taskreg-events" of tr_token_child_with_timeout. The
    task cannot end before that call has returned: there, to wait for the task or to join its registry is
@@ -443,7 +443,7 @@ tr_token *tr_registry_token(tr_registry *registry);
    as the message. The task's own flag does not rise by that. [C12] */
 #define TR_SPAWN_ESSENTIAL 0x4u
 /* As TR_SPAWN_ESSENTIAL, but returning 0 cancels nothing. [C12] */
-#define TR_SPAWN_ESSENTIAL_UNLESS_RETURNED 0x8u
+#define TR_SPAWN_ESSENTIAL_ON_FAILURE 0x8u
 
 /* How one task is spawned. Start from TR_SPAWN_OPTIONS_INIT; a zero field means its default. */
 typedef struct tr_spawn_options {
@@ -454,7 +454,7 @@ typedef struct tr_spawn_options {
                           A size of its own makes the thread a fresh one. */
   int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none.
                             It has a handler without SA_RESTART (see tr_install_cancel_signal), and
-                            is not watched by tr_shutdown_on_signals, else TR_ERR_INVALID.
+                            is not watched by tr_signal_watch_start, else TR_ERR_INVALID.
                             Since 0.2. [C10] */
   uint32_t phase;        /* when a shutdown asks the task to stop: 0 (first, with the registry's
                             token) to TR_PHASES - 1; see tr_shutdown. Since 0.2. [E5] */
@@ -582,7 +582,7 @@ typedef struct tr_join_report {
   uint64_t pending;             /* tasks alive at the deadline: aborted + abandoned */
   uint64_t aborted;             /* of these, ended within the abort grace */
   uint64_t abandoned;           /* of these, not ended by the end of the grace: still tracked */
-  uint64_t rejected;            /* spawns refused while the call waited */
+  uint64_t rejected;            /* spawns rejected while the call waited */
   int64_t elapsed_ns;           /* how long the call took, but for the looks of a full report */
   tr_task_summary *stragglers;  /* in: where to list the tasks alive at the deadline, or NULL */
   uint64_t stragglers_capacity; /* in: room in stragglers, in elements */
@@ -842,7 +842,7 @@ typedef struct tr_signal_options {
    that reloads (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none of the three; of a reload
    and a stop that have both come, the stop counts. [C13]
 
-     tr_shutdown_on_signals(registry, NULL, NULL);
+     tr_signal_watch_start(registry, NULL, NULL);
      tr_token_wait(tr_registry_token(registry), -1);
      tr_shutdown(registry, tr_token_reason(token), NULL, grace_ns, &report);
 
@@ -862,8 +862,8 @@ typedef struct tr_signal_options {
 
    To begin with, nothing is lost between a program's start and this call if it blocks the signals with
    pthread_sigmask(3) first; they are delivered to the watch. To go from one registry to the next, as a
-   reload does, tr_signal_watch_move leaves no gap; or block the signals from tr_shutdown_off_signals to the
-   next tr_shutdown_on_signals. A log callback of the registry hears when a signal has got another handler
+   reload does, tr_signal_watch_move leaves no gap; or block the signals from tr_signal_watch_stop to the
+   next tr_signal_watch_start. A log callback of the registry hears when a signal has got another handler
    (TR_EVENT_SIGNAL_LOST), from a second to a minute later.
 
    Requires:  registry is not NULL. set is NULL, for SIGINT and SIGTERM (and SIGHUP if it reloads)
@@ -873,29 +873,29 @@ typedef struct tr_signal_options {
               (defaults) or initialised with TR_SIGNAL_OPTIONS_INIT.
    Returns:   TR_OK; TR_ERR_INVALID, also when there is a watch already; TR_ERR_NOMEM; TR_ERR_AGAIN when
               the system refuses a thread; TR_ERR_SYSTEM when it refuses a handler.
-   Ownership: the watch holds a reference to the registry until tr_shutdown_off_signals.
+   Ownership: the watch holds a reference to the registry until tr_signal_watch_stop.
    Threads:   any thread; does not block, but for a moment where a stop is taken over.
    Since:     0.2 */
-tr_status tr_shutdown_on_signals(tr_registry *registry, const sigset_t *set,
+tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
                      const tr_signal_options *options) TASKREG_MUST_USE;
 
-/* End what tr_shutdown_on_signals began: the signals do again what they did before, unless somebody
+/* End what tr_signal_watch_start began: the signals do again what they did before, unless somebody
    has given them another handler since, and the thread is gone. [C13]
 
-   Requires:  tr_shutdown_on_signals has succeeded for this registry, or tr_signal_watch_move has handed the
+   Requires:  tr_signal_watch_start has succeeded for this registry, or tr_signal_watch_move has handed the
               watch over to it, and it was not ended.
    Returns:   TR_OK; TR_ERR_INVALID when there is no such watch; TR_ERR_DEADLOCK when called by what the
               cancelling of the token calls, on the watch's own thread.
    Threads:   any thread; waits for callbacks that the watch's thread is running.
    Since:     0.2 */
-tr_status tr_shutdown_off_signals(tr_registry *registry) TASKREG_MUST_USE;
+tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
 
-/* Have the watch of tr_shutdown_on_signals shut down `to` in the place of `from`, from now on: what a reload
+/* Have the watch of tr_signal_watch_start shut down `to` in the place of `from`, from now on: what a reload
    does between two lives. There is no moment at which nobody watches. What has come goes along: after a
    stop, be it one that `from` was told of, the token of `to` is cancelled when this returns, and after two,
    its shutdowns are hurried. [C13]
 
-   Requires:  tr_shutdown_on_signals has succeeded for `from`, or the watch was handed over to it, and was
+   Requires:  tr_signal_watch_start has succeeded for `from`, or the watch was handed over to it, and was
               not ended; `to` is not NULL.
    Returns:   TR_OK; TR_ERR_INVALID when there is no such watch.
    Ownership: the watch holds a reference to `to` in the place of the one to `from`.
@@ -905,7 +905,7 @@ tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
 
 /* Say whether a signal has asked the program to stop, and no token has told of it: the registry that is
    watched had been cancelled for another reason before, such as TR_REASON_RELOAD_REQUESTED. The next
-   tr_shutdown_on_signals begins with it; a program that has no next one ends instead. [C13]
+   tr_signal_watch_start begins with it; a program that has no next one ends instead. [C13]
 
    Returns:   the number of the first such signal; 0 if there is none. A signal that has just come may be
               told for the moment until the token is cancelled.
@@ -913,10 +913,10 @@ tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
    Since:     0.2 */
 int tr_signal_watch_pending(void);
 
-/* Have `token` cancelled with `reason`, soon, by the thread of tr_shutdown_on_signals: what a signal
+/* Have `token` cancelled with `reason`, soon, by the thread of tr_signal_watch_start: what a signal
    handler of the application's own calls. Of several requests for one token the first counts. [C14]
 
-   Requires:  tr_shutdown_on_signals has succeeded for some registry (its set may be empty) and was
+   Requires:  tr_signal_watch_start has succeeded for some registry (its set may be empty) and was
               not ended; the caller has a reference to token.
    Returns:   TR_OK; TR_ERR_INVALID for NULL, or when there is no such thread.
    Threads:   any thread; never blocks. The one function of the library that is async-signal-safe; it
@@ -1028,12 +1028,12 @@ typedef void (*tr_cancel_fn)(void *ctx);
 
    Requires:  token, fn and registration are not NULL.
    Returns:   TR_OK; TR_ERR_CANCELLED when fn was called at once; TR_ERR_INVALID; TR_ERR_NOMEM.
-   Output:    *registration is to be handed to tr_off_cancel; NULL with TR_ERR_CANCELLED, where
+   Output:    *registration is to be handed to tr_registration_remove; NULL with TR_ERR_CANCELLED, where
               there is nothing to undo; undefined with TR_ERR_NOMEM.
    Ownership: the registration holds a reference to the token. On TR_OK and TR_ERR_CANCELLED
               drop(ctx) (drop may be NULL) is called exactly once, after fn, or in the place of fn
-              by tr_off_cancel; on other errors ctx stays the caller's.
-   Threads:   any thread; calls fn and drop. fn may call everything, also tr_off_cancel for itself,
+              by tr_registration_remove; on other errors ctx stays the caller's.
+   Threads:   any thread; calls fn and drop. fn may call everything, also tr_registration_remove for itself,
               tr_token_cancel and tr_token_release for the token.
    Since:     0.2 */
 tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
@@ -1058,7 +1058,7 @@ tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_f
    Ownership: registration is given back: once for each, whether fn has run or not.
    Threads:   any thread; may block, as said, whatever the flag of the calling task; may call drop.
    Since:     0.2 */
-void tr_off_cancel(tr_registration *registration);
+void tr_registration_remove(tr_registration *registration);
 
 /* ---- Telling where a task is ------------------------------------------------------------- */
 
@@ -1088,8 +1088,8 @@ tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_M
 
 /* Beat: keep the promise of tr_spawn_options.heartbeat_ns or tr_heartbeat_promise. A task that has promised nothing may
    call it, too. One that was reported as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. In a thread that is
-   no task and has promised nothing, while tr_systemd_on tells systemd's watchdog, it is itself a promise: to
-   call it at least in half of the watchdog's interval, until tr_systemd_off or the end of the thread. [E7]
+   no task and has promised nothing, while tr_systemd_start tells systemd's watchdog, it is itself a promise: to
+   call it at least in half of the watchdog's interval, until tr_systemd_stop or the end of the thread. [E7]
 
    Returns:   TR_OK; TR_ERR_INVALID outside a task where nothing was promised and there is no such watchdog;
               with it also TR_ERR_NOMEM, TR_ERR_AGAIN as tr_heartbeat_promise.
@@ -1191,10 +1191,10 @@ typedef struct tr_straggler {
   int64_t cpu_since_span_ns;      /* the time since it was asked to stop by tr_task_cancel or a deadline; or
                                      since the shutdown looked at it first, 10 ms after its phase was
                                      asked, or a tenth of the grace */
-  uint32_t looks;                 /* how often it has looked at its flag since it was asked to stop: by
+  uint32_t cancel_checks;         /* how often it has checked for cancellation since it was asked to stop: by
                                      tr_task_is_cancelled, or by a wait that ended with
                                      TR_ERR_CANCELLED. 0: never */
-  uint32_t reads_flag;            /* 1: it has asked for the flag's address (tr_task_cancel_flag), and may
+  uint32_t reads_flag_directly;            /* 1: it has asked for the flag's address (tr_task_cancel_flag), and may
                                      have looked there uncounted */
   char scheduler_state;           /* as in proc_pid_stat(5): 'R', 'S', 'D', 'T', ...; 0: not known */
   char wait_channel[47];          /* the kernel's function it sleeps in, as in proc_pid_wchan(5), or "" */
@@ -1213,7 +1213,7 @@ typedef struct tr_straggler {
   uint32_t reserved;              /* 0 */
   char group[128];                /* as in tr_task_summary */
   uint32_t backtrace;             /* TR_BACKTRACE_...: whether it was taken, and why not */
-  int32_t look_error;             /* 0, or the errno with which what Linux says of its thread could not be read in
+  int32_t probe_error;             /* 0, or the errno with which what Linux says of its thread could not be read in
                                      full: EMFILE or ENFILE where no descriptor was to be had, EACCES after
                                      setuid(2), see tr_explain */
 } tr_straggler;
@@ -1254,10 +1254,10 @@ typedef struct tr_phase_report {
   uint32_t size;    /* sizeof(tr_phase_report) */
   uint32_t phase;   /* its number */
   uint64_t asked;   /* tasks of it that were alive when it began */
-  uint64_t left;    /* tasks of it that were alive when it was over */
-  int64_t begin_ns; /* from the call to its begin */
+  uint64_t remaining; /* tasks of it that were alive when it was over */
+  int64_t start_ns; /* from the call to its begin */
   int64_t share_ns; /* the time it was given; -1: without end */
-  int64_t took_ns;  /* the time it took: until none of its tasks was left, or share_ns was over */
+  int64_t duration_ns;  /* the time it took: until none of its tasks was left, or share_ns was over */
 } tr_phase_report;
 
 #define TR_PHASE_REPORT_INIT                                                                       \
@@ -1276,7 +1276,7 @@ const char *tr_diagnosis_name(uint32_t diagnosis);
    What is read of a thread is read from files below /proc/self/task. Where no descriptor is left for that, a
    thread with a table of descriptors of its own reads them. In a program that has changed its user or group
    (setuid(2), or a set-user-ID program) they belong to root, and the system call a task is in cannot be read:
-   look_error is EACCES, syscall -1, and the rest is as before. prctl(PR_SET_DUMPABLE, 1) after the
+   probe_error is EACCES, syscall -1, and the rest is as before. prctl(PR_SET_DUMPABLE, 1) after the
    change makes them the program's again; that lets other programs of the same user look into it, and so is the
    program's to decide.
 
@@ -1399,7 +1399,7 @@ typedef struct tr_metrics {
   uint64_t ended;       /* of these, ended, however: failed and exited are among them */
   uint64_t failed;      /* bodies that returned non-zero */
   uint64_t exited;      /* bodies that left by pthread_exit or cancellation */
-  uint64_t refused;     /* spawns refused */
+  uint64_t rejected;    /* spawns rejected */
   uint64_t live;        /* alive now */
   uint64_t peak;        /* * the most that were alive at once; one of them may have been withdrawn for
                              want of a thread, and is refused then */
@@ -1432,7 +1432,7 @@ tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metri
 #define TR_OPENMETRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 /* Write the metrics of `registry` to the descriptor `fd` in the OpenMetrics text format, version 1.0.0, its
-   "# EOF" included: counters taskreg_tasks_spawned, _ended, _refused, gauges taskreg_tasks_live and _peak,
+   "# EOF" included: counters taskreg_tasks_spawned, _ended, _rejected, gauges taskreg_tasks_live and _peak,
    histograms taskreg_task_run_seconds and taskreg_task_stop_seconds, by kind where kinds are kept. That is a
    whole exposition: two one after the other are none. Of several registries tr_metrics_write_all makes one.
    [E9]
@@ -1507,12 +1507,12 @@ typedef struct tr_systemd_options {
 /* Tell systemd that the service is ready, and from now on how it is, as sd_notify(3) says; no library is
    needed for it. READY=1 is sent at once; WATCHDOG=1 at half the interval it is due in, while tr_health
    finds no task stalled; STOPPING=1 when the registry's token is cancelled, or, if that is with
-   TR_REASON_RELOAD_REQUESTED, RELOADING=1 and MONOTONIC_USEC=, for which the READY=1 of the next tr_systemd_on is the
+   TR_REASON_RELOAD_REQUESTED, RELOADING=1 and MONOTONIC_USEC=, for which the READY=1 of the next tr_systemd_start is the
    end (Type=notify-reload of systemd.service(5)); with it and from then on
    STATUS= with the number of the tasks that are waited for, the names of five of them and what they told
    of themselves, until none is left; and EXTEND_TIMEOUT_USEC= while tasks end or tell of progress: two
    seconds, or twice status_ns if that is more. Control characters are escaped as \xHH. Without a socket
-   nothing is done, and there is nothing for tr_systemd_off to end. [E11]
+   nothing is done, and there is nothing for tr_systemd_stop to end. [E11]
 
    Requires:  registry is not NULL; options is NULL (defaults) or initialised with
               TR_SYSTEMD_OPTIONS_INIT.
@@ -1520,22 +1520,22 @@ typedef struct tr_systemd_options {
               TR_ERR_NOMEM; TR_ERR_AGAIN when the system refuses a thread; TR_ERR_SYSTEM with errno set
               when the socket cannot be made, READY=1 cannot be sent, or NOTIFY_SOCKET is no such
               address (EAFNOSUPPORT). On an error nothing is kept.
-   Ownership: a reference to the registry is held until tr_systemd_off.
+   Ownership: a reference to the registry is held until tr_systemd_stop.
    Threads:   any thread; does not block. Without options it reads the environment, which no other
               thread may change meanwhile. What comes later is sent by the timer thread of
               tr_token_child_with_timeout, which stays as long; a datagram that cannot be sent at once is
               not sent, but STOPPING=1 again with the next STATUS=.
    Since:     0.2 */
-tr_status tr_systemd_on(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
+tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
 
-/* End what tr_systemd_on began: nothing more is sent, but for a stop or a reload that systemd was not told of yet.
+/* End what tr_systemd_start began: nothing more is sent, but for a stop or a reload that systemd was not told of yet.
 
-   Requires:  tr_systemd_on has succeeded for this registry, and was not ended.
+   Requires:  tr_systemd_start has succeeded for this registry, and was not ended.
    Returns:   TR_OK; TR_ERR_INVALID when there is no such thing, or it found no socket; TR_ERR_DEADLOCK from the log
-              callback that hears of its TR_EVENT_SYSTEMD_UNTOLD.
+              callback that hears of its TR_EVENT_SYSTEMD_UNREACHABLE.
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
-tr_status tr_systemd_off(tr_registry *registry) TASKREG_MUST_USE;
+tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 
 /* ---- The end ----------------------------------------------------------------------------- */
 
@@ -1544,7 +1544,7 @@ tr_status tr_systemd_off(tr_registry *registry) TASKREG_MUST_USE;
    at, before fork(2), or before dlclose(3). These threads end as soon as nothing needs them, the first a second
    later in general; at once when this is called, when tr_shutdown of a registry that is no group returns TR_OK,
    and when the last object of the library's is released. Threads of a registry that is in use are
-   joined by tr_shutdown, and the thread of tr_shutdown_on_signals by tr_shutdown_off_signals; neither is waited
+   joined by tr_shutdown, and the thread of tr_signal_watch_start by tr_signal_watch_stop; neither is waited
    for here. [G4]
 
    Returns:   TR_OK: none is left; TR_ERR_TIMEDOUT: some were left after timeout_ns nanoseconds, as a token has a

@@ -109,13 +109,13 @@ func accepts<Structure: SizedStructure>(
 ) -> Bool {
   let size = claimedSize(of: structure)
   if accepts(Structure.self, size: size) { return true }
-  noteSize(size, function, argument, Structure.initialiser)
+  describeSizeError(size, function, argument, Structure.initialiser)
   return false
 }
 
 /// Notes that a structure has a size that none of its kind has.
 @inline(never)
-func noteSize(
+func describeSizeError(
   _ size: UInt32, _ function: StaticString, _ argument: StaticString, _ initialiser: StaticString
 ) {
   ErrorDetail.note(function) {

@@ -96,8 +96,8 @@ private func register(
   }.code
 }
 
-@implementation @_cdecl("tr_off_cancel")
-public func tr_off_cancel(_ handle: OpaquePointer?) {
+@implementation @_cdecl("tr_registration_remove")
+public func tr_registration_remove(_ handle: OpaquePointer?) {
   if let handle = released(.registration, handle) {
     CancelCallback.deregister(CancelCallback.Pointer(handle))
   }

@@ -5,7 +5,7 @@ public func tr_join_all(
   _ handle: OpaquePointer?, _ timeout: Int64, _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
   guard let registry = registry(handle) else { return refusal("tr_join_all", "registry") }
-  return withWishes(of: report, "tr_join_all", registry) { array, full in
+  return withReportRequest(of: report, "tr_join_all", registry) { array, full in
     registry.joinAll(timeout: bounded(timeout), full: full) { array.store($1, at: $0, .now) }
   }
 }
@@ -48,7 +48,7 @@ private func shutdown(
 ) -> tr_status {
   guard let registry = registry(handle, function) else { return refusal(function, "registry") }
   if request.grace > 0 && request.grace < 1_000_000 { registry.logShortGrace(request.grace) }
-  return withWishes(of: report, function, registry) { array, full in
+  return withReportRequest(of: report, function, registry) { array, full in
     registry.shutdown(request, full: full) { array.store($1, at: $0, .now) }
   }
 }
@@ -91,7 +91,7 @@ extension ShutdownRequest {
 }
 
 /// Makes a call with what a report asks for, and fills the report if the status is one that has one.
-private func withWishes(
+private func withReportRequest(
   of report: UnsafeMutablePointer<tr_join_report>?, _ function: StaticString,
   _ registry: RegistryReference, _ call: (SummaryArray, ReportReference?) -> (Status, JoinTally)
 ) -> tr_status {
@@ -102,16 +102,16 @@ private func withWishes(
   }
   let size = claimedSize(of: report)
   // A program of an older header has no field for a full report.
-  let wishes = part(of: report, size: size)
+  let request = part(of: report, size: size)
   guard
     let array = SummaryArray(
-      wishes.stragglers, capacity: wishes.stragglers_capacity, function, "report->stragglers")
+      request.stragglers, capacity: request.stragglers_capacity, function, "report->stragglers")
   else {
     registry.logInvalidCall()
     return Status.invalid.code
   }
   var full: ReportReference?
-  if wishes.full != nil {
+  if request.full != nil {
     full = ReportReference.make()
     if full == nil { return Status.noMemory.code }
   }
@@ -121,7 +121,7 @@ private func withWishes(
     return status.code
   }
   store(tally, in: report, size: size, listed: min(tally.pending, UInt64(array.capacity)))
-  if let full { wishes.full?.pointee = given(.report, full.opaque) }
+  if let full { request.full?.pointee = given(.report, full.opaque) }
   return status.code
 }
 

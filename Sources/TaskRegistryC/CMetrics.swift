@@ -31,7 +31,7 @@ public func tr_metrics_read(
     metrics.pointee.ended = facts.counters.ended
     metrics.pointee.failed = facts.counters.failed
     metrics.pointee.exited = facts.counters.exited
-    metrics.pointee.refused = facts.counters.refused
+    metrics.pointee.rejected = facts.counters.rejected
     metrics.pointee.live = facts.counters.live
     metrics.pointee.peak = facts.counters.peak
     metrics.pointee.run_p50_ns = facts.run.p50
@@ -115,7 +115,7 @@ private struct CallersSources {
         ErrorDetail.note(
           function, source.registry == nil ? "a registry is NULL" : "reserved is not 0")
       } else {
-        noteSize(
+        describeSizeError(
           claimedSize(of: place(number)), function, "sources", tr_metrics_source.initialiser)
       }
       return false

@@ -107,10 +107,10 @@ public func tr_report_phase(
     phase.pointee.size = size
     phase.pointee.phase = facts.phase
     phase.pointee.asked = facts.asked
-    phase.pointee.left = facts.left
-    phase.pointee.begin_ns = facts.begin
+    phase.pointee.remaining = facts.remaining
+    phase.pointee.start_ns = facts.start
     phase.pointee.share_ns = facts.share
-    phase.pointee.took_ns = facts.took
+    phase.pointee.duration_ns = facts.duration
   }
   return Status.ok.code
 }
@@ -158,14 +158,14 @@ extension tr_straggler {
     kind = facts.kind
     thread_id = facts.threadID
     state = facts.state
-    phase = facts.notes.phase
+    phase = facts.activity.phase
     age_ns = facts.age
     cancel_requested_for_ns = facts.askedAge
     cpu_ns = facts.cpu
     cpu_since_ns = facts.cpuSince
     cpu_since_span_ns = facts.cpuSpan
-    looks = facts.looks
-    reads_flag = facts.notes.readsFlag ? 1 : 0
+    cancel_checks = facts.cancelChecks
+    reads_flag_directly = facts.activity.readsFlag ? 1 : 0
     scheduler_state = CChar(bitPattern: facts.thread.schedulerState)
     withUnsafeMutableBytes(of: &wait_channel) { bytes in
       facts.thread.withWaitChannel { text in
@@ -177,17 +177,17 @@ extension tr_straggler {
       }
     }
     syscall = facts.thread.syscall
-    stalled = facts.notes.isStalled ? 1 : 0
+    stalled = facts.activity.isStalled ? 1 : 0
     syscall_name = facts.syscallName?.chars
-    checkpoint = facts.notes.checkpoint?.chars
-    progress_done = facts.notes.progress.done
-    progress_total = facts.notes.progress.total
-    progress_unit = facts.notes.progress.unit?.chars
+    checkpoint = facts.activity.checkpoint?.chars
+    progress_done = facts.activity.progress.done
+    progress_total = facts.activity.progress.total
+    progress_unit = facts.activity.progress.unit?.chars
     progress_age_ns = facts.progressAge
     frames = facts.frames
     frame_count = UInt32(facts.frameCount)
     backtrace = facts.backtrace.rawValue
-    look_error = facts.thread.failure
+    probe_error = facts.thread.failure
     withUnsafeMutableBytes(of: &group) { bytes in
       for i in 0..<16 {
         bytes.storeBytes(of: facts.path.words[i], toByteOffset: i * 8, as: UInt64.self)

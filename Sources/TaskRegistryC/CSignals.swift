@@ -1,21 +1,21 @@
 import CTaskReg
 
-@implementation @_cdecl("tr_shutdown_on_signals")
-public func tr_shutdown_on_signals(
+@implementation @_cdecl("tr_signal_watch_start")
+public func tr_signal_watch_start(
   _ handle: OpaquePointer?, _ set: UnsafePointer<sigset_t>?,
   _ options: UnsafePointer<tr_signal_options>?
 ) -> tr_status {
   guard let registry = registry(handle) else {
-    return refusal("tr_shutdown_on_signals", "registry")
+    return refusal("tr_signal_watch_start", "registry")
   }
   var flags: UInt32 = 0
   if let options {
-    guard let given = read(options, "tr_shutdown_on_signals") else { return Status.invalid.code }
+    guard let given = read(options, "tr_signal_watch_start") else { return Status.invalid.code }
     flags = given.flags
   }
   guard flags & ~TR_SIGNALS_HUP_RELOADS == 0 else {
     return refuse(
-      "tr_shutdown_on_signals", "options.flags has a bit that is not one of TR_SIGNALS_...",
+      "tr_signal_watch_start", "options.flags has a bit that is not one of TR_SIGNALS_...",
       in: registry)
   }
   return SignalWatch.start(
@@ -24,10 +24,10 @@ public func tr_shutdown_on_signals(
   ).code
 }
 
-@implementation @_cdecl("tr_shutdown_off_signals")
-public func tr_shutdown_off_signals(_ handle: OpaquePointer?) -> tr_status {
+@implementation @_cdecl("tr_signal_watch_stop")
+public func tr_signal_watch_stop(_ handle: OpaquePointer?) -> tr_status {
   guard let registry = registry(handle) else {
-    return refusal("tr_shutdown_off_signals", "registry")
+    return refusal("tr_signal_watch_stop", "registry")
   }
   return SignalWatch.end(for: registry).code
 }

@@ -60,7 +60,7 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.cancel_requested = facts.word.isCancelRequested ? 1 : 0
     element.pointee.flags = facts.word.isCleanup ? TR_SPAWN_CLEANUP : 0
     element.pointee.cancel_requested_at_ns = facts.cancelledAt
-    store(facts.notes, in: element, at: clocks.monotonic)
+    store(facts.activity, in: element, at: clocks.monotonic)
     withUnsafeMutableBytes(of: &element.pointee.group) { bytes in
       let registry = facts.registry.pointer
       let count = registry.pointee.path.isEmpty ? 1 : 16
@@ -73,9 +73,9 @@ extension CallersArray where Element == tr_task_summary {
   /// Stores what few tasks have, or zeros.
   @inline(__always)
   private func store(
-    _ notes: NotedFacts?, in element: UnsafeMutablePointer<tr_task_summary>, at now: Int64
+    _ activity: ActivityFacts?, in element: UnsafeMutablePointer<tr_task_summary>, at now: Int64
   ) {
-    guard let notes else {
+    guard let activity else {
       element.pointee.checkpoint = nil
       element.pointee.progress_done = 0
       element.pointee.progress_total = 0
@@ -85,13 +85,13 @@ extension CallersArray where Element == tr_task_summary {
       element.pointee.stalled = 0
       return
     }
-    element.pointee.checkpoint = notes.checkpoint?.chars
-    element.pointee.progress_done = notes.progress.done
-    element.pointee.progress_total = notes.progress.total
-    element.pointee.progress_unit = notes.progress.unit?.chars
-    element.pointee.progress_at_ns = notes.progress.at
-    element.pointee.phase = notes.phase
-    element.pointee.stalled = notes.isStalled ? 1 : 0
+    element.pointee.checkpoint = activity.checkpoint?.chars
+    element.pointee.progress_done = activity.progress.done
+    element.pointee.progress_total = activity.progress.total
+    element.pointee.progress_unit = activity.progress.unit?.chars
+    element.pointee.progress_at_ns = activity.progress.at
+    element.pointee.phase = activity.phase
+    element.pointee.stalled = activity.isStalled ? 1 : 0
   }
 }
 

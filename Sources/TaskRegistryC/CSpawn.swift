@@ -56,7 +56,7 @@ private func refuseSpawn(
 }
 
 private let knownSpawnFlags =
-  TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD | TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED
+  TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD | TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE
 
 extension SpawnRequest {
   /// Checks what C hands in; nil if it breaks the documented requirements (S2, S3).
@@ -86,8 +86,8 @@ extension SpawnRequest {
     isCleanup = options.flags & TR_SPAWN_CLEANUP != 0
     wantsFreshThread = options.flags & TR_SPAWN_FRESH_THREAD != 0
     if options.flags & TR_SPAWN_ESSENTIAL != 0 { traits.insert(.essential) }
-    if options.flags & TR_SPAWN_ESSENTIAL_UNLESS_RETURNED != 0 {
-      traits.insert(.essentialUnlessReturned)
+    if options.flags & TR_SPAWN_ESSENTIAL_ON_FAILURE != 0 {
+      traits.insert(.essentialOnFailure)
     }
     if options.phase >= TR_PHASES {
       ErrorDetail.note(function, "options.phase is not below TR_PHASES")
@@ -99,7 +99,7 @@ extension SpawnRequest {
     }
     traits.formUnion(.phase(options.phase))
     heartbeat = options.heartbeat_ns
-    if heartbeat > 0 { traits.formUnion([.notes, .heartbeat]) }
+    if heartbeat > 0 { traits.formUnion([.activity, .heartbeat]) }
     if options.cancel_signal != 0 {
       if !CancelSignal.isUsable(options.cancel_signal) {
         ErrorDetail.note(

@@ -1,17 +1,17 @@
 import CTaskReg
 
-@implementation @_cdecl("tr_systemd_on")
-public func tr_systemd_on(
+@implementation @_cdecl("tr_systemd_start")
+public func tr_systemd_start(
   _ handle: OpaquePointer?, _ options: UnsafePointer<tr_systemd_options>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_systemd_on", "registry") }
+  guard let registry = registry(handle) else { return refusal("tr_systemd_start", "registry") }
   var wanted = tr_systemd_options()
   if let options {
-    guard let given = read(options, "tr_systemd_on") else { return Status.invalid.code }
+    guard let given = read(options, "tr_systemd_start") else { return Status.invalid.code }
     wanted = given
   }
   guard wanted.flags == 0 else {
-    return refuse("tr_systemd_on", "options.flags is not 0", in: registry)
+    return refuse("tr_systemd_start", "options.flags is not 0", in: registry)
   }
   return SystemdWatch.start(
     for: registry, socket: wanted.socket?.utf8, watchdog: wanted.watchdog_ns,
@@ -19,8 +19,8 @@ public func tr_systemd_on(
   ).code
 }
 
-@implementation @_cdecl("tr_systemd_off")
-public func tr_systemd_off(_ handle: OpaquePointer?) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_systemd_off", "registry") }
+@implementation @_cdecl("tr_systemd_stop")
+public func tr_systemd_stop(_ handle: OpaquePointer?) -> tr_status {
+  guard let registry = registry(handle) else { return refusal("tr_systemd_stop", "registry") }
   return SystemdWatch.end(for: registry).code
 }

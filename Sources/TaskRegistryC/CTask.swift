@@ -41,7 +41,7 @@ public func tr_task_kind(_ handle: OpaquePointer?) -> tr_kind {
 @implementation @_cdecl("tr_task_is_cancelled")
 public func tr_task_is_cancelled(_ handle: OpaquePointer?) -> Int32 {
   guard let task = task(handle) else { return 0 }
-  return task.looksAtFlag() ? 1 : 0
+  return task.checkCancel() ? 1 : 0
 }
 
 @implementation @_cdecl("tr_task_cancel_flag")

@@ -40,7 +40,7 @@ struct CallersArray<Element: SizedStructure> {
     }
     elementSize = claimedSize(of: buffer)
     guard acceptsElements(Element.self, size: elementSize) else {
-      noteSize(elementSize, function, argument, Element.initialiser)
+      describeSizeError(elementSize, function, argument, Element.initialiser)
       return nil
     }
     guard capacity <= UInt64(Int.max) / UInt64(elementSize) else {

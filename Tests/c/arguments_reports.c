@@ -91,9 +91,9 @@ CASE(null_is_an_error_in_every_argument_of_reports) {
   CHECK_EQ(TR_ERR_INVALID, tr_health(NULL, &summary, 1, &count));
   CHECK_EQ(TR_ERR_INVALID, tr_health(NULL, NULL, 0, NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_health(registry, NULL, 1, &count));
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(NULL, NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(NULL, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   CHECK_EQ(TR_ERR_INVALID, tr_checkpoint(NULL)); /* outside a task */
   CHECK_EQ(TR_ERR_INVALID, tr_progress(1, 2, NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_heartbeat());
@@ -162,10 +162,10 @@ CASE(absurd_numbers_are_refused_by_reports) {
   tr_systemd_options systemd = TR_SYSTEMD_OPTIONS_INIT;
   systemd.socket = "@taskreg-nobody";
   systemd.flags = 1;
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(scene.registry, &systemd));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(scene.registry, &systemd));
   systemd.flags = 0;
   systemd.status_ns = -1;
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(scene.registry, &systemd));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(scene.registry, &systemd));
   tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
   const int64_t negative[] = {-1, INT64_MIN};
   for (size_t i = 0; i < 2; i++) {
@@ -246,7 +246,7 @@ CASE(structures_of_reports_are_filled_as_far_as_they_go) {
 static tr_status use_shutdown(void *options) {
   return tr_shutdown_with(scene.registry, TR_REASON_NONE, NULL, 0, options, NULL);
 }
-static tr_status use_systemd(void *options) { return tr_systemd_on(scene.registry, options); }
+static tr_status use_systemd(void *options) { return tr_systemd_start(scene.registry, options); }
 
 /* Proves: options of a shutdown and of systemd that are smaller than their first size, absurdly large, or
    not zero behind what is known here, are TR_ERR_INVALID; larger ones with zeros are accepted (P4, E5, E11).

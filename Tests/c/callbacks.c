@@ -36,15 +36,15 @@ CASE(callback_runs_once_or_not_at_all) {
   struct record kept = {0}, undone = {0};
   tr_registration *first = on_token(token, call_is_counted, &kept, drop_is_counted);
   tr_registration *second = on_token(token, call_is_counted, &undone, drop_is_counted);
-  tr_off_cancel(second);
+  tr_registration_remove(second);
   CHECK_EQ(1, atomic_load(&undone.drops));
   CHECK_EQ(1, tr_token_cancel(token, TR_REASON_NONE, NULL));
   CHECK_EQ(1, atomic_load(&kept.calls));
   CHECK_EQ(1, atomic_load(&kept.drops));
   CHECK(pthread_equal(kept.thread, pthread_self()));
   CHECK_EQ(0, tr_token_cancel(token, TR_REASON_NONE, NULL));
-  tr_off_cancel(first);
-  tr_off_cancel(NULL);
+  tr_registration_remove(first);
+  tr_registration_remove(NULL);
   tr_token_release(token);
   CHECK_EQ(1, atomic_load(&kept.calls));
   CHECK_EQ(1, atomic_load(&kept.drops));
@@ -88,7 +88,7 @@ static void everything_below_is_flagged(void *ctx) {
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(family->registry, "late", TR_KIND_MAINTENANCE, body_never, NULL,
                                    NULL));
   CHECK_EQ(TR_OK, tr_task_wait(family->task, FOREVER, NULL));
-  if (family->own != NULL) tr_off_cancel(family->own);
+  if (family->own != NULL) tr_registration_remove(family->own);
   atomic_fetch_add(&family->calls, 1);
 }
 
@@ -112,7 +112,7 @@ CASE(callbacks_run_after_all_flags_and_may_call_everything) {
       CHECK_EQ(TR_OK, tr_task_on_cancel(family.task, everything_below_is_flagged, &family, NULL, &other));
     CHECK_EQ(1, tr_token_cancel(family.parent, TR_REASON_USER_REQUESTED, NULL));
     CHECK_EQ(1, atomic_load(&family.calls));
-    tr_off_cancel(other);
+    tr_registration_remove(other);
     tr_task_release(family.task);
     registry_finish(family.registry);
     tr_token_release(family.child);
@@ -129,7 +129,7 @@ CASE(callback_may_release_its_token) {
   tr_token *token = tr_token_create();
   tr_registration *registration = on_token(token, token_is_released, token, NULL);
   CHECK_EQ(1, tr_token_cancel(token, TR_REASON_NONE, NULL));
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
 }
 
 /* Proves: a task's callback runs for its handle, its token and the deadline of a join, and not when
@@ -159,7 +159,7 @@ CASE(callbacks_of_a_task_run_however_it_is_stopped) {
     registry_finish(registry);
     CHECK_EQ(way < 3, atomic_load(&record.calls));
     CHECK_EQ(way < 3, atomic_load(&record.drops));
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     CHECK_EQ(way < 3, atomic_load(&record.calls));
     CHECK_EQ(1, atomic_load(&record.drops));
   }
@@ -190,13 +190,13 @@ struct undo {
 
 static void *undo_held(void *argument) {
   struct undo *undo = argument;
-  tr_off_cancel(undo->registration);
+  tr_registration_remove(undo->registration);
   CHECK_EQ(1, atomic_load(&undo->held->has_returned));
   return NULL;
 }
 
 /* Proves: undoing a callback that another thread runs waits for it; undoing another one does not
-   (C7).  Why it matters: what the callback uses is freed next.  Catches: tr_off_cancel that returns
+   (C7).  Why it matters: what the callback uses is freed next.  Catches: tr_registration_remove that returns
    while fn runs; one lock for all callbacks. */
 CASE(undoing_waits_for_that_callback_alone) {
   tr_token *token = tr_token_create();
@@ -207,7 +207,7 @@ CASE(undoing_waits_for_that_callback_alone) {
   pthread_t canceller = thread_start(cancel_token, token);
   gate_await(&held.gate, 1);
   CHECK_EQ(0, atomic_load(&other.calls)); /* the latest runs first */
-  tr_off_cancel(idle);                    /* and this one, never */
+  tr_registration_remove(idle);                    /* and this one, never */
   CHECK_EQ(0, atomic_load(&held.has_returned));
   pthread_t undoer = thread_start(undo_held, &undo);
   gate_open(&held.gate);
@@ -273,7 +273,7 @@ static void *churn_callbacks(void *argument) {
     if (churn->random >> 24 < 16) {
       if (tr_token_cancel(token, TR_REASON_NONE, NULL)) tr_token_release(shared_token(1));
     }
-    if (status == TR_OK) tr_off_cancel(registration);
+    if (status == TR_OK) tr_registration_remove(registration);
     int calls = atomic_load(&guarded.calls);
     CHECK(calls <= 1);
     CHECK_EQ(1, atomic_load(&guarded.drops));
@@ -321,7 +321,7 @@ struct own {
 static void call_undoes_itself(void *ctx) {
   struct own *own = ctx;
   atomic_fetch_add(&own->record.calls, 1);
-  tr_off_cancel(own->registration);
+  tr_registration_remove(own->registration);
 }
 static void own_drop_is_counted(void *ctx) {
   struct own *own = ctx;
@@ -363,10 +363,10 @@ CASE(callbacks_that_went_leave_nothing_behind) {
   tr_token *token = tr_token_create();
   struct record record = {0};
   for (int i = 0; i < check_rounds(1000); i++)
-    tr_off_cancel(on_token(token, call_is_counted, &record, NULL));
+    tr_registration_remove(on_token(token, call_is_counted, &record, NULL));
   long before = resident_bytes();
   for (int i = 0; i < check_rounds(200000); i++)
-    tr_off_cancel(on_token(token, call_is_counted, &record, NULL));
+    tr_registration_remove(on_token(token, call_is_counted, &record, NULL));
   long grown = resident_bytes() - before;
   if (!check_under_a_tool()) CHECK_MSG(grown < 1L << 20, "grown by %ld KiB", grown / 1024);
   CHECK_EQ(1, tr_token_cancel(token, TR_REASON_NONE, NULL));

@@ -264,10 +264,10 @@ void (*const that_throw[])() = {
       tr_registration *registration = nullptr;
       tr_cancel_fn nothing = [](void *) {};
       TR_IGNORE(tr_token_on_cancel(token, nothing, nullptr, throws, &registration));
-      tr_off_cancel(registration);
+      tr_registration_remove(registration);
     },
     [] { // a log, in the call that is refused
-      tr_registry *registry = registry_whose_log_throws(TR_EVENT_SPAWN_REFUSED);
+      tr_registry *registry = registry_whose_log_throws(TR_EVENT_SPAWN_REJECTED);
       for (int i = 0; i < 2; i++)
         TR_IGNORE(tr_spawn(registry, "hangs", TR_KIND_MAINTENANCE, body_hangs, nullptr, nullptr));
     },
@@ -283,7 +283,7 @@ void (*const that_throw[])() = {
       tr_registry *registry = nullptr;
       if (tr_registry_create(nullptr, &registry) != TR_OK) _exit(1);
       token_that_throws(tr_registry_token(registry));
-      TR_IGNORE(tr_shutdown_on_signals(registry, nullptr, nullptr));
+      TR_IGNORE(tr_signal_watch_start(registry, nullptr, nullptr));
       kill(getpid(), SIGTERM);
       while (true) pause();
     },

@@ -278,7 +278,7 @@ CASE(a_second_signal_goes_before_progress) {
   tr_task *later = spawn_in_phase(registry, "later", 2, body_obeys, &started);
   gate_await(&worker.started, 1);
   gate_await(&started, 1);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, NULL, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, NULL));
   tr_token *token = tr_registry_token(registry);
   CHECK_EQ(0, kill(getpid(), SIGTERM));
   CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
@@ -293,11 +293,11 @@ CASE(a_second_signal_goes_before_progress) {
   CHECK(now_ns() - start < AT_ONCE);
   CHECK_EQ(1, tr_task_is_cancelled(later));
   tr_phase_report first = phase_of(full, 0), second = phase_of(full, 1);
-  CHECK(first.phase == 0 && first.asked == 1 && first.left == 1);
-  CHECK(second.phase == 2 && second.asked == 1 && second.left <= 1);
-  CHECK(second.begin_ns >= first.begin_ns + first.took_ns && second.took_ns >= 0);
+  CHECK(first.phase == 0 && first.asked == 1 && first.remaining == 1);
+  CHECK(second.phase == 2 && second.asked == 1 && second.remaining <= 1);
+  CHECK(second.start_ns >= first.start_ns + first.duration_ns && second.duration_ns >= 0);
   tr_report_release(full);
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   atomic_store(&stop, 1);
   wait_and_release(task);
   wait_and_release(later);

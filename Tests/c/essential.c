@@ -4,7 +4,7 @@
 
 #include "forking.h"
 
-static const uint32_t essential_flags[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_UNLESS_RETURNED};
+static const uint32_t essential_flags[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_ON_FAILURE};
 
 static tr_task *spawn_essential(tr_registry *registry, const char *name, uint32_t flags,
                                 tr_task_fn body, void *ctx) {
@@ -178,7 +178,7 @@ CASE(callbacks_of_the_token_run_within_the_task) {
   CHECK(finding.self == task);
   CHECK_EQ(TR_ERR_DEADLOCK, finding.join);
   CHECK_EQ(TR_ERR_CLOSED, finding.spawned);
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   tr_task_release(task);
   registry_finish(registry);
 }
@@ -246,8 +246,8 @@ CASE(a_callback_may_fork) {
   int status;
   while (waitpid(forking.child, &status, 0) < 0) CHECK(errno == EINTR);
   CHECK_EXITED(0, status);
-  tr_off_cancel(first);
-  tr_off_cancel(second);
+  tr_registration_remove(first);
+  tr_registration_remove(second);
   tr_task_release(task);
   registry_finish(registry);
 }
@@ -281,7 +281,7 @@ CASE(a_refused_spawn_has_no_effect) {
 /* Proves: with both options any end counts, and an essential clean-up task is one like the others
    (C12, S5).  Why it matters: options are combined.  Catches: the weaker option winning. */
 CASE(options_may_be_combined) {
-  uint32_t flags[] = {TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED,
+  uint32_t flags[] = {TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE,
                       TR_SPAWN_ESSENTIAL | TR_SPAWN_CLEANUP,
                       TR_SPAWN_ESSENTIAL | TR_SPAWN_FRESH_THREAD};
   for (int i = 0; i < 3; i++) {

@@ -169,7 +169,7 @@ static void release_all(struct stuck *stuck, tr_registry *registry, tr_task *tas
 
 /* Proves: for each kind of task that does not stop the report says what it does: blocked in read, in a lock, in
    a sleep, spinning, stopped in the middle of progress, making progress; with thread, age, when it was asked,
-   processor time since, how often it looked, its last checkpoint and how far it has come (E1, E2, E3).
+   CPU time since, how often it looked, its last checkpoint and how far it has come (E1, E2, E3).
    Why it matters: that is what an operator asks at three in the morning.  Catches: facts of another
    task or thread; times from the spawn for times since the request; looks counted while the flag was down. */
 CASE(each_kind_of_straggler_is_told_from_the_others) {
@@ -233,11 +233,11 @@ CASE(each_kind_of_straggler_is_told_from_the_others) {
   CHECK_EQ(0, moves.progress_total);
   CHECK(moves.progress_age_ns >= 0 && moves.progress_age_ns < 1 * SECOND);
 
-  CHECK_EQ(3, straggler_called(full, "looks").looks);
-  CHECK_EQ(0, straggler_called(full, "looks").reads_flag);
-  CHECK_EQ(0, reads.looks);
-  CHECK_EQ(1, straggler_called(full, "has the address").reads_flag);
-  CHECK_EQ(0, straggler_called(full, "has the address").looks);
+  CHECK_EQ(3, straggler_called(full, "looks").cancel_checks);
+  CHECK_EQ(0, straggler_called(full, "looks").reads_flag_directly);
+  CHECK_EQ(0, reads.cancel_checks);
+  CHECK_EQ(1, straggler_called(full, "has the address").reads_flag_directly);
+  CHECK_EQ(0, straggler_called(full, "has the address").cancel_checks);
   tr_report_release(full);
   release_all(&stuck, registry, tasks);
 }
@@ -279,10 +279,10 @@ CASE(the_text_says_it_in_words) {
       "straggler locks: blocked",
       "straggler sleeps: blocked",
       "straggler stopped in the middle: blocked",
-      "  progress 30 of 100 blocks, told ",
+      "  progress 30 of 100 blocks, reported ",
       "straggler progresses: progressing",
-      "has looked 3 times since",
-      "has never looked",
+      "checked for cancellation 3 times since",
+      "has never checked for cancellation",
       "may have read its flag"};
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     CHECK_MSG(strstr(text, wanted[i]) != NULL, "\"%s\" in:\n%.400s", wanted[i], text);
@@ -525,7 +525,7 @@ CASE(a_report_needs_no_descriptor_of_the_process) {
     CHECK_EQ(TR_OK, tr_explain(registry, &before));
     for (blocked = 0; blocked < 3; blocked++) {
       CHECK_EQ(TR_OK, tr_report_straggler(before, blocked, &expected));
-      CHECK_EQ(0, expected.look_error);
+      CHECK_EQ(0, expected.probe_error);
       if (expected.diagnosis != TR_DIAGNOSIS_BLOCKED || expected.syscall_name == NULL) break;
     }
   }
@@ -543,8 +543,8 @@ CASE(a_report_needs_no_descriptor_of_the_process) {
   CHECK(is_full && is_open);
   for (size_t i = 0; i < 3; i++) {
     CHECK_EQ(TR_OK, tr_report_straggler(report, i, &straggler));
-    if (check_under_valgrind() && straggler.look_error == EMFILE) continue; /* an old one knows no close_range */
-    CHECK_EQ(0, straggler.look_error);
+    if (check_under_valgrind() && straggler.probe_error == EMFILE) continue; /* an old one knows no close_range */
+    CHECK_EQ(0, straggler.probe_error);
     CHECK_EQ(TR_DIAGNOSIS_BLOCKED, straggler.diagnosis);
     CHECK_EQ('S', straggler.scheduler_state);
     CHECK_STR(expected.syscall_name, straggler.syscall_name);
@@ -593,7 +593,7 @@ CASE(after_a_change_of_user_a_report_says_what_it_may_not_read) {
         CHECK_EQ(TR_OK, tr_report_straggler(report, 0, &straggler));
       } while (straggler.diagnosis != TR_DIAGNOSIS_BLOCKED);
       CHECK_EQ('S', straggler.scheduler_state);
-      CHECK_EQ(dumpable ? 0 : EACCES, straggler.look_error);
+      CHECK_EQ(dumpable ? 0 : EACCES, straggler.probe_error);
       CHECK_EQ(dumpable, straggler.syscall_name != NULL);
       int ends[2];
       char text[4096];
@@ -679,11 +679,11 @@ static void *report_with_a_cancel_pending(void *argument) {
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
   tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
   options.socket = "/nowhere/to/be/found";
-  CHECK_EQ(TR_ERR_SYSTEM, tr_systemd_on(registry, &options));
+  CHECK_EQ(TR_ERR_SYSTEM, tr_systemd_start(registry, &options));
   options.socket = "@taskreg reporting is no cancellation point";
-  CHECK_EQ(TR_OK, tr_systemd_on(registry, &options));
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_start(registry, &options));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   tr_report_release(report);
   CHECK_EQ(0, pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL));
   close(sink);

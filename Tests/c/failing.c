@@ -107,7 +107,7 @@ struct stage {
 
 static void log_refusals(void *log_context, const tr_log_event *event) {
   struct stage *stage = log_context;
-  if (event->event == TR_EVENT_SPAWN_REFUSED && event->code != TR_ERR_CLOSED)
+  if (event->event == TR_EVENT_SPAWN_REJECTED && event->code != TR_ERR_CLOSED)
     atomic_fetch_add(&stage->refusals_logged, 1);
 }
 
@@ -136,7 +136,7 @@ static int body_uses_everything(tr_task *self, void *ctx) {
   EXPECT_EQ(TR_ERR_DEADLOCK, tr_join_all(stage->registry, FOREVER, NULL));
   gate_arrive(&stage->gate);
   EXPECT(TR_ERR_CANCELLED, tr_wait_fd(stage->pipe[0], POLLIN, FOREVER));
-  DO(tr_off_cancel(registration));
+  DO(tr_registration_remove(registration));
   return 3;
 }
 
@@ -153,7 +153,7 @@ static void use_tokens(struct stage *stage) {
   tr_registration *first = NULL, *second = NULL, *late = NULL;
   EXPECT(TR_OK, tr_token_on_cancel(child, callback_on_stage, stage, NULL, &first));
   EXPECT(TR_OK, tr_token_on_cancel(grandchild, callback_on_stage, stage, drop_on_stage, &second));
-  DO(tr_off_cancel(second));
+  DO(tr_registration_remove(second));
   EXPECT_EQ(TR_ERR_TIMEDOUT, tr_token_wait(grandchild, 1));
   EXPECT_EQ(0, tr_token_is_cancelled(grandchild));
   EXPECT_EQ(1, tr_token_cancel(parent, TR_REASON_RELOAD_REQUESTED, "again"));
@@ -166,7 +166,7 @@ static void use_tokens(struct stage *stage) {
   CHECK_EQ(1, poll(&polled, 1, 0));
   EXPECT(TR_ERR_CANCELLED, tr_token_on_cancel(child, callback_on_stage, stage, NULL, &late));
   CHECK_EQ(before + 2, atomic_load(&stage->callbacks));
-  DO(tr_off_cancel(first));
+  DO(tr_registration_remove(first));
   DO(tr_token_release(grandchild));
   DO(tr_token_release(child));
   DO(tr_token_release(parent));
@@ -365,10 +365,10 @@ static int listen_for(tr_registry *registry) {
   tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
   options.socket = address;
   options.watchdog_ns = 1000 * SECOND;
-  EXPECT(TR_OK, tr_systemd_on(registry, &options));
+  EXPECT(TR_OK, tr_systemd_start(registry, &options));
   CHECK_EQ(7, recv(fd, text, sizeof text, MSG_DONTWAIT));
   CHECK_EQ(0, memcmp("READY=1", text, 7));
-  EXPECT_EQ(TR_ERR_INVALID, tr_systemd_on(registry, &options));
+  EXPECT_EQ(TR_ERR_INVALID, tr_systemd_start(registry, &options));
   return fd;
 }
 
@@ -410,12 +410,12 @@ static void use_explanations(struct stage *stage) {
   for (size_t i = 0; i < TASKS; i++) {
     EXPECT_EQ(TR_OK, tr_report_phase(full, i, &phase));
     CHECK_EQ(1, phase.asked);
-    CHECK_EQ(0, phase.left);
+    CHECK_EQ(0, phase.remaining);
   }
   tr_ended_task slow = TR_ENDED_TASK_INIT;
   EXPECT_EQ(TR_OK, tr_report_slowest(full, TASKS - 1, &slow));
   use_report(stage, full, 0);
-  EXPECT_EQ(TR_OK, tr_systemd_off(registry));
+  EXPECT_EQ(TR_OK, tr_systemd_stop(registry));
   close(systemd);
   DO(tr_registry_release(registry));
 }
@@ -439,7 +439,7 @@ static void use_timers_and_signals(struct stage *stage) {
   sigset_t hang_up;
   sigemptyset(&hang_up);
   sigaddset(&hang_up, SIGHUP);
-  EXPECT(TR_OK, tr_shutdown_on_signals(registry, &hang_up, &signals));
+  EXPECT(TR_OK, tr_signal_watch_start(registry, &hang_up, &signals));
 
   enum { TASKS = 3 };
   int drops = atomic_load(&stage->drops);
@@ -468,7 +468,7 @@ static void use_timers_and_signals(struct stage *stage) {
   atomic_fetch_add(&calls_made, 1);
   CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
   CHECK_EQ(drops + TASKS, atomic_load(&stage->drops));
-  EXPECT_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  EXPECT_EQ(TR_OK, tr_signal_watch_stop(registry));
   DO(tr_registry_release(registry));
   DO(tr_registry_release(group));
 

@@ -459,7 +459,7 @@ CASE(callbacks_of_tasks_in_groups_run_at_a_deadline_above) {
   /* The call waits for its callbacks for a moment only; on a busy machine they may run later. */
   while (atomic_load(&stopping.calls) == 0) breathe();
   CHECK_EQ(1, atomic_load(&stopping.calls));
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   gate_open(&gate);
   wait_and_release(task);
   registry_finish(registry);

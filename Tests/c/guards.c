@@ -20,7 +20,7 @@ static tr_report *report;
 EXPORTED void gives_back_registry(void) { tr_registry_release(registry), was_called = 1; }
 EXPORTED void gives_back_token(void) { tr_token_release(token), was_called = 1; }
 EXPORTED void gives_back_task(void) { tr_task_release(task), was_called = 1; }
-EXPORTED void gives_back_registration(void) { tr_off_cancel(registration), was_called = 1; }
+EXPORTED void gives_back_registration(void) { tr_registration_remove(registration), was_called = 1; }
 EXPORTED void gives_back_report(void) { tr_report_release(report), was_called = 1; }
 
 static void never_called(void *context) { (void)context, check_fail(__FILE__, __LINE__, "called"); }
@@ -198,8 +198,8 @@ static void *lives(void *result) {
     if (i % 2 == 0) CHECK_EQ(1, tr_token_cancel(child, TR_REASON_USER_REQUESTED, NULL));
     tr_status status = tr_token_on_cancel(child, takes_note, NULL, NULL, &two);
     CHECK_EQ(i % 2 == 0 ? TR_ERR_CANCELLED : TR_OK, status);
-    tr_off_cancel(one);
-    tr_off_cancel(two);
+    tr_registration_remove(one);
+    tr_registration_remove(two);
     tr_token_release(child);
     tr_task *made = spawn(mine, "short", body_returns, NULL);
     CHECK(tr_task_retain(made) == made);
@@ -276,7 +276,7 @@ CASE(second_release_is_found) {
   CHECK_FOUND("held-token-twice", "tr_token_release: the tr_token 0x", "released by gives_back_token+0x");
   CHECK_FOUND("task-twice", "tr_task_release: the tr_task 0x", "called by gives_back_task+0x",
               "released by gives_back_task+0x");
-  CHECK_FOUND("registration-twice", "tr_off_cancel: the tr_registration 0x",
+  CHECK_FOUND("registration-twice", "tr_registration_remove: the tr_registration 0x",
               "called by gives_back_registration+0x", "released by gives_back_registration+0x");
   CHECK_FOUND("report-twice", "tr_report_release: the tr_report 0x", "called by gives_back_report+0x",
               "released by gives_back_report+0x");

@@ -44,7 +44,7 @@ static void calls_the_library(void) {
   CHECK_EQ(1, count);
   CHECK_EQ(TR_OK, tr_health(registry, NULL, 0, NULL));
   CHECK(tr_token_cancel(tr_registry_token(registry), TR_REASON_FATAL, "a callback"));
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   do status = tr_task_wait(task, FOREVER, NULL);
   while (status == TR_ERR_CANCELLED);
   CHECK_EQ(TR_OK, status);
@@ -99,7 +99,7 @@ static void drop(void) {
 static void drop_of_a_registration(void) {
   tr_registration *registration = NULL;
   CHECK_EQ(TR_OK, tr_token_on_cancel(tr_registry_token(now.own), nothing, NULL, do_it_with, &registration));
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
 }
 
 static void log_of_a_call(void) {
@@ -140,7 +140,7 @@ static void on_signal(void) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR2);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(now.own, &set, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(now.own, &set, NULL));
   CHECK_EQ(0, kill(getpid(), SIGUSR2));
 }
 
@@ -171,7 +171,7 @@ static const struct {
 } kinds[] = {{"body", body, 0},
              {"drop", drop, 0},
              {"drop of a registration", drop_of_a_registration, 0},
-             {"log, in a call", log_of_a_call, TR_EVENT_SPAWN_REFUSED},
+             {"log, in a call", log_of_a_call, TR_EVENT_SPAWN_REJECTED},
              {"log, at a task's end", log_of_an_end, TR_EVENT_TASK_FAILED},
              {"cancel", cancel, 0},
              {"cancel, at a timeout", cancel_at_a_timeout, 0},
@@ -212,7 +212,7 @@ static void each_kind(enum deed deed) {
     CHECK_EQ(TR_OK, tr_registry_create(&options, &now.own));
     struct gate holds = GATE_INIT;
     tr_task *task = NULL;
-    if (event == TR_EVENT_SPAWN_REFUSED) task = spawn(now.own, "holds it up", body_deaf, &holds);
+    if (event == TR_EVENT_SPAWN_REJECTED) task = spawn(now.own, "holds it up", body_deaf, &holds);
     void (*begin)(void) = kinds[k].begin;
     pthread_t thread;
     CHECK_EQ(0, pthread_create(&thread, NULL, thread_begins, (void *)&begin));
@@ -230,9 +230,9 @@ static void each_kind(enum deed deed) {
     gate_open(&holds);
     if (task != NULL) wait_and_release(task);
     if (atomic_load(&now.task) != NULL) wait_and_release(atomic_load(&now.task));
-    tr_off_cancel(of_own);
+    tr_registration_remove(of_own);
     tr_token_release(now.token);
-    if (begin == on_signal) CHECK_EQ(TR_OK, tr_shutdown_off_signals(now.own));
+    if (begin == on_signal) CHECK_EQ(TR_OK, tr_signal_watch_stop(now.own));
     CHECK_EQ(1, atomic_load(&now.calls));
     registry_finish(now.own);
     check_current = name;

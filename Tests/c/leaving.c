@@ -29,7 +29,7 @@ static int body_ships(tr_task *self, void *ctx) {
 static void log_ships(void *context, const tr_log_event *event) {
   struct ship *ship = context;
   if (event->event == TR_EVENT_TASK_LATE) return; /* at the end, as a deadline found it alive */
-  CHECK_EQ(TR_EVENT_SPAWN_REFUSED, event->event);
+  CHECK_EQ(TR_EVENT_SPAWN_REJECTED, event->event);
   ship->events++;
   if (++ship->depth > ship->deepest) ship->deepest = ship->depth;
   CHECK_EQ(TR_ERR_LIMIT, tr_spawn(ship->registry, "ship", TR_KIND_MAINTENANCE, body_ships, NULL, NULL));
@@ -53,7 +53,7 @@ CASE(a_log_hears_nothing_of_its_own_calls) {
   CHECK_EQ(1, ship.deepest);
   tr_metrics metrics = TR_METRICS_INIT;
   CHECK_EQ(TR_OK, tr_metrics_read(ship.registry, 0, &metrics));
-  CHECK_EQ(6, metrics.refused);
+  CHECK_EQ(6, metrics.rejected);
   gate_open(&gate);
   wait_and_release(task);
   registry_finish(ship.registry);
@@ -147,10 +147,10 @@ CASE(callbacks_that_block_delay_no_others) {
   gate_open(&beats);
   wait_and_release(task);
   gate_open(&gate);
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   tr_token_release(last);
   for (int i = 0; i < blocked; i++) {
-    tr_off_cancel(registrations[i]);
+    tr_registration_remove(registrations[i]);
     tr_token_release(tokens[i]);
   }
   tr_token_release(parent);

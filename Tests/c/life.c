@@ -283,7 +283,7 @@ CASE(references_without_number_from_several_threads) {
 /* ---- A log's context -------------------------------------------------------------------------- */
 
 static void log_counts(void *context, const tr_log_event *event) {
-  if (event->event == TR_EVENT_SPAWN_REFUSED) atomic_fetch_add((atomic_int *)context, 1);
+  if (event->event == TR_EVENT_SPAWN_REJECTED) atomic_fetch_add((atomic_int *)context, 1);
 }
 
 /* Proves: once a shutdown has returned TR_OK the log hears of nothing more: a spawn that is refused then
@@ -313,7 +313,7 @@ CASE(a_log_hears_nothing_after_the_shutdown) {
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(group, "later", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
   tr_metrics metrics = TR_METRICS_INIT;
   CHECK_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
-  CHECK_EQ(4, metrics.refused);
+  CHECK_EQ(4, metrics.rejected);
   CHECK_EQ(2, atomic_load(refusals));
   free(refusals);
   tr_registry_release(group);
@@ -385,7 +385,7 @@ CASE(a_shutdown_ends_threads_whose_callbacks_have_ended) {
       CHECK(status == TR_OK || status == TR_ERR_CANCELLED);
       sem_take(&called);
     }
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
     CHECK_EQ(0, own_threads());
     tr_token_release(token);
@@ -447,7 +447,7 @@ CASE(nobody_waits_for_its_own_end) {
   sem_take(&has_quiesced);
   /* The timeout may have passed before: then it was called here. */
   CHECK(atomic_load(&quiesced) == TR_ERR_DEADLOCK || callback == NULL);
-  tr_off_cancel(callback);
+  tr_registration_remove(callback);
   tr_token_release(timed);
 
   tr_registry *registry = registry_new();

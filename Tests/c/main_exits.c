@@ -115,7 +115,7 @@ static int leaves_timer(void) {
 static int leaves_signal_watch(void) {
   expect_bodies(2);
   left_registry = registry_with(-1, 16);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(left_registry, NULL, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(left_registry, NULL, NULL));
   left_token = tr_token_child_with_timeout(tr_registry_token(left_registry), 1000 * SECOND);
   leave_tasks(left_registry, body_counts, 1);
   leave_tasks(left_registry, body_outlives_main, 1);
@@ -133,7 +133,7 @@ static int body_asks_for_the_stop(tr_task *self, void *ctx) {
 static int leaves_task_that_needs_a_signal(void) {
   expect_bodies(1);
   left_registry = registry_with(-1, 16);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(left_registry, NULL, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(left_registry, NULL, NULL));
   leave_tasks(left_registry, body_asks_for_the_stop, 1);
   pthread_exit(NULL);
 }
@@ -189,7 +189,7 @@ static void *thread_outlives_main(void *argument) {
 static int leaves_thread_of_its_own(void) {
   expect_bodies(3);
   left_registry = registry_with(-1, 16);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(left_registry, NULL, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(left_registry, NULL, NULL));
   leave_tasks(left_registry, body_counts, 1);
   CHECK_EQ(0, pthread_detach(thread_start(thread_outlives_main, NULL)));
   pthread_exit(NULL);

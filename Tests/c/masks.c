@@ -138,10 +138,10 @@ CASE(what_a_task_starts_can_be_ended_where_the_program_has_handlers) {
   sigset_t watched;
   sigemptyset(&watched);
   sigaddset(&watched, SIGTERM);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, &watched, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, &watched, NULL));
   check_that_children_can_be_ended(registry);
   CHECK_EQ(0, tr_token_is_cancelled(tr_registry_token(registry)));
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   registry_finish(registry);
 }
 
@@ -193,7 +193,7 @@ CASE(what_a_callback_starts_can_be_ended) {
     tr_registration *registration = NULL;
     CHECK_EQ(TR_OK, tr_token_on_cancel(token, callback_starts, &caller, NULL, &registration));
     end_what_it_starts(&caller);
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     tr_token_release(token);
     tr_token_release(parent);
 
@@ -214,7 +214,7 @@ CASE(what_a_callback_starts_can_be_ended) {
     CHECK_EQ(TR_OK, tr_task_on_cancel(task, callback_starts, &caller, NULL, &registration));
     CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, NULL));
     end_what_it_starts(&caller);
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     gate_open(&gate);
     wait_and_release(task);
 
@@ -222,12 +222,12 @@ CASE(what_a_callback_starts_can_be_ended) {
     sigset_t watched;
     sigemptyset(&watched);
     sigaddset(&watched, SIGUSR2);
-    CHECK_EQ(TR_OK, tr_shutdown_on_signals(above, &watched, NULL));
+    CHECK_EQ(TR_OK, tr_signal_watch_start(above, &watched, NULL));
     CHECK_EQ(TR_OK, tr_token_on_cancel(tr_registry_token(above), callback_starts, &caller, NULL, &registration));
     CHECK_EQ(0, kill(getpid(), SIGUSR2));
     end_what_it_starts(&caller);
-    tr_off_cancel(registration);
-    CHECK_EQ(TR_OK, tr_shutdown_off_signals(above));
+    tr_registration_remove(registration);
+    CHECK_EQ(TR_OK, tr_signal_watch_stop(above));
     tr_registry_release(registry);
     registry_finish(above);
   }

@@ -50,7 +50,7 @@ static void check_counts(tr_registry *registry, tr_kind kind, uint64_t spawned, 
   CHECK_EQ(ended, metrics.ended);
   CHECK_EQ(failed, metrics.failed);
   CHECK_EQ(exited, metrics.exited);
-  CHECK_EQ(refused, metrics.refused);
+  CHECK_EQ(refused, metrics.rejected);
 }
 
 /* ---- Counters ------------------------------------------------------------------------------- */

@@ -396,7 +396,7 @@ static void log_records(void *log_context, const tr_log_event *event) {
   entry->tid = gettid();
   pthread_mutex_unlock(&log->lock);
   if (log->gate != NULL) gate_pass(log->gate);
-  if (log->registry != NULL && event->event != TR_EVENT_SPAWN_REFUSED) {
+  if (log->registry != NULL && event->event != TR_EVENT_SPAWN_REJECTED) {
     CHECK(tr_len(log->registry) >= 1);
     size_t count = 0;
     CHECK_EQ(TR_OK, tr_snapshot(log->registry, NULL, 0, &count));
@@ -510,7 +510,7 @@ CASE(deadlines_and_refusals_are_logged) {
   CHECK_EQ(TR_ERR_LIMIT, tr_spawn(registry, "refused", TR_KIND_PEER_CONNECTION, body_never, NULL,
                                   NULL));
   CHECK_EQ(1, log.count);
-  CHECK_EQ(TR_EVENT_SPAWN_REFUSED, log.entries[0].event);
+  CHECK_EQ(TR_EVENT_SPAWN_REJECTED, log.entries[0].event);
   CHECK_EQ(TR_ERR_LIMIT, log.entries[0].code);
   CHECK_EQ(TR_KIND_PEER_CONNECTION, log.entries[0].kind);
   CHECK_STR("refused", log.entries[0].task);
@@ -526,7 +526,7 @@ CASE(deadlines_and_refusals_are_logged) {
   CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_FATAL, NULL));
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(registry, "late", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
   CHECK_EQ(3, log.count);
-  CHECK_EQ(TR_EVENT_SPAWN_REFUSED, log.entries[2].event);
+  CHECK_EQ(TR_EVENT_SPAWN_REJECTED, log.entries[2].event);
   CHECK_EQ(TR_ERR_CLOSED, log.entries[2].code);
   gate_open(&gate);
   wait_and_release(task);

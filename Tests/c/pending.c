@@ -111,8 +111,8 @@ CALL(tr_token_cancel) {
   EXPECT(tr_token_is_cancelled(child) && tr_task_is_cancelled(at->task));
   EXPECT(is_readable(above) && is_readable(below) && is_readable(of_task));
   EXPECT(calls == 4);
-  tr_off_cancel(first);
-  tr_off_cancel(second);
+  tr_registration_remove(first);
+  tr_registration_remove(second);
   tr_token_release(child);
   return 0;
 }
@@ -143,11 +143,11 @@ CALL(tr_task_on_cancel) {
   EXPECT(calls == 2);
   return 0;
 }
-CALL(tr_off_cancel) {
+CALL(tr_registration_remove) {
   atomic_int calls = 0;
   tr_registration *registration = NULL;
   EXPECT(tr_token_on_cancel(at->token, calls_back, &calls, calls_back, &registration) == TR_OK);
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   EXPECT(calls == 1); /* the drop */
   return 0;
 }
@@ -283,7 +283,7 @@ CALL(tr_task_cancel) {
   EXPECT(tr_task_on_cancel(at->task, calls_back, &calls, NULL, &registration) == TR_OK);
   EXPECT(tr_task_cancel(at->task) == TR_OK && is_readable(fd) && calls == 1);
   EXPECT(tr_task_wait(at->task, FOREVER, NULL) == TR_OK);
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   return 0;
 }
 CALL(tr_task_set_message) {
@@ -303,36 +303,36 @@ CALL(tr_task_fd) {
 }
 ANSWERS(tr_sleep, tr_sleep(5 * MS) == TR_OK)
 
-CALL(tr_shutdown_on_signals) {
-  EXPECT(tr_shutdown_on_signals(at->registry, NULL, NULL) == TR_OK);
-  EXPECT(tr_shutdown_off_signals(at->registry) == TR_OK);
+CALL(tr_signal_watch_start) {
+  EXPECT(tr_signal_watch_start(at->registry, NULL, NULL) == TR_OK);
+  EXPECT(tr_signal_watch_stop(at->registry) == TR_OK);
   return 0;
 }
-CALL(tr_shutdown_off_signals) {
+CALL(tr_signal_watch_stop) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR1);
-  EXPECT(tr_shutdown_on_signals(at->registry, &set, NULL) == TR_OK);
+  EXPECT(tr_signal_watch_start(at->registry, &set, NULL) == TR_OK);
   EXPECT(kill(getpid(), SIGUSR1) == 0);
   EXPECT(tr_token_wait(at->token, FOREVER) == TR_OK);
-  EXPECT(tr_shutdown_off_signals(at->registry) == TR_OK);
+  EXPECT(tr_signal_watch_stop(at->registry) == TR_OK);
   return 0;
 }
 CALL(tr_signal_watch_move) {
   tr_registry *other = NULL;
   EXPECT(tr_registry_create(NULL, &other) == TR_OK);
-  EXPECT(tr_shutdown_on_signals(at->registry, NULL, NULL) == TR_OK);
+  EXPECT(tr_signal_watch_start(at->registry, NULL, NULL) == TR_OK);
   EXPECT(tr_signal_watch_move(at->registry, other) == TR_OK);
-  EXPECT(tr_shutdown_off_signals(other) == TR_OK);
+  EXPECT(tr_signal_watch_stop(other) == TR_OK);
   tr_registry_release(other);
   return 0;
 }
 ANSWERS(tr_signal_watch_pending, tr_signal_watch_pending() == 0)
 CALL(tr_request_shutdown) {
-  EXPECT(tr_shutdown_on_signals(at->registry, NULL, NULL) == TR_OK);
+  EXPECT(tr_signal_watch_start(at->registry, NULL, NULL) == TR_OK);
   EXPECT(tr_request_shutdown(at->token, TR_REASON_FATAL) == TR_OK);
   EXPECT(tr_token_wait(at->token, FOREVER) == TR_OK);
-  EXPECT(tr_shutdown_off_signals(at->registry) == TR_OK);
+  EXPECT(tr_signal_watch_stop(at->registry) == TR_OK);
   return 0;
 }
 
@@ -480,16 +480,16 @@ CALL(tr_recent) {
 static tr_status begin_systemd(struct at_hand *at) {
   tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
   options.socket = "@taskreg-test-nobody-listens";
-  return tr_systemd_on(at->registry, &options);
+  return tr_systemd_start(at->registry, &options);
 }
 /* Nobody listens: whatever that comes to, a socket was made, a datagram sent, and a descriptor closed. */
-CALL(tr_systemd_on) {
-  if (begin_systemd(at) == TR_OK) EXPECT(tr_systemd_off(at->registry) == TR_OK);
+CALL(tr_systemd_start) {
+  if (begin_systemd(at) == TR_OK) EXPECT(tr_systemd_stop(at->registry) == TR_OK);
   return 0;
 }
-CALL(tr_systemd_off) {
+CALL(tr_systemd_stop) {
   tr_status begun = begin_systemd(at);
-  EXPECT(tr_systemd_off(at->registry) == (begun == TR_OK ? TR_OK : TR_ERR_INVALID));
+  EXPECT(tr_systemd_stop(at->registry) == (begun == TR_OK ? TR_OK : TR_ERR_INVALID));
   return 0;
 }
 /* A timeout to come needs the thread for timers, so that there is one to wait for. */

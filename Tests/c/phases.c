@@ -55,10 +55,10 @@ CASE(phases_are_asked_one_after_the_other) {
     tr_phase_report phase = phase_of(full, i);
     CHECK_EQ(numbers[i], phase.phase);
     CHECK_EQ(EACH, phase.asked);
-    CHECK_EQ(0, phase.left);
-    CHECK(phase.begin_ns >= before && phase.took_ns >= 0);
-    CHECK(phase.took_ns <= phase.share_ns);
-    before = phase.begin_ns + phase.took_ns;
+    CHECK_EQ(0, phase.remaining);
+    CHECK(phase.start_ns >= before && phase.duration_ns >= 0);
+    CHECK(phase.duration_ns <= phase.share_ns);
+    before = phase.start_ns + phase.duration_ns;
   }
   CHECK(before <= counts.elapsed_ns);
   tr_phase_report none = TR_PHASE_REPORT_INIT;
@@ -90,16 +90,16 @@ CASE(a_stuck_task_takes_nothing_from_later_phases) {
   CHECK_EQ(1, outcome_of(middle).was_cancelled);
   CHECK_EQ(1, outcome_of(journal).was_cancelled);
   tr_phase_report first = phase_of(full, 0), second = phase_of(full, 1), third = phase_of(full, 2);
-  CHECK_EQ(1, first.left);
+  CHECK_EQ(1, first.remaining);
   /* Three phases with equal shares. */
-  CHECK_BETWEEN_NS((grace - first.begin_ns) / 3 - 1, (grace - first.begin_ns) / 3 + 1, first.share_ns);
-  CHECK(first.took_ns >= first.share_ns);
-  CHECK(second.begin_ns >= first.begin_ns + first.share_ns);
-  CHECK_EQ(0, second.left);
-  CHECK_EQ(0, third.left);
-  CHECK(second.took_ns < second.share_ns);
-  CHECK(third.took_ns < third.share_ns);
-  CHECK(third.share_ns <= grace - third.begin_ns + 1);
+  CHECK_BETWEEN_NS((grace - first.start_ns) / 3 - 1, (grace - first.start_ns) / 3 + 1, first.share_ns);
+  CHECK(first.duration_ns >= first.share_ns);
+  CHECK(second.start_ns >= first.start_ns + first.share_ns);
+  CHECK_EQ(0, second.remaining);
+  CHECK_EQ(0, third.remaining);
+  CHECK(second.duration_ns < second.share_ns);
+  CHECK(third.duration_ns < third.share_ns);
+  CHECK(third.share_ns <= grace - third.start_ns + 1);
   CHECK_EQ(1, straggler_count(full));
   CHECK_EQ(tr_task_id(stuck), straggler_called(full, "stuck").id);
   gate_open(&gate);
@@ -138,8 +138,8 @@ CASE(processor_times_of_a_later_phase_begin_with_it) {
   CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, grace, NULL, &counts, &full));
   tr_phase_report second = phase_of(full, 1);
   CHECK_EQ(1, second.phase);
-  CHECK(second.begin_ns >= 200 * MS); /* near half of the grace */
-  CHECK_EQ(1, phase_of(full, 0).left);
+  CHECK(second.start_ns >= 200 * MS); /* near half of the grace */
+  CHECK_EQ(1, phase_of(full, 0).remaining);
   tr_ended_task slowest = TR_ENDED_TASK_INIT;
   CHECK_EQ(TR_OK, tr_report_slowest(full, 0, &slowest));
   CHECK_STR("slow", slowest.name);
@@ -177,12 +177,12 @@ CASE(shares_divide_the_time) {
   tr_report *full = NULL;
   CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, grace, &options, &counts, &full));
   tr_phase_report first = phase_of(full, 0), second = phase_of(full, 1), third = phase_of(full, 2);
-  int64_t quarter = (grace - first.begin_ns) / 4;
+  int64_t quarter = (grace - first.start_ns) / 4;
   CHECK_BETWEEN_NS(quarter - 1, quarter + 1, first.share_ns);
   CHECK_EQ(3, second.phase);
   CHECK_EQ(0, second.share_ns);
   CHECK_EQ(4, third.phase);
-  CHECK_BETWEEN_NS(grace - third.begin_ns - 1, grace - third.begin_ns + 1, third.share_ns);
+  CHECK_BETWEEN_NS(grace - third.start_ns - 1, grace - third.start_ns + 1, third.share_ns);
   CHECK_EQ(3, counts.pending);
   gate_open(&gate);
   for (int i = 0; i < 3; i++) wait_and_release(tasks[i]);
@@ -271,8 +271,8 @@ CASE(the_abort_grace_is_no_part_of_a_phase) {
   tr_report *full = NULL;
   CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, 50 * MS, NULL, &counts, &full));
   tr_phase_report phase = phase_of(full, 0);
-  CHECK_EQ(1, phase.left);
-  CHECK_BETWEEN_NS(50 * MS, counts.elapsed_ns - abort_grace, phase.took_ns);
+  CHECK_EQ(1, phase.remaining);
+  CHECK_BETWEEN_NS(50 * MS, counts.elapsed_ns - abort_grace, phase.duration_ns);
   gate_open(&gate);
   wait_and_release(task);
   tr_report_release(full);
@@ -294,7 +294,7 @@ CASE(clean_up_work_is_not_asked_in_its_phase) {
   tr_join_report counts;
   tr_report *full = NULL;
   CHECK_EQ(TR_ERR_DEADLINE, shutdown_full(registry, 50 * MS, NULL, &counts, &full));
-  CHECK_EQ(1, phase_of(full, 0).left);
+  CHECK_EQ(1, phase_of(full, 0).remaining);
   CHECK_EQ(2, phase_of(full, 0).phase);
   tr_straggler straggler = straggler_called(full, "flush");
   /* It was asked at the deadline, and not in its phase, which began 50 ms before. */
@@ -444,7 +444,7 @@ CASE(a_second_signal_leaves_later_phases_their_moment) {
   options.abort_grace_ns = 1000 * SECOND;
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, NULL, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, NULL));
   struct gate gate = GATE_INIT;
   tr_task *stuck = spawn_in_phase(registry, "stuck", 0, body_deaf, &gate);
   struct order first = {NULL, 0, GATE_INIT}, second = {NULL, 0, GATE_INIT};
@@ -478,7 +478,7 @@ CASE(a_second_signal_leaves_later_phases_their_moment) {
   tr_task_release(stuck);
   tr_task_release(journal);
   tr_task_release(database);
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   registry_finish(registry);
 }
 

@@ -120,7 +120,7 @@ static int forked_task_on_cancel(struct at_fork *at) {
              TR_ERR_FORKED &&
          registration == NULL;
 }
-FORKED(off_cancel, (tr_off_cancel((tr_registration *)at->token), answers_nothing()))
+FORKED(off_cancel, (tr_registration_remove((tr_registration *)at->token), answers_nothing()))
 FORKED(sleep, tr_sleep(0) == TR_ERR_FORKED)
 FORKED(sleep_for_ever, tr_sleep(FOREVER) == TR_ERR_FORKED)
 /* These touch no object; that they come back is all there is to ask. */
@@ -190,12 +190,12 @@ static int forked_recent(struct at_fork *at) {
   return tr_recent(at->registry, &task, 1, &count) == TR_ERR_FORKED && count == 4711;
 }
 FORKED(enable_backtraces, tr_enable_backtraces(SIGRTMIN + 3) == TR_ERR_FORKED)
-FORKED(systemd_on, tr_systemd_on(at->registry, NULL) == TR_ERR_FORKED)
-FORKED(shutdown_on_signals, tr_shutdown_on_signals(at->registry, NULL, NULL) == TR_ERR_FORKED)
-FORKED(shutdown_off_signals, tr_shutdown_off_signals(at->registry) == TR_ERR_FORKED)
+FORKED(systemd_on, tr_systemd_start(at->registry, NULL) == TR_ERR_FORKED)
+FORKED(shutdown_on_signals, tr_signal_watch_start(at->registry, NULL, NULL) == TR_ERR_FORKED)
+FORKED(shutdown_off_signals, tr_signal_watch_stop(at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_move, tr_signal_watch_move(at->registry, at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_pending, tr_signal_watch_pending() == 0)
-FORKED(systemd_off, tr_systemd_off(at->registry) == TR_ERR_FORKED)
+FORKED(systemd_off, tr_systemd_stop(at->registry) == TR_ERR_FORKED)
 FORKED(quiesce, tr_quiesce(FOREVER) == TR_ERR_FORKED)
 FORKED(diagnosis_name, (tr_diagnosis_name(TR_DIAGNOSIS_BLOCKED), answers_nothing()))
 

@@ -85,7 +85,7 @@ CASE(refused_thread_is_a_refusal_in_the_metrics) {
         CHECK_EQ(TR_OK, tr_metrics_read(registries[at], kind, &metrics));
         CHECK_EQ(i, metrics.spawned);
         CHECK_EQ(i, metrics.ended);
-        CHECK_EQ(i, metrics.refused);
+        CHECK_EQ(i, metrics.rejected);
         CHECK_EQ(0, metrics.live);
         CHECK_EQ(1, metrics.peak);
       }
@@ -285,7 +285,7 @@ struct refusal_log {
 
 static void log_refusals(void *log_context, const tr_log_event *event) {
   struct refusal_log *log = log_context;
-  if (event->event == TR_EVENT_SPAWN_REFUSED && event->code == TR_ERR_AGAIN)
+  if (event->event == TR_EVENT_SPAWN_REJECTED && event->code == TR_ERR_AGAIN)
     atomic_fetch_add(&log->refusals, 1);
   else
     atomic_fetch_add(&log->others, 1);
@@ -479,7 +479,7 @@ CASE(a_report_says_that_there_was_no_descriptor) {
   refuse_none();
   CHECK_EQ(TR_OK, status);
   CHECK_EQ(TR_OK, tr_report_straggler(report, 0, &straggler));
-  CHECK_EQ(EMFILE, straggler.look_error);
+  CHECK_EQ(EMFILE, straggler.probe_error);
   CHECK_EQ(TR_DIAGNOSIS_UNKNOWN, straggler.diagnosis);
   char text[4096];
   CHECK_EQ(TR_OK, tr_report_write(report, ends[1], TR_FORMAT_TEXT));

@@ -11,12 +11,12 @@ static tr_registry *watched(const sigset_t *set, uint32_t flags) {
   tr_registry *registry = registry_new();
   tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
   options.flags = flags;
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, set, &options));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, set, &options));
   return registry;
 }
 
 static void unwatch_and_finish(tr_registry *registry) {
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   registry_finish(registry);
 }
 
@@ -84,7 +84,7 @@ CASE(first_signal_cancels_the_token) {
     await_cancelled(tr_registry_token(registry), TR_REASON_USER_REQUESTED, names[i]);
     sem_take(&called);
     wait_and_release(task);
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     sem_destroy(&called);
     unwatch_and_finish(registry);
   }
@@ -241,9 +241,9 @@ CASE(ignored_signals_stay_ignored_by_default) {
   tr_registry *registry = watched(NULL, 0);
   CHECK(handler_of(SIGINT) == SIG_IGN);
   CHECK(handler_of(SIGTERM) != SIG_DFL);
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   sigset_t set = set_of(SIGINT, 0);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, &set, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, &set, NULL));
   CHECK(handler_of(SIGINT) != SIG_IGN);
   unwatch_and_finish(registry);
   set_handler(SIGINT, SIG_DFL);
@@ -271,9 +271,9 @@ CASE(watch_is_two_threads) {
   int before = thread_baseline();
   tr_registry *registry = registry_new();
   CHECK_EQ(before, thread_count());
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, NULL, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, NULL));
   CHECK_EQ(before + 2, thread_count());
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   threads_settle(before, AT_ONCE);
   registry_finish(registry);
 }
@@ -286,7 +286,7 @@ struct ending {
 
 static void ends_its_own_watch(void *ctx) {
   struct ending *ending = ctx;
-  ending->status = tr_shutdown_off_signals(ending->registry);
+  ending->status = tr_signal_watch_stop(ending->registry);
   sem_post(&ending->done);
 }
 
@@ -295,26 +295,26 @@ static void ends_its_own_watch(void *ctx) {
    Why it matters: bad input gets a clear error.  Catches: handlers installed before the check. */
 CASE(nonsense_is_refused) {
   tr_registry *registry = registry_new(), *other = registry_new();
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(NULL, NULL, NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(NULL, NULL, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_stop(NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_stop(registry));
   const int never[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
   for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
     sigset_t set = set_of(SIGTERM, never[i]);
-    CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(registry, &set, NULL));
+    CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, &set, NULL));
     CHECK(handler_of(SIGTERM) == SIG_DFL);
   }
   tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
   options.flags = 0x2;
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(registry, NULL, &options));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, NULL, &options));
   options = (tr_signal_options)TR_SIGNAL_OPTIONS_INIT;
   options.size = 4;
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(registry, NULL, &options));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, NULL, &options));
 
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, NULL, NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(registry, NULL, NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(other, NULL, NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(other));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, NULL, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(other, NULL, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_stop(other));
   CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_move(other, registry));
   CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_move(registry, NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_move(NULL, registry));
@@ -326,10 +326,10 @@ CASE(nonsense_is_refused) {
   send_signal(SIGTERM);
   sem_take(&ending.done);
   CHECK_EQ(TR_ERR_DEADLOCK, ending.status);
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   sem_destroy(&ending.done);
-  tr_off_cancel(registration);
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(registry));
+  tr_registration_remove(registration);
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_stop(registry));
   registry_finish(other);
   registry_finish(registry);
 }
@@ -351,7 +351,7 @@ CASE(watch_needs_no_descriptor) {
   none.rlim_cur = 0;
   CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
   int before = descriptor_count();
-  tr_status status = tr_shutdown_on_signals(registry, NULL, NULL);
+  tr_status status = tr_signal_watch_start(registry, NULL, NULL);
   CHECK_EQ(before, descriptor_count());
   send_signal(SIGTERM);
   await_cancelled(tr_registry_token(registry), TR_REASON_USER_REQUESTED, "SIGTERM");
@@ -397,7 +397,7 @@ CASE(second_signal_counts_while_a_callback_runs) {
   CHECK_EQ(TR_ERR_DEADLINE, stopping.status);
   gate_open(&gate);
   wait_and_release(task);
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   sem_destroy(&stopping.begun);
   sem_destroy(&stopping.done);
   unwatch_and_finish(registry);
@@ -507,7 +507,7 @@ CASE(stop_goes_before_a_reload) {
     gate_open(&gate);
     await_cancelled(tr_registry_token(registry), TR_REASON_USER_REQUESTED, "SIGTERM");
     CHECK_EQ(0, tr_signal_watch_pending());
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     tr_token_release(token);
     unwatch_and_finish(registry);
   }
@@ -547,7 +547,7 @@ CASE(watch_is_handed_over) {
   tr_registry *first = watched(NULL, 0), *second = registry_new(), *third = registry_new();
   CHECK_EQ(TR_OK, tr_signal_watch_move(first, second));
   CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_move(first, second));
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(first));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_stop(first));
   send_signal(SIGTERM);
   await_cancelled(tr_registry_token(second), TR_REASON_USER_REQUESTED, "SIGTERM");
   CHECK_EQ(0, tr_token_is_cancelled(tr_registry_token(first)));
@@ -659,8 +659,8 @@ CASE(ignored_signals_are_ignored_in_child_programs) {
   sigset_t set = set_of(SIGHUP, 0);
   tr_registry *registry = watched(&set, 0);
   CHECK_EXITED(7, status_of_program_that_is_hung_up());
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, NULL,
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL,
                                          &(tr_signal_options){.size = sizeof(tr_signal_options),
                                                               .flags = TR_SIGNALS_HUP_RELOADS}));
   CHECK(handler_of(SIGHUP) == SIG_IGN);
@@ -702,24 +702,24 @@ CASE(signal_has_one_use) {
   tr_registry *registry = watched(&first, 0), *other = registry_new();
   tr_task *task = NULL;
   CHECK_EQ(TR_ERR_INVALID, spawn_with_signal(other, SIGUSR1, &task));
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
 
   set_handler(SIGUSR1, handler_counts);
   CHECK_EQ(TR_OK, spawn_with_signal(other, SIGUSR1, &task));
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(registry, &second, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, &second, NULL));
   CHECK(handler_of(SIGUSR2) == SIG_DFL && handler_of(SIGUSR1) == handler_counts);
   TR_IGNORE(tr_task_cancel(task));
   wait_and_release(task);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, &second, NULL));
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, &second, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   set_handler(SIGUSR1, SIG_DFL);
 
   CHECK_EQ(TR_OK, tr_install_cancel_signal(SIGRTMIN + 1));
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 2));
   first = set_of(SIGRTMIN + 1, 0);
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(registry, &first, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, &first, NULL));
   first = set_of(SIGRTMIN + 2, 0);
-  CHECK_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(registry, &first, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, &first, NULL));
   registry_finish(other);
   registry_finish(registry);
 }
@@ -744,10 +744,10 @@ CASE(lost_signal_is_told) {
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
   sigset_t set = set_of(SIGUSR1, SIGUSR2);
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(registry, &set, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, &set, NULL));
   set_handler(SIGUSR1, handler_counts);
   sem_take(&told);
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   CHECK(sem_trywait(&told) != 0);
   CHECK(handler_of(SIGUSR1) == handler_counts);
   set_handler(SIGUSR1, SIG_DFL);
@@ -776,7 +776,7 @@ CASE(callback_may_end_the_thread_that_answers) {
     CHECK_EQ(TR_OK, tr_request_shutdown(next, TR_REASON_FATAL));
     sem_take(&left);
     CHECK_EQ(TR_OK, tr_token_wait(next, AT_ONCE));
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     tr_token_release(next);
     tr_token_release(token);
   }
@@ -840,7 +840,7 @@ CASE(requests_are_answered_before_the_watch_ends) {
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) threads[i] = thread_start(request_many, tokens);
     for (int i = 0; i < 4; i++) thread_end(threads[i]);
-    CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+    CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
     for (int i = 0; i < 1000; i++) {
       CHECK_EQ(1, tr_token_is_cancelled(tokens[i]));
       tr_token_release(tokens[i]);
@@ -863,7 +863,7 @@ CASE(watch_comes_and_goes_under_signals) {
     tr_registry *registry = watched(NULL, TR_SIGNALS_HUP_RELOADS);
     if (i % 10 == 0)
       await_cancelled(tr_registry_token(registry), TR_REASON_RELOAD_REQUESTED, "SIGHUP");
-    CHECK_EQ(TR_OK, tr_shutdown_off_signals(registry));
+    CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
     tr_registry_release(registry);
   }
   atomic_store(&raining, 0);

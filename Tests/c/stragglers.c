@@ -152,7 +152,7 @@ CASE(a_slow_callback_delays_no_join) {
     join_end(&shutdown);
     CHECK_EQ(TR_OK, shutdown.status);
     CHECK_EQ(1, atomic_load(&slow.drops));
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     run_has_ended();
     tr_registry_release(registry);
     tr_registry_release(top);
@@ -230,10 +230,10 @@ CASE(a_report_names_the_callback_that_ate_the_time) {
     CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(registry, TR_REASON_NONE, NULL, 10 * MS, &report));
     CHECK_BETWEEN_NS(20 * MS, report.elapsed_ns, report.callbacks_ns);
     written(full, text, sizeof text);
-    CHECK(strstr(text, is_log ? "\"longest_callback\":{\"kind\":\"log\",\"took_ns\":"
-                              : "\"longest_callback\":{\"kind\":\"cancel\",\"took_ns\":") != NULL);
+    CHECK(strstr(text, is_log ? "\"longest_callback\":{\"kind\":\"log\",\"duration_ns\":"
+                              : "\"longest_callback\":{\"kind\":\"cancel\",\"duration_ns\":") != NULL);
     tr_report_release(full);
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     gate_open(&gate);
     wait_and_release(task);
     report.full = NULL;

@@ -131,7 +131,7 @@ static tr_status systemd_on(tr_registry *registry, const char *socket, int64_t w
   options.socket = socket;
   options.watchdog_ns = watchdog;
   options.status_ns = status;
-  return tr_systemd_on(registry, &options);
+  return tr_systemd_start(registry, &options);
 }
 
 #define NEVER INT64_C(-1)
@@ -249,7 +249,7 @@ CASE(a_stop_is_told_step_by_step) {
     while (strcmp(text = receive(&manager), EXTEND_2S "STATUS=stopping: no task is left") != 0)
       CHECK_STR(LAST_STATUS " (7)", text);
     expect_nothing(&manager, 200);
-    CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    CHECK_EQ(TR_OK, tr_systemd_stop(registry));
     tr_registry_release(peers);
     tr_registry_release(net);
     registry_finish(registry);
@@ -282,7 +282,7 @@ CASE(a_cancellation_is_told_at_once) {
     expect_nothing(&manager, 50);
     gate_open(&gate);
     if (task != NULL) wait_and_release(task);
-    CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    CHECK_EQ(TR_OK, tr_systemd_stop(registry));
     registry_finish(registry);
   }
   manager_close(&manager);
@@ -305,11 +305,11 @@ CASE(an_extension_lasts_two_intervals) {
   EXPECT(&manager, "STOPPING=1\nSTATUS=stopping: waiting for 1 task: slow");
   teller_progresses(&teller, 1);
   EXPECT(&manager, "EXTEND_TIMEOUT_USEC=2200000\nSTATUS=stopping: waiting for 1 task: slow (1)");
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   CHECK_EQ(TR_OK, systemd_on(registry, manager.address, NEVER, INT64_MAX));
   EXPECT(&manager, "READY=1");
   EXPECT(&manager, "STOPPING=1\nSTATUS=stopping: waiting for 1 task: slow (1)");
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   teller_leaves(&teller);
   wait_and_release(task);
   registry_finish(registry);
@@ -361,7 +361,7 @@ CASE(the_watchdog_is_fed_while_nobody_is_stalled) {
     wait_and_release(task);
     for (int i = 0; i < 3; i++) EXPECT(&manager, "WATCHDOG=1");
   }
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   drain(&manager);
   expect_nothing(&manager, 100);
   tr_registry_release(group);
@@ -391,7 +391,7 @@ CASE(the_watchdog_starves_while_mains_loop_hangs) {
     do CHECK_EQ(TR_OK, tr_heartbeat());
     while (!is_readable(manager.fd, 5));
     EXPECT(&manager, "WATCHDOG=1");
-    CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    CHECK_EQ(TR_OK, tr_systemd_stop(registry));
     CHECK_EQ(TR_ERR_INVALID, tr_heartbeat());
     CHECK_EQ(TR_OK, tr_health(registry, NULL, 0, NULL));
     while (threads_called("taskreg-timer") > 0) breathe();
@@ -438,7 +438,7 @@ CASE(text_cannot_forge_a_line) {
                    "evil\\x0aREADY=1\\x0d\\x09\\x7f\\x85\303\251 "
                    "(flush\\x0aSTOPPING=1\357\277\275\\x1b]0;t\\x07; "
                    "18446744073709551614 of 18446744073709551615 b\\x0aEXTEND_TIMEOUT_USEC=9)");
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   teller_leaves(&teller);
   wait_and_release(task);
   tr_registry_release(group);
@@ -477,7 +477,7 @@ CASE(text_cannot_forge_a_line) {
     CHECK(strncmp(text, "STOPPING=1\nSTATUS=stopping: waiting for 12 tasks: ", 49) == 0);
     const char *last = strstr(text, ", and 7 more");
     CHECK(last != NULL && last[12] == 0);
-    CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    CHECK_EQ(TR_OK, tr_systemd_stop(registry));
     for (int i = 0; i < tasks; i++) {
       teller_leaves(&tellers[i]);
       wait_and_release(all[i]);
@@ -501,7 +501,7 @@ CASE(text_cannot_forge_a_line) {
   const char *text = receive(&manager);
   CHECK(strncmp(text, "STOPPING=1\nSTATUS=stopping: waiting for 6 tasks: task ", 54) == 0);
   CHECK(strstr(text, ", and 1 more") != NULL);
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   gate_open(&gate);
   for (int i = 0; i < 6; i++) wait_and_release(tasks[i]);
   registry_finish(registry);
@@ -535,7 +535,7 @@ CASE(a_socket_that_takes_nothing_does_no_harm) {
   errno = 0;
   CHECK_EQ(TR_ERR_SYSTEM, systemd_on(registry, manager.address, 2 * MS, 2 * MS));
   CHECK_EQ(EAGAIN, errno);
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   drain(&manager);
   CHECK_EQ(TR_OK, systemd_on(registry, manager.address, 2 * MS, 2 * MS));
   EXPECT(&manager, "READY=1");
@@ -554,7 +554,7 @@ CASE(a_socket_that_takes_nothing_does_no_harm) {
   for (int i = 0; i < 20; i++) breathe(); /* it finds nobody */
   errno = 0;
   tr_registry *other = registry_new();
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   CHECK_EQ(TR_ERR_SYSTEM, systemd_on(other, manager.address, 0, 0));
   CHECK_EQ(ENOENT, errno);
   manager_bind(&manager);
@@ -565,7 +565,7 @@ CASE(a_socket_that_takes_nothing_does_no_harm) {
   for (int i = 0; i < 20; i++) breathe();
   manager_bind(&manager); /* as after a restart of systemd itself */
   EXPECT(&manager, "STATUS=stopping: waiting for 1 task: deaf");
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   gate_open(&gate);
   wait_and_release(task);
   registry_finish(registry);
@@ -589,7 +589,7 @@ CASE(a_reload_is_told_as_one) {
     EXPECT(&manager, "READY=1");
     long long before = now_ns() / 1000, moment;
     CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_RELOAD_REQUESTED, "SIGHUP"));
-    if (is_late) CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    if (is_late) CHECK_EQ(TR_OK, tr_systemd_stop(registry));
     const char *text = receive(&manager);
     int read = 0;
     CHECK_EQ(1, sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%lld\n%n", &moment, &read));
@@ -597,10 +597,10 @@ CASE(a_reload_is_told_as_one) {
     CHECK(moment >= before && moment <= now_ns() / 1000);
     gate_open(&gate);
     wait_and_release(task);
-    if (!is_late) CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    if (!is_late) CHECK_EQ(TR_OK, tr_systemd_stop(registry));
     CHECK_EQ(TR_OK, systemd_on(next, manager.address, NEVER, LATER));
     EXPECT(&manager, "READY=1");
-    CHECK_EQ(TR_OK, tr_systemd_off(next));
+    CHECK_EQ(TR_OK, tr_systemd_stop(next));
     expect_nothing(&manager, 0);
     registry_finish(registry);
     registry_finish(next);
@@ -617,10 +617,10 @@ struct untold {
 
 static void log_of_systemd(void *context, const tr_log_event *event) {
   struct untold *untold = context;
-  CHECK_EQ(TR_EVENT_SYSTEMD_UNTOLD, event->event);
+  CHECK_EQ(TR_EVENT_SYSTEMD_UNREACHABLE, event->event);
   CHECK_EQ(TR_LOG_WARNING, event->level);
   CHECK(strncmp(event->message, "systemd could not be told WATCHDOG=1: error ", 44) == 0);
-  atomic_store(&untold->off, tr_systemd_off(untold->registry));
+  atomic_store(&untold->off, tr_systemd_stop(untold->registry));
   atomic_store(&untold->code, event->code);
   atomic_fetch_add(&untold->count, 1);
 }
@@ -656,7 +656,7 @@ CASE(the_socket_is_connected_once) {
     for (int i = 0; i < 5; i++) EXPECT(&manager, "WATCHDOG=1");
     if (round == 1) manager_leave(&manager);
   }
-  CHECK_EQ(TR_OK, tr_systemd_off(untold.registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(untold.registry));
   registry_finish(untold.registry);
   manager_close(&manager);
   timer_thread_leaves();
@@ -685,9 +685,9 @@ CASE(the_environment_says_where_and_when) {
   set("WATCHDOG_PID", pid);
   for (size_t i = 0; i < 2; i++) {
     set("NOTIFY_SOCKET", none[i]);
-    CHECK_EQ(TR_OK, tr_systemd_on(registry, NULL));
+    CHECK_EQ(TR_OK, tr_systemd_start(registry, NULL));
     CHECK_EQ(TR_OK, systemd_on(registry, NULL, 0, 0));
-    CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+    CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   }
   CHECK_EQ(0, threads_called("taskreg-timer"));
   char longest[200];
@@ -698,9 +698,9 @@ CASE(the_environment_says_where_and_when) {
   for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
     set("NOTIFY_SOCKET", strange[i]);
     errno = 0;
-    CHECK_EQ(TR_ERR_SYSTEM, tr_systemd_on(registry, NULL));
+    CHECK_EQ(TR_ERR_SYSTEM, tr_systemd_start(registry, NULL));
     CHECK_EQ(EAFNOSUPPORT, errno);
-    CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+    CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   }
   CHECK_EQ(0, threads_called("taskreg-timer"));
 
@@ -715,25 +715,25 @@ CASE(the_environment_says_where_and_when) {
   for (size_t i = 0; i < sizeof watchdogs / sizeof *watchdogs; i++) {
     set("WATCHDOG_USEC", watchdogs[i].usec);
     set("WATCHDOG_PID", watchdogs[i].pid);
-    CHECK_EQ(TR_OK, tr_systemd_on(registry, NULL));
+    CHECK_EQ(TR_OK, tr_systemd_start(registry, NULL));
     EXPECT(&manager, "READY=1");
     if (watchdogs[i].is_due)
       for (int n = 0; n < 2; n++) EXPECT(&manager, "WATCHDOG=1");
     else
       expect_nothing(&manager, 60);
-    CHECK_EQ(TR_OK, tr_systemd_off(registry));
+    CHECK_EQ(TR_OK, tr_systemd_stop(registry));
     drain(&manager);
   }
   set("WATCHDOG_USEC", usec);
   CHECK_EQ(TR_OK, systemd_on(registry, NULL, NEVER, 0));
   EXPECT(&manager, "READY=1");
   expect_nothing(&manager, 60);
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   set("WATCHDOG_USEC", "3600000000");
   CHECK_EQ(TR_OK, systemd_on(registry, NULL, 20 * MS, 0));
   EXPECT(&manager, "READY=1");
   EXPECT(&manager, "WATCHDOG=1");
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   drain(&manager);
   set("NOTIFY_SOCKET", "/nowhere/at/all");
   set("WATCHDOG_USEC", usec);
@@ -741,7 +741,7 @@ CASE(the_environment_says_where_and_when) {
   CHECK_EQ(TR_OK, systemd_on(registry, manager.address, 0, 0));
   EXPECT(&manager, "READY=1");
   EXPECT(&manager, "WATCHDOG=1");
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   set("NOTIFY_SOCKET", NULL);
   set("WATCHDOG_USEC", NULL);
   registry_finish(registry);
@@ -759,19 +759,19 @@ CASE(what_makes_no_sense_is_refused) {
   tr_registry *registry = registry_new(), *other = registry_new();
   tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
   options.socket = manager.address;
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(NULL, NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(NULL, &options));
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(NULL));
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(NULL, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(NULL, &options));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   for (int bit = 0; bit < 32; bit++) {
     options.flags = 1u << bit;
-    CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(registry, &options));
+    CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(registry, &options));
   }
   options.flags = 0;
   static const uint32_t sizes[] = {0, 1, 8, 31, 65537, UINT32_MAX};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
     options.size = sizes[i];
-    CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(registry, &options));
+    CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(registry, &options));
   }
   options.size = sizeof options;
   CHECK_EQ(TR_ERR_INVALID, systemd_on(registry, manager.address, 0, -1));
@@ -783,7 +783,7 @@ CASE(what_makes_no_sense_is_refused) {
   const char *strange[] = {"", "/", "@", "relative", "vsock:2:1234", longest};
   for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
     CHECK_EQ(TR_ERR_INVALID, systemd_on(registry, strange[i], NEVER, 0));
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   /* The longest name there is. */
   longest[108] = 0;
   struct service_manager far = {-1, "", ""};
@@ -802,16 +802,16 @@ CASE(what_makes_no_sense_is_refused) {
   } larger = {options, 0};
   larger.options.size = sizeof larger;
   for (int round = 0; round < 3; round++) {
-    CHECK_EQ(TR_OK, tr_systemd_on(registry, round == 1 ? &larger.options : &options));
+    CHECK_EQ(TR_OK, tr_systemd_start(registry, round == 1 ? &larger.options : &options));
     EXPECT(&manager, "READY=1");
-    CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(registry, &options));
-    CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(other, &options));
-    CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(other));
-    CHECK_EQ(TR_OK, tr_systemd_off(registry));
-    CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+    CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(registry, &options));
+    CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(other, &options));
+    CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(other));
+    CHECK_EQ(TR_OK, tr_systemd_stop(registry));
+    CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   }
   larger.later = 1;
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_on(registry, &larger.options));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_start(registry, &larger.options));
   expect_nothing(&manager, 0);
   registry_finish(registry);
   registry_finish(other);
@@ -839,7 +839,7 @@ CASE(the_socket_is_a_descriptor_like_the_others) {
   CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
   CHECK_EQ(TR_ERR_SYSTEM, status);
   CHECK_EQ(EMFILE, error);
-  CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
 
   int stdin_copy = fcntl(0, F_DUPFD_CLOEXEC, 10);
   if (stdin_copy >= 0) close(0);
@@ -852,7 +852,7 @@ CASE(the_socket_is_a_descriptor_like_the_others) {
     if (fd != manager.fd && fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode)) {
       if (fcntl(fd, F_GETFD) & FD_CLOEXEC) sockets++;
     }
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   for (int fd = 3; fd < 64; fd++)
     if (fd != manager.fd && fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode)) {
       if (fcntl(fd, F_GETFD) & FD_CLOEXEC) sockets--;
@@ -876,8 +876,8 @@ struct ends_there {
 
 static void callback_ends(void *ctx) {
   struct ends_there *ends = ctx;
-  ends->status = tr_systemd_off(ends->registry);
-  ends->other_status = tr_systemd_off(ends->other);
+  ends->status = tr_systemd_stop(ends->registry);
+  ends->other_status = tr_systemd_stop(ends->other);
   gate_arrive(&ends->gate);
 }
 
@@ -895,7 +895,7 @@ CASE(it_is_ended_by_what_a_timeout_calls) {
   tr_status status = tr_token_on_cancel(token, callback_ends, &ends, NULL, &registration);
   if (status == TR_OK) {
     gate_await(&ends.gate, 1);
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
     CHECK_EQ(TR_OK, ends.status);
     CHECK_EQ(TR_ERR_INVALID, ends.other_status);
     drain(&manager);
@@ -911,7 +911,7 @@ CASE(it_is_ended_by_what_a_timeout_calls) {
     cancel_token(ends.registry);
     gate_await(&ends.gate, 2);
     CHECK_EQ(TR_OK, ends.status);
-    tr_off_cancel(registration);
+    tr_registration_remove(registration);
   }
   drain(&manager);
   expect_nothing(&manager, 60);
@@ -939,7 +939,7 @@ CASE(a_reference_is_held) {
   gate_open(&gate);
   wait_and_release(task);
   CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   manager_close(&manager);
   timer_thread_leaves();
 }
@@ -953,10 +953,10 @@ struct at_fork {
 static void use_in_child(void *argument) {
   const struct at_fork *at = argument;
   CHECK_EQ(TR_ERR_FORKED, systemd_on(at->registry, at->address, MS, MS));
-  CHECK_EQ(TR_ERR_FORKED, tr_systemd_on(at->registry, NULL));
-  CHECK_EQ(TR_ERR_FORKED, tr_systemd_on(NULL, NULL));
-  CHECK_EQ(TR_ERR_FORKED, tr_systemd_off(at->registry));
-  CHECK_EQ(TR_ERR_FORKED, tr_systemd_off(NULL));
+  CHECK_EQ(TR_ERR_FORKED, tr_systemd_start(at->registry, NULL));
+  CHECK_EQ(TR_ERR_FORKED, tr_systemd_start(NULL, NULL));
+  CHECK_EQ(TR_ERR_FORKED, tr_systemd_stop(at->registry));
+  CHECK_EQ(TR_ERR_FORKED, tr_systemd_stop(NULL));
   CHECK_EQ(0, tr_token_cancel(tr_registry_token(at->registry), TR_REASON_FATAL, NULL));
   for (int i = 0; i < 50; i++) breathe();
 }
@@ -989,7 +989,7 @@ CASE(a_child_of_fork_tells_nothing) {
     }
     EXPECT(&manager, "WATCHDOG=1");
   }
-  CHECK_EQ(TR_OK, tr_systemd_off(registry));
+  CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   registry_finish(registry);
   manager_close(&manager);
   timer_thread_leaves();
@@ -1012,13 +1012,13 @@ static void *begin_and_end(void *argument) {
       if (i % 3 == 0) breathe();
       if (i == rounds / 2)
         tr_token_cancel(tr_registry_token(churn->registry), TR_REASON_USER_REQUESTED, NULL);
-      CHECK_EQ(TR_OK, tr_systemd_off(churn->registry));
+      CHECK_EQ(TR_OK, tr_systemd_stop(churn->registry));
     } else if (status == TR_ERR_SYSTEM) {
       CHECK_EQ(EAGAIN, errno); /* whoever receives is slow */
       sched_yield();
     } else {
       CHECK_EQ(TR_ERR_INVALID, status);
-      CHECK_EQ(TR_ERR_INVALID, tr_systemd_off(churn->registry));
+      CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(churn->registry));
     }
   }
   return NULL;

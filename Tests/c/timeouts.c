@@ -60,7 +60,7 @@ CASE(a_timeout_cancels_like_any_other_cancel) {
   check_timed_out(token);
   check_timed_out(child);
   gate_await(&gate, 1);
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   CHECK_EQ(1, gate.arrived);
   CHECK_EQ(0, tr_token_is_cancelled(parent));
   tr_task_release(task);
@@ -83,7 +83,7 @@ CASE(a_timeout_that_is_not_needed_does_nothing) {
   atomic_int calls = 0;
   tr_registration *registration;
   CHECK_EQ(TR_OK, tr_token_on_cancel(given_up, drop_counts, &calls, NULL, &registration));
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   tr_token_release(given_up);
   CHECK_EQ(TR_OK, tr_token_wait(last, FOREVER)); /* the others were due before */
   CHECK_EQ(TR_REASON_RPC_REQUESTED, tr_token_reason(own));
@@ -182,12 +182,12 @@ CASE(many_timeouts_pass_in_their_order) {
       kept[count++] = &all[i];
       continue;
     }
-    tr_off_cancel(all[i].registration);
+    tr_registration_remove(all[i].registration);
     tr_token_release(all[i].token);
   }
   for (int i = 0; i < count; i++) {
     while (atomic_load(&kept[i]->place) < 0) breathe();
-    tr_off_cancel(kept[i]->registration);
+    tr_registration_remove(kept[i]->registration);
     check_timed_out(kept[i]->token);
     tr_token_release(kept[i]->token);
   }
@@ -218,7 +218,7 @@ static void callback_gives_all_up(void *ctx) {
   pthread_getname_np(pthread_self(), service->name, sizeof service->name);
   service->next = tr_token_child_with_timeout(service->token, 0);
   tr_token_release(service->next);
-  tr_off_cancel(service->registration);
+  tr_registration_remove(service->registration);
   tr_token_release(service->token);
   gate_arrive(&service->gate);
 }
@@ -272,13 +272,13 @@ static void *churn_timers(void *argument) {
       tr_reason reason = tr_token_reason(tokens[at]);
       CHECK(reason == TR_REASON_DEADLINE || reason == TR_REASON_USER_REQUESTED);
     }
-    tr_off_cancel(registrations[at]);
+    tr_registration_remove(registrations[at]);
     tr_token_release(tokens[at]);
     tokens[at] = NULL;
   }
   for (int at = 0; at < live; at++)
     if (tokens[at] != NULL) {
-      tr_off_cancel(registrations[at]);
+      tr_registration_remove(registrations[at]);
       tr_token_release(tokens[at]);
     }
   return NULL;
@@ -390,7 +390,7 @@ CASE(a_callback_of_a_timeout_may_fork) {
   tr_registration *registration;
   CHECK_EQ(TR_OK, tr_token_on_cancel(token, callback_forks, &forking, NULL, &registration));
   gate_await(&forking.gate, 1);
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   CHECK(forking.child > 0);
   int status;
   while (waitpid(forking.child, &status, 0) < 0) CHECK(errno == EINTR);

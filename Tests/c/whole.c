@@ -67,7 +67,7 @@ static void work_begins(struct work *work) {
   CHECK_EQ(0, sem_init(&work->called, 0, 0));
   CHECK_EQ(TR_OK, create_variant(&options, &work->registry));
   work->group = group_new(work->registry, "group");
-  CHECK_EQ(TR_OK, tr_shutdown_on_signals(work->registry, NULL, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(work->registry, NULL, NULL));
 
   /* Tasks that end by themselves, with a handle and without. */
   for (int i = 0; i < 8; i++) wait_and_release(spawn(work->registry, "short", body_counts_down, NULL));
@@ -114,9 +114,9 @@ static void work_is_stopped(struct work *work) {
 
 /* Give everything back but the registry. */
 static void work_is_given_back(struct work *work) {
-  tr_off_cancel(work->told);
-  tr_off_cancel(work->kept);
-  tr_off_cancel(work->of_task);
+  tr_registration_remove(work->told);
+  tr_registration_remove(work->kept);
+  tr_registration_remove(work->of_task);
   tr_token_release(work->expired);
   tr_token_release(work->pending);
   tr_token_release(work->detached);
@@ -142,7 +142,7 @@ CASE(a_program_that_shuts_down_leaves_nothing) {
   struct work work;
   work_begins(&work);
   work_is_stopped(&work);
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(work.registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(work.registry));
   work_is_given_back(&work);
   CHECK_EQ(TR_OK, shutdown_fully(work.registry, TR_REASON_USER_REQUESTED, "end", FOREVER, NULL));
   check_no_thread_is_left(threads);
@@ -159,7 +159,7 @@ CASE(a_program_that_releases_and_quiesces_leaves_nothing) {
   struct work work;
   work_begins(&work);
   work_is_stopped(&work);
-  CHECK_EQ(TR_OK, tr_shutdown_off_signals(work.registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(work.registry));
   CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0));
   work_is_given_back(&work);
   tr_registry_release(work.registry);

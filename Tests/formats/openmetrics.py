@@ -25,7 +25,7 @@ OUTCOMES = ["returned", "failed", "exited"]
 COUNTED = {
     "taskreg_tasks_spawned": "counter",
     "taskreg_tasks_ended": "counter",
-    "taskreg_tasks_refused": "counter",
+    "taskreg_tasks_rejected": "counter",
     "taskreg_tasks_live": "gauge",
 }
 KEPT = {

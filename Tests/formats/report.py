@@ -27,7 +27,7 @@ import unicodedata
 import jsonschema
 
 KINDS = {1: "background-loop", 2: "peer-connection", 3: "rpc-handler", 4: "maintenance"}
-COUNTS = ["ended", "failed", "exited", "pending", "aborted", "abandoned", "refused", "threads_left"]
+COUNTS = ["ended", "failed", "exited", "pending", "aborted", "abandoned", "rejected", "threads_left"]
 LARGEST_GROWTH = 16 << 20
 
 
@@ -227,12 +227,12 @@ def check_report(folder, name, counts):
     phases = [phase["phase"] for phase in value["phases"]]
     check(phases == sorted(set(phases)), f"{name}: phases {phases}")
     for phase in value["phases"]:
-        check(0 < phase["asked"] and phase["left"] <= phase["asked"], f"{name}: {phase}")
+        check(0 < phase["asked"] and phase["remaining"] <= phase["asked"], f"{name}: {phase}")
     return value, lines
 
 
 def check_text(lines, value, name):
-    word = "task " if value["occasion"] == "look" else "straggler "
+    word = "task " if value["occasion"] == "explain" else "straggler "
     headings = [number for number, line in enumerate(lines) if line.startswith(word)]
     stragglers = value["stragglers"]
     check(len(headings) == len(stragglers), f"{name}.txt names {len(headings)} of {len(stragglers)}")
@@ -243,7 +243,7 @@ def check_text(lines, value, name):
         path = f"{straggler['group']}/{straggler['name']}" if straggler["group"] else straggler["name"]
         start = f"{word}{shown(path)}: {straggler['diagnosis']}"
         check(heading.startswith(start), f"{name}.txt: {heading!r}, not {start!r}")
-    if value["occasion"] == "look":
+    if value["occasion"] == "explain":
         check(lines[0] == f"{value['pending']} task{'' if value['pending'] == 1 else 's'} alive", lines[0])
         return
     check(lines[0].startswith(value["occasion"]), lines[0])
@@ -251,7 +251,7 @@ def check_text(lines, value, name):
         message = f": {shown(value['message'])}" if value["message"] else ""
         check(lines[0].startswith(f"{value['occasion']} ({value['reason']}{message})"), lines[0])
     numbers = [int(number) for number in re.findall(r"\d+", lines[1])]
-    wanted = [value[k] for k in ("ended", "failed", "exited", "pending", "aborted", "abandoned", "refused")]
+    wanted = [value[k] for k in ("ended", "failed", "exited", "pending", "aborted", "abandoned", "rejected")]
     check(numbers == wanted, f"{name}.txt: {lines[1]!r}, not {wanted}")
     phases = [line for line in lines if re.match(r"  phase \d: ", line)]
     check(len(phases) == len(value["phases"]), f"{name}.txt: {phases}")
@@ -290,10 +290,10 @@ def check_hostile(folder):
     tasks, counts, _ = run("hostile", folder)
     found = check_snapshot(folder, "snapshot", tasks)
     check({task["state"] for task in found.values()} == {"running"}, "not all run")
-    value, _ = check_report(folder, "look", counts["look"])
+    value, _ = check_report(folder, "explain", counts["explain"])
     check({s["id"] for s in value["stragglers"]} == set(tasks), "a look lists other tasks")
     for straggler in value["stragglers"]:
-        check_told(straggler, tasks[straggler["id"]], "look")
+        check_told(straggler, tasks[straggler["id"]], "explain")
         check(straggler["cancel_requested_for_ns"] is None, "a look asks a task to stop")
 
     value, lines = check_report(folder, "shutdown", counts["shutdown"])
@@ -321,8 +321,8 @@ def check_hostile(folder):
             task["what"], ("blocked",) if task["told"][0] == 0 else ("blocked", "progressing")
         )
         check(straggler["diagnosis"] in wanted, f"{straggler['diagnosis']}: {straggler}")
-        check(straggler["reads_flag"] == (task["what"] == "reads"), f"{straggler}")
-        check((straggler["looks"] > 0) == (task["what"] == "looks"), f"{straggler}")
+        check(straggler["reads_flag_directly"] == (task["what"] == "reads"), f"{straggler}")
+        check((straggler["cancel_checks"] > 0) == (task["what"] == "looks"), f"{straggler}")
     check(any(straggler["frames"] for straggler in listed.values()), "no backtrace")
     frames = [line for line in lines if re.match(r"  #\d+ 0x", line)]
     check(len(frames) == sum(len(straggler["frames"]) for straggler in listed.values()), "frames")

@@ -71,7 +71,7 @@ static void write_counted(void) {
   tell("taskreg_tasks_peak", "kind=rpc-handler", 1);
   tell("taskreg_tasks_peak", "kind=application", 8);
   tell("taskreg_tasks_peak", "kind=peer-connection", 0);
-  tell("taskreg_tasks_refused_total", "kind=peer-connection", 3);
+  tell("taskreg_tasks_rejected_total", "kind=peer-connection", 3);
   tell("taskreg_tasks_spawned_total", "kind=peer-connection", 0);
   tell("taskreg_tasks_spawned_total", "kind=rpc-handler", 15);
   tell("taskreg_tasks_ended_total", "kind=rpc-handler,outcome=returned", 12);
@@ -201,7 +201,7 @@ int main(int argc, char **argv) {
       tell("taskreg_tasks_spawned_total", "-", 1);
       tell("taskreg_tasks_ended_total", "outcome=returned", 1);
       tell("taskreg_tasks_ended_total", "outcome=failed", 0);
-      tell("taskreg_tasks_refused_total", "-", 0);
+      tell("taskreg_tasks_rejected_total", "-", 0);
       tell("taskreg_tasks_live", "-", 0);
     }
     write_to(registry, 1);

@@ -99,7 +99,7 @@ static void tell_counts(const char *name, const tr_report *report) {
   tr_join_report counts = TR_JOIN_REPORT_INIT;
   CHECK_EQ(TR_OK, tr_report_counts(report, &counts));
   printf("counts %s ended %" PRIu64 " failed %" PRIu64 " exited %" PRIu64 " pending %" PRIu64 " aborted %" PRIu64
-         " abandoned %" PRIu64 " refused %" PRIu64 " threads_left %" PRIu32 " elapsed_ns %" PRId64
+         " abandoned %" PRIu64 " rejected %" PRIu64 " threads_left %" PRIu32 " elapsed_ns %" PRId64
          " extended_ns %" PRId64 " callbacks_ns %" PRId64 " stragglers %" PRIu64 "\n",
          name, counts.ended, counts.failed, counts.exited, counts.pending, counts.aborted, counts.abandoned,
          counts.rejected, counts.threads_left, counts.elapsed_ns, counts.extended_ns,
@@ -242,8 +242,8 @@ static void write_hostile(void) {
   write_snapshot(registries[0], "snapshot");
   tr_report *report = NULL;
   CHECK_EQ(TR_OK, tr_explain(registries[0], &report));
-  write_report(report, "look");
-  tell_counts("look", report);
+  write_report(report, "explain");
+  tell_counts("explain", report);
   tr_report_release(report);
 
   tr_join_report counts = TR_JOIN_REPORT_INIT;

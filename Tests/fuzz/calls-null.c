@@ -14,7 +14,7 @@ void call_with_null(void) {
   tr_token_release(NULL);
   tr_registry_release(NULL);
   tr_task_release(NULL);
-  tr_off_cancel(NULL);
+  tr_registration_remove(NULL);
   MUST(!tr_token_cancel(NULL, 1, NULL) && !tr_token_is_cancelled(NULL) && !tr_token_reason(NULL));
   MUST_EQ(TR_ERR_INVALID, tr_token_wait(NULL, 0));
   MUST_EQ(TR_ERR_INVALID, tr_registry_create(NULL, NULL));
@@ -24,8 +24,8 @@ void call_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_registry_child(NULL, "x", NULL, NULL));
   MUST(tr_token_child_with_timeout(NULL, 0) == NULL);
   MUST_EQ(TR_ERR_INVALID, tr_request_shutdown(NULL, 1));
-  MUST_EQ(TR_ERR_INVALID, tr_shutdown_on_signals(NULL, NULL, NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_shutdown_off_signals(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_signal_watch_start(NULL, NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_signal_watch_stop(NULL));
   MUST_EQ(TR_ERR_INVALID, tr_signal_watch_move(NULL, NULL));
   MUST_EQ(0, tr_signal_watch_pending());
   MUST_EQ(TR_ERR_INVALID, tr_cond_wait(NULL, NULL, 0));
@@ -65,8 +65,8 @@ void call_newest_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_metrics_read(NULL, 0, &metrics));
   MUST_EQ(TR_ERR_INVALID, tr_recent(NULL, &ended, 1, &count));
   MUST_EQ(TR_ERR_INVALID, tr_health(NULL, &summary, 1, &count));
-  MUST_EQ(TR_ERR_INVALID, tr_systemd_on(NULL, NULL));
-  MUST_EQ(TR_ERR_INVALID, tr_systemd_off(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_systemd_start(NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_systemd_stop(NULL));
   MUST_EQ(TR_ERR_INVALID, tr_enable_backtraces(0));
   MUST_EQ(TR_ERR_INVALID, tr_checkpoint("outside"));
   MUST_EQ(TR_ERR_INVALID, tr_progress(1, 2, "x"));

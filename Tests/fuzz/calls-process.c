@@ -40,7 +40,7 @@ void call_systemd(int b, int c) {
   tr_registry *registry = registries[number].it;
   if (notify_socket < 0) make_notify_socket();
   if (c % 3 == 0) {
-    MUST_EQ(notified == number ? TR_OK : TR_ERR_INVALID, tr_systemd_off(registry));
+    MUST_EQ(notified == number ? TR_OK : TR_ERR_INVALID, tr_systemd_stop(registry));
     if (notified == number) notified = -1;
     return;
   }
@@ -56,12 +56,12 @@ void call_systemd(int b, int c) {
     case 3: options.size = 4; break;
     default: break;
   }
-  MUST_EQ(isInvalid ? TR_ERR_INVALID : TR_OK, tr_systemd_on(registry, &options));
+  MUST_EQ(isInvalid ? TR_ERR_INVALID : TR_OK, tr_systemd_start(registry, &options));
   if (!isInvalid) notified = number;
 }
 
 void end_systemd(void) {
-  if (notified >= 0) MUST_EQ(TR_OK, tr_systemd_off(registries[notified].it));
+  if (notified >= 0) MUST_EQ(TR_OK, tr_systemd_stop(registries[notified].it));
   notified = -1;
   empty_notify_socket();
 }

@@ -60,7 +60,7 @@ static void note_spawn(const struct order *order, int name) {
   task->checkpoint = task->unit = NULL;
   task->done = task->total = 0;
   task->cleanup = (order->options.flags & TR_SPAWN_CLEANUP) != 0;
-  task->essential = order->options.flags & (TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED);
+  task->essential = order->options.flags & (TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE);
   /* one of a later phase outlasts the token, too, and while the registry is open nobody was asked (E5) */
   task->flagged = task->cleanup || task->phase != 0 ? registry->overdue : tokens[registry->token].cancelled;
   task->kind = order->kind;

@@ -110,10 +110,10 @@ void call_watch(int b, int c) {
     sigemptyset(&signals);
     if (c & 16) sigaddset(&signals, SIGKILL);
     MUST_EQ(watched < 0 && !(c & 16) ? TR_OK : TR_ERR_INVALID,
-            tr_shutdown_on_signals(registries[number].it, &signals, NULL));
+            tr_signal_watch_start(registries[number].it, &signals, NULL));
     if (!(c & 16) && watched < 0) watched = number;
   } else {
-    MUST_EQ(watched == number ? TR_OK : TR_ERR_INVALID, tr_shutdown_off_signals(registries[number].it));
+    MUST_EQ(watched == number ? TR_OK : TR_ERR_INVALID, tr_signal_watch_stop(registries[number].it));
     if (watched == number) watched = -1;
   }
 }

@@ -25,10 +25,10 @@ static void check_straggler(const tr_straggler *straggler, int registry, int may
             straggler->state);
     MUST(straggler->thread_id > 0 && straggler->age_ns > 0);
     MUST(straggler->diagnosis != TR_DIAGNOSIS_STARTING && straggler->diagnosis < TR_DIAGNOSIS_ENDED);
-    MUST(task->flagged || (straggler->looks == 0 && straggler->cancel_requested_for_ns == -1));
-    MUST(straggler->looks >= (uint32_t)task->looks);
+    MUST(task->flagged || (straggler->cancel_checks == 0 && straggler->cancel_requested_for_ns == -1));
+    MUST(straggler->cancel_checks >= (uint32_t)task->looks);
     MUST_EQ(0, straggler->stalled);
-    MUST_EQ(0, straggler->reads_flag);
+    MUST_EQ(0, straggler->reads_flag_directly);
     MUST_EQ(straggler->frame_count > 0, straggler->backtrace == TR_BACKTRACE_TAKEN);
     MUST_EQ(!has_backtraces || !mayHaveBacktraces, straggler->backtrace == TR_BACKTRACE_NOT_ENABLED);
     MUST_EQ(task->hasProgress, straggler->progress_age_ns >= 0);
@@ -113,14 +113,14 @@ void check_phases(const struct order *order) {
     MUST_EQ(TR_OK, tr_report_phase(order->full, index++, &phase));
     MUST_EQ(i, phase.phase);
     MUST_EQ(live, phase.asked);
-    MUST_EQ(live, phase.left);
-    MUST(phase.begin_ns >= before && phase.took_ns >= 0);
-    before = phase.begin_ns + phase.took_ns;
+    MUST_EQ(live, phase.remaining);
+    MUST(phase.start_ns >= before && phase.duration_ns >= 0);
+    before = phase.start_ns + phase.duration_ns;
     if (order->report.extended_ns != 0) continue; /* there was more time than was known at its begin */
-    int64_t left = order->timeout > phase.begin_ns ? order->timeout - phase.begin_ns : 0;
+    int64_t left = order->timeout > phase.start_ns ? order->timeout - phase.start_ns : 0;
     int64_t share = share_of(order->shutdown, order->object, i, left);
     MUST(phase.share_ns >= share - 1 && phase.share_ns <= share + 1);
-    MUST(phase.took_ns >= phase.share_ns);
+    MUST(phase.duration_ns >= phase.share_ns);
   }
   MUST_EQ(TR_ERR_INVALID, tr_report_phase(order->full, index, &phase));
 }
@@ -216,7 +216,7 @@ static void check_exposition(void) {
   MUST_EQ(1, occurrences("# TYPE taskreg_tasks_live gauge\n"));
   for (size_t i = 0; i < count; i++) {
     char text[512];
-    snprintf(text, sizeof text, "\ntaskreg_tasks_refused_total{registry=\"%s\"", names[i]);
+    snprintf(text, sizeof text, "\ntaskreg_tasks_rejected_total{registry=\"%s\"", names[i]);
     MUST(occurrences(text) > 0);
   }
 }

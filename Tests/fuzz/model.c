@@ -166,7 +166,7 @@ void model_spawn(int number) {
 void model_refusal(int registry, tr_kind kind) {
   /* the log of a registry that is closed and has no task left hears of nothing more (O2) */
   if (!registries[registry].closed || registries[registry].live > 0)
-    model_event(registry, TR_EVENT_SPAWN_REFUSED);
+    model_event(registry, TR_EVENT_SPAWN_REJECTED);
   for (int i = registry; i >= 0; i = registries[i].parent) {
     registries[i].counts.rejected++;
     registries[i].all.refused++;

@@ -94,8 +94,8 @@ extern struct task tasks[TASKS];
 extern struct registration registrations[REGISTRATIONS];
 extern int token_count, registry_count, task_count, registration_count;
 extern int ending_count;
-extern int watched; /* the registry of tr_shutdown_on_signals; -1: none */
-extern int notified; /* that of tr_systemd_on, likewise */
+extern int watched; /* the registry of tr_signal_watch_start; -1: none */
+extern int notified; /* that of tr_systemd_start, likewise */
 extern int promised[HOSTS]; /* those that the program's own threads have promised to beat for, likewise */
 extern int has_backtraces; /* whether they are enabled, for the rest of the process's life */
 

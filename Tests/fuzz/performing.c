@@ -57,7 +57,7 @@ void perform(struct order *order) {
       order->status = tr_task_on_cancel(tasks[order->object].it, on_cancel, &registrations[order->how],
                                         on_drop_callback, &registrations[order->how].it);
       break;
-    case OFF_CANCEL: tr_off_cancel(registrations[order->object].it); break;
+    case OFF_CANCEL: tr_registration_remove(registrations[order->object].it); break;
     case COND_WAIT:
       MUST_EQ(0, pthread_mutex_lock(&cond_lock));
       order->status = TR_OK;

@@ -47,8 +47,8 @@ const char *const messages[] = {NULL, "", "stop", long_message};
 
 /* Groups, essential tasks, timeouts, requests, condition variables. */
 static void make_newer_call(int what, int a, int b, int c) {
-  static const uint32_t essential[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_UNLESS_RETURNED,
-                                       TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_UNLESS_RETURNED};
+  static const uint32_t essential[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_ON_FAILURE,
+                                       TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE};
   if (what < 8) call_group_create(b, c, 0);
   else if (what < 16) call_spawn(a, b, c, (struct wish){.flags = essential[what % 3]});
   else if (what < 19) call_timeout(b, c);
@@ -125,7 +125,7 @@ static void make_call(const uint8_t *bytes) {
 static void finish(void) {
   go_on(0, 0);
   if (watched >= 0) {
-    MUST_EQ(TR_OK, tr_shutdown_off_signals(registries[watched].it));
+    MUST_EQ(TR_OK, tr_signal_watch_stop(registries[watched].it));
     watched = -1;
   }
   end_systemd();
@@ -152,7 +152,7 @@ static void finish(void) {
     if (registry_usable(i)) MUST_EQ(TR_OK, tr_shutdown(registries[i].it, 1, NULL, -1, NULL));
   for (int i = 0; i < registration_count; i++)
     if (registrations[i].it != NULL) {
-      tr_off_cancel(registrations[i].it);
+      tr_registration_remove(registrations[i].it);
       registrations[i].it = NULL;
     }
   check_counts();

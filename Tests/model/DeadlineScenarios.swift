@@ -63,7 +63,7 @@ extension Scenario {
     Stage.close()
   }
 
-  static let told = [lateTold, gracedCaller, deadlineCallback, spawnAtDeadline]
+  static let told = [lateReported, gracedCaller, deadlineCallback, spawnAtDeadline]
 
   // SAFETY: written by the first thread of an execution before it makes others.
   nonisolated(unsafe) private static var group: RegistryReference?
@@ -144,7 +144,7 @@ extension Scenario {
     Stage.expect(Stage.value(.begun) == 2, "each body runs once")
   }
 
-  static let lateTold = Scenario(
+  static let lateReported = Scenario(
     name: "late told",
     claim: "a deadline passes as a task ends: told once if it was a straggler, and only then (E6)",
     preemptions: 2, timeouts: 1

@@ -289,7 +289,7 @@ extension Scenario {
     Stage.waitFor(.dropped, 1)
     // Whoever next makes or releases a registry frees those that are left behind.
     model_await_others()
-    Graveyard.tend()
+    DeferredFree.tend()
   }
 
   static let exit = Scenario(

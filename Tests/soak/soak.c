@@ -195,7 +195,7 @@ static void read_report(struct actor *actor, const struct hall *hall, tr_report 
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
   for (size_t i = 0, last = 0; tr_report_phase(full, i, &phase) == TR_OK; i++, last = phase.phase) {
     CHECK(i == 0 || phase.phase > last);
-    CHECK(phase.asked > 0 && phase.took_ns >= 0);
+    CHECK(phase.asked > 0 && phase.duration_ns >= 0);
   }
   if (next(actor) % 4 == 0) {
     CHECK_EQ(TR_OK, tr_report_write(full, nowhere, next(actor) % 2 ? TR_FORMAT_TEXT : TR_FORMAT_JSON));
@@ -326,7 +326,7 @@ static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out) {
   if (deed->way == READS) options.cancel_signal = CANCEL_SIGNAL;
   options.phase = phase_of(deed->number);
   if (deed->way == TELLS || deed->number % 32 == 7) options.heartbeat_ns = 3600 * SECOND;
-  if (deed->number % 512 == 3) options.flags |= TR_SPAWN_ESSENTIAL_UNLESS_RETURNED;
+  if (deed->number % 512 == 3) options.flags |= TR_SPAWN_ESSENTIAL_ON_FAILURE;
   tr_task *task = NULL;
   atomic_fetch_add(&hall->users, 1);
   tr_status status = tr_spawn_with(hall->registry, name, TR_KIND_APPLICATION + deed->number, body_of_deed, deed,
@@ -568,7 +568,7 @@ static void op_notice(struct actor *actor) {
   tr_status status =
       tr_token_on_cancel(notice.token, call_notice, &notice, drop_notice, &registration);
   CHECK_EQ(status == TR_OK, registration != NULL);
-  tr_off_cancel(registration);
+  tr_registration_remove(registration);
   int called = atomic_load(&notice.called);
   CHECK_EQ(1, atomic_load(&notice.dropped));
   if (races) thread_end(thread);
@@ -589,7 +589,7 @@ static void op_task_notice(struct actor *actor) {
   struct pollfd readable = {fd, POLLIN, 0};
   int raised = poll(&readable, 1, 0);
   CHECK(!up || raised == 1 || tr_task_fd(task, &fd) == TR_OK);
-  tr_off_cancel(notice.registration);
+  tr_registration_remove(notice.registration);
   CHECK_EQ(1, atomic_load(&notice.dropped));
 }
 /* Another reference to a registry's token, and waits on it. */

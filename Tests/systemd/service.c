@@ -47,18 +47,18 @@ static tr_reason live(tr_registry *registry, tr_registry **next) {
   options.heartbeat_ns = TR_MILLISECONDS(500);
   check(tr_spawn_with(registry, "worker", TR_KIND_BACKGROUND_LOOP, worker, NULL, &options, NULL), "tr_spawn_with");
   check(tr_spawn(registry, "writer", TR_KIND_BACKGROUND_LOOP, writer, tr_registry_token(registry), NULL), "tr_spawn");
-  check(tr_systemd_on(registry, NULL), "tr_systemd_on");
+  check(tr_systemd_start(registry, NULL), "tr_systemd_start");
 
   check(tr_token_wait(tr_registry_token(registry), TR_FOREVER), "tr_token_wait");
   tr_reason reason = tr_token_reason(tr_registry_token(registry));
   tr_join_report report = TR_JOIN_REPORT_INIT;
   check(tr_shutdown(registry, reason, NULL, TR_SECONDS(30), &report), "tr_shutdown");
-  check(tr_systemd_off(registry), "tr_systemd_off");
+  check(tr_systemd_stop(registry), "tr_systemd_stop");
   if (reason == TR_REASON_RELOAD_REQUESTED) {
     check(tr_registry_create(NULL, next), "tr_registry_create");
     check(tr_signal_watch_move(registry, *next), "tr_signal_watch_move");
   } else {
-    check(tr_shutdown_off_signals(registry), "tr_shutdown_off_signals");
+    check(tr_signal_watch_stop(registry), "tr_signal_watch_stop");
   }
   tr_registry_release(registry);
   return reason;
@@ -69,7 +69,7 @@ int main(void) {
   check(tr_registry_create(NULL, &registry), "tr_registry_create");
   tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
   options.flags = TR_SIGNALS_HUP_RELOADS;
-  check(tr_shutdown_on_signals(registry, NULL, &options), "tr_shutdown_on_signals");
+  check(tr_signal_watch_start(registry, NULL, &options), "tr_signal_watch_start");
   tr_reason reason;
   do {
     reason = live(registry, &registry);

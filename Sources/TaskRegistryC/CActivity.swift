@@ -1,0 +1,65 @@
+import CTaskReg
+
+@implementation @_cdecl("tr_checkpoint")
+public func tr_checkpoint(_ text: UnsafePointer<CChar>?) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return setCheckpoint(text?.utf8).code
+}
+
+@implementation @_cdecl("tr_progress")
+public func tr_progress(
+  _ done: UInt64, _ total: UInt64, _ unit: UnsafePointer<CChar>?
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return setProgress(done: done, total: total, unit: unit?.utf8).code
+}
+
+@implementation @_cdecl("tr_heartbeat")
+public func tr_heartbeat() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return recordHeartbeat().code
+}
+
+@implementation @_cdecl("tr_heartbeat_promise")
+public func tr_heartbeat_promise(
+  _ handle: OpaquePointer?, _ interval: Int64, _ flags: UInt32
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard flags & ~TR_HEARTBEAT_EXCEPT_WAITS == 0 else {
+    return Status.invalid("tr_heartbeat_promise", "flags has unknown bits").code
+  }
+  return makeHeartbeatPromise(
+    every: interval, sparesWaits: flags & TR_HEARTBEAT_EXCEPT_WAITS != 0,
+    in: registry(handle)
+  ).code
+}
+
+@implementation @_cdecl("tr_heartbeat_pause")
+public func tr_heartbeat_pause() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return setHeartbeatsPaused(true).code
+}
+
+@implementation @_cdecl("tr_heartbeat_resume")
+public func tr_heartbeat_resume() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return setHeartbeatsPaused(false).code
+}
+
+@implementation @_cdecl("tr_health")
+public func tr_health(
+  _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_task_summary>?,
+  _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
+) -> tr_status {
+  guard let registry = registry(handle) else { return refusal("tr_health", "registry") }
+  guard
+    let array = SummaryArray(
+      buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_health", "buffer")
+  else { return Status.invalid.code }
+  let clocks = ClockPair.now
+  let stalled = registry.listStalled { index, facts in
+    array.store(facts, at: index, clocks)
+  }
+  count?.pointee = stalled
+  return stalled == 0 ? Status.ok.code : Status.stalled.code
+}

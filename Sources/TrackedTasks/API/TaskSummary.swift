@@ -1,0 +1,76 @@
+#if !hasFeature(Embedded)
+
+  /// One task as a snapshot lists it, at one moment (N2).
+  public struct TaskSummary: Identifiable, Hashable, Sendable, Codable {
+    /// Where a task is in its life; it only advances.
+    public enum State: UInt32, Hashable, Sendable, Codable {
+      /// Admitted; its thread has not entered the body yet.
+      case starting = 1
+      /// In its body.
+      case running = 2
+      /// In its body, asked to stop.
+      case cancelling = 3
+      /// Still in its body after a join's deadline.
+      case abandoned = 4
+      /// Ended; only a straggler in a join report shows this.
+      case ended = 5
+    }
+
+    /// Unique in the process, never reused.
+    public let id: UInt64
+    /// The name, as it was kept: at most 63 bytes of UTF-8.
+    public let name: String
+    /// The group it belongs to, as `net/peers` below the topmost registry; empty in a registry that is
+    /// no group (T3).
+    public let group: String
+    /// What the task is for.
+    public let kind: TaskKind
+    /// Where it is in its life.
+    public let state: State
+    /// The kernel's thread id; 0 while starting.
+    public let threadID: Int32
+    /// When it was spawned, on `CLOCK_MONOTONIC`, since the clock's start.
+    public let spawnedAt: Duration
+    /// The same moment since 1 January 1970, derived from the wall clock when listed.
+    public let spawnedAtUnix: Duration
+    /// From spawn to the moment of listing.
+    public let age: Duration
+    /// When it was asked to stop, on `CLOCK_MONOTONIC`; nil if it was not.
+    public let cancelRequestedAt: Duration?
+    /// Whether it was spawned for clean-up work.
+    public let isCleanup: Bool
+
+    /// What it last said it was about to do; nil if nothing in particular (E3).
+    public let checkpoint: String?
+    /// How far it has come; nil if it has not told (E3).
+    public let progress: TaskProgress?
+    /// When a shutdown asks it to stop: 0, the first, to 7 (E5).
+    public let phase: Int
+    /// Whether a promised heartbeat is overdue (E7).
+    public let isStalled: Bool
+
+    /// Whether it was asked to stop.
+    public var isCancelRequested: Bool { cancelRequestedAt != nil }
+
+    /// Makes a summary of what the core found.
+    init(_ facts: TaskFacts, _ clocks: ClockPair) {
+      id = facts.id
+      name = facts.name.withText { String(cString: $0) }
+      group = facts.registry.pointer.pointee.path.withText { String(cString: $0) }
+      kind = TaskKind(rawValue: facts.kind)
+      state = State(rawValue: facts.state) ?? .ended
+      threadID = facts.threadID
+      spawnedAt = .nanoseconds(facts.spawnedAt)
+      age = .nanoseconds(max(0, clocks.monotonic - facts.spawnedAt))
+      spawnedAtUnix = .nanoseconds(clocks.wall - (clocks.monotonic - facts.spawnedAt))
+      cancelRequestedAt =
+        facts.word.isCancelRequested ? .nanoseconds(facts.cancelledAt) : nil
+      isCleanup = facts.word.isCleanup
+      checkpoint = facts.activity?.checkpoint.map { String(cString: $0) }
+      progress = facts.activity.flatMap { TaskProgress($0.progress) }
+      phase = Int(facts.activity?.phase ?? 0)
+      isStalled = facts.activity?.isStalled ?? false
+    }
+  }
+
+#endif

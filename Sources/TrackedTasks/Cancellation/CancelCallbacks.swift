@@ -1,0 +1,339 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// The callbacks of a token are guarded by the token's Monitor, those of a task by its registry's.
+// No callback and no drop runs under it. Whoever takes a callback off its list, under the lock, runs
+// it, or its drop alone.
+//
+// A callback can be over before the call that registers it returns: another thread cancels, and the
+// function deregisters itself. So three can hold a callback, and the last to let go frees it (K2).
+
+/// A function to be called when a token or a task is cancelled, with the semantics of C++20's
+/// `std::stop_callback` (ISO C++ [stopcallback]).
+///
+/// K1: on the list exactly while `waiting`; taken off it once.
+/// K2: `holders` counts the registration, until that is given up; the call that registers, until its last
+///     look at the callback; and the thread that runs it, until it has run. The last frees it.
+struct CancelCallback {
+  let function: CancelFunction
+  let context: UnsafeMutableRawPointer?
+  let drop: TaskDrop?
+  /// What it is registered with; a reference is held.
+  let owner: Owner
+
+  // Guarded by the owner's Monitor.
+  var stage = Stage.waiting
+  var previous: Pointer?
+  var next: Pointer?
+  /// The thread that runs it, while `running`.
+  var runner = pthread_t()
+  /// Whether its drop has been called; owned by the thread that has taken it off the list.
+  fileprivate var isDropped = false
+  /// How many hold it: the registration and the call that registers, to begin with (K2).
+  var holders = 2
+
+  typealias Pointer = UnsafeMutablePointer<CancelCallback>
+
+  /// What a callback is registered with.
+  enum Owner {
+    case token(TokenReference)
+    case task(TaskReference)
+  }
+
+  /// How far a callback has come.
+  enum Stage {
+    /// The stage while it is on the list.
+    case waiting
+    /// The stage while it runs.
+    case running
+    /// The stage once it has run, or was deregistered before it could.
+    case ended
+  }
+}
+
+/// The C shape of a callback.
+typealias CancelFunction = @convention(c) (UnsafeMutableRawPointer?) -> Void
+
+/// The callbacks of one token or task; see LOCKING.
+struct CancelCallbacks: ~Copyable {
+  // atomic: the first of the list, as bits. Changed under the lock; looked at without it, by
+  // those who would take the lock in vain otherwise. Sequentially consistent: who registers changes
+  // it and then looks at the flag, who cancels raises the flag and then looks here.
+  private let first = Atomic<UInt>(0)
+
+  /// Whether there is none, as far as one can tell without the lock.
+  @inline(__always)
+  var isEmpty: Bool { first.load(ordering: .sequentiallyConsistent) == 0 }
+
+  /// Requires the lock.
+  func add(_ callback: CancelCallback.Pointer) {
+    let bits = first.load(ordering: .relaxed)
+    callback.pointee.next = CancelCallback.Pointer(bitPattern: bits)
+    callback.pointee.next?.pointee.previous = callback
+    first.store(UInt(bitPattern: callback), ordering: .sequentiallyConsistent)
+  }
+
+  /// Takes a waiting callback off the list; it will not run.
+  ///
+  /// Requires the lock.
+  func withdraw(_ callback: CancelCallback.Pointer) {
+    remove(callback)
+    callback.pointee.stage = .ended
+  }
+
+  private func remove(_ callback: CancelCallback.Pointer) {
+    let next = callback.pointee.next
+    next?.pointee.previous = callback.pointee.previous
+    if let previous = callback.pointee.previous {
+      previous.pointee.next = next
+    } else {
+      first.store(UInt(bitPattern: next), ordering: .sequentiallyConsistent)
+    }
+    callback.pointee.previous = nil
+    callback.pointee.next = nil
+  }
+
+  /// Takes the latest callback, for the calling thread to run it.
+  ///
+  /// Requires the lock.
+  func takeFirst() -> CancelCallback.Pointer? {
+    let bits = first.load(ordering: .relaxed)
+    guard let callback = CancelCallback.Pointer(bitPattern: bits) else { return nil }
+    take(callback)
+    return callback
+  }
+
+  /// Takes a waiting callback, for the calling thread to run it.
+  ///
+  /// Requires the lock.
+  func take(_ callback: CancelCallback.Pointer) {
+    remove(callback)
+    callback.pointee.stage = .running
+    callback.pointee.runner = pthread_self()
+    callback.pointee.holders = callback.pointee.holders + 1
+  }
+}
+
+extension CancelCallback.Owner {
+  /// Changes the owner's callbacks under the lock that guards them.
+  fileprivate func withLock<Result>(
+    _ body: (borrowing CancelCallbacks, inout WaiterList) -> Result
+  ) -> Result {
+    switch self {
+    case .token(let token):
+      token.monitor.withLock { body(token.pointer.pointee.callbacks, &$0.waiters) }
+    case .task(let task):
+      task.registry.monitor.withLock { body(task.pointer.pointee.callbacks, &$0.waiters) }
+    }
+  }
+
+  fileprivate func wait(for key: UInt, until isReady: () -> Bool) {
+    switch self {
+    case .token(let token):
+      _ = token.monitor.wait(for: key, until: .never, isCancellable: false, isReady: isReady)
+    case .task(let task):
+      _ = task.registry.monitor.wait(
+        for: key, until: .never, isCancellable: false, isReady: isReady)
+    }
+  }
+
+  /// Whether callbacks may run: the flags of everything below are up.
+  ///
+  /// A token that is being cancelled and not settled yet is left to the one who cancels it, and who
+  /// looks for callbacks after that.
+  fileprivate var isCancelled: Bool {
+    switch self {
+    case .token(let token): token.monitor.withLock { $0.isPropagated }
+    case .task(let task):
+      TaskWord(bits: task.pointer.pointee.word.load(ordering: .sequentiallyConsistent))
+        .isCancelRequested
+    }
+  }
+
+  fileprivate func retain() {
+    switch self {
+    case .token(let token): token.retain()
+    case .task(let task):
+      task.retainHandle()
+      task.registry.pointer.pointee.taskCallbacks.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    }
+  }
+
+  fileprivate func release() {
+    switch self {
+    case .token(let token): token.release()
+    case .task(let task):
+      task.registry.pointer.pointee.taskCallbacks.wrappingSubtract(
+        1, ordering: .sequentiallyConsistent)
+      task.unpin()
+    }
+  }
+
+  /// Runs all callbacks that wait, one after the other (C7).
+  ///
+  /// Called after the flag has risen, without any lock.
+  func runCallbacks() {
+    while let callback = withLock({ callbacks, _ in callbacks.takeFirst() }) {
+      CancelCallback.run(callback)
+      if ProcessState.isForkedChild { return }
+    }
+  }
+}
+
+extension CancelCallback {
+  /// Registers a function, or calls it at once if the flag is up already.
+  ///
+  /// - Parameters:
+  ///   - function: what to call.
+  ///   - context: its argument.
+  ///   - drop: frees the context, once, after the function or without it; not if memory is wanting.
+  ///   - owner: the token or task, to which the caller has a reference.
+  ///   - publish: called before the function can run, with the callback, or with nil when it is
+  ///     called at once: then there is nothing to deregister.
+  /// - Returns: `.ok`; `.cancelled` when it was called before this returned, by this thread;
+  ///   `.noMemory`.
+  static func register(
+    _ function: CancelFunction, _ context: UnsafeMutableRawPointer?, drop: TaskDrop?,
+    with owner: Owner, publish: (Pointer?) -> Void
+  ) -> Status {
+    guard let memory = malloc(MemoryLayout<CancelCallback>.size) else { return .noMemory }
+    let callback = memory.bindMemory(to: CancelCallback.self, capacity: 1)
+    owner.retain()
+    callback.initialize(
+      to: CancelCallback(function: function, context: context, drop: drop, owner: owner))
+    publish(callback)
+    owner.withLock { callbacks, _ in callbacks.add(callback) }
+    let isCancelled = owner.isCancelled
+    // The one who cancelled may have looked before it was listed. If it was found, it runs there, or
+    // has run.
+    let (isMine, isLast) = owner.withLock { callbacks, _ in
+      if isCancelled && callback.pointee.stage == .waiting {
+        callbacks.take(callback)
+        // There is no registration to be given up.
+        callback.pointee.holders = callback.pointee.holders - 1
+        return (true, letGo(of: callback))
+      }
+      return (false, letGo(of: callback))
+    }
+    if isMine {
+      publish(nil)
+      run(callback)
+      return .cancelled
+    }
+    if isLast { free(callback) }
+    return .ok
+  }
+
+  /// Calls a callback that the caller took, and its drop.
+  fileprivate static func run(_ callback: Pointer) {
+    // A thread that was cancelled must not leave from within. One that ends itself there has run the callback all
+    // the same: who deregisters waits for that.
+    withCancellationDisabled {
+      CallFrame.call(
+        .callback, callback,
+        {
+          // SAFETY: it is the callback of this very call, in both.
+          let callback = $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self)
+          let function = callback.pointee.function
+          CallFrame.measure(.cancel, unsafeBitCast(function, to: UInt.self)) {
+            function(callback.pointee.context)
+          }
+          if !ProcessState.isForkedChild { CancelCallback.dropContext(of: callback) }
+        },
+        ifLeft: {
+          let callback = $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self)
+          CancelCallback.dropContext(of: callback)
+          if !ProcessState.isForkedChild { CancelCallback.hasRun(callback) }
+        })
+    }
+    if !ProcessState.isForkedChild { hasRun(callback) }
+  }
+
+  /// Calls the drop of a callback that has run, once: it may end the thread as well.
+  fileprivate static func dropContext(of callback: Pointer) {
+    if callback.pointee.isDropped { return }
+    callback.pointee.isDropped = true
+    callback.pointee.drop?(callback.pointee.context)
+  }
+
+  /// The callback has run, and its runner lets go of it.
+  fileprivate static func hasRun(_ callback: Pointer) {
+    let owner = callback.pointee.owner
+    let isLast = owner.withLock { _, waiters in
+      callback.pointee.stage = .ended
+      waiters.wake(UInt(bitPattern: callback))
+      return letGo(of: callback)
+    }
+    // Else it may be freed by now.
+    if isLast { free(callback) }
+  }
+
+  /// Makes sure that the callback runs no more, and gives it up.
+  ///
+  /// Waits for it if another thread runs it; returns at once if it is this one (C7).
+  static func deregister(_ callback: Pointer) {
+    let owner = callback.pointee.owner
+    let (isMine, isElsewhere) = owner.withLock { callbacks, _ in
+      switch callback.pointee.stage {
+      case .waiting:
+        callbacks.withdraw(callback)
+        return (true, false)
+      case .running:
+        return (false, pthread_equal(callback.pointee.runner, pthread_self()) == 0)
+      case .ended:
+        return (false, false)
+      }
+    }
+    if isMine {
+      withCancellationDisabled {
+        CallFrame.call(
+          .callback, callback,
+          {
+            // SAFETY: it is the callback of this very call, in both.
+            CancelCallback.dropContext(
+              of: $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self))
+          },
+          ifLeft: {
+            CancelCallback.giveUp(
+              $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self))
+          })
+      }
+      if ProcessState.isForkedChild { return }
+    }
+    if isElsewhere {
+      owner.wait(for: UInt(bitPattern: callback)) {
+        owner.withLock { _, _ in callback.pointee.stage == .ended }
+      }
+    }
+    giveUp(callback)
+  }
+
+  /// Gives up the registration of a callback that is on no list, and not running elsewhere.
+  private static func giveUp(_ callback: Pointer) {
+    if callback.pointee.owner.withLock({ _, _ in letGo(of: callback) }) { free(callback) }
+  }
+
+  /// One of those that hold it does so no more.
+  ///
+  /// Requires the lock.
+  ///
+  /// - Returns: whether it was the last, which frees the callback once the lock is free.
+  private static func letGo(of callback: Pointer) -> Bool {
+    // Assignments here, and not `-=`: ThreadSanitizer takes that for an access to all of the callback, whose first
+    // fields the runner reads without the lock.
+    callback.pointee.holders = callback.pointee.holders - 1
+    return callback.pointee.holders == 0
+  }
+
+  private static func free(_ callback: Pointer) {
+    let owner = callback.pointee.owner
+    callback.deinitialize(count: 1)
+    if HandleCheck.isOn {
+      HandleCheck.keep(.registration, callback)
+    } else {
+      CPlatform.free(callback)
+    }
+    owner.release()
+  }
+}

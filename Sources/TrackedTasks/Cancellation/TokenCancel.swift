@@ -1,0 +1,263 @@
+import Synchronization
+
+/// How a token is cancelled, and everything below it; LOCKING stands in `TokenStorage.swift`.
+///
+/// Who finds a token claimed by another thread does not depend on that thread, which may not be scheduled for
+/// long (P6): it gives it a moment, and then does the same. All that is done below a claimed token may be done by
+/// several at once, and twice: a claim is made once, flags stay up, wake-ups may be in vain, and each callback is
+/// taken by one. So nothing belongs to the one who was first, and nothing is taken off a list.
+extension TokenReference {
+  /// How long a call waits for another that is raising the flags, in nanoseconds, before it helps: as long
+  /// as the other gets on, to do it twice would take longer for both.
+  private static var patience: Int64 { 1_000_000 }
+
+  /// Cancels the token and everything below it (C1, C2).
+  ///
+  /// When it returns, to the first caller or a later one, every flag below is up. Callbacks run after that,
+  /// so that one of them may cancel whatever it likes.
+  ///
+  /// - Returns: whether this call was the first.
+  func cancel(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
+    let isFirst = claim(reason: reason, message: message)
+    if !isFirst && isPropagated(within: Self.patience) { return false }
+    // A callback may give back the caller's reference.
+    retain()
+    raiseFlagsBelow(helping: !isFirst)
+    completeCancel()
+    return isFirst
+  }
+
+  /// The token's timeout has passed: raises flags, and calls nothing.
+  ///
+  /// - Returns: whether there are callbacks for `conclude` to run.
+  func expire() -> Bool {
+    let message: StaticString = "the token's timeout has passed"
+    if !claim(reason: CancelReason.deadline, message: message.utf8Start) { return false }
+    raiseFlagsBelow(helping: false)
+    return CancelledTokens.wantCallbacks(from: self)
+  }
+
+  /// Runs the callbacks of the token, which is cancelled, and of everything below it, and gives back a reference.
+  func completeCancel() {
+    if CancelledTokens.wantCallbacks(from: self) {
+      CancelledTokens.runCallbacks(from: self)
+    } else {
+      release()
+    }
+  }
+
+  /// Every flag below is up.
+  func markPropagated() {
+    monitor.withLock { state in
+      state.isPropagated = true
+      state.waiters.wake(WaitKey.propagated)
+    }
+  }
+
+  private var isPropagated: Bool { monitor.withLock { $0.isPropagated } }
+
+  /// Whether every flag below is up within so many nanoseconds; the caller's own flag is no matter.
+  private func isPropagated(within patience: Int64) -> Bool {
+    if isPropagated { return true }
+    return monitor.wait(
+      for: WaitKey.propagated, until: .after(patience), isCancellable: false,
+      isReady: { isPropagated }
+    ) == .ready
+  }
+
+  /// Raises every flag below the token, which is claimed, and says of each token there that it is settled.
+  ///
+  /// - Parameter helping: whether the token was claimed by another thread, which may have got anywhere.
+  private func raiseFlagsBelow(helping: Bool) {
+    var walk = TokenWalk(from: self)
+    var next: TokenReference? = self
+    var helps = helping
+    while let token = next {
+      if helps { token.pointer.pointee.descriptor.raise() }
+      token.forEachRegistry { $0.tokenWasCancelled(helping: helps) }
+      next = walk.next()
+      // The walk goes to children of tokens that are claimed by now.
+      while let child = next, let parent = child.pointer.pointee.parent {
+        helps = !child.claim(copying: parent)
+        if !helps || !child.isPropagated { break }
+        next = walk.next(below: false)
+      }
+    }
+    walk = TokenWalk(from: self)
+    next = self
+    while let token = next {
+      token.markPropagated()
+      next = walk.next()
+    }
+  }
+
+  /// Records reason and message and raises the flag, unless somebody did before.
+  private func claim(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
+    // Not to meet one who is stopped with the lock held.
+    if isCancelled { return false }
+    let kept = message.map { UTF8Text.measure($0, limit: 255).kept } ?? 0
+    let isFirst = monitor.withLock { state in
+      if isCancelled { return false }
+      pointer.pointee.reason = reason
+      pointer.pointee.messageLength = kept
+      if let message { pointer.pointee.message.store(message, length: kept) }
+      pointer.pointee.flag.store(1, ordering: .sequentiallyConsistent)
+      state.waiters.wake(WaitKey.token)
+      return true
+    }
+    if isFirst {
+      pointer.pointee.descriptor.raise()
+      if let timer = pointer.pointee.timer { TimerThread.remove(timer) }
+    }
+    return isFirst
+  }
+
+  /// A descriptor that is readable once the token is cancelled (C6).
+  func openDescriptor() -> (Status, Int32) {
+    pointer.pointee.descriptor.open {
+      pointer.pointee.flag.load(ordering: .sequentiallyConsistent) != 0
+    }
+  }
+
+  /// Claims with the reason and message of a cancelled token.
+  @discardableResult
+  func claim(copying other: TokenReference) -> Bool {
+    other.withMessage { message, _ in claim(reason: other.reason, message: message) }
+  }
+
+  /// The first child that is alive, or the first after `child`, which the caller holds; with a reference.
+  fileprivate func child(after child: TokenReference?) -> TokenReference? {
+    monitor.withLock { state in
+      var next = child.map { $0.pointer.pointee.nextSibling } ?? state.firstChild
+      while let candidate = next {
+        if candidate.retainIfAlive() { return candidate }
+        next = candidate.pointer.pointee.nextSibling
+      }
+      return nil
+    }
+  }
+
+  /// The first registry that is alive, or the first after `registry`, which the caller holds; with a reference
+  /// to its memory.
+  fileprivate func registry(after registry: RegistryReference?) -> RegistryReference? {
+    monitor.withLock { state in
+      var next = registry.map { $0.pointer.pointee.nextLinked } ?? state.firstRegistry
+      while let candidate = next {
+        if candidate.retainStorageIfAlive() { return candidate }
+        next = candidate.pointer.pointee.nextLinked
+      }
+      return nil
+    }
+  }
+
+  /// Calls `visit` for every registry that is linked to the token, with a reference to its memory.
+  fileprivate func forEachRegistry(_ visit: (RegistryReference) -> Void) {
+    var place = registry(after: nil)
+    while let registry = place {
+      visit(registry)
+      place = self.registry(after: registry)
+      registry.releaseStorage()
+    }
+  }
+}
+
+/// A walk over a cancelled token and all below it, parents first: a loop instead of a recursion, however deep the
+/// tree.
+///
+/// Requires that the token is claimed, and a reference to it. A cancelled token gets no children any more, and
+/// one that is held stays in its parent's list. The walk holds each token on the way from the first to the
+/// present one.
+private struct TokenWalk {
+  private let first: TokenReference
+  private var present: TokenReference
+
+  init(from first: TokenReference) {
+    self.first = first
+    present = first
+  }
+
+  /// The next token, which is held until the one after it is asked for; nil when there is none.
+  ///
+  /// - Parameter below: whether the children of the present one are to be visited.
+  /// - Returns: the token.
+  mutating func next(below: Bool = true) -> TokenReference? {
+    if below, let child = present.child(after: nil) {
+      present = child
+      return child
+    }
+    while present != first, let parent = present.pointer.pointee.parent {
+      let sibling = parent.child(after: present)
+      present.release()
+      present = sibling ?? parent
+      if sibling != nil { return present }
+    }
+    return nil
+  }
+}
+
+/// The callbacks of a cancelled token and of everything below it, with every flag up.
+private struct CancelledTokens {
+  /// The uppermost token, with a reference.
+  private let first: TokenReference
+  private var walk: TokenWalk
+  /// The token whose callbacks are being run; nil when all are through.
+  private var token: TokenReference?
+  /// Of its registries, the one whose tasks' callbacks are being run, with a reference; then nil.
+  private var registry: RegistryReference?
+
+  private init(from first: TokenReference) {
+    self.first = first
+    walk = TokenWalk(from: first)
+    token = first
+    registry = first.registry(after: nil)
+  }
+
+  /// Whether any callbacks are to be run.
+  ///
+  /// One that is registered from now on finds the flags up, and runs where it is registered.
+  static func wantCallbacks(from first: TokenReference) -> Bool {
+    var walk = TokenWalk(from: first)
+    var next: TokenReference? = first
+    var want = false
+    while let token = next {
+      if !want {
+        want = !token.pointer.pointee.callbacks.isEmpty
+        token.forEachRegistry { if $0.hasTaskCallbacks { want = true } }
+      }
+      // To the end, as the walk holds tokens.
+      next = walk.next(below: !want)
+    }
+    return want
+  }
+
+  /// Runs the callbacks, and gives back a reference to `first`.
+  ///
+  /// A callback may end the thread: then the others run all the same.
+  static func runCallbacks(from first: TokenReference) {
+    var cancelled = CancelledTokens(from: first)
+    withUnsafeMutablePointer(to: &cancelled) { cancelled in
+      let goOn: CallFrame.Function = { cancelled in
+        // SAFETY: it is the one that is handed over with this function.
+        cancelled.unsafelyUnwrapped.assumingMemoryBound(to: CancelledTokens.self).pointee.goOn()
+      }
+      CallFrame.call(.library, cancelled, goOn, ifLeft: goOn)
+    }
+  }
+
+  /// Goes on where it left off.
+  private mutating func goOn() {
+    while let token {
+      while let registry {
+        registry.runTaskCallbacks()
+        if ProcessState.isForkedChild { return }
+        self.registry = token.registry(after: registry)
+        registry.releaseStorage()
+      }
+      CancelCallback.Owner.token(token).runCallbacks()
+      if ProcessState.isForkedChild { return }
+      self.token = walk.next()
+      registry = self.token?.registry(after: nil)
+    }
+    first.release()
+  }
+}

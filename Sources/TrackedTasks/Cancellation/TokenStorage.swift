@@ -1,0 +1,261 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// A token's Monitor guards its lists of children and of linked registries, the places of those in
+// the lists, and its waiters. Reason and message are written under it once, before the flag rises
+// with release, and are immutable afterwards. Propagation holds one lock at a time and none while
+// it raises flags: it finds a child or a registry on the list, takes a reference, unlocks, and acts. What is
+// held stays on the list, and so leads to the next. An object whose last reference is gone cannot be held; it
+// takes itself off the list before it is freed. Several may walk the same lists at once.
+
+/// A one-shot cancellation flag with a reason, in a tree.
+struct TokenStorage: ~Copyable {
+  // atomic: references. Relaxed up, acquire-release down.
+  let refs = Atomic<UInt64>(1)
+  // atomic: 1 once cancelled. Stored under the lock after reason and message, loaded with acquire;
+  // sequentially consistent for the sake of `descriptor`.
+  let flag = Atomic<UInt32>(0)
+  /// Written once before the flag rises.
+  var reason: UInt32 = 0
+  var messageLength = 0
+  let message = AtomicText<32>()
+  /// Readable once the flag is up.
+  let descriptor = CancelDescriptor()
+  /// Run once the flags of all below are up, too.
+  let callbacks = CancelCallbacks()
+  // immutable after init
+  let monitor: Monitor<TokenState>
+  /// A reference is held.
+  let parent: TokenReference?
+  /// Cancels the token at a moment; in the token's own memory.
+  let timer: Timer.Pointer?
+
+  // atomic: relaxed; whether a signal handler asked for the cancelling, see `SignalWatch.request`.
+  let isRequested = Atomic<Bool>(false)
+  // Owned by the one who set `isRequested`, then by the watch's answerer.
+  var requestedReason: UInt32 = 0
+  var nextRequested: UInt = 0
+
+  // Guarded by the parent's Monitor.
+  var previousSibling: TokenReference?
+  var nextSibling: TokenReference?
+  var isLinked = false
+
+  init(monitor: Monitor<TokenState>, parent: TokenReference?, timer: Timer.Pointer?) {
+    self.monitor = monitor
+    self.parent = parent
+    self.timer = timer
+  }
+}
+
+/// What a token's Monitor guards.
+///
+/// Token1: once `isPropagated`, the flags of all tokens and tasks below are up.
+/// Token2: once cancelled, nothing is put on the lists.
+struct TokenState: WaitableState {
+  var waiters = WaiterList()
+  var isPropagated = false
+  var firstChild: TokenReference?
+  var firstRegistry: RegistryReference?
+
+  func checkInvariants() {
+    waiters.checkLinks()
+  }
+}
+
+/// A pointer to a token; copying it counts nothing.
+struct TokenReference: Equatable {
+  let pointer: UnsafeMutablePointer<TokenStorage>
+
+  init(_ pointer: UnsafeMutablePointer<TokenStorage>) { self.pointer = pointer }
+  init(_ handle: OpaquePointer) { pointer = UnsafeMutablePointer(handle) }
+
+  var opaque: OpaquePointer { OpaquePointer(pointer) }
+  var monitor: Monitor<TokenState> { pointer.pointee.monitor }
+
+  // MARK: Life
+
+  /// Creates a token with one reference; `parent`, if given, is retained and linked (C2).
+  ///
+  /// With a deadline other than never it is cancelled when that passes (C11).
+  static func create(
+    childOf parent: TokenReference? = nil, deadline: Deadline = .never
+  ) -> (Status, TokenReference?) {
+    let prepared = ProcessState.prepare()
+    if prepared != .ok { return (prepared, nil) }
+    if !deadline.isNever {
+      let held = TimerThread.hold()
+      if held != .ok { return (held, nil) }
+    }
+    guard let token = allocate(childOf: parent, hasTimer: !deadline.isNever) else {
+      if !deadline.isNever { TimerThread.letGo() }
+      return (.noMemory, nil)
+    }
+    if let parent, !parent.linkChild(token) {
+      token.claim(copying: parent)
+      token.markPropagated()
+    }
+    // Nobody can have registered a callback yet.
+    if deadline.hasPassed { _ = token.expire() }
+    if let timer = token.pointer.pointee.timer {
+      // Whoever cancels it raises its flag first and takes the timer out afterwards.
+      TimerThread.schedule(timer, due: deadline.nanoseconds) { !token.isCancelled }
+    }
+    return (.ok, token)
+  }
+
+  /// A token that is linked to nothing yet; `parent`, if given, is retained.
+  private static func allocate(childOf parent: TokenReference?, hasTimer: Bool) -> TokenReference? {
+    guard let monitor = Monitor(TokenState()) else { return nil }
+    let size = MemoryLayout<TokenStorage>.stride
+    guard let memory = malloc(hasTimer ? size + MemoryLayout<Timer>.size : size) else {
+      monitor.destroy()
+      return nil
+    }
+    parent?.retain()
+    let pointer = memory.bindMemory(to: TokenStorage.self, capacity: 1)
+    let token = TokenReference(pointer)
+    var timer: Timer.Pointer?
+    if hasTimer {
+      timer = (memory + size).bindMemory(to: Timer.self, capacity: 1)
+      timer?.initialize(to: Timer(.cancel(token)))
+    }
+    pointer.initialize(to: TokenStorage(monitor: monitor, parent: parent, timer: timer))
+    ProcessState.objectIsMade()
+    return token
+  }
+
+  func retain() { pointer.pointee.refs.wrappingAdd(1, ordering: .relaxed) }
+
+  /// Takes a reference unless the token is being freed.
+  ///
+  /// Called under the parent's Monitor or the timer thread's.
+  func retainIfAlive() -> Bool {
+    var count = pointer.pointee.refs.load(ordering: .relaxed)
+    while count != 0 {
+      let (done, seen) = pointer.pointee.refs.compareExchange(
+        expected: count, desired: count + 1, ordering: .acquiringAndReleasing)
+      if done { return true }
+      count = seen
+    }
+    return false
+  }
+
+  /// Gives back a reference.
+  ///
+  /// A loop, not a recursion: a chain of parents may end with it.
+  func release() {
+    var next: TokenReference? = self
+    while let token = next {
+      let left = token.pointer.pointee.refs.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+      if left.newValue != 0 { return }
+      next = token.pointer.pointee.parent
+      next?.unlinkChild(token)
+      if let timer = token.pointer.pointee.timer { TimerThread.remove(timer) }
+      token.pointer.pointee.descriptor.close()
+      token.monitor.destroy()
+      // Not deinitialised, for the reason given in `RegistryReference.destroy`.
+      if HandleCheck.isOn {
+        HandleCheck.keep(.token, token.pointer)
+      } else {
+        free(token.pointer)
+      }
+      ProcessState.objectIsGone()
+    }
+  }
+
+  // MARK: Lists
+
+  /// Puts `child` on the list; false if this token is cancelled already.
+  private func linkChild(_ child: TokenReference) -> Bool {
+    monitor.withLock { state in
+      if isCancelled { return false }
+      child.pointer.pointee.nextSibling = state.firstChild
+      state.firstChild?.pointer.pointee.previousSibling = child
+      state.firstChild = child
+      child.pointer.pointee.isLinked = true
+      return true
+    }
+  }
+
+  private func unlinkChild(_ child: TokenReference) {
+    monitor.withLock { Self.remove(child, from: &$0) }
+  }
+
+  static func remove(_ child: TokenReference, from state: inout TokenState) {
+    guard child.pointer.pointee.isLinked else { return }
+    child.pointer.pointee.isLinked = false
+    let previous = child.pointer.pointee.previousSibling
+    let next = child.pointer.pointee.nextSibling
+    if let previous {
+      previous.pointer.pointee.nextSibling = next
+    } else {
+      state.firstChild = next
+    }
+    next?.pointer.pointee.previousSibling = previous
+    child.pointer.pointee.previousSibling = nil
+    child.pointer.pointee.nextSibling = nil
+  }
+
+  /// Links a registry, which holds a reference to this token; if it is cancelled already, the
+  /// registry is told at once (G2).
+  func link(_ registry: RegistryReference) {
+    let linked = monitor.withLock { state in
+      if isCancelled { return false }
+      registry.pointer.pointee.nextLinked = state.firstRegistry
+      state.firstRegistry?.pointer.pointee.previousLinked = registry
+      state.firstRegistry = registry
+      registry.pointer.pointee.isLinked = true
+      return true
+    }
+    if !linked { registry.tokenWasCancelled() }
+  }
+
+  func unlink(_ registry: RegistryReference) {
+    monitor.withLock { Self.remove(registry, from: &$0) }
+  }
+
+  static func remove(_ registry: RegistryReference, from state: inout TokenState) {
+    guard registry.pointer.pointee.isLinked else { return }
+    registry.pointer.pointee.isLinked = false
+    let previous = registry.pointer.pointee.previousLinked
+    let next = registry.pointer.pointee.nextLinked
+    if let previous {
+      previous.pointer.pointee.nextLinked = next
+    } else {
+      state.firstRegistry = next
+    }
+    next?.pointer.pointee.previousLinked = previous
+    registry.pointer.pointee.previousLinked = nil
+    registry.pointer.pointee.nextLinked = nil
+  }
+
+  // MARK: State
+
+  var isCancelled: Bool { pointer.pointee.flag.load(ordering: .acquiring) != 0 }
+
+  /// The reason; 0 while not cancelled.
+  var reason: UInt32 { isCancelled ? pointer.pointee.reason : 0 }
+
+  /// Hands the message to `body`, NUL-terminated, with its length; empty while not cancelled.
+  func withMessage<Result>(_ body: (UnsafePointer<UInt8>, Int) -> Result) -> Result {
+    let length = isCancelled ? pointer.pointee.messageLength : 0
+    if length == 0 {
+      let empty: StaticString = ""
+      return body(empty.utf8Start, 0)
+    }
+    return pointer.pointee.message.withText { body($0, length) }
+  }
+
+  // MARK: Waiting
+
+  /// Waits until the token is cancelled.
+  func wait(until deadline: Deadline) -> Status {
+    switch monitor.wait(for: WaitKey.token, until: deadline, isReady: { isCancelled }) {
+    case .ready: .ok
+    case .timedOut: .timedOut
+    case .cancelled: .cancelled
+    }
+  }
+}

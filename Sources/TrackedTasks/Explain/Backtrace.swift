@@ -1,0 +1,343 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// None: a signal handler takes part. One capture at a time has the slot, whose word says how far it has come
+// and is changed by compare-and-swap:
+//
+//     free → held → asked → claimed → done → free
+//                     └──→ free  └──→ abandoned → free
+//
+// Whoever wants a backtrace makes it held, writes whose, makes it asked, sends the signal and sleeps on the
+// word. The handler, on the thread that was asked, claims it, writes the frames, and makes it done. If no
+// handler comes in time the asker withdraws, and a handler that comes late finds nothing to do: the word
+// counts the captures, so that it cannot take the next one for the one it saw. If the handler has
+// claimed it and does not come to its end either, as in an unwinder that waits for a lock, the slot stays
+// with it, abandoned, until it does: an asker waits for nobody beyond its time, and the frames are
+// the slot's, not the asker's.
+//
+// The slot is made once and never freed: signals may arrive for ever.
+
+/// The backtraces of stragglers, which a signal handler on their own threads notes (E12).
+struct Backtrace: ~Copyable {
+  // atomic: a `Phase` in the lowest three bits, and above it the number of the capture. The first field, so
+  // that its address is known; askers sleep on it. Each step acquires what was written before the last.
+  fileprivate let word = Atomic<UInt32>(0)
+  // atomic: relaxed; the kernel's id of the thread that is asked. Written while held.
+  fileprivate let threadID = Atomic<Int32>(0)
+  // atomic: relaxed; the record of the task that is meant, as bits. Written while held.
+  fileprivate let record = Atomic<UInt>(0)
+  // atomic: relaxed; these, and the frames, are written by the handler while claimed or abandoned, and read
+  // while done. A frame count of -1: the thread runs that task no more.
+  fileprivate let frameCount = Atomic<Int32>(0)
+  // immutable after init
+  /// Room for the addresses, behind this.
+  fileprivate let frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+
+  private init(frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>) { self.frames = frames }
+
+  private typealias Pointer = UnsafeMutablePointer<Backtrace>
+
+  /// How far a capture has come.
+  fileprivate enum Phase {
+    /// The phase while nobody wants a backtrace.
+    static var free: UInt32 { 0 }
+    /// The phase while an asker prepares.
+    static var held: UInt32 { 1 }
+    /// The phase while the handler of the thread is awaited.
+    static var asked: UInt32 { 2 }
+    /// The phase while it notes the frames.
+    static var claimed: UInt32 { 3 }
+    /// The phase while the asker reads them.
+    static var done: UInt32 { 4 }
+    /// The phase while it notes them for nobody.
+    static var abandoned: UInt32 { 5 }
+
+    static var mask: UInt32 { 7 }
+    /// What a capture adds to the word.
+    static var oneCapture: UInt32 { 8 }
+  }
+
+  /// What came of the wish for a backtrace; the numbers are those of `TR_BACKTRACE_…`.
+  enum Outcome: UInt32 {
+    /// Backtraces are not enabled, or none was asked for.
+    case notEnabled = 0
+    /// There are frames.
+    case taken = 1
+    /// The thread blocks the signal, or the signal has another handler.
+    case blocked = 2
+    /// The thread did not answer in time.
+    case unanswered = 3
+    /// The task had ended, or was not yet in its thread, when the thread was asked.
+    case ended = 4
+    /// The time or the room for the backtraces of one report was used up before.
+    case left = 5
+
+    /// Its name for machines.
+    var text: StaticString {
+      switch self {
+      case .notEnabled: "not-enabled"
+      case .taken: "taken"
+      case .blocked: "blocked"
+      case .unanswered: "unanswered"
+      case .ended: "ended"
+      case .left: "left-out"
+      }
+    }
+
+    /// Why there is none, for people; nil if there is one, or nobody asked.
+    var reason: StaticString? {
+      switch self {
+      case .notEnabled, .taken: nil
+      case .blocked: "its thread blocks the signal"
+      case .unanswered: "its thread did not answer"
+      case .ended: "it ended before its thread was asked"
+      case .left: "no time or room was left for it"
+      }
+    }
+  }
+
+  /// The most frames a backtrace has.
+  static var mostFrames: Int { 48 }
+  /// How long a thread has for its answer, in nanoseconds.
+  private static var patience: Int64 { 100_000_000 }
+
+  /// The one slot, as bits; 0 before it is needed.
+  ///
+  /// atomic: stored with release once it is made.
+  private static let slot = Atomic<UInt>(0)
+  /// The signal; 0 before there is one.
+  ///
+  /// atomic: stored once its handler is installed, and never changed again.
+  private static let number = Atomic<Int32>(0)
+  /// The signal whose handler somebody has installed, or is installing; 0 is none.
+  ///
+  /// atomic: whoever puts a signal here first decides; nobody waits for him.
+  private static let claimed = Atomic<Int32>(0)
+
+  /// The signal that tasks let through; 0 is none.
+  @inline(__always)
+  static var signal: Int32 { number.load(ordering: .relaxed) }
+
+  // MARK: Enabling
+
+  /// Has backtraces taken with a signal from now on, for all registries of the process.
+  ///
+  /// - Parameter wanted: the number of the signal.
+  /// - Returns: `.ok`; `.invalid` for a signal that cannot have a handler or has another, and for another than
+  ///   before; `.noMemory`.
+  static func enable(signal wanted: Int32) -> Status {
+    if !cp_may_have_handler(wanted) {
+      return .invalid(
+        "tr_enable_backtraces", "signal_number is not a signal that may have a handler")
+    }
+    let status = ProcessState.prepare()
+    if status != .ok { return status }
+    guard makeSlot() else { return .noMemory }
+    let before = claimed.compareExchange(
+      expected: 0, desired: wanted, ordering: .acquiringAndReleasing
+    ).original
+    var isInstalled = false
+    if before == 0 || before == wanted {
+      isInstalled = cp_install_context_handler(wanted, handler) == 0
+      if isInstalled {
+        number.store(wanted, ordering: .releasing)
+      } else if number.load(ordering: .acquiring) == 0 {
+        _ = claimed.compareExchange(
+          expected: wanted, desired: 0, ordering: .acquiringAndReleasing)
+      }
+    }
+    return isInstalled
+      ? .ok
+      : .invalid(
+        "tr_enable_backtraces",
+        "signal_number has another handler, is ignored, or is not the one of the first call")
+  }
+
+  private static func makeSlot() -> Bool {
+    if slot.load(ordering: .acquiring) != 0 { return true }
+    let room = MemoryLayout<UnsafeMutableRawPointer?>.stride * mostFrames
+    var memory: UnsafeMutableRawPointer?
+    guard posix_memalign(&memory, 64, 64 + room) == 0, let memory else { return false }
+    let frames = (memory + 64).bindMemory(to: UnsafeMutableRawPointer?.self, capacity: mostFrames)
+    frames.initialize(repeating: nil, count: mostFrames)
+    let made = memory.bindMemory(to: Backtrace.self, capacity: 1)
+    made.initialize(to: Backtrace(frames: frames))
+    let (isMine, _) = slot.compareExchange(
+      expected: 0, desired: UInt(bitPattern: made), ordering: .acquiringAndReleasing)
+    if !isMine { free(memory) }
+    return true
+  }
+
+  // MARK: Asking
+
+  /// Notes where a thread is, and who called it.
+  ///
+  /// The thread itself looks whether it still runs the task that is meant: what it noted is that task's, also if
+  /// the signal made it end its body since, as a poll(2) that returns EINTR does.
+  ///
+  /// - Parameters:
+  ///   - threadID: the kernel's id of a thread of this process.
+  ///   - task: the task that is meant, which the caller holds; nil is whatever the thread does.
+  ///   - buffer: receives the addresses, the innermost first. The first is where the thread is, the others are
+  ///     return addresses.
+  ///   - capacity: how many there is room for.
+  ///   - end: when to give up, should a tenth of a second be too long.
+  /// - Returns: how many there are, at most `mostFrames`, and why there are none.
+  /// *Concurrency:* any thread, but not in a forked child; one capture at a time, for whose end the others
+  /// wait as long.
+  static func capture(
+    ofThread threadID: Int32, of task: TaskReference? = nil,
+    into buffer: UnsafeMutablePointer<UInt64>, capacity: Int, until end: Deadline = .never
+  ) -> (count: Int, outcome: Outcome) {
+    let signal = number.load(ordering: .acquiring)
+    guard signal != 0, let slot = Pointer(bitPattern: slot.load(ordering: .acquiring)) else {
+      return (0, .notEnabled)
+    }
+    if threadID <= 0 { return (0, .ended) }
+    // With another handler the signal might end the process.
+    if !cp_has_context_handler(signal, handler) || blocks(signal, threadID, until: end) {
+      return (0, .blocked)
+    }
+    let deadline = Deadline(
+      nanoseconds: min(Deadline.after(patience).nanoseconds, end.nanoseconds))
+    guard let capture = slot.hold(until: deadline) else { return (0, .unanswered) }
+    slot.pointee.threadID.store(threadID, ordering: .relaxed)
+    slot.pointee.record.store(UInt(bitPattern: task?.pointer), ordering: .relaxed)
+    slot.pointee.word.store(capture | Phase.asked, ordering: .releasing)
+    let isSent = cp_signal_thread(threadID, signal)
+    if isSent { slot.awaitAnswer(to: capture, until: deadline) }
+    return slot.finish(capture, into: buffer, capacity)
+  }
+
+  /// Whether a thread blocks the signal, and not just because it is about to leave the handler, having answered
+  /// somebody before: a report may come right after another.
+  private static func blocks(_ signal: Int32, _ threadID: Int32, until end: Deadline) -> Bool {
+    for _ in 0..<20 {
+      if !ThreadProbe.blocks(signal, threadID: threadID) { return false }
+      if end.hasPassed { return true }
+      withParkerOfItsOwn { _ = $0.park(until: .after(500_000)) }
+    }
+    return true
+  }
+
+  // MARK: In the signal handler
+
+  /// A computed property: a stored one would be made at its first use.
+  private static var handler: cp_context_handler { { _, _, context in Backtrace.answer(context) } }
+
+  /// Notes the frames, if this thread is asked.
+  private static func answer(_ context: UnsafeMutableRawPointer?) {
+    let before = cp_errno()
+    if let slot = Pointer(bitPattern: slot.load(ordering: .acquiring)) { slot.answer(context) }
+    cp_set_errno(before)
+  }
+}
+
+extension UnsafeMutablePointer<Backtrace> {
+  // MARK: The asker's steps
+
+  /// Gets the slot.
+  ///
+  /// - Returns: the number of the capture, in its place in the word; nil if another took too long.
+  fileprivate func hold(until deadline: Deadline) -> UInt32? {
+    var old = pointee.word.load(ordering: .acquiring)
+    while true {
+      if old & Backtrace.Phase.mask == Backtrace.Phase.free {
+        let capture = old &+ Backtrace.Phase.oneCapture
+        let (done, seen) = pointee.word.compareExchange(
+          expected: old, desired: capture | Backtrace.Phase.held, ordering: .acquiring)
+        if done { return capture }
+        old = seen
+      } else {
+        if deadline.hasPassed { return nil }
+        sleep(while: old, until: deadline)
+        old = pointee.word.load(ordering: .acquiring)
+      }
+    }
+  }
+
+  /// Sleeps until the frames are there, or the deadline has passed.
+  fileprivate func awaitAnswer(to capture: UInt32, until deadline: Deadline) {
+    while true {
+      let word = pointee.word.load(ordering: .acquiring)
+      if word == capture | Backtrace.Phase.done || deadline.hasPassed { return }
+      sleep(while: word, until: deadline)
+    }
+  }
+
+  /// Ends the capture: takes the frames, or withdraws.
+  ///
+  /// - Returns: how many frames there are, and why there are none.
+  fileprivate func finish(
+    _ capture: UInt32, into buffer: UnsafeMutablePointer<UInt64>, _ capacity: Int
+  ) -> (count: Int, outcome: Backtrace.Outcome) {
+    let withdrawn = pointee.word.compareExchange(
+      expected: capture | Backtrace.Phase.asked, desired: capture | Backtrace.Phase.free,
+      ordering: .acquiringAndReleasing)
+    if withdrawn.exchanged {
+      cp_futex_wake(self)
+      return (0, .unanswered)
+    }
+    // Claimed, and perhaps done by now.
+    let left = pointee.word.compareExchange(
+      expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.abandoned,
+      ordering: .acquiringAndReleasing)
+    if left.exchanged { return (0, .unanswered) }
+    let total = Int(pointee.frameCount.load(ordering: .relaxed))
+    let count = min(total, capacity, Backtrace.mostFrames)
+    for index in 0..<max(0, count) {
+      buffer[index] = UInt64(UInt(bitPattern: pointee.frames[index]))
+    }
+    release(capture)
+    if total < 0 { return (0, .ended) }
+    return count > 0 ? (count, .taken) : (0, .unanswered)
+  }
+
+  /// Makes the slot free, for those who wait for it.
+  private func release(_ capture: UInt32) {
+    pointee.word.store(capture | Backtrace.Phase.free, ordering: .releasing)
+    cp_futex_wake(self)
+  }
+
+  /// Sleeps until the word is another, or for no reason.
+  private func sleep(while word: UInt32, until deadline: Deadline) {
+    var limit = deadline.timespec
+    cp_futex_wait(self, word, &limit)
+  }
+
+  // MARK: The handler's
+
+  /// Notes the frames, if this thread is asked.
+  ///
+  /// Async-signal-safe: it allocates nothing and takes no lock. Without
+  /// optimisation a `for` allocates, as generic functions may: here there is none of either.
+  fileprivate func answer(_ context: UnsafeMutableRawPointer?) {
+    let asked = pointee.word.load(ordering: .acquiring)
+    guard asked & Backtrace.Phase.mask == Backtrace.Phase.asked,
+      pointee.threadID.load(ordering: .relaxed) == cp_gettid()
+    else { return }
+    let capture = asked & ~Backtrace.Phase.mask
+    // If another capture is under way by now, this fails.
+    let claim = pointee.word.compareExchange(
+      expected: asked, desired: capture | Backtrace.Phase.claimed, ordering: .acquiring)
+    if !claim.exchanged { return }
+    let record = pointee.record.load(ordering: .relaxed)
+    if record != 0 && UInt(bitPattern: Worker.currentTask?.pointer) != record {
+      pointee.frameCount.store(-1, ordering: .relaxed)
+      answered(capture)
+      return
+    }
+    let count = cp_trace(context, pointee.frames, Int32(Backtrace.mostFrames))
+    pointee.frameCount.store(count, ordering: .relaxed)
+    answered(capture)
+  }
+
+  /// Hands the frames over, if the asker is still there.
+  private func answered(_ capture: UInt32) {
+    let done = pointee.word.compareExchange(
+      expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.done,
+      ordering: .acquiringAndReleasing)
+    if done.exchanged { cp_futex_wake(self) } else { release(capture) }
+  }
+}

@@ -1,0 +1,100 @@
+/// The live tasks, written to a descriptor while they are walked (E9): no room is needed for a list, and no
+/// lock is held.
+extension RegistryReference {
+  /// Writes a table.
+  ///
+  /// - Returns: `.ok`; `.system` with errno set.
+  func writeListAsText(to descriptor: Int32) -> Status {
+    withDescriptorWriter(descriptor) { writer in
+      let clocks = ClockPair.now
+      writer.write("      ID   THREAD       AGE/ms  STATE       KIND             NAME\n")
+      let count = list { _, facts in
+        writer.write(UInt64(facts.id), width: 8)
+        writer.write(UInt64(facts.threadID.magnitude), width: 9)
+        writer.write(UInt64(max(0, clocks.monotonic &- facts.spawnedAt) / 1_000_000), width: 13)
+        writer.write("  ")
+        writer.write(Names.state(facts.state), width: 12)
+        writer.write(Names.kind(facts.kind), width: 17)
+        writer.write(path: facts.registry.pointer.pointee.path, name: facts.name)
+        if let activity = facts.activity { writer.write(remarksOn: activity, at: clocks.monotonic) }
+        writer.write("\n")
+      }
+      writer.write(count)
+      writer.write(count == 1 ? " task\n" : " tasks\n")
+    }
+  }
+
+  /// Writes one JSON object, which is one line; docs/schema/snapshot.json says what it is made of.
+  ///
+  /// Wall time is text: nanoseconds since 1970 are more than 2^53, and a reader that keeps numbers as
+  /// doubles (RFC 8259, section 6) would round them.
+  ///
+  /// - Returns: `.ok`; `.system` with errno set.
+  func writeListAsJSON(to descriptor: Int32) -> Status {
+    withDescriptorWriter(descriptor) { writer in
+      let clocks = ClockPair.now
+      writer.write("{\"at_unix_ns\":\"", exact: clocks.wall)
+      writer.write("\",\"tasks\":[")
+      let count = list { index, facts in
+        if index > 0 { writer.write(",") }
+        writer.write("{\"id\":", facts.id)
+        writer.write(
+          path: facts.registry.pointer.pointee.path, name: facts.name, kind: facts.kind)
+        writer.write(",\"state\":\"")
+        writer.write(Names.state(facts.state))
+        writer.write("\",\"thread_id\":", facts.threadID)
+        let age = max(0, clocks.monotonic &- facts.spawnedAt)
+        writer.write(",\"spawned_at_unix_ns\":\"", exact: clocks.wall &- age)
+        writer.write("\",\"age_ns\":", age)
+        writer.write(
+          ",\"cancel_requested_for_ns\":",
+          orNull: facts.word.isCancelRequested
+            ? max(0, clocks.monotonic &- facts.cancelledAt) : -1)
+        writer.write(",\"cleanup\":", facts.word.isCleanup)
+        let activity = facts.activity ?? ActivityFacts()
+        writer.write(",\"phase\":", activity.phase)
+        writer.write(activity, at: clocks.monotonic)
+        writer.write("}")
+      }
+      writer.write("],\"count\":", count)
+      writer.write("}\n")
+    }
+  }
+}
+
+extension DescriptorWriter {
+  /// Writes what stands behind a task's name: where it is, and how far.
+  @inline(never)
+  fileprivate mutating func write(remarksOn activity: ActivityFacts, at now: Int64) {
+    if let checkpoint = activity.checkpoint {
+      write(" \"")
+      write(text: checkpoint)
+      write("\"")
+    }
+    if activity.progress.at != 0 {
+      write(" ")
+      write(activity.progress)
+    }
+    if activity.isStalled { write(" STALLED") }
+  }
+
+  /// Writes a number, right-aligned.
+  @inline(never)
+  fileprivate mutating func write(_ number: UInt64, width: Int) {
+    var digits = 1
+    var rest = number / 10
+    while rest > 0 {
+      digits += 1
+      rest /= 10
+    }
+    for _ in digits..<max(digits, width) { write(" ") }
+    write(number)
+  }
+
+  /// Writes text, left-aligned, and a space at least.
+  @inline(never)
+  fileprivate mutating func write(_ text: StaticString, width: Int) {
+    write(text)
+    for _ in min(text.utf8CodeUnitCount, width - 1)..<width { write(" ") }
+  }
+}

@@ -1,0 +1,306 @@
+import CPlatform
+
+/// A report for people (E10).
+extension ReportReference {
+  /// Writes the report as text.
+  ///
+  /// - Returns: `.ok`; `.system` with errno set.
+  func writeText(to descriptor: Int32) -> Status {
+    withDescriptorWriter(descriptor) { writer in
+      writeSummary(to: &writer)
+      for index in 0..<pointer.pointee.phaseCount {
+        Self.write(pointer.pointee.phases[index], to: &writer)
+      }
+      if slowest.pointee.count > 0 {
+        writer.write("slowest to stop:")
+        for index in 0..<slowest.pointee.count {
+          let task = slowest.pointee[index]
+          writer.write(index == 0 ? " " : ", ")
+          writer.write(path: task.path, name: task.name)
+          writer.write(" ")
+          writer.write(duration: task.stop)
+        }
+        writer.write("\n")
+      }
+      for index in 0..<pointer.pointee.stragglerCount {
+        writer.write(pointer.pointee.occasion == .explain ? "task " : "straggler ")
+        stragglers[index].writeText(to: &writer)
+      }
+      let unlisted = Int(pointer.pointee.tally.pending) - pointer.pointee.stragglerCount
+      if unlisted > 0 {
+        writer.write("and ")
+        writer.write(unlisted)
+        writer.write(" more, not listed\n")
+      }
+    }
+  }
+
+  /// The first lines: what it is about, and the counts.
+  private func writeSummary(to writer: inout DescriptorWriter) {
+    let tally = pointer.pointee.tally
+    switch pointer.pointee.occasion {
+    case .explain:
+      writer.write(tally.pending)
+      writer.write(tally.pending == 1 ? " task alive\n" : " tasks alive\n")
+      return
+    case .join: writer.write("join")
+    case .shutdown: writer.write("shutdown")
+    }
+    withMessage { message in
+      if pointer.pointee.reason == 0 && message[0] == 0 { return }
+      writer.write(" (")
+      writer.write(Names.reason(pointer.pointee.reason))
+      if message[0] != 0 {
+        writer.write(": ")
+        writer.write(text: message)
+      }
+      writer.write(")")
+    }
+    if tally.abandoned > 0 {
+      writer.write(": ")
+      writer.write(tally.abandoned)
+      writer.write(tally.abandoned == 1 ? " task did not stop" : " tasks did not stop")
+    } else if tally.threadsLeft > 0 {
+      writer.write(": all tasks have ended, and ")
+      writer.write(tally.threadsLeft)
+      writer.write(tally.threadsLeft == 1 ? " thread has not left" : " threads have not left")
+    } else {
+      writer.write(": all tasks have ended")
+    }
+    writer.write(", after ")
+    writer.write(duration: tally.elapsed)
+    if pointer.pointee.grace >= 0 {
+      writer.write(" of ")
+      writer.write(duration: pointer.pointee.grace)
+    }
+    if tally.extended > 0 {
+      writer.write(" and ")
+      writer.write(duration: tally.extended)
+      writer.write(" more for progress")
+    }
+    Self.write(tally.callbacks, to: &writer)
+    writer.write("\n  ended ")
+    writer.write(tally.ended)
+    writer.write(" (failed ")
+    writer.write(tally.failed)
+    writer.write(", exited ")
+    writer.write(tally.exited)
+    writer.write("), pending ")
+    writer.write(tally.pending)
+    writer.write(" (aborted ")
+    writer.write(tally.aborted)
+    writer.write(", abandoned ")
+    writer.write(tally.abandoned)
+    writer.write("), rejected ")
+    writer.write(tally.rejected)
+    writer.write("\n")
+  }
+
+  /// Names the callback that took longest, if they took a millisecond.
+  private static func write(_ callbacks: CallbackTimes, to writer: inout DescriptorWriter) {
+    if callbacks.total < 1_000_000 { return }
+    writer.write("; callbacks took ")
+    writer.write(duration: callbacks.total)
+    writer.write(", ")
+    writer.write(callbacks.kind.text)
+    writer.write(" callback ")
+    withSymbol(of: UInt64(callbacks.function)) { object, objectOffset, symbol, _ in
+      if let symbol {
+        writer.write(text: symbol)
+        writer.write(" ")
+      }
+      if let object {
+        writer.write("(")
+        writer.write(text: object)
+        writer.write("+0x")
+        writer.write(hexadecimal: objectOffset)
+        writer.write(") ")
+      }
+    }
+    writer.write(duration: callbacks.longest)
+  }
+
+  private static func write(_ phase: PhaseFacts, to writer: inout DescriptorWriter) {
+    writer.write("  phase ")
+    writer.write(phase.phase)
+    writer.write(": asked ")
+    writer.write(phase.asked)
+    writer.write(" after ")
+    writer.write(duration: phase.start)
+    writer.write(", remaining ")
+    writer.write(phase.remaining)
+    writer.write(", took ")
+    writer.write(duration: phase.duration)
+    if phase.share >= 0 {
+      writer.write(" of ")
+      writer.write(duration: phase.share)
+    }
+    writer.write("\n")
+  }
+
+  /// Hands the message of the token to `body`, NUL-terminated.
+  func withMessage<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
+    withUnsafeBytes(of: pointer.pointee.message) { bytes in
+      // SAFETY: never empty, and the last byte is NUL.
+      body(bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
+    }
+  }
+}
+
+extension StragglerFacts {
+  /// Writes some lines: who it is, what it does, since when, what it says of itself, and where it is.
+  fileprivate func writeText(to writer: inout DescriptorWriter) {
+    writer.write(path: path, name: name)
+    writer.write(": ")
+    writer.write(diagnosis.text)
+    writeWhere(to: &writer)
+    writer.write("\n  ")
+    writer.write(Names.kind(kind))
+    writer.write(", id ")
+    writer.write(id)
+    writer.write(", thread ")
+    writer.write(threadID)
+    writer.write(", ")
+    writer.write(Names.state(state))
+    writer.write(", age ")
+    writer.write(duration: age)
+    if activity.phase > 0 {
+      writer.write(", phase ")
+      writer.write(activity.phase)
+    }
+    if activity.isStalled { writer.write(", heartbeat overdue") }
+    writer.write("\n")
+    if diagnosis != .ended { writeEffort(to: &writer) }
+    if thread.failure != 0 {
+      writer.write("  not all is known of its thread: ")
+      switch thread.failure {
+      case EMFILE, ENFILE: writer.write("no descriptor to be had")
+      case EACCES, EPERM: writer.write("no permission")
+      default:
+        writer.write("error ")
+        writer.write(thread.failure)
+      }
+      writer.write("\n")
+    }
+    if let checkpoint = activity.checkpoint {
+      writer.write("  at \"")
+      writer.write(text: checkpoint)
+      writer.write("\"\n")
+    }
+    if progressAge >= 0 {
+      writer.write("  progress ")
+      writer.write(activity.progress)
+      writer.write(", reported ")
+      writer.write(duration: progressAge)
+      writer.write(" ago\n")
+    }
+    if let reason = backtrace.reason {
+      writer.write("  no backtrace: ")
+      writer.write(reason)
+      writer.write("\n")
+    }
+    for number in 0..<frameCount { write(frame: number, to: &writer) }
+  }
+
+  /// What it waits in.
+  private func writeWhere(to writer: inout DescriptorWriter) {
+    if let name = syscallName {
+      writer.write(" in ")
+      writer.write(text: name)
+    } else if thread.syscall >= 0 {
+      writer.write(" in system call ")
+      writer.write(thread.syscall)
+    }
+    thread.withWaitChannel { channel in
+      if channel[0] != 0 {
+        writer.write(" (")
+        writer.write(text: channel)
+        writer.write(")")
+      }
+    }
+  }
+
+  /// Whether it has heard that it is to stop, and what it did since.
+  private func writeEffort(to writer: inout DescriptorWriter) {
+    writer.write("  ")
+    if cancelledAt == 0 {
+      writer.write("not asked to stop")
+    } else {
+      writer.write("asked to stop ")
+      writer.write(duration: askedAge)
+      writer.write(" ago, ")
+      if cancelChecks > 0 {
+        writer.write("checked for cancellation ")
+        writer.write(cancelChecks)
+        writer.write(cancelChecks == 1 ? " time since" : " times since")
+      } else {
+        writer.write(
+          activity.readsFlag
+            ? "may have read its flag directly" : "has never checked for cancellation")
+      }
+    }
+    if cpu >= 0 || cpuSince >= 0 { writer.write("; CPU time ") }
+    if cpuSince >= 0 {
+      writer.write(duration: cpuSince)
+      writer.write(" in the last ")
+      writer.write(duration: cpuSpan)
+      if cpu >= 0 { writer.write(", ") }
+    }
+    if cpu >= 0 {
+      writer.write(duration: cpu)
+      writer.write(" in total")
+    }
+    writer.write("\n")
+  }
+
+  private func write(frame number: Int, to writer: inout DescriptorWriter) {
+    guard let address = frames?[number] else { return }
+    writer.write("  #")
+    writer.write(number)
+    writer.write(" 0x")
+    writer.write(hexadecimal: address)
+    withSymbol(of: Self.place(ofFrame: number, at: address)) {
+      object, objectOffset, symbol, symbolOffset in
+      if let symbol {
+        writer.write(" ")
+        writer.write(text: symbol)
+        writer.write("+0x")
+        writer.write(hexadecimal: symbolOffset)
+      }
+      if let object {
+        writer.write(" (")
+        writer.write(text: object)
+        writer.write("+0x")
+        writer.write(hexadecimal: objectOffset)
+        writer.write(")")
+      }
+    }
+    writer.write("\n")
+  }
+}
+
+extension DescriptorWriter {
+  /// Writes a task's name with those of its groups, for people.
+  @inline(never)
+  mutating func write(path: GroupPath, name: TaskName) {
+    if !path.isEmpty {
+      path.withText { write(text: $0) }
+      write("/")
+    }
+    name.withText { write(text: $0) }
+  }
+
+  /// Writes how far a task has come: "30 of 100 blocks".
+  @inline(never)
+  mutating func write(_ progress: Progress) {
+    write(progress.done)
+    if progress.total > 0 {
+      write(" of ")
+      write(progress.total)
+    }
+    if let unit = progress.unit {
+      write(" ")
+      write(text: unit)
+    }
+  }
+}

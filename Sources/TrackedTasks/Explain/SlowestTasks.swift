@@ -1,0 +1,95 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// A registry's Monitor guards the list of the reports that note who ends there, and what is noted in them
+// meanwhile. A report is on the list of one registry, from before its call cancels anything until that call
+// has found all tasks ended, or its deadline passed; then it is the caller's.
+
+/// The tasks that took longest to stop, while a report was being made (E6).
+struct SlowestTasks {
+  /// In no order until `sort`.
+  private var tasks = InlineArray<16, EndedFacts>(repeating: EndedFacts())
+  private(set) var count = 0
+
+  /// The most that are kept.
+  static var most: Int { 16 }
+
+  subscript(index: Int) -> EndedFacts { tasks[index] }
+
+  /// Keeps `task` if it is among the slowest.
+  mutating func note(_ task: borrowing EndedFacts) {
+    if count < Self.most {
+      tasks[count] = copy task
+      count += 1
+      return
+    }
+    var fastest = 0
+    for place in 1..<Self.most where tasks[place].stop < tasks[fastest].stop { fastest = place }
+    if tasks[fastest].stop < task.stop { tasks[fastest] = copy task }
+  }
+
+  /// Puts the slowest first.
+  mutating func sort() {
+    var sorted = 0
+    while sorted < count {
+      var slowest = sorted
+      for place in sorted..<count where tasks[place].stop > tasks[slowest].stop { slowest = place }
+      tasks.swapAt(sorted, slowest)
+      sorted += 1
+    }
+  }
+}
+
+extension RegistryReference {
+  /// Lets `report` note who ends from now on.
+  func beginRecordingStops(_ report: ReportReference) {
+    pointer.pointee.reportCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    monitor.withLock { state in
+      report.pointer.pointee.nextNoting = state.firstReport
+      state.firstReport = report
+    }
+  }
+
+  /// Lets it note no more.
+  func endRecordingStops(_ report: ReportReference) {
+    monitor.withLock { state in
+      var place = state.firstReport
+      if place == report {
+        state.firstReport = report.pointer.pointee.nextNoting
+        return
+      }
+      while let current = place {
+        let next = current.pointer.pointee.nextNoting
+        if next == report {
+          current.pointer.pointee.nextNoting = report.pointer.pointee.nextNoting
+          return
+        }
+        place = next
+      }
+    }
+    pointer.pointee.reportCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+  }
+}
+
+extension TaskReference {
+  /// The task, which was asked to stop, is about to end: reports that are being made hear of it.
+  ///
+  /// Called on the task's own thread, before the end is counted. A straggler is no slow task that made it.
+  @inline(never)
+  func recordStop(_ how: TaskWord.Ending) {
+    let registry = self.registry
+    registry.forEachUpwards { registry in
+      if registry.pointer.pointee.reportCount.load(ordering: .relaxed) == 0 { return }
+      if word.isOverdue { return }
+      let facts = endedFacts(how, at: monotonicNow())
+      registry.monitor.withLock { state in
+        var next = state.firstReport
+        while let report = next {
+          report.slowest.pointee.note(facts)
+          next = report.pointer.pointee.nextNoting
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,214 @@
+import CPlatform
+import Synchronization
+
+/// All that is told of one straggler (E1).
+struct StragglerFacts {
+  /// What it is; what it says of itself is as of `probedAt`.
+  var id: UInt64
+  var name: TaskName
+  var path: GroupPath
+  var kind: UInt32
+  var state: UInt32
+  var threadID: Int32
+  var spawnedAt: Int64
+  var cancelledAt: Int64
+  var activity: ActivityFacts
+
+  /// It is held until it has been looked at.
+  var task: TaskReference?
+  /// On `CLOCK_MONOTONIC`.
+  var probedAt: Int64 = 0
+  var thread = ThreadProbe()
+  /// How often it has looked at its flag since that rose.
+  var cancelChecks: UInt32 = 0
+  /// Nanoseconds of processor time; -1 is not known.
+  var cpu: Int64 = -1
+  /// Of that, in the last `cpuSpan`; -1 is not known.
+  var cpuSince: Int64 = -1
+  var cpuSpan: Int64 = 0
+  var diagnosis = Diagnosis.unknown
+  /// The backtrace, in the report's memory.
+  var frames: UnsafePointer<UInt64>?
+  var frameCount = 0
+  var backtrace = Backtrace.Outcome.notEnabled
+
+  /// What it seems to be doing; the numbers are those of `TR_DIAGNOSIS_…`.
+  enum Diagnosis: UInt32 {
+    case unknown = 0
+    case starting = 1
+    case blocked = 2
+    case spinning = 3
+    case working = 4
+    case progressing = 5
+    case stopped = 6
+    case ended = 7
+
+    /// Its name for people and for machines.
+    var text: StaticString {
+      switch self {
+      case .unknown: "unknown"
+      case .starting: "starting"
+      case .blocked: "blocked"
+      case .spinning: "spinning"
+      case .working: "working"
+      case .progressing: "progressing"
+      case .stopped: "stopped"
+      case .ended: "ended"
+      }
+    }
+  }
+
+  /// - Parameters:
+  ///   - facts: taken while it was alive, or of one that has ended meanwhile.
+  ///   - task: a reference, given back once it has been looked at; nil if it has ended.
+  init(_ facts: TaskFacts, task: TaskReference?) {
+    id = facts.id
+    name = facts.name
+    path = facts.registry.pointer.pointee.path
+    kind = facts.kind
+    state = facts.state
+    threadID = facts.threadID
+    spawnedAt = facts.spawnedAt
+    cancelledAt = facts.cancelledAt
+    activity = facts.activity ?? ActivityFacts()
+    self.task = task
+  }
+
+  /// Looks at its thread, unless it has ended.
+  ///
+  /// - Parameter seen: what was seen of its thread, if somebody else has looked.
+  ///
+  /// Nothing is allocated and no lock is taken. That the thread is still the task's own is known from
+  /// the task being alive afterwards: it is held, so that no other has come into its record.
+  mutating func look(seen: ThreadProbe? = nil) {
+    probedAt = monotonicNow()
+    // Another task may have come into the record before it was held.
+    guard let task, let facts = task.facts(in: task.registry), facts.id == id else {
+      hasEnded()
+      return
+    }
+    activity = facts.activity ?? ActivityFacts()
+    threadID = facts.threadID
+    cancelledAt = facts.cancelledAt
+    let cancelChecks_ = task.cancelChecks
+    cancelChecks = cancelChecks_.count
+    if threadID == 0 {
+      state = facts.state
+      diagnosis = .starting
+      return
+    }
+    thread = seen ?? ThreadProbe.at(threadID: threadID)
+    let threadCPU = thread.cpu
+    cpu = task.ownCPU(of: threadCPU)
+    if cancelChecks_.isSampled && threadCPU >= 0 {
+      cpuSince = max(0, threadCPU &- task.activity.pointee.sampledCPU.load(ordering: .relaxed))
+      cpuSpan = max(0, probedAt &- task.activity.pointee.sampledAt.load(ordering: .relaxed))
+    }
+    if !task.word.isLive {
+      hasEnded()
+      return
+    }
+    state = facts.state
+    diagnosis = Self.diagnose(
+      scheduler: thread.schedulerState, progressAge: progressAge, cpu: cpu,
+      age: age, cpuSince: cpuSince, span: cpuSpan)
+  }
+
+  private mutating func hasEnded() {
+    task?.unpin()
+    task = nil
+    thread = ThreadProbe()
+    cpu = -1
+    cpuSince = -1
+    cpuSpan = 0
+    state = 5
+    diagnosis = .ended
+  }
+
+  /// The name of the system call it is in; nil for one without a name here, and for none.
+  var syscallName: UnsafePointer<UInt8>? {
+    // SAFETY: CChar and UInt8 have the same layout; the text is static.
+    cp_syscall_name(thread.syscall).map {
+      UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self)
+    }
+  }
+
+  /// How long ago it was spawned, in nanoseconds.
+  var age: Int64 { max(0, probedAt &- spawnedAt) }
+
+  /// How long ago it was asked to stop, in nanoseconds; -1 if it was not.
+  ///
+  /// That may have come while it was looked at.
+  var askedAge: Int64 { cancelledAt == 0 ? -1 : max(0, probedAt &- cancelledAt) }
+
+  /// How long ago it told of progress; -1 is never.
+  var progressAge: Int64 {
+    activity.progress.at == 0 ? -1 : max(0, probedAt &- activity.progress.at)
+  }
+
+  /// What a thread seems to be doing: pure.
+  ///
+  /// - Parameters:
+  ///   - scheduler: its state as in proc_pid_stat(5); 0 is not known.
+  ///   - progressAge: nanoseconds since it told of progress; -1 is never.
+  ///   - cpu: processor time; -1 is not known.
+  ///   - age: nanoseconds in which it used that.
+  ///   - cpuSince: processor time since it was asked to stop; -1 is not known.
+  ///   - span: nanoseconds in which it used that.
+  /// - Returns: what it seems to be doing.
+  static func diagnose(
+    scheduler: UInt8, progressAge: Int64, cpu: Int64, age: Int64, cpuSince: Int64, span: Int64
+  ) -> Diagnosis {
+    let (used, time) = cpuSince >= 0 && span >= 1_000_000 ? (cpuSince, span) : (cpu, age)
+    switch scheduler {
+    case 0: return .unknown
+    case UInt8(ascii: "T"), UInt8(ascii: "t"): return .stopped
+    default: break
+    }
+    if progressAge >= 0 && progressAge < 1_000_000_000 { return .progressing }
+    if used >= 0 && used > time / 2 { return .spinning }
+    if scheduler == UInt8(ascii: "R") || used > time / 10 { return .working }
+    return .blocked
+  }
+
+  /// Takes the backtrace of its thread, if it is alive; what the thread noted is kept if the task has ended since.
+  ///
+  /// - Returns: how many return addresses were stored.
+  mutating func takeBacktrace(
+    in place: UnsafeMutablePointer<UInt64>, room: Int, until end: Deadline
+  ) -> Int {
+    guard let task, threadID != 0, task.word.isLive else {
+      backtrace = .ended
+      return 0
+    }
+    let (taken, outcome) = Backtrace.capture(
+      ofThread: threadID, of: task, into: place, capacity: room, until: end)
+    backtrace = outcome
+    frameCount = taken
+    frames = taken == 0 ? nil : UnsafePointer(place)
+    return taken
+  }
+}
+
+extension StragglerFacts {
+  /// Where a frame of a backtrace is (E12).
+  ///
+  /// The innermost is where the thread was interrupted. The others are return addresses, and the call is one
+  /// byte less: it may be the last of its function, behind which another one begins.
+  static func place(ofFrame number: Int, at address: UInt64) -> UInt64 {
+    number == 0 ? address : address &- 1
+  }
+}
+
+extension RegistryReference {
+  /// Takes a sample of the processor time of all that were asked to stop and are alive.
+  func sampleProcessorTimes() {
+    forEachTask { task, _ in
+      if !task.word.isCancelRequested || !task.pin() { return true }
+      // Again, now that no other task can come into the record.
+      if task.word.isCancelRequested { task.sampleCPU() }
+      task.unpin()
+      return true
+    }
+  }
+}

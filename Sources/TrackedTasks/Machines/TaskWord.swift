@@ -1,0 +1,237 @@
+/// A task's whole state in one 64-bit word, and every transition it can make: pure functions from
+/// word to word, or to nil where the transition does not exist.
+///
+/// Nothing here locks, calls or allocates; `TaskRecord.advance` applies a transition by
+/// compare-and-swap. The life of a task:
+///
+///     free → starting → running → ending → ended → free
+///                 └──────────── withdrawn ───┘
+///
+/// The references to the record are counted in the same word, so that taking one and looking what
+/// it is a reference to are one step.
+///
+/// W1: the low 32 bits are 0 until the task is asked to stop and 1 from then on, and hold nothing
+///     else: an application may read them through a pointer (`tr_task_cancel_flag`).
+/// W2: the phase only advances, until the record is free again.
+/// W3: once a task is ending, its flag and how it ended change no more.
+/// W4: a record is free exactly when its task has ended and nobody holds a reference: the
+///     transition that takes the last one makes it free.
+/// W5: where there are more references than the word has room for, the others are counted beside it
+///     (`TaskReference.moveReferencesOut`), and at least two in the word, one once the task has ended:
+///     it never looks as if nobody held it.
+struct TaskWord: Equatable {
+  var bits: UInt64
+
+  /// Where a task is in its life.
+  enum Phase: UInt64 {
+    /// The phase while the record belongs to no task.
+    case free = 0
+    /// The phase while the task is admitted and its thread has not entered the body.
+    case starting = 1
+    /// The phase while the body, its drop or its last log event runs.
+    case running = 2
+    /// The phase while the end is being counted: no longer listed, not yet to be learnt of.
+    case ending = 3
+    /// The phase while the outcome can be read.
+    case ended = 4
+  }
+
+  /// How a task ended (O1); the numbers are those of `TR_ENDED_…`.
+  enum Ending: UInt64 {
+    /// The way while it has not ended, and of a task whose thread was refused.
+    case none = 0
+    /// The body returned 0.
+    case returned = 1
+    /// The body returned something else.
+    case failed = 2
+    /// The thread left the body: `pthread_exit` or thread cancellation.
+    case exited = 3
+  }
+
+  private static let flagBit: UInt64 = 1
+  private static let phaseShift: UInt64 = 32
+  private static let phaseMask: UInt64 = 7 << 32
+  private static let overdueBit: UInt64 = 1 << 35
+  private static let awaitedBit: UInt64 = 1 << 36
+  private static let cleanupBit: UInt64 = 1 << 37
+  private static let endingShift: UInt64 = 38
+  private static let endingMask: UInt64 = 3 << 38
+  private static let messageBit: UInt64 = 1 << 40
+  private static let registryBit: UInt64 = 1 << 41
+  private static let descriptorBit: UInt64 = 1 << 42
+  private static let extrasBit: UInt64 = 1 << 43
+  private static let oneReference: UInt64 = 1 << 44
+  private static let mostReferences: UInt64 = (1 << 19) - 1
+  private static let moreBit: UInt64 = 1 << 63
+
+  /// How many references are moved out of the word or into it at a time.
+  static let movedReferences: UInt64 = 1 << 18
+
+  init(bits: UInt64) { self.bits = bits }
+
+  // MARK: Reading
+
+  var phase: Phase {
+    switch (bits & Self.phaseMask) >> Self.phaseShift {
+    case 1: .starting
+    case 2: .running
+    case 3: .ending
+    case 4: .ended
+    default: .free
+    }
+  }
+  /// How the task ended; `none` before.
+  var ending: Ending {
+    switch (bits & Self.endingMask) >> Self.endingShift {
+    case 1: .returned
+    case 2: .failed
+    case 3: .exited
+    default: .none
+    }
+  }
+  /// Whether the task was asked to stop.
+  var isCancelRequested: Bool { bits & Self.flagBit != 0 }
+  /// Whether it was alive at a join's deadline.
+  var isOverdue: Bool { bits & Self.overdueBit != 0 }
+  /// Whether somebody waits for its end, or did.
+  var isAwaited: Bool { bits & Self.awaitedBit != 0 }
+  /// Whether it was spawned for clean-up work, which the registry's token does not interrupt.
+  var isCleanup: Bool { bits & Self.cleanupBit != 0 }
+  /// Whether it left a message.
+  var hasMessage: Bool { bits & Self.messageBit != 0 }
+  /// Whether it is listed and counted: admitted, and its end not begun (N1).
+  var isLive: Bool { phase == .starting || phase == .running }
+
+  /// How many references the word counts: the running worker's, one per handle, one per pin.
+  var references: UInt64 { bits >> 44 & Self.mostReferences }
+  /// Whether more are counted beside it (W5).
+  var hasMoreReferences: Bool { bits & Self.moreBit != 0 }
+  /// Whether there is no room for another.
+  var isFull: Bool { references == Self.mostReferences }
+  /// Whether it has a descriptor, to be closed with its record.
+  var hasDescriptor: Bool { bits & Self.descriptorBit != 0 }
+  /// Whether there is more to be done for it than for most; see `OptionalState`.
+  var hasOptionalState: Bool { bits & Self.extrasBit != 0 }
+  /// Whether the record holds a reference to its registry's memory, for the sake of handles.
+  var holdsRegistry: Bool { bits & Self.registryBit != 0 }
+
+  // MARK: Transitions
+
+  /// The word of a task just admitted, with the worker's reference.
+  ///
+  /// - Parameters:
+  ///   - cleanup: it was spawned for clean-up work.
+  ///   - flagged: it is born asked to stop.
+  ///   - handle: the spawner gets a handle: one reference more, and the registry's memory is held.
+  ///   - inGroup: the registry's memory is held, as the worker does not do it.
+  ///   - extras: see `hasOptionalState`.
+  /// - Returns: the word to publish.
+  @inline(__always)
+  static func admitted(
+    cleanup: Bool, flagged: Bool, handle: Bool, inGroup: Bool = false, extras: Bool = false
+  ) -> TaskWord {
+    TaskWord(
+      bits: (cleanup ? cleanupBit : 0) | (flagged ? flagBit : 0) | (extras ? extrasBit : 0)
+        | (handle ? registryBit | 2 * oneReference : oneReference) | (inGroup ? registryBit : 0)
+    ).with(.starting)
+  }
+
+  /// What is shown of a thread that is no task.
+  static var ofThread: TaskWord { TaskWord(bits: 0).with(.running) }
+
+  /// Somebody who walks the records takes a reference; nil if the task is not alive, or if there is
+  /// no room.
+  func pinned() -> TaskWord? {
+    isLive && !isFull ? TaskWord(bits: bits &+ Self.oneReference) : nil
+  }
+
+  /// Somebody who has a reference takes another, as a handle; nil if there is no room.
+  func handleAdded() -> TaskWord? {
+    isFull ? nil : TaskWord(bits: bits &+ Self.oneReference | Self.registryBit)
+  }
+
+  /// A reference is given back; nil if some that are counted beside the word are to be moved into it
+  /// first (W5).
+  func unpinned() -> TaskWord? {
+    bits & Self.moreBit != 0 && references <= 2 ? nil : withOneLess()
+  }
+
+  /// References are moved out of the word; nil if it has room.
+  func referencesMovedOut() -> TaskWord? {
+    isFull
+      ? TaskWord(bits: bits &- Self.movedReferences * Self.oneReference | Self.moreBit) : nil
+  }
+
+  /// References are moved into the word, none being left beside it if they are the `last`; nil if it
+  /// needs none.
+  func referencesMovedIn(last: Bool) -> TaskWord? {
+    guard hasMoreReferences, references <= 2 else { return nil }
+    let bits = bits &+ Self.movedReferences * Self.oneReference
+    return TaskWord(bits: last ? bits & ~Self.moreBit : bits)
+  }
+
+  private func withOneLess() -> TaskWord {
+    TaskWord(bits: bits &- Self.oneReference).freeIfUnused()
+  }
+
+  /// The end of W4.
+  ///
+  /// The flag stays up until the next task is admitted, so that the spawner knows whether the time
+  /// of the request has to be put back.
+  private func freeIfUnused() -> TaskWord {
+    phase == .ended && bits >> 44 == 0 ? TaskWord(bits: bits & Self.flagBit) : self
+  }
+
+  /// Its thread enters the body.
+  func entered() -> TaskWord? { phase == .starting ? with(.running) : nil }
+
+  /// It is asked to stop; nil when it was before, or has begun to end.
+  func cancelRequested() -> TaskWord? {
+    isLive && !isCancelRequested ? TaskWord(bits: bits | Self.flagBit) : nil
+  }
+
+  /// A join's deadline passed: asked to stop, and abandoned until it ends; nil when it has begun to
+  /// end.
+  ///
+  /// A second deadline leaves the word as it is.
+  func overdue() -> TaskWord? {
+    isLive ? TaskWord(bits: bits | Self.overdueBit | Self.flagBit) : nil
+  }
+
+  /// Somebody is about to wait for its end; nil when it has ended.
+  func awaited() -> TaskWord? {
+    isLive || phase == .ending ? TaskWord(bits: bits | Self.awaitedBit) : nil
+  }
+
+  /// It left a message.
+  func messageLeft(_ present: Bool) -> TaskWord? {
+    guard phase == .running else { return nil }
+    return TaskWord(bits: present ? bits | Self.messageBit : bits & ~Self.messageBit)
+  }
+
+  /// It needs what most do not; nil when its body is over.
+  func extrasAdded() -> TaskWord? {
+    phase == .running ? TaskWord(bits: bits | Self.extrasBit) : nil
+  }
+
+  /// It has got a descriptor.
+  func descriptorMade() -> TaskWord? {
+    phase == .free ? nil : TaskWord(bits: bits | Self.descriptorBit)
+  }
+
+  /// Its body is over: from here it is neither listed nor changed.
+  func ends(_ how: Ending) -> TaskWord? {
+    phase == .running ? TaskWord(bits: bits | how.rawValue << Self.endingShift).with(.ending) : nil
+  }
+
+  /// Its end is counted: the outcome may be read, and the worker's reference is given back.
+  func ended() -> TaskWord? { phase == .ending ? with(.ended).withOneLess() : nil }
+
+  /// No thread could be had for it: it ends without having run, and the worker's reference is
+  /// given back.
+  func withdrawn() -> TaskWord? { phase == .starting ? with(.ended).withOneLess() : nil }
+
+  private func with(_ phase: Phase) -> TaskWord {
+    TaskWord(bits: bits & ~Self.phaseMask | phase.rawValue << Self.phaseShift)
+  }
+}

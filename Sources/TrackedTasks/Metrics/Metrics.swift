@@ -1,0 +1,178 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// The Monitor of a registry's metrics guards the counters, the histograms and the ring of the last tasks. It
+// is taken alone, for the time of a few additions, twice for each task of a registry with metrics and
+// once for a refused spawn, at each level that keeps some; and by those who read. Whoever writes them to a
+// descriptor copies them first, into memory that was had before.
+
+/// The counters and durations of a registry that keeps them, which it was created with (E8).
+///
+/// A spawn is counted after the task was admitted, and an end before it is counted for joins and limits:
+/// who has learned of either finds it here, and the most that were alive at once are no more than
+/// `maxTasks`.
+struct Metrics {
+  private let monitor: Monitor<MetricsState>
+
+  /// Allocates the memory; nil without memory.
+  static func make() -> Metrics? {
+    guard let state = MetricsState.make() else { return nil }
+    guard let monitor = Monitor(state) else {
+      state.destroy()
+      return nil
+    }
+    return Metrics(monitor: monitor)
+  }
+
+  /// Frees the memory; requires that nobody uses it any more.
+  func destroy() {
+    let state = monitor.withLock { $0 }
+    monitor.destroy()
+    state.destroy()
+  }
+
+  func countSpawn(_ slot: KindSlot) { monitor.withLock { $0.countSpawn(slot) } }
+
+  /// Takes back a spawn: there was no thread for the task.
+  func uncountSpawn(_ slot: KindSlot) { monitor.withLock { $0.uncountSpawn(slot) } }
+
+  func countRefusal(_ slot: KindSlot) { monitor.withLock { $0.countRefusal(slot) } }
+
+  func countEnd(_ task: EndedFacts) { monitor.withLock { $0.countEnd(task) } }
+
+  /// What is known of one kind, or of all.
+  func facts(of slot: KindSlot?) -> MetricsFacts {
+    monitor.withLock { state in
+      if let slot {
+        let kind = state.kinds + slot.index
+        return MetricsFacts(kind.pointee.counters, kind.pointee.run, kind.pointee.stop)
+      }
+      var run = DurationHistogram()
+      var stop = DurationHistogram()
+      for slot in 0..<KindSlot.count {
+        run.merge(state.kinds[slot].run)
+        stop.merge(state.kinds[slot].stop)
+      }
+      return MetricsFacts(state.all, run, stop)
+    }
+  }
+
+  /// Copies what is known of each kind, at one moment; `destination` has room for `KindSlot.count`.
+  func copyKinds(to destination: UnsafeMutablePointer<KindMetrics>) {
+    monitor.withLock { _ = memcpy(destination, $0.kinds, MetricsState.kindsSize) }
+  }
+
+  /// Visits the last tasks that ended, the last one first, under the lock.
+  ///
+  /// - Returns: how many are remembered.
+  func recent(_ visit: (_ index: Int, _ task: UnsafePointer<EndedFacts>) -> Void) -> Int {
+    monitor.withLock { state in
+      let count = state.recentCount
+      for index in 0..<count { visit(index, state.recent(index)) }
+      return count
+    }
+  }
+}
+
+/// Counters and durations of tasks of one kind, or of all; the durations in nanoseconds, -1 for none.
+struct MetricsFacts {
+  var counters: TaskCounters
+  var run = QuantileFacts()
+  var stop = QuantileFacts()
+
+  /// Without durations.
+  init(_ counters: TaskCounters) { self.counters = counters }
+
+  init(
+    _ counters: TaskCounters, _ run: borrowing DurationHistogram,
+    _ stop: borrowing DurationHistogram
+  ) {
+    self.counters = counters
+    self.run = QuantileFacts(run)
+    self.stop = QuantileFacts(stop)
+  }
+}
+
+/// The durations that half of the tasks, nine tenths, all but one in a hundred, and all do not exceed.
+struct QuantileFacts {
+  var p50: Int64 = -1
+  var p90: Int64 = -1
+  var p99: Int64 = -1
+  /// Exact.
+  var max: Int64 = -1
+
+  init() {}
+
+  init(_ histogram: borrowing DurationHistogram) {
+    p50 = histogram.quantile(percent: 50)
+    p90 = histogram.quantile(percent: 90)
+    p99 = histogram.quantile(percent: 99)
+    max = histogram.maximum
+  }
+}
+
+extension RegistryReference {
+  /// Its own metrics, if it keeps any.
+  var metrics: Metrics? { pointer.pointee.metrics }
+
+  /// Whether it or a registry above it keeps metrics.
+  @inline(__always)
+  var isMeasured: Bool { pointer.pointee.isMeasured }
+
+  /// Counts a task that was admitted, here and above.
+  @inline(never)
+  func measureSpawn(kind: UInt32) {
+    forEachUpwards { $0.metrics?.countSpawn(KindSlot(of: kind)) }
+  }
+
+  /// Takes that back: there was no thread for the task.
+  @inline(never)
+  func unmeasureSpawn(kind: UInt32) {
+    forEachUpwards { $0.metrics?.uncountSpawn(KindSlot(of: kind)) }
+  }
+
+  /// Counts a refused spawn, here and above.
+  @inline(never)
+  func measureRefusal(kind: UInt32) {
+    forEachUpwards { $0.metrics?.countRefusal(KindSlot(of: kind)) }
+  }
+
+  /// The totals of a registry, which it counts in any case.
+  ///
+  /// Read in this order no more have ended than were spawned.
+  var totals: TaskCounters {
+    let endings = pointer
+    var counters = TaskCounters()
+    counters.returned = endings.pointee.endings.returned.load(ordering: .sequentiallyConsistent)
+    counters.failed = endings.pointee.endings.failed.load(ordering: .sequentiallyConsistent)
+    counters.exited = endings.pointee.endings.exited.load(ordering: .sequentiallyConsistent)
+    let withdrawn = endings.pointee.endings.withdrawn.load(ordering: .sequentiallyConsistent)
+    counters.rejected = pointer.pointee.rejected.load(ordering: .relaxed)
+    counters.spawned = gate.admitted &- withdrawn
+    return counters
+  }
+
+  /// The metrics (E8).
+  ///
+  /// - Parameter kind: 0 is all; the first number of the application's is all of these.
+  /// - Returns: nil for a number that is no kind, and for one kind if no metrics are kept.
+  func metricsFacts(kind: UInt32) -> MetricsFacts? {
+    if kind == 0 { return metrics?.facts(of: nil) ?? MetricsFacts(totals) }
+    guard let metrics, let slot = KindSlot(asked: kind) else { return nil }
+    return metrics.facts(of: slot)
+  }
+}
+
+extension TaskReference {
+  /// Counts the end of the task, here and above, once.
+  ///
+  /// Called on the task's own thread, while it is alive for everybody else, after `conclude`.
+  @inline(never)
+  func measureEnd(_ how: TaskWord.Ending, in registry: RegistryReference) {
+    if traits.contains(.measured) { return }
+    add(.measured)
+    let facts = endedFacts(how, at: monotonicNow())
+    registry.forEachUpwards { $0.metrics?.countEnd(facts) }
+  }
+}

@@ -1,0 +1,162 @@
+import CPlatform
+
+/// The kinds that are counted apart: the four of the library's, and all of the application's together.
+struct KindSlot: Equatable {
+  let index: Int
+
+  /// How many there are.
+  static var count: Int { 5 }
+  static var application: KindSlot { KindSlot(index: 4) }
+
+  init(index: Int) { self.index = index }
+
+  /// Where tasks of a kind that spawning has accepted are counted.
+  init(of kind: UInt32) { index = kind < 0x100 ? Int(kind) - 1 : Self.application.index }
+
+  /// What a caller asks for: a kind of the library's, or the first of the application's for all; nil for
+  /// anything else.
+  init?(asked kind: UInt32) {
+    guard (1...4).contains(kind) || kind == 0x100 else { return nil }
+    self.init(of: kind)
+  }
+
+  /// The name of the kind.
+  var name: StaticString { Names.kind(index < 4 ? UInt32(index) + 1 : 0x100) }
+}
+
+/// How many tasks there were.
+///
+/// Pure, and nothing but integers: all zero bytes are a beginning.
+struct TaskCounters {
+  var spawned: UInt64 = 0
+  var returned: UInt64 = 0
+  var failed: UInt64 = 0
+  var exited: UInt64 = 0
+  var rejected: UInt64 = 0
+  /// The most that were alive at once.
+  var peak: UInt64 = 0
+
+  var ended: UInt64 { returned &+ failed &+ exited }
+  var live: UInt64 { spawned &- ended }
+
+  /// A task was admitted.
+  mutating func countSpawn() {
+    spawned &+= 1
+    if live > peak { peak = live }
+  }
+
+  /// A task ended; the number is that of `TR_ENDED_…`.
+  mutating func countEnd(_ how: UInt32) {
+    switch how {
+    case 2: failed &+= 1
+    case 3: exited &+= 1
+    default: returned &+= 1
+    }
+  }
+}
+
+/// What is kept for tasks of one kind; all zero bytes are a beginning.
+struct KindMetrics {
+  var counters = TaskCounters()
+  /// From spawn to end.
+  var run = DurationHistogram()
+  /// From being asked to stop to the end.
+  var stop = DurationHistogram()
+}
+
+/// What the Monitor of a registry's metrics guards.
+///
+/// The tables are kept apart from it, as it is too much for a stack, which a value that is passed on goes
+/// through.
+///
+/// X1: all.live == the sum of the live tasks of each kind, and likewise what else is counted of both.
+/// X2: of each kind as many run times are recorded as tasks ended, and not more times to stop.
+struct MetricsState: MonitorState {
+  /// One for each `KindSlot`.
+  let kinds: UnsafeMutablePointer<KindMetrics>
+  /// The last tasks that ended: number n at n modulo `recentMost`.
+  private let ring: UnsafeMutablePointer<EndedFacts>
+  /// How many tasks have been noted in `ring`, forgotten ones included.
+  private var noted: UInt64 = 0
+  /// All kinds together: the most that were alive at once cannot be derived from theirs.
+  private(set) var all = TaskCounters()
+
+  /// How many tasks are remembered.
+  static var recentMost: Int { 64 }
+
+  /// Bytes of the part that tells of kinds.
+  static var kindsSize: Int { KindSlot.count * MemoryLayout<KindMetrics>.stride }
+
+  /// Allocates the tables; nil without memory.
+  static func make() -> MetricsState? {
+    let size = kindsSize + recentMost * MemoryLayout<EndedFacts>.stride
+    guard let memory = malloc(size) else { return nil }
+    // Integers, texts and a Boolean: zero bytes are a value of each, and nobody reads an `EndedFacts`
+    // before it is stored.
+    memset(memory, 0, size)
+    return MetricsState(
+      kinds: memory.bindMemory(to: KindMetrics.self, capacity: KindSlot.count),
+      ring: (memory + kindsSize).bindMemory(to: EndedFacts.self, capacity: recentMost))
+  }
+
+  private init(
+    kinds: UnsafeMutablePointer<KindMetrics>, ring: UnsafeMutablePointer<EndedFacts>
+  ) {
+    self.kinds = kinds
+    self.ring = ring
+  }
+
+  /// Frees the tables.
+  func destroy() { free(UnsafeMutableRawPointer(kinds)) }
+
+  mutating func countSpawn(_ slot: KindSlot) {
+    all.countSpawn()
+    kinds[slot.index].counters.countSpawn()
+  }
+
+  /// Takes back a spawn: there was no thread for the task.
+  ///
+  /// It was alive for a moment, though, and may be among the most that were.
+  mutating func uncountSpawn(_ slot: KindSlot) {
+    all.spawned &-= 1
+    kinds[slot.index].counters.spawned &-= 1
+  }
+
+  mutating func countRefusal(_ slot: KindSlot) {
+    all.rejected &+= 1
+    kinds[slot.index].counters.rejected &+= 1
+  }
+
+  mutating func countEnd(_ task: EndedFacts) {
+    let place = KindSlot(of: task.kind).index
+    all.countEnd(task.how)
+    kinds[place].counters.countEnd(task.how)
+    kinds[place].run.record(task.ran)
+    if task.stop >= 0 { kinds[place].stop.record(task.stop) }
+    ring[Int(noted % UInt64(Self.recentMost))] = task
+    noted &+= 1
+  }
+
+  /// How many tasks are remembered now.
+  var recentCount: Int { Int(min(noted, UInt64(Self.recentMost))) }
+
+  /// What is remembered of the task that was the last to end but `index`.
+  func recent(_ index: Int) -> UnsafePointer<EndedFacts> {
+    UnsafePointer(ring + Int((noted &- 1 &- UInt64(index)) % UInt64(Self.recentMost)))
+  }
+
+  func checkInvariants() {
+    var (live, ended, rejected) = (UInt64(0), UInt64(0), UInt64(0))
+    for slot in 0..<KindSlot.count {
+      let counters = kinds[slot].counters
+      live &+= counters.live
+      ended &+= counters.ended
+      rejected &+= counters.rejected
+      if counters.live > counters.peak { fatalError() }
+      if kinds[slot].run.count != counters.ended { fatalError() }  // X2
+      if kinds[slot].stop.count > counters.ended { fatalError() }  // X2
+    }
+    if live != all.live || ended != all.ended || rejected != all.rejected { fatalError() }  // X1
+    if noted != ended { fatalError() }
+  }
+}

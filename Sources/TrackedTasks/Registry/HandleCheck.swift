@@ -1,0 +1,381 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// One mutex guards the table of handles and the list of those whose objects are gone. It is the innermost of the
+// library: whatever lock is held, this one may be taken, and under it nothing is taken but malloc's own.
+// Under it memory is allocated and freed, unlike under any other: this is a mode for debugging, and nobody comes
+// here without it. No thread of a process without objects holds it, so a child of fork that begins anew finds it free.
+//
+// Handles1: an entry exists exactly while its object's memory has not been given back, for an object whose handle
+//           was given to the program or that is gone.
+// Handles2: the objects on the list of the gone are used by nobody. A registry is on it after its tasks.
+
+/// Finds handles that the program releases twice or uses after their release, if TASKREG_DEBUG asks for it (P8).
+///
+/// What the references of the program's own come to is counted for each handle, apart from those that the library
+/// holds. The memory of an object that is gone is kept for a while instead of being given back, so that its
+/// address stands for no other.
+///
+/// Off unless the C library turns it on; the Swift library has no handles.
+enum HandleCheck {
+  /// How many objects that are gone are kept; the oldest makes room for the next.
+  static var mostKept: Int { 4096 }
+
+  private static var bucketCount: Int { 4096 }
+
+  // atomic: whether the environment was looked at; release and acquire, with the table. All who look see the same.
+  private static let hasReadEnvironment = Atomic<Bool>(false)
+  // atomic: the table's address; 0 before it is made. Stored with release, loaded with acquire.
+  private static let table = Atomic<UInt>(0)
+
+  /// Whether handles are checked.
+  @inline(__always)
+  static var isOn: Bool { ProcessState.checksHandles }
+
+  // MARK: On and off
+
+  /// Looks at TASKREG_DEBUG, once; before the first object that the program makes.
+  @inline(__always)
+  static func begin() {
+    if !hasReadEnvironment.load(ordering: .acquiring) { look() }
+  }
+
+  @inline(never)
+  private static func look() {
+    let word: StaticString = "handles"
+    if let value = cp_environment("TASKREG_DEBUG"),
+      memcmp(value, word.utf8Start, min(strlen(value), word.utf8CodeUnitCount) + 1) == 0,
+      makeTable()
+    {
+      ProcessState.checkHandles()
+    }
+    hasReadEnvironment.store(true, ordering: .releasing)
+  }
+
+  private static func makeTable() -> Bool {
+    if table.load(ordering: .acquiring) != 0 { return true }
+    guard let buckets = calloc(bucketCount, MemoryLayout<Entry.Pointer?>.stride) else {
+      return false
+    }
+    let state = Handles(
+      buckets: buckets.bindMemory(to: Entry.Pointer?.self, capacity: bucketCount))
+    guard let memory = malloc(MemoryLayout<Monitor<Handles>>.size), let monitor = Monitor(state)
+    else { return false }
+    let pointer = memory.bindMemory(to: Monitor<Handles>.self, capacity: 1)
+    pointer.initialize(to: monitor)
+    let made = table.compareExchange(
+      expected: 0, desired: UInt(bitPattern: pointer), ordering: .acquiringAndReleasing)
+    if !made.exchanged {
+      monitor.destroy()
+      free(memory)
+      free(buckets)
+    }
+    return true
+  }
+
+  /// The table.
+  ///
+  /// Requires that handles are checked.
+  private static var handles: Monitor<Handles> {
+    UnsafePointer<Monitor<Handles>>(bitPattern: table.load(ordering: .acquiring))
+      .unsafelyUnwrapped.pointee
+  }
+
+  // MARK: What the program does
+
+  /// The program is given a reference.
+  @inline(never)
+  static func give(_ kind: HandleKind, _ object: UnsafeRawPointer) {
+    handles.withLock { $0.entry(of: object, kind)?.pointee.given += 1 }
+  }
+
+  /// The reference that was given last has not reached the program.
+  @inline(never)
+  static func takeBack(_ object: UnsafeRawPointer) {
+    handles.withLock {
+      if let entry = $0.find(object), entry.pointee.given > 0 { entry.pointee.given -= 1 }
+    }
+  }
+
+  /// The program gives back a reference: ends the process if it has none.
+  ///
+  /// - Parameters:
+  ///   - kind: what the function takes.
+  ///   - object: what it was handed.
+  ///   - function: its name, up to a parenthesis.
+  @inline(never)
+  static func release(
+    _ kind: HandleKind, _ object: UnsafeRawPointer, _ function: StaticString
+  ) {
+    let isDone = handles.withLock {
+      guard let entry = $0.find(object), entry.pointee.given > 1 else { return false }
+      entry.pointee.given -= 1
+      return true
+    }
+    if isDone { return }
+    // It takes a while: only for the last reference.
+    let callers = Callers.now
+    let (isMistake, before): (Bool, Callers?) = handles.withLock {
+      guard let entry = $0.find(object) else { return (true, nil) }
+      if entry.pointee.given == 0 { return (true, entry.pointee.releasedBy) }
+      entry.pointee.given -= 1
+      if entry.pointee.given == 0 { entry.pointee.releasedBy = callers }
+      return (false, nil)
+    }
+    if !isMistake { return }
+    endProcess(
+      before == nil
+        ? " is released, to which the program has no reference" : " is released a second time",
+      kind, object, function, before)
+  }
+
+  /// The program uses a handle: ends the process if what it stands for is gone.
+  @inline(never)
+  static func use(
+    _ kind: HandleKind, _ object: UnsafeRawPointer, _ function: StaticString
+  ) {
+    let (isOver, before): (Bool, Callers?) = handles.withLock {
+      guard let entry = $0.find(object) else { return (false, nil) }
+      return (entry.pointee.isOver, entry.pointee.releasedBy)
+    }
+    if !isOver { return }
+    endProcess(
+      before == nil
+        ? " is used, which was borrowed and is there no more" : " is used after its release",
+      kind, object, function, before)
+  }
+
+  // MARK: What the library does
+
+  /// Keeps the memory of an object that is gone, in the place of giving it back.
+  ///
+  /// Gives back that of the oldest if there are too many. Without memory for an entry, the object is kept for ever.
+  ///
+  /// Requires that handles are checked.
+  @inline(never)
+  static func keep(_ kind: HandleKind, _ object: UnsafeRawPointer) {
+    handles.withLock {
+      guard let entry = $0.entry(of: object, kind) else { return }
+      entry.pointee.isGone = true
+      $0.append(entry)
+      if $0.goneCount > mostKept { $0.discardOldest() }
+    }
+  }
+
+  // MARK: The message
+
+  /// Says what is wrong and where, and ends the process as glibc does for a pointer that is freed twice.
+  @inline(never)
+  private static func endProcess(
+    _ mistake: StaticString, _ kind: HandleKind, _ object: UnsafeRawPointer,
+    _ function: StaticString, _ before: Callers?
+  ) -> Never {
+    withFixedText {
+      $0.append("libtaskreg: ")
+      var length = 0
+      while function.utf8Start[length] != 0 && function.utf8Start[length] != 40 { length += 1 }
+      $0.append(utf8: function.utf8Start, limit: length)
+      $0.append(": the ")
+      $0.append(kind.text)
+      $0.append(" ")
+      $0.append(hex: UInt64(UInt(bitPattern: object)))
+      $0.append(mistake)
+      $0.append("\n")
+    } _: {
+      _ = cp_write_all(2, $0, strlen($0))
+    }
+    Callers.now.write("  called by ")
+    before?.write("  released by ")
+    abort()
+  }
+}
+
+/// Who called the library: the innermost return addresses.
+private struct Callers {
+  private var addresses = InlineArray<3, UInt>(repeating: 0)
+  private(set) var count = 0
+
+  static var most: Int { 3 }
+
+  @inline(never)
+  static var now: Callers {
+    var callers = Callers()
+    withUnsafeTemporaryAllocation(of: UInt.self, capacity: most) { room in
+      callers.count = Int(cp_callers(room.baseAddress.unsafelyUnwrapped, Int32(most)))
+      for number in 0..<callers.count { callers.addresses[number] = room[number] }
+    }
+    return callers
+  }
+
+  /// Writes them to descriptor 2, one a line: the function, if its object exports it, and the object with an
+  /// offset for addr2line(1).
+  func write(_ title: StaticString) {
+    for number in 0..<count {
+      let address = UInt64(addresses[number])
+      // The call is before the place it returns to.
+      withSymbol(of: address &- 1) { object, objectOffset, symbol, symbolOffset in
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) {
+          var text = FixedText(in: $0)
+          text.append(title)
+          if let symbol {
+            text.append(utf8: symbol)
+            text.append("+")
+            text.append(hex: symbolOffset)
+            text.append(" ")
+          }
+          if let object {
+            text.append("(")
+            text.append(utf8: object)
+            text.append("+")
+            text.append(hex: objectOffset)
+            text.append(")")
+          } else {
+            text.append(hex: address)
+          }
+          text.append("\n")
+          _ = cp_write_all(2, text.text, strlen(text.text))
+        }
+      }
+    }
+  }
+}
+
+/// What a handle stands for.
+enum HandleKind {
+  case registry
+  case token
+  case task
+  case registration
+  case report
+
+  /// Its type in C.
+  var text: StaticString {
+    switch self {
+    case .registry: "tr_registry"
+    case .token: "tr_token"
+    case .task: "tr_task"
+    case .registration: "tr_registration"
+    case .report: "tr_report"
+    }
+  }
+}
+
+/// What is known of one handle.
+private struct Entry {
+  let object: UnsafeRawPointer
+  let kind: HandleKind
+  /// How many references the program has.
+  var given: UInt64 = 0
+  /// Who gave back its last; nil before.
+  var releasedBy: Callers?
+  /// Whether the object is gone.
+  var isGone = false
+  /// The next in the same bucket.
+  var next: Pointer?
+  /// The next that went.
+  var nextGone: Pointer?
+
+  typealias Pointer = UnsafeMutablePointer<Entry>
+
+  /// Whether the program can have no use for the handle any more: the object is gone, or a registry is about to be.
+  ///
+  /// The memory is there: who gives it back takes the entry away before, under the same lock.
+  var isOver: Bool {
+    if isGone { return true }
+    guard kind == .registry, given == 0 else { return false }
+    return RegistryReference(OpaquePointer(object)).pointer.pointee.isUnreachable.load(
+      ordering: .sequentiallyConsistent)
+  }
+}
+
+/// All handles, by address.
+private struct Handles: MonitorState {
+  private let buckets: UnsafeMutablePointer<Entry.Pointer?>
+  private var oldestGone: Entry.Pointer?
+  private var newestGone: Entry.Pointer?
+  private(set) var goneCount = 0
+
+  init(buckets: UnsafeMutablePointer<Entry.Pointer?>) { self.buckets = buckets }
+
+  func checkInvariants() {}
+
+  private func bucket(of object: UnsafeRawPointer) -> UnsafeMutablePointer<Entry.Pointer?> {
+    // Objects are at least 32 bytes apart.
+    let number = UInt(bitPattern: object) >> 5
+    return buckets + Int((number ^ (number >> 12)) & 4095)
+  }
+
+  func find(_ object: UnsafeRawPointer) -> Entry.Pointer? {
+    var entry = bucket(of: object).pointee
+    while let current = entry {
+      if current.pointee.object == object { return current }
+      entry = current.pointee.next
+    }
+    return nil
+  }
+
+  /// Finds an entry or makes one; nil without memory.
+  func entry(of object: UnsafeRawPointer, _ kind: HandleKind) -> Entry.Pointer? {
+    if let found = find(object) { return found }
+    guard let memory = malloc(MemoryLayout<Entry>.size) else { return nil }
+    let entry = memory.bindMemory(to: Entry.self, capacity: 1)
+    let bucket = bucket(of: object)
+    entry.initialize(to: Entry(object: object, kind: kind, next: bucket.pointee))
+    bucket.pointee = entry
+    return entry
+  }
+
+  mutating func append(_ entry: Entry.Pointer) {
+    if let newestGone { newestGone.pointee.nextGone = entry } else { oldestGone = entry }
+    newestGone = entry
+    goneCount += 1
+  }
+
+  /// Gives back the memory of the object that went first.
+  mutating func discardOldest() {
+    guard let entry = oldestGone else { return }
+    oldestGone = entry.pointee.nextGone
+    if oldestGone == nil { newestGone = nil }
+    goneCount -= 1
+    remove(entry)
+    let object = entry.pointee.object
+    switch entry.pointee.kind {
+    case .registry: RegistryReference(OpaquePointer(object)).giveBackMemory()
+    case .task: TaskReference(OpaquePointer(object)).giveBackRecord()
+    case .token, .registration, .report: free(UnsafeMutableRawPointer(mutating: object))
+    }
+    free(entry)
+  }
+
+  private func remove(_ entry: Entry.Pointer) {
+    let bucket = bucket(of: entry.pointee.object)
+    if bucket.pointee == entry {
+      bucket.pointee = entry.pointee.next
+      return
+    }
+    var previous = bucket.pointee
+    while let current = previous {
+      if current.pointee.next == entry {
+        current.pointee.next = entry.pointee.next
+        return
+      }
+      previous = current.pointee.next
+    }
+  }
+}
+
+extension FixedText {
+  fileprivate mutating func append(hex number: UInt64) {
+    append("0x")
+    var shift = max(0, (63 - number.leadingZeroBitCount) & ~3)
+    while shift >= 0 {
+      let digit = UInt8(truncatingIfNeeded: number >> UInt64(shift)) & 15
+      var text: (UInt8, UInt8) = (digit < 10 ? 48 + digit : 87 + digit, 0)
+      withUnsafeBytes(of: &text) {
+        append(utf8: $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
+      }
+      shift -= 4
+    }
+  }
+}

@@ -1,0 +1,195 @@
+import CPlatform
+
+/// One log event as the core makes it (O2).
+struct LogRecord {
+  var level: UInt32
+  var event: UInt32
+  var kind: UInt32 = 0
+  var taskID: UInt64 = 0
+  var code: Int32 = 0
+  /// NUL-terminated; valid during the delivery only.
+  var task: UnsafePointer<UInt8>
+  /// NUL-terminated; valid during the delivery only.
+  var message: UnsafePointer<UInt8>
+}
+
+/// The events; the numbers are those of `TR_EVENT_…` and `TR_LOG_…`.
+enum LogEventNumber {
+  static var taskFailed: UInt32 { 1 }
+  static var taskExited: UInt32 { 2 }
+  static var deadlineExceeded: UInt32 { 3 }
+  static var spawnRejected: UInt32 { 4 }
+  static var deadlineNear: UInt32 { 5 }
+  static var deadlineExtended: UInt32 { 6 }
+  static var taskLate: UInt32 { 7 }
+  static var taskStalled: UInt32 { 8 }
+  static var taskRecovered: UInt32 { 9 }
+  static var invalidCall: UInt32 { 10 }
+  static var shortGrace: UInt32 { 11 }
+  static var systemdUnreachable: UInt32 { 12 }
+  static var signalLost: UInt32 { 13 }
+
+  /// Whether the event tells what a call came to that its caller hears of as well.
+  static func isOutcome(_ event: UInt32) -> Bool {
+    switch event {
+    case spawnRejected, deadlineNear, deadlineExtended, deadlineExceeded, invalidCall, shortGrace:
+      true
+    default: false
+    }
+  }
+
+  static var info: UInt32 { 1 }
+  static var warning: UInt32 { 2 }
+  static var error: UInt32 { 3 }
+}
+
+/// Where log events go.
+///
+/// Delivered on the thread where they arise, under no lock.
+struct LogSink {
+  /// Translates a `LogRecord` for `target`; nil when nobody listens.
+  var deliver:
+    (
+      @convention(c) (
+        _ target: UnsafeRawPointer?, _ context: UnsafeMutableRawPointer?, _ record: UnsafeRawPointer
+      ) -> Void
+    )?
+  /// What `deliver` calls; its meaning is known to `deliver` alone.
+  var target: UnsafeRawPointer?
+  var context: UnsafeMutableRawPointer?
+  /// Called once with `context` when the registry's memory is freed.
+  var dispose: TaskDrop?
+
+  static var none: LogSink { LogSink() }
+  var isListening: Bool { deliver != nil }
+
+  /// Calls the log callback.
+  ///
+  /// What prints is a cancellation point as a rule, and events arise in the middle of calls: a thread that was
+  /// cancelled leaves at its own next cancellation point, not in there (C4).
+  ///
+  /// Nothing is told of what a log callback itself came to, by a call of its own: it has the status, and would be
+  /// called again, and again, until the stack is full.
+  ///
+  /// - Parameters:
+  ///   - record: what to tell.
+  ///   - heldUp: what cannot go before the callback returns; see `CallFrame`.
+  func send(_ record: LogRecord, holdingUp heldUp: CallFrame.HeldUp? = nil) {
+    if !isListening { return }
+    if LogEventNumber.isOutcome(record.event) && CallFrame.isInLog { return }
+    withUnsafePointer(to: record) { record in
+      var call = LogCall(sink: self, record: UnsafeRawPointer(record))
+      withUnsafeMutablePointer(to: &call) { call in
+        withCancellationDisabled {
+          CallFrame.measure(.log, UInt(bitPattern: target)) {
+            CallFrame.call(
+              .log, holdingUp: heldUp, call,
+              { call in
+                // SAFETY: it is the one that is handed over with this function.
+                let call = call.unsafelyUnwrapped.assumingMemoryBound(to: LogCall.self)
+                let sink = call.pointee.sink
+                sink.deliver?(sink.target, sink.context, call.pointee.record)
+              })
+          }
+        }
+      }
+    }
+  }
+}
+
+/// What a call of a log callback needs.
+private struct LogCall {
+  let sink: LogSink
+  let record: UnsafeRawPointer
+}
+
+/// A line of text built in a fixed buffer, without allocation; what does not fit is cut at a
+/// character.
+struct FixedText: ~Copyable {
+  private let base: UnsafeMutablePointer<UInt8>
+  private let capacity: Int
+  private var count = 0
+  /// Whether something did not fit.
+  private(set) var isCut = false
+
+  /// Builds in `buffer`, which has at least one byte and outlives the value.
+  init(in buffer: UnsafeMutableBufferPointer<UInt8>) {
+    base = buffer.baseAddress.unsafelyUnwrapped
+    capacity = buffer.count
+    base[0] = 0
+  }
+
+  /// The text so far, NUL-terminated.
+  var text: UnsafePointer<UInt8> { UnsafePointer(base) }
+
+  mutating func append(_ text: StaticString) { append(utf8: text.utf8Start) }
+
+  /// Appends NUL-terminated text.
+  ///
+  /// The label keeps string literals away, which would become a `String`, and that a pointer.
+  ///
+  /// - Parameters:
+  ///   - text: up to what is not UTF-8.
+  ///   - limit: how many bytes are taken of it.
+  mutating func append(utf8 text: UnsafePointer<UInt8>, limit: Int = .max) {
+    let kept = UTF8Text.measure(text, limit: min(capacity - 1 - count, limit)).kept
+    memcpy(base + count, text, kept)
+    count += kept
+    base[count] = 0
+    if text[kept] != 0 { isCut = true }
+  }
+
+  mutating func append<Number: FixedWidthInteger>(_ number: Number) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 24) { digits in
+      var place = 23
+      digits[place] = 0
+      var rest = number.magnitude
+      repeat {
+        place -= 1
+        digits[place] = UInt8(truncatingIfNeeded: rest % 10) &+ 48
+        rest /= 10
+      } while rest != 0
+      if number < 0 {
+        place -= 1
+        digits[place] = 45
+      }
+      append(utf8: UnsafePointer(digits.baseAddress.unsafelyUnwrapped + place))
+    }
+  }
+
+  /// Appends a duration for people: "350 µs", "12.3 ms", "4.56 s".
+  ///
+  /// - Parameter nanoseconds: one below zero is written as zero.
+  mutating func append(duration nanoseconds: Int64) {
+    let magnitude = max(0, nanoseconds)
+    if magnitude < 1_000_000 {
+      append(magnitude / 1_000)
+      append(" µs")
+    } else if magnitude < 1_000_000_000 {
+      append(magnitude / 1_000_000)
+      append(".")
+      append(magnitude / 100_000 % 10)
+      append(" ms")
+    } else {
+      append(magnitude / 1_000_000_000)
+      append(".")
+      append(magnitude / 100_000_000 % 10)
+      append(magnitude / 10_000_000 % 10)
+      append(" s")
+    }
+  }
+}
+
+/// Builds a line of at most 511 bytes on the stack and hands it to `body`.
+///
+/// The capacity is a constant, without which the room would be on the heap; and one copy of this is enough.
+@inline(never)
+func withFixedText(
+  _ build: (inout FixedText) -> Void, _ body: (UnsafePointer<UInt8>) -> Void
+) {
+  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 512) { buffer in
+    var text = FixedText(in: buffer)
+    build(&text)
+    body(text.text)
+  }
+}

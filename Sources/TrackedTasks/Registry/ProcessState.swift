@@ -1,0 +1,201 @@
+import CPlatform
+import Synchronization
+
+/// What the library keeps once per process: ids, the thread-specific key, and whether this process
+/// is a fork of one that had objects of the library.
+///
+/// Every value here is initialised statically: no code runs when the library is loaded.
+enum ProcessState {
+  /// The id of the last task.
+  private static let ids = IDCounter()
+  /// The key whose value is the calling thread's `Worker`, plus one; 0 before it exists.
+  ///
+  /// atomic: stored with release once the key exists, loaded with acquire.
+  private static let workerKeyPlusOne = Atomic<UInt64>(0)
+  /// The key whose value is the calling thread's innermost `CallFrame`, plus one; 0 before it exists.
+  ///
+  /// atomic: as `workerKeyPlusOne`.
+  private static let frameKeyPlusOne = Atomic<UInt64>(0)
+  /// The key whose value is the calling thread's `ThreadPromise`, plus one; 0 before it exists.
+  ///
+  /// atomic: likewise.
+  private static let promiseKeyPlusOne = Atomic<UInt64>(0)
+  /// How many objects of the library's there are: registries, tokens, reports.
+  ///
+  /// What else there is, tasks, callbacks, watches, holds one of these.
+  private static let objects = ObjectCounter()
+  /// What is out of the ordinary in this process, as bits.
+  ///
+  /// `isForked` in a child of fork whose parent had objects at that moment, `isChecked` where handles are checked. One
+  /// word, so that a function of the C interface looks at both at once.
+  ///
+  /// atomic: relaxed; the child starts with one thread, and handles are checked from the first object on.
+  private static let processFlags = Atomic<UInt32>(0)
+  private static var isForked: UInt32 { 1 }
+  private static var isChecked: UInt32 { 2 }
+  /// True once the fork handler is installed.
+  ///
+  /// atomic: acquire and release with its installation.
+  private static let hasForkHandler = Atomic<Bool>(false)
+
+  /// Whether this process is a fork of one that had objects of the library's (P1).
+  @inline(__always)
+  static var isForkedChild: Bool { processFlags.load(ordering: .relaxed) & isForked != 0 }
+
+  /// Whether handles are checked (P8).
+  @inline(__always)
+  static var checksHandles: Bool { processFlags.load(ordering: .relaxed) & isChecked != 0 }
+
+  /// Whether this is neither a forked child nor a process whose handles are checked.
+  @inline(__always)
+  static var isOrdinary: Bool { processFlags.load(ordering: .relaxed) == 0 }
+
+  /// From now on handles are checked.
+  static func checkHandles() { processFlags.bitwiseOr(isChecked, ordering: .relaxed) }
+
+  /// A number no task had before.
+  @inline(__always)
+  static func nextID() -> UInt64 {
+    ids.last.wrappingAdd(1, ordering: .releasing).newValue
+  }
+
+  /// The last number that was given out; what came before it was, is seen by who reads this.
+  static var lastID: UInt64 { ids.last.load(ordering: .acquiring) }
+
+  /// Makes the key and the fork handler; needed before the first token or registry.
+  ///
+  /// Several threads may come here at once: a second handler does what the first does, and a
+  /// second key is deleted.
+  static func prepare() -> Status {
+    if isForkedChild { return .forked }
+    if !hasForkHandler.load(ordering: .acquiring) {
+      let code = pthread_atfork(nil, nil, { ProcessState.processHasForked() })
+      if code != 0 { return .noMemory }
+      hasForkHandler.store(true, ordering: .releasing)
+    }
+    if workerKeyPlusOne.load(ordering: .acquiring) == 0 {
+      var key = pthread_key_t()
+      if pthread_key_create(&key, { Worker.threadIsEnding($0) }) != 0 { return .system }
+      let made = workerKeyPlusOne.compareExchange(
+        expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
+      if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
+    }
+    if frameKeyPlusOne.load(ordering: .acquiring) == 0 {
+      var key = pthread_key_t()
+      if pthread_key_create(&key, nil) != 0 { return .system }
+      let made = frameKeyPlusOne.compareExchange(
+        expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
+      if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
+    }
+    if promiseKeyPlusOne.load(ordering: .acquiring) == 0 {
+      var key = pthread_key_t()
+      if pthread_key_create(&key, { ThreadPromise.threadIsEnding($0) }) != 0 { return .system }
+      let made = promiseKeyPlusOne.compareExchange(
+        expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
+      if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
+    }
+    return MainThread.prepare()
+  }
+
+  /// The calling thread's `ThreadPromise`, as bits; 0 is none.
+  static var promise: UInt {
+    let key = promiseKeyPlusOne.load(ordering: .acquiring)
+    return key == 0
+      ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
+  }
+
+  /// Sets it; as `setFrame`.
+  static func setPromise(_ promise: UInt) -> Bool {
+    let key = pthread_key_t(truncatingIfNeeded: promiseKeyPlusOne.load(ordering: .acquiring) &- 1)
+    return pthread_setspecific(key, UnsafeRawPointer(bitPattern: promise)) == 0
+  }
+
+  /// The calling thread's innermost `CallFrame`, as bits; 0 is none.
+  static var frame: UInt {
+    let key = frameKeyPlusOne.load(ordering: .acquiring)
+    return key == 0
+      ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
+  }
+
+  /// Sets it.
+  ///
+  /// Requires that `prepare` has succeeded.
+  ///
+  /// - Returns: false if that takes memory, and there is none; see `threadValueTakesMemory`.
+  static func setFrame(_ frame: UInt) -> Bool {
+    let key = pthread_key_t(truncatingIfNeeded: frameKeyPlusOne.load(ordering: .acquiring) &- 1)
+    return pthread_setspecific(key, UnsafeRawPointer(bitPattern: frame)) == 0
+  }
+
+  /// Called in the child, which has one thread; does only what is async-signal-safe.
+  ///
+  /// Where there was nothing of the library's, there is nothing that the child must not touch: what a
+  /// thread that is not there was about to make, or to free, nobody has a handle of. Then the child may begin
+  /// anew, unless its one thread is one of the library's.
+  private static func processHasForked() {
+    SignalWatch.processHasForked()
+    if objects.count.load(ordering: .relaxed) != 0 || Worker.currentOrDeparted != nil {
+      processFlags.bitwiseOr(isForked, ordering: .relaxed)
+    }
+    if isForkedChild { return }
+    MainThread.leaveBehind()
+    TimerThread.leaveBehind()
+    ConditionWaker.leaveBehind()
+    DeferredFree.leaveBehind()
+  }
+
+  /// There is one object more, before anyone has a handle of it.
+  static func objectIsMade() { objects.count.wrappingAdd(1, ordering: .relaxed) }
+
+  /// There is one less: nobody has a handle of it, and no thread looks at it any more.
+  static func objectIsGone() {
+    let left = objects.count.wrappingSubtract(1, ordering: .releasing)
+    if left.newValue == 0 { Quiescence.lastObjectIsGone() }
+  }
+
+  /// The value of the thread-specific key for the calling thread; see `Worker.current`.
+  @inline(__always)
+  static var threadValue: UInt {
+    let key = workerKeyPlusOne.load(ordering: .acquiring)
+    return key == 0
+      ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
+  }
+
+  /// Sets the value of the thread-specific key for the calling thread, which has one already.
+  static func setThreadValue(_ value: UInt) {
+    mustSucceed(
+      setFirstThreadValue(value), "pthread_setspecific",
+      advice: "Has the program deleted a key that is not its own (pthread_key_delete)?")
+  }
+
+  /// Sets the first value of the thread-specific key for the calling thread.
+  ///
+  /// - Returns: 0, or an error number if it `takesMemory` and there is none.
+  static func setFirstThreadValue(_ value: UInt) -> Int32 {
+    let key = pthread_key_t(truncatingIfNeeded: workerKeyPlusOne.load(ordering: .acquiring) &- 1)
+    return pthread_setspecific(key, UnsafeRawPointer(bitPattern: value))
+  }
+
+  /// Whether the first value in a thread takes memory: glibc has room for 32 keys in each thread
+  /// and allocates for those made later.
+  static var threadValueTakesMemory: Bool {
+    workerKeyPlusOne.load(ordering: .acquiring) > 32
+  }
+}
+
+/// A number that every object changes twice, likewise on a cache line of its own.
+private struct ObjectCounter: ~Copyable {
+  private let before = InlineArray<7, UInt64>(repeating: 0)
+  // atomic: relaxed up, released by who has freed an object.
+  let count = Atomic<UInt64>(0)
+  private let after = InlineArray<7, UInt64>(repeating: 0)
+}
+
+/// A number that every spawn changes, on a cache line of its own wherever the linker puts it: what lies
+/// beside it here, each worker reads for each task.
+private struct IDCounter: ~Copyable {
+  private let before = InlineArray<7, UInt64>(repeating: 0)
+  // atomic: released by who takes one, acquired by who asks for the last (`Stragglers.swift`).
+  let last = Atomic<UInt64>(0)
+  private let after = InlineArray<7, UInt64>(repeating: 0)
+}

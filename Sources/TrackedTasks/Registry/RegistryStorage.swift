@@ -1,0 +1,349 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// `monitor` guards what is rare: the idle and the departed workers, the blocked threads, retiring.
+// Spawning to an awake worker, ending a task, reading flags, counting and listing take no lock.
+// Everything else here is immutable after init or an atomic whose protocol stands beside it. The
+// token's Monitor and this one are never held together.
+
+/// Everything a registry is, in one block of memory that lives until the last reference to the
+/// registry, the last worker and the last handle of a task are gone (G3).
+///
+/// R1: `admitted` of the gate == tasks counted in `endings` + live tasks + spawns under way.
+/// R2: `storageRefs` == 1 while `handleRefs` > 0, + one per worker, + one per record that
+///     `holdsRegistry`, + one per group; the memory is freed when it becomes 0.
+/// R3: `handleRefs` == references of the application + groups that are not `isUnreachable`.
+/// R4: once `isUnreachable`, no task is alive and none will be; `handleRefs` is 0, or it is a closed group.
+struct RegistryStorage: ~Copyable {
+  // What spawners write.
+  // atomic: the way in; see `GateWord`. Sequentially consistent, see `Spawn.swift`.
+  let gate = Atomic<UInt64>(0)
+  private let padding1 = InlineArray<7, UInt64>(repeating: 0)
+
+  // atomic: a hint: the worker that spins for its next task, or runs a short one and will be back;
+  // as bits, or 0. Whether it can be given a task its mailbox decides (M1).
+  let hot = Atomic<UInt>(0)
+  private let padding2 = InlineArray<7, UInt64>(repeating: 0)
+
+  // What workers write.
+  /// How many tasks have ended in each way; see `Endings`.
+  let endings = Endings()
+  // atomic: how many threads wait until all tasks have ended, and, in the high half, how many until
+  // those of a phase have. Sequentially consistent: a joiner counts itself and then looks whether all
+  // have ended, a worker counts an end and then looks for joiners; one of them sees the other.
+  let drainWaiters = Atomic<UInt64>(0)
+  private let padding3 = InlineArray<3, UInt64>(repeating: 0)
+
+  let records = RecordPool()
+
+  // What is counted now and then.
+  // atomic: R3. Relaxed up; down sequentially consistent with the ends of tasks, see `endIfUnreachable`.
+  let handleRefs = Atomic<UInt64>(1)
+  // atomic: R2. Relaxed up, acquire-release down.
+  let storageRefs = Atomic<UInt64>(1)
+  // atomic: relaxed; spawns refused.
+  let rejected = Atomic<UInt64>(0)
+  // atomic: how many callbacks are registered with tasks. Sequentially consistent: counted before
+  // the flag is looked at, looked at after the flags have risen.
+  let taskCallbacks = Atomic<UInt64>(0)
+  // atomic: whether shutdowns are to wait no longer. Sequentially consistent with the list of
+  // waiters, like the predicates of `Monitor.wait`.
+  let isDeadlineForced = Atomic<Bool>(false)
+  // atomic: R4. Sequentially consistent; who sets it deals with it.
+  let isUnreachable = Atomic<Bool>(false)
+  private let padding4 = InlineArray<3, UInt64>(repeating: 0)
+
+  // atomic: how many groups there are, alive or about to be freed. Sequentially consistent: counted
+  // before a task can be spawned in one, looked at by those who walk the tree.
+  let groupCount = Atomic<UInt64>(0)
+
+  // atomic: in a group, how many of its tasks are also counted as ended above. Sequentially consistent,
+  // like `Endings`.
+  let endedInAncestors = Atomic<UInt64>(0)
+
+  let phases = Phases()
+  // atomic: how many reports note who ends. Relaxed: it is counted before flags rise, and looked at by
+  // those who have seen theirs.
+  let reportCount = Atomic<UInt64>(0)
+
+  // immutable after init
+  let options: RegistryOptionsCore
+  let spin: SpinPolicy
+  /// Whether the program wants stacks that can be executed, as glibc would have made them.
+  let stacksAreExecutable: Bool
+  /// What its tasks block as they begin (S7); a group's is never looked at.
+  let taskMask: SignalMask
+  /// How its threads are as a task begins (S1); a group's is never looked at.
+  let origin: ThreadOrigin
+  /// The registry that this one is a group of; a reference to its memory is held.
+  let parent: RegistryReference?
+  let path: GroupPath
+  /// Whether there is more to be done for each task than for most; see `OptionalState`.
+  let givesExtras: Bool
+  /// What it keeps of its tasks; nil for most.
+  let metrics: Metrics?
+  /// Whether it or a registry above it keeps metrics.
+  let isMeasured: Bool
+  let monitor: Monitor<RegistryState>
+  /// A reference is held.
+  let token: TokenReference
+
+  // Guarded by the token's Monitor: the registry's place among those linked to it.
+  var previousLinked: RegistryReference?
+  var nextLinked: RegistryReference?
+  var isLinked = false
+  // Guarded by the parent's Monitor: the group's place among the others.
+  var previousGroup: RegistryReference?
+  var nextGroup: RegistryReference?
+  // Guarded by `MainThread`'s Monitor: the registry's place among all that are no groups.
+  var previousRegistry: RegistryReference?
+  var nextRegistry: RegistryReference?
+  // Written by the one who orphans the registry, who has a reference to its memory meanwhile.
+  var isBuried = false
+  // Owned by the `DeferredFree`: the next registry in it, as bits.
+  var nextBuried: UInt = 0
+  // atomic: whether, of a buried one, the last reference is gone, or its threads are: who finds the other was
+  // first frees it. Acquire and release.
+  let isHalfGone = Atomic<Bool>(false)
+
+  init(
+    options: RegistryOptionsCore, monitor: Monitor<RegistryState>, token: TokenReference,
+    parent: RegistryReference?, path: GroupPath, metrics: Metrics?
+  ) {
+    self.options = options
+    self.monitor = monitor
+    self.token = token
+    self.parent = parent
+    self.path = path
+    self.metrics = metrics
+    isMeasured = metrics != nil || parent?.isMeasured == true
+    givesExtras = parent != nil || metrics != nil
+    spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
+    stacksAreExecutable = parent == nil && cp_wants_executable_stacks()
+    taskMask = parent == nil ? options.taskMask ?? .ofCreator : .none
+    origin = ThreadOrigin(isCaptured: parent == nil)
+  }
+}
+
+/// A pointer to a registry; copying it counts nothing.
+struct RegistryReference: Equatable {
+  let pointer: UnsafeMutablePointer<RegistryStorage>
+
+  init(_ pointer: UnsafeMutablePointer<RegistryStorage>) { self.pointer = pointer }
+  init(_ handle: OpaquePointer) { pointer = UnsafeMutablePointer(handle) }
+
+  var opaque: OpaquePointer { OpaquePointer(pointer) }
+
+  var options: RegistryOptionsCore { pointer.pointee.options }
+  var monitor: Monitor<RegistryState> { pointer.pointee.monitor }
+  var taskMask: SignalMask { pointer.pointee.taskMask }
+
+  /// What the threads of the library's own block while they call what belongs to this registry: the same (S7).
+  var callbackMask: SignalMask { topmost.taskMask }
+  var token: TokenReference { pointer.pointee.token }
+
+  @inline(__always)
+  var gate: GateWord {
+    GateWord(bits: pointer.pointee.gate.load(ordering: .sequentiallyConsistent))
+  }
+
+  /// Creates an open registry with one reference, linked to `token` or to a token of its own.
+  ///
+  /// With a `parent` it is a group of that.
+  static func create(
+    _ options: RegistryOptionsCore, token given: TokenReference?,
+    parent: RegistryReference? = nil, path: GroupPath = GroupPath()
+  ) -> (Status, RegistryReference?) {
+    let prepared = ProcessState.prepare()
+    if prepared != .ok { return (prepared, nil) }
+    DeferredFree.tend()
+    let (status, made) = given == nil ? TokenReference.create() : (.ok, nil)
+    guard let token = given ?? made else { return (status, nil) }
+    guard let monitor = Monitor(RegistryState()) else {
+      made?.release()
+      return (.noMemory, nil)
+    }
+    let metrics = options.keepsMetrics ? Metrics.make() : nil
+    var memory: UnsafeMutableRawPointer?
+    guard options.keepsMetrics == (metrics != nil),
+      posix_memalign(&memory, 64, MemoryLayout<RegistryStorage>.size) == 0, let memory
+    else {
+      metrics?.destroy()
+      monitor.destroy()
+      made?.release()
+      return (.noMemory, nil)
+    }
+    if given != nil { token.retain() }
+    let pointer = memory.bindMemory(to: RegistryStorage.self, capacity: 1)
+    pointer.initialize(
+      to: RegistryStorage(
+        options: options, monitor: monitor, token: token, parent: parent, path: path,
+        metrics: metrics))
+    let registry = RegistryReference(pointer)
+    ProcessState.objectIsMade()
+    // As a group that can be reached (R3), and for the group's memory.
+    parent?.retain()
+    parent?.retainStorage()
+    parent?.link(group: registry)
+    token.link(registry)
+    if parent == nil { MainThread.link(registry) }
+    return (.ok, registry)
+  }
+
+  // MARK: References
+
+  /// Adds a reference of the application's.
+  ///
+  /// A task that is alive, here or in a group below, may do so after the last one was given back (R2).
+  func retain() {
+    let count = pointer.pointee.handleRefs.wrappingAdd(1, ordering: .relaxed)
+    if count.oldValue == 0 { retainStorage() }
+  }
+
+  /// Gives back a reference of the application's; neither waits nor cancels (G3).
+  func release() {
+    let left = pointer.pointee.handleRefs.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    if left.newValue != 0 { return }
+    endIfUnreachable()
+    releaseStorage()
+    DeferredFree.tend()
+  }
+
+  /// Lets go of the threads once nothing can be spawned any more (G3).
+  ///
+  /// So it is when nobody has a reference, no group can be reached, and no task is alive that could spawn
+  /// another or take a reference. A group that is closed and has no task left is none that can be
+  /// reached, whoever has a reference to it.
+  ///
+  /// That stays so once it is so. It may become so by the last release, by the end of a task, by the
+  /// closing of a group, or by a group's end; whoever has brought one of these about looks here
+  /// afterwards, and as all of it is sequentially consistent, the last of them sees it.
+  ///
+  /// Requires a reference to the memory, and with it to that of those above.
+  func endIfUnreachable() {
+    var next: RegistryReference? = self
+    while let registry = next {
+      let handles = registry.pointer.pointee.handleRefs.load(ordering: .sequentiallyConsistent)
+      let isShut = handles == 0 || registry.parent != nil && registry.gate.isClosed
+      guard isShut, registry.isDrained else { return }
+      if registry.parent == nil { DeferredFree.expect() }
+      let wasSeen = registry.pointer.pointee.isUnreachable.exchange(
+        true, ordering: .sequentiallyConsistent)
+      guard !wasSeen, let parent = registry.parent else {
+        let isBuried = !wasSeen && registry.orphanThreads()
+        if registry.parent == nil && !isBuried { DeferredFree.expectNoMore() }
+        return
+      }
+      let left = parent.pointer.pointee.handleRefs.wrappingSubtract(
+        1, ordering: .sequentiallyConsistent)
+      if left.newValue != 0 { return }
+      // Not the last: the group's memory holds another.
+      parent.releaseStorage()
+      next = parent
+    }
+  }
+
+  func retainStorage() { pointer.pointee.storageRefs.wrappingAdd(1, ordering: .relaxed) }
+
+  /// Takes a reference to the memory unless it is being freed.
+  ///
+  /// Called under the token's Monitor, or the parent's, from whose list the registry takes itself
+  /// before it is freed.
+  func retainStorageIfAlive() -> Bool {
+    var count = pointer.pointee.storageRefs.load(ordering: .relaxed)
+    while count != 0 {
+      let (done, seen) = pointer.pointee.storageRefs.compareExchange(
+        expected: count, desired: count + 1, ordering: .acquiringAndReleasing)
+      if done { return true }
+      count = seen
+    }
+    return false
+  }
+
+  /// Gives back a reference to the memory; the last frees it.
+  ///
+  /// A loop, not a recursion: a chain of parents may end with it.
+  func releaseStorage() {
+    var next: RegistryReference? = self
+    while let registry = next {
+      let left = registry.pointer.pointee.storageRefs.wrappingSubtract(
+        1, ordering: .acquiringAndReleasing)
+      if left.newValue != 0 { return }
+      next = registry.parent
+      let token = registry.token
+      token.unlink(registry)
+      next?.unlink(group: registry)
+      if next == nil { MainThread.unlink(registry) }
+      if registry.pointer.pointee.isBuried {
+        registry.destroyIfLast()
+      } else {
+        registry.destroy()
+      }
+      token.release()
+      ProcessState.objectIsGone()
+    }
+  }
+
+  /// Whether a thread of the registry, which is orphaned, still exists, be it only on its last instructions.
+  var hasThreads: Bool {
+    monitor.withLock { state in
+      if state.threadCount > 0 { return true }
+      var worker = state.departed
+      while let current = worker {
+        if !current.pointee.life.pointee.hasEnded { return true }
+        worker = current.pointee.next
+      }
+      return false
+    }
+  }
+
+  /// The last reference to the memory of a buried registry is gone, or its last thread: whichever comes last
+  /// frees it.
+  func destroyIfLast() {
+    if pointer.pointee.isHalfGone.exchange(true, ordering: .acquiringAndReleasing) { destroy() }
+  }
+
+  /// Frees the memory.
+  ///
+  /// Requires that no reference and no thread is left.
+  private func destroy() {
+    let log = options.log
+    let (batches, arena) = monitor.withLock { ($0.batches, $0.arena) }
+    WorkerBatch.destroyAll(from: batches)
+    arena.destroy()
+    metrics?.destroy()
+    monitor.destroy()
+    if HandleCheck.isOn { HandleCheck.keep(.registry, pointer) } else { giveBackMemory() }
+    log.dispose?(log.context)
+  }
+
+  /// Gives back the memory of a registry that is gone, with its records.
+  func giveBackMemory() {
+    pointer.pointee.records.destroy()
+    // Not deinitialised: there is nothing in it to release, and Embedded Swift 6.3.1 does not
+    // compile the destruction of an InlineArray of atomics (the compiler stops).
+    free(pointer)
+  }
+
+  // MARK: Counting
+
+  /// How many tasks are alive.
+  ///
+  /// Read in this order, the difference is never negative.
+  var count: UInt64 {
+    let ended = pointer.pointee.endings.total
+    return gate.admitted &- ended
+  }
+
+  /// Whether at some moment of the call no task was alive: what was admitted by its end had ended
+  /// before; that of a group also above, so that nobody whose join returned finds it counted there.
+  @inline(__always)
+  var isDrained: Bool {
+    let ended =
+      pointer.pointee.parent == nil
+      ? pointer.pointee.endings.total
+      : pointer.pointee.endedInAncestors.load(ordering: .sequentiallyConsistent)
+    return gate.admitted == ended
+  }
+}

@@ -1,0 +1,224 @@
+import CPlatform
+import Synchronization
+
+/// What a join or a shutdown came to (J8).
+struct JoinTally {
+  var ended: UInt64 = 0
+  var failed: UInt64 = 0
+  var exited: UInt64 = 0
+  var pending: UInt64 = 0
+  var aborted: UInt64 = 0
+  var abandoned: UInt64 = 0
+  var rejected: UInt64 = 0
+  /// Nanoseconds.
+  var elapsed: Int64 = 0
+  var threadsLeft: UInt32 = 0
+  /// How far the deadline moved on, in nanoseconds (E4).
+  var extended: Int64 = 0
+  /// What callbacks of the application's took within the call.
+  var callbacks = CallbackTimes()
+}
+
+/// The counters at one moment; a report is the difference of two.
+struct JoinBaseline {
+  let returned: UInt64
+  let failed: UInt64
+  let exited: UInt64
+  let rejected: UInt64
+  let start: Int64
+
+  init(_ registry: RegistryReference) {
+    start = monotonicNow()
+    let endings = registry.pointer
+    returned = endings.pointee.endings.returned.load(ordering: .sequentiallyConsistent)
+    failed = endings.pointee.endings.failed.load(ordering: .sequentiallyConsistent)
+    exited = endings.pointee.endings.exited.load(ordering: .sequentiallyConsistent)
+    rejected = endings.pointee.rejected.load(ordering: .relaxed)
+  }
+
+  func tally(until now: JoinBaseline) -> JoinTally {
+    var tally = JoinTally()
+    tally.failed = now.failed &- failed
+    tally.exited = now.exited &- exited
+    tally.ended = now.returned &- returned &+ tally.failed &+ tally.exited
+    tally.rejected = now.rejected &- rejected
+    tally.elapsed = now.start &- start
+    return tally
+  }
+}
+
+extension RegistryReference {
+  /// Waits until every task has ended (J1).
+  ///
+  /// - Parameters:
+  ///   - timeout: nanoseconds to the deadline; negative is for ever.
+  ///   - full: a new report that is to tell all there is to tell; nil if none is wanted.
+  ///   - listStraggler: called with 0, 1, … for each task alive at the deadline, after the abort
+  ///     grace if there is one.
+  /// - Returns: the status, and the counts for a report.
+  func joinAll(
+    timeout: Int64, full: ReportReference? = nil, listStraggler: (Int, TaskFacts) -> Void
+  ) -> (Status, JoinTally) {
+    if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+    if TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) {
+      return (.deadlock, JoinTally())
+    }
+    let before = JoinBaseline(self)
+    var clock = GraceClock(start: before.start, grace: timeout, samples: full != nil)
+    if let full { beginRecordingStops(full) }
+    return CallFrame.measuringCallbacks {
+      let (status, stragglers) = waitForTasks(&clock, full, listStraggler)
+      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+      if let full { endRecordingStops(full) }
+      let tally = tally(since: before, stragglers)
+      full?.complete(tally, in: self, grace: timeout, occasion: .join)
+      return (status, tally)
+    }
+  }
+
+  /// Waits until every task has ended, and asks nobody to stop, whatever comes first (J9).
+  ///
+  /// - Parameter deadline: when to give up.
+  /// - Returns: `.ok`; `.timedOut`; `.cancelled`; `.deadlock`; `.forked`.
+  func waitUntilEmpty(until deadline: Deadline) -> Status {
+    if ProcessState.isForkedChild { return .forked }
+    if TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) { return .deadlock }
+    spinUntilDrained(until: deadline)
+    switch waitUntilDrained(deadline) {
+    case .ready: return .ok
+    case .timedOut: return .timedOut
+    case .cancelled: return .cancelled
+    }
+  }
+
+  /// The counts of a call that began with `before`.
+  func tally(since before: JoinBaseline, _ stragglers: JoinTally) -> JoinTally {
+    var tally = before.tally(until: JoinBaseline(self))
+    tally.pending = stragglers.pending
+    tally.aborted = stragglers.aborted
+    tally.abandoned = stragglers.abandoned
+    tally.threadsLeft = stragglers.threadsLeft
+    tally.extended = stragglers.extended
+    tally.callbacks = CallFrame.callbackTimes
+    return tally
+  }
+
+  /// The deadline of every shutdown of the registry and of the groups below it, under way or still to come, is now
+  /// (C13).
+  ///
+  /// A group that is created meanwhile is hurried as well: who waits there looks upwards after it is on the list of
+  /// its waiters, and the flag is up before any list is looked at.
+  func forceDeadline() {
+    pointer.pointee.isDeadlineForced.store(true, ordering: .sequentiallyConsistent)
+    forEachInTree { registry in
+      registry.monitor.withLock {
+        $0.waiters.wake(WaitKey.drained)
+        $0.waiters.wake(WaitKey.phase)
+        $0.waiters.wake(WaitKey.threads)
+        $0.waiters.wake(WaitKey.callbacks)
+      }
+      return true
+    }
+  }
+
+  /// Whether the registry or one above it was hurried.
+  var isDeadlineForced: Bool {
+    var next: RegistryReference? = self
+    while let registry = next {
+      if registry.pointer.pointee.isDeadlineForced.load(ordering: .sequentiallyConsistent) {
+        return true
+      }
+      next = registry.parent
+    }
+    return false
+  }
+
+  /// Waits until no task is alive, or deals with those that are at the deadline.
+  func waitForTasks(
+    _ clock: inout GraceClock, isShutdown: Bool = false, _ full: ReportReference?,
+    _ listStraggler: (Int, TaskFacts) -> Void
+  ) -> (Status, JoinTally) {
+    spinUntilDrained(until: clock.deadline)
+    let end = follow(&clock, isShutdown: isShutdown) {
+      waitUntilDrained($0, isShutdown: isShutdown)
+    }
+    // Before the abort grace, which is no part of a phase's time.
+    if isShutdown, let full {
+      let now = monotonicNow() &- clock.start
+      full.endAll(at: now) { end == .ready ? 0 : liveCount(of: $0) }
+    }
+    var (status, tally) =
+      switch end {
+      case .ready: (Status.ok, JoinTally())
+      case .cancelled: (.cancelled, JoinTally())
+      case .timedOut: abandonStragglers(full, listStraggler)
+      }
+    tally.extended = clock.movedBy
+    return (status, tally)
+  }
+
+  /// Waits as `wait` does, and does meanwhile what the clock says.
+  ///
+  /// - Parameters:
+  ///   - clock: the clock of the call.
+  ///   - isShutdown: whether a hurried registry ends the wait.
+  ///   - phase: the phase that was asked last.
+  ///   - wait: waits until then at the most.
+  /// - Returns: how the wait ended.
+  func follow(
+    _ clock: inout GraceClock, isShutdown: Bool, phase: UInt32 = PhasePlan.count - 1,
+    _ wait: (Deadline) -> WaitEnd
+  ) -> WaitEnd {
+    while true {
+      let step = clock.step(at: monotonicNow()) { isPhase in
+        isPhase ? lastProgress(upTo: phase) : lastProgress()
+      }
+      switch step {
+      case .sample: sampleProcessorTimes()
+      case .warn: logDeadlineNear(clock)
+      case .moved(let by): logMovedDeadline(by, clock)
+      case .phaseOver: return wait(clock.phaseEnd)
+      case .expired: return wait(clock.deadline)
+      case .wait(let until):
+        let waitEnd = wait(until)
+        if waitEnd != .timedOut || isShutdown && isDeadlineForced { return waitEnd }
+      }
+      if ProcessState.isForkedChild { return .cancelled }
+    }
+  }
+
+  /// Blocks until no task is alive.
+  func waitUntilDrained(_ deadline: Deadline, isShutdown: Bool = false) -> WaitEnd {
+    var isCounted = false
+    let end = monitor.wait(for: WaitKey.drained, until: deadline) {
+      pointer.pointee.drainWaiters.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      isCounted = true
+    } isReady: {
+      isDrained || isShutdown && isDeadlineForced
+    }
+    if isCounted {
+      pointer.pointee.drainWaiters.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    }
+    return end == .ready && isShutdown && !isDrained ? .timedOut : end
+  }
+
+  /// Spins for the end of the last task, for a moment.
+  private func spinUntilDrained(until deadline: Deadline) {
+    let caller = Worker.currentTask
+    _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
+      hotWorkerRunsHere || caller?.word.isCancelRequested == true
+    } until: {
+      isDrained
+    }
+  }
+
+  /// Whether the worker that is most likely to end the last task was last seen on the caller's
+  /// processor, where it gets no further while the caller spins.
+  ///
+  /// A hint.
+  private var hotWorkerRunsHere: Bool {
+    let bits = topmost.pointer.pointee.hot.load(ordering: .acquiring)
+    guard let worker = Worker.Pointer(bitPattern: bits) else { return false }
+    return worker.pointee.cpu.load(ordering: .relaxed) == cp_current_cpu()
+  }
+}

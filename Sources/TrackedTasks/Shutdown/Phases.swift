@@ -1,0 +1,173 @@
+import Synchronization
+
+// LOCKING
+// None: atomics, whose order makes up for it. `live` is counted up after the task is admitted and down
+// before its end is counted, and read after the gate and the endings: so "none of the phase is left" may be
+// said late, and is then said again by whoever counts, but never early. `asked` and the word of a task meet
+// as the gate and the word do (`Spawn.swift`): who asks stores it and then visits all published words, who
+// spawns publishes and then looks at it.
+
+/// The phases of one registry's shutdown (E5).
+///
+/// Only tasks of the phases 1 to 7 are counted here; those of phase 0 are the rest.
+struct Phases: ~Copyable {
+  // atomic: how many tasks of each phase are alive, those of groups included. Sequentially consistent.
+  let live = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
+  // atomic: how many threads wait for the end of each phase, besides all together in `drainWaiters`.
+  // Sequentially consistent like that.
+  let waiters = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
+  // atomic: how many phases were asked to stop, the phase with the number 0 by the token.
+  let asked = Atomic<UInt32>(0)
+
+  /// What one who waits for the end of a phase is in `drainWaiters`.
+  static var oneWaiter: UInt64 { 1 << 32 }
+
+  /// The phases after `phase` that have tasks, a bit each.
+  func present(after phase: UInt32) -> UInt32 {
+    var present: UInt32 = 0
+    for number in phase + 1..<PhasePlan.count where liveCount(number) != 0 {
+      present |= 1 << number
+    }
+    return present
+  }
+
+  /// How many tasks of phase 1 to 7 are alive.
+  func liveCount(_ phase: UInt32) -> UInt64 {
+    live[Int(phase)].load(ordering: .sequentiallyConsistent)
+  }
+
+  /// How many tasks of the phases 1 to 7 are alive.
+  var liveCountOfLater: UInt64 {
+    var count: UInt64 = 0
+    for number in 1..<PhasePlan.count { count &+= liveCount(number) }
+    return count
+  }
+}
+
+extension TaskReference {
+  /// Whether the registry's token asks the task to stop, as far as its extras are concerned: those of later
+  /// phases a shutdown asks, and one whose end is being carried out nobody (C12, E5).
+  ///
+  /// Requires a reference.
+  var respondsToToken: Bool {
+    if !word.hasOptionalState { return true }
+    let traits = self.traits
+    return traits.phase == 0 && !traits.contains(.finalizing)
+  }
+}
+
+extension RegistryReference {
+  // MARK: Counting
+
+  /// A task of a later phase was admitted; to be called before it is given a thread.
+  func phasedTaskBegins(_ phase: UInt32) {
+    forEachUpwards {
+      $0.pointer.pointee.phases.live[Int(phase)].wrappingAdd(1, ordering: .sequentiallyConsistent)
+      // Those who looked between this and its admission took it for one of an earlier phase.
+      $0.wakePhaseWaiters()
+    }
+  }
+
+  /// A task of a later phase is about to be counted as ended.
+  func phasedTaskEnds(_ phase: UInt32) {
+    forEachUpwards {
+      $0.pointer.pointee.phases.live[Int(phase)]
+        .wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    }
+  }
+
+  /// How many tasks of `phase` are alive; of phase 0 too many rather than too few.
+  func liveCount(of phase: UInt32) -> UInt64 {
+    if phase != 0 { return pointer.pointee.phases.liveCount(phase) }
+    while true {
+      let admitted = gate.admitted
+      let ended = pointer.pointee.endings.total
+      let later = pointer.pointee.phases.liveCountOfLater
+      if gate.admitted == admitted { return admitted &- ended &- later }
+    }
+  }
+
+  /// Whether `phase` was asked, here or in a registry above.
+  func wasAsked(_ phase: UInt32) -> Bool {
+    var wasAsked = false
+    forEachUpwards {
+      if phase < $0.pointer.pointee.phases.asked.load(ordering: .sequentiallyConsistent) {
+        wasAsked = true
+      }
+    }
+    return wasAsked
+  }
+
+  // MARK: Asking and waiting
+
+  /// Raises the flags of the tasks of `phase` and of earlier ones, but of those spawned for clean-up work, and
+  /// runs their callbacks.
+  func ask(upTo phase: UInt32) {
+    let asked = pointer.pointee.phases.asked
+      .load(ordering: .sequentiallyConsistent)
+    if asked <= phase { advanceAsked(to: phase + 1) }
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    let now = monotonicNow()
+    forEachTask { task, _ in
+      if task.pin() {
+        if task.word.hasOptionalState {
+          let traits = task.traits
+          if traits.phase != 0 && traits.phase <= phase && !traits.contains(.finalizing) {
+            task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.cancelRequested() }
+          }
+        }
+        task.unpin()
+      }
+      return true
+    }
+    forEachInTree { registry in
+      registry.runTaskCallbacks()
+      return !ProcessState.isForkedChild
+    }
+  }
+
+  /// Newborn tasks of the phases below `count` are born asked from now on.
+  func advanceAsked(to count: UInt32) {
+    var old = pointer.pointee.phases.asked.load(ordering: .sequentiallyConsistent)
+    while old < count {
+      let (done, seen) = pointer.pointee.phases.asked.compareExchange(
+        expected: old, desired: count, ordering: .sequentiallyConsistent)
+      if done { return }
+      old = seen
+    }
+  }
+
+  /// Blocks until no task of `phase` is alive, or the shutdown is hurried, should that be of account.
+  func waitUntilOver(
+    _ phase: UInt32, _ deadline: Deadline, endsWhenForced: Bool = true
+  ) -> WaitEnd {
+    var isCounted = false
+    let end = monitor.wait(for: WaitKey.phase, until: deadline) {
+      pointer.pointee.phases.waiters[Int(phase)].wrappingAdd(1, ordering: .sequentiallyConsistent)
+      pointer.pointee.drainWaiters.wrappingAdd(
+        Phases.oneWaiter, ordering: .sequentiallyConsistent)
+      isCounted = true
+    } isReady: {
+      liveCount(of: phase) == 0 || endsWhenForced && isDeadlineForced
+    }
+    if isCounted {
+      pointer.pointee.drainWaiters.wrappingSubtract(
+        Phases.oneWaiter, ordering: .sequentiallyConsistent)
+      pointer.pointee.phases.waiters[Int(phase)]
+        .wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    }
+    return end == .ready && liveCount(of: phase) != 0 ? .timedOut : end
+  }
+
+  /// Wakes those who wait for the end of a phase, if it has ended.
+  func wakePhaseWaiters() {
+    for phase in 0..<PhasePlan.count {
+      let waiters = pointer.pointee.phases.waiters[Int(phase)]
+        .load(ordering: .sequentiallyConsistent)
+      if waiters != 0 && liveCount(of: phase) == 0 {
+        monitor.withLock { $0.waiters.wake(WaitKey.phase) }
+        return
+      }
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import CPlatform
+import Synchronization
+
+/// What becomes of those that are alive when the deadline of a join has passed (J2, J4).
+///
+/// A straggler is a task that was there at the deadline: its id was given out by then. So there are never
+/// more of them than the count says that is read after the last id, however many are spawned meanwhile.
+extension RegistryReference {
+  /// How long a join looks, after its deadline, for tasks that are counted and in no list, in nanoseconds.
+  private static var hiddenAllowance: Int64 { 10_000_000 }
+
+  /// The deadline has passed: raises the flag of everyone alive, waits for the abort grace, and
+  /// counts (J2, J4).
+  ///
+  /// The flag of the calling task ends it, as it ends every wait (C4).
+  func abandonStragglers(
+    _ full: ReportReference?, _ listStraggler: (Int, TaskFacts) -> Void
+  ) -> (Status, JoinTally) {
+    let graceEnd = Deadline.after(options.abortGrace)
+    var tally = JoinTally()
+    var listed = 0
+    func list(_ facts: TaskFacts, _ task: TaskReference) {
+      listStraggler(listed, facts)
+      full?.add(facts, task)
+      listed += 1
+    }
+    // Those that the grace is waited for, each with a reference, so that one who ends in it is known from
+    // its successor in the record.
+    var remembered = PinnedTasks()
+    // A task is in no list for some instructions after its admission and before its end is counted. A thread
+    // that the system holds up there may hold it up for long: nobody waits for that.
+    let lastLook = Deadline.after(max(options.abortGrace, Self.hiddenAllowance))
+    looking: while true {
+      let now = monotonicNow()
+      let lastID = ProcessState.lastID
+      let most = count
+      full?.makeRoom(for: most)
+      if options.abortGrace > 0 { remembered.makeRoom(for: Int(clamping: most)) }
+      forEachInTree { registry in
+        registry.advanceGate { $0.overdue() }
+        return true
+      }
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      forEachTask { task, registry in
+        guard task.pin() else { return true }
+        if task.id > lastID {
+          // Clean-up work that came since: it is asked, and nobody waited for it.
+          if registry.gate.isOverdue { task.raiseFlag(at: now) { $0.cancelRequested() } }
+          task.unpin()
+          return true
+        }
+        if !task.word.isOverdue {
+          task.activity.pointee.lateFrom.store(graceEnd.nanoseconds, ordering: .releasing)
+        }
+        if let before = task.raiseFlag(at: now, { $0.overdue() }), let word = before.overdue() {
+          tally.pending += 1
+          if full != nil { task.sampleCPU() }
+          // A record that is held holds its group's memory.
+          if remembered.append(task) { return true }
+          list(task.facts(in: registry) ?? task.pinnedFacts(word), task)
+        }
+        task.unpin()
+        return true
+      }
+      if tally.pending > 0 { break looking }
+      // Nobody was found: the last task has just ended, or is only now being published.
+      switch waitUntilDrained(.after(1_000_000)) {
+      case .ready:
+        remembered.destroy()
+        return (.ok, tally)
+      case .cancelled:
+        remembered.destroy()
+        return (.cancelled, tally)
+      case .timedOut:
+        if lastLook.hasPassed {
+          // They are counted, and have no name yet, or no more (J4).
+          tally.pending = max(count, 1)
+          break looking
+        }
+      }
+    }
+    let callbacks = CallbackRun.begin(in: self)
+    if ProcessState.isForkedChild { return (.forked, tally) }
+    logDeadlineExceeded(pending: tally.pending)
+    if ProcessState.isForkedChild { return (.forked, tally) }
+    var isCut = false
+    remembered.forEach { task in
+      var end: Status = isCut ? .cancelled : task.wait(until: graceEnd)
+      let facts = end == .timedOut ? task.facts(in: task.registry) : nil
+      // One that ends just then is some instructions from being counted (J2, J8).
+      if end == .timedOut && facts == nil { end = task.wait(until: graceEnd) }
+      if end == .cancelled {
+        isCut = true
+        task.unpin()
+        return
+      }
+      // One look: between two of them a task that runs may end.
+      let word = task.word
+      if word.ending == .none && word.phase == .ended {
+        // It never ran: its thread was refused meanwhile (S6).
+        tally.pending -= 1
+      } else {
+        if end == .ok { tally.aborted += 1 }
+        list(facts ?? task.pinnedFacts(word), task)
+      }
+      task.unpin()
+    }
+    remembered.destroy()
+    if isCut { return (.cancelled, tally) }
+    callbacks?.wait()
+    tally.abandoned = tally.pending - tally.aborted
+    return (tally.pending > 0 ? .deadline : .ok, tally)
+  }
+}
+
+extension TaskReference {
+  /// The facts of a task whose word was `word`, also if it has ended.
+  ///
+  /// Requires a reference.
+  func pinnedFacts(_ word: TaskWord) -> TaskFacts {
+    TaskFacts(
+      word: word, registry: registry, id: id, name: name, kind: kind,
+      threadID: word.phase == .starting
+        ? 0 : pointer.pointee.threadID.load(ordering: .relaxed),
+      spawnedAt: pointer.pointee.spawnedAt.load(ordering: .relaxed),
+      cancelledAt: pointer.pointee.cancelledAt.load(ordering: .relaxed),
+      activity: word.hasOptionalState ? activityFacts : nil)
+  }
+}
+
+/// Tasks remembered through the abort grace, each with a reference.
+private struct PinnedTasks {
+  private var base: UnsafeMutablePointer<TaskReference>?
+  private var count = 0
+  private var capacity = 0
+
+  /// Gets room for `wanted` tasks; there is none without memory.
+  ///
+  /// Requires that none is remembered.
+  mutating func makeRoom(for wanted: Int) {
+    if wanted <= capacity { return }
+    destroy()
+    guard let memory = malloc(wanted * MemoryLayout<TaskReference>.stride) else { return }
+    base = memory.bindMemory(to: TaskReference.self, capacity: wanted)
+    capacity = wanted
+  }
+
+  /// Takes over the caller's reference; false if there is no room.
+  mutating func append(_ task: TaskReference) -> Bool {
+    guard let base, count < capacity else { return false }
+    (base + count).initialize(to: task)
+    count += 1
+    return true
+  }
+
+  func forEach(_ visit: (TaskReference) -> Void) {
+    guard let base else { return }
+    for number in 0..<count { visit(base[number]) }
+  }
+
+  mutating func destroy() {
+    free(base)
+    base = nil
+    capacity = 0
+  }
+}

@@ -1,0 +1,187 @@
+import CPlatform
+import Synchronization
+
+extension TaskReference {
+  /// Ends the task on its worker's thread.
+  ///
+  /// Three steps, so that nobody learns of the end by one way and not by another: it leaves the
+  /// list (`ends`), it is counted, and its outcome is opened (`ended`). A join may return after
+  /// the second, a wait for this task only after the third; a wait that comes in between waits for
+  /// the few instructions that are left.
+  @inline(__always)
+  func finish(_ how: TaskWord.Ending, in registry: RegistryReference) {
+    let word = self.word
+    if word.hasOptionalState { return completeWithOptionalState(how) }
+    if !leaveList(how) { return }
+    if word.isCancelRequested { recordStop(how) }
+    registry.pointer.pointee.endings.count(how)
+    // The record may belong to another task from here on.
+    wakeWaiters(advance { $0.ended() }, in: registry)
+    registry.wakeJoinersIfDrained()
+  }
+
+  /// The task leaves the list, after its log has heard of it if it is late (E6).
+  ///
+  /// - Returns: false in a child that the log's callback forked.
+  @inline(__always)
+  func leaveList(_ how: TaskWord.Ending) -> Bool {
+    // A deadline may find the task alive until the word says that it ends; then it is to be told of.
+    while advance({ $0.isOverdue && !isLateReported ? nil : $0.ends(how) }) == nil {
+      if !word.isLive { return true }
+      reportLate()
+      if ProcessState.isForkedChild { return false }
+    }
+    return true
+  }
+
+  /// Whether what `reportLate` does is done for this task.
+  private var isLateReported: Bool { Worker.current?.pointee.lateReported == id }
+
+  /// Reports the end of a task that was alive at a deadline, if the abort grace is over as well (O2, E6).
+  ///
+  /// Called on the task's own thread.
+  @inline(never)
+  private func reportLate() {
+    // Before the callback, which may leave the thread.
+    Worker.current?.pointee.lateReported = id
+    let late = monotonicNow() &- activity.pointee.lateFrom.load(ordering: .acquiring)
+    let log = registry.options.log
+    if late < 0 || !log.isListening { return }
+    let (kind, id) = (self.kind, self.id)
+    name.withText { name in
+      withFixedText {
+        $0.append("ended ")
+        $0.append(late / 1_000_000)
+        $0.append(" ms after it was abandoned")
+      } _: {
+        log.send(
+          LogRecord(
+            level: LogEventNumber.info, event: LogEventNumber.taskLate, kind: kind, taskID: id,
+            task: name, message: $0))
+      }
+    }
+  }
+
+  /// Wakes those who wait for the end of the task, if `before`, its last word, says that any do.
+  @inline(__always)
+  func wakeWaiters(_ before: TaskWord?, in registry: RegistryReference) {
+    guard let before, before.isAwaited else { return }
+    let key = UInt(bitPattern: pointer)
+    registry.monitor.withLock { $0.waiters.wake(key) }
+  }
+
+  /// Reports an end other than returning 0, before anyone can learn of it (O2).
+  func logEnd(_ how: TaskWord.Ending) {
+    let log = registry.options.log
+    if !log.isListening { return }
+    let code = pointer.pointee.code
+    name.withText { name in
+      withFixedText { line in
+        if how == .exited {
+          line.append("its thread left the body (pthread_exit or thread cancellation)")
+        } else {
+          line.append("failed with code ")
+          line.append(code)
+        }
+        withMessage { message, isPresent in
+          if isPresent {
+            line.append(": ")
+            line.append(utf8: message)
+          }
+        }
+      } _: {
+        log.send(
+          LogRecord(
+            level: LogEventNumber.error,
+            event: how == .exited ? LogEventNumber.taskExited : LogEventNumber.taskFailed,
+            kind: kind, taskID: id, code: code, task: name, message: $0))
+      }
+    }
+  }
+
+  // MARK: Messages
+
+  /// The most bytes a message keeps.
+  static var messageLimit: Int { RecordPool.messageRoom - 1 }
+
+  /// Leaves a message for the outcome; called on the task's own thread from its body.
+  func setMessage(_ text: UnsafePointer<UInt8>?) -> Status {
+    guard let text, text[0] != 0 else {
+      return advance { $0.messageLeft(false) } == nil ? Self.bodyIsOver : .ok
+    }
+    let (kept, isWellFormed) = UTF8Text.measure(text, limit: Self.messageLimit)
+    if !isWellFormed { return .invalid("tr_task_set_message", "message is not UTF-8") }
+    memcpy(message, text, kept)
+    message[kept] = 0
+    return advance { $0.messageLeft(true) } == nil ? Self.bodyIsOver : .ok
+  }
+
+  private static var bodyIsOver: Status {
+    .invalid("tr_task_set_message", "the body of the task is over")
+  }
+
+  /// Hands the message to `body`, NUL-terminated; empty if there is none.
+  ///
+  /// Requires that the task has ended or is the caller's own.
+  func withMessage<Result>(_ body: (UnsafePointer<UInt8>, _ isPresent: Bool) -> Result) -> Result {
+    if !word.hasMessage {
+      let empty: StaticString = ""
+      return body(empty.utf8Start, false)
+    }
+    return body(message, true)
+  }
+
+  // MARK: Waiting
+
+  /// Spins for the end of the task.
+  ///
+  /// What is polled is not the word, which its worker changes several times on the way to the end,
+  /// each time fetching the line back from the poller, but the worker's mailbox: it holds this task
+  /// until all is done, and then invites the next.
+  private func spinForEnd(_ policy: SpinPolicy, until deadline: Deadline) {
+    let bits = pointer.pointee.worker.load(ordering: .acquiring)
+    guard let worker = Worker.Pointer(bitPattern: bits) else { return }
+    let own = MailboxWord.task(pointer).bits
+    let caller = Worker.currentTask
+    _ = spin(for: policy.joiner, until: deadline) {
+      // Where the caller spins, the worker gets no further.
+      worker.pointee.cpu.load(ordering: .relaxed) == cp_current_cpu()
+        || caller?.word.isCancelRequested == true
+    } until: {
+      worker.pointee.mailbox.load(ordering: .acquiring) != own
+    }
+  }
+
+  /// Waits until the task has ended; the caller holds a reference (O3).
+  func wait(until deadline: Deadline) -> Status {
+    if TaskReference.isHeldUpByCaller({ $0 == self }) { return .deadlock }
+    let registry = self.registry
+    if word.phase != .ended { spinForEnd(registry.pointer.pointee.spin, until: deadline) }
+    if word.phase == .ended { return .ok }
+    // One that is counted already is a few instructions from its end: the answer is "ended" (J2).
+    let isEnding = word.phase == .ending
+    let end = registry.monitor.wait(
+      for: UInt(bitPattern: pointer), until: isEnding ? .never : deadline
+    ) {
+      advance { $0.awaited() }
+    } isReady: {
+      word.phase == .ended
+    }
+    switch end {
+    case .ready: return .ok
+    case .timedOut: return .timedOut
+    case .cancelled: return .cancelled
+    }
+  }
+}
+
+extension RegistryReference {
+  /// Wakes those who wait for the last task to end, if it has.
+  @inline(__always)
+  func wakeJoinersIfDrained() {
+    let waiters = pointer.pointee.drainWaiters.load(ordering: .sequentiallyConsistent)
+    if waiters == 0 { return }
+    if isDrained { monitor.withLock { $0.waiters.wake(WaitKey.drained) } }
+    if waiters >= Phases.oneWaiter { wakePhaseWaiters() }
+  }
+}

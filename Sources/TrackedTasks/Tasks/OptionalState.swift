@@ -1,0 +1,206 @@
+import Synchronization
+
+/// What few tasks need: a part of the record that nobody looks at unless the word says `hasOptionalState`,
+/// so that it costs the others one bit.
+struct OptionalState: ~Copyable {
+  // atomic: the `CancelSignal` of the task, as bits. Written by the spawner before the task is
+  // published, and by its own thread under the timer thread's lock; read under that lock.
+  let signal = Atomic<UInt>(0)
+  // atomic: the `ConditionWait` that the task is in, as bits. Sequentially consistent: the task stores
+  // it and then looks at its flag, who raises the flag looks here afterwards; one of them sees the
+  // other. Who found one looks again under the waker's lock, see `ConditionWait`.
+  let conditionWait = Atomic<UInt>(0)
+  // atomic: written by the spawner before the task is published, and then by its own thread, with
+  // release, as a trait tells that something is there to be read.
+  let traits = Atomic<UInt32>(0)
+
+  /// The flag of the task has risen.
+  ///
+  /// Called by the one who raised it, or by one who helps, with a reference to the task.
+  ///
+  /// - Parameter again: whether it may have been called before.
+  func flagHasRisen(again: Bool) {
+    if conditionWait.load(ordering: .sequentiallyConsistent) != 0 {
+      ConditionWaker.wake {
+        ConditionWait.Pointer(bitPattern: conditionWait.load(ordering: .sequentiallyConsistent))
+      }
+    }
+    if signal.load(ordering: .sequentiallyConsistent) != 0 {
+      TimerThread.withQueue { queue in
+        let bits = signal.load(ordering: .relaxed)
+        let signal = CancelSignal.Pointer(bitPattern: bits)
+        if let signal, !again || !signal.isBeingSent { signal.send(again: &queue) }
+      }
+    }
+  }
+}
+
+/// What the end of a task means for its registry, and what it holds.
+struct TaskTraits: OptionSet {
+  let rawValue: UInt32
+
+  /// Any end of the task cancels the registry's token.
+  static var essential: TaskTraits { TaskTraits(rawValue: 1) }
+  /// An end other than returning 0 does.
+  static var essentialOnFailure: TaskTraits { TaskTraits(rawValue: 2) }
+  /// Its body is over, and its end is being carried out: the registry's token raises its flag no more.
+  static var finalizing: TaskTraits { TaskTraits(rawValue: 8) }
+  /// It has notes; see `TaskActivity`.
+  static var activity: TaskTraits { TaskTraits(rawValue: 16) }
+  /// It has promised heartbeats, of which its notes tell.
+  static var heartbeat: TaskTraits { TaskTraits(rawValue: 32) }
+  /// It has asked for the address of its flag.
+  static var readsFlag: TaskTraits { TaskTraits(rawValue: 64) }
+  /// Its end is in the metrics.
+  static var measured: TaskTraits { TaskTraits(rawValue: 128) }
+
+  /// It has waited for a descriptor, and may have a place at a `WaitDescriptor`.
+  static var hasWaitPlace: TaskTraits { TaskTraits(rawValue: 1 << 11) }
+
+  private static var phaseShift: UInt32 { 8 }
+
+  /// The trait of a task that a shutdown asks to stop in phase 0 to 7 (E5).
+  static func phase(_ number: UInt32) -> TaskTraits { TaskTraits(rawValue: number << phaseShift) }
+
+  /// The phase.
+  var phase: UInt32 { rawValue >> Self.phaseShift & 7 }
+}
+
+extension TaskReference {
+  var traits: TaskTraits {
+    TaskTraits(rawValue: pointer.pointee.extras.traits.load(ordering: .acquiring))
+  }
+
+  /// Adds a trait; called on the task's own thread.
+  func add(_ trait: TaskTraits) {
+    let known = word.hasOptionalState ? traits : []
+    pointer.pointee.extras.traits.store(known.union(trait).rawValue, ordering: .releasing)
+  }
+
+  /// Makes sure that whoever raises the flag looks for a wait on a condition variable.
+  ///
+  /// Called on the task's own thread, from its body.
+  func makesFlagLookForWaits() {
+    if word.hasOptionalState { return }
+    add([])
+    advance { $0.extrasAdded() }
+  }
+
+  /// Whether the calling thread's task has waited for a descriptor.
+  var hasWaitPlace: Bool { word.hasOptionalState && traits.contains(.hasWaitPlace) }
+
+  /// Makes sure that whoever raises the flag looks for a `WaitDescriptor`.
+  ///
+  /// Called on the task's own thread, before it is alive no more.
+  func makesFlagLookForPlaces() {
+    add(.hasWaitPlace)
+    advance { $0.extrasAdded() }
+  }
+
+  /// Gets what a task to be spawned needs besides; on failure nothing is kept.
+  ///
+  /// The record is the caller's own.
+  func prepareOptionalState(_ request: borrowing SpawnRequest) -> Status {
+    pointer.pointee.extras.traits.store(request.traits.rawValue, ordering: .relaxed)
+    // At least a millisecond: whoever watches a shorter promise does nothing else.
+    let heartbeat = request.heartbeat == 0 ? 0 : max(request.heartbeat, 1_000_000)
+    if request.traits.contains(.activity) { clearActivity(heartbeat: heartbeat) }
+    if request.traits.contains(.heartbeat) {
+      let status = prepareHeartbeats(interval: heartbeat)
+      if status != .ok { return status }
+    }
+    if request.cancelSignal == 0 { return .ok }
+    let (status, signal) = CancelSignal.make(request.cancelSignal, for: self)
+    pointer.pointee.extras.signal.store(UInt(bitPattern: signal), ordering: .relaxed)
+    if status != .ok { dropExtras() }
+    return status
+  }
+
+  /// Gives back what `prepareOptionalState` got: the task does not run.
+  func dropExtras() {
+    // Of an earlier task that had promised, in the same record, nothing is left to be dropped.
+    if traits.contains(.heartbeat) { endHeartbeats() }
+    if let signal = takeSignal() { signal.destroy() }
+  }
+
+  /// Takes the signal from those who would send it.
+  private func takeSignal() -> CancelSignal.Pointer? {
+    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    guard let signal = CancelSignal.Pointer(bitPattern: bits) else { return nil }
+    TimerThread.withQueue { queue in
+      signal.disarm(&queue)
+      pointer.pointee.extras.signal.store(0, ordering: .sequentiallyConsistent)
+    }
+    return signal
+  }
+
+  /// The task's thread is about to enter the body.
+  func bodyBegins() {
+    if traits.contains(.heartbeat) { beginHeartbeats() }
+    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    CancelSignal.Pointer(bitPattern: bits)?.arm()
+  }
+
+  /// The task's thread has left the body.
+  func bodyHasEnded() {
+    if traits.contains(.heartbeat) { endHeartbeats() }
+    guard let signal = takeSignal() else { return }
+    signal.finish(in: registry.topmost)
+    signal.destroy()
+  }
+
+  /// The task has seen that it is to stop: its signal is sent no more.
+  ///
+  /// Called on the task's own thread.
+  func acknowledgeCancel() {
+    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    if !word.isCancelRequested { return }
+    if let signal = CancelSignal.Pointer(bitPattern: bits) {
+      TimerThread.withQueue { signal.disarm(&$0) }
+    }
+  }
+
+  /// Ends the task as `finish` does, with what it has besides.
+  ///
+  /// Called again if the thread leaves in the middle, which only what `conclude` and `leaveList` call can do.
+  func completeWithOptionalState(_ how: TaskWord.Ending) {
+    // The last step may give back the record's reference to its group.
+    let registry = self.registry
+    finalize(how, in: registry)
+    if ProcessState.isForkedChild { return }
+    if registry.isMeasured { measureEnd(how, in: registry) }
+    if !leaveList(how) { return }
+    // None of the application's code runs in the task any more.
+    if traits.contains(.hasWaitPlace) { WaitDescriptor.leave(self) }
+    registry.retainStorage()
+    if word.isCancelRequested { recordStop(how) }
+    let phase = traits.phase
+    if phase != 0 { registry.phasedTaskEnds(phase) }
+    registry.countUpwards(how)
+    wakeWaiters(advance { $0.ended() }, in: registry)
+    registry.forEachUpwards { $0.wakeJoinersIfDrained() }
+    // The group may be freed now, and with it a log's context by the application's code, which is
+    // inside no task any more: the record is gone.
+    Worker.current?.pointee.task = nil
+    if registry.parent != nil { registry.endIfUnreachable() }
+    registry.releaseStorage()
+  }
+
+  /// What the end of the task means for its registry is carried out, and what it held is given up.
+  ///
+  /// Called on the task's own thread, while the task is still alive for everybody else: the callbacks
+  /// that the cancel runs may take their time, and waits for the task have deadlines. That it is
+  /// concluding keeps its own flag down, so that its outcome does not say that it was asked to
+  /// stop when it was the one who asked.
+  private func finalize(_ how: TaskWord.Ending, in registry: RegistryReference) {
+    let traits = self.traits
+    if traits.contains(.essential)
+      || (how != .returned && traits.contains(.essentialOnFailure))
+    {
+      add(.finalizing)
+      let reason = how == .returned ? CancelReason.requestedByRun : CancelReason.fatal
+      name.withText { _ = registry.token.cancel(reason: reason, message: $0) }
+      if ProcessState.isForkedChild { return }
+    }
+  }
+}

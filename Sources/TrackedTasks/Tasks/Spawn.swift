@@ -1,0 +1,218 @@
+import CPlatform
+import Synchronization
+
+/// A spawn as the boundary hands it over: checked, and with nothing left to copy but the name.
+struct SpawnRequest {
+  var name: TaskName
+  var kind: UInt32
+  var body: TaskBody
+  var context: UnsafeMutableRawPointer?
+  var drop: TaskDrop?
+  /// Bytes, a multiple of the page size; nil is the registry's.
+  var stackSize: Int?
+  var isCleanup = false
+  var wantsFreshThread = false
+  /// What its end means for the registry.
+  var traits: TaskTraits = []
+  /// The signal that interrupts its system calls once it is asked to stop; 0 is none.
+  var cancelSignal: Int32 = 0
+  /// Nanoseconds in which it promises to beat; 0 is no promise.
+  var heartbeat: Int64 = 0
+  /// Whether the caller gets a handle.
+  var wantsHandle = false
+
+  /// Whether it needs what most do not; see `OptionalState`.
+  @inline(__always)
+  var hasOptionalState: Bool { cancelSignal != 0 || !traits.isEmpty }
+
+  /// Whether the registry's token lets it be: clean-up work (S5), and what a shutdown asks later (E5).
+  @inline(__always)
+  var outlastsToken: Bool { isCleanup || traits.phase != 0 }
+}
+
+extension RegistryReference {
+  /// Admits a task and gives it a thread.
+  ///
+  /// Closing and spawning meet in two words. The gate word decides whether the task is admitted
+  /// (S5). Whether it is born flagged is decided twice: from the gate word it was admitted by, and
+  /// again from the gate *after* its own word is published; whoever cancels writes the gate first
+  /// and then visits all published words. All four accesses are sequentially consistent, so one of
+  /// the two sees the other, and no task misses its flag (C3).
+  ///
+  /// - Returns: the status, and the handle if one was asked for and the status is `.ok`.
+  @inline(__always)
+  func spawn(_ request: borrowing SpawnRequest) -> (Status, TaskReference?) {
+    if ProcessState.isForkedChild { return (.forked, nil) }
+    guard let task = pointer.pointee.records.take(for: self) else {
+      return (refuse(request, .noMemory), nil)
+    }
+    if request.hasOptionalState || pointer.pointee.givesExtras {
+      let status = task.prepareOptionalState(request)
+      if status != .ok {
+        pointer.pointee.records.give(back: task)
+        return (refuse(request, status), nil)
+      }
+    }
+    let (admission, gate) = admit(isCleanup: request.isCleanup)
+    if admission != .ok {
+      task.dropExtras()
+      pointer.pointee.records.give(back: task)
+      return (refuse(request, admission), nil)
+    }
+    if pointer.pointee.isMeasured { measureSpawn(kind: request.kind) }
+    initialize(task, from: request, gate)
+    if self.gate.flagsNewborn(cleanup: request.outlastsToken) {
+      task.raiseFlag { $0.cancelRequested() }
+    }
+    let phase = request.traits.phase
+    if phase != 0 {
+      phasedTaskBegins(phase)
+      if !request.isCleanup && wasAsked(phase) { task.raiseFlag { $0.cancelRequested() } }
+    }
+    let status =
+      parent == nil
+      ? dispatch(task, stackSize: request.stackSize, fresh: request.wantsFreshThread)
+      : topmost.dispatch(
+        task, stackSize: stackSize(for: request), fresh: request.wantsFreshThread)
+    if status != .ok {
+      let reason = cp_errno()
+      withdraw(task, hasHandle: request.wantsHandle)
+      _ = refuse(request, status)
+      // As pthread_create left it; the callback that hears of it may have changed that.
+      cp_set_errno(reason)
+      return (status, nil)
+    }
+    return (.ok, request.wantsHandle ? task : nil)
+  }
+
+  /// The stack for a task of a group, as the topmost registry is to be asked for it.
+  private func stackSize(for request: borrowing SpawnRequest) -> Int? {
+    let wanted = request.stackSize ?? options.stackSize
+    return request.stackSize == nil && wanted == topmost.options.stackSize ? nil : wanted
+  }
+
+  /// Counts the task in, here and in the registries above, unless one of them is closed or full.
+  @inline(__always)
+  private func admit(isCleanup: Bool) -> (Status, GateWord) {
+    let (status, gate) = admitHere(isCleanup: isCleanup)
+    if status != .ok || parent == nil { return (status, gate) }
+    return (admitAbove(isCleanup: isCleanup), gate)
+  }
+
+  /// Counts a task of this group in above it; if it is refused, it is counted nowhere (S5, S6).
+  private func admitAbove(isCleanup: Bool) -> Status {
+    var next = parent
+    while let registry = next {
+      let (status, _) = registry.admitHere(isCleanup: isCleanup)
+      if status != .ok {
+        countUpwards(.none, until: registry)
+        forEachUpwards(until: registry) { $0.wakeJoinersIfDrained() }
+        return status
+      }
+      next = registry.parent
+    }
+    return .ok
+  }
+
+  @inline(__always)
+  private func admitHere(isCleanup: Bool) -> (Status, GateWord) {
+    var old = gate
+    while true {
+      // A token is seen cancelled before it has closed every gate (C1).
+      let isClosing = old.isClosed || token.isCancelled
+      let mayPass = isCleanup && isClosing && Worker.currentTask?.registry.isWithin(self) == true
+      if isClosing && !mayPass { return (.closed, old) }
+      let limit = options.maxTasks
+      let ended = limit == 0 ? 0 : pointer.pointee.endings.total
+      switch old.admit(mayPassClosed: mayPass, ended: ended, limit: limit) {
+      case .closed: return (.closed, old)
+      case .full: return (.limit, old)
+      case .admitted(let new):
+        let (done, seen) = pointer.pointee.gate.compareExchange(
+          expected: old.bits, desired: new.bits, ordering: .sequentiallyConsistent)
+        if done { return (.ok, new) }
+        old = GateWord(bits: seen)
+      }
+    }
+  }
+
+  /// Writes the task into its record and publishes it.
+  ///
+  /// See LOCKING in `TaskRecord.swift` for the order.
+  @inline(__always)
+  private func initialize(
+    _ task: TaskReference, from request: borrowing SpawnRequest, _ gate: GateWord
+  ) {
+    let record = task.pointer
+    let now = monotonicNow()
+    let flagged = gate.flagsNewborn(cleanup: request.outlastsToken)
+    record.pointee.id.store(ProcessState.nextID(), ordering: .releasing)
+    atomicMemoryFence(ordering: .releasing)
+    for i in 0..<8 { record.pointee.name.store(request.name.words[i], at: i) }
+    record.pointee.spawnedAt.store(now, ordering: .relaxed)
+    record.pointee.kind.store(request.kind, ordering: .relaxed)
+    record.pointee.body = request.body
+    record.pointee.context = request.context
+    record.pointee.drop = request.drop
+    let leftover = TaskWord(bits: record.pointee.word.load(ordering: .relaxed))
+    if flagged || leftover.isCancelRequested {
+      record.pointee.cancelledAt.store(flagged ? now : 0, ordering: .relaxed)
+      record.pointee.cancelChecks.store(0, ordering: .relaxed)
+    }
+    if request.wantsHandle || parent != nil { retainStorage() }
+    let word = TaskWord.admitted(
+      cleanup: request.isCleanup, flagged: flagged, handle: request.wantsHandle,
+      inGroup: parent != nil, extras: request.hasOptionalState || pointer.pointee.givesExtras)
+    _ = record.pointee.word.exchange(word.bits, ordering: .sequentiallyConsistent)
+  }
+
+  /// Takes back a task for which there was no thread (S6).
+  private func withdraw(_ task: TaskReference, hasHandle: Bool) {
+    if task.word.hasOptionalState {
+      let phase = task.traits.phase
+      task.dropExtras()
+      if phase != 0 { phasedTaskEnds(phase) }
+    }
+    if isMeasured { unmeasureSpawn(kind: task.kind) }
+    if hasHandle { task.unpin() }
+    countUpwards(.none)
+    task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)
+    forEachUpwards { $0.wakeJoinersIfDrained() }
+  }
+
+  /// Whether it is closed and its last task has ended: its log hears of nothing more, and the log's
+  /// context may be gone (O2).
+  var isFinished: Bool { (gate.isClosed || token.isCancelled) && isDrained }
+
+  /// Counts and reports a refusal (O2, J8).
+  private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
+    forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
+    if isMeasured { measureRefusal(kind: request.kind) }
+    if !options.log.isListening || isFinished { return status }
+    let code = status.rawValue
+    let kind = request.kind
+    request.name.withText { name in
+      withFixedText {
+        $0.append("spawn rejected: ")
+        $0.append(status.text)
+      } _: {
+        options.log.send(
+          LogRecord(
+            level: LogEventNumber.warning, event: LogEventNumber.spawnRejected, kind: kind,
+            code: code, task: name, message: $0))
+      }
+    }
+    return status
+  }
+}
+
+extension TaskReference {
+  /// Notes the worker that is to run the task.
+  @inline(__always)
+  func assign(to worker: Worker.Pointer) {
+    let bits = UInt(bitPattern: worker)
+    if pointer.pointee.worker.load(ordering: .relaxed) != bits {
+      pointer.pointee.worker.store(bits, ordering: .releasing)
+    }
+  }
+}

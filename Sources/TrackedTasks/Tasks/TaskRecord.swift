@@ -1,0 +1,278 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// A record is guarded by no lock. Its word is changed by `advance` alone, and counts who holds the
+// record: the running worker, each handle, and whoever walks the records and touches more than the
+// word. Records are never freed while their registry lives, so looking at one that is not held is
+// safe.
+//
+// A snapshot holds nothing. It reads like a sequence lock whose sequence is the task's id, unique
+// for ever (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
+// id, word, fields, fence, word and id again. The writer, while the word says that the record is free,
+// stores the id with release, then a release fence, the fields, and then the word. So a reader who saw
+// one new field sees the new id at its second look; and as the id comes before the word and after it, the
+// word is of the same task too, which its bits alone would not say: they come again with the
+// next task. All fields a snapshot reads are atomics for that reason.
+
+/// One task: its state, what it runs, and how it ended.
+///
+/// The first cache line is what a worker needs of a task, the second what only a snapshot wants
+/// besides, and the third is rarely touched: handing a task over moves one line.
+struct TaskRecord: ~Copyable {
+  // First line.
+  // atomic: the state; see `TaskWord`. Transitions release what was written before them and
+  // acquire what the earlier ones released.
+  let word = Atomic<UInt64>(0)
+  // atomic: the sequence of the protocol above; unique in the process.
+  let id = Atomic<UInt64>(0)
+  /// Written by the spawner before the task is handed over, read by its worker.
+  var body: TaskBody?
+  var context: UnsafeMutableRawPointer?
+  var drop: TaskDrop?
+  // immutable after init: the record's place in its pool.
+  let index: UInt32
+  // atomic: relaxed; the next record of a free list as index + 1.
+  let nextFree = Atomic<UInt32>(0)
+  // atomic: relaxed under the sequence protocol. The 16 bytes the kernel wants of it are in the
+  // first line.
+  let name = AtomicText<8>()
+
+  // Second line.
+  // atomic: relaxed under the sequence protocol; nanoseconds on `CLOCK_MONOTONIC`.
+  let spawnedAt = Atomic<Int64>(0)
+  // atomic: relaxed under the sequence protocol.
+  let kind = Atomic<UInt32>(0)
+  // atomic: relaxed under the sequence protocol; the kernel's thread id. That of an earlier task
+  // while starting: readers then take it for 0.
+  let threadID = Atomic<Int32>(0)
+
+  // Third line.
+  // atomic: the `Worker` whose thread runs the task, as bits. Stored by the spawner, with release
+  // as the worker may be a new one, before the worker makes the transition `entered`; loaded after
+  // `cancelRequested`: either the task sees the flag as it begins, or the one who raised it sees
+  // the worker. Workers are never freed while the registry lives, so one left over from an earlier
+  // task is merely unparked for nothing.
+  let worker = Atomic<UInt>(0)
+  // atomic: relaxed under the sequence protocol; when the flag rose, 0 before.
+  let cancelledAt = Atomic<Int64>(0)
+  // immutable after init
+  let registry: RegistryReference
+  /// Written by the worker before `ends` if it is not 0, read after `ended` of a failed task.
+  var code: Int32 = 0
+  /// Readable once the task is asked to stop.
+  let descriptor = CancelDescriptor()
+  let callbacks = CancelCallbacks()
+  let extras = OptionalState()
+  // atomic: what happened since the flag rose; see `CancelChecks`. Set to 0 by the spawner, like
+  // `cancelledAt`, if it can be anything else.
+  let cancelChecks = Atomic<UInt32>(0)
+
+  init(registry: RegistryReference, index: UInt32) {
+    self.registry = registry
+    self.index = index
+  }
+}
+
+/// The C shape of a body: the task, its context, 0 for success.
+typealias TaskBody = @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> Int32
+/// The C shape of what frees a context.
+typealias TaskDrop = @convention(c) (UnsafeMutableRawPointer?) -> Void
+
+/// A pointer to a record; copying it counts nothing.
+struct TaskReference: Equatable {
+  let pointer: UnsafeMutablePointer<TaskRecord>
+
+  init(_ pointer: UnsafeMutablePointer<TaskRecord>) { self.pointer = pointer }
+  init(_ handle: OpaquePointer) { pointer = UnsafeMutablePointer(handle) }
+
+  var opaque: OpaquePointer { OpaquePointer(pointer) }
+  var registry: RegistryReference { pointer.pointee.registry }
+
+  // MARK: State
+
+  /// The word now.
+  ///
+  /// Acquires what the last transition released.
+  @inline(__always)
+  var word: TaskWord { TaskWord(bits: pointer.pointee.word.load(ordering: .acquiring)) }
+
+  /// Applies a transition by compare-and-swap: the one place where a word changes.
+  ///
+  /// Sequentially consistent, because the closing of a registry and the birth of a task look at
+  /// each other's word after writing their own (`Spawn.swift`, `Cancel.swift`).
+  ///
+  /// - Returns: the word before, or nil if the transition did not exist.
+  @inline(__always)
+  @discardableResult
+  func advance(_ transition: (TaskWord) -> TaskWord?) -> TaskWord? {
+    var old = TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent))
+    while true {
+      guard let new = transition(old) else { return nil }
+      if new == old { return old }
+      let (done, seen) = pointer.pointee.word.compareExchange(
+        expected: old.bits, desired: new.bits, ordering: .sequentiallyConsistent)
+      if done {
+        if new.phase == .free { recycle(old) }
+        return old
+      }
+      old = TaskWord(bits: seen)
+    }
+  }
+
+  // MARK: References
+
+  /// Takes a reference if the task is alive; see LOCKING.
+  func pin() -> Bool {
+    while advance({ $0.pinned() }) == nil {
+      if !word.isLive { return false }
+      registry.monitor.withLock { _ in moveReferencesOut() }
+    }
+    return true
+  }
+
+  /// Gives a reference back; the last one frees the record (W4).
+  @inline(__always)
+  func unpin() {
+    while advance({ $0.unpinned() }) == nil { moveReferencesIn() }
+  }
+
+  /// Takes a reference for the application, which keeps the registry's memory too.
+  ///
+  /// The caller has one already.
+  ///
+  /// - Parameter isLocked: whether the caller holds the lock of the registry's Monitor.
+  func retainHandle(isLocked: Bool = false) {
+    while true {
+      if let before = advance({ $0.handleAdded() }) {
+        if !before.holdsRegistry { registry.retainStorage() }
+        return
+      }
+      if isLocked {
+        moveReferencesOut()
+      } else {
+        registry.monitor.withLock { _ in moveReferencesOut() }
+      }
+    }
+  }
+
+  /// Makes room in a word that is full, if it still is (W5).
+  ///
+  /// Requires the lock of the registry's Monitor, so that one thread at a time moves references.
+  private func moveReferencesOut() {
+    guard let before = advance({ $0.referencesMovedOut() }) else { return }
+    let more = activity.pointee.moreReferences.load(ordering: .relaxed)
+    activity.pointee.moreReferences.store(
+      before.hasMoreReferences ? more + 1 : 1, ordering: .relaxed)
+  }
+
+  /// Moves references into a word that needs some, if it still does (W5).
+  ///
+  /// Who needs them has a reference, and waits; so the word does not get down to none meanwhile.
+  @inline(never)
+  private func moveReferencesIn() {
+    registry.monitor.withLock { _ in
+      let more = activity.pointee.moreReferences.load(ordering: .relaxed)
+      if advance({ $0.referencesMovedIn(last: more == 1) }) != nil {
+        activity.pointee.moreReferences.store(more - 1, ordering: .relaxed)
+      }
+    }
+  }
+
+  /// The record has become free.
+  @inline(__always)
+  private func recycle(_ last: TaskWord) {
+    let registry = self.registry
+    if last.hasDescriptor { pointer.pointee.descriptor.close() }
+    if HandleCheck.isOn { HandleCheck.keep(.task, pointer) } else { giveBackRecord() }
+    if last.holdsRegistry { registry.releaseStorage() }
+  }
+
+  /// The record may be used for another task.
+  @inline(__always)
+  func giveBackRecord() { registry.pointer.pointee.records.give(back: self) }
+
+  // MARK: Facts
+
+  /// The task's message, NUL-terminated.
+  ///
+  /// Owned by the worker thread while running; read after `ended`, if the word says that there is
+  /// one.
+  var message: UnsafeMutablePointer<UInt8> { RecordPool.messagePlace(of: self) }
+
+  /// The name of the task.
+  ///
+  /// Requires a reference.
+  var name: TaskName {
+    var name = TaskName()
+    for i in 0..<8 { name.words[i] = pointer.pointee.name[i] }
+    return name
+  }
+
+  /// What the task says of itself; see `TaskActivity`.
+  var activity: TaskActivity.Pointer { RecordPool.activityPlace(of: self) }
+
+  var kind: UInt32 { pointer.pointee.kind.load(ordering: .relaxed) }
+  var id: UInt64 { pointer.pointee.id.load(ordering: .relaxed) }
+
+  /// The address of the flag: the low half of the word (W1).
+  ///
+  /// Requires a reference while used.
+  var cancelFlag: UnsafePointer<UInt32> {
+    let word = UnsafeRawPointer(pointer)  // the word is the first field
+    #if _endian(little)
+      return word.assumingMemoryBound(to: UInt32.self)
+    #else
+      return (word + 4).assumingMemoryBound(to: UInt32.self)
+    #endif
+  }
+
+  /// Asks the task to stop, and ends the wait it is in; its callbacks are still to be run.
+  ///
+  /// Requires a reference (C3, C4).
+  ///
+  /// - Parameters:
+  ///   - time: the time now, on `CLOCK_MONOTONIC`; who walks many tasks reads it once.
+  ///   - transition: `cancelRequested`, or `overdue`.
+  /// - Returns: the word before, or nil if it had begun to end.
+  @discardableResult
+  func raiseFlag(
+    at time: Int64 = monotonicNow(), _ transition: (TaskWord) -> TaskWord?
+  ) -> TaskWord? {
+    guard transition(word) != nil else { return nil }
+    // Before the flag, so that whoever sees the flag sees the time.
+    _ = pointer.pointee.cancelledAt.compareExchange(
+      expected: 0, desired: time, ordering: .releasing)
+    let before = advance(transition)
+    if let before, !before.isCancelRequested {
+      endWait(hasOptionalState: before.hasOptionalState)
+    } else if !word.isCancelRequested {
+      // It began to end meanwhile, unflagged, and its flag rises no more (W3). The reference keeps
+      // the next task out of the record until this is undone.
+      pointer.pointee.cancelledAt.store(0, ordering: .relaxed)
+    }
+    return before
+  }
+
+  /// Ends the wait that the task is in, as its flag is up; to do it again is in vain and does no harm.
+  private func endWait(hasOptionalState: Bool, again: Bool = false) {
+    let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
+    if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
+    pointer.pointee.descriptor.raise()
+    if !hasOptionalState { return }
+    pointer.pointee.extras.flagHasRisen(again: again)
+    // Sequentially consistent, like the flag before: see LOCKING in `WaitDescriptor.swift`.
+    let traits = pointer.pointee.extras.traits.load(ordering: .sequentiallyConsistent)
+    if TaskTraits(rawValue: traits).contains(.hasWaitPlace) { WaitDescriptor.raise(for: self) }
+  }
+
+  /// Ends the wait that the task is in if its flag is up: whoever raised that may be held up before he did so.
+  ///
+  /// Requires a reference.
+  func endWaitIfAsked() {
+    let word = self.word
+    if word.isLive && word.isCancelRequested {
+      endWait(hasOptionalState: word.hasOptionalState, again: true)
+    }
+  }
+}

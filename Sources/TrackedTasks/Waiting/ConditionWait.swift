@@ -1,0 +1,162 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// Why no wake-up is lost. The waiting task holds the application's mutex from before it publishes its
+// wait until the wait on the condition variable gives the mutex up, which POSIX makes one step with
+// beginning to wait. It publishes first and looks at its flag afterwards; whoever raises the flag
+// looks for a published wait afterwards: one of them sees the other. If the task saw its flag, it
+// does not wait. If the canceller saw the wait, it broadcasts; that wakes the task unless the task
+// still holds the mutex on its way into the wait. The canceller cannot wait for the mutex: it may hold
+// it itself, or a lock that the holder of the mutex waits for. So it tries the mutex. If it gets it, the
+// task is waiting, or has waited: the broadcast was not in vain. If not, it cannot know who
+// holds it, and a thread of `ConditionWaker` broadcasts again, and tries again, in pauses that double, until it
+// gets the mutex or the task has withdrawn its wait.
+//
+// The wait lives on the task's stack. It is withdrawn before the call returns, and if the flag is up by then,
+// which means that somebody may have found it, under the waker's lock, under which it is found. If it is just
+// being woken, the task gives up the mutex until that is done: to the application it is waiting still.
+
+/// A task's wait on a condition variable of the application's.
+struct ConditionWait {
+  /// Its place among those that are to be woken; the first field, so that its address is known.
+  fileprivate var timer: Timer
+
+  // immutable after init
+  let condition: UnsafeMutablePointer<pthread_cond_t>
+  fileprivate let mutex: UnsafeMutablePointer<pthread_mutex_t>
+
+  // Guarded by the waker's Monitor.
+  fileprivate var pause: Int64 = 50_000
+  /// Whether a thread is about to use `condition` and `mutex`.
+  var isBeingWoken = false
+  var nextBusy: Pointer?
+
+  fileprivate static var longestPause: Int64 { 10_000_000 }
+
+  typealias Pointer = UnsafeMutablePointer<ConditionWait>
+}
+
+extension UnsafeMutablePointer<ConditionWait> {
+  init(of timer: Timer.Pointer) {
+    self = UnsafeMutableRawPointer(timer).assumingMemoryBound(to: ConditionWait.self)
+  }
+
+  var timer: Timer.Pointer {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
+  }
+
+  /// How long until it is woken again, and longer the next time; requires the lock.
+  func nextPause() -> Int64 {
+    let pause = pointee.pause
+    pointee.pause = min(pause * 2, ConditionWait.longestPause)
+    return pause
+  }
+
+  /// Wakes all who wait on the condition variable; may block.
+  ///
+  /// Called by the waker, without its lock, while `isBeingWoken`.
+  ///
+  /// - Returns: whether it was certain that the task is waiting, or has waited.
+  func broadcast() -> Bool {
+    let isCertain = pthread_mutex_trylock(pointee.mutex) == 0
+    // Before the broadcast, which may take its time.
+    if isCertain {
+      mustSucceed(
+        pthread_mutex_unlock(pointee.mutex), "pthread_mutex_unlock",
+        advice:
+          "Was the mutex of a tr_cond_wait destroyed or overwritten while a task waited with it?")
+    }
+    _ = pthread_cond_broadcast(pointee.condition)  // glibc's has no errors
+    return isCertain
+  }
+}
+
+/// Waits on a condition variable of the application's, whose mutex the caller holds; inside a task its
+/// flag ends the wait (C9).
+///
+/// - Returns: `.ok` when the condition variable was signalled, or for no reason; `.cancelled`, which
+///   goes before the others; `.timedOut`; `.invalid` when the caller does not hold a mutex that can
+///   tell; `.system`; and then the caller holds the mutex as before. `.noMemory` without having waited.
+func waitOnCondition(
+  _ condition: UnsafeMutablePointer<pthread_cond_t>, _ mutex: UnsafeMutablePointer<pthread_mutex_t>,
+  until deadline: Deadline
+) -> Status {
+  if cp_mutex_is_robust(mutex) != 0 { return .invalid("tr_cond_wait", "mutex is robust") }
+  // A task whose end is under way can be asked to stop no more (W3).
+  guard let task = Worker.currentTask, task.word.phase == .running else {
+    return withPromiseAtRest(reports: false) {
+      withCancellationDisabled { block(on: condition, mutex, until: deadline) }
+    }
+  }
+  if task.checkCancel() { return .cancelled }
+  if !ConditionWaker.prepare() { return .noMemory }
+  task.makesFlagLookForWaits()
+  return withCancellationDisabled {
+    withUnsafeTemporaryAllocation(of: ConditionWait.self, capacity: 1) { memory in
+      // SAFETY: room for one element has a base address.
+      let wait = memory.baseAddress.unsafelyUnwrapped
+      wait.initialize(
+        to: ConditionWait(timer: Timer(.wake(wait)), condition: condition, mutex: mutex))
+      let published = task.pointer
+      published.pointee.extras.conditionWait.store(
+        UInt(bitPattern: wait), ordering: .sequentiallyConsistent)
+      var status = Status.cancelled
+      if !task.isFlagUp {
+        status = withPromiseAtRest(reports: false) { block(on: condition, mutex, until: deadline) }
+        if task.isFlagUp && status != .invalid && status != .system {
+          status = .cancelled
+          // The wake-up may have been meant for another: it is passed on.
+          _ = pthread_cond_signal(condition)  // glibc's has no errors
+        }
+      }
+      published.pointee.extras.conditionWait.store(0, ordering: .sequentiallyConsistent)
+      if task.isFlagUp {
+        ConditionWaker.withdraw(wait) { waitUntilFree in
+          // Where the mutex is not as it should be, it is not touched.
+          if status == .invalid || status == .system { return waitUntilFree() }
+          // Whether the caller held it nobody has looked yet if the flag rose before the wait.
+          if pthread_mutex_unlock(mutex) != 0 { return waitUntilFree() }
+          waitUntilFree()
+          let error = pthread_mutex_lock(mutex)
+          if error != 0 {
+            cp_set_errno(error)
+            status = .system
+          }
+        }
+      }
+      if status == .cancelled { task.countCancelCheck() }
+      return status
+    }
+  }
+}
+
+extension TaskReference {
+  /// The flag, in the one order of all sequentially consistent operations.
+  var isFlagUp: Bool {
+    TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent)).isCancelRequested
+  }
+}
+
+private func block(
+  on condition: UnsafeMutablePointer<pthread_cond_t>,
+  _ mutex: UnsafeMutablePointer<pthread_mutex_t>,
+  until deadline: Deadline
+) -> Status {
+  let code: Int32
+  if deadline.isNever {
+    code = pthread_cond_wait(condition, mutex)
+  } else {
+    var limit = deadline.timespec
+    code = cp_cond_clockwait(condition, mutex, &limit)
+  }
+  switch code {
+  case 0: return .ok
+  case ETIMEDOUT: return .timedOut
+  case EPERM:
+    return .invalid("tr_cond_wait", "the calling thread does not hold mutex")
+  default:
+    cp_set_errno(code)
+    return .system
+  }
+}

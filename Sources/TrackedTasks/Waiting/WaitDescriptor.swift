@@ -1,0 +1,320 @@
+import CPlatform
+import Synchronization
+
+// LOCKING
+// One Monitor for the process guards the descriptors: which tasks have a place at which, and the list of those that
+// others may come to. It is taken alone, when a task first waits, when its flag rises and when it ends, and never for
+// each wait. No system call is made under it.
+//
+// Why no wake-up is lost. A task takes its place and looks at its flag afterwards; whoever raises the flag looks for
+// the place afterwards: one of them sees the other (the fence in `descriptor(for:)`). Who finds a place, finds it
+// under the lock, under which alone it changes. So if the task goes to another one, the flag was up before, and it
+// looks at that once more; or whoever raised it finds the new place. A descriptor is never made unreadable.
+//
+// Whoever writes to a descriptor is counted among its users meanwhile: it is not closed, nor its number anyone else's.
+// Whether it is certain to be readable is known after a write has returned, and until then everybody writes who has a
+// flag to tell of: nobody depends on a thread that is held up on the way there (P6).
+
+/// A descriptor that ends the waits of several tasks for descriptors of the application's (C8).
+///
+/// poll(2) is ended by a descriptor or by a signal handler, and handlers are the application's. One descriptor for each
+/// task would halve the connections that a server can have. So tasks share them, 32 at a time: when the flag of one of
+/// them rises, it becomes readable for good, the others wake, find their own flags down, and go to another one. That is
+/// 31 wake-ups in vain at the most, and where many flags rise at once, fewer writes than tasks.
+///
+///     roomy ⇄ full
+///       ├───────┴──→ raised → closed
+///       └───────────────────────┘
+///
+/// [take, leave: the task] [raise: who raises a flag] [the last user closes it]
+struct WaitDescriptor: ~Copyable {
+  // immutable after init
+  fileprivate let descriptor: Int32
+  // atomic: relaxed; written once, under the lock. Whoever reads an old value without it, waits and is woken.
+  fileprivate let isRaised = Atomic<Bool>(false)
+  /// Guarded by the Monitor; elsewhere in memory, as the others are read without it.
+  fileprivate let shared: UnsafeMutablePointer<Shared>
+
+  fileprivate struct Shared {
+    /// The tasks that have a place, and the threads that write to it.
+    var users = 0
+    /// Whether a write has returned.
+    var isReadable = false
+    /// Those beside it in the list, while it is not raised.
+    var previous: Pointer?
+    var next: Pointer?
+  }
+
+  typealias Pointer = UnsafeMutablePointer<WaitDescriptor>
+
+  /// How many tasks share one, where another one can be had.
+  fileprivate static var places: Int { 32 }
+
+  private init(_ descriptor: Int32, _ shared: UnsafeMutablePointer<Shared>) {
+    self.descriptor = descriptor
+    self.shared = shared
+  }
+
+  /// The process's Monitor, as bits; made before the first wait and never freed.
+  ///
+  /// atomic: stored with release, loaded with acquire.
+  private static let kept = Atomic<UInt>(0)
+
+  private static var monitor: Monitor<WaitDescriptors>? {
+    UnsafePointer<Monitor<WaitDescriptors>>(bitPattern: kept.load(ordering: .acquiring))?.pointee
+  }
+
+  /// The Monitor, which is made if there is none; nil without memory.
+  static func prepare() -> Monitor<WaitDescriptors>? {
+    if let monitor { return monitor }
+    guard let made = Monitor(WaitDescriptors()) else { return nil }
+    guard let memory = malloc(MemoryLayout<Monitor<WaitDescriptors>>.size) else {
+      made.destroy()
+      return nil
+    }
+    let place = memory.bindMemory(to: Monitor<WaitDescriptors>.self, capacity: 1)
+    place.initialize(to: made)
+    let isMine = kept.compareExchange(
+      expected: 0, desired: UInt(bitPattern: place), ordering: .acquiringAndReleasing
+    ).exchanged
+    if isMine { return made }
+    // Another thread was faster.
+    made.destroy()
+    free(memory)
+    return monitor
+  }
+
+  /// Frees the Monitor: for the explorer, which looks whether any memory is left.
+  ///
+  /// Requires that no thread uses it any more.
+  static func forget() {
+    let place = UnsafeMutablePointer<Monitor<WaitDescriptors>>(
+      bitPattern: kept.exchange(0, ordering: .acquiringAndReleasing))
+    place?.pointee.destroy()
+    free(place)
+  }
+
+  /// What `descriptor(for:isWaiting:)` found.
+  enum Found {
+    case descriptor(Int32)
+    /// None is to be had now; the wait goes on without, for a while.
+    case none
+    case failed(Status)
+  }
+
+  /// The descriptor by which a wait of the calling thread's task ends; its flag is to be looked at afterwards.
+  ///
+  /// - Parameters:
+  ///   - task: the calling thread's.
+  ///   - isWaiting: whether the wait has begun, and does not fail any more.
+  /// - Returns: see there.
+  static func descriptor(for task: TaskReference, isWaiting: Bool) -> Found {
+    let place = task.activity
+    if task.hasWaitPlace {
+      if let own = Pointer(bitPattern: place.pointee.waitDescriptor.load(ordering: .relaxed)),
+        !own.pointee.isRaised.load(ordering: .relaxed)
+      {
+        return .descriptor(own.pointee.descriptor)
+      }
+    } else {
+      place.pointee.waitDescriptor.store(0, ordering: .relaxed)
+      task.makesFlagLookForPlaces()
+    }
+    guard let monitor = prepare() else { return isWaiting ? .none : .failed(.noMemory) }
+    let found = take(for: place, from: monitor, isWaiting: isWaiting)
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    return found
+  }
+
+  /// Takes a place, at a new descriptor if there is none elsewhere.
+  private static func take(
+    for place: TaskActivity.Pointer, from monitor: Monitor<WaitDescriptors>, isWaiting: Bool
+  ) -> Found {
+    let (old, shared) = monitor.withLock { state in
+      let old = state.leave(place)
+      let shared = state.take(for: place, beyondLimit: false)
+      if shared == nil { state.making += 1 }
+      return (old, shared)
+    }
+    old?.close()
+    if let shared { return .descriptor(shared) }
+    let made = make()
+    let failure = cp_errno()
+    let (kept, isMade, others) = monitor.withLock { state in
+      state.making -= 1
+      // Another thread may have made one meanwhile; without any to be had more tasks share one.
+      if let shared = state.take(for: place, beyondLimit: made == nil) {
+        return (shared as Int32?, false, state.making)
+      }
+      guard let made else { return (nil, false, state.making) }
+      state.insert(made)
+      return (state.take(for: place, beyondLimit: false), true, state.making)
+    }
+    if let made, !isMade { made.close() }
+    if let kept { return .descriptor(kept) }
+    if isWaiting || others > 0 { return .none }
+    cp_set_errno(failure)
+    return .failed(failure == ENOMEM ? .noMemory : .system)
+  }
+
+  /// Makes one; nil with errno set.
+  private static func make() -> Pointer? {
+    let size = MemoryLayout<WaitDescriptor>.stride
+    guard let memory = malloc(size + MemoryLayout<Shared>.stride) else {
+      cp_set_errno(ENOMEM)
+      return nil
+    }
+    let descriptor = cp_eventfd()
+    if descriptor < 0 {
+      let failure = cp_errno()
+      free(memory)
+      cp_set_errno(failure)
+      return nil
+    }
+    let this = memory.bindMemory(to: WaitDescriptor.self, capacity: 1)
+    let shared = (memory + size).bindMemory(to: Shared.self, capacity: 1)
+    shared.initialize(to: Shared())
+    this.initialize(to: WaitDescriptor(descriptor, shared))
+    return this
+  }
+
+  /// Ends the wait of a task for a descriptor, now or when it comes to that: its flag is up.
+  ///
+  /// Requires a reference to the task, which has had a place.
+  static func raise(for task: TaskReference) {
+    guard let monitor else { return }
+    let place = task.activity
+    let found = monitor.withLock { state -> Pointer? in
+      let bits = place.pointee.waitDescriptor.load(ordering: .relaxed)
+      guard let this = Pointer(bitPattern: bits), !this.shared.pointee.isReadable else {
+        return nil
+      }
+      state.raise(this)
+      return this
+    }
+    guard let found else { return }
+    cp_eventfd_raise(found.pointee.descriptor)
+    let isLast = monitor.withLock { state in
+      found.shared.pointee.isReadable = true
+      return state.drop(found)
+    }
+    if isLast { found.close() }
+  }
+
+  /// Gives the task's place back.
+  ///
+  /// Called on the task's own thread, when it waits no more.
+  static func leave(_ task: TaskReference) {
+    let place = task.activity
+    if place.pointee.waitDescriptor.load(ordering: .relaxed) == 0 { return }
+    monitor?.withLock { $0.leave(place) }?.close()
+  }
+}
+
+extension WaitDescriptor.Pointer {
+  fileprivate var shared: UnsafeMutablePointer<WaitDescriptor.Shared> { pointee.shared }
+
+  /// Closes it; requires that it has no user.
+  fileprivate func close() {
+    cp_close(pointee.descriptor)
+    deinitialize(count: 1)
+    free(self)
+  }
+}
+
+/// What the Monitor of the descriptors guards.
+///
+/// D1: those in the list are the ones that are not raised; any that has room is before any that has not.
+struct WaitDescriptors: MonitorState {
+  private var first: WaitDescriptor.Pointer?
+  private var last: WaitDescriptor.Pointer?
+  /// How many threads are about to make one.
+  var making = 0
+
+  /// Gives a task a place at the first in the list.
+  ///
+  /// - Returns: the descriptor; nil if there is no room, or, `beyondLimit`, none in the list.
+  mutating func take(for place: TaskActivity.Pointer, beyondLimit: Bool) -> Int32? {
+    guard let this = first, beyondLimit || this.shared.pointee.users < WaitDescriptor.places
+    else {
+      return nil
+    }
+    this.shared.pointee.users += 1
+    if this.shared.pointee.users >= WaitDescriptor.places {
+      unlink(this)
+      link(this, isRoomy: false)
+    }
+    place.pointee.waitDescriptor.store(UInt(bitPattern: this), ordering: .relaxed)
+    return this.pointee.descriptor
+  }
+
+  /// Takes the place of a task back, if it has one.
+  ///
+  /// - Returns: what is to be closed.
+  mutating func leave(_ place: TaskActivity.Pointer) -> WaitDescriptor.Pointer? {
+    let bits = place.pointee.waitDescriptor.load(ordering: .relaxed)
+    guard let this = WaitDescriptor.Pointer(bitPattern: bits) else { return nil }
+    place.pointee.waitDescriptor.store(0, ordering: .relaxed)
+    return drop(this) ? this : nil
+  }
+
+  /// There is a new one, without users.
+  mutating func insert(_ this: WaitDescriptor.Pointer) { link(this, isRoomy: true) }
+
+  /// The flag of a task that has a place at it is up; the caller is a user until he has written.
+  mutating func raise(_ this: WaitDescriptor.Pointer) {
+    this.shared.pointee.users += 1
+    if this.pointee.isRaised.load(ordering: .relaxed) { return }
+    unlink(this)
+    this.pointee.isRaised.store(true, ordering: .relaxed)
+  }
+
+  /// There is a user less.
+  ///
+  /// - Returns: whether it was the last one: nobody finds it any more.
+  mutating func drop(_ this: WaitDescriptor.Pointer) -> Bool {
+    this.shared.pointee.users -= 1
+    let isLast = this.shared.pointee.users == 0
+    if this.pointee.isRaised.load(ordering: .relaxed) { return isLast }
+    if isLast || this.shared.pointee.users == WaitDescriptor.places - 1 {
+      unlink(this)
+      if !isLast { link(this, isRoomy: true) }
+    }
+    return isLast
+  }
+
+  private mutating func link(_ this: WaitDescriptor.Pointer, isRoomy: Bool) {
+    this.shared.pointee.previous = isRoomy ? nil : last
+    this.shared.pointee.next = isRoomy ? first : nil
+    if let next = this.shared.pointee.next {
+      next.shared.pointee.previous = this
+    } else {
+      last = this
+    }
+    if let previous = this.shared.pointee.previous {
+      previous.shared.pointee.next = this
+    } else {
+      first = this
+    }
+  }
+
+  private mutating func unlink(_ this: WaitDescriptor.Pointer) {
+    let (previous, next) = (this.shared.pointee.previous, this.shared.pointee.next)
+    if let previous { previous.shared.pointee.next = next } else { first = next }
+    if let next { next.shared.pointee.previous = previous } else { last = previous }
+  }
+
+  func checkInvariants() {
+    var wasFull = false
+    var place = first
+    while let this = place {
+      let isFull = this.shared.pointee.users >= WaitDescriptor.places
+      if this.shared.pointee.users <= 0 || this.pointee.isRaised.load(ordering: .relaxed) {
+        fatalError()
+      }
+      if wasFull && !isFull { fatalError() }  // D1
+      wasFull = isFull
+      place = this.shared.pointee.next
+    }
+  }
+}

@@ -1,0 +1,138 @@
+/// One blocked thread in a `WaiterList`; it lives on that thread's stack.
+struct Waiter {
+  /// Where the thread sleeps.
+  let parker: Parker
+  /// What it waits for, so that it is woken for nothing else: a record's address, or one of
+  /// `WaitKey`.
+  let key: UInt
+  var previous: UnsafeMutablePointer<Waiter>?
+  var next: UnsafeMutablePointer<Waiter>?
+}
+
+/// What a thread can wait for apart from the end of one task; no address has these values.
+enum WaitKey {
+  /// Every task has ended.
+  static var drained: UInt { 1 }
+  /// A thread has left, or all have.
+  static var threads: UInt { 2 }
+  /// The token is cancelled.
+  static var token: UInt { 3 }
+  /// All below the token are cancelled too.
+  static var propagated: UInt { 4 }
+  /// Every task of a phase and of those before it has ended.
+  static var phase: UInt { 5 }
+  /// No callbacks are being run on threads made for that.
+  static var callbacks: UInt { 6 }
+  /// A wait on a condition variable is to be woken.
+  static var wakers: UInt { 7 }
+}
+
+/// The threads blocked on one registry or token; part of what its Monitor guards.
+///
+/// Waiters are unparked *under* the lock: a node lives on its thread's stack, and only the lock,
+/// which the thread takes to leave the list, keeps it there.
+struct WaiterList {
+  private var first: UnsafeMutablePointer<Waiter>?
+
+  mutating func add(_ waiter: UnsafeMutablePointer<Waiter>) {
+    waiter.pointee.previous = nil
+    waiter.pointee.next = first
+    first?.pointee.previous = waiter
+    first = waiter
+  }
+
+  mutating func remove(_ waiter: UnsafeMutablePointer<Waiter>) {
+    if let previous = waiter.pointee.previous {
+      previous.pointee.next = waiter.pointee.next
+    } else {
+      first = waiter.pointee.next
+    }
+    waiter.pointee.next?.pointee.previous = waiter.pointee.previous
+  }
+
+  /// Unparks every waiter for `key`; each looks at its predicate again.
+  func wake(_ key: UInt) {
+    var waiter = first
+    while let current = waiter {
+      if current.pointee.key == key { current.pointee.parker.unpark() }
+      waiter = current.pointee.next
+    }
+  }
+
+  /// Stops the program unless the links agree in both directions.
+  func checkLinks() {
+    var waiter = first
+    while let current = waiter {
+      if let next = current.pointee.next, next.pointee.previous != current { fatalError() }
+      waiter = current.pointee.next
+    }
+  }
+}
+
+/// Monitor state in which threads can wait.
+protocol WaitableState: MonitorState {
+  var waiters: WaiterList { get set }
+}
+
+/// How a wait ended.
+enum WaitEnd {
+  /// The predicate holds.
+  case ready
+  /// The deadline passed first.
+  case timedOut
+  /// The flag of the calling task rose first (C4).
+  case cancelled
+}
+
+extension Monitor where State: WaitableState {
+  /// Blocks the calling thread until `isReady`, its own flag, or `deadline`.
+  ///
+  /// The order makes wake-ups impossible to lose: the waiter is on the list before it looks at the
+  /// predicate, and whoever makes the predicate true looks at the list afterwards. The flag of the
+  /// calling task needs no list: raising it unparks the task's worker.
+  ///
+  /// - Parameters:
+  ///   - key: what is waited for.
+  ///   - deadline: when to give up.
+  ///   - isCancellable: whether the flag of the calling task ends the wait.
+  ///   - didEnlist: called once, unlocked, when the waiter is on the list.
+  ///   - isReady: the predicate; called without the lock.
+  /// - Returns: which of the three came first; the predicate is looked at before the flag, and the
+  ///   flag before the clock.
+  func wait(
+    for key: UInt, until deadline: Deadline, isCancellable: Bool = true,
+    didEnlist: () -> Void = {}, isReady: () -> Bool
+  ) -> WaitEnd {
+    if isReady() { return .ready }
+    let task = isCancellable ? Worker.currentTask : nil
+    if let task, task.checkCancel() { return .cancelled }
+    return withPromiseAtRest {
+      withCancellationDisabled {
+        withParker { parker in
+          var node = Waiter(parker: parker, key: key)
+          return withUnsafeMutablePointer(to: &node) { node in
+            // Without a list to be on there is nobody to wake it; the deadline has passed by then.
+            guard withLock(until: deadline, { $0.waiters.add(node) }) != nil else {
+              return isReady() ? .ready : .timedOut
+            }
+            didEnlist()
+            var end: WaitEnd?
+            repeat {
+              if isReady() {
+                end = .ready
+              } else if let task, task.checkCancel() {
+                end = .cancelled
+              } else if deadline.hasPassed {
+                end = .timedOut
+              } else {
+                _ = parker.park(until: deadline)
+              }
+            } while end == nil
+            withLock { $0.waiters.remove(node) }
+            return end ?? .timedOut
+          }
+        }
+      }
+    }
+  }
+}

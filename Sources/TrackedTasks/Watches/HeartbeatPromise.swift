@@ -1,0 +1,258 @@
+import Synchronization
+
+/// What a thread has promised: to beat at least every so often (E7).
+///
+/// It is the first field of a task's notes, or of a `ThreadPromise`. All fields are atomics: a snapshot may read them
+/// while they change.
+struct HeartbeatPromise: ~Copyable {
+  typealias Pointer = UnsafeMutablePointer<HeartbeatPromise>
+
+  // atomic: nanoseconds; negative while the promise is paused; 0 is no promise. Written by the spawner, and then by the
+  // thread itself; and once more, as 0, by who retires it. Sequentially consistent with `stage`, like `beatAt`.
+  let interval = Atomic<Int64>(0)
+  // atomic: when it beat last, on `RunClock`; 0 before it begins; never while it is in a wait that is left out.
+  let beatAt = Atomic<Int64>(0)
+  // atomic: a `HeartbeatWatch.Stage`; see LOCKING there.
+  let stage = Atomic<UInt32>(0)
+  // atomic: 1 if waits of the library's are left out. Relaxed; the thread's own.
+  let sparesWaits = Atomic<UInt32>(0)
+  // atomic: its `HeartbeatWatch`, as bits. Written by the spawner and the thread itself.
+  let watch = Atomic<UInt>(0)
+}
+
+extension UnsafeMutablePointer<HeartbeatPromise> {
+  /// Stores every field.
+  func clear(interval: Int64) {
+    pointee.interval.store(interval, ordering: .relaxed)
+    pointee.beatAt.store(0, ordering: .relaxed)
+    pointee.stage.store(0, ordering: .relaxed)
+    pointee.sparesWaits.store(0, ordering: .relaxed)
+    pointee.watch.store(0, ordering: .relaxed)
+  }
+
+  /// When the next beat is overdue, on `RunClock`; never while nothing is promised.
+  var overdueAt: Int64 {
+    let interval = pointee.interval.load(ordering: .sequentiallyConsistent)
+    let beatAt = pointee.beatAt.load(ordering: .sequentiallyConsistent)
+    if interval <= 0 || beatAt == 0 || beatAt == .max { return .max }
+    // One more, as a beat at the end of the interval is in time.
+    let (sum, overflow) = beatAt.addingReportingOverflow(interval)
+    return overflow || sum == .max ? .max : sum + 1
+  }
+
+  /// Whether a heartbeat is overdue.
+  var isOverdue: Bool {
+    pointee.interval.load(ordering: .relaxed) > 0 && overdueAt <= RunClock.now()
+  }
+
+  // MARK: The thread that promised
+
+  /// The promise of the calling thread: its task's, or, outside a task, its own.
+  static var ofCaller: HeartbeatPromise.Pointer? {
+    if let task = Worker.currentTask {
+      return task.word.hasOptionalState && task.traits.contains(.heartbeat) ? task.promise : nil
+    }
+    return HeartbeatPromise.Pointer(bitPattern: ProcessState.promise)
+  }
+
+  /// Begins to hold.
+  func begin() {
+    pointee.beatAt.store(RunClock.now(), ordering: .sequentiallyConsistent)
+    if let watch { TimerThread.withQueue { watch.arm(&$0) } }
+  }
+
+  /// A beat.
+  func beat() -> Status {
+    let before = pointee.beatAt.load(ordering: .relaxed)
+    let now = RunClock.now()
+    pointee.beatAt.store(now, ordering: .sequentiallyConsistent)
+    if currentStage == .quiet { return .ok }
+    return watch?.hasRecovered(silence: before == .max ? 0 : now &- before) ?? .ok
+  }
+
+  /// Promises another interval from now on; 0 is none.
+  func change(to interval: Int64, sparesWaits: Bool) -> Status {
+    let status = beat()
+    if status != .ok { return status }
+    pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
+    pointee.interval.store(interval, ordering: .sequentiallyConsistent)
+    watch?.promiseHasChanged(to: interval)
+    return .ok
+  }
+
+  /// Promises nothing until `resume`.
+  func pause() -> Status {
+    if pointee.interval.load(ordering: .relaxed) < 0 { return .ok }
+    let status = beat()
+    if status != .ok { return status }
+    // Read anew: a log callback that heard of the beat may have promised something else.
+    let interval = pointee.interval.load(ordering: .relaxed)
+    if interval > 0 { negate(interval) }
+    return .ok
+  }
+
+  /// Promises again, as before `pause`.
+  func resume() -> Status {
+    let interval = pointee.interval.load(ordering: .relaxed)
+    if interval >= 0 { return beat() }
+    // The beat first: what is promised is overdue an interval from now.
+    pointee.beatAt.store(RunClock.now(), ordering: .sequentiallyConsistent)
+    negate(interval)
+    return beat()
+  }
+
+  /// Whoever ends the promise from outside sets it to 0, and it stays that.
+  private func negate(_ interval: Int64) {
+    _ = pointee.interval.compareExchange(
+      expected: interval, desired: -interval, ordering: .sequentiallyConsistent)
+  }
+
+  /// A wait that is left out begins: none is due until it is over.
+  ///
+  /// - Parameter reports: whether it is as good as a beat, which may send an event.
+  fileprivate func rest(reports: Bool) {
+    if reports { _ = beat() }
+    pointee.beatAt.store(.max, ordering: .sequentiallyConsistent)
+  }
+
+  /// It is over.
+  fileprivate func rise() {
+    pointee.beatAt.store(RunClock.now(), ordering: .sequentiallyConsistent)
+    // Any other stage is a beat's business.
+    if currentStage == .idle { _ = watch?.hasRecovered(silence: 0) }
+  }
+
+  // MARK: The stage
+
+  var watch: HeartbeatWatch.Pointer? {
+    HeartbeatWatch.Pointer(bitPattern: pointee.watch.load(ordering: .relaxed))
+  }
+
+  var currentStage: HeartbeatWatch.Stage {
+    HeartbeatWatch.Stage(rawValue: pointee.stage.load(ordering: .sequentiallyConsistent)) ?? .quiet
+  }
+
+  func enter(_ stage: HeartbeatWatch.Stage) {
+    pointee.stage.store(stage.rawValue, ordering: .sequentiallyConsistent)
+  }
+}
+
+/// Runs `body`, a wait of the library's, of which the calling thread's promise says whether it is left out (E7).
+///
+/// - Parameters:
+///   - reports: whether a stall may be reported as over, under no lock of the application's.
+///   - body: the wait.
+/// - Returns: what `body` returned.
+func withPromiseAtRest<Result>(reports: Bool = true, _ body: () -> Result) -> Result {
+  guard let promise = HeartbeatPromise.Pointer.ofCaller,
+    promise.pointee.sparesWaits.load(ordering: .relaxed) != 0,
+    // A wait within a wait.
+    promise.pointee.beatAt.load(ordering: .relaxed) != .max
+  else { return body() }
+  promise.rest(reports: reports)
+  let result = body()
+  if !ProcessState.isForkedChild { promise.rise() }
+  return result
+}
+
+extension TaskReference {
+  /// Its promise, in its notes.
+  ///
+  /// Requires that it has some.
+  var promise: HeartbeatPromise.Pointer {
+    // SAFETY: the first field of the notes.
+    UnsafeMutableRawPointer(activity).assumingMemoryBound(to: HeartbeatPromise.self)
+  }
+
+  // MARK: The life of a promise
+
+  /// Gets what a task that promises heartbeats needs.
+  ///
+  /// Its notes are cleared.
+  func prepareHeartbeats(interval: Int64) -> Status {
+    let (status, watch) = HeartbeatWatch.make(.task(self), promise, interval: interval)
+    promise.pointee.watch.store(UInt(bitPattern: watch), ordering: .relaxed)
+    return status
+  }
+
+  /// The promise begins to hold: the task's thread is about to enter the body.
+  func beginHeartbeats() { promise.begin() }
+
+  /// The promise holds no longer: the body is over, or does not run.
+  ///
+  /// Waits for a report that is under way.
+  func endHeartbeats() {
+    promise.pointee.interval.store(0, ordering: .relaxed)
+    promise.pointee.sparesWaits.store(0, ordering: .relaxed)
+    promise.watch?.end()
+    promise.pointee.watch.store(0, ordering: .relaxed)
+  }
+
+  /// The calling task promises, or promises something else.
+  fileprivate func promise(_ interval: Int64, sparesWaits: Bool) -> Status {
+    // What is promised then nobody would end.
+    if Worker.current?.pointee.stage != .body {
+      return .invalid("tr_heartbeat_promise", "the body of the calling task is over")
+    }
+    if word.hasOptionalState && traits.contains(.heartbeat) {
+      return promise.change(to: interval, sparesWaits: sparesWaits)
+    }
+    if interval == 0 { return .ok }
+    _ = openActivity()
+    let status = prepareHeartbeats(interval: interval)
+    if status != .ok { return status }
+    promise.pointee.interval.store(interval, ordering: .relaxed)
+    promise.pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
+    add(.heartbeat)
+    promise.begin()
+    return .ok
+  }
+}
+
+/// Keeps the promise of the calling thread to beat (E7).
+///
+/// - Returns: `.ok`, also for a task that promised nothing; `.invalid` outside a task, in a thread that promised
+///   nothing either while no watchdog of systemd's wants to know.
+func recordHeartbeat() -> Status {
+  if let promise = HeartbeatPromise.Pointer.ofCaller {
+    if Worker.currentTask != nil || !ThreadPromise.isOver { return promise.beat() }
+  } else if Worker.currentTask != nil {
+    return .ok
+  }
+  return ThreadPromise.promiseForWatchdog()
+}
+
+/// Promises, for the calling thread, to beat at least every `interval` nanoseconds from now on (E7).
+///
+/// - Parameters:
+///   - interval: 0 takes the promise back.
+///   - sparesWaits: whether the time in the library's own waits is left out.
+///   - registry: whose health it belongs to; in a task nil, or the task's own.
+/// - Returns: `.ok`; `.invalid`; `.noMemory`, `.again`; `.deadlock` as `ThreadPromise.withdraw`.
+func makeHeartbeatPromise(
+  every interval: Int64, sparesWaits: Bool, in registry: RegistryReference?
+) -> Status {
+  if interval < 0 { return .invalid("tr_heartbeat_promise", "interval_ns is negative") }
+  // At least a millisecond: whoever watches a shorter promise does nothing else.
+  let interval = interval == 0 ? 0 : max(interval, 1_000_000)
+  if let task = Worker.currentTask {
+    if let registry, registry != task.registry {
+      return .invalid("tr_heartbeat_promise", "registry is not the calling task's")
+    }
+    return task.promise(interval, sparesWaits: sparesWaits)
+  }
+  if interval == 0 { return ThreadPromise.withdraw() }
+  guard let registry else {
+    return .invalid("tr_heartbeat_promise", "registry is NULL, and the caller is not a task")
+  }
+  return ThreadPromise.promise(interval, sparesWaits: sparesWaits, in: registry)
+}
+
+/// Pauses the calling thread's promise, or resumes it; `.invalid` where there is none.
+func setHeartbeatsPaused(_ isPaused: Bool) -> Status {
+  guard let promise = HeartbeatPromise.Pointer.ofCaller else {
+    return .invalid(
+      isPaused ? "tr_heartbeat_pause" : "tr_heartbeat_resume", "the caller has promised nothing")
+  }
+  return isPaused ? promise.pause() : promise.resume()
+}

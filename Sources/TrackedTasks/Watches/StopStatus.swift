@@ -1,0 +1,153 @@
+import CPlatform
+
+/// What a stop waits for, in a few words: the line that systemd shows (E11).
+struct StopStatus {
+  /// How many tasks are waited for.
+  private(set) var count = 0
+  /// Which tasks there are and when each told of progress, in one number.
+  private(set) var digest: UInt64 = 0
+  /// The same of those that the status before this one could know.
+  private(set) var digestOfKnown: UInt64 = 0
+  /// The highest id of a task.
+  private(set) var lastID: UInt64 = 0
+
+  /// How many tasks are named; the others are counted.
+  private static var mostNames: Int { 5 }
+  /// Bytes of what is told of one task: so many are kept of names full of control characters.
+  private static var entryRoom: Int { 720 }
+  /// Bytes of what is told of all.
+  ///
+  /// systemd takes datagrams of up to 4096.
+  static var room: Int { mostNames * (entryRoom + 8) + 128 }
+
+  /// The status of a registry nobody has looked at.
+  init() {}
+
+  /// Whether a task has ended or told of progress since `before`.
+  ///
+  /// A task that was spawned since is no progress. Nothing depends on which clock was read first.
+  func moves(since before: StopStatus) -> Bool { digestOfKnown != before.digest }
+
+  /// Appends "waiting for 3 tasks: net/peer, journal (flushing; 30 of 100 blocks), …" to `line`.
+  ///
+  /// - Parameters:
+  ///   - registry: what is stopping.
+  ///   - before: the status before this one.
+  ///   - line: where to append.
+  ///   - buffer: `room` bytes of use to this alone.
+  init(
+    of registry: RegistryReference, after before: StopStatus, in line: inout FixedText,
+    with buffer: UnsafeMutableBufferPointer<UInt8>
+  ) {
+    var names = FixedText(in: buffer)
+    var listed = registry.list { index, facts in
+      let progress = UInt64(bitPattern: facts.activity?.progress.at ?? 0)
+      // Knuth's multiplier spreads ids, so that no two tasks make up for each other.
+      let term = (facts.id &* 0x9E37_79B9_7F4A_7C15) ^ progress
+      digest = digest &+ term
+      if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
+      lastID = max(lastID, facts.id)
+      if index < Self.mostNames { names.append(facts, isFirst: index == 0) }
+    }
+    if listed > Self.mostNames {
+      names.append(", and ")
+      names.append(listed - Self.mostNames)
+      names.append(" more")
+    }
+    // One that is just being spawned, or has just ended, is counted and not listed.
+    if listed == 0 { listed = Int(registry.count) }
+    count = listed
+    lastID = max(lastID, before.lastID)
+    if count == 0 {
+      line.append("no task is left")
+    } else {
+      line.append("waiting for ")
+      line.append(count)
+      line.append(count == 1 ? " task" : " tasks")
+      if names.text[0] != 0 { line.append(": ") }
+      line.append(utf8: names.text)
+    }
+  }
+}
+
+extension FixedText {
+  /// Appends what there is to tell of one task.
+  fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool) {
+    if !isFirst { append(", ") }
+    // `entryRoom`, written out: room of a size that is calculated would come from the heap.
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 720) { buffer in
+      var entry = FixedText(in: buffer)
+      let path = facts.registry.pointer.pointee.path
+      if !path.isEmpty {
+        path.withText { entry.append(escaped: $0) }
+        entry.append("/")
+      }
+      facts.name.withText { entry.append(escaped: $0) }
+      if let activity = facts.activity { entry.append(activity) }
+      append(utf8: entry.text)
+      if entry.isCut { append("...") }
+    }
+  }
+
+  /// Appends what a task told of itself: " (flushing; 30 of 100 blocks)", or nothing.
+  private mutating func append(_ activity: ActivityFacts) {
+    let hasProgress = activity.progress.at != 0
+    if activity.checkpoint == nil && !hasProgress { return }
+    append(" (")
+    if let checkpoint = activity.checkpoint {
+      append(escaped: checkpoint)
+      if hasProgress { append("; ") }
+    }
+    if hasProgress {
+      append(activity.progress.done)
+      if activity.progress.total != 0 {
+        append(" of ")
+        append(activity.progress.total)
+      }
+      if let unit = activity.progress.unit {
+        append(" ")
+        append(escaped: unit)
+      }
+    }
+    append(")")
+  }
+
+  /// Appends text with control characters as `\\xHH`, so that it makes no line of its own, and what is not
+  /// UTF-8 as U+FFFD, like `DescriptorWriter.write(text:)`.
+  ///
+  /// - Parameters:
+  ///   - text: NUL-terminated.
+  ///   - limit: bytes that are looked at.
+  mutating func append(escaped text: UnsafePointer<UInt8>, limit: Int = 255) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 5) { character in
+      // SAFETY: room for five bytes has a base address.
+      let base = character.baseAddress.unsafelyUnwrapped
+      var place = 0
+      while text[place] != 0 && place < limit && !isCut {
+        let length = UTF8Text.characterLength(at: text + place)
+        if place + length > limit { return }
+        let code = length == 2 && text[place] == 0xC2 ? text[place + 1] : text[place]
+        if length == 0 {
+          append("\u{FFFD}")
+        } else if length <= 2 && (code < 0x20 || (code >= 0x7F && code < 0xA0)) {
+          // C0, DEL, and C1, which takes two bytes.
+          append("\\x")
+          memcpy(base, Self.hexadecimal(code >> 4), 1)
+          memcpy(base + 1, Self.hexadecimal(code & 15), 1)
+          base[2] = 0
+          append(utf8: UnsafePointer(base))
+        } else {
+          memcpy(base, text + place, length)
+          base[length] = 0
+          append(utf8: UnsafePointer(base))
+        }
+        place += max(1, length)
+      }
+    }
+  }
+
+  private static func hexadecimal(_ digit: UInt8) -> UnsafePointer<UInt8> {
+    let digits: StaticString = "0123456789abcdef"
+    return digits.utf8Start + Int(digit)
+  }
+}

@@ -1,0 +1,206 @@
+import CPlatform
+
+// LOCKING
+// Who takes up the end of a thread: a worker whose thread departs puts itself on
+// the list of the departed. Whoever takes it off, under the lock, owns it, and makes it a spare one if its
+// thread has ended (`ThreadLife`), or puts it back. Once the registry is orphaned, as nothing can be spawned
+// in it any more (`endIfUnreachable`), nobody takes any off, and the DeferredFree waits for all of them to be
+// gone. What their stacks used is given back outside the lock.
+
+/// How threads leave a registry, and what becomes of them.
+extension RegistryReference {
+  /// The calling worker's thread is about to end.
+  ///
+  /// Of a crowd that leaves together some may wait for long: what their stacks used is given back
+  /// at once.
+  func depart(_ worker: Worker.Pointer) {
+    if let stack = worker.pointee.stack {
+      cp_discard_unused(stack + StackArena.guardSize, options.stackSize)
+    }
+    worker.pointee.next = nil
+    monitor.withLock { state in
+      state.addDeparted(worker)
+      if state.isOrphaned { state.forgetThreads(1) }
+    }
+  }
+
+  /// Tells every worker without a task to leave, now and whenever it has none.
+  func dismissThreads() {
+    dismiss(
+      monitor.withLock { state in
+        state.isRetiring = true
+        return state.takeAllIdle()
+      })
+  }
+
+  /// Tells every worker without a task to leave now.
+  func dismissIdle() { dismiss(monitor.withLock { $0.takeAllIdle() }) }
+
+  /// Tells workers, linked by `next` and on no list, to leave.
+  private func dismiss(_ first: Worker.Pointer?) {
+    var idle = first
+    while let worker = idle {
+      idle = worker.pointee.next
+      post(.leave, to: worker)
+    }
+  }
+
+  /// Lets go of every thread: nothing will be spawned, and nobody will wait for them (G3).
+  ///
+  /// Called once, with a reference to the memory.
+  ///
+  /// - Returns: whether there are any; then the registry is buried.
+  func orphanThreads() -> Bool {
+    dismissThreads()
+    let hasThreads = monitor.withLock { state in
+      let hasThreads = state.threadCount > 0
+      state.isOrphaned = true
+      state.forgetThreads(state.departedCount)
+      return hasThreads
+    }
+    if !hasThreads { return false }
+    pointer.pointee.isBuried = true
+    DeferredFree.bury(self)
+    return true
+  }
+
+  /// Makes workers whose threads have ended spare ones.
+  ///
+  /// Each new thread and each that leaves does it for a few, so that the departed do not pile up.
+  ///
+  /// - Parameters:
+  ///   - limit: how many at the most.
+  ///   - leavesToShutdown: whether to leave it to the shutdown, if there is one.
+  func reapDeparted(atMost limit: Int, leavesToShutdown: Bool = false) {
+    var taken = monitor.withLock { state in
+      leavesToShutdown && state.isRetiring ? nil : state.takeDeparted(atMost: limit)
+    }
+    var lingering: Worker.Pointer?
+    while let worker = taken {
+      taken = worker.pointee.next
+      if !worker.pointee.life.pointee.hasEnded {
+        worker.pointee.next = lingering
+        lingering = worker
+        continue
+      }
+      worker.dropOwnStack()
+      if let stack = worker.pointee.stack {
+        cp_discard(stack + StackArena.guardSize, options.stackSize)
+      }
+      monitor.withLock { state in
+        worker.pointee.next = state.spare
+        state.spare = worker
+        state.forgetThreads(1)
+      }
+    }
+    guard let lingering else { return }
+    monitor.withLock { state in
+      state.addDeparted(lingering)
+      if state.isOrphaned { state.forgetThreads(Self.count(lingering)) }
+    }
+  }
+
+  private static func count(_ workers: Worker.Pointer) -> Int {
+    var count = 1
+    var worker = workers
+    while let next = worker.pointee.next {
+      count += 1
+      worker = next
+    }
+    return count
+  }
+
+  /// Waits until every thread of the registry has ended, which has no task left, until `deadline` (G4).
+  ///
+  /// A thread that has departed is on its last instructions, unless a destructor of the
+  /// application's holds it up: the first look or the second finds it gone.
+  ///
+  /// - Parameters:
+  ///   - latest: when to give up.
+  ///   - allowance: how long to go on, at the most, when the registry is hurried.
+  /// - Returns: how the wait ended, and how many threads are left.
+  func joinThreads(
+    until latest: Deadline, ifForced allowance: Int64
+  ) -> (end: WaitEnd, left: Int) {
+    dismissThreads()
+    var deadline = latest
+    var wasForced = false
+    let task = Worker.currentTask
+    var isCheckCounted = false
+    var pause: Int64 = 10_000
+    while true {
+      reapDeparted(atMost: .max)
+      let (left, lingers) = monitor.withLock { ($0.threadCount, $0.departed != nil) }
+      if left == 0 { return (.ready, 0) }
+      if !wasForced && isDeadlineForced {
+        wasForced = true
+        let end = Deadline.after(allowance)
+        if end.nanoseconds < deadline.nanoseconds { deadline = end }
+      }
+      if let task, task.word.isCancelRequested {
+        if !isCheckCounted { task.countCancelCheck() }
+        return (.cancelled, left)
+      }
+      if deadline.hasPassed { return (.timedOut, left) }
+      if lingers {
+        let next = Deadline.after(pause)
+        withParker { _ = $0.park(until: next.nanoseconds < deadline.nanoseconds ? next : deadline) }
+        pause = min(pause * 2, 1_000_000)
+      } else {
+        let end = monitor.wait(for: WaitKey.threads, until: deadline) {
+          monitor.withLock { $0.threadCount == 0 || $0.departed != nil }
+            || !wasForced && isDeadlineForced
+        }
+        isCheckCounted = end == .cancelled
+      }
+    }
+  }
+
+  /// Whether the calling thread is one of the registry's, be it only in a destructor of its
+  /// thread-specific data: joining the threads would wait for itself (J7).
+  var isOwnThread: Bool { Worker.currentOrDeparted?.pointee.registry == self }
+}
+
+extension RegistryState {
+  /// Puts workers, linked by `next`, on the list of the departed.
+  fileprivate mutating func addDeparted(_ workers: Worker.Pointer) {
+    if departed == nil { departed = workers } else { lastDeparted?.pointee.next = workers }
+    var last = workers
+    while let next = last.pointee.next { last = next }
+    lastDeparted = last
+    waiters.wake(WaitKey.threads)
+  }
+
+  /// How many are on the list of the departed.
+  fileprivate var departedCount: Int {
+    var count = 0
+    var worker = departed
+    while let current = worker {
+      count += 1
+      worker = current.pointee.next
+    }
+    return count
+  }
+
+  /// Takes up to `limit` of the workers that departed first; none once orphaned.
+  ///
+  /// - Returns: the first of them, linked by `next`.
+  fileprivate mutating func takeDeparted(atMost limit: Int) -> Worker.Pointer? {
+    guard !isOrphaned, limit > 0, let first = departed else { return nil }
+    var last = first
+    var count = 1
+    while count < limit, let next = last.pointee.next {
+      last = next
+      count += 1
+    }
+    departed = last.pointee.next
+    last.pointee.next = nil
+    return first
+  }
+
+  /// So many threads have ended, are nobody's any more, or could not be made (I2).
+  mutating func forgetThreads(_ count: Int) {
+    threadCount -= count
+    if threadCount == 0 { waiters.wake(WaitKey.threads) }
+  }
+}

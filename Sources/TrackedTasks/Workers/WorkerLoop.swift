@@ -1,0 +1,266 @@
+import CPlatform
+import Synchronization
+
+/// What a worker's thread does from its first instruction to its last.
+///
+/// The end of a task is noticed in two ways: the body returns, or the thread leaves it
+/// (`pthread_exit`, thread cancellation) and the destructor of the thread-specific key runs, which
+/// a Swift `defer` would not (measured). Both lead to `releaseAndLog`, which resumes where the first
+/// was interrupted, should the application's `drop` or log callback leave the thread as well.
+extension Worker {
+  /// The start routine of every thread of the library.
+  static func threadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    // SAFETY: `WorkerPool.start` passes a worker and keeps the registry alive for it.
+    let worker = argument.unsafelyUnwrapped.assumingMemoryBound(to: Worker.self)
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
+    // The attributes said so already (S7), but AddressSanitizer's `pthread_create` gives the thread
+    // its creator's mask instead.
+    let signal = ThreadState.restoreMask(in: worker.pointee.registry)
+    guard begin(worker) else { return nil }
+    worker.pointee.backtraceSignal = signal
+    worker.pointee.threadID = cp_gettid()
+    worker.pointee.kernelName = (0, 0)
+    worker.pointee.cpuBase.store(0, ordering: .relaxed)
+    var state = ThreadState()
+    if !state.begin(in: worker.pointee.registry) { worker.pointee.isSingleUse = true }
+    worker.pointee.threadState = state
+    var next = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring)).record
+    while let task = next {
+      let (ticks, wasStopped) = run(task, on: worker)
+      if ProcessState.isForkedChild { return nil }
+      endIfCancelled()
+      next =
+        isReusable(worker, afterTicks: ticks)
+        ? worker.pointee.registry.nextTask(for: worker, afterStop: wasStopped) : nil
+    }
+    // Whoever spins on the mailbox for the end of the last task sees it.
+    worker.pointee.mailbox.store(MailboxWord.leave.bits, ordering: .releasing)
+    return nil
+  }
+
+  /// Makes `worker` the calling thread's.
+  ///
+  /// Where that takes memory the creator of the thread waits to be told (S6).
+  ///
+  /// - Returns: false if there is no memory: the thread is to end, and the worker is its creator's.
+  private static func begin(_ worker: Pointer) -> Bool {
+    if !ProcessState.threadValueTakesMemory {
+      setCurrent(worker)
+      return true
+    }
+    let isSet = ProcessState.setFirstThreadValue(UInt(bitPattern: worker)) == 0
+    if !isSet { worker.pointee.life.willEnd() }
+    worker.pointee.registry.monitor.withLock { state in
+      worker.pointee.beginning?.pointee = isSet ? .made : .rejected
+      state.waiters.wake(WaitKey.threads)
+    }
+    return isSet
+  }
+
+  /// Ends the thread if somebody cancelled it and the body did not notice: the next task is not to
+  /// suffer for it.
+  @inline(__always)
+  private static func endIfCancelled() {
+    mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil), "pthread_setcancelstate")
+    pthread_testcancel()
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
+  }
+
+  /// Puts back what a body may have changed of the thread.
+  ///
+  /// - Returns: false if the thread is to leave.
+  @inline(__always)
+  private static func isReusable(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
+    if worker.pointee.isSingleUse { return false }
+    worker.recordTicks(ticks)
+    cp_reset_locale()
+    if !needsCheck(worker, afterTicks: ticks) { return true }
+    if worker.pointee.registry.gate.isClosed {
+      // Nothing is handed to this thread any more, and a crowd that is stopped would pay for the look.
+      worker.pointee.isUnchecked = true
+      return true
+    }
+    if ThreadState.mayHaveMoved(inTicks: ticks) { checkKernelName(of: worker) }
+    // On a copy: a mutating call in place counts as an access to the whole worker, whose mailbox others read.
+    var state = worker.pointee.threadState
+    let isRight = state.restore(in: worker.pointee.registry, afterTicks: ticks)
+    worker.pointee.threadState = state
+    return isRight
+  }
+
+  /// Whether `isReusable` takes system calls.
+  @inline(__always)
+  private static func needsCheck(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
+    ThreadState.mayHaveChanged(inTicks: ticks) || worker.pointee.threadState.isNew
+  }
+
+  /// Notes whether the body has given the thread another name.
+  @inline(never)
+  private static func checkKernelName(of worker: Pointer) {
+    if worker.pointee.kernelName == (0, 0) { return }
+    var told = TaskName()
+    told.words[0] = worker.pointee.kernelName.0
+    told.words[1] = worker.pointee.kernelName.1
+    var isAsTold = false
+    told.withKernelName { told in
+      isAsTold = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16) { now in
+        cp_own_thread_name(now.baseAddress)
+        var place = 0
+        // Both end in NUL within 16 bytes.
+        while now[place] != 0 && now[place] == told[place] { place += 1 }
+        return now[place] == told[place]
+      }
+    }
+    if !isAsTold { worker.pointee.kernelName = (0, 0) }
+  }
+
+  /// Calls the thread `idle`: no task runs in it, and none has for a while (S2).
+  static func setIdleKernelName(_ worker: Pointer) {
+    worker.pointee.kernelName = (0, 0)
+    var name = TaskName()
+    // "idle", the first byte lowest.
+    name.words[0] = UInt64(littleEndian: 0x656C_6469)
+    name.withKernelName { _ = cp_set_own_thread_name($0) }
+  }
+
+  /// Runs one task to its end.
+  ///
+  /// - Returns: how long the application's code ran, in ticks; see `ThreadState.mayHaveChanged`; and
+  ///   whether the task had been asked to stop.
+  private static func run(
+    _ task: TaskReference, on worker: Pointer
+  ) -> (ticks: UInt64, wasStopped: Bool) {
+    cp_prefetch_for_writing(task.pointer)
+    worker.pointee.task = task
+    worker.pointee.stage = .body
+    let record = task.pointer
+    if record.pointee.threadID.load(ordering: .relaxed) != worker.pointee.threadID {
+      record.pointee.threadID.store(worker.pointee.threadID, ordering: .releasing)
+    }
+    if worker.pointee.backtraceSignal != Backtrace.signal {
+      worker.pointee.backtraceSignal = ThreadState.restoreMask(in: worker.pointee.registry)
+    }
+    let hasOptionalState = task.advance { $0.entered() }?.hasOptionalState == true
+    setKernelName(of: task, on: worker)
+    let cpu = cp_current_cpu()
+    if worker.pointee.cpu.load(ordering: .relaxed) != cpu {
+      worker.pointee.cpu.store(cpu, ordering: .relaxed)
+    }
+    if hasOptionalState { task.bodyBegins() }
+    cp_set_errno(0)
+    mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil), "pthread_setcancelstate")
+    let start = cp_ticks()
+    let code = record.pointee.body.unsafelyUnwrapped(task.opaque, record.pointee.context)
+    var ticks = cp_ticks() &- start
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
+    mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil), "pthread_setcanceltype")
+    if ProcessState.isForkedChild { return (0, false) }
+    // Not `hasOptionalState`: a body may have promised heartbeats.
+    if task.word.hasOptionalState { task.bodyHasEnded() }
+    if code != 0 { record.pointee.code = code }
+    worker.pointee.ending = code == 0 ? .returned : .failed
+    // None of them was long enough for a system call if the longest was not.
+    ticks = max(ticks, releaseAndLog(task, on: worker))
+    if ProcessState.isForkedChild { return (0, false) }
+    let wasStopped = task.word.isCancelRequested
+    let lateReported = worker.pointee.lateReported
+    finish(task, on: worker)
+    // A log callback by `finish`, or no counter: as good as a long body.
+    if start == 0 || worker.pointee.lateReported != lateReported { ticks = .max }
+    // Who waits for the end of the task goes on meanwhile, but not where the worker is to sleep: whoever went on would
+    // not find it on the list yet, and make another thread.
+    if !wasStopped && needsCheck(worker, afterTicks: ticks) {
+      worker.pointee.mailbox.store(MailboxWord.restoring.bits, ordering: .releasing)
+    }
+    return (ticks, wasStopped)
+  }
+
+  /// Tells the kernel the task's name if it was last told another (S2).
+  private static func setKernelName(of task: TaskReference, on worker: Pointer) {
+    let first = task.pointer.pointee.name[0]
+    let second = task.pointer.pointee.name[1]
+    if worker.pointee.kernelName == (first, second) { return }
+    worker.pointee.kernelName = (first, second)
+    // Of no consequence when it fails: the name in snapshots is the library's own.
+    task.name.withKernelName { _ = cp_set_own_thread_name($0) }
+  }
+
+  /// Runs what is left of the application's code, from the stage it is in: drop and log callback.
+  ///
+  /// - Returns: how long the longer of the two ran, in ticks.
+  @discardableResult
+  private static func releaseAndLog(_ task: TaskReference, on worker: Pointer) -> UInt64 {
+    var ticks: UInt64 = 0
+    if worker.pointee.stage == .body {
+      worker.pointee.stage = .drop
+      // Before anyone can learn of the end (S4).
+      if let drop = task.pointer.pointee.drop {
+        let context = task.pointer.pointee.context
+        let start = cp_ticks()
+        drop(context)
+        ticks = cp_ticks() &- start
+      }
+    }
+    // Each may have forked, and this may be the child: nothing more is to happen here (P1).
+    if ProcessState.isForkedChild { return ticks }
+    if worker.pointee.stage == .drop {
+      worker.pointee.stage = .log
+      if worker.pointee.ending != .returned {
+        let start = cp_ticks()
+        task.logEnd(worker.pointee.ending)
+        ticks = max(ticks, cp_ticks() &- start)
+      }
+    }
+    worker.pointee.stage = .done
+    return ticks
+  }
+
+  /// Counts the end and tells those who wait for it.
+  @inline(__always)
+  private static func finish(_ task: TaskReference, on worker: Pointer) {
+    task.finish(worker.pointee.ending, in: worker.pointee.registry)
+    if ProcessState.isForkedChild { return }
+    worker.pointee.task = nil
+  }
+
+  /// The destructor of the thread-specific key: the last thing of ours a thread does.
+  ///
+  /// It comes in rounds: in the first the task ends, should it not have, and in the second, when the
+  /// application's destructors have run once, the thread leaves the registry.
+  static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
+    if ProcessState.isForkedChild { return }
+    // SAFETY: the key's value is set by `threadMain` and here alone.
+    let bits = UInt(bitPattern: value)
+    let round = laterRound(bits)
+    if round > 0 {
+      if round == 1 { leave(currentOrDeparted.unsafelyUnwrapped) }
+      return
+    }
+    let worker = Pointer(bitPattern: bits).unsafelyUnwrapped
+    // The key reads nil by now; drop and log callback are to find themselves inside the task.
+    setCurrent(worker)
+    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
+    if let task = worker.pointee.task {
+      if task.word.hasOptionalState { task.bodyHasEnded() }
+      if worker.pointee.stage == .body {
+        task.pointer.pointee.code = 0
+        worker.pointee.ending = .exited
+      }
+      releaseAndLog(task, on: worker)
+      if ProcessState.isForkedChild { return }
+      finish(task, on: worker)
+    }
+    setDeparted(worker)
+    worker.pointee.registry.endIfUnreachable()
+  }
+
+  /// The thread leaves its registry; the kernel tells when it has ended.
+  private static func leave(_ worker: Pointer) {
+    let registry = worker.pointee.registry
+    worker.pointee.life.willEnd()
+    // Two for one, so that not even the last of a crowd leave many behind them.
+    registry.reapDeparted(atMost: 2, leavesToShutdown: true)
+    registry.depart(worker)
+    registry.releaseStorage()
+  }
+}

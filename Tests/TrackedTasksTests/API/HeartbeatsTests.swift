@@ -1,0 +1,94 @@
+import Testing
+
+@testable import TrackedTasks
+
+/// Promised signs of life; the C suite proves the rest.
+@Suite struct HeartbeatsTests {
+  /// **Proves:** a task that misses its heartbeat is logged as stalled and listed, and logged as recovered
+  /// when it beats (E7, O2).
+  ///
+  /// **Why it matters:** this is the whole of what a Swift program needs to notice a hang.
+  /// **Catches:** the promise dropped on the way from the options.
+  @Test func aStallAndItsEndAreLogged() throws {
+    let events = Locked<[LogEvent]>([])
+    let stalled = Gate()
+    var options = RegistryOptions()
+    options.log = { event in
+      events.withLock { $0.append(event) }
+      if event.event == .taskStalled { stalled.open() }
+    }
+    let registry = try TaskRegistry(options)
+    let seen = Gate()
+    var promise = SpawnOptions()
+    promise.heartbeat = .milliseconds(20)
+    let task = try registry.spawn("stalls", kind: .rpcHandler, options: promise) { task in
+      seen.wait()
+      try task.heartbeat()
+    }
+    #expect(stalled.wait())
+    #expect(!registry.isHealthy)
+    #expect(registry.stalledTasks().map(\.id) == [task.id])
+    #expect(registry.snapshot().map(\.isStalled) == [true])
+    seen.open()
+    try task.wait(timeout: ample)
+    #expect(registry.isHealthy && registry.stalledTasks().isEmpty)
+    // A beat while the stall is being reported is reported by the timer thread, before the end.
+    let logged = events.value
+    #expect(logged.prefix(2).map(\.event) == [.taskStalled, .taskRecovered])
+    #expect(logged.prefix(2).map(\.level) == [.warning, .info])
+    #expect(logged.allSatisfy { $0.taskID == task.id && $0.task == "stalls" })
+    #expect(logged[0].message.hasSuffix(", promised every 20.0 ms"))
+    try registry.shutdown(grace: ample)
+  }
+
+  /// **Proves:** a task can promise, pause that and go on, and a thread that is no task can promise, too, until it takes
+  /// that back or the registry has been shut down (E7).
+  ///
+  /// **Why it matters:** this is what a long operation and the loop of main need.
+  /// **Catches:** an interval in another unit; a pause that resumes.
+  @Test func promisesAreMadePausedAndTakenBack() throws {
+    let registry = try TaskRegistry()
+    let task = try registry.spawn("migrates", kind: .rpcHandler) { task in
+      #expect(throws: TaskRegistryError.invalidArgument) { try task.pauseHeartbeats() }
+      try task.promiseHeartbeats(every: .milliseconds(1), exceptWaits: true)
+      #expect(eventually { !registry.isHealthy })
+      try task.pauseHeartbeats()
+      #expect(registry.isHealthy)
+      try task.resumeHeartbeats()
+      #expect(eventually { !registry.isHealthy })
+      try task.promiseHeartbeats(every: .zero)
+      #expect(registry.isHealthy)
+    }
+    #expect(try task.wait(timeout: ample).ending == .returned)
+    #expect(throws: TaskRegistryError.invalidArgument) { try TaskRegistry.heartbeat() }
+    try registry.promiseHeartbeats(every: .milliseconds(1))
+    #expect(eventually { !registry.isHealthy })
+    #expect(registry.stalledTasks().map(\.id) == [0])
+    try TaskRegistry.pauseHeartbeats()
+    #expect(registry.isHealthy)
+    try TaskRegistry.resumeHeartbeats()
+    try TaskRegistry.heartbeat()
+    try registry.promiseHeartbeats(every: .zero)
+    #expect(throws: TaskRegistryError.invalidArgument) { try TaskRegistry.heartbeat() }
+    try registry.promiseHeartbeats(every: .seconds(3600))
+    try registry.shutdown(grace: ample)
+    #expect(throws: TaskRegistryError.closed) {
+      try registry.promiseHeartbeats(every: .seconds(3600))
+    }
+  }
+
+  /// **Proves:** who promised nothing may beat, and is healthy without it (E7).
+  ///
+  /// **Why it matters:** shared code beats without knowing who runs it.
+  /// **Catches:** an error for want of a promise.
+  @Test func withoutAPromiseNothingIsMissed() throws {
+    let registry = try TaskRegistry()
+    let task = try registry.spawn("free", kind: .rpcHandler) { try $0.heartbeat() }
+    #expect(try task.wait(timeout: ample).ending == .returned)
+    let gate = Gate()
+    try registry.spawnDeaf(until: gate)
+    #expect(registry.isHealthy && registry.stalledTasks().isEmpty)
+    gate.open()
+    try registry.shutdown(grace: ample)
+  }
+}

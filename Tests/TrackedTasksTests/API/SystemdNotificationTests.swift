@@ -1,0 +1,116 @@
+import CPlatform
+import Glibc
+import Testing
+
+@testable import TrackedTasks
+
+/// What systemd is told.
+///
+/// The C suite proves the rest. There is one telling at a time: serialized.
+@Suite(.serialized) struct SystemdNotificationTests {
+  /// A socket in systemd's place, at an abstract address.
+  private struct Manager {
+    let descriptor: Int32
+    let address: String
+
+    init(_ name: String) throws {
+      address = "@taskreg-swift-\(getpid())-\(name)"
+      descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+      var own = sockaddr_un()
+      own.sun_family = sa_family_t(AF_UNIX)
+      let bytes = Array(address.utf8)
+      withUnsafeMutableBytes(of: &own.sun_path) { $0.copyBytes(from: [0] + bytes.dropFirst()) }
+      let length = socklen_t(MemoryLayout.offset(of: \sockaddr_un.sun_path)! + bytes.count)
+      let code = withUnsafePointer(to: &own) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
+      }
+      try #require(descriptor >= 0 && code == 0)
+      var limit = timeval(tv_sec: 300, tv_usec: 0)
+      setsockopt(
+        descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    func receive() -> String {
+      var buffer = [UInt8](repeating: 0, count: 4096)
+      let count = recv(descriptor, &buffer, buffer.count, 0)
+      return count < 0 ? "(nothing)" : String(decoding: buffer.prefix(count), as: UTF8.self)
+    }
+  }
+
+  /// **Proves:** ready, alive, stopping and the end come as the protocol has them (E11).
+  ///
+  /// **Why it matters:** a Swift service wants no library for this.
+  /// **Catches:** intervals mixed up; a telling that does not end.
+  @Test func theManagerIsNotified() throws {
+    let manager = try Manager("service")
+    let registry = try TaskRegistry()
+    try registry.startNotifyingSystemd(
+      socket: manager.address, watchdog: .milliseconds(20), statusInterval: .seconds(3600))
+    #expect(manager.receive() == "READY=1")
+    #expect(manager.receive() == "WATCHDOG=1")
+    try registry.stopNotifyingSystemd()
+    while recv(manager.descriptor, nil, 0, Int32(MSG_DONTWAIT)) >= 0 {}
+
+    let told = Gate()
+    let gate = Gate()
+    try registry.spawn("journal", kind: .maintenance) { task in
+      try task.checkpoint("flushing")
+      try task.progress(30, of: 100, unit: "blocks")
+      told.open()
+      gate.wait()
+    }
+    told.wait()
+    try registry.startNotifyingSystemd(
+      socket: manager.address, watchdog: .zero, statusInterval: .seconds(3600))
+    #expect(manager.receive() == "READY=1")
+    registry.token.cancel(reason: .userRequested)
+    #expect(
+      manager.receive()
+        == "STOPPING=1\nSTATUS=stopping: waiting for 1 task: journal (flushing; 30 of 100 blocks)")
+    gate.open()
+    try registry.shutdown(grace: ample)
+    try registry.stopNotifyingSystemd()
+    close(manager.descriptor)
+  }
+
+  /// **Proves:** nonsense, a second telling and an end without a beginning are refused; without a socket
+  /// nothing is begun (E11, P4).
+  ///
+  /// **Why it matters:** the same program runs in a terminal.
+  /// **Catches:** an interval of zero taken for the default; a path cut at a NUL.
+  @Test func nonsenseIsRefused() throws {
+    let manager = try Manager("nonsense")
+    let registry = try TaskRegistry()
+    for (socket, watchdog, interval) in [
+      ("relative", Duration.zero, Duration.seconds(1)), ("", .zero, .seconds(1)),
+      ("/run\0", .zero, .seconds(1)), (manager.address, .seconds(-1), .seconds(1)),
+      (manager.address, .zero, .zero), (manager.address, .zero, .seconds(-1)),
+    ] {
+      #expect(
+        errorOf { () throws(TaskRegistryError) in
+          try registry.startNotifyingSystemd(
+            socket: socket, watchdog: watchdog, statusInterval: interval)
+        } == .invalidArgument)
+    }
+    #expect(
+      errorOf { () throws(TaskRegistryError) in
+        try registry.startNotifyingSystemd(socket: "/nowhere/at/all")
+      } == .systemFailure)
+    #expect(
+      errorOf { () throws(TaskRegistryError) in try registry.stopNotifyingSystemd() }
+        == .invalidArgument)
+    try registry.startNotifyingSystemd(socket: manager.address)
+    #expect(
+      errorOf { () throws(TaskRegistryError) in
+        try registry.startNotifyingSystemd(socket: manager.address)
+      } == .invalidArgument)
+    try registry.stopNotifyingSystemd()
+    close(manager.descriptor)
+    if getenv("NOTIFY_SOCKET") == nil {
+      try registry.startNotifyingSystemd()
+      #expect(
+        errorOf { () throws(TaskRegistryError) in try registry.stopNotifyingSystemd() }
+          == .invalidArgument)
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import Testing
+
+@testable import TrackedTasks
+
+/// What is made of what Linux says of a thread.
+@Suite struct StragglerFactsTests {
+  private typealias Diagnosis = StragglerFacts.Diagnosis
+  private static let ms: Int64 = 1_000_000
+
+  private static func diagnose(
+    _ state: Unicode.Scalar?, progress: Int64 = -1, cpu: Int64 = 0, age: Int64 = 1000 * ms,
+    since: Int64 = -1, span: Int64 = 0
+  ) -> Diagnosis {
+    StragglerFacts.diagnose(
+      scheduler: state.map { UInt8(ascii: $0) } ?? 0, progressAge: progress, cpu: cpu, age: age,
+      cpuSince: since, span: span)
+  }
+
+  /// **Proves:** the diagnosis is the one of the table: what is not known and what is stopped come first, then
+  /// progress, then processor time, then how it is scheduled (E1).
+  ///
+  /// **Why it matters:** "blocked" and "spinning" send people to two different places.
+  /// **Catches:** a limit of a tenth for a half; a task that progresses called spinning; -1 taken for a time.
+  @Test func theTable() {
+    let ms = Self.ms
+    // Nothing is known without a state, whatever else is.
+    #expect(Self.diagnose(nil, progress: 0, cpu: 1000 * ms) == .unknown)
+    for state: Unicode.Scalar in ["T", "t"] {
+      #expect(Self.diagnose(state, progress: 0, cpu: 1000 * ms) == .stopped)
+    }
+    for state: Unicode.Scalar in ["S", "D", "I"] {
+      #expect(Self.diagnose(state) == .blocked)
+      #expect(Self.diagnose(state, cpu: -1) == .blocked)
+      #expect(Self.diagnose(state, cpu: 100 * ms) == .blocked)
+      #expect(Self.diagnose(state, cpu: 100 * ms + 1) == .working)
+      #expect(Self.diagnose(state, cpu: 500 * ms) == .working)
+      #expect(Self.diagnose(state, cpu: 500 * ms + 1) == .spinning)
+    }
+    #expect(Self.diagnose("R") == .working)
+    #expect(Self.diagnose("R", cpu: -1) == .working)
+    #expect(Self.diagnose("R", cpu: 501 * ms) == .spinning)
+    // Progress of less than a second ago, asleep or awake.
+    for state: Unicode.Scalar in ["R", "S"] {
+      #expect(Self.diagnose(state, progress: 0, cpu: 999 * ms) == .progressing)
+      #expect(Self.diagnose(state, progress: 1000 * ms - 1, cpu: 999 * ms) == .progressing)
+      #expect(Self.diagnose(state, progress: 1000 * ms, cpu: 999 * ms) == .spinning)
+    }
+  }
+
+  /// **Proves:** what was used since the task was asked to stop counts, if that is at least a millisecond, and
+  /// all it used otherwise (E1).
+  ///
+  /// **Why it matters:** a task that computed for a day and now waits for a lock is blocked.
+  /// **Catches:** the time since the spawn for the time since the request.
+  @Test func theTimeSinceTheRequestCounts() {
+    let ms = Self.ms
+    #expect(Self.diagnose("S", cpu: 900 * ms, since: 0, span: 100 * ms) == .blocked)
+    #expect(Self.diagnose("S", cpu: 900 * ms, since: 11 * ms, span: 100 * ms) == .working)
+    #expect(Self.diagnose("S", cpu: 0, since: 51 * ms, span: 100 * ms) == .spinning)
+    #expect(Self.diagnose("S", cpu: 900 * ms, since: 0, span: ms - 1) == .spinning)
+    #expect(Self.diagnose("S", cpu: 0, since: ms - 1, span: ms - 1) == .blocked)
+    #expect(Self.diagnose("S", cpu: 900 * ms, since: 0, span: ms) == .blocked)
+    #expect(Self.diagnose("S", cpu: 900 * ms, since: -1, span: 100 * ms) == .spinning)
+  }
+
+  /// **Proves:** each diagnosis has a name of its own, in lower case (E1, E10).
+  ///
+  /// **Why it matters:** a schema lists them, and programs compare with them.
+  /// **Catches:** a name copied and not changed.
+  @Test func namesAreDistinct() {
+    let names = (UInt32(0)...7).compactMap { Diagnosis(rawValue: $0)?.text.description }
+    #expect(names.count == 8 && Set(names).count == 8)
+    #expect(names.allSatisfy { $0.allSatisfy { ("a"..."z").contains($0) } })
+    #expect(Diagnosis(rawValue: 8) == nil)
+  }
+}

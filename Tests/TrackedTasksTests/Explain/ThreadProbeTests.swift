@@ -1,0 +1,141 @@
+import CPlatform
+import Glibc
+import Testing
+
+@testable import TrackedTasks
+
+/// What Linux says of a thread.
+@Suite struct ThreadProbeTests {
+  /// Hands the bytes of a file to a parser.
+  private func parse<Result>(
+    _ text: String, _ parser: (UnsafeBufferPointer<UInt8>) -> Result
+  ) -> Result {
+    Array(text.utf8).withUnsafeBufferPointer(parser)
+  }
+
+  private func name(of look: ThreadProbe) -> String {
+    look.withWaitChannel { String(cString: $0) }
+  }
+
+  private func channel(in text: String) -> String {
+    var look = ThreadProbe()
+    look.waitChannel = parse(text) { ThreadProbe.waitChannel(in: $0) }
+    return name(of: look)
+  }
+
+  /// **Proves:** the state is read behind the name, whatever the thread is called, and is unknown when it is
+  /// not there (E1).
+  ///
+  /// **Why it matters:** threads are called what a peer sent, and a peer must not choose what a report says.
+  /// **Catches:** a parser that looks for the first parenthesis, or counts spaces; a read past the end.
+  @Test(arguments: [
+    ("4711 (worker) S 1 4711", "S"), ("4711 (x) R () D 1 2", "D"), ("4711 (a b c) R 1", "R"),
+    ("4711 () ) t 1", "t"), ("4711 ((((((((() Z 1", "Z"), ("4711 (\u{1B}]0;) S) R 0", "R"),
+    ("4711 (x\\n) S 1) T", "T"), ("4711 (worker) S", "S"),
+    ("", ""), (")", ""), (") ", ""), ("4711", ""), ("4711 (worker", ""), ("4711 (worker)", ""),
+    ("4711 (worker) ", ""), ("4711 (worker) 5 1", ""), ("4711 (worker)S", ""), ("4711 (x)  S", ""),
+  ])
+  func theStateStandsBehindTheName(text: String, state: String) {
+    let found = parse(text) { ThreadProbe.schedulerState(in: $0) }
+    #expect(found == (state.utf8.first ?? 0), "\(text)")
+  }
+
+  /// **Proves:** a wait channel is a name of at most 46 characters, ended by NUL, and "0" is none (E1).
+  ///
+  /// **Why it matters:** it is copied to the 47 bytes that `tr_straggler` has for it.
+  /// **Catches:** a text without an end; "0" taken for a function.
+  @Test func aWaitChannelIsAName() {
+    #expect(channel(in: "futex_wait_queue") == "futex_wait_queue")
+    #expect(channel(in: "pipe_read\n") == "pipe_read")
+    #expect(channel(in: "0") == "")
+    #expect(channel(in: "") == "")
+    #expect(channel(in: "a\0b") == "a")
+    #expect(channel(in: "do_wait\u{1B}[2J") == "do_wait")
+    let long = String(repeating: "x", count: 46)
+    for text in [long, long + "y", long + long] { #expect(channel(in: text) == long) }
+    #expect(channel(in: String(long.dropLast())).count == 45)
+  }
+
+  /// **Proves:** the number of a system call is told if it is there in full, and -1 otherwise (E1).
+  ///
+  /// **Why it matters:** a wrong name of a call sends people looking in the wrong place.
+  /// **Catches:** a number that is cut or too large; "running" taken for 0.
+  @Test(arguments: [
+    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x7f90\n", 0), ("202 0x7f\n", 202), ("34\n", 34),
+    ("2147483647 0x0", 2_147_483_647),
+    ("running\n", -1), ("-1 0x7ffe 0x7f90\n", -1), ("", -1), ("20", -1), (" 20 ", -1), ("20x ", -1),
+    ("2147483648 0x0", -1), ("99999999999999999999999 0x0", -1),
+  ])
+  func aSystemCallIsANumber(text: String, number: Int32) {
+    #expect(parse(text) { ThreadProbe.syscall(in: $0) } == number, "\(text)")
+  }
+
+  /// **Proves:** a thread that waits in read(2) is seen asleep there, using no processor, also if it is called
+  /// like a line of its own `stat` file; and errno is as before (E1).
+  ///
+  /// **Why it matters:** this is what makes the difference between stuck and slow.
+  /// **Catches:** the caller's files read instead of the thread's; errno changed.
+  @Test(arguments: ["reader", "x) R (", "1 (R) R 1"])
+  func aThreadInReadIsSeenThere(called: String) throws {
+    var ends: [Int32] = [0, 0]
+    try #require(pipe(&ends) == 0)
+    let (reading, writing) = (ends[0], ends[1])
+    let id = Locked<Int32>(0)
+    let thread = PlainThread {
+      _ = called.withCString { cp_set_own_thread_name($0) }
+      id.withLock { $0 = ownThreadID() }
+      var byte: UInt8 = 0
+      _ = Glibc.read(reading, &byte, 1)
+    }
+    #expect(
+      eventually {
+        let look = ThreadProbe.at(threadID: id.value)
+        return look.schedulerState == UInt8(ascii: "S") && look.syscall == Int32(SYS_read)
+      })
+    errno = 4711
+    let before = ThreadProbe.at(threadID: id.value)
+    let after = ThreadProbe.at(threadID: id.value)
+    #expect(errno == 4711)
+    #expect(before.cpu > 0 && before.cpu == after.cpu)
+    #expect(!name(of: before).contains { !$0.isASCII || $0.isWhitespace })
+    #expect(cp_syscall_name(before.syscall).map { String(cString: $0) } == "read")
+    _ = Glibc.write(writing, &ends, 1)
+    thread.join()
+    close(reading)
+    close(writing)
+  }
+
+  /// **Proves:** a thread that runs is seen running, in no system call, and its processor time grows (E1).
+  ///
+  /// **Why it matters:** a loop that never looks at its flag is found by this.
+  /// **Catches:** the process's clock, or the looker's, read instead of the thread's.
+  @Test func aThreadThatRunsIsSeenRunning() {
+    let id = Locked<Int32>(0)
+    let isOver = Locked(false)
+    let thread = PlainThread {
+      id.withLock { $0 = ownThreadID() }
+      while !isOver.value {}
+    }
+    let first = Locked<Int64>(-1)
+    #expect(
+      eventually {
+        let look = ThreadProbe.at(threadID: id.value)
+        if look.schedulerState != UInt8(ascii: "R") || look.syscall != -1 { return false }
+        if first.value < 0 { first.withLock { $0 = look.cpu } }
+        return name(of: look).isEmpty && look.cpu > first.value + 5_000_000
+      })
+    isOver.withLock { $0 = true }
+    thread.join()
+  }
+
+  /// **Proves:** of a thread that there is not, nothing is known (E1).
+  ///
+  /// **Why it matters:** stragglers end while they are looked at.
+  /// **Catches:** bytes of an earlier file taken for those of one that could not be read.
+  @Test(arguments: [0, -1, Int32.min, Int32.max, 1])
+  func ofNoThreadNothingIsKnown(id: Int32) {
+    let look = ThreadProbe.at(threadID: id)
+    #expect(look.schedulerState == 0 && look.syscall == -1 && look.cpu == -1)
+    #expect(name(of: look).isEmpty)
+  }
+}
