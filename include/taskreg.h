@@ -49,7 +49,7 @@ extern "C" {
 /* ---- Version and status ---------------------------------------------------------------- */
 
 /* The version of this header, as 0xMMmmpp. Compare with tr_version(). */
-#define TR_VERSION 0x000100u
+#define TR_VERSION 0x000200u
 
 /* What a call came to: TR_OK, or one of the negative codes below. */
 typedef int32_t tr_status;
@@ -73,7 +73,7 @@ typedef int32_t tr_status;
 
    Returns:   a static string, never NULL; "unknown status" for a number that is no status.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 const char *tr_strerror(tr_status status);
 
 /* Say which argument of which function was wrong when the calling thread's last call returned TR_ERR_INVALID, and
@@ -91,7 +91,7 @@ const char *tr_error_detail(void);
 
    Returns:   the number; TR_VERSION is the one the caller was compiled with.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 uint32_t tr_version(void);
 
 /* ---- Durations -------------------------------------------------------------------------- */
@@ -203,7 +203,7 @@ typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
 
    Returns:   a static string, never NULL; "application" for kinds from 0x100, else "unknown".
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 const char *tr_kind_name(tr_kind kind);
 const char *tr_state_name(uint32_t state);
 const char *tr_reason_name(tr_reason reason);
@@ -217,7 +217,7 @@ const char *tr_ended_name(uint32_t how);
    Returns:   the token, or NULL without memory (or in a child of fork).
    Ownership: the caller holds one reference; give it back with tr_token_release.
    Threads:   any thread; does not block.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_token *tr_token_create(void);
 
 /* Create a token that is cancelled when `parent` is, and can be cancelled on its own; cancelling
@@ -228,7 +228,7 @@ tr_token *tr_token_create(void);
    Returns:   the token, or NULL without memory or when parent is NULL.
    Ownership: the caller holds one reference; the child keeps its parent alive.
    Threads:   any thread; does not block.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_token *tr_token_child(tr_token *parent);
 
 /* Create a child of `parent`, as tr_token_child does, that is besides cancelled timeout_ns
@@ -253,14 +253,14 @@ tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
    Returns:   token itself; NULL for NULL.
    Ownership: one more tr_token_release is due.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_token *tr_token_retain(tr_token *token);
 
 /* Give back a reference to `token`; the last one frees it and cancels nothing.
 
    Requires:  token is NULL (a no-op) or a reference that the caller holds.
    Threads:   any thread; does not block.
-   Since:     0.1 */
+   Since:     0.2 */
 void tr_token_release(tr_token *token);
 
 /* Cancel `token` with a reason and a message: its children are cancelled, registries linked to it
@@ -273,21 +273,21 @@ void tr_token_release(tr_token *token);
    Returns:   1 to the first caller, 0 to every later one and for a NULL token.
    Ownership: message is copied.
    Threads:   any thread; does not wait for tasks; not async-signal-safe.
-   Since:     0.1 */
+   Since:     0.2 */
 int tr_token_cancel(tr_token *token, tr_reason reason, const char *message);
 
 /* Say whether `token` is cancelled: one atomic load (acquire).
 
    Returns:   1 when cancelled, else 0; 0 for NULL.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 int tr_token_is_cancelled(const tr_token *token);
 
 /* Return the reason `token` was cancelled with.
 
    Returns:   the reason; TR_REASON_NONE while it is not cancelled and for NULL.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_reason tr_token_reason(const tr_token *token);
 
 /* Say whether a program that stops for `reason` has done what it was asked to: what it may turn into
@@ -305,7 +305,7 @@ int tr_reason_is_graceful(tr_reason reason);
    Requires:  buffer has room for capacity bytes, or is NULL.
    Returns:   the length in bytes of the whole message without the NUL; 0 when there is none.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
 
 /* Wait until `token` is cancelled.
@@ -313,7 +313,7 @@ size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
    Returns:   TR_OK once it is; TR_ERR_TIMEDOUT after timeout_ns nanoseconds; TR_ERR_CANCELLED when
               the flag of the calling task rises first [C4]; TR_ERR_INVALID for NULL.
    Threads:   any thread; blocks; not a cancellation point.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* ---- Registries -------------------------------------------------------------------------- */
@@ -377,7 +377,7 @@ typedef struct tr_registry_options {
    Ownership: the caller holds one reference; give it back with tr_registry_release. The registry
               retains options->token.
    Threads:   any thread; does not block. No thread is made before the first spawn.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
     TASKREG_MUST_USE;
 
@@ -408,7 +408,7 @@ tr_status tr_registry_child(tr_registry *parent, const char *name,
    Returns:   registry itself; NULL for NULL.
    Ownership: one more tr_registry_release is due.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_registry *tr_registry_retain(tr_registry *registry);
 
 /* Give back a reference to `registry`. The last one neither waits nor cancels: tasks that are
@@ -416,7 +416,7 @@ tr_registry *tr_registry_retain(tr_registry *registry);
 
    Requires:  registry is NULL (a no-op) or a reference that the caller holds.
    Threads:   any thread; does not block.
-   Since:     0.1 */
+   Since:     0.2 */
 void tr_registry_release(tr_registry *registry);
 
 /* Return the token `registry` is linked to: cancelling it closes the registry and raises the flag
@@ -425,7 +425,7 @@ void tr_registry_release(tr_registry *registry);
    Returns:   the token; NULL for NULL.
    Ownership: borrowed; it lives as long as the registry. Retain it to keep it longer.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_token *tr_registry_token(tr_registry *registry);
 
 /* ---- Spawning ---------------------------------------------------------------------------- */
@@ -487,7 +487,7 @@ typedef struct tr_spawn_options {
    Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference; give
               it back with tr_task_release. On an error nothing has run and ctx is the caller's. [S4]
    Threads:   any thread, tasks included; does not wait for other tasks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
        void *ctx, tr_task **out) TASKREG_MUST_USE;
 
@@ -499,7 +499,7 @@ tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_tas
    Output:    as tr_spawn.
    Ownership: as tr_spawn; on TR_OK options->drop(ctx) runs exactly once, on an error never. [S4]
    Threads:   as tr_spawn.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
             void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
 
@@ -541,14 +541,14 @@ typedef struct tr_task_summary {
 
    Returns:   the number; 0 for NULL.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 size_t tr_len(const tr_registry *registry);
 
 /* Say whether no task of `registry` is alive.
 
    Returns:   1 when there is none, else 0; 1 for NULL.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 int tr_is_empty(const tr_registry *registry);
 
 /* List the live tasks of `registry`. Every task that is alive throughout the call is listed once,
@@ -563,7 +563,7 @@ int tr_is_empty(const tr_registry *registry);
               larger element than this library knows are zero.
    Threads:   any thread; takes no lock, or one for a moment on the way from group to group; stops no
               spawn.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
           size_t *count) TASKREG_MUST_USE;
 
@@ -620,7 +620,7 @@ typedef struct tr_join_report {
    Ownership: report->stragglers stays the caller's. *report->full is the caller's, too: give it back
               with tr_report_release.
    Threads:   any thread, several at once; blocks; not a cancellation point.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report)
     TASKREG_MUST_USE;
 
@@ -659,7 +659,7 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MU
    Output:    as tr_join_all.
    Ownership: message is copied.
    Threads:   any thread, several at once; blocks; not a cancellation point.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
           int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
 
@@ -723,7 +723,7 @@ typedef struct tr_outcome {
    Returns:   the task; NULL outside a task.
    Ownership: borrowed; it is valid until the body and its drop have returned.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_task *tr_task_self(void);
 
 /* Add a reference to `task`, so that it can be used after its end.
@@ -731,21 +731,21 @@ tr_task *tr_task_self(void);
    Returns:   task itself; NULL for NULL.
    Ownership: one more tr_task_release is due.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_task *tr_task_retain(tr_task *task);
 
 /* Give back a reference to `task`; the task itself is not affected.
 
    Requires:  task is NULL (a no-op) or a reference that the caller holds.
    Threads:   any thread; does not block.
-   Since:     0.1 */
+   Since:     0.2 */
 void tr_task_release(tr_task *task);
 
 /* Return the id of `task`, unique in the process and never reused.
 
    Returns:   the id, at least 1; 0 for NULL.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 uint64_t tr_task_id(const tr_task *task);
 
 /* Copy the name of `task` into `buffer`, as snprintf would: at most capacity - 1 bytes, cut at a
@@ -754,21 +754,21 @@ uint64_t tr_task_id(const tr_task *task);
    Requires:  buffer has room for capacity bytes, or is NULL.
    Returns:   the length in bytes of the whole name without the NUL (1 to 63); 0 for NULL.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 size_t tr_task_name(const tr_task *task, char *buffer, size_t capacity);
 
 /* Return the kind of `task`.
 
    Returns:   the kind; 0 for NULL.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_kind tr_task_kind(const tr_task *task);
 
 /* Say whether `task` was asked to stop: one atomic load (acquire). [C3]
 
    Returns:   1 once its flag is up, else 0; 0 for NULL.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 int tr_task_is_cancelled(const tr_task *task);
 
 /* Return the address of the flag of `task`, for loops too tight for a call: it reads 0 until the
@@ -778,7 +778,7 @@ int tr_task_is_cancelled(const tr_task *task);
    Returns:   the address; NULL for NULL.
    Ownership: borrowed; it is valid as long as the task is.
    Threads:   any thread; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 const uint32_t *tr_task_cancel_flag(const tr_task *task);
 
 /* Ask `task` to stop: raise its flag and end the wait of this library that it is in, if any.
@@ -786,7 +786,7 @@ const uint32_t *tr_task_cancel_flag(const tr_task *task);
 
    Returns:   TR_OK, also when it was asked before or has ended; TR_ERR_INVALID for NULL.
    Threads:   any thread; does not wait for the task.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_task_cancel(tr_task *task) TASKREG_MUST_USE;
 
 /* Leave a message for whoever reads the outcome of the calling task; the last one stands.
@@ -796,7 +796,7 @@ tr_status tr_task_cancel(tr_task *task) TASKREG_MUST_USE;
    Returns:   TR_OK; TR_ERR_INVALID when task is not the calling task or message is not UTF-8.
    Ownership: message is copied.
    Threads:   the task's own; never blocks.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_task_set_message(tr_task *task, const char *message) TASKREG_MUST_USE;
 
 /* Wait until `task` has ended, or until timeout_ns nanoseconds from now.
@@ -807,7 +807,7 @@ tr_status tr_task_set_message(tr_task *task, const char *message) TASKREG_MUST_U
               first [C4]; TR_ERR_DEADLOCK, TR_ERR_INVALID.
    Output:    *outcome (may be NULL) is written on TR_OK, else untouched.
    Threads:   any thread, several at once; blocks; not a cancellation point. [O3]
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome) TASKREG_MUST_USE;
 
 /* Sleep for duration_ns nanoseconds, or without end with TR_FOREVER. Inside a task the sleep ends when the
@@ -816,7 +816,7 @@ tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome) T
    Returns:   TR_OK after the whole time; TR_ERR_CANCELLED when the flag of the calling task was up
               already or rose meanwhile.
    Threads:   any thread; blocks; not a cancellation point.
-   Since:     0.1 */
+   Since:     0.2 */
 tr_status tr_sleep(int64_t duration_ns) TASKREG_MUST_USE;
 
 /* ---- Shutdown from a signal -------------------------------------------------------------- */

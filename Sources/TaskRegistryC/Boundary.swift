@@ -63,7 +63,7 @@ func claimedSize<Structure: SizedStructure>(of structure: UnsafePointer<Structur
 
 /// Reads an options structure: what the caller's does not have yet is zero.
 ///
-/// - Returns: nil if its size is none this library can serve: smaller than in version 0.1, absurd,
+/// - Returns: nil if its size is none this library can serve: smaller than at first, absurd,
 ///   or with anything but zeros beyond what is known here (P4); that is noted for `tr_error_detail`.
 func read<Options: SizedStructure>(
   _ options: UnsafePointer<Options>, _ function: StaticString,

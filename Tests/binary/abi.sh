@@ -2,10 +2,10 @@
 # abi.sh LIBRARY HEADER MAP
 # abi.sh --write HEADER MAP BASELINE
 #
-# Proves:  nothing of what release 0.1 had is gone or different, by abidiff (Debian: abigail-tools): the
+# Proves:  nothing of what release 0.2 had is gone or different, by abidiff (Debian: abigail-tools): the
 #          functions and their version nodes, every parameter and every type they reach; but for
 #          structures that have grown at their end (abi.suppr). And a program compiled and linked
-#          against 0.1 as it was runs with LIBRARY (P4).
+#          against 0.2 as it was runs with LIBRARY (P4).
 # Matters: the SONAME promises that programs need not be compiled again.
 # Catches: a parameter of another type, a function moved to another node, a structure whose size is
 #          not looked at, a field written that the program does not have.
@@ -14,8 +14,7 @@
 # its header and its version script alone, whose functions do nothing; that the real library exports the
 # same symbols under the same nodes is compared here and in exports.sh.
 #
-# taskreg-0.1.h is the header as it was before the node TASKREG_0.2 was added, and taskreg-0.1.abi was written with
-#   Tests/binary/abi.sh --write Tests/binary/taskreg-0.1.h MAP_OF_0.1 Tests/binary/taskreg-0.1.abi
+# taskreg-0.2.h is the header of that release without its comments, and taskreg-0.2.abi its interface; freeze.sh wrote both.
 # With the next release another pair is added, and the loop below goes through both.
 source "$(dirname "$0")/common.bash"
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,7 +43,7 @@ if [ "$1" = --write ]; then
   exit 0
 fi
 library=$1 header=$2 map=$3
-release=0.1
+release=0.2
 
 # A program from then, linked with the library of then, runs with today's.
 {

@@ -25,7 +25,7 @@ same_lists "$map" "$mapped" "$library" "$exported"
 nodes=$(readelf --version-info --wide "$library" | sed -n '/^Version definition/,/^Version needs/p' |
   grep -v 'Flags: BASE' | sed -n 's/.*Flags:.*Name: //p' | sort)
 same_lists "the nodes of $map" "$(sed 's/.*@@//' <<<"$mapped" | sort -u)" "the nodes of $library" "$nodes"
-grep -qx 'TASKREG_0\.1' <<<"$nodes" || fail "there is no version node TASKREG_0.1"
+grep -qx 'TASKREG_0\.2' <<<"$nodes" || fail "there is no version node TASKREG_0.2"
 
 kinds=$(nm --dynamic --extern-only --defined-only "$library" | awk '$2 != "A" { print $2 }' | sort -u | tr '\n' ' ')
 [ "$kinds" = 'T ' ] || fail "symbols other than strong functions are exported: $kinds"

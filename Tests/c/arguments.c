@@ -6,7 +6,7 @@
 
 #include <poll.h>
 
-/* The bytes each structure had in release 0.1: the least it may have. Never changed. */
+/* The bytes each structure had at first: the least it may have. Never changed. */
 enum {
   FIRST_REGISTRY_OPTIONS = 80,
   FIRST_SPAWN_OPTIONS = 24,
@@ -220,7 +220,7 @@ CASE(unknown_flags_are_refused) {
   }
 }
 
-/* Proves: every size of the registry options below that of release 0.1 is TR_ERR_INVALID, whatever
+/* Proves: every size of the registry options below the first is TR_ERR_INVALID, whatever
    lies behind it, and the exact size is read exactly (P4).  Why it matters: an uninitialised
    structure shows itself by its size.  Catches: reading fields before the size; reading past the
    end. */
@@ -553,7 +553,7 @@ CASE(snapshot_element_size_is_checked_and_kept) {
   registry_finish(registry);
 }
 
-/* Proves: structures of every size from that of release 0.1 to this one's work: options are read
+/* Proves: structures of every size from the first to this one's work: options are read
    no further, and mean what they meant then; results are filled no further, and so are the elements
    of arrays, at the caller's stride (P4, N3, J8).  Why it matters: programs compiled years ago run
    with the library of today.  Catches: copying the whole structure as this library knows it. */

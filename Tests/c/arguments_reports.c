@@ -291,7 +291,7 @@ CASE(options_of_shutdowns_are_read_as_far_as_they_go) {
 }
 
 /* Proves: a join report that ends before its field `full` asks for no report, whatever lies behind it (P4,
-   E1).  Why it matters: that is what a program of release 0.1 hands in, on its stack.
+   E1).  Why it matters: that is what an older program hands in, on its stack.
    Catches: reading the wish before the size. */
 CASE(a_join_report_of_release_0_1_asks_for_no_report) {
   scene_open();

@@ -100,7 +100,7 @@ CASE(tasks_count_at_every_level_above) {
 }
 
 /* Proves: every registry lists its tasks and those below with the path of their group, during a join
-   as well, and a group does not list what is above or beside it; elements of release 0.1's size get
+   as well, and a group does not list what is above or beside it; elements of the first size get
    what they have room for and not a byte more (T3, N3, P4).  Why it matters: the list is what says
    where a task belongs, and old programs must go on.  Catches: the path of the registry that is
    listed instead of the task's own; a path written behind an old element. */

@@ -479,7 +479,7 @@ CASE(health_lists_the_stalled_tasks) {
     for (size_t i = capacity < 3 ? (capacity == 0 ? 1 : capacity) : 3; i < 5; i++)
       CHECK_EQ(0xAA, ((unsigned char *)&list[i])[0]);
   }
-  /* Elements of 0.1, and of a later release. */
+  /* Elements of the first size, and of a later release. */
   static union {
     tr_task_summary first;
     unsigned char bytes[4096];

@@ -1,7 +1,7 @@
-/* use-0.1 - a program from the time of release 0.1; abi.sh compiles it with the header of then, links it
+/* use-0.2 - a program from the time of release 0.2; abi.sh compiles it with the header of then, links it
    with the interface of then, and runs it with the library of today. Every structure it hands in lies
    before a page it may not touch, or before bytes that must stay as they are. Exit status 1 when
-   something is not as 0.1 promised. */
+   something is not as 0.2 promised. */
 
 #define _GNU_SOURCE 1
 #include "taskreg.h"
@@ -14,7 +14,7 @@
 #define EXPECT(condition)                                                                          \
   do {                                                                                             \
     if (!(condition)) {                                                                            \
-      fprintf(stderr, "use-0.1.c:%d: not so: %s\n", __LINE__, #condition);                        \
+      fprintf(stderr, "use-0.2.c:%d: not so: %s\n", __LINE__, #condition);                        \
       _exit(1);                                                                                    \
     }                                                                                              \
   } while (0)
@@ -61,7 +61,7 @@ static int deaf(tr_task *self, void *ctx) {
 }
 
 int main(void) {
-  EXPECT(TR_VERSION == 0x000100u && tr_version() >= TR_VERSION);
+  EXPECT(TR_VERSION == 0x000200u && tr_version() >= TR_VERSION);
 
   tr_token *parent = tr_token_create(), *token = tr_token_child(parent);
   tr_registry_options *options = at_the_end(sizeof *options);

@@ -1,0 +1,444 @@
+#ifndef TASKREG_H
+#define TASKREG_H 
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/select.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+#define TASKREG_MUST_USE __attribute__((warn_unused_result))
+#else
+#define TASKREG_MUST_USE 
+#endif
+#define TR_IGNORE(call) \
+  do { \
+    if ((call) != 0) { \
+    } \
+  } while (0)
+#define TR_VERSION 0x000200u
+typedef int32_t tr_status;
+#define TR_OK ((tr_status)0)
+#define TR_ERR_INVALID ((tr_status)-1)
+#define TR_ERR_NOMEM ((tr_status)-2)
+#define TR_ERR_AGAIN ((tr_status)-3)
+#define TR_ERR_LIMIT ((tr_status)-4)
+#define TR_ERR_CLOSED ((tr_status)-5)
+#define TR_ERR_DEADLINE ((tr_status)-6)
+#define TR_ERR_TIMEDOUT ((tr_status)-7)
+#define TR_ERR_CANCELLED ((tr_status)-8)
+#define TR_ERR_DEADLOCK ((tr_status)-9)
+#define TR_ERR_FORKED ((tr_status)-10)
+#define TR_ERR_SYSTEM ((tr_status)-11)
+#define TR_ERR_TRUNCATED ((tr_status)-12)
+#define TR_ERR_STALLED ((tr_status)-13)
+const char *tr_strerror(tr_status status);
+const char *tr_error_detail(void);
+uint32_t tr_version(void);
+#define TR_FOREVER ((int64_t)-1)
+#define TR_SECONDS(n) ((int64_t)((n) * INT64_C(1000000000)))
+#define TR_MILLISECONDS(n) ((int64_t)((n) * INT64_C(1000000)))
+#define TR_MICROSECONDS(n) ((int64_t)((n) * INT64_C(1000)))
+typedef struct tr_token tr_token;
+typedef struct tr_registry tr_registry;
+typedef struct tr_task tr_task;
+typedef struct tr_report tr_report;
+typedef uint32_t tr_kind;
+#define TR_KIND_BACKGROUND_LOOP ((tr_kind)1)
+#define TR_KIND_PEER_CONNECTION ((tr_kind)2)
+#define TR_KIND_RPC_HANDLER ((tr_kind)3)
+#define TR_KIND_MAINTENANCE ((tr_kind)4)
+#define TR_KIND_APPLICATION ((tr_kind)0x100)
+typedef uint32_t tr_reason;
+#define TR_REASON_NONE ((tr_reason)0)
+#define TR_REASON_USER_REQUESTED ((tr_reason)1)
+#define TR_REASON_RPC_REQUESTED ((tr_reason)2)
+#define TR_REASON_RELOAD_REQUESTED ((tr_reason)3)
+#define TR_REASON_REQUESTED_BY_RUN ((tr_reason)4)
+#define TR_REASON_FATAL ((tr_reason)5)
+#define TR_REASON_DEADLINE ((tr_reason)6)
+#define TR_STATE_STARTING 1u
+#define TR_STATE_RUNNING 2u
+#define TR_STATE_CANCELLING 3u
+#define TR_STATE_ABANDONED 4u
+#define TR_STATE_ENDED 5u
+typedef int (*tr_task_fn)(tr_task *self, void *ctx);
+typedef void (*tr_drop_fn)(void *ctx);
+#define TR_LOG_INFO 1u
+#define TR_LOG_WARNING 2u
+#define TR_LOG_ERROR 3u
+#define TR_EVENT_TASK_FAILED 1u
+#define TR_EVENT_TASK_EXITED 2u
+#define TR_EVENT_DEADLINE_EXCEEDED 3u
+#define TR_EVENT_SPAWN_REJECTED 4u
+#define TR_EVENT_DEADLINE_NEAR 5u
+#define TR_EVENT_DEADLINE_EXTENDED 6u
+#define TR_EVENT_TASK_LATE 7u
+#define TR_EVENT_TASK_STALLED 8u
+#define TR_EVENT_TASK_RECOVERED 9u
+#define TR_EVENT_INVALID_CALL 10u
+#define TR_EVENT_SHORT_GRACE 11u
+#define TR_EVENT_SYSTEMD_UNREACHABLE 12u
+#define TR_EVENT_SIGNAL_LOST 13u
+typedef struct tr_log_event {
+  uint32_t size;
+  uint32_t level;
+  uint32_t event;
+  tr_kind kind;
+  uint64_t task_id;
+  const char *task;
+  const char *message;
+  int32_t code;
+  uint32_t reserved;
+} tr_log_event;
+typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
+const char *tr_kind_name(tr_kind kind);
+const char *tr_state_name(uint32_t state);
+const char *tr_reason_name(tr_reason reason);
+const char *tr_event_name(uint32_t event);
+const char *tr_ended_name(uint32_t how);
+tr_token *tr_token_create(void);
+tr_token *tr_token_child(tr_token *parent);
+tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
+tr_token *tr_token_retain(tr_token *token);
+void tr_token_release(tr_token *token);
+int tr_token_cancel(tr_token *token, tr_reason reason, const char *message);
+int tr_token_is_cancelled(const tr_token *token);
+tr_reason tr_token_reason(const tr_token *token);
+int tr_reason_is_graceful(tr_reason reason);
+size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
+tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
+#define TR_SPIN_NS_DEFAULT 5000
+typedef struct tr_registry_options {
+  uint32_t size;
+  uint32_t flags;
+  tr_token *token;
+  uint64_t max_tasks;
+  uint64_t stack_size;
+  int64_t abort_grace_ns;
+  tr_log_fn log;
+  void *log_context;
+  int64_t spin_ns;
+  int64_t idle_ns;
+  uint32_t idle_threads;
+  uint32_t reserved;
+  const sigset_t *blocked_signals;
+} tr_registry_options;
+#define TR_REGISTRY_METRICS 0x1u
+#define TR_IDLE_THREADS_NONE UINT32_MAX
+#define TR_REGISTRY_OPTIONS_INIT \
+  { \
+    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, TR_SPIN_NS_DEFAULT, 0, \
+        0u, 0u, NULL \
+  }
+tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
+    TASKREG_MUST_USE;
+tr_status tr_registry_child(tr_registry *parent, const char *name,
+                const tr_registry_options *options, tr_registry **out) TASKREG_MUST_USE;
+tr_registry *tr_registry_retain(tr_registry *registry);
+void tr_registry_release(tr_registry *registry);
+tr_token *tr_registry_token(tr_registry *registry);
+#define TR_SPAWN_CLEANUP 0x1u
+#define TR_SPAWN_FRESH_THREAD 0x2u
+#define TR_SPAWN_ESSENTIAL 0x4u
+#define TR_SPAWN_ESSENTIAL_ON_FAILURE 0x8u
+typedef struct tr_spawn_options {
+  uint32_t size;
+  uint32_t flags;
+  tr_drop_fn drop;
+  uint64_t stack_size;
+  int32_t cancel_signal;
+  uint32_t phase;
+  int64_t heartbeat_ns;
+} tr_spawn_options;
+#define TR_PHASES 8u
+#define TR_SPAWN_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0 }
+tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
+       void *ctx, tr_task **out) TASKREG_MUST_USE;
+tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
+            void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
+typedef struct tr_task_summary {
+  uint32_t size;
+  uint32_t state;
+  uint64_t id;
+  char name[64];
+  tr_kind kind;
+  int32_t thread_id;
+  int64_t spawned_at_ns;
+  int64_t spawned_at_unix_ns;
+  int64_t age_ns;
+  uint32_t cancel_requested;
+  uint32_t flags;
+  int64_t cancel_requested_at_ns;
+  const char *checkpoint;
+  uint64_t progress_done;
+  uint64_t progress_total;
+  const char *progress_unit;
+  int64_t progress_at_ns;
+  uint32_t phase;
+  uint32_t stalled;
+  char group[128];
+} tr_task_summary;
+#define TR_TASK_SUMMARY_INIT \
+  { \
+    (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
+        0, 0u, 0u, {0} \
+  }
+size_t tr_len(const tr_registry *registry);
+int tr_is_empty(const tr_registry *registry);
+tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
+          size_t *count) TASKREG_MUST_USE;
+typedef struct tr_join_report {
+  uint32_t size;
+  uint32_t threads_left;
+  uint64_t ended;
+  uint64_t failed;
+  uint64_t exited;
+  uint64_t pending;
+  uint64_t aborted;
+  uint64_t abandoned;
+  uint64_t rejected;
+  int64_t elapsed_ns;
+  tr_task_summary *stragglers;
+  uint64_t stragglers_capacity;
+  uint64_t stragglers_count;
+  int64_t extended_ns;
+  tr_report **full;
+  int64_t callbacks_ns;
+} tr_join_report;
+#define TR_JOIN_REPORT_INIT \
+  { \
+    (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0 \
+  }
+tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report)
+    TASKREG_MUST_USE;
+tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
+tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
+          int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
+typedef struct tr_shutdown_options {
+  uint32_t size;
+  uint32_t warn_percent;
+  int64_t max_grace_ns;
+  int64_t progress_window_ns;
+  uint32_t phase_share[TR_PHASES];
+} tr_shutdown_options;
+#define TR_WARN_NEVER UINT32_MAX
+#define TR_SHUTDOWN_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0} }
+tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
+               int64_t grace_ns, const tr_shutdown_options *options,
+               tr_join_report *report) TASKREG_MUST_USE;
+#define TR_ENDED_RETURNED 1u
+#define TR_ENDED_FAILED 2u
+#define TR_ENDED_EXITED 3u
+typedef struct tr_outcome {
+  uint32_t size;
+  uint32_t how;
+  int32_t code;
+  uint32_t was_cancelled;
+  char message[128];
+} tr_outcome;
+#define TR_OUTCOME_INIT \
+  { (uint32_t)sizeof(tr_outcome), 0u, 0, 0u, {0} }
+tr_task *tr_task_self(void);
+tr_task *tr_task_retain(tr_task *task);
+void tr_task_release(tr_task *task);
+uint64_t tr_task_id(const tr_task *task);
+size_t tr_task_name(const tr_task *task, char *buffer, size_t capacity);
+tr_kind tr_task_kind(const tr_task *task);
+int tr_task_is_cancelled(const tr_task *task);
+const uint32_t *tr_task_cancel_flag(const tr_task *task);
+tr_status tr_task_cancel(tr_task *task) TASKREG_MUST_USE;
+tr_status tr_task_set_message(tr_task *task, const char *message) TASKREG_MUST_USE;
+tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome) TASKREG_MUST_USE;
+tr_status tr_sleep(int64_t duration_ns) TASKREG_MUST_USE;
+#define TR_SIGNALS_HUP_RELOADS 0x1u
+typedef struct tr_signal_options {
+  uint32_t size;
+  uint32_t flags;
+} tr_signal_options;
+#define TR_SIGNAL_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_signal_options), 0u }
+tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
+                     const tr_signal_options *options) TASKREG_MUST_USE;
+tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
+tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
+int tr_signal_watch_pending(void);
+tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_USE;
+tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
+tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
+tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)
+    TASKREG_MUST_USE;
+tr_status tr_install_cancel_signal(int signal_number) TASKREG_MUST_USE;
+tr_status tr_acknowledge_cancel(void) TASKREG_MUST_USE;
+tr_status tr_token_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
+tr_status tr_task_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
+typedef struct tr_registration tr_registration;
+typedef void (*tr_cancel_fn)(void *ctx);
+tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
+                 tr_registration **registration) TASKREG_MUST_USE;
+tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
+                tr_registration **registration) TASKREG_MUST_USE;
+void tr_registration_remove(tr_registration *registration);
+tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
+tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
+tr_status tr_heartbeat(void) TASKREG_MUST_USE;
+#define TR_HEARTBEAT_EXCEPT_WAITS 0x1u
+tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags) TASKREG_MUST_USE;
+tr_status tr_heartbeat_pause(void) TASKREG_MUST_USE;
+tr_status tr_heartbeat_resume(void) TASKREG_MUST_USE;
+tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
+                    size_t *count) TASKREG_MUST_USE;
+#define TR_REPORT_MOST 65536u
+#define TR_DIAGNOSIS_UNKNOWN 0u
+#define TR_DIAGNOSIS_STARTING 1u
+#define TR_DIAGNOSIS_BLOCKED 2u
+#define TR_DIAGNOSIS_SPINNING 3u
+#define TR_DIAGNOSIS_WORKING 4u
+#define TR_DIAGNOSIS_PROGRESSING 5u
+#define TR_DIAGNOSIS_STOPPED 6u
+#define TR_DIAGNOSIS_ENDED 7u
+typedef struct tr_straggler {
+  uint32_t size;
+  uint32_t diagnosis;
+  uint64_t id;
+  char name[64];
+  tr_kind kind;
+  int32_t thread_id;
+  uint32_t state;
+  uint32_t phase;
+  int64_t age_ns;
+  int64_t cancel_requested_for_ns;
+  int64_t cpu_ns;
+  int64_t cpu_since_ns;
+  int64_t cpu_since_span_ns;
+  uint32_t cancel_checks;
+  uint32_t reads_flag_directly;
+  char scheduler_state;
+  char wait_channel[47];
+  int32_t syscall;
+  uint32_t stalled;
+  const char *syscall_name;
+  const char *checkpoint;
+  uint64_t progress_done;
+  uint64_t progress_total;
+  const char *progress_unit;
+  int64_t progress_age_ns;
+  const uint64_t *frames;
+  uint32_t frame_count;
+  uint32_t reserved;
+  char group[128];
+  uint32_t backtrace;
+  int32_t probe_error;
+} tr_straggler;
+#define TR_BACKTRACE_NOT_ENABLED 0u
+#define TR_BACKTRACE_TAKEN 1u
+#define TR_BACKTRACE_BLOCKED 2u
+#define TR_BACKTRACE_UNANSWERED 3u
+#define TR_BACKTRACE_ENDED 4u
+#define TR_BACKTRACE_LEFT_OUT 5u
+#define TR_STRAGGLER_INIT \
+  { \
+    (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0, \
+        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0 \
+  }
+typedef struct tr_ended_task {
+  uint32_t size;
+  uint32_t how;
+  uint64_t id;
+  char name[64];
+  tr_kind kind;
+  int32_t code;
+  int64_t spawned_at_ns;
+  int64_t ran_ns;
+  int64_t stop_ns;
+  char group[128];
+} tr_ended_task;
+#define TR_ENDED_TASK_INIT \
+  { (uint32_t)sizeof(tr_ended_task), 0u, 0u, {0}, 0u, 0, 0, 0, 0, {0} }
+typedef struct tr_phase_report {
+  uint32_t size;
+  uint32_t phase;
+  uint64_t asked;
+  uint64_t remaining;
+  int64_t start_ns;
+  int64_t share_ns;
+  int64_t duration_ns;
+} tr_phase_report;
+#define TR_PHASE_REPORT_INIT \
+  { (uint32_t)sizeof(tr_phase_report), 0u, 0u, 0u, 0, 0, 0 }
+const char *tr_diagnosis_name(uint32_t diagnosis);
+tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE;
+#define TR_EXPLAIN_NO_BACKTRACES 1u
+tr_status tr_explain_with(tr_registry *registry, uint32_t flags, tr_report **report) TASKREG_MUST_USE;
+void tr_report_release(tr_report *report);
+tr_status tr_report_counts(const tr_report *report, tr_join_report *counts) TASKREG_MUST_USE;
+tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggler *straggler)
+    TASKREG_MUST_USE;
+tr_status tr_report_slowest(const tr_report *report, size_t index, tr_ended_task *task)
+    TASKREG_MUST_USE;
+tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report *phase)
+    TASKREG_MUST_USE;
+#define TR_FORMAT_TEXT 1u
+#define TR_FORMAT_JSON 2u
+#define TR_FORMAT_OPENMETRICS 3u
+tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASKREG_MUST_USE;
+tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
+tr_status tr_enable_backtraces(int signal_number) TASKREG_MUST_USE;
+typedef struct tr_metrics {
+  uint32_t size;
+  uint32_t reserved;
+  uint64_t spawned;
+  uint64_t ended;
+  uint64_t failed;
+  uint64_t exited;
+  uint64_t rejected;
+  uint64_t live;
+  uint64_t peak;
+  int64_t run_p50_ns;
+  int64_t run_p90_ns;
+  int64_t run_p99_ns;
+  int64_t run_max_ns;
+  int64_t stop_p50_ns;
+  int64_t stop_p90_ns;
+  int64_t stop_p99_ns;
+  int64_t stop_max_ns;
+} tr_metrics;
+#define TR_METRICS_INIT \
+  { (uint32_t)sizeof(tr_metrics), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, 0, 0, 0, 0, 0, 0, 0 }
+tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metrics)
+    TASKREG_MUST_USE;
+#define TR_OPENMETRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
+typedef struct tr_metrics_source {
+  uint32_t size;
+  uint32_t reserved;
+  tr_registry *registry;
+  const char *name;
+} tr_metrics_source;
+#define TR_METRICS_SOURCE_INIT \
+  { (uint32_t)sizeof(tr_metrics_source), 0u, NULL, NULL }
+#define TR_METRICS_NO_EOF 1u
+tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd, uint32_t format,
+                               uint32_t flags) TASKREG_MUST_USE;
+#define TR_RECENT_MOST 64u
+tr_status tr_recent(tr_registry *registry, tr_ended_task *buffer, size_t capacity, size_t *count)
+    TASKREG_MUST_USE;
+typedef struct tr_systemd_options {
+  uint32_t size;
+  uint32_t flags;
+  const char *socket;
+  int64_t watchdog_ns;
+  int64_t status_ns;
+} tr_systemd_options;
+#define TR_SYSTEMD_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_systemd_options), 0u, NULL, 0, 0 }
+tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
+tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
+tr_status tr_quiesce(int64_t timeout_ns);
+#ifdef __cplusplus
+}
+#endif
+#endif
