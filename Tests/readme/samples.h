@@ -1,12 +1,19 @@
-/* samples.h - what the README's fragments of C take for granted; scripts/samples puts each of them into a
-   function behind this. */
+/* samples.h - what the shorter samples of C in the README and the guide take for granted; scripts/samples puts each of
+   them behind this. */
+
+#define _GNU_SOURCE
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <taskreg.h>
 #include <unistd.h>
 
