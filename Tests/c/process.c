@@ -190,12 +190,12 @@ static int forked_recent(struct at_fork *at) {
   return tr_recent(at->registry, &task, 1, &count) == TR_ERR_FORKED && count == 4711;
 }
 FORKED(enable_backtraces, tr_enable_backtraces(SIGRTMIN + 3) == TR_ERR_FORKED)
-FORKED(systemd_on, tr_systemd_start(at->registry, NULL) == TR_ERR_FORKED)
-FORKED(shutdown_on_signals, tr_signal_watch_start(at->registry, NULL, NULL) == TR_ERR_FORKED)
-FORKED(shutdown_off_signals, tr_signal_watch_stop(at->registry) == TR_ERR_FORKED)
+FORKED(systemd_start, tr_systemd_start(at->registry, NULL) == TR_ERR_FORKED)
+FORKED(signal_watch_start, tr_signal_watch_start(at->registry, NULL, NULL) == TR_ERR_FORKED)
+FORKED(signal_watch_stop, tr_signal_watch_stop(at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_move, tr_signal_watch_move(at->registry, at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_pending, tr_signal_watch_pending() == 0)
-FORKED(systemd_off, tr_systemd_stop(at->registry) == TR_ERR_FORKED)
+FORKED(systemd_stop, tr_systemd_stop(at->registry) == TR_ERR_FORKED)
 FORKED(quiesce, tr_quiesce(FOREVER) == TR_ERR_FORKED)
 FORKED(diagnosis_name, (tr_diagnosis_name(TR_DIAGNOSIS_BLOCKED), answers_nothing()))
 
@@ -214,7 +214,7 @@ static const struct forked_call forked_calls[] = {
     ROW(checkpoint), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(explain_with), ROW(report_release),
     ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
     ROW(snapshot_write), ROW(metrics_write), ROW(metrics_write_all), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
-    ROW(systemd_on), ROW(systemd_off), ROW(quiesce), ROW(diagnosis_name), ROW(shutdown_on_signals), ROW(shutdown_off_signals),
+    ROW(systemd_start), ROW(systemd_stop), ROW(quiesce), ROW(diagnosis_name), ROW(signal_watch_start), ROW(signal_watch_stop),
     ROW(signal_watch_move), ROW(signal_watch_pending),
 #undef ROW
 };

@@ -1,4 +1,4 @@
-/// Stands in for `Threading/Spin.swift`: spinning is on, and is one look.
+/// Stands in for `Base/Spin.swift`: spinning is on, and is one look.
 ///
 /// Looks before the last change nothing, and the explorer lets others run before it, so one look
 /// shows all that many do.
