@@ -1276,7 +1276,8 @@ const char *tr_diagnosis_name(uint32_t diagnosis);
    What is read of a thread is read from files below /proc/self/task. Where no descriptor is left for that, a
    thread with a table of descriptors of its own reads them. In a program that has changed its user or group
    (setuid(2), or a set-user-ID program) they belong to root, and the system call a task is in cannot be read:
-   probe_error is EACCES, syscall -1, and the rest is as before. prctl(PR_SET_DUMPABLE, 1) after the
+   probe_error is EACCES, syscall -1, and the rest is as before. With backtraces enabled syscall is known all the same,
+   on x86-64, of calls that go on after a signal, such as read(2). prctl(PR_SET_DUMPABLE, 1) after the
    change makes them the program's again; that lets other programs of the same user look into it, and so is the
    program's to decide.
 

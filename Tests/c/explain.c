@@ -617,6 +617,42 @@ CASE(after_a_change_of_user_a_report_says_what_it_may_not_read) {
   CHECK_EQ(0, how);
 }
 
+/* Proves: the same with backtraces: a call that goes on after their signal is known by its name, one that ends with EINTR
+   is not, nor is there any in a thread that spins (E1, E12).  Why it matters: "where does it hang" is asked of daemons
+   that have given root's rights up.  Catches: a register of a thread that is in no call taken for a number; what
+   the kernel said overwritten. */
+CASE(after_a_change_of_user_the_signal_shows_the_call) {
+#if defined(__x86_64__) && !defined(CHECK_UNDER_TSAN) /* which delivers a signal when it likes */
+  if (geteuid() != 0 || check_under_valgrind()) return; /* that has all signals of who runs blocked */
+  CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
+  struct stuck stuck;
+  stuck_init(&stuck);
+  tr_registry *registry = registry_new();
+  tr_task *tasks[] = {spawn(registry, "reads", body_reads, &stuck), spawn(registry, "locks", body_locks, &stuck),
+                      spawn(registry, "sleeps", body_sleeps, &stuck), spawn(registry, "spins", body_spins, &stuck)};
+  gate_await(&stuck.started, 4);
+  CHECK_EQ(0, setgid(65534));
+  CHECK_EQ(0, setuid(65534));
+  int is_known = 0;
+  while (!is_known) { /* they may be on their way there, and beside other programs an answer takes its time */
+    tr_report *report = NULL;
+    CHECK_EQ(TR_OK, tr_explain(registry, &report));
+    tr_straggler reads = straggler_called(report, "reads"), locks = straggler_called(report, "locks");
+    tr_straggler sleeps = straggler_called(report, "sleeps"), spins = straggler_called(report, "spins");
+    CHECK_EQ(EACCES, reads.probe_error);
+    CHECK_EQ(-1, spins.syscall);
+    CHECK(sleeps.syscall == -1 || sleeps.scheduler_state != 'S');
+    is_known = reads.syscall_name != NULL && strcmp("read", reads.syscall_name) == 0 &&
+               locks.syscall_name != NULL && strcmp("futex", locks.syscall_name) == 0;
+    tr_report_release(report);
+  }
+  stuck_release(&stuck);
+  for (int i = 0; i < 4; i++) wait_and_release(tasks[i]);
+  registry_finish(registry);
+  stuck_destroy(&stuck);
+#endif
+}
+
 /* Proves: at the limit of file size a report and a snapshot give TR_ERR_SYSTEM with EFBIG in either format and no
    SIGXFSZ ends the process or stays pending; one that was pending before is still (E10).  Why it matters: a
    report that cannot be written must not end the program that is to make it.  Catches: a SIGXFSZ that is not
@@ -861,6 +897,7 @@ CHECK_MAIN(CHECK_ENTRY(an_explain_may_do_without_backtraces),
            CHECK_ENTRY(writing_at_the_limit_of_file_size_is_an_error),
            CHECK_ENTRY(a_report_needs_no_descriptor_of_the_process),
            CHECK_ENTRY(after_a_change_of_user_a_report_says_what_it_may_not_read),
+           CHECK_ENTRY(after_a_change_of_user_the_signal_shows_the_call),
            CHECK_ENTRY(reporting_is_no_cancellation_point),
            CHECK_ENTRY(notes_are_listed_and_end_with_their_task),
            CHECK_ENTRY(stragglers_have_their_own_backtraces))

@@ -529,6 +529,24 @@ static inline int cp_unwind(const void *context, void **addresses, int capacity)
   return count;
 }
 
+/* The number of the system call that a thread is in, or at, which a handler with SA_SIGINFO and SA_RESTART interrupts;
+   -1: in none, or not known. Async-signal-safe.
+
+   A call that goes on after the handler, as SA_RESTART has it, is made anew: the kernel has set the thread back to the
+   instruction, and its number to where that reads it. Of a call that ends with EINTR the number is lost. */
+static inline int32_t cp_interrupted_call(const void *context) {
+#if defined(__x86_64__)
+  const ucontext_t *interrupted = (const ucontext_t *)context;
+  long long number = interrupted->uc_mcontext.gregs[13], pc = interrupted->uc_mcontext.gregs[16]; /* rax, rip */
+  uint8_t code[2];
+  if (number < 0 || number > 0xfff || !cp_peek((uintptr_t)pc, code, sizeof code)) return -1;
+  return code[0] == 0x0f && code[1] == 0x05 ? (int32_t)number : -1; /* syscall */
+#else
+  (void)context;
+  return -1;
+#endif
+}
+
 /* The return addresses of the calling thread, the innermost first, from where the library was called. Where the
    library is a part of the program itself, its own are among them, as it is not known where it ends.
    Returns how many there are; 0 where it is not known how to tell. */

@@ -30,6 +30,8 @@ struct Backtrace: ~Copyable {
   // atomic: relaxed; these, and the frames, are written by the handler while claimed or abandoned, and read
   // while done. A frame count of -1: the thread runs that task no more.
   fileprivate let frameCount = Atomic<Int32>(0)
+  // atomic: as the frame count; the system call that the thread is in, -1 where that is not known.
+  fileprivate let syscall = Atomic<Int32>(-1)
   // immutable after init
   /// Room for the addresses, behind this.
   fileprivate let frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>
@@ -183,25 +185,26 @@ struct Backtrace: ~Copyable {
   ///     return addresses.
   ///   - capacity: how many there is room for.
   ///   - end: when to give up, should a tenth of a second be too long.
-  /// - Returns: how many there are, at most `mostFrames`, and why there are none.
+  /// - Returns: how many there are, at most `mostFrames`, and why there are none; and the number of the system call that
+  ///   the thread is in, if the handler could see it, or else -1: one that goes on after a signal.
   /// *Concurrency:* any thread, but not in a forked child; one capture at a time, for whose end the others
   /// wait as long.
   static func capture(
     ofThread threadID: Int32, of task: TaskReference? = nil,
     into buffer: UnsafeMutablePointer<UInt64>, capacity: Int, until end: Deadline = .never
-  ) -> (count: Int, outcome: Outcome) {
+  ) -> (count: Int, outcome: Outcome, syscall: Int32) {
     let signal = number.load(ordering: .acquiring)
     guard signal != 0, let slot = Pointer(bitPattern: slot.load(ordering: .acquiring)) else {
-      return (0, .notEnabled)
+      return (0, .notEnabled, -1)
     }
-    if threadID <= 0 { return (0, .ended) }
+    if threadID <= 0 { return (0, .ended, -1) }
     // With another handler the signal might end the process.
     if !cp_has_context_handler(signal, handler) || blocks(signal, threadID, until: end) {
-      return (0, .blocked)
+      return (0, .blocked, -1)
     }
     let deadline = Deadline(
       nanoseconds: min(Deadline.after(patience).nanoseconds, end.nanoseconds))
-    guard let capture = slot.hold(until: deadline) else { return (0, .unanswered) }
+    guard let capture = slot.hold(until: deadline) else { return (0, .unanswered, -1) }
     slot.pointee.threadID.store(threadID, ordering: .relaxed)
     slot.pointee.record.store(UInt(bitPattern: task?.pointer), ordering: .relaxed)
     slot.pointee.word.store(capture | Phase.asked, ordering: .releasing)
@@ -268,30 +271,31 @@ extension UnsafeMutablePointer<Backtrace> {
 
   /// Ends the capture: takes the frames, or withdraws.
   ///
-  /// - Returns: how many frames there are, and why there are none.
+  /// - Returns: as `Backtrace.capture`.
   fileprivate func finish(
     _ capture: UInt32, into buffer: UnsafeMutablePointer<UInt64>, _ capacity: Int
-  ) -> (count: Int, outcome: Backtrace.Outcome) {
+  ) -> (count: Int, outcome: Backtrace.Outcome, syscall: Int32) {
     let withdrawn = pointee.word.compareExchange(
       expected: capture | Backtrace.Phase.asked, desired: capture | Backtrace.Phase.free,
       ordering: .acquiringAndReleasing)
     if withdrawn.exchanged {
       cp_futex_wake(self)
-      return (0, .unanswered)
+      return (0, .unanswered, -1)
     }
     // Claimed, and perhaps done by now.
     let left = pointee.word.compareExchange(
       expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.abandoned,
       ordering: .acquiringAndReleasing)
-    if left.exchanged { return (0, .unanswered) }
+    if left.exchanged { return (0, .unanswered, -1) }
     let total = Int(pointee.frameCount.load(ordering: .relaxed))
     let count = min(total, capacity, Backtrace.mostFrames)
     for index in 0..<max(0, count) {
       buffer[index] = UInt64(UInt(bitPattern: pointee.frames[index]))
     }
+    let syscall = pointee.syscall.load(ordering: .relaxed)
     release(capture)
-    if total < 0 { return (0, .ended) }
-    return count > 0 ? (count, .taken) : (0, .unanswered)
+    if total < 0 { return (0, .ended, -1) }
+    return count > 0 ? (count, .taken, syscall) : (0, .unanswered, -1)
   }
 
   /// Makes the slot free, for those who wait for it.
@@ -330,6 +334,7 @@ extension UnsafeMutablePointer<Backtrace> {
     }
     let count = cp_trace(context, pointee.frames, Int32(Backtrace.mostFrames))
     pointee.frameCount.store(count, ordering: .relaxed)
+    pointee.syscall.store(cp_interrupted_call(context), ordering: .relaxed)
     answered(capture)
   }
 

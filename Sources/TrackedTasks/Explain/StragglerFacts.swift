@@ -181,8 +181,10 @@ struct StragglerFacts {
       backtrace = .ended
       return 0
     }
-    let (taken, outcome) = Backtrace.capture(
+    let (taken, outcome, syscall) = Backtrace.capture(
       ofThread: threadID, of: task, into: place, capacity: room, until: end)
+    // Where the kernel's own answer could be read, it stays: it is of the moment of the probe.
+    if thread.syscall < 0 && thread.failure != 0 { thread.syscall = syscall }
     backtrace = outcome
     frameCount = taken
     frames = taken == 0 ? nil : UnsafePointer(place)
