@@ -1051,14 +1051,22 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                 tr_registration **registration) TASKREG_MUST_USE;
 
-/* Undo a registration: when this returns, fn runs no more and will never run. If another thread is
-   running it, this call waits for that one function and its drop; called by fn itself it returns at
-   once. NULL is allowed. [C7]
+/* What has become of the function when its registration is removed. */
+#define TR_REMOVAL_NEVER_RUNS 0u /* it was not called, and never will be */
+#define TR_REMOVAL_HAS_RUN 1u    /* it has run, or it is the caller of tr_registration_remove */
+#define TR_REMOVAL_WAITED 2u     /* another thread was running it, and it has returned */
 
-   Ownership: registration is given back: once for each, whether fn has run or not.
+/* Remove a registration: when this returns, fn is not running and never will. If another thread is
+   running it, this call waits for that one function and its drop. Called by fn itself, it returns at
+   once. [C7]
+
+   Requires:  nothing; NULL is allowed, and nothing happens.
+   Returns:   TR_REMOVAL_NEVER_RUNS, also for NULL and in a forked child; TR_REMOVAL_HAS_RUN;
+              TR_REMOVAL_WAITED.
+   Ownership: the registration is released: once for each, whether fn has run or not.
    Threads:   any thread; may block, as said, whatever the flag of the calling task; may call drop.
    Since:     0.2 */
-void tr_registration_remove(tr_registration *registration);
+uint32_t tr_registration_remove(tr_registration *registration);
 
 /* ---- Telling where a task is ------------------------------------------------------------- */
 

@@ -97,8 +97,9 @@ private func register(
 }
 
 @implementation @_cdecl("tr_registration_remove")
-public func tr_registration_remove(_ handle: OpaquePointer?) {
-  if let handle = released(.registration, handle) {
-    CancelCallback.deregister(CancelCallback.Pointer(handle))
+public func tr_registration_remove(_ handle: OpaquePointer?) -> UInt32 {
+  guard let handle = released(.registration, handle) else {
+    return CancelCallback.Removal.neverRuns.rawValue
   }
+  return CancelCallback.deregister(CancelCallback.Pointer(handle)).rawValue
 }

@@ -281,7 +281,10 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
                  tr_registration **registration) TASKREG_MUST_USE;
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                 tr_registration **registration) TASKREG_MUST_USE;
-void tr_registration_remove(tr_registration *registration);
+#define TR_REMOVAL_NEVER_RUNS 0u
+#define TR_REMOVAL_HAS_RUN 1u
+#define TR_REMOVAL_WAITED 2u
+uint32_t tr_registration_remove(tr_registration *registration);
 tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
 tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
 tr_status tr_heartbeat(void) TASKREG_MUST_USE;

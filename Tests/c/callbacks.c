@@ -36,15 +36,15 @@ CASE(callback_runs_once_or_not_at_all) {
   struct record kept = {0}, undone = {0};
   tr_registration *first = on_token(token, call_is_counted, &kept, drop_is_counted);
   tr_registration *second = on_token(token, call_is_counted, &undone, drop_is_counted);
-  tr_registration_remove(second);
+  CHECK_EQ(TR_REMOVAL_NEVER_RUNS, tr_registration_remove(second));
   CHECK_EQ(1, atomic_load(&undone.drops));
   CHECK_EQ(1, tr_token_cancel(token, TR_REASON_NONE, NULL));
   CHECK_EQ(1, atomic_load(&kept.calls));
   CHECK_EQ(1, atomic_load(&kept.drops));
   CHECK(pthread_equal(kept.thread, pthread_self()));
   CHECK_EQ(0, tr_token_cancel(token, TR_REASON_NONE, NULL));
-  tr_registration_remove(first);
-  tr_registration_remove(NULL);
+  CHECK_EQ(TR_REMOVAL_HAS_RUN, tr_registration_remove(first));
+  CHECK_EQ(TR_REMOVAL_NEVER_RUNS, tr_registration_remove(NULL));
   tr_token_release(token);
   CHECK_EQ(1, atomic_load(&kept.calls));
   CHECK_EQ(1, atomic_load(&kept.drops));
@@ -159,7 +159,7 @@ CASE(callbacks_of_a_task_run_however_it_is_stopped) {
     registry_finish(registry);
     CHECK_EQ(way < 3, atomic_load(&record.calls));
     CHECK_EQ(way < 3, atomic_load(&record.drops));
-    tr_registration_remove(registration);
+    CHECK_EQ(way < 3 ? TR_REMOVAL_HAS_RUN : TR_REMOVAL_NEVER_RUNS, tr_registration_remove(registration));
     CHECK_EQ(way < 3, atomic_load(&record.calls));
     CHECK_EQ(1, atomic_load(&record.drops));
   }
@@ -186,16 +186,18 @@ static void *cancel_token(void *token) {
 struct undo {
   tr_registration *registration;
   struct held *held;
+  _Atomic(pid_t) thread_id;
 };
 
 static void *undo_held(void *argument) {
   struct undo *undo = argument;
-  tr_registration_remove(undo->registration);
+  atomic_store(&undo->thread_id, gettid());
+  CHECK_EQ(TR_REMOVAL_WAITED, tr_registration_remove(undo->registration));
   CHECK_EQ(1, atomic_load(&undo->held->has_returned));
   return NULL;
 }
 
-/* Proves: undoing a callback that another thread runs waits for it; undoing another one does not
+/* Proves: undoing a callback that another thread runs waits for it, and says so; undoing another one does not
    (C7).  Why it matters: what the callback uses is freed next.  Catches: tr_registration_remove that returns
    while fn runs; one lock for all callbacks. */
 CASE(undoing_waits_for_that_callback_alone) {
@@ -203,13 +205,14 @@ CASE(undoing_waits_for_that_callback_alone) {
   struct held held = {GATE_INIT, 0};
   struct record other = {0};
   tr_registration *idle = on_token(token, call_is_counted, &other, drop_is_counted);
-  struct undo undo = {on_token(token, callback_is_held, &held, NULL), &held};
+  struct undo undo = {on_token(token, callback_is_held, &held, NULL), &held, 0};
   pthread_t canceller = thread_start(cancel_token, token);
   gate_await(&held.gate, 1);
   CHECK_EQ(0, atomic_load(&other.calls)); /* the latest runs first */
-  tr_registration_remove(idle);                    /* and this one, never */
+  CHECK_EQ(TR_REMOVAL_NEVER_RUNS, tr_registration_remove(idle)); /* and this one, never */
   CHECK_EQ(0, atomic_load(&held.has_returned));
   pthread_t undoer = thread_start(undo_held, &undo);
+  await_asleep(&undo.thread_id);
   gate_open(&held.gate);
   thread_end(undoer);
   thread_end(canceller);
@@ -321,7 +324,9 @@ struct own {
 static void call_undoes_itself(void *ctx) {
   struct own *own = ctx;
   atomic_fetch_add(&own->record.calls, 1);
-  tr_registration_remove(own->registration);
+  /* NULL where the function is called at once. */
+  uint32_t expected = own->registration == NULL ? TR_REMOVAL_NEVER_RUNS : TR_REMOVAL_HAS_RUN;
+  CHECK_EQ(expected, tr_registration_remove(own->registration));
 }
 static void own_drop_is_counted(void *ctx) {
   struct own *own = ctx;

@@ -38,12 +38,25 @@
     ///
     /// If another thread is running it, waits until it has returned; called by the closure itself, it
     /// returns at once.
-    public func deregister() {
+    ///
+    /// - Returns: what has become of the closure; nil where this was called before, the closure ran as it was
+    ///   registered, or in a forked child.
+    @discardableResult
+    public func deregister() -> Removal? {
       let bits = callback.exchange(0, ordering: .acquiringAndReleasing)
-      if ProcessState.isForkedChild { return }
-      if let callback = CancelCallback.Pointer(bitPattern: bits) {
-        CancelCallback.deregister(callback)
-      }
+      if ProcessState.isForkedChild { return nil }
+      guard let callback = CancelCallback.Pointer(bitPattern: bits) else { return nil }
+      return Removal(rawValue: CancelCallback.deregister(callback).rawValue)
+    }
+
+    /// What has become of the closure of a registration that is removed.
+    public enum Removal: UInt32, Hashable, Sendable {
+      /// It did not run, and never will.
+      case neverRuns = 0
+      /// It has run, or it is what removes its own registration.
+      case hasRun = 1
+      /// Another thread was running it, and it has returned.
+      case waited = 2
     }
 
     deinit { deregister() }

@@ -50,6 +50,16 @@ struct CancelCallback {
     /// The stage once it has run, or was deregistered before it could.
     case ended
   }
+
+  /// What became of the function of a registration that is removed; the numbers are those of `TR_REMOVAL_…`.
+  enum Removal: UInt32 {
+    /// It was not called, and never will be.
+    case neverRuns = 0
+    /// It has run, or it is what removes its own registration.
+    case hasRun = 1
+    /// Another thread was running it, and it has returned.
+    case waited = 2
+  }
 }
 
 /// The C shape of a callback.
@@ -272,20 +282,23 @@ extension CancelCallback {
   /// Makes sure that the callback runs no more, and gives it up.
   ///
   /// Waits for it if another thread runs it; returns at once if it is this one (C7).
-  static func deregister(_ callback: Pointer) {
+  ///
+  /// - Returns: whether the function has run.
+  @discardableResult
+  static func deregister(_ callback: Pointer) -> Removal {
     let owner = callback.pointee.owner
-    let (isMine, isElsewhere) = owner.withLock { callbacks, _ in
+    let removal: Removal = owner.withLock { callbacks, _ in
       switch callback.pointee.stage {
       case .waiting:
         callbacks.withdraw(callback)
-        return (true, false)
+        return .neverRuns
       case .running:
-        return (false, pthread_equal(callback.pointee.runner, pthread_self()) == 0)
+        return pthread_equal(callback.pointee.runner, pthread_self()) == 0 ? .waited : .hasRun
       case .ended:
-        return (false, false)
+        return .hasRun
       }
     }
-    if isMine {
+    if removal == .neverRuns {
       withCancellationDisabled {
         CallFrame.call(
           .callback, callback,
@@ -299,14 +312,15 @@ extension CancelCallback {
               $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self))
           })
       }
-      if ProcessState.isForkedChild { return }
+      if ProcessState.isForkedChild { return removal }
     }
-    if isElsewhere {
+    if removal == .waited {
       owner.wait(for: UInt(bitPattern: callback)) {
         owner.withLock { _, _ in callback.pointee.stage == .ended }
       }
     }
     giveUp(callback)
+    return removal
   }
 
   /// Gives up the registration of a callback that is on no list, and not running elsewhere.

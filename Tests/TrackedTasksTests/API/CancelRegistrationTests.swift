@@ -20,8 +20,10 @@ import Testing
     token.cancel(reason: .fatal)
     let late = try token.onCancel { calls.add() }
     #expect(calls.value == 2)
-    early.deregister()
-    late.deregister()
+    #expect(early.deregister() == .hasRun)
+    #expect(early.deregister() == nil && late.deregister() == nil)
+    let other = try ShutdownToken().onCancel { calls.add() }
+    #expect(other.deregister() == .neverRuns)
     #expect(calls.value == 2)
   }
 
