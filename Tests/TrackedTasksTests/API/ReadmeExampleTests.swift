@@ -1,7 +1,7 @@
 import Testing
 import TrackedTasks
 
-/// The ten lines of Swift that the README shows, run.
+/// The README's program in Swift, line for line: scripts/samples compares the two.
 @Suite struct ReadmeExampleTests {
   /// **Proves:** the README's example ends its task and reports success (J1, G4).
   ///
@@ -9,10 +9,15 @@ import TrackedTasks
   /// **Catches:** a shutdown that does not raise the flag of a sleeping task.
   @Test func heartbeatStopsAtShutdown() throws {
     let registry = try TaskRegistry()
-    try registry.spawn("heartbeat", kind: .backgroundLoop) { task in
-      while !task.isCancelled { try task.sleep(for: .seconds(1)) }
+    let task = try registry.spawn("heartbeat", kind: .backgroundLoop) { task in
+      while !task.isCancelled {
+        print("beat")
+        try task.sleep(for: .milliseconds(200))  // throws when asked to stop
+      }
     }
-    let report = try registry.shutdown(message: "SIGTERM", grace: .seconds(30))
+    _ = try? task.wait(timeout: .seconds(1))  // the task goes on, so this times out
+    let report = try registry.shutdown(reason: .userRequested, message: "done", grace: .seconds(5))
+    print(report)
     #expect(report.ended == 1)
     #expect(report.failed == 0)
     #expect(registry.isEmpty)
