@@ -1,4 +1,4 @@
-# Install rules: header, library with its links, archive, the schemas of what is written as JSON,
+# Install rules: header, library with its links, archive, manual pages, examples, the schemas of what is written as JSON,
 # taskreg.pc and the CMake package. The two last find the rest relative to themselves, so the prefix may be
 # moved, and DESTDIR works.
 
@@ -16,6 +16,12 @@ endif()
 
 install(FILES docs/schema/report.json docs/schema/snapshot.json
   DESTINATION "${CMAKE_INSTALL_DATADIR}/taskreg/schema")
+
+include("${PROJECT_SOURCE_DIR}/cmake/TaskregManPages.cmake")
+
+# The examples as they are: their CMakeLists.txt and their Makefile work against an installed library.
+install(DIRECTORY examples-c/ DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/libtaskreg/examples"
+  USE_SOURCE_PERMISSIONS)
 
 # `cmake --install --strip`: CMake strips the targets it links itself, so this says it for ours.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")

@@ -1168,7 +1168,8 @@ tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capac
    for which there was no memory. Looking at a straggler costs some 30 microseconds, after the
    deadline (and the abort grace); no task is stopped for it, nothing is allocated and no lock of the
    application's is taken while it is looked at. [E1, E10] */
-#define TR_REPORT_MOST 65536u
+
+#define TR_REPORT_MOST 65536u /* a report lists at most so many stragglers */
 
 /* What a straggler seems to be doing, from how Linux says its thread is scheduled, from the CPU time it
    used, and from what it told by tr_progress. */

@@ -71,11 +71,16 @@ consume() {
 quietly "$cmake" --install "$build" --prefix "$scratch/first"
 for file in include/taskreg.h "$libdir/libtaskreg.so" "$libdir/libtaskreg.so.0" "$libdir/libtaskreg.a" \
   "$libdir/pkgconfig/taskreg.pc" "$libdir/cmake/taskreg/taskregConfig.cmake" \
-  "$libdir/cmake/taskreg/taskregConfigVersion.cmake" share/taskreg/schema/{report,snapshot}.json; do
+  "$libdir/cmake/taskreg/taskregConfigVersion.cmake" share/taskreg/schema/{report,snapshot}.json \
+  share/doc/libtaskreg/examples/{CMakeLists.txt,Makefile,01-hello.c}; do
   [ -e "$scratch/first/$file" ] || fail "$file is not installed"
 done
 [ -L "$scratch/first/$libdir/libtaskreg.so" ] && [ -L "$scratch/first/$libdir/libtaskreg.so.0" ] ||
   fail 'libtaskreg.so and libtaskreg.so.0 are not symbolic links'
+# Without Python there are no manual pages; with it, they go with the library.
+[ ! -d "$build/man" ] || for page in man3/tr_spawn.3 man3/tr_state_name.3 man7/taskreg.7; do
+  [ -s "$scratch/first/share/man/$page" ] || fail "share/man/$page is not installed"
+done
 leaks=$(grep -rlF -e "$scratch" -e "$build" "$scratch/first/include" "$scratch/first/$libdir/pkgconfig" \
   "$scratch/first/$libdir/cmake" || true)
 [ -z "$leaks" ] || fail "a path of the build or the prefix stands in: $leaks"
@@ -89,12 +94,25 @@ consume "$scratch/first"
 mv "$scratch/first" "$scratch/moved"
 consume "$scratch/moved"
 
-# The examples are a project of their own too.
-quietly "$cmake" -S "$here/../../examples-c" -B "$scratch/examples" -G "$generator" \
+# The examples are usable alone, from where they are installed: by find_package, by pkg-config, and by make.
+examples=$scratch/moved/share/doc/libtaskreg/examples
+quietly "$cmake" -S "$examples" -B "$scratch/examples" -G "$generator" \
   -DCMAKE_PREFIX_PATH="$scratch/moved" -DCMAKE_C_COMPILER="$cc"
 quietly "$cmake" --build "$scratch/examples"
 quietly "$ctest" --test-dir "$scratch/examples" --output-on-failure --no-tests=error -R 01-hello
-echo 'moved, examples-c: built, 01-hello passed'
+export PKG_CONFIG_PATH="$scratch/moved/$libdir/pkgconfig"
+quietly "$cmake" -S "$examples" -B "$scratch/examples-pc" -G "$generator" -DTASKREG_VIA_PKG_CONFIG=ON \
+  -DCMAKE_C_COMPILER="$cc"
+quietly "$cmake" --build "$scratch/examples-pc"
+quietly "$ctest" --test-dir "$scratch/examples-pc" --output-on-failure --no-tests=error -R 01-hello
+quietly make -C "$examples" CC="$cc" OUT="$scratch/examples-make" CFLAGS='-O1 -Werror'
+unset PKG_CONFIG_PATH
+quietly "$cmake" -DPROGRAM="$scratch/examples-make/01-hello" -DEXPECTED="$examples/expected/01-hello.txt" \
+  -P "$examples/check.cmake"
+built_by_make=$(find "$scratch/examples-make" -type f | wc -l)
+built_by_cmake=$(find "$scratch/examples-pc" -maxdepth 1 -type f -name '[0-9][0-9]-*' | wc -l)
+[ "$built_by_make" = "$built_by_cmake" ] || fail "make builds $built_by_make examples, CMake $built_by_cmake"
+echo "moved, examples: $built_by_make built by CMake and by make, 01-hello passed"
 
 # Staged, as a package is made; stripped.
 quietly env DESTDIR="$scratch/stage" "$cmake" --install "$build" --prefix /opt/taskreg --strip
