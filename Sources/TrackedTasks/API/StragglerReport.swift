@@ -70,7 +70,7 @@
     /// How often it has looked at its flag since it was asked to stop (E2).
     public let cancelChecks: Int
     /// Whether it has asked for the flag's address, and may have looked there uncounted: what C can (E2).
-    public let readsFlag: Bool
+    public let readsFlagDirectly: Bool
 
     /// The state of its thread as in proc_pid_stat(5): "R", "S", "D", "T"; nil if that is not known.
     public var schedulerState: Character? { schedulerText?.first }
@@ -115,7 +115,7 @@
       cpuSince = facts.cpuSince < 0 ? nil : .nanoseconds(facts.cpuSince)
       cpuSinceSpan = facts.cpuSince < 0 ? nil : .nanoseconds(facts.cpuSpan)
       cancelChecks = Int(facts.cancelChecks)
-      readsFlag = facts.activity.readsFlag
+      readsFlagDirectly = facts.activity.readsFlag
       let state = facts.thread.schedulerState
       schedulerText = state == 0 ? nil : String(UnicodeScalar(state))
       waitChannel = facts.thread.withWaitChannel { $0[0] == 0 ? nil : String(cString: $0) }

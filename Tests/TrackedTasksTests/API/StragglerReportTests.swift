@@ -45,7 +45,8 @@ import Testing
     #expect(known.schedulerState == "D" && known.waitChannel == "ab")
     #expect(known.syscall == 0 && known.syscallName != nil)
     #expect(
-      known.cancelRequestedFor == .nanoseconds(3) && known.cancelChecks == 7 && known.readsFlag)
+      known.cancelRequestedFor == .nanoseconds(3) && known.cancelChecks == 7
+        && known.readsFlagDirectly)
     #expect(known.progressAge == .zero && known.progress?.total == nil)
     #expect(known.diagnosis == .blocked)
     // Asked while it was looked at.

@@ -61,7 +61,7 @@ import Testing
     #expect(waits.name == "blocked: \"é\"\n" && waits.group == "net" && waits.phase == 3)
     #expect(waits.kind == .peerConnection && waits.state == .abandoned && waits.cancelChecks == 0)
     #expect(waits.checkpoint == "flushing" && waits.progress?.description == "30 of 100 blocks")
-    #expect(waits.cancelRequestedFor != nil && waits.progressAge != nil && !waits.readsFlag)
+    #expect(waits.cancelRequestedFor != nil && waits.progressAge != nil && !waits.readsFlagDirectly)
     // It told of progress at the begin, which may be less than a second ago.
     #expect([.blocked, .progressing].contains(waits.diagnosis))
     #expect(waits.schedulerState == "S" && waits.frames.map(\.depth) == Array(waits.frames.indices))
