@@ -93,3 +93,14 @@ struct Parker {
     mustSucceed(pthread_mutex_destroy(mutex), "pthread_mutex_destroy")
   }
 }
+
+/// Runs `body` with a place to sleep on the stack, to which nobody else gives permits.
+func withParkerOfItsOwn<Result>(_ body: (Parker) -> Result) -> Result {
+  withUnsafeTemporaryAllocation(byteCount: Parker.byteCount, alignment: 16) { memory in
+    // SAFETY: a temporary allocation of that size has a base address.
+    let parker = Parker(at: memory.baseAddress.unsafelyUnwrapped)
+    let result = body(parker)
+    parker.destroy()
+    return result
+  }
+}

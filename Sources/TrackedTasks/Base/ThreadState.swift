@@ -46,9 +46,9 @@ struct ThreadState {
   /// - Returns: false if the system refuses, as it may to give a nice value back: then the thread is as its
   ///   creator was, and is to serve that one task only.
   @inline(never)
-  mutating func begin(in registry: RegistryReference) -> Bool {
+  mutating func begin(in home: some ThreadHome) -> Bool {
     var now = cp_get_scheduling(0)
-    var wanted = registry.pointer.pointee.origin.scheduling
+    var wanted = home.scheduling
     let before = cp_scheduling_digest(&now)
     let isRight = cp_schedule(&now, &wanted)
     now = cp_get_scheduling(0)
@@ -63,12 +63,12 @@ struct ThreadState {
   /// Puts back what can be put back, and looks at the rest, after a body of `ticks`.
   ///
   /// - Parameters:
-  ///   - registry: whose thread it is.
+  ///   - home: the registry whose thread it is.
   ///   - ticks: how long its body ran, or its `drop`.
   /// - Returns: false if the thread is not to be kept.
   @inline(never)
-  mutating func restore(in registry: RegistryReference, afterTicks ticks: UInt64) -> Bool {
-    ThreadState.restoreMask(in: registry)
+  mutating func restore(in home: some ThreadHome, afterTicks ticks: UInt64) -> Bool {
+    ThreadState.restoreMask(in: home)
     var stack = stack_t()
     stack.ss_sp = signalStack
     stack.ss_size = signalStackSize
@@ -78,17 +78,17 @@ struct ThreadState {
     owesCheck = true
     var now = cp_get_scheduling(0)
     guard cp_scheduling_digest(&now) == scheduling else { return false }
-    return isNew || Self.isLong(ticks) ? checkEverything(in: registry) : true
+    return isNew || Self.isLong(ticks) ? checkEverything(in: home) : true
   }
 
   /// Looks at what `restore` may have left.
   ///
   /// - Returns: false if the thread is not to be kept.
   @inline(never)
-  mutating func checkEverything(in registry: RegistryReference) -> Bool {
+  mutating func checkEverything(in home: some ThreadHome) -> Bool {
     owesCheck = false
     isNew = false
-    return registry.pointer.pointee.origin.restore()
+    return home.restoreSurroundings()
   }
 
   /// Gives the calling thread the mask that tasks of its registry begin with: the registry's, but for the
@@ -96,9 +96,23 @@ struct ThreadState {
   ///
   /// - Returns: that signal, or 0.
   @discardableResult
-  static func restoreMask(in registry: RegistryReference) -> Int32 {
-    let signal = Backtrace.signal
-    registry.taskMask.without(signal).apply()
+  static func restoreMask(in home: some ThreadHome) -> Int32 {
+    let signal = home.backtraceSignal
+    home.taskMask.without(signal).apply()
     return signal
   }
+}
+
+/// What a registry says of its threads; `RegistryReference` is the one.
+protocol ThreadHome {
+  /// How its threads are scheduled.
+  var scheduling: cp_scheduling { get }
+  /// The mask that its tasks begin with.
+  var taskMask: SignalMask { get }
+  /// The signal that asks for backtraces, which no mask blocks; 0 is none.
+  var backtraceSignal: Int32 { get }
+  /// Puts the calling thread's surroundings back.
+  ///
+  /// - Returns: false if the thread is not to be kept.
+  func restoreSurroundings() -> Bool
 }

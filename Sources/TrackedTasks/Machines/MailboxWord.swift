@@ -16,15 +16,7 @@ struct MailboxWord: Equatable {
   static var restoring: MailboxWord { MailboxWord(bits: 2) }
   /// The thread is to leave.
   static var leave: MailboxWord { MailboxWord(bits: 3) }
-  /// A task to run, and while it runs; records are aligned, so no address is below 4.
-  static func task(_ record: UnsafeMutablePointer<TaskRecord>) -> MailboxWord {
-    MailboxWord(bits: UInt(bitPattern: record))
-  }
 
   /// Whether something was posted.
   var isPosted: Bool { bits > 2 }
-  /// The task posted, if one was.
-  var record: TaskReference? {
-    bits > 3 ? UnsafeMutablePointer<TaskRecord>(bitPattern: bits).map(TaskReference.init) : nil
-  }
 }

@@ -27,14 +27,6 @@ struct TaskFacts {
   }
 }
 
-/// The two clocks at one moment, to derive wall time and age of everything listed.
-struct ClockPair {
-  let monotonic: Int64
-  let wall: Int64
-
-  static var now: ClockPair { ClockPair(monotonic: monotonicNow(), wall: wallClockNow()) }
-}
-
 extension TaskReference {
   /// The facts of the task in this record if it is live; never a mixture of two tasks or moments.
   ///

@@ -35,37 +35,6 @@ struct OptionalState: ~Copyable {
   }
 }
 
-/// What the end of a task means for its registry, and what it holds.
-struct TaskTraits: OptionSet {
-  let rawValue: UInt32
-
-  /// Any end of the task cancels the registry's token.
-  static var essential: TaskTraits { TaskTraits(rawValue: 1) }
-  /// An end other than returning 0 does.
-  static var essentialOnFailure: TaskTraits { TaskTraits(rawValue: 2) }
-  /// Its body is over, and its end is being carried out: the registry's token raises its flag no more.
-  static var finalizing: TaskTraits { TaskTraits(rawValue: 8) }
-  /// It has notes; see `TaskActivity`.
-  static var activity: TaskTraits { TaskTraits(rawValue: 16) }
-  /// It has promised heartbeats, of which its notes tell.
-  static var heartbeat: TaskTraits { TaskTraits(rawValue: 32) }
-  /// It has asked for the address of its flag.
-  static var readsFlag: TaskTraits { TaskTraits(rawValue: 64) }
-  /// Its end is in the metrics.
-  static var measured: TaskTraits { TaskTraits(rawValue: 128) }
-
-  /// It has waited for a descriptor, and may have a place at a `WaitDescriptor`.
-  static var hasWaitPlace: TaskTraits { TaskTraits(rawValue: 1 << 11) }
-
-  private static var phaseShift: UInt32 { 8 }
-
-  /// The trait of a task that a shutdown asks to stop in phase 0 to 7 (E5).
-  static func phase(_ number: UInt32) -> TaskTraits { TaskTraits(rawValue: number << phaseShift) }
-
-  /// The phase.
-  var phase: UInt32 { rawValue >> Self.phaseShift & 7 }
-}
-
 extension TaskReference {
   var traits: TaskTraits {
     TaskTraits(rawValue: pointer.pointee.extras.traits.load(ordering: .acquiring))

@@ -38,41 +38,6 @@ struct TaskActivity: ~Copyable {
   let waitDescriptor: Atomic<UInt>
 }
 
-/// One telling of progress.
-struct ProgressSlot: ~Copyable {
-  // atomic: relaxed, see `TaskActivity.progressCount`.
-  let done: Atomic<UInt64>
-  let total: Atomic<UInt64>
-  /// The address of the unit's text; 0 is none.
-  let unit: Atomic<UInt>
-  /// On `CLOCK_MONOTONIC`.
-  let at: Atomic<Int64>
-
-  fileprivate func store(_ progress: Progress) {
-    done.store(progress.done, ordering: .relaxed)
-    total.store(progress.total, ordering: .relaxed)
-    unit.store(UInt(bitPattern: progress.unit), ordering: .relaxed)
-    at.store(progress.at, ordering: .relaxed)
-  }
-
-  fileprivate var value: Progress {
-    Progress(
-      done: done.load(ordering: .relaxed), total: total.load(ordering: .relaxed),
-      unit: UnsafePointer(bitPattern: unit.load(ordering: .relaxed)),
-      at: at.load(ordering: .relaxed))
-  }
-}
-
-/// How far a task has come, as one call told it.
-struct Progress {
-  var done: UInt64 = 0
-  var total: UInt64 = 0
-  /// Text that lives as long as the program.
-  var unit: UnsafePointer<UInt8>?
-  /// When it was told, on `CLOCK_MONOTONIC`; 0 is never.
-  var at: Int64 = 0
-}
-
 /// What is known of a task that has extras.
 struct ActivityFacts {
   var phase: UInt32 = 0
@@ -194,25 +159,6 @@ extension TaskReference {
     // Acquired by `looks`.
     pointer.pointee.cancelChecks.bitwiseOr(CancelChecks.sampled, ordering: .releasing)
   }
-}
-
-/// What happened to a task since its flag rose, in 32 bits.
-///
-/// Pure, like `TaskWord`.
-struct CancelChecks: Equatable {
-  var bits: UInt32
-
-  /// The most looks that are counted.
-  static var most: UInt32 { (1 << 30) - 1 }
-  /// Somebody is taking a sample of the processor time; nobody else is to.
-  static var sampling: UInt32 { 1 << 30 }
-  /// The sample is in the notes.
-  static var sampled: UInt32 { 1 << 31 }
-
-  /// How often the task itself has looked at its flag.
-  var count: UInt32 { bits & Self.most }
-  /// Whether the notes tell how much processor time its thread had used then.
-  var isSampled: Bool { bits & Self.sampled != 0 }
 }
 
 extension TaskActivity {

@@ -159,24 +159,3 @@ func withParker<Result>(_ body: (Parker) -> Result) -> Result {
   if let worker = Worker.current { return body(worker.pointee.parker) }
   return withParkerOfItsOwn(body)
 }
-
-/// Runs `body` with a place to sleep on the stack, to which nobody else gives permits.
-func withParkerOfItsOwn<Result>(_ body: (Parker) -> Result) -> Result {
-  withUnsafeTemporaryAllocation(byteCount: Parker.byteCount, alignment: 16) { memory in
-    // SAFETY: a temporary allocation of that size has a base address.
-    let parker = Parker(at: memory.baseAddress.unsafelyUnwrapped)
-    let result = body(parker)
-    parker.destroy()
-    return result
-  }
-}
-
-/// Runs `body` with POSIX thread cancellation disabled: the library's waits are no cancellation
-/// points, so that a thread cancelled from outside leaves neither a lock held nor a waiter listed.
-func withCancellationDisabled<Result>(_ body: () -> Result) -> Result {
-  var old: Int32 = 0
-  mustSucceed(pthread_setcancelstate(cp_cancel_disable(), &old), "pthread_setcancelstate")
-  let result = body()
-  mustSucceed(pthread_setcancelstate(old, nil), "pthread_setcancelstate")
-  return result
-}

@@ -1,0 +1,92 @@
+import CPlatform
+
+/// A line of text built in a fixed buffer, without allocation; what does not fit is cut at a
+/// character.
+struct FixedText: ~Copyable {
+  private let base: UnsafeMutablePointer<UInt8>
+  private let capacity: Int
+  private var count = 0
+  /// Whether something did not fit.
+  private(set) var isCut = false
+
+  /// Builds in `buffer`, which has at least one byte and outlives the value.
+  init(in buffer: UnsafeMutableBufferPointer<UInt8>) {
+    base = buffer.baseAddress.unsafelyUnwrapped
+    capacity = buffer.count
+    base[0] = 0
+  }
+
+  /// The text so far, NUL-terminated.
+  var text: UnsafePointer<UInt8> { UnsafePointer(base) }
+
+  mutating func append(_ text: StaticString) { append(utf8: text.utf8Start) }
+
+  /// Appends NUL-terminated text.
+  ///
+  /// The label keeps string literals away, which would become a `String`, and that a pointer.
+  ///
+  /// - Parameters:
+  ///   - text: up to what is not UTF-8.
+  ///   - limit: how many bytes are taken of it.
+  mutating func append(utf8 text: UnsafePointer<UInt8>, limit: Int = .max) {
+    let kept = UTF8Text.measure(text, limit: min(capacity - 1 - count, limit)).kept
+    memcpy(base + count, text, kept)
+    count += kept
+    base[count] = 0
+    if text[kept] != 0 { isCut = true }
+  }
+
+  mutating func append<Number: FixedWidthInteger>(_ number: Number) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 24) { digits in
+      var place = 23
+      digits[place] = 0
+      var rest = number.magnitude
+      repeat {
+        place -= 1
+        digits[place] = UInt8(truncatingIfNeeded: rest % 10) &+ 48
+        rest /= 10
+      } while rest != 0
+      if number < 0 {
+        place -= 1
+        digits[place] = 45
+      }
+      append(utf8: UnsafePointer(digits.baseAddress.unsafelyUnwrapped + place))
+    }
+  }
+
+  /// Appends a duration for people: "350 µs", "12.3 ms", "4.56 s".
+  ///
+  /// - Parameter nanoseconds: one below zero is written as zero.
+  mutating func append(duration nanoseconds: Int64) {
+    let magnitude = max(0, nanoseconds)
+    if magnitude < 1_000_000 {
+      append(magnitude / 1_000)
+      append(" µs")
+    } else if magnitude < 1_000_000_000 {
+      append(magnitude / 1_000_000)
+      append(".")
+      append(magnitude / 100_000 % 10)
+      append(" ms")
+    } else {
+      append(magnitude / 1_000_000_000)
+      append(".")
+      append(magnitude / 100_000_000 % 10)
+      append(magnitude / 10_000_000 % 10)
+      append(" s")
+    }
+  }
+}
+
+/// Builds a line of at most 511 bytes on the stack and hands it to `body`.
+///
+/// The capacity is a constant, without which the room would be on the heap; and one copy of this is enough.
+@inline(never)
+func withFixedText(
+  _ build: (inout FixedText) -> Void, _ body: (UnsafePointer<UInt8>) -> Void
+) {
+  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 512) { buffer in
+    var text = FixedText(in: buffer)
+    build(&text)
+    body(text.text)
+  }
+}

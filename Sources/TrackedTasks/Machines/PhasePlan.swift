@@ -1,0 +1,30 @@
+/// How the time of a shutdown is divided among its phases (E5): pure, like `GraceClock`.
+struct PhasePlan {
+  /// The shares; all 0 are equal ones.
+  var shares = InlineArray<8, UInt32>(repeating: 0)
+
+  /// How many phases there are.
+  static var count: UInt32 { 8 }
+  /// The largest share.
+  static var largestShare: UInt32 { 1_000_000 }
+
+  /// The time of a phase.
+  ///
+  /// - Parameters:
+  ///   - phase: its number.
+  ///   - later: the phases after it that have tasks, a bit each.
+  ///   - left: nanoseconds to the deadline.
+  /// - Returns: nanoseconds, at most `left`.
+  func time(of phase: UInt32, before later: UInt32, of left: Int64) -> Int64 {
+    var areEqual = true
+    for number in shares.indices where shares[number] != 0 { areEqual = false }
+    let own: Int64 = areEqual ? 1 : Int64(shares[Int(phase)])
+    var sum = own
+    for number in 0..<Self.count where later & (1 << number) != 0 {
+      sum += areEqual ? 1 : Int64(shares[Int(number)])
+    }
+    // None of them reserves any: the first has it all.
+    if sum == 0 { return left }
+    return left / sum * own + left % sum * own / sum
+  }
+}

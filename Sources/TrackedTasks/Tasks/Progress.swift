@@ -1,0 +1,37 @@
+import CPlatform
+import Synchronization
+
+/// How far a task has come, as one call told it.
+struct Progress {
+  var done: UInt64 = 0
+  var total: UInt64 = 0
+  /// Text that lives as long as the program.
+  var unit: UnsafePointer<UInt8>?
+  /// When it was told, on `CLOCK_MONOTONIC`; 0 is never.
+  var at: Int64 = 0
+}
+
+/// One telling of progress.
+struct ProgressSlot: ~Copyable {
+  // atomic: relaxed, see `TaskActivity.progressCount`.
+  let done: Atomic<UInt64>
+  let total: Atomic<UInt64>
+  /// The address of the unit's text; 0 is none.
+  let unit: Atomic<UInt>
+  /// On `CLOCK_MONOTONIC`.
+  let at: Atomic<Int64>
+
+  func store(_ progress: Progress) {
+    done.store(progress.done, ordering: .relaxed)
+    total.store(progress.total, ordering: .relaxed)
+    unit.store(UInt(bitPattern: progress.unit), ordering: .relaxed)
+    at.store(progress.at, ordering: .relaxed)
+  }
+
+  var value: Progress {
+    Progress(
+      done: done.load(ordering: .relaxed), total: total.load(ordering: .relaxed),
+      unit: UnsafePointer(bitPattern: unit.load(ordering: .relaxed)),
+      at: at.load(ordering: .relaxed))
+  }
+}
