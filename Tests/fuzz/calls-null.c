@@ -41,7 +41,7 @@ void call_with_null(void) {
   MUST(tr_task_self() == NULL && tr_len(NULL) == 0 && tr_is_empty(NULL) && tr_task_id(NULL) == 0);
 }
 
-void call_newest_with_null(void) {
+void call_reports_with_null(void) {
   size_t count = 77;
   tr_report *full = NULL;
   tr_task_summary summary = TR_TASK_SUMMARY_INIT;
@@ -80,7 +80,7 @@ void call_newest_with_null(void) {
   MUST(full == NULL && count == 77);
 }
 
-void call_latest_with_null(void) {
+void call_process_with_null(void) {
   tr_task *task = NULL;
   const tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   char text[8] = "as is";

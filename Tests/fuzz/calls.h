@@ -71,8 +71,8 @@ void call_names(int b, int c);
 
 /* calls-null.c */
 void call_with_null(void);
-void call_newest_with_null(void);
-void call_latest_with_null(void);
+void call_reports_with_null(void);
+void call_process_with_null(void);
 
 /* calls-tasks.c */
 void call_task(int what, int a, int b, int c);

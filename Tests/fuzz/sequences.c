@@ -22,10 +22,12 @@
 #include <string.h>
 
 enum {
-  CALLS = 160,  /* the rest of an input is not looked at */
-  NEWER = 224,  /* the first bytes from here are newer calls, */
-  NEWEST = 184, /* those from here to there came after them, */
-  LATEST = 160  /* and those from here to there after these; below it, their remainder by 40 counts */
+  CALLS = 160, /* the rest of an input is not read */
+  /* What the first byte of a call selects. The ranges are there for the corpus: an input keeps its meaning when calls
+     are added. Below the first, the remainder by 40 counts: make_basic_call. */
+  PROCESS_CALLS = 160,
+  REPORT_CALLS = 184,
+  GROUP_CALLS = 224
 };
 
 static const uint8_t *failing_input;
@@ -46,7 +48,7 @@ const struct name names[] = {
 const char *const messages[] = {NULL, "", "stop", long_message};
 
 /* Groups, essential tasks, timeouts, requests, condition variables. */
-static void make_newer_call(int what, int a, int b, int c) {
+static void make_group_call(int what, int a, int b, int c) {
   static const uint32_t essential[] = {TR_SPAWN_ESSENTIAL, TR_SPAWN_ESSENTIAL_ON_FAILURE,
                                        TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE};
   if (what < 8) call_group_create(b, c, 0);
@@ -57,7 +59,7 @@ static void make_newer_call(int what, int a, int b, int c) {
   else call_cond(what - 25, a, b, c);
 }
 /* Phases, heartbeats, notes, reports, metrics. */
-static void make_newest_call(int what, int a, int b, int c) {
+static void make_report_call(int what, int a, int b, int c) {
   static const int64_t promises[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
   struct wish wish = {.phase = (uint32_t)(what - 3), .heartbeat = promises[b >> 3 & 3]};
   if ((c & 192) == 192 && b & 64) wish.phase += TR_PHASES;
@@ -73,11 +75,11 @@ static void make_newest_call(int what, int a, int b, int c) {
   else if (what < 31) call_write(b, c);
   else if (what < 35) call_metrics(b, c);
   else if (what < 37) call_recent(b, c);
-  else if (what < 38) call_newest_with_null();
+  else if (what < 38) call_reports_with_null();
   else call_group_create(b, c, 1);
 }
 /* Promises of any thread, looks without backtraces, plain spawns, what concerns the whole process. */
-static void make_latest_call(int what, int a, int b, int c) {
+static void make_process_call(int what, int a, int b, int c) {
   if (what < 6) call_promise(a, b, c);
   else if (what < 9) call_pause(a, c);
   else if (what < 13) call_explain_with(b, c);
@@ -87,9 +89,9 @@ static void make_latest_call(int what, int a, int b, int c) {
   else if (what < 20) call_acknowledge(a);
   else if (what < 22) call_quiesce(a, c);
   else if (what < 23) call_names(b, c);
-  else call_latest_with_null();
+  else call_process_with_null();
 }
-static void make_older_call(int what, int a, int b, int c) {
+static void make_basic_call(int what, int a, int b, int c) {
   switch (what) {
     case 0: case 1: case 2: case 3: case 4: case 5: case 6: call_token(what, a, b, c); break;
     case 7: case 8: case 9: case 10: call_registry(what - 7, a, b, c); break;
@@ -112,10 +114,10 @@ static void make_older_call(int what, int a, int b, int c) {
 }
 static void make_call(const uint8_t *bytes) {
   int a = bytes[1], b = bytes[2], c = bytes[3];
-  if (bytes[0] >= NEWER) make_newer_call(bytes[0] - NEWER, a, b, c);
-  else if (bytes[0] >= NEWEST) make_newest_call(bytes[0] - NEWEST, a, b, c);
-  else if (bytes[0] >= LATEST) make_latest_call(bytes[0] - LATEST, a, b, c);
-  else make_older_call(bytes[0] % 40, a, b, c);
+  if (bytes[0] >= GROUP_CALLS) make_group_call(bytes[0] - GROUP_CALLS, a, b, c);
+  else if (bytes[0] >= REPORT_CALLS) make_report_call(bytes[0] - REPORT_CALLS, a, b, c);
+  else if (bytes[0] >= PROCESS_CALLS) make_process_call(bytes[0] - PROCESS_CALLS, a, b, c);
+  else make_basic_call(bytes[0] % 40, a, b, c);
   settle();
   check_counts();
   empty_notify_socket();

@@ -114,5 +114,5 @@ private func endProcess(
   } _: {
     _ = cp_write_all(2, $0, strlen($0))
   }
-  fatalError()
+  fatalError("see the message above")
 }

@@ -71,7 +71,7 @@ struct Parker {
     let permitted = permit.pointee
     permit.pointee = false
     mustSucceed(pthread_mutex_unlock(mutex), "pthread_mutex_unlock")
-    if code != 0 && code != ETIMEDOUT { fatalError() }
+    if code != ETIMEDOUT { mustSucceed(code, "pthread_cond_timedwait") }
     return permitted
   }
 

@@ -46,7 +46,7 @@ enum EventThread {
       case .systemdFailure(let watch):
         watch.pointee.registry.callbackMask.whileCalling { watch.reportFailure() }
       // Not the application's code.
-      case .signal, .wake, .systemd: fatalError()
+      case .signal, .wake, .systemd: fatalError("such a timer is never posted")
       }
       // The application's code may have forked.
       if ProcessState.isForkedChild { return }

@@ -152,11 +152,13 @@ struct MetricsState: MonitorState {
       live &+= counters.live
       ended &+= counters.ended
       rejected &+= counters.rejected
-      if counters.live > counters.peak { fatalError() }
-      if kinds[slot].run.count != counters.ended { fatalError() }  // X2
-      if kinds[slot].stop.count > counters.ended { fatalError() }  // X2
+      if counters.live > counters.peak { fatalError("more tasks are alive than ever were") }
+      if kinds[slot].run.count != counters.ended { fatalError("X2: the durations are miscounted") }
+      if kinds[slot].stop.count > counters.ended { fatalError("X2: the durations are miscounted") }
     }
-    if live != all.live || ended != all.ended || rejected != all.rejected { fatalError() }  // X1
-    if noted != ended { fatalError() }
+    if live != all.live || ended != all.ended || rejected != all.rejected {
+      fatalError("X1: the kinds do not add up")
+    }
+    if noted != ended { fatalError("the recent tasks are miscounted") }
   }
 }

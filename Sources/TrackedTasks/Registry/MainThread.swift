@@ -190,6 +190,8 @@ private struct ListState: MonitorState {
   var first: RegistryReference?
 
   func checkInvariants() {
-    if let first, first.pointer.pointee.previousRegistry != nil { fatalError() }
+    if let first, first.pointer.pointee.previousRegistry != nil {
+      fatalError("the first registry of the list has one before it")
+    }
   }
 }

@@ -41,9 +41,11 @@ struct RegistryState: WaitableState {
       count += 1
       worker = current.pointee.next
     }
-    if count != idleCount || threadCount < idleCount { fatalError() }  // I1, I2
-    if isRetiring && idle != nil { fatalError() }  // I3
-    if callbackRuns < 0 { fatalError() }
+    if count != idleCount || threadCount < idleCount {
+      fatalError("I1, I2: the idle workers are miscounted")
+    }
+    if isRetiring && idle != nil { fatalError("I3: a registry that retires has idle workers") }
+    if callbackRuns < 0 { fatalError("fewer than no callback runs") }
     waiters.checkLinks()
   }
 }

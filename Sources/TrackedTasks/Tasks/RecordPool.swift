@@ -143,7 +143,7 @@ struct RecordPool: ~Copyable {
   private func replaceFree(_ place: UInt32) {
     if place == 0 { return }
     let old = free.load(ordering: .relaxed)
-    if UInt32(truncatingIfNeeded: old) != 0 { fatalError() }
+    if UInt32(truncatingIfNeeded: old) != 0 { fatalError("a record is freed twice") }
     free.store(Self.head(place, after: old), ordering: .releasing)
   }
 

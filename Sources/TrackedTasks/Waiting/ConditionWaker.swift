@@ -246,7 +246,7 @@ private struct WakerState: WaitableState {
   }
 
   func checkInvariants() {
-    if free < 0 || threads < 0 { fatalError() }
+    if free < 0 || threads < 0 { fatalError("the wakers are miscounted") }
     waiters.checkLinks()
   }
 }

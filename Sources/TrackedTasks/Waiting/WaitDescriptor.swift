@@ -310,9 +310,11 @@ struct WaitDescriptors: MonitorState {
     while let this = place {
       let isFull = this.shared.pointee.users >= WaitDescriptor.places
       if this.shared.pointee.users <= 0 || this.pointee.isRaised.load(ordering: .relaxed) {
-        fatalError()
+        fatalError("a wait descriptor on the list is unused, or raised")
       }
-      if wasFull && !isFull { fatalError() }  // D1
+      if wasFull && !isFull {
+        fatalError("D1: a full wait descriptor comes before one that is not")
+      }
       wasFull = isFull
       place = this.shared.pointee.next
     }

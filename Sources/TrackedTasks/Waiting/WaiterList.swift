@@ -63,7 +63,9 @@ struct WaiterList {
   func checkLinks() {
     var waiter = first
     while let current = waiter {
-      if let next = current.pointee.next, next.pointee.previous != current { fatalError() }
+      if let next = current.pointee.next, next.pointee.previous != current {
+        fatalError("the list of waiters is torn")
+      }
       waiter = current.pointee.next
     }
   }

@@ -307,7 +307,11 @@ private struct WatchState: MonitorState {
   /// Whether the calling thread is the answerer.
   var isOwnThread: Bool { hasAnswerer && pthread_equal(answerer, pthread_self()) != 0 }
 
-  func checkInvariants() { if hasAnswererFinished && !hasAnswerer { fatalError() } }
+  func checkInvariants() {
+    if hasAnswererFinished && !hasAnswerer {
+      fatalError("an answerer has finished that was not there")
+    }
+  }
 }
 
 extension UnsafeMutablePointer<SignalWatch> {

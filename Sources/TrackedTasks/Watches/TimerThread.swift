@@ -427,20 +427,24 @@ struct TimerState: MonitorState {
       switch timer.pointee.action {
       case .cancel(let token): if token.retainIfAlive() { return .cancel(token, timer) }
       case .signal(let signal): signal.send(again: &queue)
-      case .wake: fatalError()  // It is queued elsewhere.
+      case .wake: fatalError("such a timer is queued elsewhere")
       case .heartbeat(let watch): if watch.finds(stallAgain: &queue) { post(timer) }
       case .systemd(let watch):
         watch.willNotify()
         return .notifyManager(watch)
       // Posted, and never queued.
-      case .systemdFailure: fatalError()
+      case .systemdFailure: fatalError("such a timer is posted, never queued")
       }
     }
     return nil
   }
 
   func checkInvariants() {
-    if holds < 0 || starting < 0 || promises < 0 || callbacks < 0 { fatalError() }  // H1
-    if eventThreads < 0 || eventThreads > Self.mostEventThreads { fatalError() }  // H2
+    if holds < 0 || starting < 0 || promises < 0 || callbacks < 0 {
+      fatalError("H1: the users of the timer thread are miscounted")
+    }
+    if eventThreads < 0 || eventThreads > Self.mostEventThreads {
+      fatalError("H2: the threads for events are miscounted")
+    }
   }
 }
