@@ -102,7 +102,7 @@ CASE(callbacks_run_after_all_flags_and_may_call_everything) {
     family.child = tr_token_child(family.parent);
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.token = family.child;
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &family.registry));
+    CHECK_EQ(TR_OK, create_registry(&options, &family.registry));
     family.task = spawn(family.registry, "obeys", body_obeys, NULL);
     tr_registration *other = NULL;
     int which = round % 3;

@@ -63,7 +63,7 @@ CASE(token_raises_every_flag) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.token = token;
     tr_registry *registry = NULL, *other = registry_new();
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+    CHECK_EQ(TR_OK, create_registry(&options, &registry));
     struct gate gate = GATE_INIT;
     tr_task *tasks[20];
     for (int i = 0; i < 20; i++) tasks[i] = spawn(registry, "deaf", body_deaf, &gate);
@@ -195,7 +195,7 @@ static void check_wait_ends(enum wait wait, enum raise raise, int before) {
   options.token = token;
   options.abort_grace_ns = 3600 * SECOND;
   tr_registry *registry = NULL, *other = registry_new();
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   struct gate held = GATE_INIT, entry = GATE_INIT;
   struct waiting waiting;
   memset(&waiting, 0, sizeof waiting);

@@ -86,7 +86,7 @@ static inline tr_registry *registry_noting(struct events *events, int64_t abort_
   options.log_context = events;
   options.abort_grace_ns = abort_grace;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 

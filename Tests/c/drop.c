@@ -197,7 +197,7 @@ CASE(refused_spawn_leaves_ctx_to_the_caller) {
   tr_registry_options limits = TR_REGISTRY_OPTIONS_INIT;
   limits.max_tasks = 1;
   tr_registry *limited = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&limits, &limited));
+  CHECK_EQ(TR_OK, create_registry(&limits, &limited));
   struct gate gate = GATE_INIT;
   tr_task *occupant = spawn(limited, "occupant", body_deaf, &gate);
   tr_registry *cancelled = registry_new(), *shut = registry_new(), *open = registry_new();

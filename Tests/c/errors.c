@@ -26,7 +26,7 @@ static tr_registry *registry_that_logs(struct heard *heard) {
   tr_registry *registry = NULL;
   options.log = hear;
   options.log_context = heard;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 

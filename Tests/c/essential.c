@@ -84,8 +84,8 @@ CASE(the_cancel_goes_down_not_up) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.token = part;
   tr_registry *one = NULL, *two = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &one));
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &two));
+  CHECK_EQ(TR_OK, create_registry(&options, &one));
+  CHECK_EQ(TR_OK, create_registry(&options, &two));
   struct gate gate = GATE_INIT;
   tr_task *other = spawn(two, "other", body_obeys, &gate);
   gate_await(&gate, 1);
@@ -259,7 +259,7 @@ CASE(a_refused_spawn_has_no_effect) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 1;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   tr_spawn_options essential = TR_SPAWN_OPTIONS_INIT;
   essential.flags = TR_SPAWN_ESSENTIAL;
   struct gate gate = GATE_INIT;

@@ -205,7 +205,7 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
   options.log_context = stage;
   options.idle_threads = idle_threads;
   tr_registry *registry = NULL;
-  EXPECT(TR_OK, tr_registry_create(&options, &registry));
+  EXPECT(TR_OK, create_registry(&options, &registry));
   stage->registry = registry;
   EXPECT_EQ(1, tr_registry_token(registry) == token);
   EXPECT_EQ(1, tr_registry_retain(registry) == registry);
@@ -304,7 +304,7 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
 static void use_orphans(void) {
   tr_registry *registry = NULL;
   struct gate gate = GATE_INIT;
-  EXPECT(TR_OK, tr_registry_create(NULL, &registry));
+  EXPECT(TR_OK, create_registry(NULL, &registry));
   for (int i = 0; i < 3; i++)
     EXPECT(TR_OK, tr_spawn(registry, "orphan", TR_KIND_BACKGROUND_LOOP, body_deaf, &gate, NULL));
   gate_await(&gate, 3);
@@ -381,7 +381,7 @@ static void use_explanations(struct stage *stage) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.log = log_refusals;
   options.log_context = stage;
-  EXPECT(TR_OK, tr_registry_create(&options, &registry));
+  EXPECT(TR_OK, create_registry(&options, &registry));
   int systemd = listen_for(registry);
   enum { TASKS = 3 };
   tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
@@ -423,7 +423,7 @@ static void use_explanations(struct stage *stage) {
 /* Timeouts, groups, signals: what needs threads of the library's own. */
 static void use_timers_and_signals(struct stage *stage) {
   tr_registry *registry = NULL, *group = NULL;
-  EXPECT(TR_OK, tr_registry_create(NULL, &registry));
+  EXPECT(TR_OK, create_registry(NULL, &registry));
   EXPECT(TR_OK, tr_registry_child(registry, "group", NULL, &group));
   tr_token *brief, *given_up;
   EXPECT_OBJECT(brief, tr_token_child_with_timeout(tr_registry_token(registry), 1));
@@ -472,7 +472,7 @@ static void use_timers_and_signals(struct stage *stage) {
   DO(tr_registry_release(registry));
   DO(tr_registry_release(group));
 
-  EXPECT(TR_OK, tr_registry_create(NULL, &registry));
+  EXPECT(TR_OK, create_registry(NULL, &registry));
   EXPECT(TR_OK, tr_spawn_with(registry, "essential", TR_KIND_MAINTENANCE, body_returns, NULL, &how, NULL));
   EXPECT_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
   atomic_fetch_add(&calls_made, 1);

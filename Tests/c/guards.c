@@ -26,7 +26,7 @@ EXPORTED void gives_back_report(void) { tr_report_release(report), was_called = 
 static void never_called(void *context) { (void)context, check_fail(__FILE__, __LINE__, "called"); }
 static void takes_note(void *context) { (void)context; }
 
-static void make_registry(void) { CHECK_EQ(TR_OK, tr_registry_create(NULL, &registry)); }
+static void make_registry(void) { CHECK_EQ(TR_OK, create_registry(NULL, &registry)); }
 static void make_report(void) {
   make_registry();
   CHECK_EQ(TR_OK, tr_explain(registry, &report));
@@ -99,7 +99,7 @@ EXPORTED int role_token_in_options(void) {
   gives_back_token();
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.token = token;
-  (void)!tr_registry_create(&options, &registry);
+  (void)!create_registry(&options, &registry);
   return 0;
 }
 
@@ -174,8 +174,8 @@ EXPORTED int role_lives_on(void) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   tr_registry *first = NULL, *second = NULL;
   CHECK((token = options.token = tr_token_create()) != NULL);
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &first));
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &second));
+  CHECK_EQ(TR_OK, create_registry(&options, &first));
+  CHECK_EQ(TR_OK, create_registry(&options, &second));
   gives_back_token();
   gives_back_token();
   CHECK(tr_token_retain(token) == token);
@@ -189,7 +189,7 @@ EXPORTED int role_lives_on(void) {
 static void *lives(void *result) {
   int rounds = check_rounds(600);
   tr_registry *mine = NULL, *group = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(NULL, &mine));
+  CHECK_EQ(TR_OK, create_registry(NULL, &mine));
   for (int i = 0; i < rounds; i++) {
     tr_token *parent = tr_token_create(), *child = tr_token_child(parent);
     tr_registration *one = NULL, *two = NULL;

@@ -81,7 +81,7 @@ static tr_registry *registry_with(tr_log_fn receive, void *context) {
   options.log = receive;
   options.log_context = context;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 

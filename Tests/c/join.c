@@ -272,7 +272,7 @@ static tr_registry *registry_with_grace(int64_t grace) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.abort_grace_ns = grace;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 
@@ -647,7 +647,7 @@ CASE(report_counts_what_happened_during_the_call) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 9;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   struct gate open = GATE_INIT, gate = GATE_INIT;
   gate_open(&open);
   const char *const names[] = {"returns", "fails", "fails", "exits", "exits", "exits",

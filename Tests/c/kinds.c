@@ -209,7 +209,7 @@ static void each_kind(enum deed deed) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.log = event == 0 ? NULL : log_does_it;
     options.log_context = &event;
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &now.own));
+    CHECK_EQ(TR_OK, create_registry(&options, &now.own));
     struct gate holds = GATE_INIT;
     tr_task *task = NULL;
     if (event == TR_EVENT_SPAWN_REJECTED) task = spawn(now.own, "holds it up", body_deaf, &holds);

@@ -9,7 +9,7 @@ static tr_registry *registry_with_log(tr_log_fn receive, void *context, uint64_t
   options.log_context = context;
   options.max_tasks = max_tasks;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 

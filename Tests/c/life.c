@@ -40,7 +40,7 @@ static tr_registry *registry_without_spinning(void) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.spin_ns = 0;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_variant(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 
@@ -298,7 +298,7 @@ CASE(a_log_hears_nothing_after_the_shutdown) {
   options.log = log_counts;
   options.log_context = refusals;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_variant(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   tr_registry *group = group_new(registry, "group");
   struct gate gate = GATE_INIT;
   tr_task *task = spawn(group, "deaf", body_deaf, &gate);
@@ -516,7 +516,7 @@ static void run_something(void) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.flags = TR_REGISTRY_METRICS;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_variant(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   tr_registry *group = group_new(registry, "group");
   wait_and_release(spawn(registry, "one", body_returns, NULL));
   tr_task *task = spawn(group, "two", body_obeys, NULL);
@@ -565,7 +565,7 @@ enum { REFUSED = 77 };
 static void begins_anew_or_not(void *argument) {
   begin_as_child();
   tr_registry *registry = NULL;
-  tr_status status = tr_registry_create(NULL, &registry);
+  tr_status status = create_registry(NULL, &registry);
   if (status == TR_ERR_FORKED) _exit(REFUSED);
   CHECK_EQ(TR_OK, status);
   tr_registry_release(registry);
@@ -601,7 +601,7 @@ static void is_refused(void *argument) {
   (void)argument;
   begin_as_child();
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_ERR_FORKED, tr_registry_create(NULL, &registry));
+  CHECK_EQ(TR_ERR_FORKED, create_registry(NULL, &registry));
   CHECK(registry == NULL);
   CHECK(tr_token_create() == NULL);
 }

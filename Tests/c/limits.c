@@ -18,7 +18,7 @@ static int use_what_there_is(void) {
   tr_registry *registry = NULL;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.stack_size = 1 << 20;
-  tr_status status = tr_registry_create(&options, &registry);
+  tr_status status = create_registry(&options, &registry);
   if (status != TR_OK) {
     CHECK(status == TR_ERR_NOMEM && registry == NULL);
     return 1;
@@ -358,7 +358,7 @@ CASE(absurd_stacks_are_none) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.stack_size = small[i];
     tr_registry *registry = NULL;
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+    CHECK_EQ(TR_OK, create_registry(&options, &registry));
     tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
     how.stack_size = small[i];
     tr_task *tasks[2] = {spawn(registry, "small", body_does_ordinary_things, registry), NULL};
@@ -375,7 +375,7 @@ CASE(absurd_stacks_are_none) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.stack_size = large[i];
     tr_registry *none = NULL;
-    CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &none));
+    CHECK_EQ(TR_ERR_INVALID, create_registry(&options, &none));
     tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
     how.stack_size = large[i];
     CHECK_EQ(TR_ERR_INVALID, tr_spawn_with(registry, "large", TR_KIND_MAINTENANCE, body_never, NULL,

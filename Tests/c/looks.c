@@ -140,7 +140,7 @@ static tr_registry *registry_that_blocks_all(void) {
   sigfillset(&all);
   options.blocked_signals = &all;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 

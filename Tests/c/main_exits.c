@@ -39,7 +39,7 @@ static tr_registry *registry_with(int64_t idle_ns, uint32_t idle_threads) {
   options.idle_ns = idle_ns;
   options.idle_threads = idle_threads;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_variant(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 

@@ -202,7 +202,7 @@ CASE(what_a_callback_starts_can_be_ended) {
     options.log = log_starts;
     options.log_context = &caller;
     tr_registry *above = NULL, *registry = NULL;
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &above));
+    CHECK_EQ(TR_OK, create_registry(&options, &above));
     CHECK_EQ(TR_OK, tr_registry_child(above, "group", NULL, &registry));
     CHECK_EQ(TR_OK, tr_heartbeat_promise(registry, MS, 0));
     end_what_it_starts(&caller);
@@ -348,7 +348,7 @@ CASE(a_profiler_sees_the_task_that_computes) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     if (form == 1) options.blocked_signals = &all;
     tr_registry *registry = NULL;
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+    CHECK_EQ(TR_OK, create_registry(&options, &registry));
     sigset_t prof, before;
     sigemptyset(&prof);
     sigaddset(&prof, SIGPROF);
@@ -386,7 +386,7 @@ static void raise_in_a_task(void *argument) {
   sigfillset(&all);
   if (raising->blocks_all) options.blocked_signals = &all;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   wait_and_release(spawn(registry, "raises", body_raises, &raising->number));
   _exit(8);
 }

@@ -304,7 +304,7 @@ CASE(hostile_text_is_text_and_nothing_else) {
   options.log = overhear;
   options.log_context = &overheard;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   wait_and_release(spawn(registry, "a name that is long enough to lie behind all of the others",
                          body_returns, NULL));
   for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {

@@ -422,7 +422,7 @@ static tr_registry *registry_with_log(struct log *log, uint64_t max_tasks) {
   options.log_context = log;
   options.max_tasks = max_tasks;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;
 }
 

@@ -155,7 +155,7 @@ CALL(tr_registration_remove) {
 CALL(tr_registry_create) {
   (void)at;
   tr_registry *registry = NULL;
-  EXPECT(tr_registry_create(NULL, &registry) == TR_OK);
+  EXPECT(create_registry(NULL, &registry) == TR_OK);
   tr_registry_release(registry);
   return 0;
 }
@@ -175,7 +175,7 @@ CALL(tr_registry_retain) {
 CALL(tr_registry_release) {
   (void)at;
   tr_registry *registry = NULL;
-  EXPECT(tr_registry_create(NULL, &registry) == TR_OK);
+  EXPECT(create_registry(NULL, &registry) == TR_OK);
   EXPECT(tr_spawn(registry, "n", TR_KIND_MAINTENANCE, body_returns, NULL, NULL) == TR_OK);
   EXPECT(tr_join_all(registry, FOREVER, NULL) == TR_OK);
   tr_registry_release(registry);
@@ -198,7 +198,7 @@ CALL(tr_spawn_with) {
   options.log = log_calls_back;
   options.log_context = &calls;
   tr_registry *registry = NULL;
-  EXPECT(tr_registry_create(&options, &registry) == TR_OK);
+  EXPECT(create_registry(&options, &registry) == TR_OK);
   EXPECT(tr_spawn(registry, "n", TR_KIND_MAINTENANCE, body_obeys, NULL, NULL) == TR_OK);
   tr_spawn_options spawning = TR_SPAWN_OPTIONS_INIT;
   EXPECT(tr_spawn_with(registry, "n", TR_KIND_MAINTENANCE, body_never, NULL, &spawning, NULL) ==
@@ -320,7 +320,7 @@ CALL(tr_signal_watch_stop) {
 }
 CALL(tr_signal_watch_move) {
   tr_registry *other = NULL;
-  EXPECT(tr_registry_create(NULL, &other) == TR_OK);
+  EXPECT(create_registry(NULL, &other) == TR_OK);
   EXPECT(tr_signal_watch_start(at->registry, NULL, NULL) == TR_OK);
   EXPECT(tr_signal_watch_move(at->registry, other) == TR_OK);
   EXPECT(tr_signal_watch_stop(other) == TR_OK);
@@ -539,7 +539,7 @@ static void make_at_hand(struct at_hand *at, int null_fd) {
   at->token = tr_token_create();
   options.token = at->token;
   options.flags = TR_REGISTRY_METRICS;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &at->registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &at->registry));
   CHECK_EQ(TR_OK, tr_spawn(at->registry, "sleeper", TR_KIND_BACKGROUND_LOOP, body_obeys, NULL,
                            &at->task));
   at->null_fd = null_fd;

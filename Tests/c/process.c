@@ -40,7 +40,7 @@ FORKED(token_wait, tr_token_wait(at->token, 0) == TR_ERR_FORKED)
 FORKED(token_wait_for_ever, tr_token_wait(at->token, FOREVER) == TR_ERR_FORKED)
 static int forked_registry_create(struct at_fork *at) {
   tr_registry *registry = at->registry;
-  return tr_registry_create(NULL, &registry) == TR_ERR_FORKED && registry == at->registry;
+  return create_registry(NULL, &registry) == TR_ERR_FORKED && registry == at->registry;
 }
 static int forked_registry_child(struct at_fork *at) {
   tr_registry *group = at->registry;

@@ -70,7 +70,7 @@ CASE(refused_thread_is_a_refusal_in_the_metrics) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.flags = TR_REGISTRY_METRICS;
   tr_registry *registries[2];
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registries[0]));
+  CHECK_EQ(TR_OK, create_registry(&options, &registries[0]));
   CHECK_EQ(TR_OK, tr_registry_child(registries[0], "group", &options, &registries[1]));
   for (int i = 1; i <= 20; i++) {
     refuse_every(1, EAGAIN);
@@ -150,7 +150,7 @@ CASE(refusals_do_not_use_up_the_limit) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 2;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   refuse_every(1, EAGAIN);
   for (int i = 0; i < 10; i++)
     CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
@@ -204,7 +204,7 @@ CASE(a_refusal_in_a_group_leaves_every_level_as_it_was) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 2;
   tr_registry *levels[3];
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &levels[0]));
+  CHECK_EQ(TR_OK, create_registry(&options, &levels[0]));
   CHECK_EQ(TR_OK, tr_registry_child(levels[0], "net", &options, &levels[1]));
   CHECK_EQ(TR_OK, tr_registry_child(levels[1], "peers", &options, &levels[2]));
   for (int alive = 0; alive < 2; alive++) {
@@ -299,7 +299,7 @@ CASE(refusal_is_logged_once) {
   options.log = log_refusals;
   options.log_context = &log;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   refuse_every(1, EAGAIN);
   for (int i = 1; i <= 5; i++) {
     CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));

@@ -31,7 +31,7 @@ CASE(references_share_one_list) {
 CASE(defaults_need_no_options) {
   tr_registry *registry = NULL;
   int threads = thread_baseline();
-  CHECK_EQ(TR_OK, tr_registry_create(NULL, &registry));
+  CHECK_EQ(TR_OK, create_registry(NULL, &registry));
   CHECK_EQ(threads, thread_count()); /* no thread is made before the first spawn */
   CHECK_EQ(0, tr_len(registry));
   CHECK_EQ(1, tr_is_empty(registry));
@@ -179,7 +179,7 @@ CASE(everything_may_be_released_in_every_order) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.token = token;
     tr_registry *registry = NULL;
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+    CHECK_EQ(TR_OK, create_registry(&options, &registry));
     tr_registry *second = tr_registry_retain(registry);
     tr_task *task = spawn_drop(registry, "deaf", body_of_released, context, drop_of_released, 0);
     tr_task *obedient =
@@ -327,7 +327,7 @@ CASE(shutdown_leaves_no_thread_behind) {
       options.idle_ns = idle_times[t];
       options.idle_threads = idle_counts[c];
       tr_registry *registry = NULL;
-      CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+      CHECK_EQ(TR_OK, create_registry(&options, &registry));
       atomic_store(&slow_destructors, 0);
       struct gate gate = GATE_INIT;
       for (int i = 0; i < 8; i++) /* eight tasks at once in eight threads, each with data */

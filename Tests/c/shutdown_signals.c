@@ -742,7 +742,7 @@ CASE(lost_signal_is_told) {
   options.log = log_signal;
   options.log_context = &told;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   sigset_t set = set_of(SIGUSR1, SIGUSR2);
   CHECK_EQ(TR_OK, tr_signal_watch_start(registry, &set, NULL));
   set_handler(SIGUSR1, handler_counts);

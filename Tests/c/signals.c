@@ -269,7 +269,7 @@ static tr_registry *registry_whose_tasks_block_it(int block) {
   if (block) sigaddset(&set, SIGRTMIN + 3);
   options.blocked_signals = &set;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   tasks_block_it = block;
   return registry;
 }
@@ -473,7 +473,7 @@ CASE(a_signal_that_is_refused_comes_later) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.log = log_trouble;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   struct blocked blocked = {1, {-1, -1}, GATE_INIT, 0, 0};
   tr_task *task = spawn_stubborn(registry, body_blocks, &blocked);
   gate_await(&blocked.gate, 1);

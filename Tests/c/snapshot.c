@@ -417,7 +417,7 @@ CASE(stacks_of_a_crowd_that_has_left_are_given_back) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.idle_threads = TR_IDLE_THREADS_NONE;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   int threads = thread_baseline();
   long before = resident_bytes();
   struct gate gate = GATE_INIT;

@@ -280,7 +280,7 @@ CASE(cleanup_flag_rises_at_the_deadline) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.abort_grace_ns = 3600 * SECOND;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   struct gate gate = GATE_INIT;
   tr_task *one = spawn_drop(registry, "one", body_obeys, &gate, NULL, TR_SPAWN_CLEANUP);
   tr_task *two = spawn_drop(registry, "two", body_obeys, &gate, NULL, TR_SPAWN_CLEANUP);
@@ -478,7 +478,7 @@ CASE(max_tasks_is_exact) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.max_tasks = max;
     tr_registry *registry = NULL;
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+    CHECK_EQ(TR_OK, create_registry(&options, &registry));
     struct gate gate = GATE_INIT;
     for (uint64_t i = 1; i < max; i++)
       CHECK_EQ(TR_OK, tr_spawn(registry, "held", TR_KIND_RPC_HANDLER, body_deaf, &gate, NULL));
@@ -540,7 +540,7 @@ CASE(max_tasks_holds_under_a_flood) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 7;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   atomic_int alive = 0, most = 0;
   struct flood floods[4];
   pthread_t threads[4];
@@ -641,7 +641,7 @@ CASE(tasks_have_the_registrys_mask_and_the_caller_keeps_its_own) {
   tr_registry *registry = registry_made_under(&in_tasks), *full = NULL;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 1;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &full));
+  CHECK_EQ(TR_OK, create_registry(&options, &full));
   struct gate gate = GATE_INIT;
   tr_task *occupant = spawn(full, "occupant", body_deaf, &gate);
   for (int form = 0; form < 3; form++) {
@@ -838,7 +838,7 @@ CASE(stack_size_is_what_was_asked_for) {
 
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.stack_size = 24576 * kib;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   size = stack_of_task(registry, 0);
   CHECK_MSG(size >= 24576 * kib && size <= 4 * 24576 * kib, "of the registry %zu", size);
   size = stack_of_task(registry, 2048 * kib);

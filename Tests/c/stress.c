@@ -203,7 +203,7 @@ CASE(eight_threads_do_everything_at_once) {
   struct stage stage;
   memset(&stage, 0, sizeof stage);
   stage.operations = check_rounds(12000);
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &stage.registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &stage.registry));
   struct gate gate = GATE_INIT;
   tr_task *keeper = spawn(stage.registry, "keeper", body_deaf, &gate);
   gate_await(&gate, 1);

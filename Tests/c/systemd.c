@@ -637,7 +637,7 @@ CASE(the_socket_is_connected_once) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.log = log_of_systemd;
   options.log_context = &untold;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &untold.registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &untold.registry));
   CHECK_EQ(TR_OK, systemd_on(untold.registry, manager.address, 4 * MS, LATER));
   EXPECT(&manager, "READY=1");
   CHECK_EQ(0, unlink(manager.address));

@@ -45,7 +45,7 @@ CASE(a_timeout_cancels_like_any_other_cancel) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.token = token;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   tr_task *task = spawn(registry, "obeys", body_obeys, NULL);
   struct gate gate = GATE_INIT;
   tr_registration *registration;

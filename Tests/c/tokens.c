@@ -207,7 +207,7 @@ CASE(cancel_reaches_everything_below_before_it_returns) {
     for (int j = 0; j < 10; j++) leaf[i][j] = tr_token_child(middle[i]);
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.token = leaf[i][i];
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &registries[i]));
+    CHECK_EQ(TR_OK, create_registry(&options, &registries[i]));
     tasks[i] = spawn(registries[i], "leaf", body_deaf, &gate);
   }
   CHECK_EQ(1, tr_token_cancel(root, TR_REASON_USER_REQUESTED, "all"));
@@ -256,7 +256,7 @@ static void check_second_cancel(int on_parent) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.token = child;
     tr_registry *registry = NULL;
-    CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+    CHECK_EQ(TR_OK, create_registry(&options, &registry));
     struct gate gate = GATE_INIT;
     tr_task *handles[tasks];
     for (int i = 0; i < tasks; i++) handles[i] = spawn(registry, "deaf", body_deaf, &gate);
@@ -585,7 +585,7 @@ CASE(registry_is_linked_to_its_token) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.token = token;
   tr_registry *linked = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &linked));
+  CHECK_EQ(TR_OK, create_registry(&options, &linked));
   CHECK(tr_registry_token(linked) == token);
   tr_token_release(token); /* the registry's reference keeps it */
   CHECK_EQ(0, tr_token_is_cancelled(tr_registry_token(linked)));
@@ -605,8 +605,8 @@ CASE(one_token_closes_every_registry_linked_to_it) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.token = token;
   tr_registry *one = NULL, *two = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &one));
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &two));
+  CHECK_EQ(TR_OK, create_registry(&options, &one));
+  CHECK_EQ(TR_OK, create_registry(&options, &two));
   struct gate gate = GATE_INIT;
   tr_task *task = spawn(two, "obeys", body_obeys, &gate);
   gate_await(&gate, 1);
@@ -636,7 +636,7 @@ CASE(registries_come_and_go_under_a_token) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     options.token = token;
     tr_registry *registries[6];
-    for (int i = 0; i < 6; i++) CHECK_EQ(TR_OK, tr_registry_create(&options, &registries[i]));
+    for (int i = 0; i < 6; i++) CHECK_EQ(TR_OK, create_registry(&options, &registries[i]));
     tr_registry_release(registries[3]);
     pthread_t thread = thread_start(cancel_token, token);
     tr_registry_release(registries[0]);
@@ -660,7 +660,7 @@ CASE(registry_with_a_cancelled_token_is_born_closed) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.token = token;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(registry, "late", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
   CHECK_EQ(0, tr_len(registry));
   registry_finish(registry);

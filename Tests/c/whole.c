@@ -65,7 +65,7 @@ static void work_begins(struct work *work) {
   memset(work, 0, sizeof *work);
   work->begun = (struct gate)GATE_INIT;
   CHECK_EQ(0, sem_init(&work->called, 0, 0));
-  CHECK_EQ(TR_OK, create_variant(&options, &work->registry));
+  CHECK_EQ(TR_OK, create_registry(&options, &work->registry));
   work->group = group_new(work->registry, "group");
   CHECK_EQ(TR_OK, tr_signal_watch_start(work->registry, NULL, NULL));
 
