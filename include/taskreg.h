@@ -3,21 +3,23 @@
    The C interface of libtaskreg. The rules cited in brackets (S1, J4, ...) are those of
    docs/contract.md. Four things hold for every function:
 
-   - Any thread may call it, unless its "Threads" label says otherwise. None is async-signal-safe
-     but tr_request_shutdown.
-   - None is a cancellation point: a thread that pthread_cancel(3) was called for comes back from each with
-     its work done. None may be called while the cancel type is PTHREAD_CANCEL_ASYNCHRONOUS. [C4]
+   - Any thread may call it, unless its "Threads" label says otherwise. Only tr_request_shutdown is
+     async-signal-safe.
+   - It is not a cancellation point: a thread with a pending pthread_cancel(3) completes the call and
+     returns from it. Do not call it while the cancel type is PTHREAD_CANCEL_ASYNCHRONOUS.
    - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC: TR_SECONDS(5),
-     TR_MILLISECONDS(200). TR_FOREVER (-1) never times out; 0 means "look, do not wait", and so does every
-     other negative number, which is what `deadline - now` gives once the deadline has passed.
-   - In a child of fork(2), unless its parent had released every object of the library's before, or
-     never had one, functions that return a tr_status return TR_ERR_FORKED, functions that return a
-     pointer to anything but constant text return NULL, and the others return 0 or do nothing. [P1]
+     TR_MILLISECONDS(200). TR_FOREVER (-1) never times out. 0 means "check, do not wait", and so does
+     every other negative number, which is what `deadline - now` yields once the deadline has passed.
+   - In a child of fork(2), functions that return a tr_status return TR_ERR_FORKED, functions that
+     return a pointer return NULL (unless the pointer is to constant text), and the others return 0 or
+     do nothing. This does not apply if the parent had released every object of the library before the
+     fork, or never had one.
 
-   To find handles that are released twice or used after their release, run the program with TASKREG_DEBUG=handles in
-   its environment: the mistake ends it by abort(3), as glibc does for memory that is freed twice, and a message on
-   stderr says which function was handed which handle, by whom, and who had released it. A use is found
-   once the object is gone, which a task is when it has ended; the last 4096 that went are remembered. [P8]
+   To find handles that are released twice or used after their release, run the program with
+   TASKREG_DEBUG=handles in its environment. The mistake then ends the program by abort(3), as glibc
+   does for memory that is freed twice, and a message on stderr names the function, the handle, the
+   caller, and who released the handle. A use after release is found once the object is gone; a task
+   is gone when it has ended. The last 4096 objects that went are remembered. [C4, P1, P8]
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -33,8 +35,9 @@
 extern "C" {
 #endif
 
-/* A result that must be looked at: compilers that can, warn of a call that drops it. Where nothing can be
-   done about a failure, say so: TR_IGNORE(tr_task_cancel(task)). */
+/* A result that must be checked: a compiler that supports the attribute warns about a call that
+   discards it. Where nothing can be done about a failure, say so:
+   TR_IGNORE(tr_task_cancel(task)). */
 #if defined(__GNUC__) || defined(__clang__)
 #define TASKREG_MUST_USE __attribute__((warn_unused_result))
 #else
@@ -51,38 +54,39 @@ extern "C" {
 /* The version of this header, as 0xMMmmpp. Compare with tr_version(). */
 #define TR_VERSION 0x000200u
 
-/* What a call came to: TR_OK, or one of the negative codes below. */
+/* The result of a call: TR_OK, or one of the negative codes below. */
 typedef int32_t tr_status;
 
 #define TR_OK ((tr_status)0)
-#define TR_ERR_INVALID ((tr_status)-1)   /* an argument is wrong: tr_error_detail() says which and why */
-#define TR_ERR_NOMEM ((tr_status)-2)     /* memory could not be had */
-#define TR_ERR_AGAIN ((tr_status)-3)     /* the system refused a thread; later it may not */
+#define TR_ERR_INVALID ((tr_status)-1)   /* an argument is wrong: see tr_error_detail() */
+#define TR_ERR_NOMEM ((tr_status)-2)     /* out of memory */
+#define TR_ERR_AGAIN ((tr_status)-3)     /* the system refused a thread; it may not do so later */
 #define TR_ERR_LIMIT ((tr_status)-4)     /* max_tasks tasks are alive already */
 #define TR_ERR_CLOSED ((tr_status)-5)    /* the registry accepts no more tasks */
 #define TR_ERR_DEADLINE ((tr_status)-6)  /* the deadline passed with tasks still alive */
 #define TR_ERR_TIMEDOUT ((tr_status)-7)  /* the timeout passed before the event */
 #define TR_ERR_CANCELLED ((tr_status)-8) /* the calling task was asked to stop */
 #define TR_ERR_DEADLOCK ((tr_status)-9)  /* the calling task would wait for itself */
-#define TR_ERR_FORKED ((tr_status)-10)   /* this process is a fork of one that had objects of the library */
+#define TR_ERR_FORKED ((tr_status)-10)   /* the parent process had objects of the library at fork */
 #define TR_ERR_SYSTEM ((tr_status)-11)   /* a system call failed in a way that has no other code */
 #define TR_ERR_TRUNCATED ((tr_status)-12) /* the buffer was too small for everything */
-#define TR_ERR_STALLED ((tr_status)-13)  /* a task has missed a heartbeat that it promised */
+#define TR_ERR_STALLED ((tr_status)-13)  /* a task has missed its heartbeat interval */
 
 /* Return one English sentence for `status`, for log files and error messages.
 
-   Returns:   a static string, never NULL; "unknown status" for a number that is no status.
+   Returns:   a static string, never NULL; "unknown status" for a number that is not a status.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 const char *tr_strerror(tr_status status);
 
-/* Say which argument of which function was wrong when the calling thread's last call returned TR_ERR_INVALID, and
-   what was expected: "tr_spawn: name is NULL". Other errors leave the text as it is, and so does success: it is of
-   use right after a TR_ERR_INVALID, or a NULL from tr_token_child. A registry with a log callback also makes an
-   event of it, TR_EVENT_INVALID_CALL.
+/* Describe the calling thread's last TR_ERR_INVALID: which argument of which function was wrong, and
+   what was expected ("tr_spawn: name is NULL"). Success and other errors leave the text unchanged, so
+   read it right after a TR_ERR_INVALID, or after a NULL from tr_token_child. A registry with a log
+   callback also reports the text as an event, TR_EVENT_INVALID_CALL.
 
    Returns:   one line, never NULL, at most 191 bytes; "" in a thread that has had no such call.
-   Ownership: the text is the calling thread's, and valid until its next call that returns TR_ERR_INVALID.
+   Ownership: the text is the calling thread's, and valid until its next call that returns
+              TR_ERR_INVALID.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 const char *tr_error_detail(void);
@@ -96,10 +100,10 @@ uint32_t tr_version(void);
 
 /* ---- Durations -------------------------------------------------------------------------- */
 
-/* A timeout that never passes, a grace without end. */
+/* A timeout that never passes, or a grace period that never ends. */
 #define TR_FOREVER ((int64_t)-1)
 
-/* So many seconds, milliseconds or microseconds as nanoseconds; the number may have a fraction. */
+/* The given number of seconds, milliseconds or microseconds in nanoseconds; fractions are allowed. */
 #define TR_SECONDS(n) ((int64_t)((n) * INT64_C(1000000000)))
 #define TR_MILLISECONDS(n) ((int64_t)((n) * INT64_C(1000000)))
 #define TR_MICROSECONDS(n) ((int64_t)((n) * INT64_C(1000)))
@@ -109,9 +113,9 @@ uint32_t tr_version(void);
 typedef struct tr_token tr_token;       /* a one-shot cancellation flag with a reason */
 typedef struct tr_registry tr_registry; /* a list of live tasks, closed and joined as one */
 typedef struct tr_task tr_task;         /* one task: one thread running one body */
-typedef struct tr_report tr_report;     /* what a join or a shutdown has to tell, in full */
+typedef struct tr_report tr_report;     /* the full report of a join, a shutdown or an explain */
 
-/* What a task is for. 0x100 and up are the application's own. [S3] */
+/* What a task is for. Numbers from 0x100 are the application's own. [S3] */
 typedef uint32_t tr_kind;
 #define TR_KIND_BACKGROUND_LOOP ((tr_kind)1) /* a long-running loop: heartbeat, sync */
 #define TR_KIND_PEER_CONNECTION ((tr_kind)2) /* serves one connection */
@@ -119,7 +123,7 @@ typedef uint32_t tr_kind;
 #define TR_KIND_MAINTENANCE ((tr_kind)4)     /* a periodic job: compaction, log rotation */
 #define TR_KIND_APPLICATION ((tr_kind)0x100) /* the first number of the application's own */
 
-/* Why a token was cancelled. Any number is recorded as it is given. */
+/* Why a token was cancelled. Any number is accepted and recorded unchanged. */
 typedef uint32_t tr_reason;
 #define TR_REASON_NONE ((tr_reason)0)             /* not cancelled, or no reason given */
 #define TR_REASON_USER_REQUESTED ((tr_reason)1)   /* a person or a signal asked for it */
@@ -129,25 +133,26 @@ typedef uint32_t tr_reason;
 #define TR_REASON_FATAL ((tr_reason)5)            /* something failed beyond repair */
 #define TR_REASON_DEADLINE ((tr_reason)6)         /* the token's timeout passed */
 
-/* Where a task is in its life. It only advances. */
+/* The stage a task has reached. It only advances. */
 #define TR_STATE_STARTING 1u   /* admitted; its thread has not entered the body yet */
 #define TR_STATE_RUNNING 2u    /* in its body */
 #define TR_STATE_CANCELLING 3u /* in its body, asked to stop */
 #define TR_STATE_ABANDONED 4u  /* still alive after a join's deadline */
 #define TR_STATE_ENDED 5u      /* ended; only a straggler in a join report shows this */
 
-/* Every callback of the application's, a tr_task_fn, tr_drop_fn, tr_log_fn or tr_cancel_fn, may block, call any function
-   of the library, and end its thread by pthread_exit. A C++ exception must not leave it: it ends the program by
-   std::terminate. Who waits while it blocks, what comes of the end of its thread, and which few calls are refused
-   where, the table of rule P7 in docs/contract.md says for each kind. [P7] */
+/* Callbacks are the application's functions that the library calls: tr_task_fn, tr_drop_fn, tr_log_fn
+   and tr_cancel_fn. Each may block, call any function of the library, and end its thread by
+   pthread_exit. A C++ exception must not leave it; one that does ends the program by std::terminate.
+   The table of rule P7 in docs/contract.md lists for each kind of callback who waits while it blocks,
+   what happens when it ends its thread, and the few calls that fail inside it. [P7] */
 
-/* The body of a task. `self` is borrowed for the duration of the call; `ctx` is what was given to
-   tr_spawn. Return 0 for success, anything else for failure. A task that calls pthread_exit counts as exited. The
-   thread is the library's: pthread_detach and pthread_join of it are EINVAL. [P7] */
+/* The body of a task. `self` is borrowed for the duration of the call; `ctx` is the pointer given to
+   tr_spawn. Return 0 for success, anything else for failure. A task that calls pthread_exit counts as
+   exited. The library owns the thread: pthread_detach and pthread_join of it return EINVAL. [P7] */
 typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 
-/* Frees what a body was given. Runs exactly once for each successful spawn, after the body, on
-   the task's thread, under no lock, before anyone can learn that the task has ended. [S4, P7] */
+/* Releases a body's ctx. It runs exactly once for each successful spawn, after the body, on the task's
+   thread, with no lock held, before the task's completion becomes observable. [S4, P7] */
 typedef void (*tr_drop_fn)(void *ctx);
 
 /* How serious a log event is. */
@@ -155,51 +160,55 @@ typedef void (*tr_drop_fn)(void *ctx);
 #define TR_LOG_WARNING 2u
 #define TR_LOG_ERROR 3u
 
-/* What a log event is about. */
+/* What a log event is about. [C13, E4, E6, E7, E11] */
 #define TR_EVENT_TASK_FAILED 1u       /* a body returned non-zero */
 #define TR_EVENT_TASK_EXITED 2u       /* a body left by pthread_exit or thread cancellation */
 #define TR_EVENT_DEADLINE_EXCEEDED 3u /* a join's deadline passed with tasks alive */
 #define TR_EVENT_SPAWN_REJECTED 4u     /* a spawn returned an error other than TR_ERR_INVALID */
-#define TR_EVENT_DEADLINE_NEAR 5u     /* most of a shutdown's grace has passed with tasks alive [E6] */
-#define TR_EVENT_DEADLINE_EXTENDED 6u /* a shutdown's deadline moves on: tasks make progress [E4] */
-#define TR_EVENT_TASK_LATE 7u         /* a task ended after a deadline and its abort grace [E6] */
-#define TR_EVENT_TASK_STALLED 8u      /* a task has missed a heartbeat that it promised [E7] */
-#define TR_EVENT_TASK_RECOVERED 9u    /* a stalled task has beaten again [E7] */
+#define TR_EVENT_DEADLINE_NEAR 5u     /* most of a shutdown's grace has passed with tasks alive */
+#define TR_EVENT_DEADLINE_EXTENDED 6u /* a shutdown's deadline was extended: tasks make progress */
+#define TR_EVENT_TASK_LATE 7u         /* a task ended after a deadline and its abort grace */
+#define TR_EVENT_TASK_STALLED 8u      /* a task has missed its heartbeat interval */
+#define TR_EVENT_TASK_RECOVERED 9u    /* a stalled task has called tr_heartbeat again */
 #define TR_EVENT_INVALID_CALL 10u     /* a call with this registry, or a task of it, returned
                                          TR_ERR_INVALID; the message is that of tr_error_detail */
-#define TR_EVENT_SHORT_GRACE 11u      /* a shutdown's grace is above 0 and below 1 ms: were milliseconds meant? */
-#define TR_EVENT_SYSTEMD_UNREACHABLE 12u   /* a datagram of tr_systemd_start could not be sent: code is the errno; once until
-                                         one is sent again [E11] */
-#define TR_EVENT_SIGNAL_LOST 13u      /* a watched signal has another handler now [C13] */
+#define TR_EVENT_SHORT_GRACE 11u      /* a shutdown's grace is above 0 and below 1 ms: were
+                                         milliseconds meant? */
+#define TR_EVENT_SYSTEMD_UNREACHABLE 12u   /* a datagram of tr_systemd_start could not be sent: code
+                                         is the errno; reported once, until one is sent again */
+#define TR_EVENT_SIGNAL_LOST 13u      /* a watched signal has another handler now */
 
-/* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text
-   that came from the application (task names, failure messages) is passed on unescaped. */
+/* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text from the
+   application (task names, failure messages) is passed on unescaped. */
 typedef struct tr_log_event {
-  uint32_t size;       /* sizeof(tr_log_event), as the library knows it */
+  uint32_t size;       /* sizeof(tr_log_event) in the library */
   uint32_t level;      /* TR_LOG_... */
   uint32_t event;      /* TR_EVENT_... */
-  tr_kind kind;        /* the task's kind; 0 when the event is about no single task */
+  tr_kind kind;        /* the task's kind; 0 when the event is not about a single task */
   uint64_t task_id;    /* the task's id; 0 when it has none */
-  const char *task;    /* the task's name; "" when the event is about no single task */
+  const char *task;    /* the task's name; "" when the event is not about a single task */
   const char *message; /* one line that says what happened */
-  int32_t code;        /* the body's return value, or the tr_status of the refusal */
+  int32_t code;        /* the body's return value, or the tr_status of the rejected call */
   uint32_t reserved;   /* 0 */
 } tr_log_event;
 
-/* Receives log events. Called on the thread where the event arose, under no lock. While it lasts, no
-   TR_EVENT_SPAWN_REJECTED and no TR_EVENT_DEADLINE_... is made of what it calls itself: the status says it. [O2, P7]
+/* Receives log events. It is called on the thread where the event arose, with no lock held. A spawn or
+   a join that the callback itself makes causes no TR_EVENT_SPAWN_REJECTED and no
+   TR_EVENT_DEADLINE_...: its status reports the same.
 
-   TR_EVENT_TASK_STALLED arises on a thread of the library's, a "taskreg-events" of tr_token_child_with_timeout. The
-   task cannot end before that call has returned: there, to wait for the task or to join its registry is
-   TR_ERR_DEADLOCK. So does TR_EVENT_TASK_RECOVERED if the task has beaten before the first call was
-   over, and on the task's own thread otherwise. [E7]
+   TR_EVENT_TASK_STALLED arises on one of the library's event threads, "taskreg-events" (see
+   tr_token_child_with_timeout). The task cannot end before that callback has returned, so waiting for
+   the task or joining its registry there is TR_ERR_DEADLOCK. TR_EVENT_TASK_RECOVERED arises on the same
+   thread if the task called tr_heartbeat before that callback was over, and on the task's own thread
+   otherwise.
 
-   Who it keeps waiting: TR_EVENT_DEADLINE_... arise within a tr_shutdown or tr_join_all, whose deadline is late by
-   what the callback takes; TR_EVENT_TASK_FAILED, _EXITED and _LATE before anyone can learn that the task has
-   ended. It delays no timeout, no cancel signal, no heartbeat and nothing that systemd is told. */
+   A slow callback delays its caller. TR_EVENT_DEADLINE_... arise within a tr_shutdown or tr_join_all,
+   which exceeds its deadline by the time the callback takes. TR_EVENT_TASK_FAILED, _EXITED and _LATE
+   arise before the task's completion becomes observable. A callback never delays timeouts, cancel
+   signals, heartbeats or notifications to systemd. [E7, O2, P7] */
 typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
 
-/* The name of a kind, state, reason, event or way of ending, in lower case: "peer-connection".
+/* Return the name of a kind, state, reason, event or way of ending, in lower case: "peer-connection".
 
    Returns:   a static string, never NULL; "application" for kinds from 0x100, else "unknown".
    Threads:   any thread; never blocks.
@@ -214,36 +223,37 @@ const char *tr_ended_name(uint32_t how);
 
 /* Create a token that is not cancelled and has no parent.
 
-   Returns:   the token, or NULL without memory (or in a child of fork).
-   Ownership: the caller holds one reference; give it back with tr_token_release.
+   Returns:   the token, or NULL if out of memory (or in a child of fork).
+   Ownership: the caller holds one reference; release it with tr_token_release.
    Threads:   any thread; does not block.
    Since:     0.2 */
 tr_token *tr_token_create(void);
 
-/* Create a token that is cancelled when `parent` is, and can be cancelled on its own; cancelling
-   it does not touch the parent. A child of a cancelled parent is born cancelled, with the parent's
+/* Create a token that is cancelled when `parent` is, and can also be cancelled on its own, which does
+   not affect the parent. The child of a cancelled parent is created cancelled, with the parent's
    reason and message. [C2]
 
    Requires:  parent is a token or NULL.
-   Returns:   the token, or NULL without memory or when parent is NULL.
+   Returns:   the token, or NULL if out of memory or if parent is NULL.
    Ownership: the caller holds one reference; the child keeps its parent alive.
    Threads:   any thread; does not block.
    Since:     0.2 */
 tr_token *tr_token_child(tr_token *parent);
 
-/* Create a child of `parent`, as tr_token_child does, that is besides cancelled timeout_ns
-   nanoseconds from now, with TR_REASON_DEADLINE, unless it was before. TR_FOREVER is none; 0
-   has passed when this returns. [C11]
+/* Create a child of `parent`, as tr_token_child does, that is also cancelled timeout_ns nanoseconds
+   from now, with TR_REASON_DEADLINE, unless it was cancelled before. TR_FOREVER sets no timeout. A
+   timeout of 0 has passed when this returns.
 
-   What the cancelling runs (tr_token_on_cancel) runs on a thread of the library's, "taskreg-events". A callback that
-   takes its time there delays no timeout, and the callbacks of others by 20 ms, until eight block at once. Such a
-   thread is made when it is needed and ends when it is not; the one that waits for what is due,
-   "taskreg-timer", exists while something is, and a second longer, or until tr_quiesce.
+   Callbacks of this cancellation (tr_token_on_cancel) run on one of the library's event threads,
+   "taskreg-events". A slow callback there delays no timeout. It delays other callbacks by 20 ms at
+   most, unless eight block at once. An event thread is created when there is an event and ends when
+   there is none. The timer thread, "taskreg-timer", waits for everything that is due at a moment. It
+   exists while something is due, and either a second longer or until tr_quiesce. [C11]
 
    Requires:  parent is a token or NULL.
-   Returns:   the token; NULL without memory, when the system refuses a thread, or when parent is NULL.
+   Returns:   the token; NULL if out of memory, if the system refuses a thread, or if parent is NULL.
    Ownership: the caller holds one reference; the child keeps its parent alive. The last release
-              takes the timeout back.
+              removes the timeout.
    Threads:   any thread; does not block.
    Since:     0.2 */
 tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
@@ -251,12 +261,12 @@ tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
 /* Add a reference to `token`.
 
    Returns:   token itself; NULL for NULL.
-   Ownership: one more tr_token_release is due.
+   Ownership: the caller holds one more reference; release it with tr_token_release.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 tr_token *tr_token_retain(tr_token *token);
 
-/* Give back a reference to `token`; the last one frees it and cancels nothing.
+/* Release a reference to `token`. The last release frees the token and cancels nothing.
 
    Requires:  token is NULL (a no-op) or a reference that the caller holds.
    Threads:   any thread; does not block.
@@ -264,12 +274,12 @@ tr_token *tr_token_retain(tr_token *token);
 void tr_token_release(tr_token *token);
 
 /* Cancel `token` with a reason and a message: its children are cancelled, registries linked to it
-   close, the flags of their tasks rise, and waits on any of these return. The first call alone
-   records its reason and message. When it returns, to the first caller or a later one, every flag
-   below the token is up, but of tasks of later phases and of clean-up work. [C1, C2, C3, E5, S5]
+   close, the flags of their tasks are raised, and waits on any of these return. Only the first call
+   records its reason and message. When a call returns, the first or a later one, every flag below the
+   token is up, except those of clean-up tasks and of tasks of later phases. [C1, C2, C3, E5, S5]
 
-   Requires:  message is NULL or a string; its first 255 bytes are kept, cut at a character and
-              before anything that is not UTF-8.
+   Requires:  message is NULL or a string. Its first 255 bytes are kept, cut at a character boundary
+              and before the first byte that is not valid UTF-8.
    Returns:   1 to the first caller, 0 to every later one and for a NULL token.
    Ownership: message is copied.
    Threads:   any thread; does not wait for tasks; not async-signal-safe.
@@ -290,17 +300,16 @@ int tr_token_is_cancelled(const tr_token *token);
    Since:     0.2 */
 tr_reason tr_token_reason(const tr_token *token);
 
-/* Say whether a program that stops for `reason` has done what it was asked to: what it may turn into
-   its exit status.
+/* Say whether a stop for `reason` counts as success, for example to choose an exit status.
 
-   Returns:   0 for TR_REASON_FATAL; 1 for every other, the application's own and TR_REASON_NONE
-              included.
+   Returns:   0 for TR_REASON_FATAL; 1 for every other, including TR_REASON_NONE and the application's
+              own.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 int tr_reason_is_graceful(tr_reason reason);
 
 /* Copy the message `token` was cancelled with into `buffer`, as snprintf would: at most
-   capacity - 1 bytes, cut at a character, and a terminating NUL when capacity is not 0.
+   capacity - 1 bytes, cut at a character boundary, and a terminating NUL when capacity is not 0.
 
    Requires:  buffer has room for capacity bytes, or is NULL.
    Returns:   the length in bytes of the whole message without the NUL; 0 when there is none.
@@ -308,10 +317,10 @@ int tr_reason_is_graceful(tr_reason reason);
    Since:     0.2 */
 size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
 
-/* Wait until `token` is cancelled.
+/* Wait until `token` is cancelled. [C4]
 
    Returns:   TR_OK once it is; TR_ERR_TIMEDOUT after timeout_ns nanoseconds; TR_ERR_CANCELLED when
-              the flag of the calling task rises first [C4]; TR_ERR_INVALID for NULL.
+              the flag of the calling task is raised first; TR_ERR_INVALID for NULL.
    Threads:   any thread; blocks; not a cancellation point.
    Since:     0.2 */
 tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
