@@ -327,41 +327,44 @@ tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* ---- Registries -------------------------------------------------------------------------- */
 
-/* Worker threads that end a task look for the next one for this long before they sleep. */
+/* How long, in nanoseconds, a worker that has finished a task polls for the next one before it sleeps:
+   the default of tr_registry_options.spin_ns. */
 #define TR_SPIN_NS_DEFAULT 5000
 
-/* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default. */
+/* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default, except
+   for spin_ns. [J4, O2, S7] */
 typedef struct tr_registry_options {
   uint32_t size;          /* sizeof(tr_registry_options) */
   uint32_t flags;         /* TR_REGISTRY_...; unknown bits: TR_ERR_INVALID */
-  tr_token *token;        /* the token to link to; NULL: the registry makes one of its own */
-  uint64_t max_tasks;     /* spawns beyond so many live tasks fail; 0: no limit of the library's */
-  uint64_t stack_size;    /* bytes a task's stack has; 0: 1 MiB. Rounded up to pages, at least
-                             64 KiB, at most 1 TiB (else TR_ERR_INVALID). [S7] */
+  tr_token *token;        /* the token to link to; NULL: the registry creates one of its own */
+  uint64_t max_tasks;     /* the most tasks alive at once; further spawns fail; 0: no limit of the
+                             library's */
+  uint64_t stack_size;    /* bytes of a task's stack; 0: 1 MiB. Rounded up to pages, at least
+                             64 KiB, at most 1 TiB (else TR_ERR_INVALID). */
   int64_t abort_grace_ns; /* how long a join waits for tasks whose flag it raised at its deadline;
-                             0: not at all; negative: TR_ERR_INVALID. [J4] */
-  tr_log_fn log;          /* receives log events; NULL: none are made */
-  void *log_context;      /* handed to log; must live until the registry is closed and its last task
-                             has ended, as is so when tr_shutdown has returned TR_OK; or until it is
-                             given up and its last task has ended. A call that was made before may
-                             use it until it returns; later refusals make no event. [O2] */
-  int64_t spin_ns;        /* how long a worker looks for its next task before it sleeps, in
-                             nanoseconds; 0: never spin (the one field whose zero is not the
+                             0: not at all; negative: TR_ERR_INVALID. */
+  tr_log_fn log;          /* receives log events; NULL: there are no events */
+  void *log_context;      /* passed to log. It must stay valid until the registry is closed, or its
+                             last reference released, and its last task has ended. It is no longer
+                             used once tr_shutdown has returned TR_OK. A call that began earlier may
+                             use it until that call returns; spawns rejected later report no event. */
+  int64_t spin_ns;        /* how long a worker polls for its next task before it sleeps, in
+                             nanoseconds; 0: not at all (the one field whose zero is not the
                              default: the initialiser sets TR_SPIN_NS_DEFAULT); at most 1 ms. */
-  int64_t idle_ns;        /* how long a thread without a task is kept; 0: 2 s; negative: for ever */
-  uint32_t idle_threads;  /* how many threads without a task are kept longer than idle_ns; 0: 16;
+  int64_t idle_ns;        /* how long an idle thread is kept; 0: 2 s; negative: indefinitely */
+  uint32_t idle_threads;  /* how many idle threads are kept longer than idle_ns; 0: 16;
                              TR_IDLE_THREADS_NONE: none */
   uint32_t reserved;      /* 0 */
-  const sigset_t *blocked_signals; /* the signals that are blocked in tasks as they begin, but for
-                             SIGABRT and the synchronous faults, which never are; NULL: those that
-                             the calling thread blocks. It is copied. What a task starts, by fork,
-                             posix_spawn, popen or system, begins with the task's mask, through exec
-                             as well, and is deaf to what that blocks. Since 0.2. [S7] */
+  const sigset_t *blocked_signals; /* the signals that are blocked when a task starts. SIGABRT and the
+                             synchronous faults are never blocked. NULL: those that the calling
+                             thread blocks. The set is copied. A process that a task starts by fork,
+                             posix_spawn, popen or system inherits the task's mask, through exec as
+                             well, and does not receive the signals that it blocks. Since 0.2. */
 } tr_registry_options;
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended; see
-   tr_metrics_read. Costs a lock twice for each task, together about a fifth of a microsecond, and
-   27 KiB. Since 0.2. [E8] */
+   tr_metrics_read. It costs two lock operations for each task, about a fifth of a microsecond in
+   total, and 27 KiB. Since 0.2. [E8] */
 #define TR_REGISTRY_METRICS 0x1u
 
 /* For tr_registry_options.idle_threads: no thread outlives its task. */
@@ -375,37 +378,40 @@ typedef struct tr_registry_options {
 
 /* Create an open, empty registry.
 
-   A program whose main leaves by pthread_exit(3) ends when its tasks and its own threads have. Threads of the library's
-   that wait for something to do, idle ones and those for timers and for signals, do not keep it. Where main itself has
-   made no object of the library's, it may take a minute until that is noticed. [P9]
+   A program whose main thread leaves by pthread_exit(3) ends when its tasks and its own threads have
+   ended. Idle threads, the timer thread and the threads of a signal watch do not keep the process
+   alive. If the main thread itself has created no object of the library, the process may end up to a
+   minute late. [P4, P9]
 
    Requires:  options is NULL (defaults) or initialised with TR_REGISTRY_OPTIONS_INIT; bytes beyond
-              the structure this library knows must be zero. [P4]
+              the structure this library knows must be zero.
    Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
    Output:    *out is the registry on TR_OK, else untouched.
-   Ownership: the caller holds one reference; give it back with tr_registry_release. The registry
+   Ownership: the caller holds one reference; release it with tr_registry_release. The registry
               retains options->token.
-   Threads:   any thread; does not block. No thread is made before the first spawn.
+   Threads:   any thread; does not block. No thread is created before the first spawn.
    Since:     0.2 */
 tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
     TASKREG_MUST_USE;
 
-/* Create a group: a registry inside `parent`, with a token of its own (a child of the parent's), a join
-   and a shutdown of its own. Its tasks are also the parent's, and those of whatever the parent is a
-   group of: they are counted, listed and joined there as well, count against max_tasks there, and are
-   refused where one of these is closed. They run in threads of the topmost registry, which alone has
-   any: a group's shutdown joins tasks, and the topmost registry's the threads. A group of a registry
-   whose token is cancelled is born closed. [T1, T2, T3, T4]
+/* Create a group: a registry inside `parent`, with a token of its own (a child of the parent's), a
+   join and a shutdown of its own. The group's tasks also belong to the parent and to all other
+   ancestors: they are counted and listed there, joined there, and count against max_tasks there. If
+   an ancestor is closed, a spawn in the group is rejected. The tasks run in threads of the root
+   registry; a group has no threads of its own. A group's shutdown therefore joins tasks, and the root
+   registry's shutdown joins the threads. A group of a registry whose token is cancelled is created
+   closed. [T1, T2, T3, T4]
 
    Requires:  parent and out are not NULL; name is UTF-8 of at least 1 byte without '/': 63 bytes are
-              kept, cut at a character. options is NULL or as for tr_registry_create, with a NULL token;
-              its stack_size, abort_grace_ns and log are the parent's where they are zero (log_context
-              goes with log), and spin_ns, idle_ns and idle_threads do not matter. It keeps metrics
-              if its options say so.
+              kept, cut at a character boundary. options is NULL or as for tr_registry_create, with a
+              NULL token. Its stack_size, abort_grace_ns and log default to the parent's where they
+              are zero (log_context goes with log); spin_ns, idle_ns and idle_threads are ignored. The
+              group keeps metrics only if its own options say so.
    Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
    Output:    *out is the group on TR_OK, else untouched.
    Ownership: the caller holds one reference to the group, which keeps what it needs of its parent
-              alive. Giving it back leaves the group's tasks where they are: alive, and the parent's.
+              alive. Releasing it does not affect the group's tasks: they stay alive and remain the
+              parent's.
    Threads:   any thread; does not block.
    Since:     0.2 */
 tr_status tr_registry_child(tr_registry *parent, const char *name,
@@ -415,21 +421,21 @@ tr_status tr_registry_child(tr_registry *parent, const char *name,
 
    Requires:  registry is NULL, or the caller has a reference, or is a task of the registry.
    Returns:   registry itself; NULL for NULL.
-   Ownership: one more tr_registry_release is due.
+   Ownership: the caller holds one more reference; release it with tr_registry_release.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 tr_registry *tr_registry_retain(tr_registry *registry);
 
-/* Give back a reference to `registry`. The last one neither waits nor cancels: tasks that are
-   alive run on, and what they need lives until they have ended. [G3]
+/* Release a reference to `registry`. The last release neither waits nor cancels: live tasks run on,
+   and what they need stays valid until they have ended. [G3]
 
    Requires:  registry is NULL (a no-op) or a reference that the caller holds.
    Threads:   any thread; does not block.
    Since:     0.2 */
 void tr_registry_release(tr_registry *registry);
 
-/* Return the token `registry` is linked to: cancelling it closes the registry and raises the flag
-   of every task of phase 0 that is no clean-up work. [G2, E5, S5]
+/* Return the token `registry` is linked to. Cancelling it closes the registry and raises the flag of
+   every task of phase 0 that is not a clean-up task. [E5, G2, S5]
 
    Returns:   the token; NULL for NULL.
    Ownership: borrowed; it lives as long as the registry. Retain it to keep it longer.
@@ -439,38 +445,37 @@ tr_token *tr_registry_token(tr_registry *registry);
 
 /* ---- Spawning ---------------------------------------------------------------------------- */
 
-/* Accepted after the registry has closed, from a running task of the same registry, or of a group below
-   it: clean-up work.
-   The registry's token does not raise the flag of such a task, whenever it was spawned; a join's
-   deadline and tr_task_cancel do. [S5] */
+/* Spawn a clean-up task: it is accepted even after the registry has closed, if the caller is a running
+   task of the same registry or of a group inside it. The registry's token does not raise the flag of
+   such a task, whenever it was spawned; a join's deadline and tr_task_cancel do. [S5] */
 #define TR_SPAWN_CLEANUP 0x1u
-/* Run the body in a thread that has run no other and will run no other, so that thread-specific
-   data it leaves behind meets nobody. [S1] */
+/* Run the body in a thread that has run no other body and will run no other, so that thread-specific
+   data it leaves behind affects no other task. [S1] */
 #define TR_SPAWN_FRESH_THREAD 0x2u
-/* The registry needs this task: its end, however it ends, cancels the registry's token, with
+/* Spawn an essential task: its end, however it ends, cancels the registry's token, with
    TR_REASON_REQUESTED_BY_RUN if it returned 0 and TR_REASON_FATAL otherwise, and with the task's name
-   as the message. The task's own flag does not rise by that. [C12] */
+   as the message. This does not raise the task's own flag. [C12] */
 #define TR_SPAWN_ESSENTIAL 0x4u
 /* As TR_SPAWN_ESSENTIAL, but returning 0 cancels nothing. [C12] */
 #define TR_SPAWN_ESSENTIAL_ON_FAILURE 0x8u
 
-/* How one task is spawned. Start from TR_SPAWN_OPTIONS_INIT; a zero field means its default. */
+/* How one task is spawned. Start from TR_SPAWN_OPTIONS_INIT; a zero field means its default.
+   [C10, E5, E7] */
 typedef struct tr_spawn_options {
   uint32_t size;       /* sizeof(tr_spawn_options) */
   uint32_t flags;      /* TR_SPAWN_...; unknown bits: TR_ERR_INVALID */
   tr_drop_fn drop;     /* called with ctx after the body; may be NULL */
   uint64_t stack_size; /* bytes of stack; 0: the registry's; limits as in tr_registry_options.
-                          A size of its own makes the thread a fresh one. */
-  int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none.
-                            It has a handler without SA_RESTART (see tr_install_cancel_signal), and
-                            is not watched by tr_signal_watch_start, else TR_ERR_INVALID.
-                            Since 0.2. [C10] */
+                          Any other value implies a fresh thread. */
+  int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none. The
+                            signal must have a handler without SA_RESTART (see
+                            tr_install_cancel_signal) and must not be watched by
+                            tr_signal_watch_start, else TR_ERR_INVALID. Since 0.2. */
   uint32_t phase;        /* when a shutdown asks the task to stop: 0 (first, with the registry's
-                            token) to TR_PHASES - 1; see tr_shutdown. Since 0.2. [E5] */
-  int64_t heartbeat_ns;  /* the task promises to call tr_heartbeat at least so often, from the start
-                            of its body on; less than 1 ms is 1 ms; 0: it promises nothing; negative:
-                            TR_ERR_INVALID.
-                            Since 0.2. [E7] */
+                            token) to TR_PHASES - 1; see tr_shutdown. Since 0.2. */
+  int64_t heartbeat_ns;  /* the heartbeat interval: the task calls tr_heartbeat at least every
+                            heartbeat_ns, from the start of its body; less than 1 ms is 1 ms;
+                            0: no heartbeats; negative: TR_ERR_INVALID. Since 0.2. */
 } tr_spawn_options;
 
 /* How many phases a shutdown has. */
@@ -479,34 +484,34 @@ typedef struct tr_spawn_options {
 #define TR_SPAWN_OPTIONS_INIT                                                                      \
   { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0 }
 
-/* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
-   body may already run, or have ended, when this returns. It begins with the signals blocked that the
-   thread blocked which created the registry, or that its options say; the caller's mask does not
-   matter, and is not touched. [S1, S7]
+/* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The body
+   may be running, or may have ended, by the time this returns. It starts with the signal mask of the
+   thread that created the registry, or with the one in the registry's options. The caller's mask is
+   not used and not changed. [S1, S2, S3, S4, S5, S6, S7]
 
-   Requires:  name is UTF-8 of at least 1 byte; 63 bytes are kept, cut at a character, and the
-              kernel's thread name gets the first 15, cut likewise [S2]. kind is one of TR_KIND_...
-              or at least 0x100 [S3]. body is not NULL.
-   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_CLOSED after a shutdown or a cancelled token [S5];
-              TR_ERR_LIMIT at max_tasks; TR_ERR_AGAIN when the system refuses a thread [S6];
-              TR_ERR_NOMEM; TR_ERR_SYSTEM when it refuses one in a way that waiting does not mend. For
+   Requires:  name is UTF-8 of at least 1 byte; 63 bytes are kept, cut at a character boundary, and
+              the kernel's thread name is the first 15, cut in the same way. kind is one of
+              TR_KIND_... or at least 0x100. body is not NULL.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_CLOSED after a shutdown or a cancelled token;
+              TR_ERR_LIMIT at max_tasks; TR_ERR_AGAIN when the system refuses a thread;
+              TR_ERR_NOMEM; TR_ERR_SYSTEM when it refuses one for a lasting reason. For
               both, errno is that of pthread_create: EINVAL when the program's thread-local variables
               leave no room on a stack of that size, or after unshare(CLONE_NEWPID).
    Output:    *out (out may be NULL) is the task on TR_OK, else untouched.
-   Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference; give
-              it back with tr_task_release. On an error nothing has run and ctx is the caller's. [S4]
+   Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference; release
+              it with tr_task_release. On an error nothing has run and ctx is the caller's.
    Threads:   any thread, tasks included; does not wait for other tasks.
    Since:     0.2 */
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
        void *ctx, tr_task **out) TASKREG_MUST_USE;
 
-/* As tr_spawn, with options.
+/* As tr_spawn, with options. [S4]
 
    Requires:  options is NULL or initialised with TR_SPAWN_OPTIONS_INIT; bytes beyond the structure
               this library knows must be zero.
    Returns:   as tr_spawn; TR_ERR_INVALID for unknown flags too.
    Output:    as tr_spawn.
-   Ownership: as tr_spawn; on TR_OK options->drop(ctx) runs exactly once, on an error never. [S4]
+   Ownership: as tr_spawn; on TR_OK options->drop(ctx) runs exactly once, on an error it never runs.
    Threads:   as tr_spawn.
    Since:     0.2 */
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
@@ -514,7 +519,7 @@ tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, t
 
 /* ---- Listing ----------------------------------------------------------------------------- */
 
-/* One live task, as tr_snapshot lists it. */
+/* One live task, as tr_snapshot lists it. [E3, E5, E7, T3] */
 typedef struct tr_task_summary {
   uint32_t size;                  /* sizeof(tr_task_summary) */
   uint32_t state;                 /* TR_STATE_... */
@@ -526,18 +531,18 @@ typedef struct tr_task_summary {
   int64_t spawned_at_unix_ns;     /* the same moment on CLOCK_REALTIME, derived when listed */
   int64_t age_ns;                 /* from spawn to the moment of listing */
   uint32_t cancel_requested;      /* 1 once its flag is up */
-  uint32_t flags;                 /* TR_SPAWN_CLEANUP if it was spawned so */
+  uint32_t flags;                 /* TR_SPAWN_CLEANUP if it is a clean-up task */
   int64_t cancel_requested_at_ns; /* CLOCK_MONOTONIC; 0 while its flag is down */
-  const char *checkpoint;         /* the last string given to tr_checkpoint, or NULL. Since 0.2. [E3] */
-  uint64_t progress_done;         /* what the task last told tr_progress; of one and the same call */
-  uint64_t progress_total;        /* 0: not known, or no progress was told. Since 0.2. [E3] */
-  const char *progress_unit;      /* NULL when none was told. Since 0.2. */
-  int64_t progress_at_ns;         /* CLOCK_MONOTONIC; 0 when no progress was told. Since 0.2. */
-  uint32_t phase;                 /* as in tr_spawn_options. Since 0.2. [E5] */
-  uint32_t stalled;               /* 1 while a promised heartbeat is overdue. Since 0.2. [E7] */
-  char group[128];                /* the group it belongs to, as "net/peers" below the topmost
-                                     registry: UTF-8, 127 bytes are kept, cut at a character; "" in
-                                     a registry that is no group. Since 0.2. [T3] */
+  const char *checkpoint;         /* the last string given to tr_checkpoint, or NULL. Since 0.2. */
+  uint64_t progress_done;         /* from the last tr_progress; all three are of the same call */
+  uint64_t progress_total;        /* 0: not known, or no progress was reported. Since 0.2. */
+  const char *progress_unit;      /* NULL when none was reported. Since 0.2. */
+  int64_t progress_at_ns;         /* CLOCK_MONOTONIC; 0 when no progress was reported. Since 0.2. */
+  uint32_t phase;                 /* as in tr_spawn_options. Since 0.2. */
+  uint32_t stalled;               /* 1 while a heartbeat is overdue. Since 0.2. */
+  char group[128];                /* the task's group, as the path "net/peers" from the root registry:
+                                     UTF-8, 127 bytes are kept, cut at a character boundary; "" in
+                                     the root registry. Since 0.2. */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
@@ -546,7 +551,7 @@ typedef struct tr_task_summary {
         0, 0u, 0u, {0}                                                                             \
   }
 
-/* Return how many tasks of `registry` are alive; abandoned ones are. [J5, N1]
+/* Return how many tasks of `registry` are alive, abandoned ones included. [J5, N1]
 
    Returns:   the number; 0 for NULL.
    Threads:   any thread; never blocks.
@@ -560,17 +565,17 @@ size_t tr_len(const tr_registry *registry);
    Since:     0.2 */
 int tr_is_empty(const tr_registry *registry);
 
-/* List the live tasks of `registry`. Every task that is alive throughout the call is listed once,
-   none that ended before it, and no entry mixes two tasks or two moments. [N3]
+/* List the live tasks of `registry`. A task that is alive throughout the call is listed exactly once, a
+   task that ended before the call is not listed, and no entry mixes two tasks or two moments. [N3]
 
    Requires:  buffer has room for capacity elements and buffer[0].size is set by
               TR_TASK_SUMMARY_INIT (the element size is read from there); or buffer is NULL and
-              capacity 0, which asks for the count alone.
+              capacity is 0, to get the count alone.
    Returns:   TR_OK; TR_ERR_TRUNCATED when there are more than capacity tasks; TR_ERR_INVALID.
    Output:    *count (not NULL) is the number of live tasks, on TR_OK and TR_ERR_TRUNCATED; the
-              first min(*count, capacity) elements are filled, in no particular order. Bytes of a
-              larger element than this library knows are zero.
-   Threads:   any thread; takes no lock, or one for a moment on the way from group to group; stops no
+              first min(*count, capacity) elements are filled, in no particular order. If an element
+              is larger than this library knows, its further bytes are zero.
+   Threads:   any thread; takes no lock, except briefly when it moves from group to group; blocks no
               spawn.
    Since:     0.2 */
 tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
