@@ -583,32 +583,35 @@ tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t cap
 
 /* ---- Joining ----------------------------------------------------------------------------- */
 
-/* What a join or a shutdown came to. Start from TR_JOIN_REPORT_INIT. To have the stragglers named,
-   let `stragglers` point to an array of stragglers_capacity elements, the first initialised with
-   TR_TASK_SUMMARY_INIT; the array stays the caller's, and the library allocates nothing for it. */
+/* The result of a join or a shutdown. Start from TR_JOIN_REPORT_INIT. To have the stragglers listed,
+   set `stragglers` to an array of stragglers_capacity elements whose first is initialised with
+   TR_TASK_SUMMARY_INIT. The array stays the caller's, and the library allocates nothing for it.
+   [E1, E4, E5, G4] */
 typedef struct tr_join_report {
   uint32_t size;                /* sizeof(tr_join_report) */
-  uint32_t threads_left;        /* threads that a tr_shutdown, all tasks having ended, could not join, or
-                                   that are in a callback; 0 while tasks are pending and on TR_OK [G4] */
+  uint32_t threads_left;        /* threads that a tr_shutdown could not join although all tasks had
+                                   ended, or that are in a callback; 0 while tasks are pending and on
+                                   TR_OK */
   uint64_t ended;               /* tasks that ended while the call waited, however they ended */
   uint64_t failed;              /* of these, bodies that returned non-zero */
   uint64_t exited;              /* of these, bodies that left by pthread_exit or cancellation */
   uint64_t pending;             /* tasks alive at the deadline: aborted + abandoned */
   uint64_t aborted;             /* of these, ended within the abort grace */
-  uint64_t abandoned;           /* of these, not ended by the end of the grace: still tracked */
+  uint64_t abandoned;           /* of these, still alive after the abort grace: still tracked */
   uint64_t rejected;            /* spawns rejected while the call waited */
-  int64_t elapsed_ns;           /* how long the call took, but for the looks of a full report */
+  int64_t elapsed_ns;           /* how long the call took, without the time to examine stragglers for
+                                   a full report */
   tr_task_summary *stragglers;  /* in: where to list the tasks alive at the deadline, or NULL */
   uint64_t stragglers_capacity; /* in: room in stragglers, in elements */
   uint64_t stragglers_count;    /* out: elements written: min(pending, stragglers_capacity). state
                                    is TR_STATE_ABANDONED, or TR_STATE_ENDED for an aborted one */
-  int64_t extended_ns;          /* out: how far the deadline moved on for tasks that made progress.
-                                   Since 0.2. [E4] */
-  tr_report **full;             /* in: where to put a report that tells all there is to tell of the
-                                   stragglers, or NULL; see tr_report. Since 0.2. [E1] */
-  int64_t callbacks_ns;         /* out: what functions of the application's took that were called within the
-                                   call: log callbacks, and functions registered for a cancellation. The
-                                   deadline may be late by so much. Since 0.2. [E5] */
+  int64_t extended_ns;          /* out: how far the deadline was extended for tasks that made
+                                   progress. Since 0.2. */
+  tr_report **full;             /* in: where to put a full report of the stragglers, or NULL; see
+                                   tr_report. Since 0.2. */
+  int64_t callbacks_ns;         /* out: time spent in the application's functions during the call: log
+                                   callbacks, and functions registered for a cancellation. The call
+                                   may exceed its deadline by this much. Since 0.2. */
 } tr_join_report;
 
 #define TR_JOIN_REPORT_INIT                                                                        \
@@ -616,50 +619,50 @@ typedef struct tr_join_report {
     (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0  \
   }
 
-/* Wait until every task of `registry` has ended, those spawned meanwhile included, or until
-   timeout_ns nanoseconds from now. Nobody is asked to stop before the deadline; at the deadline
-   the flag of every straggler rises, and the registry's abort grace is waited for them. Functions
-   that were registered for their cancellation are called on a thread of the library's: what they take
-   is outside the deadline (but they have 10 ms). [J1-J6]
+/* Wait until every task of `registry` has ended, including those spawned meanwhile, or until
+   timeout_ns nanoseconds from now. No task is asked to stop before the deadline. At the deadline the
+   flag of every straggler is raised, and the call waits up to the registry's abort grace for them to
+   end. Functions registered for the stragglers' cancellation run on a thread of the library; the call
+   waits at most 10 ms for them. [C4, J1-J7, T5]
 
-   Requires:  the caller is not a task of the registry or of a group below it (else TR_ERR_DEADLOCK,
-              nothing changed [J7, T5]);
-              report is NULL or initialised with TR_JOIN_REPORT_INIT.
+   Requires:  the caller is not a task of the registry or of a group inside it (else TR_ERR_DEADLOCK,
+              nothing changed); report is NULL or initialised with TR_JOIN_REPORT_INIT.
    Returns:   TR_OK: no task is alive; TR_ERR_DEADLINE: some were alive at the deadline;
-              TR_ERR_CANCELLED: the flag of the calling task (of another registry) rose [C4];
-              TR_ERR_DEADLOCK, TR_ERR_INVALID; TR_ERR_NOMEM, nothing changed, without memory for
-              report->full.
-   Output:    *report (may be NULL) is written on TR_OK and TR_ERR_DEADLINE, else untouched; and so is
-              *report->full.
-   Ownership: report->stragglers stays the caller's. *report->full is the caller's, too: give it back
+              TR_ERR_CANCELLED: the flag of the calling task (of another registry) was raised;
+              TR_ERR_DEADLOCK, TR_ERR_INVALID; TR_ERR_NOMEM, nothing changed, if there is no memory
+              for report->full.
+   Output:    *report (may be NULL) and *report->full are written on TR_OK and TR_ERR_DEADLINE, else
+              untouched.
+   Ownership: report->stragglers stays the caller's. *report->full is the caller's too: release it
               with tr_report_release.
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.2 */
 tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report)
     TASKREG_MUST_USE;
 
-/* Wait until every task of `registry` has ended, those spawned meanwhile included, or until timeout_ns
-   nanoseconds from now, and ask nobody to stop, then either: to look again, say what is waited for, and wait
-   on. tr_join_all asks those that are alive at its deadline. [J9]
+/* Wait until every task of `registry` has ended, including those spawned meanwhile, or until
+   timeout_ns nanoseconds from now. Unlike tr_join_all, it asks no task to stop at the end of the
+   timeout, so that a program can print what it is waiting for and then wait again. [J9]
 
    Requires:  as tr_join_all.
-   Returns:   TR_OK: at some moment of the call no task was alive; TR_ERR_TIMEDOUT: the timeout passed first;
-              TR_ERR_CANCELLED: the flag of the calling task (of another registry) rose; TR_ERR_DEADLOCK,
-              TR_ERR_INVALID.
+   Returns:   TR_OK: at some moment of the call no task was alive; TR_ERR_TIMEDOUT: the timeout passed
+              first; TR_ERR_CANCELLED: the flag of the calling task (of another registry) was raised;
+              TR_ERR_DEADLOCK, TR_ERR_INVALID.
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.2 */
 tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
 
-/* Close `registry`, cancel its token with reason and message, and join its tasks with grace_ns
-   nanoseconds to the deadline, as tr_join_all. After TR_OK no thread of the registry is left. A
-   registry that is shut down stays closed; calling again joins what is left. [J1, S5, G4]
+/* Close `registry`, cancel its token with reason and message, and join its tasks as tr_join_all does,
+   with a deadline grace_ns nanoseconds from now. After TR_OK no thread of the registry is left. A
+   registry that was shut down stays closed; a further call joins what is left.
 
    Tasks are asked to stop phase by phase. The token asks those of phase 0. When these have ended, or
    their share of the time is over, those of phase 1 are asked, and so on; the registry's token never
-   asks a task of a later phase, however it is cancelled. Each phase has an equal share of the time that
-   is left when it begins, of those that follow and have tasks; what it does not need goes to them. So a
-   task that does not stop takes nothing from the time of the phases after its own; it is waited
-   for until the deadline. tr_shutdown_with makes shares of other sizes. [E5]
+   asks a task of a later phase, however it is cancelled. When a phase starts, the remaining time is
+   divided equally among it and the later phases that have tasks. Time that a phase does not use goes
+   to the later ones. A task that does not stop therefore takes no time from the phases after its own;
+   the call keeps waiting for it until the deadline. tr_shutdown_with sets shares of other sizes.
+   [E5, G4, J1, S5]
 
    Requires:  as tr_join_all, and the caller is not a thread of the registry running a destructor of
               its thread-specific data (else TR_ERR_DEADLOCK); message as in tr_token_cancel. A token
@@ -669,7 +672,7 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MU
               threads_left is not) a thread whose task had ended was held up, until a second beyond
               the deadline, by a destructor of the application's thread-specific data or a callback;
               TR_ERR_CANCELLED, TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID; TR_ERR_NOMEM, nothing
-              changed, without memory for report->full.
+              changed, if there is no memory for report->full.
    Output:    as tr_join_all.
    Ownership: message is copied.
    Threads:   any thread, several at once; blocks; not a cancellation point.
@@ -677,24 +680,26 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MU
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
           int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
 
-/* How a shutdown goes. Start from TR_SHUTDOWN_OPTIONS_INIT; a zero field means its default. */
+/* How a shutdown proceeds. Start from TR_SHUTDOWN_OPTIONS_INIT; a zero field means its default.
+   [E4, E5, E6] */
 typedef struct tr_shutdown_options {
   uint32_t size;              /* sizeof(tr_shutdown_options) */
-  uint32_t warn_percent;      /* TR_EVENT_DEADLINE_NEAR comes when so much of the grace has passed with
-                                 tasks alive: 1 to 99; 0: 80; TR_WARN_NEVER: not at all [E6] */
-  int64_t max_grace_ns;       /* the deadline moves on while tasks make progress (tr_progress), and so does
-                                 the time of their phase, but never beyond so many nanoseconds from the
-                                 call; 0: it does not move [E4] */
-  int64_t progress_window_ns; /* a task makes progress if it told of any in the last so many
-                                 nanoseconds, and the deadline moves to so long after that; less than 1 ms is
-                                 1 ms; 0: 1 s */
-  uint32_t phase_share[TR_PHASES]; /* how the time is divided: a phase gets its share of the sum of its
-                                 own and those of the phases after it that have tasks, each at most
-                                 1000000; all 0: equal ones; 0 beside others: such a phase reserves no
-                                 time for itself [E5] */
+  uint32_t warn_percent;      /* the percentage of the grace after which TR_EVENT_DEADLINE_NEAR is
+                                 reported if tasks are alive: 1 to 99; 0: 80; TR_WARN_NEVER: not at
+                                 all */
+  int64_t max_grace_ns;       /* the deadline, and the time of the phase, are extended while tasks make
+                                 progress (tr_progress), but never beyond max_grace_ns nanoseconds from
+                                 the call; 0: no extension */
+  int64_t progress_window_ns; /* a task makes progress if it reported any within the last
+                                 progress_window_ns nanoseconds. The deadline is then that long after
+                                 the report. Less than 1 ms is 1 ms; 0: 1 s */
+  uint32_t phase_share[TR_PHASES]; /* how the time is divided: a phase gets its share out of the sum of
+                                 its own and those of the later phases that have tasks; each is at most
+                                 1000000; all 0: equal shares; a single 0: the phase reserves no time
+                                 for itself */
 } tr_shutdown_options;
 
-/* For tr_shutdown_options.warn_percent. */
+/* For tr_shutdown_options.warn_percent: report no TR_EVENT_DEADLINE_NEAR. */
 #define TR_WARN_NEVER UINT32_MAX
 
 #define TR_SHUTDOWN_OPTIONS_INIT                                                                   \
@@ -717,14 +722,14 @@ tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *
 
 /* How a task ended. [O1] */
 #define TR_ENDED_RETURNED 1u /* its body returned 0 */
-#define TR_ENDED_FAILED 2u   /* its body returned something else */
+#define TR_ENDED_FAILED 2u   /* its body returned another value */
 #define TR_ENDED_EXITED 3u   /* its thread left the body: pthread_exit or thread cancellation */
 
 /* The outcome of a task. Start from TR_OUTCOME_INIT. */
 typedef struct tr_outcome {
   uint32_t size;          /* sizeof(tr_outcome) */
   uint32_t how;           /* TR_ENDED_... */
-  int32_t code;           /* what the body returned; 0 if it exited */
+  int32_t code;           /* the body's return value; 0 if it exited */
   uint32_t was_cancelled; /* 1 if its flag was up when it ended */
   char message[128];      /* set with tr_task_set_message, UTF-8, NUL-terminated; else empty */
 } tr_outcome;
@@ -743,12 +748,12 @@ tr_task *tr_task_self(void);
 /* Add a reference to `task`, so that it can be used after its end.
 
    Returns:   task itself; NULL for NULL.
-   Ownership: one more tr_task_release is due.
+   Ownership: the caller holds one more reference; release it with tr_task_release.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 tr_task *tr_task_retain(tr_task *task);
 
-/* Give back a reference to `task`; the task itself is not affected.
+/* Release a reference to `task`; the task itself is not affected.
 
    Requires:  task is NULL (a no-op) or a reference that the caller holds.
    Threads:   any thread; does not block.
@@ -763,7 +768,7 @@ void tr_task_release(tr_task *task);
 uint64_t tr_task_id(const tr_task *task);
 
 /* Copy the name of `task` into `buffer`, as snprintf would: at most capacity - 1 bytes, cut at a
-   character, and a terminating NUL when capacity is not 0.
+   character boundary, and a terminating NUL when capacity is not 0.
 
    Requires:  buffer has room for capacity bytes, or is NULL.
    Returns:   the length in bytes of the whole name without the NUL (1 to 63); 0 for NULL.
@@ -785,8 +790,8 @@ tr_kind tr_task_kind(const tr_task *task);
    Since:     0.2 */
 int tr_task_is_cancelled(const tr_task *task);
 
-/* Return the address of the flag of `task`, for loops too tight for a call: it reads 0 until the
-   task is asked to stop and non-zero from then on. Read it atomically, as with
+/* Return the address of the flag of `task`, for loops too tight for a call. The flag is 0 until the
+   task is asked to stop and non-zero from then on. Read it atomically, for example by
    __atomic_load_n(flag, __ATOMIC_ACQUIRE); never write it.
 
    Returns:   the address; NULL for NULL.
@@ -795,50 +800,50 @@ int tr_task_is_cancelled(const tr_task *task);
    Since:     0.2 */
 const uint32_t *tr_task_cancel_flag(const tr_task *task);
 
-/* Ask `task` to stop: raise its flag and end the wait of this library that it is in, if any.
-   Nothing is killed. [C3, C5]
+/* Ask `task` to stop: raise its flag and end the library's wait that it is in, if any. Nothing is
+   killed. [C3, C5]
 
    Returns:   TR_OK, also when it was asked before or has ended; TR_ERR_INVALID for NULL.
    Threads:   any thread; does not wait for the task.
    Since:     0.2 */
 tr_status tr_task_cancel(tr_task *task) TASKREG_MUST_USE;
 
-/* Leave a message for whoever reads the outcome of the calling task; the last one stands.
+/* Set the message in the outcome of the calling task. A later call replaces it.
 
    Requires:  called by the task itself, from its body; message is NULL (none) or UTF-8; the first
-              127 bytes are kept, cut at a character.
+              127 bytes are kept, cut at a character boundary.
    Returns:   TR_OK; TR_ERR_INVALID when task is not the calling task or message is not UTF-8.
    Ownership: message is copied.
    Threads:   the task's own; never blocks.
    Since:     0.2 */
 tr_status tr_task_set_message(tr_task *task, const char *message) TASKREG_MUST_USE;
 
-/* Wait until `task` has ended, or until timeout_ns nanoseconds from now.
+/* Wait until `task` has ended, or until timeout_ns nanoseconds from now. [C4, O3]
 
    Requires:  the caller is not task itself (else TR_ERR_DEADLOCK); outcome is NULL or initialised
               with TR_OUTCOME_INIT.
-   Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED when the flag of the calling task rises
-              first [C4]; TR_ERR_DEADLOCK, TR_ERR_INVALID.
+   Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED when the flag of the calling task is raised
+              first; TR_ERR_DEADLOCK, TR_ERR_INVALID.
    Output:    *outcome (may be NULL) is written on TR_OK, else untouched.
-   Threads:   any thread, several at once; blocks; not a cancellation point. [O3]
+   Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.2 */
 tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome) TASKREG_MUST_USE;
 
-/* Sleep for duration_ns nanoseconds, or without end with TR_FOREVER. Inside a task the sleep ends when the
-   task is asked to stop; outside one it is a plain sleep. [C4]
+/* Sleep for duration_ns nanoseconds, or indefinitely with TR_FOREVER. Inside a task the sleep ends
+   early when the task is asked to stop; outside one it is a plain sleep. [C4]
 
    Returns:   TR_OK after the whole time; TR_ERR_CANCELLED when the flag of the calling task was up
-              already or rose meanwhile.
+              already or was raised meanwhile.
    Threads:   any thread; blocks; not a cancellation point.
    Since:     0.2 */
 tr_status tr_sleep(int64_t duration_ns) TASKREG_MUST_USE;
 
 /* ---- Shutdown from a signal -------------------------------------------------------------- */
 
-/* SIGHUP asks for TR_REASON_RELOAD_REQUESTED, however often it comes. */
+/* SIGHUP requests a reload: it cancels with TR_REASON_RELOAD_REQUESTED, however often it arrives. */
 #define TR_SIGNALS_HUP_RELOADS 0x1u
 
-/* How signals are dealt with. Start from TR_SIGNAL_OPTIONS_INIT; a zero field means its default. */
+/* How signals are handled. Start from TR_SIGNAL_OPTIONS_INIT; a zero field means its default. */
 typedef struct tr_signal_options {
   uint32_t size;  /* sizeof(tr_signal_options) */
   uint32_t flags; /* TR_SIGNALS_...; unknown bits: TR_ERR_INVALID */
@@ -847,94 +852,101 @@ typedef struct tr_signal_options {
 #define TR_SIGNAL_OPTIONS_INIT                                                                     \
   { (uint32_t)sizeof(tr_signal_options), 0u }
 
-/* Let signals shut `registry` down. The first cancels its token, with TR_REASON_USER_REQUESTED and the
-   signal's name ("SIGTERM") as the message: the program, which waits for the token, calls
-   tr_shutdown. A second during the shutdown, or before it, cuts the grace of every tr_shutdown of this
-   registry and of the groups below it short, whatever callbacks of the first are doing: its deadline is now
-   for the phases asked so far, and those that are left are asked in their order, each with 100 ms or the
-   abort grace, if that is more. A third ends the process at once, with the status 128 + its number. A SIGHUP
-   that reloads (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none of the three; of a reload
-   and a stop that have both come, the stop counts. [C13]
+/* Let signals shut `registry` down. The first signal cancels its token, with TR_REASON_USER_REQUESTED
+   and the signal's name ("SIGTERM") as the message. The program, which waits for the token, then calls
+   tr_shutdown. A second signal, before or during the shutdown, cuts the grace short for every
+   tr_shutdown of this registry and of the groups inside it, even while callbacks of the first signal
+   are still running. The deadline is then now for the phases asked so far. The remaining phases are
+   asked in their order, each with 100 ms, or with the abort grace if that is longer. A third signal
+   ends the process at once, with the status 128 + its number.
 
-     tr_signal_watch_start(registry, NULL, NULL);
-     tr_token_wait(tr_registry_token(registry), -1);
-     tr_shutdown(registry, tr_token_reason(token), NULL, grace_ns, &report);
+   A SIGHUP that requests a reload (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none of
+   the three. If both a reload and a stop have arrived, the stop takes precedence.
 
-   A token keeps its first reason. So a SIGTERM that comes while a reload stops the tasks changes nothing
-   about the token; tr_signal_watch_pending tells of it, and the next watch begins with it: the token of
-   its registry is cancelled when this returns. A program that reloads need do nothing about that.
+     tr_token *token = tr_registry_token(registry);
+     if (tr_signal_watch_start(registry, NULL, NULL) == TR_OK &&
+         tr_token_wait(token, TR_FOREVER) == TR_OK)
+       status = tr_shutdown(registry, tr_token_reason(token), NULL, grace_ns, &report);
 
-   Handlers are installed, with SA_RESTART and SA_ONSTACK, for the whole process, and two threads of the
-   library's are started. On one, taskreg-signals, the token is cancelled and what that calls runs, which
-   may block, and may leave by pthread_exit. The signals are let through to the other, so that all threads
-   of the program may block them. No descriptor is used. There is one such watch in a process.
+   A token keeps its first reason, so a SIGTERM that arrives while a reload stops the tasks does not
+   change the token. tr_signal_watch_pending reports such a signal, and the next watch starts with it:
+   the token of its registry is already cancelled when this call returns. A program that reloads
+   needs no code for that.
 
-   In a child process the signals do what they did before, and count nothing here, however the child was
-   made. In a program that a child of fork(2) executes, those are ignored that were; posix_spawn(3),
-   system(3) and popen(3) run no code of ours in the child, and give such a signal its default: to keep a
-   signal ignored there, leave it out of the set.
+   Handlers are installed for the whole process, with SA_RESTART and SA_ONSTACK, and two threads of the
+   library are started. One, "taskreg-signals", cancels the token and runs the callbacks of that
+   cancellation, which may block, and may end the thread by pthread_exit. The other leaves the signals
+   unblocked, so that every thread of the program may block them. No descriptor is used. A process can
+   have one watch at a time.
 
-   To begin with, nothing is lost between a program's start and this call if it blocks the signals with
+   In a child process the signals have their previous actions, and are not counted here, however the
+   child was created. A program that a child of fork(2) executes ignores the signals that were ignored
+   before the watch. posix_spawn(3), system(3) and popen(3) run none of the library's code in the child
+   and set such a signal to its default action. To keep a signal ignored in those children, leave it
+   out of the set.
+
+   To lose no signal between the start of the program and this call, block the signals with
    pthread_sigmask(3) first; they are delivered to the watch. To go from one registry to the next, as a
-   reload does, tr_signal_watch_move leaves no gap; or block the signals from tr_signal_watch_stop to the
-   next tr_signal_watch_start. A log callback of the registry hears when a signal has got another handler
-   (TR_EVENT_SIGNAL_LOST), from a second to a minute later.
+   reload does, call tr_signal_watch_move, which leaves no gap; or block the signals from
+   tr_signal_watch_stop to the next tr_signal_watch_start. If another handler is installed for a
+   watched signal, the registry's log callback receives TR_EVENT_SIGNAL_LOST, between a second and a
+   minute later. [C13]
 
-   Requires:  registry is not NULL. set is NULL, for SIGINT and SIGTERM (and SIGHUP if it reloads)
-              but for those that are ignored at the time, as under nohup(1); or signals that may
-              have a handler and are no synchronous faults; it may be empty. None is the cancel signal of
-              a task, has the handler of tr_install_cancel_signal, or is for backtraces. options is NULL
-              (defaults) or initialised with TR_SIGNAL_OPTIONS_INIT.
+   Requires:  registry is not NULL. set is NULL, for SIGINT and SIGTERM (and SIGHUP if it reloads),
+              except those that are ignored at the time, as under nohup(1); or a set of signals that
+              can have a handler and are not synchronous faults; it may be empty. None is the cancel
+              signal of a task, has the handler of tr_install_cancel_signal, or is the signal for
+              backtraces. options is NULL (defaults) or initialised with TR_SIGNAL_OPTIONS_INIT.
    Returns:   TR_OK; TR_ERR_INVALID, also when there is a watch already; TR_ERR_NOMEM; TR_ERR_AGAIN when
               the system refuses a thread; TR_ERR_SYSTEM when it refuses a handler.
    Ownership: the watch holds a reference to the registry until tr_signal_watch_stop.
-   Threads:   any thread; does not block, but for a moment where a stop is taken over.
+   Threads:   any thread; does not block, except briefly while it takes over a pending stop.
    Since:     0.2 */
 tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
                      const tr_signal_options *options) TASKREG_MUST_USE;
 
-/* End what tr_signal_watch_start began: the signals do again what they did before, unless somebody
-   has given them another handler since, and the thread is gone. [C13]
+/* Stop the watch that tr_signal_watch_start started: its threads have ended when this returns, and the
+   signals have their previous actions again, unless another handler was installed since. [C13]
 
-   Requires:  tr_signal_watch_start has succeeded for this registry, or tr_signal_watch_move has handed the
-              watch over to it, and it was not ended.
-   Returns:   TR_OK; TR_ERR_INVALID when there is no such watch; TR_ERR_DEADLOCK when called by what the
-              cancelling of the token calls, on the watch's own thread.
+   Requires:  tr_signal_watch_start has succeeded for this registry, or tr_signal_watch_move has moved
+              the watch to it, and the watch was not stopped.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such watch; TR_ERR_DEADLOCK from a callback of the
+              token's cancellation on the watch's own thread.
    Threads:   any thread; waits for callbacks that the watch's thread is running.
    Since:     0.2 */
 tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
 
-/* Have the watch of tr_signal_watch_start shut down `to` in the place of `from`, from now on: what a reload
-   does between two lives. There is no moment at which nobody watches. What has come goes along: after a
-   stop, be it one that `from` was told of, the token of `to` is cancelled when this returns, and after two,
-   its shutdowns are hurried. [C13]
+/* Move the watch of tr_signal_watch_start from `from` to `to`, so that signals shut `to` down from now
+   on, as a reload needs between two registries. At no moment are the signals unwatched. Signals that
+   have arrived move too: after one stop, even one that was already reported to `from`, the token of
+   `to` is cancelled when this returns; after two, the grace of its shutdowns is also cut short. [C13]
 
-   Requires:  tr_signal_watch_start has succeeded for `from`, or the watch was handed over to it, and was
-              not ended; `to` is not NULL.
+   Requires:  tr_signal_watch_start has succeeded for `from`, or the watch was moved to it, and the
+              watch was not stopped; `to` is not NULL.
    Returns:   TR_OK; TR_ERR_INVALID when there is no such watch.
-   Ownership: the watch holds a reference to `to` in the place of the one to `from`.
-   Threads:   any thread; does not block, but for a moment where a stop is taken over.
+   Ownership: the watch holds a reference to `to` instead of the one to `from`.
+   Threads:   any thread; does not block, except briefly while it takes over a pending stop.
    Since:     0.2 */
 tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
 
-/* Say whether a signal has asked the program to stop, and no token has told of it: the registry that is
-   watched had been cancelled for another reason before, such as TR_REASON_RELOAD_REQUESTED. The next
-   tr_signal_watch_start begins with it; a program that has no next one ends instead. [C13]
+/* Say whether a signal has asked the program to stop without being reported by a token: the watched
+   registry had been cancelled for another reason before, such as TR_REASON_RELOAD_REQUESTED. The next
+   tr_signal_watch_start starts with that signal; a program that makes no such call should end. [C13]
 
-   Returns:   the number of the first such signal; 0 if there is none. A signal that has just come may be
-              told for the moment until the token is cancelled.
+   Returns:   the number of the first such signal; 0 if there is none. A signal that has just arrived
+              may be returned for the moment until the token is cancelled.
    Threads:   any thread; does not block.
    Since:     0.2 */
 int tr_signal_watch_pending(void);
 
-/* Have `token` cancelled with `reason`, soon, by the thread of tr_signal_watch_start: what a signal
-   handler of the application's own calls. Of several requests for one token the first counts. [C14]
+/* Request that the thread of tr_signal_watch_start cancel `token` with `reason` soon; for use in the
+   application's own signal handlers. Of several requests for one token the first counts. [C14]
 
-   Requires:  tr_signal_watch_start has succeeded for some registry (its set may be empty) and was
-              not ended; the caller has a reference to token.
+   Requires:  tr_signal_watch_start has succeeded for some registry (its set may be empty) and the
+              watch was not stopped; the caller has a reference to token.
    Returns:   TR_OK; TR_ERR_INVALID for NULL, or when there is no such thread.
-   Threads:   any thread; never blocks. The one function of the library that is async-signal-safe; it
-              leaves errno as it was.
+   Threads:   any thread; never blocks. It is the only function of the library that is
+              async-signal-safe; it leaves errno unchanged.
    Since:     0.2 */
 tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_USE;
 
