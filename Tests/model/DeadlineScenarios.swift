@@ -103,7 +103,7 @@ extension Scenario {
     name: "deadline callback",
     claim:
       "a deadline asks a task with a callback, which ends: called once if it was asked, before a shutdown is over (C7, J4, G4)",
-    preemptions: 1, timeouts: 2
+    preemptions: 2, timeouts: 2
   ) {
     Stage.open()
     Stage.hold(short)
@@ -147,7 +147,7 @@ extension Scenario {
   static let lateReported = Scenario(
     name: "late told",
     claim: "a deadline passes as a task ends: told once if it was a straggler, and only then (E6)",
-    preemptions: 2, timeouts: 1
+    preemptions: 3, timeouts: 1
   ) {
     Stage.open {
       $0.log = LogSink(

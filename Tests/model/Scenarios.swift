@@ -281,7 +281,7 @@ extension Scenario {
   static let lastRelease = Scenario(
     name: "last release",
     claim: "the last release while a task runs: all memory comes back (G3)",
-    preemptions: 3
+    preemptions: 4
   ) {
     Stage.open()
     Stage.spawn(short)
@@ -349,7 +349,7 @@ extension Scenario {
   static let reusedRecord = Scenario(
     name: "reused record",
     claim: "a record changes hands under a reader: no entry mixes two tasks (N3)",
-    preemptions: 5
+    preemptions: 6
   ) {
     Stage.open()
     for _ in 0..<63 { _ = Stage.registry.pointer.pointee.records.take(for: Stage.registry) }
@@ -390,7 +390,7 @@ extension Scenario {
   static let grace = Scenario(
     name: "grace",
     claim: "a straggler ends within the grace, or not: counted as one of them (J4)",
-    preemptions: 2, timeouts: 1
+    preemptions: 3, timeouts: 1
   ) {
     Stage.open { $0.abortGrace = 1_000 }
     Stage.spawn(obedient)
@@ -403,7 +403,7 @@ extension Scenario {
   static let late = Scenario(
     name: "late",
     claim: "a task ends as the deadline passes: no straggler is invented or kept (J2, J4)",
-    preemptions: 3, timeouts: 1
+    preemptions: 4, timeouts: 1
   ) {
     Stage.open { $0.abortGrace = 1_000 }
     Stage.spawn(short)
@@ -419,7 +419,7 @@ extension Scenario {
   static let tokens = Scenario(
     name: "tokens",
     claim: "a child is made while two cancel: it is cancelled, one cancel wins (C1, C2)",
-    preemptions: 3
+    preemptions: 4
   ) {
     Stage.open()
     Stage.host {
