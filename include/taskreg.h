@@ -960,68 +960,70 @@ tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_US
 tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* Wait until the descriptor `fd` has one of `events` (POLLIN, POLLOUT, ... of poll(2)), an error or a
-   hang-up, or until timeout_ns nanoseconds from now; inside a task also until it is asked to stop,
-   which comes first: a busy peer keeps nobody from stopping. Tasks that wait so share a descriptor of the
-   library's, 32 of them or more, unless they have one by tr_task_fd; what else costs a descriptor, a thread or a
-   mapping is listed in docs/costs.md. [C8]
+   hang-up, or until timeout_ns nanoseconds from now; inside a task also until it is asked to stop. The
+   request to stop is checked first, so a busy peer cannot keep a task from stopping. Tasks that wait
+   in this way share descriptors of the library, one for 32 tasks or more, unless they have one by
+   tr_task_fd. docs/costs.md lists everything that costs a descriptor, a thread or a mapping. [C8]
 
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID when fd is not open;
-              TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when a task's first wait needs a descriptor to share, and
-              none is to be had.
+              TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when a task's first wait needs a descriptor to
+              share and none is available.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* Wait on the condition variable `cond`, as pthread_cond_timedwait(3) does, until it is signalled, or
-   until timeout_ns nanoseconds from now; inside a task also until it is asked to stop, which comes
-   first. Like there, TR_OK may come for no reason, so that the caller loops around its own condition.
-   The timeout is measured on CLOCK_MONOTONIC, whatever clock the condition variable was made with.
-   [C9]
+   until timeout_ns nanoseconds from now; inside a task also until it is asked to stop, which is
+   checked first. As with any condition variable, TR_OK may be spurious, so call it in a loop around
+   your condition. The timeout is measured on CLOCK_MONOTONIC, whatever clock the condition variable
+   was created with.
 
+     tr_status status = TR_OK;
      pthread_mutex_lock(&mutex);
-     while (queue_is_empty && status == TR_OK) status = tr_cond_wait(&not_empty, &mutex, -1);
+     while (queue_is_empty && status == TR_OK)
+       status = tr_cond_wait(&not_empty, &mutex, TR_FOREVER);
 
-   To stop a task in such a wait, a thread of the library broadcasts the condition variable: other threads
-   that wait on it wake for no reason, as POSIX lets them. The canceller may hold the mutex or not, and
-   waits for nobody. As with any signal of a condition variable, threads that were woken before and are not
-   scheduled delay those that wait on the same one.
+   To stop a task in such a wait, a thread of the library broadcasts the condition variable. Other
+   threads that wait on it wake spuriously, as POSIX allows. The thread that cancels may hold the mutex
+   and does not wait for anything. As with any signal of a condition variable, threads that were woken
+   earlier and are not scheduled delay those that wait on the same one. [C9]
 
    Requires:  the caller has locked mutex, once, and mutex is not robust. Both are initialised, and
               live until every such wait has returned.
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID for NULL, or when an
               error-checking mutex is not the caller's, or mutex is robust; TR_ERR_SYSTEM for another
-              failure of pthread_cond_clockwait(3) or pthread_mutex_lock(3), with errno. Without having
-              waited: TR_ERR_NOMEM. The caller holds the mutex as before, but where errno says that it
-              cannot be locked.
+              failure of pthread_cond_clockwait(3) or pthread_mutex_lock(3), with errno set;
+              TR_ERR_NOMEM, without having waited. The caller holds the mutex as before, unless errno
+              says that it cannot be locked.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)
     TASKREG_MUST_USE;
 
-/* Install a handler that does nothing for a signal, so that system calls it comes upon return EINTR
-   instead of going on: what tr_spawn_options.cancel_signal needs. A program may as well install a
-   handler of its own, without SA_RESTART: with it the signal interrupts nothing, and is refused, as are those
-   that language runtimes have handlers for. The signal should be one that is used for nothing else, such
-   as SIGRTMIN + 1. [C10]
+/* Install a handler that does nothing for a signal, so that a system call the signal interrupts returns
+   EINTR instead of being restarted, as tr_spawn_options.cancel_signal needs. A program may instead
+   install a handler of its own without SA_RESTART. With SA_RESTART the signal would interrupt nothing,
+   and such a handler is rejected, as are the signals for which language runtimes have handlers. Choose
+   a signal that has no other use, such as SIGRTMIN + 1. [C10]
 
    Returns:   TR_OK when the handler is installed, now or before; TR_ERR_INVALID for a number that is
-              no signal, is SIGKILL, SIGSTOP or a synchronous fault, and for a signal that has
-              another handler or is ignored: it is left as it is.
-   Threads:   any thread; does not block. The handler stays for ever.
+              not a signal, is SIGKILL, SIGSTOP or a synchronous fault, and for a signal that has
+              another handler or is ignored: it is left unchanged.
+   Threads:   any thread; does not block. The handler stays until the process ends.
    Since:     0.2 */
 tr_status tr_install_cancel_signal(int signal_number) TASKREG_MUST_USE;
 
-/* Say that the calling task has seen that it is to stop: its cancel_signal is sent no more. Without a
-   request to stop, or without such a signal, it does nothing. [C10]
+/* Acknowledge that the calling task was asked to stop: its cancel_signal is not sent again. If it was
+   not asked to stop, or has no such signal, the call does nothing. [C10]
 
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
    Threads:   a task's own thread; does not block.
    Since:     0.2 */
 tr_status tr_acknowledge_cancel(void) TASKREG_MUST_USE;
 
-/* Get a descriptor that poll(2), select(2) and epoll(7) find readable from the moment `token` is
-   cancelled, for ever. It is made by the first call and is the same at every other. Do not read
-   from it, write to it or close it. [C6]
+/* Get a descriptor that is readable, for poll(2), select(2) and epoll(7), from the moment `token` is
+   cancelled and stays readable. The first call creates it, and every further call returns the same
+   one. Do not read from it, write to it or close it. [C6]
 
    Requires:  neither argument is NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when the process or
@@ -1032,35 +1034,36 @@ tr_status tr_acknowledge_cancel(void) TASKREG_MUST_USE;
    Since:     0.2 */
 tr_status tr_token_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
 
-/* As tr_token_fd, for the moment `task` is asked to stop.
+/* As tr_token_fd, for the moment `task` is asked to stop. [C6]
 
    Requires:  neither argument is NULL.
    Returns:   as tr_token_fd.
    Output:    as tr_token_fd.
-   Ownership: the descriptor is the task's; it is closed when the task has ended and nobody has a
-              reference to it.
+   Ownership: the descriptor is the task's. It is closed when the task has ended and the last reference
+              to it was released.
    Threads:   any thread; does not block.
    Since:     0.2 */
 tr_status tr_task_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
 
-/* A function that is to be called when a token or task is cancelled. [P7] */
+/* A function registered for the cancellation of a token or a task. [P7] */
 typedef struct tr_registration tr_registration;
 typedef void (*tr_cancel_fn)(void *ctx);
 
-/* Have fn(ctx) called when `token` is cancelled, with the semantics of C++20's std::stop_callback: at
-   most once, on the thread that cancels, under no lock, when the flags of everything below the
-   token are up. If it is cancelled already, fn is called at once, by this call. At the deadline of a
-   tr_join_all or tr_shutdown, which cancels tasks, a thread of the library's calls it. [C7, J4]
+/* Register fn(ctx) to be called when `token` is cancelled, with the semantics of C++20's
+   std::stop_callback: at most once, on the thread that cancels, with no lock held, once the flags of
+   everything below the token are up. If the token is already cancelled, this call itself calls fn. If a
+   task is cancelled by the deadline of a tr_join_all or tr_shutdown, a thread of the library calls fn.
+   [C7, J4]
 
    Requires:  token, fn and registration are not NULL.
    Returns:   TR_OK; TR_ERR_CANCELLED when fn was called at once; TR_ERR_INVALID; TR_ERR_NOMEM.
-   Output:    *registration is to be handed to tr_registration_remove; NULL with TR_ERR_CANCELLED, where
-              there is nothing to undo; undefined with TR_ERR_NOMEM.
+   Output:    *registration must be passed to tr_registration_remove; it is NULL with TR_ERR_CANCELLED,
+              when there is nothing to remove, and undefined with TR_ERR_NOMEM.
    Ownership: the registration holds a reference to the token. On TR_OK and TR_ERR_CANCELLED
-              drop(ctx) (drop may be NULL) is called exactly once, after fn, or in the place of fn
-              by tr_registration_remove; on other errors ctx stays the caller's.
-   Threads:   any thread; calls fn and drop. fn may call everything, also tr_registration_remove for itself,
-              tr_token_cancel and tr_token_release for the token.
+              drop(ctx) (drop may be NULL) is called exactly once, after fn, or by
+              tr_registration_remove if fn never runs; on other errors ctx stays the caller's.
+   Threads:   any thread; calls fn and drop. fn may call any function, including
+              tr_registration_remove for itself, and tr_token_cancel and tr_token_release for the token.
    Since:     0.2 */
 tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                  tr_registration **registration) TASKREG_MUST_USE;
@@ -1069,7 +1072,7 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
    its registry's token, or the deadline of a join. [C7]
 
    Requires:  task, fn and registration are not NULL.
-   Returns:   as tr_token_on_cancel. fn of a task that ends without being asked to stop is not called.
+   Returns:   as tr_token_on_cancel. fn is not called for a task that ends without being asked to stop.
    Output:    as tr_token_on_cancel.
    Ownership: as tr_token_on_cancel; the registration holds a reference to the task.
    Threads:   as tr_token_on_cancel.
@@ -1077,94 +1080,103 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                 tr_registration **registration) TASKREG_MUST_USE;
 
-/* What has become of the function when its registration is removed. */
+/* What has happened to the function when its registration is removed. */
 #define TR_REMOVAL_NEVER_RUNS 0u /* it was not called, and never will be */
-#define TR_REMOVAL_HAS_RUN 1u    /* it has run, or it is the caller of tr_registration_remove */
+#define TR_REMOVAL_HAS_RUN 1u    /* it has run, or is itself calling tr_registration_remove */
 #define TR_REMOVAL_WAITED 2u     /* another thread was running it, and it has returned */
 
-/* Remove a registration: when this returns, fn is not running and never will. If another thread is
-   running it, this call waits for that one function and its drop. Called by fn itself, it returns at
+/* Remove a registration: when this returns, fn is not running and never will run. If another thread is
+   running fn, this call waits for that one function and its drop. A call from fn itself returns at
    once. [C7]
 
    Requires:  nothing; NULL is allowed, and nothing happens.
    Returns:   TR_REMOVAL_NEVER_RUNS, also for NULL and in a forked child; TR_REMOVAL_HAS_RUN;
               TR_REMOVAL_WAITED.
-   Ownership: the registration is released: once for each, whether fn has run or not.
-   Threads:   any thread; may block, as said, whatever the flag of the calling task; may call drop.
+   Ownership: the registration is released. Remove each registration once, whether fn has run or not.
+   Threads:   any thread; may block as described, whether or not the flag of the calling task is up; may
+              call drop.
    Since:     0.2 */
 uint32_t tr_registration_remove(tr_registration *registration);
 
 /* ---- Telling where a task is ------------------------------------------------------------- */
 
-/* Say what the calling task is about to do. Snapshots and reports show the last such text. It is looked
-   up among the texts of the process, some tens of ns, and copied at its first use. [E3]
+/* Set the checkpoint of the calling task: a text that says what it does next. Snapshots and reports
+   show the last one. The call looks the text up among those of the process, which takes some tens of
+   nanoseconds, and copies it at its first use. [E3]
 
-   Requires:  where is NULL (nothing in particular) or a string. Reports show up to 255 bytes of it; what
-              is not UTF-8 is replaced. Of more than 4096 different texts in one process the last are shown
-              as "(too many different texts)".
+   Requires:  where is NULL (nothing in particular) or a string. Reports show up to 255 bytes of it;
+              bytes that are not valid UTF-8 are replaced. If one process uses more than 4096 different
+              texts, the further ones are shown as "(too many different texts)".
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
-   Ownership: the text is copied, once for each different one, and never freed; the string is the
-              caller's again when the call returns.
+   Ownership: each different text is copied once and never freed; the string is the caller's again when
+              the call returns.
    Threads:   a task's own thread; never blocks.
    Since:     0.2 */
 tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
 
-/* Say how far the calling task has come: done of total units. A later call with the same numbers is no
-   progress. Snapshots and reports show the three together as one call told them; a shutdown may wait
-   longer for a task that makes progress (tr_shutdown_options.max_grace_ns). [E3, E4]
+/* Report the progress of the calling task: done of total units. A further call with the same numbers
+   does not count as progress. Snapshots and reports show the three values of one call together. A
+   shutdown may wait longer for a task that makes progress (tr_shutdown_options.max_grace_ns). [E3, E4]
 
    Requires:  total is 0 when it is not known. unit is NULL or a string as in tr_checkpoint: "blocks".
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
    Ownership: as tr_checkpoint.
-   Threads:   a task's own thread; never blocks. It reads the clock: some 30 ns.
+   Threads:   a task's own thread; never blocks. It reads the clock, which takes some 30 ns.
    Since:     0.2 */
 tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
 
-/* Beat: keep the promise of tr_spawn_options.heartbeat_ns or tr_heartbeat_promise. A task that has promised nothing may
-   call it, too. One that was reported as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. In a thread that is
-   no task and has promised nothing, while tr_systemd_start tells systemd's watchdog, it is itself a promise: to
-   call it at least in half of the watchdog's interval, until tr_systemd_stop or the end of the thread. [E7]
+/* Report a heartbeat: the calling thread is within the interval that tr_spawn_options.heartbeat_ns or
+   tr_heartbeat_promise has set. A task without an interval may call it too. A task that was reported
+   as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. In a thread that is not a task and has
+   no interval, while tr_systemd_start serves systemd's watchdog, the call itself sets one: half of the
+   watchdog's interval, until tr_systemd_stop or the end of the thread. [E7]
 
-   Returns:   TR_OK; TR_ERR_INVALID outside a task where nothing was promised and there is no such watchdog;
+   Returns:   TR_OK; TR_ERR_INVALID outside a task if no interval is set and there is no such watchdog;
               with it also TR_ERR_NOMEM, TR_ERR_AGAIN as tr_heartbeat_promise.
-   Threads:   any thread, for itself; does not block. It may send that event.
+   Threads:   any thread, for itself; does not block. It may call the log callback for that event.
    Since:     0.2 */
 tr_status tr_heartbeat(void) TASKREG_MUST_USE;
 
-/* For tr_heartbeat_promise: time in the library's own waits (tr_sleep, tr_wait_fd, tr_cond_wait, tr_token_wait, ...) is
-   left out, and the end of each is a beat: what an event loop promises. Since 0.2. */
+/* For tr_heartbeat_promise: time in the library's own waits (tr_sleep, tr_wait_fd, tr_cond_wait,
+   tr_token_wait, ...) does not count, and the end of each wait is a heartbeat; for event loops.
+   Since 0.2. */
 #define TR_HEARTBEAT_EXCEPT_WAITS 0x1u
 
-/* Promise, for the calling thread, to call tr_heartbeat at least every interval_ns nanoseconds from now on, in the place
-   of what it promised before. A task changes its promise so, or makes one. Any other thread, such as main's, makes one
-   for `registry`: tr_health of it and systemd's watchdog take that into account, tr_health lists the thread with the
-   kernel's name of it and the task id 0, and the events of tr_spawn_options.heartbeat_ns come for it. Such a promise
-   ends when it is taken back, when the thread ends, and when tr_shutdown of the registry returns TR_OK. [E7]
+/* Set the heartbeat interval of the calling thread: from now on it calls tr_heartbeat at least every
+   interval_ns nanoseconds. The call replaces an earlier interval. It sets or changes the interval of a
+   task. Any other thread, such as the main thread, can set one with `registry`: tr_health of that
+   registry and systemd's watchdog then include the thread, tr_health lists it under the kernel's name
+   for it and with the task id 0, and the events of tr_spawn_options.heartbeat_ns are reported for it.
+   The interval of such a thread ends when the thread sets 0, when the thread ends, and when
+   tr_shutdown of the registry returns TR_OK. [E7]
 
-   Requires:  interval_ns is at least 0 (less than 1 ms is 1 ms; 0 takes the promise back). flags is 0 or
-              TR_HEARTBEAT_EXCEPT_WAITS. registry is, in a task, NULL or its own; else not NULL, but for 0.
-   Returns:   TR_OK; TR_ERR_INVALID, also in a task whose body is over; TR_ERR_NOMEM; TR_ERR_AGAIN when the system
-              refuses the library the thread that it needs for this; TR_ERR_CLOSED when the registry is closed and has
-              no task; TR_ERR_DEADLOCK outside a task in the log callback that hears of the calling thread's own
-              recovery, if the promise that it hears of would end. Nothing has changed then, but that with
-              TR_ERR_CLOSED the old promise is over.
-   Ownership: what a thread's promise needs of the registry lives until it is taken back, or the thread ends, also
-              if the promise has ended before.
-   Threads:   any thread, for itself. It waits for a log callback that is hearing of the promise in whose place it comes.
+   Requires:  interval_ns is at least 0 (less than 1 ms is 1 ms; 0 removes the interval). flags is 0 or
+              TR_HEARTBEAT_EXCEPT_WAITS. In a task, registry is NULL or its own; otherwise it is not
+              NULL, unless interval_ns is 0.
+   Returns:   TR_OK; TR_ERR_INVALID, also in a task whose body is over; TR_ERR_NOMEM; TR_ERR_AGAIN when
+              the system refuses the thread that the library needs for this; TR_ERR_CLOSED when the
+              registry is closed and has no task; TR_ERR_DEADLOCK outside a task, in the log callback
+              for the calling thread's own recovery, if the interval that the event is about would end.
+              On an error nothing has changed, except that with TR_ERR_CLOSED the old interval has ended.
+   Ownership: what a thread's interval needs of the registry is kept until the thread sets 0 or ends,
+              even if the interval has ended before.
+   Threads:   any thread, for itself. It waits for a log callback that is running for the interval it
+              replaces.
    Since:     0.2 */
 tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags) TASKREG_MUST_USE;
 
-/* Pause the calling thread's promise, for an operation that is known to take long, and go on with it. Nobody is
-   stalled meanwhile; each counts as a beat. [E7]
+/* Pause the heartbeat interval of the calling thread, for an operation that is known to take long, and
+   resume it. A paused thread is never stalled. Each call counts as a heartbeat. [E7]
 
-   Returns:   TR_OK, also when it is paused, or is not, already; TR_ERR_INVALID in a thread that has promised nothing.
+   Returns:   TR_OK, also when it is paused, or resumed, already; TR_ERR_INVALID in a thread without an
+              interval.
    Threads:   any thread, for itself; as tr_heartbeat.
    Since:     0.2 */
 tr_status tr_heartbeat_pause(void) TASKREG_MUST_USE;
 tr_status tr_heartbeat_resume(void) TASKREG_MUST_USE;
 
-/* Say whether every task of `registry` keeps its promise to call tr_heartbeat, and list those that do
-   not: what a watchdog wants to know. [E7]
+/* Say whether every task of `registry` is within its heartbeat interval, and list those that are
+   stalled: the check that a watchdog needs. [E7]
 
    Requires:  buffer and capacity as in tr_snapshot. count may be NULL.
    Returns:   TR_OK: none is stalled; TR_ERR_STALLED: some are; TR_ERR_INVALID.
