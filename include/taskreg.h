@@ -1189,89 +1189,89 @@ tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capac
 
 /* ---- Reports ----------------------------------------------------------------------------- */
 
-/* A report tells what a join or a shutdown came to, in full: which tasks did not stop, what each of them
-   was doing, since when and whether it is stuck or merely slow; which were the slowest to stop, in a
-   shutdown that succeeded, too; how long each phase took. Let tr_join_report.full point to a
-   tr_report * to get one:
+/* A report is the full result of a join or a shutdown: which tasks did not stop, what each of them was
+   doing, for how long, and whether it is stuck or merely slow; which tasks were the slowest to stop,
+   also in a shutdown that succeeded; and how long each phase took. To get one, set
+   tr_join_report.full to a tr_report *:
 
      tr_report *full = NULL;
      tr_join_report report = TR_JOIN_REPORT_INIT;
      report.full = &full;
      if (tr_shutdown(registry, reason, message, grace_ns, &report) == TR_ERR_DEADLINE)
-       tr_report_write(full, STDERR_FILENO, TR_FORMAT_TEXT);
+       TR_IGNORE(tr_report_write(full, STDERR_FILENO, TR_FORMAT_TEXT));
      tr_report_release(full);
 
-   A report is an object of its own: it copies what it tells, and refers to neither registry nor tasks.
-   It lists every straggler, up to TR_REPORT_MOST of them; more are counted, not listed, and so are those
-   for which there was no memory. Looking at a straggler costs some 30 microseconds, after the
-   deadline (and the abort grace); no task is stopped for it, nothing is allocated and no lock of the
-   application's is taken while it is looked at. [E1, E10] */
+   A report is an object of its own: it copies its data, and refers neither to the registry nor to
+   tasks. It lists every straggler, up to TR_REPORT_MOST of them. Further ones are counted but not
+   listed, and so are those for which there was no memory. Examining a straggler takes some 30
+   microseconds, after the deadline (and the abort grace). No task is stopped for it. While a straggler
+   is examined, nothing is allocated and no lock of the application's is taken. [E1, E10] */
 
-#define TR_REPORT_MOST 65536u /* a report lists at most so many stragglers */
+#define TR_REPORT_MOST 65536u /* the most stragglers that a report lists */
 
-/* What a straggler seems to be doing, from how Linux says its thread is scheduled, from the CPU time it
-   used, and from what it told by tr_progress. */
-#define TR_DIAGNOSIS_UNKNOWN 0u     /* the system does not tell */
+/* What a straggler seems to be doing, judged by how Linux says its thread is scheduled, by the CPU time
+   it used, and by the progress it reported with tr_progress. */
+#define TR_DIAGNOSIS_UNKNOWN 0u     /* the system does not say */
 #define TR_DIAGNOSIS_STARTING 1u    /* its thread has not entered the body yet */
 #define TR_DIAGNOSIS_BLOCKED 2u     /* it waits in the kernel: syscall_name and wait_channel say for what */
-#define TR_DIAGNOSIS_SPINNING 3u    /* it has used a processor for most of cpu_since_span_ns, or of its age */
-#define TR_DIAGNOSIS_WORKING 4u     /* it runs, or wants to, now and then */
-#define TR_DIAGNOSIS_PROGRESSING 5u /* it told of progress in the last second before it was looked at */
+#define TR_DIAGNOSIS_SPINNING 3u    /* it has used a CPU for most of cpu_since_span_ns, or of its age */
+#define TR_DIAGNOSIS_WORKING 4u     /* it is running or runnable some of the time */
+#define TR_DIAGNOSIS_PROGRESSING 5u /* it reported progress in the last second before it was examined */
 #define TR_DIAGNOSIS_STOPPED 6u     /* stopped by a signal or a debugger */
 #define TR_DIAGNOSIS_ENDED 7u       /* it has ended meanwhile */
 
-/* One straggler, as tr_report_straggler tells it. frames is valid as long as the report. */
+/* One straggler, as returned by tr_report_straggler. frames is valid as long as the report. */
 typedef struct tr_straggler {
   uint32_t size;                  /* sizeof(tr_straggler) */
   uint32_t diagnosis;             /* TR_DIAGNOSIS_... */
-  uint64_t id;                    /* these are as in tr_task_summary */
+  uint64_t id;                    /* id to phase are as in tr_task_summary */
   char name[64];
   tr_kind kind;
   int32_t thread_id;
   uint32_t state;
   uint32_t phase;
-  int64_t age_ns;                 /* from spawn to the moment it was looked at */
+  int64_t age_ns;                 /* from spawn to the moment it was examined */
   int64_t cancel_requested_for_ns; /* from when it was asked to stop to that moment; -1: it was not */
-  int64_t cpu_ns;                 /* processor time it has used, give or take some milliseconds; -1: not
-                                     known, as when its thread took it up right after a long task */
+  int64_t cpu_ns;                 /* CPU time it has used, to within a few milliseconds; -1: not known,
+                                     for example if its thread started it right after a long task */
   int64_t cpu_since_ns;           /* of that, used in the last cpu_since_span_ns; -1: not known */
-  int64_t cpu_since_span_ns;      /* the time since it was asked to stop by tr_task_cancel or a deadline; or
-                                     since the shutdown looked at it first, 10 ms after its phase was
-                                     asked, or a tenth of the grace */
-  uint32_t cancel_checks;         /* how often it has checked for cancellation since it was asked to stop: by
-                                     tr_task_is_cancelled, or by a wait that ended with
+  int64_t cpu_since_span_ns;      /* the time since it was asked to stop by tr_task_cancel or a
+                                     deadline; or since the shutdown first sampled it, 10 ms after its
+                                     phase was asked, or a tenth of the grace */
+  uint32_t cancel_checks;         /* how often it has checked for cancellation since it was asked to
+                                     stop: by tr_task_is_cancelled, or by a wait that ended with
                                      TR_ERR_CANCELLED. 0: never */
-  uint32_t reads_flag_directly;            /* 1: it has asked for the flag's address (tr_task_cancel_flag), and may
-                                     have looked there uncounted */
+  uint32_t reads_flag_directly;            /* 1: it has called tr_task_cancel_flag, and may have checked
+                                              the flag without being counted */
   char scheduler_state;           /* as in proc_pid_stat(5): 'R', 'S', 'D', 'T', ...; 0: not known */
-  char wait_channel[47];          /* the kernel's function it sleeps in, as in proc_pid_wchan(5), or "" */
+  char wait_channel[47];          /* the kernel function it sleeps in, as in proc_pid_wchan(5), or "" */
   int32_t syscall;                /* the number of the system call it is in; -1: in none, or not known */
   uint32_t stalled;               /* as in tr_task_summary */
-  const char *syscall_name;       /* "read", or NULL for a number without a name here */
+  const char *syscall_name;       /* "read", or NULL for a number the library has no name for */
   const char *checkpoint;         /* as in tr_task_summary */
   uint64_t progress_done;
   uint64_t progress_total;
   const char *progress_unit;
-  int64_t progress_age_ns;        /* how long ago it told of progress; -1: never */
-  const uint64_t *frames;         /* its backtrace: where it was, and then return addresses, innermost
-                                     first, frame_count in all; NULL
-                                     without one. See tr_enable_backtraces */
+  int64_t progress_age_ns;        /* how long ago it reported progress; -1: never */
+  const uint64_t *frames;         /* its backtrace: the address where it was, then return addresses,
+                                     innermost first, frame_count in total; NULL without a backtrace.
+                                     See tr_enable_backtraces */
   uint32_t frame_count;
   uint32_t reserved;              /* 0 */
   char group[128];                /* as in tr_task_summary */
   uint32_t backtrace;             /* TR_BACKTRACE_...: whether it was taken, and why not */
-  int32_t probe_error;             /* 0, or the errno with which what Linux says of its thread could not be read in
-                                     full: EMFILE or ENFILE where no descriptor was to be had, EACCES after
-                                     setuid(2), see tr_explain */
+  int32_t probe_error;             /* 0, or the errno that kept the library from reading everything
+                                      Linux says about its thread: EMFILE or ENFILE if no descriptor
+                                      was available, EACCES after setuid(2), see tr_explain */
 } tr_straggler;
 
-/* What came of the wish for a backtrace. */
-#define TR_BACKTRACE_NOT_ENABLED 0u /* tr_enable_backtraces was not called, or none was asked for */
+/* Whether a backtrace was taken, and why not. */
+#define TR_BACKTRACE_NOT_ENABLED 0u /* tr_enable_backtraces was not called, or none was requested */
 #define TR_BACKTRACE_TAKEN 1u       /* frame_count is above 0 */
 #define TR_BACKTRACE_BLOCKED 2u     /* its thread blocks the signal, or the signal has another handler */
 #define TR_BACKTRACE_UNANSWERED 3u  /* its thread did not answer within a tenth of a second */
-#define TR_BACKTRACE_ENDED 4u       /* the task ended before its thread was asked, or has none yet */
-#define TR_BACKTRACE_LEFT_OUT 5u    /* the second, or the room, for the backtraces of a report was used up */
+#define TR_BACKTRACE_ENDED 4u       /* the task ended before the signal was sent, or has no thread yet */
+#define TR_BACKTRACE_LEFT_OUT 5u    /* the report's second, or its room, for backtraces was used up */
 
 #define TR_STRAGGLER_INIT                                                                          \
   {                                                                                                \
@@ -1283,7 +1283,7 @@ typedef struct tr_straggler {
 typedef struct tr_ended_task {
   uint32_t size;         /* sizeof(tr_ended_task) */
   uint32_t how;          /* TR_ENDED_... */
-  uint64_t id;           /* these are as in tr_task_summary */
+  uint64_t id;           /* id, name, kind and group are as in tr_task_summary */
   char name[64];
   tr_kind kind;
   int32_t code;          /* as in tr_outcome */
@@ -1300,54 +1300,57 @@ typedef struct tr_ended_task {
 typedef struct tr_phase_report {
   uint32_t size;    /* sizeof(tr_phase_report) */
   uint32_t phase;   /* its number */
-  uint64_t asked;   /* tasks of it that were alive when it began */
-  uint64_t remaining; /* tasks of it that were alive when it was over */
-  int64_t start_ns; /* from the call to its begin */
-  int64_t share_ns; /* the time it was given; -1: without end */
-  int64_t duration_ns;  /* the time it took: until none of its tasks was left, or share_ns was over */
+  uint64_t asked;   /* its tasks that were alive when it started */
+  uint64_t remaining; /* its tasks that were alive when its time was over */
+  int64_t start_ns; /* from the call to its start */
+  int64_t share_ns; /* the time it was given; -1: no limit */
+  int64_t duration_ns;  /* the time it took: until all of its tasks had ended, or share_ns was over */
 } tr_phase_report;
 
 #define TR_PHASE_REPORT_INIT                                                                       \
   { (uint32_t)sizeof(tr_phase_report), 0u, 0u, 0u, 0, 0, 0 }
 
-/* The name of a diagnosis, in lower case: "spinning".
+/* Return the name of a diagnosis, in lower case: "spinning".
 
-   Returns:   a static string, never NULL; "unknown" for a number that is none.
+   Returns:   a static string, never NULL; "unknown" for a number that is not a diagnosis.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 const char *tr_diagnosis_name(uint32_t diagnosis);
 
-/* Look at every live task of `registry` now, as a join's deadline does: for a signal that asks what the
-   program is doing. Nobody is asked to stop. [E1]
+/* Make a report of every live task of `registry` now, as a join's deadline does for its stragglers; for
+   example from a signal that asks what the program is doing. No task is asked to stop.
 
-   What is read of a thread is read from files below /proc/self/task. Where no descriptor is left for that, a
-   thread with a table of descriptors of its own reads them. In a program that has changed its user or group
-   (setuid(2), or a set-user-ID program) they belong to root, and the system call a task is in cannot be read:
-   probe_error is EACCES, syscall -1, and the rest is as before. With backtraces enabled syscall is known all the same,
-   on x86-64, of calls that go on after a signal, such as read(2). prctl(PR_SET_DUMPABLE, 1) after the
-   change makes them the program's again; that lets other programs of the same user look into it, and so is the
-   program's to decide.
+   What the report says about a thread is read from files below /proc/self/task. If no descriptor is
+   left for that, a thread with a descriptor table of its own reads them. In a program that has changed
+   its user or group (setuid(2), or a set-user-ID program) these files belong to root, and the system
+   call that a task is in cannot be read: probe_error is EACCES, syscall is -1, and the rest is as
+   before. With backtraces enabled, on x86-64, syscall is still known for calls that are restarted after
+   a signal, such as read(2). prctl(PR_SET_DUMPABLE, 1) after the change makes the files the program's
+   again. It also lets other programs of the same user inspect the process, so the decision is the
+   program's. [E1]
 
    Requires:  neither argument is NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM.
-   Output:    *report is written on TR_OK, else untouched. Its counts are 0 but for pending and abandoned,
-              the tasks alive.
-   Ownership: the report is the caller's; give it back with tr_report_release.
-   Threads:   any thread; takes some 30 microseconds a task; blocks for no task, but where backtraces are
-              enabled a tenth of a second for one that does not answer, and a second for all that do not.
+   Output:    *report is written on TR_OK, else untouched. Its counts are 0, except for pending and
+              abandoned, which are the number of live tasks.
+   Ownership: the report is the caller's; release it with tr_report_release.
+   Threads:   any thread; takes some 30 microseconds for each task. It does not wait for tasks, except
+              that with backtraces enabled it waits a tenth of a second for a thread that does not
+              answer, and at most a second for all that do not.
    Since:     0.2 */
 tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE;
 
 /* Take no backtraces, whether or not they are enabled: no thread is interrupted. */
 #define TR_EXPLAIN_NO_BACKTRACES 1u
 
-/* As tr_explain, with flags: 0, which is tr_explain, takes backtraces where tr_enable_backtraces has been called;
-   TR_EXPLAIN_NO_BACKTRACES takes none, for a program that is looked at while it is healthy. Reports of joins and
-   shutdowns have theirs all the same. [E1, E12]
+/* As tr_explain, with flags. 0 is the same as tr_explain, which takes backtraces if tr_enable_backtraces
+   was called. TR_EXPLAIN_NO_BACKTRACES takes none, for a program that is inspected while it is
+   healthy. The flag does not affect the reports of joins and shutdowns. [E1, E12]
 
    Requires:  as tr_explain; flags is 0 or TR_EXPLAIN_NO_BACKTRACES.
    Returns:   as tr_explain.
-   Output:    as tr_explain; backtrace of each straggler is TR_BACKTRACE_NOT_ENABLED without.
+   Output:    as tr_explain; without backtraces, backtrace of each straggler is
+              TR_BACKTRACE_NOT_ENABLED.
    Ownership: as tr_explain.
    Threads:   as tr_explain.
    Since:     0.2 */
@@ -1360,7 +1363,7 @@ tr_status tr_explain_with(tr_registry *registry, uint32_t flags, tr_report **rep
    Since:     0.2 */
 void tr_report_release(tr_report *report);
 
-/* Copy the counts of `report`, as the call that made it gave them to its tr_join_report.
+/* Copy the counts of `report`: the ones that the call which made it wrote to its tr_join_report.
 
    Requires:  counts is initialised with TR_JOIN_REPORT_INIT; nothing is listed in it.
    Returns:   TR_OK; TR_ERR_INVALID.
@@ -1369,14 +1372,14 @@ void tr_report_release(tr_report *report);
    Since:     0.2 */
 tr_status tr_report_counts(const tr_report *report, tr_join_report *counts) TASKREG_MUST_USE;
 
-/* Copy what `report` tells of straggler number `index`, of one of the slowest tasks to stop, of one phase;
-   each list begins with 0. The slowest come first: up to 16, stragglers not among them. Phases come in
-   order, those without tasks left out; a report of a join has none. [E1, E5, E6]
+/* Copy one entry of `report`, by its index from 0: a straggler, one of the slowest tasks to stop, or a
+   phase. The slowest tasks come slowest first, up to 16, stragglers not included. Phases come in order,
+   without those that had no tasks; the report of a join has none. [E1, E5, E6]
 
    Requires:  the structure is initialised with its TR_..._INIT.
-   Returns:   TR_OK; TR_ERR_INVALID when there is no such number, or an argument is NULL.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such index, or an argument is NULL.
    Output:    written on TR_OK, else untouched.
-   Ownership: straggler->frames is the report's, valid until it is released.
+   Ownership: straggler->frames belongs to the report and is valid until the report is released.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggler *straggler)
@@ -1386,76 +1389,82 @@ tr_status tr_report_slowest(const tr_report *report, size_t index, tr_ended_task
 tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report *phase)
     TASKREG_MUST_USE;
 
-/* In what form something is written. */
+/* The format in which something is written. */
 #define TR_FORMAT_TEXT 1u        /* for people: UTF-8, control characters escaped as \xHH */
-#define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259), which is one line; its numbers are
-                                    such that a double holds, wall time is text; the schemas
-                                    report.json and snapshot.json are installed in share/taskreg/schema */
-#define TR_FORMAT_OPENMETRICS 3u /* tr_metrics_write alone */
+#define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259) on one line. A double holds
+                                    each of its numbers exactly; wall-clock times are text. The schemas
+                                    report.json and snapshot.json are installed in
+                                    share/taskreg/schema */
+#define TR_FORMAT_OPENMETRICS 3u /* tr_metrics_write and tr_metrics_write_all only */
 
-/* Write `report` to the descriptor `fd`, as text or as JSON. Names of functions in a backtrace are found
-   in the dynamic symbol tables; others are shown as object and offset, for addr2line(1). [E10]
+/* Write `report` to the descriptor `fd`, as text or as JSON. Function names in a backtrace are looked up
+   in the dynamic symbol tables; functions without an entry there are shown as object and offset, for
+   addr2line(1). [E10]
 
    Requires:  format is TR_FORMAT_TEXT or TR_FORMAT_JSON; fd is open for writing.
-   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_SYSTEM with errno set when write(2) fails: a part may be
-              written. A pipe nobody reads from is EPIPE, without a SIGPIPE; a file at
-              its limit of size is EFBIG, without a SIGXFSZ.
-   Threads:   any thread; blocks as write(2) does, also where fd is non-blocking, and whether or not the
-              calling task is asked to stop; no cancellation point. Allocates nothing.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_SYSTEM with errno set when write(2) fails; a part may have
+              been written. A pipe without a reader is EPIPE, without a SIGPIPE; a file at its size
+              limit is EFBIG, without a SIGXFSZ.
+   Threads:   any thread; blocks as write(2) does, even if fd is non-blocking, and whether or not the
+              calling task is asked to stop; not a cancellation point. Allocates nothing.
    Since:     0.2 */
 tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASKREG_MUST_USE;
 
-/* Write the live tasks of `registry` to the descriptor `fd`, as a table or as JSON. What tr_snapshot says
-   of the list holds here. [E9]
+/* Write the live tasks of `registry` to the descriptor `fd`, as a table or as JSON. The guarantees of
+   tr_snapshot about the list apply here too. [E9]
 
    Requires:  as tr_report_write.
    Returns:   as tr_report_write.
-   Threads:   as tr_report_write. Tasks are written as they are met, in no particular order.
+   Threads:   as tr_report_write. Tasks are written in no particular order.
    Since:     0.2 */
 tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
 
-/* Let reports have the backtrace of each straggler: signal_number is sent to its thread, whose handler notes
-   the return addresses. [E12]
+/* Enable backtraces of stragglers in reports: signal_number is sent to the thread of each straggler, and
+   its handler records the return addresses.
 
-   The signal ends some system calls of the straggler with EINTR (signal(7) lists them; the others go on,
-   by SA_RESTART). A thread that blocks the signal, or does not answer within a tenth of a second, as it
-   hangs in the kernel, has no backtrace. Tasks let the signal through when they begin after this call: it
-   should come before the first spawn. It cannot be a cancel_signal as well. The handler runs on the
-   straggler's stack and wants some 4 KiB of it; where an alternate stack has less room left, and on a coroutine's
-   stack that it cannot follow, the backtrace is shorter, down to the one address where the thread was. It allocates
-   nothing, takes no lock and reads no memory that is not there. Return addresses are found with glibc 2.35 or newer,
-   on x86-64 and aarch64, where process_vm_readv(2) is not refused.
+   The signal interrupts some system calls of the straggler with EINTR (signal(7) lists them; the others
+   are restarted, by SA_RESTART). A thread that blocks the signal, or does not answer within a tenth of
+   a second because it hangs in the kernel, has no backtrace. Only tasks that start after this call
+   leave the signal unblocked, so make the call before the first spawn. The signal cannot also be a
+   cancel_signal.
 
-   Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that is no
-              signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has another handler or
-              is ignored, and for another signal than the first time; TR_ERR_NOMEM.
-   Threads:   any thread; does not block. The handler stays for ever.
+   The handler runs on the straggler's stack and needs some 4 KiB of it. If an alternate stack has less
+   room left, or on a coroutine's stack that the handler cannot follow, the backtrace is shorter, down to
+   the single address where the thread was. The handler allocates nothing, takes no lock and reads no
+   unmapped memory. Return addresses are found with glibc 2.35 or newer, on x86-64 and aarch64, where
+   process_vm_readv(2) is permitted. [E12]
+
+   Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that is
+              not a signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has another
+              handler or is ignored, and for another signal than the first time; TR_ERR_NOMEM.
+   Threads:   any thread; does not block. The handler stays until the process ends.
    Since:     0.2 */
 tr_status tr_enable_backtraces(int signal_number) TASKREG_MUST_USE;
 
 /* ---- Metrics ----------------------------------------------------------------------------- */
 
-/* Counters and durations of tasks of one kind, or of all. Start from TR_METRICS_INIT. Those marked * are
-   kept with TR_REGISTRY_METRICS alone, and are 0 without it, durations -1. Durations are upper bounds of
-   the bucket they fall in, at most a quarter above the true ones, and -1 while there is none; what is below
-   1.024 microseconds is told as that, what is above 19 hours as the longest there was. [E8] */
+/* Counters and durations of the tasks of one kind, or of all. Start from TR_METRICS_INIT. Members marked
+   * are kept only with TR_REGISTRY_METRICS; without it, counters are 0 and durations are -1. A duration
+   is the upper bound of its histogram bucket, at most a quarter above the true value, and -1 while
+   there is none. Durations below 1.024 microseconds are reported as 1.024 microseconds, and those above
+   19 hours as the longest measured. [E8] */
 typedef struct tr_metrics {
   uint32_t size;        /* sizeof(tr_metrics) */
   uint32_t reserved;    /* 0 */
-  uint64_t spawned;     /* tasks admitted, those of groups included; one whose thread the system then
-                           refuses is taken out again */
-  uint64_t ended;       /* of these, ended, however: failed and exited are among them */
+  uint64_t spawned;     /* tasks admitted, including those of groups; a task whose thread the system
+                           then refuses is subtracted again */
+  uint64_t ended;       /* of these, ended, in whatever way; includes failed and exited */
   uint64_t failed;      /* bodies that returned non-zero */
   uint64_t exited;      /* bodies that left by pthread_exit or cancellation */
   uint64_t rejected;    /* spawns rejected */
   uint64_t live;        /* alive now */
-  uint64_t peak;        /* * the most that were alive at once; one of them may have been withdrawn for
-                             want of a thread, and is refused then */
-  int64_t run_p50_ns;   /* * from spawn to end: half of the tasks took at most so long, ... */
+  uint64_t peak;        /* * the most tasks alive at once; may include one that was withdrawn because
+                             the system refused its thread, and that counts as rejected */
+  int64_t run_p50_ns;   /* * from spawn to end: half of the tasks took at most this long, ... */
   int64_t run_p90_ns;
   int64_t run_p99_ns;
   int64_t run_max_ns;   /* exact */
-  int64_t stop_p50_ns;  /* * from being asked to stop to the end, of those that were asked */
+  int64_t stop_p50_ns;  /* * from the request to stop to the end, of the tasks that were asked */
   int64_t stop_p90_ns;
   int64_t stop_p99_ns;
   int64_t stop_max_ns;  /* exact */
@@ -1471,135 +1480,142 @@ typedef struct tr_metrics {
               TR_METRICS_INIT.
    Returns:   TR_OK; TR_ERR_INVALID, also for one kind without TR_REGISTRY_METRICS.
    Output:    *metrics is written on TR_OK, else untouched.
-   Threads:   any thread; takes a lock for a moment.
+   Threads:   any thread; takes a lock briefly.
    Since:     0.2 */
 tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metrics)
     TASKREG_MUST_USE;
 
-/* What an HTTP server says of such a text, as its Content-Type. */
+/* The Content-Type with which an HTTP server sends such a text. */
 #define TR_OPENMETRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-/* Write the metrics of `registry` to the descriptor `fd` in the OpenMetrics text format, version 1.0.0, its
-   "# EOF" included: counters taskreg_tasks_spawned, _ended, _rejected, gauges taskreg_tasks_live and _peak,
-   histograms taskreg_task_run_seconds and taskreg_task_stop_seconds, by kind where kinds are kept. That is a
-   whole exposition: two one after the other are none. Of several registries tr_metrics_write_all makes one.
-   [E9]
+/* Write the metrics of `registry` to the descriptor `fd` in the OpenMetrics text format, version 1.0.0:
+   the counters taskreg_tasks_spawned, _ended and _rejected, the gauges taskreg_tasks_live and _peak, and
+   the histograms taskreg_task_run_seconds and taskreg_task_stop_seconds, by kind if kinds are kept. The
+   text is a complete exposition, including its "# EOF"; two such texts one after the other are not a
+   valid exposition. tr_metrics_write_all writes one for several registries. [E9]
 
    Requires:  format is TR_FORMAT_OPENMETRICS; fd is open for writing.
    Returns:   as tr_report_write; TR_ERR_NOMEM.
-   Threads:   as tr_report_write, but that it allocates a copy of the metrics, and takes a lock for a
-              moment.
+   Threads:   as tr_report_write, except that it allocates a copy of the metrics and takes a lock
+              briefly.
    Since:     0.2 */
 tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
 
-/* One registry of several in an exposition. Start from TR_METRICS_SOURCE_INIT. */
+/* One of several registries in an exposition. Start from TR_METRICS_SOURCE_INIT. */
 typedef struct tr_metrics_source {
   uint32_t size;         /* sizeof(tr_metrics_source) */
   uint32_t reserved;     /* 0 */
   tr_registry *registry;
-  const char *name;      /* the value of the label "registry" of its samples: 1 to 255 bytes of UTF-8; NULL: the
-                            path of a group ("net/peers"), and no such label for a registry that is none */
+  const char *name;      /* the value of the label "registry" of its samples: 1 to 255 bytes of UTF-8;
+                            NULL: the path of a group ("net/peers"), and no such label for a registry
+                            that is not a group */
 } tr_metrics_source;
 
 #define TR_METRICS_SOURCE_INIT                                                                     \
   { (uint32_t)sizeof(tr_metrics_source), 0u, NULL, NULL }
 
-/* More follows, as the families of the program's own do, and then the caller's "# EOF". */
+/* Omit the "# EOF": the caller adds more, such as the program's own metric families, and then "# EOF". */
 #define TR_METRICS_NO_EOF 1u
 
-/* Write the metrics of `count` registries, groups among them, as one text in the OpenMetrics format, as
-   tr_metrics_write does that of one: each family once, with the samples of all. [E9]
+/* Write the metrics of `count` registries, which may be groups, as one text in the OpenMetrics format.
+   It is like that of tr_metrics_write, with each family once and with the samples of all registries.
+   A registry counts the tasks of its groups too, so a sum over a registry and its groups counts these
+   tasks twice. [E9]
 
-   Requires:  sources are `count` structures, each with the size of the first, at most 1024; count may be 0; no two
-              have the same name; format is TR_FORMAT_OPENMETRICS; flags is 0 or TR_METRICS_NO_EOF; fd is open
-              for writing. A registry counts the tasks of its groups: who adds up what both say counts these
-              twice.
+   Requires:  sources are `count` structures, each with the size of the first, at most 1024; count may be
+              0; no two have the same name; format is TR_FORMAT_OPENMETRICS; flags is 0 or
+              TR_METRICS_NO_EOF; fd is open for writing.
    Returns:   as tr_metrics_write.
-   Threads:   as tr_metrics_write. What is told of one registry is of one moment.
+   Threads:   as tr_metrics_write. The metrics of one registry are of one moment.
    Since:     0.2 */
 tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd, uint32_t format,
                                uint32_t flags) TASKREG_MUST_USE;
 
-/* How many of the tasks that have ended TR_REGISTRY_METRICS remembers. */
+/* How many of the tasks that ended last a registry with TR_REGISTRY_METRICS remembers. */
 #define TR_RECENT_MOST 64u
 
-/* List the last tasks of `registry` that ended, the last one first. [E8]
+/* List the tasks of `registry` that ended last, the latest first. [E8]
 
    Requires:  as tr_snapshot, with TR_ENDED_TASK_INIT.
    Returns:   TR_OK; TR_ERR_TRUNCATED; TR_ERR_INVALID, also without TR_REGISTRY_METRICS.
    Output:    *count is how many are remembered, at most TR_RECENT_MOST; the first min(*count, capacity)
               elements are filled.
-   Threads:   any thread; takes a lock for a moment.
+   Threads:   any thread; takes a lock briefly.
    Since:     0.2 */
 tr_status tr_recent(tr_registry *registry, tr_ended_task *buffer, size_t capacity, size_t *count)
     TASKREG_MUST_USE;
 
 /* ---- systemd ----------------------------------------------------------------------------- */
 
-/* How systemd is told. Start from TR_SYSTEMD_OPTIONS_INIT; a zero field means its default. */
+/* How systemd is notified. Start from TR_SYSTEMD_OPTIONS_INIT; a zero field means its default. */
 typedef struct tr_systemd_options {
   uint32_t size;        /* sizeof(tr_systemd_options) */
   uint32_t flags;       /* none defined yet: 0 */
-  const char *socket;   /* the socket's path, which begins with '/', or '@' and an abstract name, no
-                           longer than unix(7) lets it be (else TR_ERR_INVALID); NULL: what the
-                           environment variable NOTIFY_SOCKET says */
-  int64_t watchdog_ns;  /* WATCHDOG=1 is due at least so often; 0: what WATCHDOG_USEC says, if
-                           WATCHDOG_PID is not set or is this process; negative: never */
-  int64_t status_ns;    /* how often STATUS= tells what a stop waits for; 0: 1 s; negative:
+  const char *socket;   /* the socket's path, which starts with '/', or '@' and an abstract name, no
+                           longer than unix(7) permits (else TR_ERR_INVALID); NULL: the value of the
+                           environment variable NOTIFY_SOCKET */
+  int64_t watchdog_ns;  /* WATCHDOG=1 is due at least every watchdog_ns; 0: the value of WATCHDOG_USEC,
+                           if WATCHDOG_PID is not set or is this process; negative: never */
+  int64_t status_ns;    /* how often STATUS= reports what a stop is waiting for; 0: 1 s; negative:
                            TR_ERR_INVALID. This, and half of watchdog_ns, is at least 1 ms */
 } tr_systemd_options;
 
 #define TR_SYSTEMD_OPTIONS_INIT                                                                    \
   { (uint32_t)sizeof(tr_systemd_options), 0u, NULL, 0, 0 }
 
-/* Tell systemd that the service is ready, and from now on how it is, as sd_notify(3) says; no library is
-   needed for it. READY=1 is sent at once; WATCHDOG=1 at half the interval it is due in, while tr_health
-   finds no task stalled; STOPPING=1 when the registry's token is cancelled, or, if that is with
-   TR_REASON_RELOAD_REQUESTED, RELOADING=1 and MONOTONIC_USEC=, for which the READY=1 of the next tr_systemd_start is the
-   end (Type=notify-reload of systemd.service(5)); with it and from then on
-   STATUS= with the number of the tasks that are waited for, the names of five of them and what they told
-   of themselves, until none is left; and EXTEND_TIMEOUT_USEC= while tasks end or tell of progress: two
-   seconds, or twice status_ns if that is more. Control characters are escaped as \xHH. Without a socket
-   nothing is done, and there is nothing for tr_systemd_stop to end. [E11]
+/* Notify systemd that the service is ready, and of its state from then on, by the protocol of
+   sd_notify(3). No library is needed for it.
+
+   READY=1 is sent at once. WATCHDOG=1 is sent at half the interval in which it is due, while tr_health
+   finds no task stalled. STOPPING=1 is sent when the registry's token is cancelled. If that is with
+   TR_REASON_RELOAD_REQUESTED, RELOADING=1 and MONOTONIC_USEC= are sent instead, and the READY=1 of the
+   next tr_systemd_start ends the reload (Type=notify-reload of systemd.service(5)). From then on, until
+   no task is left, STATUS= reports how many tasks the stop is waiting for, the names of five of them,
+   and their checkpoints and progress. EXTEND_TIMEOUT_USEC= is sent while tasks end or report progress;
+   it asks for two seconds, or for twice status_ns if that is more. Control characters are escaped as
+   \xHH. Without a socket the call does nothing, and there is nothing for tr_systemd_stop to stop. [E11]
 
    Requires:  registry is not NULL; options is NULL (defaults) or initialised with
               TR_SYSTEMD_OPTIONS_INIT.
-   Returns:   TR_OK, also without a socket; TR_ERR_INVALID, also when there is one already;
+   Returns:   TR_OK, also without a socket; TR_ERR_INVALID, also when systemd is being notified already;
               TR_ERR_NOMEM; TR_ERR_AGAIN when the system refuses a thread; TR_ERR_SYSTEM with errno set
-              when the socket cannot be made, READY=1 cannot be sent, or NOTIFY_SOCKET is no such
+              when the socket cannot be created, READY=1 cannot be sent, or NOTIFY_SOCKET is not a socket
               address (EAFNOSUPPORT). On an error nothing is kept.
    Ownership: a reference to the registry is held until tr_systemd_stop.
    Threads:   any thread; does not block. Without options it reads the environment, which no other
-              thread may change meanwhile. What comes later is sent by the timer thread of
-              tr_token_child_with_timeout, which stays as long; a datagram that cannot be sent at once is
-              not sent, but STOPPING=1 again with the next STATUS=.
+              thread may change meanwhile. Everything after READY=1 is sent by the timer thread (see
+              tr_token_child_with_timeout), which exists until tr_systemd_stop. A datagram that cannot
+              be sent at once is dropped, except that STOPPING=1 is sent again with the next STATUS=.
    Since:     0.2 */
 tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
 
-/* End what tr_systemd_start began: nothing more is sent, but for a stop or a reload that systemd was not told of yet.
+/* Stop notifying systemd. Nothing more is sent, except for a stop or a reload that was not sent yet.
 
-   Requires:  tr_systemd_start has succeeded for this registry, and was not ended.
-   Returns:   TR_OK; TR_ERR_INVALID when there is no such thing, or it found no socket; TR_ERR_DEADLOCK from the log
-              callback that hears of its TR_EVENT_SYSTEMD_UNREACHABLE.
+   Requires:  tr_systemd_start has succeeded for this registry, and was not stopped.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such call, or it found no socket; TR_ERR_DEADLOCK
+              from the log callback for its TR_EVENT_SYSTEMD_UNREACHABLE.
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 
 /* ---- The end ----------------------------------------------------------------------------- */
 
-/* Wait until no thread is left of those that the library has for itself, the one for timers, those for events and
-   those that wake condition variables, nor of a registry that was given up without a shutdown: before the end of a program that a leak checker looks
-   at, before fork(2), or before dlclose(3). These threads end as soon as nothing needs them, the first a second
-   later in general; at once when this is called, when tr_shutdown of a registry that is no group returns TR_OK,
-   and when the last object of the library's is released. Threads of a registry that is in use are
-   joined by tr_shutdown, and the thread of tr_signal_watch_start by tr_signal_watch_stop; neither is waited
-   for here. [G4]
+/* Wait until the library's own threads have ended: the timer thread, event threads, those that wake
+   condition variables, and those of a registry that was released without a shutdown. Call it before the
+   end of a program that runs under a leak checker, before fork(2), or before dlclose(3).
 
-   Returns:   TR_OK: none is left; TR_ERR_TIMEDOUT: some were left after timeout_ns nanoseconds, as a token has a
-              timeout to come, or a task of a registry in use needs them; TR_ERR_CANCELLED: the flag of the calling
-              task rose [C4]; TR_ERR_DEADLOCK on a thread that would wait for itself.
-   Threads:   any thread but one for events, and one that runs a destructor of its thread-specific data after
-              its task (else TR_ERR_DEADLOCK); blocks; not a cancellation point.
+   These threads end once nothing needs them, the timer thread usually a second later. They end at once
+   when this function is called, when tr_shutdown of a registry that is not a group returns TR_OK, and
+   when the last object of the library is released. The call does not wait for the threads of a registry
+   in use, which tr_shutdown joins, or for those of tr_signal_watch_start, which tr_signal_watch_stop
+   joins. [C4, G4]
+
+   Returns:   TR_OK: none is left; TR_ERR_TIMEDOUT: some were left after timeout_ns nanoseconds, because
+              a token has a timeout to come, or a task of a registry in use needs them;
+              TR_ERR_CANCELLED: the flag of the calling task was raised; TR_ERR_DEADLOCK on a thread that
+              would wait for itself.
+   Threads:   any thread, except an event thread, and one that runs a destructor of its thread-specific
+              data after its task (else TR_ERR_DEADLOCK); blocks; not a cancellation point.
    Since:     0.2 */
 tr_status tr_quiesce(int64_t timeout_ns);
 
