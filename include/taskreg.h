@@ -5,15 +5,16 @@
 
    - Any thread may call it, unless its "Threads" label says otherwise. Only tr_request_shutdown is
      async-signal-safe.
-   - It is not a cancellation point: a thread with a pending pthread_cancel(3) completes the call and
-     returns from it. Do not call it while the cancel type is PTHREAD_CANCEL_ASYNCHRONOUS.
+   - It is not a cancellation point: a thread with a pending pthread_cancel(3) completes the call
+     and returns from it. Do not call it while the cancel type is PTHREAD_CANCEL_ASYNCHRONOUS.
    - Timeouts are int64_t nanoseconds from now, measured on CLOCK_MONOTONIC: TR_SECONDS(5),
-     TR_MILLISECONDS(200). TR_FOREVER (-1) never times out. 0 means "check, do not wait", and so does
-     every other negative number, which is what `deadline - now` yields once the deadline has passed.
+     TR_MILLISECONDS(200). TR_FOREVER (-1) never times out. 0 means "check, do not wait", and so
+     does every other negative number, which is what `deadline - now` yields once the deadline has
+     passed.
    - In a child of fork(2), functions that return a tr_status return TR_ERR_FORKED, functions that
-     return a pointer return NULL (unless the pointer is to constant text), and the others return 0 or
-     do nothing. This does not apply if the parent had released every object of the library before the
-     fork, or never had one.
+     return a pointer return NULL (unless the pointer is to constant text), and the others return 0
+     or do nothing. This does not apply if the parent had released every object of the library
+     before the fork, or never had one.
 
    To find handles that are released twice or used after their release, run the program with
    TASKREG_DEBUG=handles in its environment. The mistake then ends the program by abort(3), as glibc
@@ -79,10 +80,10 @@ typedef int32_t tr_status;
    Since:     0.2 */
 const char *tr_strerror(tr_status status);
 
-/* Describe the calling thread's last TR_ERR_INVALID: which argument of which function was wrong, and
-   what was expected ("tr_spawn: name is NULL"). Success and other errors leave the text unchanged, so
-   read it right after a TR_ERR_INVALID, or after a NULL from tr_token_child. A registry with a log
-   callback also reports the text as an event, TR_EVENT_INVALID_CALL.
+/* Describe the calling thread's last TR_ERR_INVALID: which argument of which function was wrong,
+   and what was expected ("tr_spawn: name is NULL"). Success and other errors leave the text
+   unchanged, so read it right after a TR_ERR_INVALID, or after a NULL from tr_token_child. A
+   registry with a log callback also reports the text as an event, TR_EVENT_INVALID_CALL.
 
    Returns:   one line, never NULL, at most 191 bytes; "" in a thread that has had no such call.
    Ownership: the text is the calling thread's, and valid until its next call that returns
@@ -103,7 +104,8 @@ uint32_t tr_version(void);
 /* A timeout that never passes, or a grace period that never ends. */
 #define TR_FOREVER ((int64_t)-1)
 
-/* The given number of seconds, milliseconds or microseconds in nanoseconds; fractions are allowed. */
+/* The given number of seconds, milliseconds or microseconds in nanoseconds; fractions are
+   allowed. */
 #define TR_SECONDS(n) ((int64_t)((n) * INT64_C(1000000000)))
 #define TR_MILLISECONDS(n) ((int64_t)((n) * INT64_C(1000000)))
 #define TR_MICROSECONDS(n) ((int64_t)((n) * INT64_C(1000)))
@@ -140,19 +142,21 @@ typedef uint32_t tr_reason;
 #define TR_STATE_ABANDONED 4u  /* still alive after a join's deadline */
 #define TR_STATE_ENDED 5u      /* ended; only a straggler in a join report shows this */
 
-/* Callbacks are the application's functions that the library calls: tr_task_fn, tr_drop_fn, tr_log_fn
-   and tr_cancel_fn. Each may block, call any function of the library, and end its thread by
-   pthread_exit. A C++ exception must not leave it; one that does ends the program by std::terminate.
-   The table of rule P7 in docs/contract.md lists for each kind of callback who waits while it blocks,
-   what happens when it ends its thread, and the few calls that fail inside it. [P7] */
+/* Callbacks are the application's functions that the library calls: tr_task_fn, tr_drop_fn,
+   tr_log_fn and tr_cancel_fn. Each may block, call any function of the library, and end its thread
+   by pthread_exit. A C++ exception must not leave it; one that does ends the program by
+   std::terminate. The table of rule P7 in docs/contract.md lists for each kind of callback who
+   waits while it blocks, what happens when it ends its thread, and the few calls that fail inside
+   it. [P7] */
 
-/* The body of a task. `self` is borrowed for the duration of the call; `ctx` is the pointer given to
-   tr_spawn. Return 0 for success, anything else for failure. A task that calls pthread_exit counts as
-   exited. The library owns the thread: pthread_detach and pthread_join of it return EINVAL. [P7] */
+/* The body of a task. `self` is borrowed for the duration of the call; `ctx` is the pointer given
+   to tr_spawn. Return 0 for success, anything else for failure. A task that calls pthread_exit
+   counts as exited. The library owns the thread: pthread_detach and pthread_join of it return
+   EINVAL. [P7] */
 typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 
-/* Releases a body's ctx. It runs exactly once for each successful spawn, after the body, on the task's
-   thread, with no lock held, before the task's completion becomes observable. [S4, P7] */
+/* Releases a body's ctx. It runs exactly once for each successful spawn, after the body, on the
+   task's thread, with no lock held, before the task's completion becomes observable. [S4, P7] */
 typedef void (*tr_drop_fn)(void *ctx);
 
 /* How serious a log event is. */
@@ -178,8 +182,8 @@ typedef void (*tr_drop_fn)(void *ctx);
                                          is the errno; reported once, until one is sent again */
 #define TR_EVENT_SIGNAL_LOST 13u      /* a watched signal has another handler now */
 
-/* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text from the
-   application (task names, failure messages) is passed on unescaped. */
+/* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text from
+   the application (task names, failure messages) is passed on unescaped. */
 typedef struct tr_log_event {
   uint32_t size;       /* sizeof(tr_log_event) in the library */
   uint32_t level;      /* TR_LOG_... */
@@ -192,23 +196,24 @@ typedef struct tr_log_event {
   uint32_t reserved;   /* 0 */
 } tr_log_event;
 
-/* Receives log events. It is called on the thread where the event arose, with no lock held. A spawn or
-   a join that the callback itself makes causes no TR_EVENT_SPAWN_REJECTED and no
+/* Receives log events. It is called on the thread where the event arose, with no lock held. A spawn
+   or a join that the callback itself makes causes no TR_EVENT_SPAWN_REJECTED and no
    TR_EVENT_DEADLINE_...: its status reports the same.
 
    TR_EVENT_TASK_STALLED arises on one of the library's event threads, "taskreg-events" (see
-   tr_token_child_with_timeout). The task cannot end before that callback has returned, so waiting for
-   the task or joining its registry there is TR_ERR_DEADLOCK. TR_EVENT_TASK_RECOVERED arises on the same
-   thread if the task called tr_heartbeat before that callback was over, and on the task's own thread
-   otherwise.
+   tr_token_child_with_timeout). The task cannot end before that callback has returned, so waiting
+   for the task or joining its registry there is TR_ERR_DEADLOCK. TR_EVENT_TASK_RECOVERED arises on
+   the same thread if the task called tr_heartbeat before that callback was over, and on the task's
+   own thread otherwise.
 
-   A slow callback delays its caller. TR_EVENT_DEADLINE_... arise within a tr_shutdown or tr_join_all,
-   which exceeds its deadline by the time the callback takes. TR_EVENT_TASK_FAILED, _EXITED and _LATE
-   arise before the task's completion becomes observable. A callback never delays timeouts, cancel
-   signals, heartbeats or notifications to systemd. [E7, O2, P7] */
+   A slow callback delays its caller. TR_EVENT_DEADLINE_... arise within a tr_shutdown or
+   tr_join_all, which exceeds its deadline by the time the callback takes. TR_EVENT_TASK_FAILED,
+   _EXITED and _LATE arise before the task's completion becomes observable. A callback never delays
+   timeouts, cancel signals, heartbeats or notifications to systemd. [E7, O2, P7] */
 typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
 
-/* Return the name of a kind, state, reason, event or way of ending, in lower case: "peer-connection".
+/* Return the name of a kind, state, reason, event or way of ending, in lower case:
+   "peer-connection".
 
    Returns:   a static string, never NULL; "application" for kinds from 0x100, else "unknown".
    Threads:   any thread; never blocks.
@@ -229,9 +234,9 @@ const char *tr_ended_name(uint32_t how);
    Since:     0.2 */
 tr_token *tr_token_create(void);
 
-/* Create a token that is cancelled when `parent` is, and can also be cancelled on its own, which does
-   not affect the parent. The child of a cancelled parent is created cancelled, with the parent's
-   reason and message. [C2]
+/* Create a token that is cancelled when `parent` is, and can also be cancelled on its own, which
+   does not affect the parent. The child of a cancelled parent is created cancelled, with the
+   parent's reason and message. [C2]
 
    Requires:  parent is a token or NULL.
    Returns:   the token, or NULL if out of memory or if parent is NULL.
@@ -247,11 +252,12 @@ tr_token *tr_token_child(tr_token *parent);
    Callbacks of this cancellation (tr_token_on_cancel) run on one of the library's event threads,
    "taskreg-events". A slow callback there delays no timeout. It delays other callbacks by 20 ms at
    most, unless eight block at once. An event thread is created when there is an event and ends when
-   there is none. The timer thread, "taskreg-timer", waits for everything that is due at a moment. It
-   exists while something is due, and either a second longer or until tr_quiesce. [C11]
+   there is none. The timer thread, "taskreg-timer", waits for everything that is due at a moment.
+   It exists while something is due, and either a second longer or until tr_quiesce. [C11]
 
    Requires:  parent is a token or NULL.
-   Returns:   the token; NULL if out of memory, if the system refuses a thread, or if parent is NULL.
+   Returns:   the token; NULL if out of memory, if the system refuses a thread, or if parent is
+              NULL.
    Ownership: the caller holds one reference; the child keeps its parent alive. The last release
               removes the timeout.
    Threads:   any thread; does not block.
@@ -275,8 +281,9 @@ void tr_token_release(tr_token *token);
 
 /* Cancel `token` with a reason and a message: its children are cancelled, registries linked to it
    close, the flags of their tasks are raised, and waits on any of these return. Only the first call
-   records its reason and message. When a call returns, the first or a later one, every flag below the
-   token is up, except those of clean-up tasks and of tasks of later phases. [C1, C2, C3, E5, S5]
+   records its reason and message. When a call returns, the first or a later one, every flag below
+   the token is up, except those of clean-up tasks and of tasks of later phases. [C1, C2, C3, E5,
+   S5]
 
    Requires:  message is NULL or a string. Its first 255 bytes are kept, cut at a character boundary
               and before the first byte that is not valid UTF-8.
@@ -302,8 +309,8 @@ tr_reason tr_token_reason(const tr_token *token);
 
 /* Say whether a stop for `reason` counts as success, for example to choose an exit status.
 
-   Returns:   0 for TR_REASON_FATAL; 1 for every other, including TR_REASON_NONE and the application's
-              own.
+   Returns:   0 for TR_REASON_FATAL; 1 for every other, including TR_REASON_NONE and the
+              application's own.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 int tr_reason_is_graceful(tr_reason reason);
@@ -327,12 +334,12 @@ tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
 
 /* ---- Registries -------------------------------------------------------------------------- */
 
-/* How long, in nanoseconds, a worker that has finished a task polls for the next one before it sleeps:
-   the default of tr_registry_options.spin_ns. */
+/* How long, in nanoseconds, a worker that has finished a task polls for the next one before it
+   sleeps: the default of tr_registry_options.spin_ns. */
 #define TR_SPIN_NS_DEFAULT 5000
 
-/* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default, except
-   for spin_ns. [J4, O2, S7] */
+/* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default,
+   except for spin_ns. [J4, O2, S7] */
 typedef struct tr_registry_options {
   uint32_t size;          /* sizeof(tr_registry_options) */
   uint32_t flags;         /* TR_REGISTRY_...; unknown bits: TR_ERR_INVALID */
@@ -345,9 +352,9 @@ typedef struct tr_registry_options {
                              0: not at all; negative: TR_ERR_INVALID. */
   tr_log_fn log;          /* receives log events; NULL: there are no events */
   void *log_context;      /* passed to log. It must stay valid until the registry is closed, or its
-                             last reference released, and its last task has ended. It is no longer
-                             used once tr_shutdown has returned TR_OK. A call that began earlier may
-                             use it until that call returns; spawns rejected later report no event. */
+                             last reference released, and its last task has ended. That is so once
+                             tr_shutdown has returned TR_OK, except that a call that began earlier
+                             may use it until it returns; spawns rejected later report no event. */
   int64_t spin_ns;        /* how long a worker polls for its next task before it sleeps, in
                              nanoseconds; 0: not at all (the one field whose zero is not the
                              default: the initialiser sets TR_SPIN_NS_DEFAULT); at most 1 ms. */
@@ -355,16 +362,16 @@ typedef struct tr_registry_options {
   uint32_t idle_threads;  /* how many idle threads are kept longer than idle_ns; 0: 16;
                              TR_IDLE_THREADS_NONE: none */
   uint32_t reserved;      /* 0 */
-  const sigset_t *blocked_signals; /* the signals that are blocked when a task starts. SIGABRT and the
-                             synchronous faults are never blocked. NULL: those that the calling
+  const sigset_t *blocked_signals; /* the signals that are blocked when a task starts. SIGABRT and
+                             the synchronous faults are never blocked. NULL: those that the calling
                              thread blocks. The set is copied. A process that a task starts by fork,
                              posix_spawn, popen or system inherits the task's mask, through exec as
                              well, and does not receive the signals that it blocks. Since 0.2. */
 } tr_registry_options;
 
-/* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended; see
-   tr_metrics_read. It costs two lock operations for each task, about a fifth of a microsecond in
-   total, and 27 KiB. Since 0.2. [E8] */
+/* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended;
+   see tr_metrics_read. It costs two lock operations for each task, about a fifth of a microsecond
+   in total, and 27 KiB. Since 0.2. [E8] */
 #define TR_REGISTRY_METRICS 0x1u
 
 /* For tr_registry_options.idle_threads: no thread outlives its task. */
@@ -378,10 +385,10 @@ typedef struct tr_registry_options {
 
 /* Create an open, empty registry.
 
-   A program whose main thread leaves by pthread_exit(3) ends when its tasks and its own threads have
-   ended. Idle threads, the timer thread and the threads of a signal watch do not keep the process
-   alive. If the main thread itself has created no object of the library, the process may end up to a
-   minute late. [P4, P9]
+   A program whose main thread leaves by pthread_exit(3) ends when its tasks and its own threads
+   have ended. Idle threads, the timer thread and the threads of a signal watch do not keep the
+   process alive. If the main thread itself has created no object of the library, the process may
+   end up to a minute late. [P4, P9]
 
    Requires:  options is NULL (defaults) or initialised with TR_REGISTRY_OPTIONS_INIT; bytes beyond
               the structure this library knows must be zero.
@@ -398,15 +405,15 @@ tr_status tr_registry_create(const tr_registry_options *options, tr_registry **o
    join and a shutdown of its own. The group's tasks also belong to the parent and to all other
    ancestors: they are counted and listed there, joined there, and count against max_tasks there. If
    an ancestor is closed, a spawn in the group is rejected. The tasks run in threads of the root
-   registry; a group has no threads of its own. A group's shutdown therefore joins tasks, and the root
-   registry's shutdown joins the threads. A group of a registry whose token is cancelled is created
-   closed. [T1, T2, T3, T4]
+   registry; a group has no threads of its own. A group's shutdown therefore joins tasks, and the
+   root registry's shutdown joins the threads. A group of a registry whose token is cancelled is
+   created closed. [T1, T2, T3, T4]
 
-   Requires:  parent and out are not NULL; name is UTF-8 of at least 1 byte without '/': 63 bytes are
-              kept, cut at a character boundary. options is NULL or as for tr_registry_create, with a
-              NULL token. Its stack_size, abort_grace_ns and log default to the parent's where they
-              are zero (log_context goes with log); spin_ns, idle_ns and idle_threads are ignored. The
-              group keeps metrics only if its own options say so.
+   Requires:  parent and out are not NULL; name is UTF-8 of at least 1 byte without '/': 63 bytes
+              are kept, cut at a character boundary. options is NULL or as for tr_registry_create,
+              with a NULL token. Its stack_size, abort_grace_ns and log default to the parent's
+              where they are zero (log_context goes with log); spin_ns, idle_ns and idle_threads are
+              ignored. The group keeps metrics only if its own options say so.
    Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
    Output:    *out is the group on TR_OK, else untouched.
    Ownership: the caller holds one reference to the group, which keeps what it needs of its parent
@@ -434,8 +441,8 @@ tr_registry *tr_registry_retain(tr_registry *registry);
    Since:     0.2 */
 void tr_registry_release(tr_registry *registry);
 
-/* Return the token `registry` is linked to. Cancelling it closes the registry and raises the flag of
-   every task of phase 0 that is not a clean-up task. [E5, G2, S5]
+/* Return the token `registry` is linked to. Cancelling it closes the registry and raises the flag
+   of every task of phase 0 that is not a clean-up task. [E5, G2, S5]
 
    Returns:   the token; NULL for NULL.
    Ownership: borrowed; it lives as long as the registry. Retain it to keep it longer.
@@ -445,16 +452,17 @@ tr_token *tr_registry_token(tr_registry *registry);
 
 /* ---- Spawning ---------------------------------------------------------------------------- */
 
-/* Spawn a clean-up task: it is accepted even after the registry has closed, if the caller is a running
-   task of the same registry or of a group inside it. The registry's token does not raise the flag of
-   such a task, whenever it was spawned; a join's deadline and tr_task_cancel do. [S5] */
+/* Spawn a clean-up task: it is accepted even after the registry has closed, if the caller is a
+   running task of the same registry or of a group inside it. The registry's token does not raise
+   the flag of such a task, whenever it was spawned; a join's deadline and tr_task_cancel do.
+   [S5] */
 #define TR_SPAWN_CLEANUP 0x1u
-/* Run the body in a thread that has run no other body and will run no other, so that thread-specific
-   data it leaves behind affects no other task. [S1] */
+/* Run the body in a thread that has run no other body and will run no other, so that
+   thread-specific data it leaves behind affects no other task. [S1] */
 #define TR_SPAWN_FRESH_THREAD 0x2u
 /* Spawn an essential task: its end, however it ends, cancels the registry's token, with
-   TR_REASON_REQUESTED_BY_RUN if it returned 0 and TR_REASON_FATAL otherwise, and with the task's name
-   as the message. This does not raise the task's own flag. [C12] */
+   TR_REASON_REQUESTED_BY_RUN if it returned 0 and TR_REASON_FATAL otherwise, and with the task's
+   name as the message. This does not raise the task's own flag. [C12] */
 #define TR_SPAWN_ESSENTIAL 0x4u
 /* As TR_SPAWN_ESSENTIAL, but returning 0 cancels nothing. [C12] */
 #define TR_SPAWN_ESSENTIAL_ON_FAILURE 0x8u
@@ -467,8 +475,8 @@ typedef struct tr_spawn_options {
   tr_drop_fn drop;     /* called with ctx after the body; may be NULL */
   uint64_t stack_size; /* bytes of stack; 0: the registry's; limits as in tr_registry_options.
                           Any other value implies a fresh thread. */
-  int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none. The
-                            signal must have a handler without SA_RESTART (see
+  int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none.
+                            The signal must have a handler without SA_RESTART (see
                             tr_install_cancel_signal) and must not be watched by
                             tr_signal_watch_start, else TR_ERR_INVALID. Since 0.2. */
   uint32_t phase;        /* when a shutdown asks the task to stop: 0 (first, with the registry's
@@ -484,22 +492,22 @@ typedef struct tr_spawn_options {
 #define TR_SPAWN_OPTIONS_INIT                                                                      \
   { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0 }
 
-/* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The body
-   may be running, or may have ended, by the time this returns. It starts with the signal mask of the
-   thread that created the registry, or with the one in the registry's options. The caller's mask is
-   not used and not changed. [S1, S2, S3, S4, S5, S6, S7]
+/* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
+   body may be running, or may have ended, by the time this returns. It starts with the signal mask
+   of the thread that created the registry, or with the one in the registry's options. The caller's
+   mask is not used and not changed. [S1, S2, S3, S4, S5, S6, S7]
 
    Requires:  name is UTF-8 of at least 1 byte; 63 bytes are kept, cut at a character boundary, and
               the kernel's thread name is the first 15, cut in the same way. kind is one of
               TR_KIND_... or at least 0x100. body is not NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_CLOSED after a shutdown or a cancelled token;
               TR_ERR_LIMIT at max_tasks; TR_ERR_AGAIN when the system refuses a thread;
-              TR_ERR_NOMEM; TR_ERR_SYSTEM when it refuses one for a lasting reason. For
-              both, errno is that of pthread_create: EINVAL when the program's thread-local variables
-              leave no room on a stack of that size, or after unshare(CLONE_NEWPID).
+              TR_ERR_NOMEM; TR_ERR_SYSTEM when it refuses one for a lasting reason. For both, errno
+              is that of pthread_create: EINVAL when the program's thread-local variables leave no
+              room on a stack of that size, or after unshare(CLONE_NEWPID).
    Output:    *out (out may be NULL) is the task on TR_OK, else untouched.
-   Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference; release
-              it with tr_task_release. On an error nothing has run and ctx is the caller's.
+   Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference;
+              release it with tr_task_release. On an error nothing has run and ctx is the caller's.
    Threads:   any thread, tasks included; does not wait for other tasks.
    Since:     0.2 */
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
@@ -540,9 +548,9 @@ typedef struct tr_task_summary {
   int64_t progress_at_ns;         /* CLOCK_MONOTONIC; 0 when no progress was reported. Since 0.2. */
   uint32_t phase;                 /* as in tr_spawn_options. Since 0.2. */
   uint32_t stalled;               /* 1 while a heartbeat is overdue. Since 0.2. */
-  char group[128];                /* the task's group, as the path "net/peers" from the root registry:
-                                     UTF-8, 127 bytes are kept, cut at a character boundary; "" in
-                                     the root registry. Since 0.2. */
+  char group[128];                /* the task's group, as the path "net/peers" from the root
+                                     registry: UTF-8, 127 bytes are kept, cut at a character
+                                     boundary; "" in the root registry. Since 0.2. */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
@@ -565,8 +573,9 @@ size_t tr_len(const tr_registry *registry);
    Since:     0.2 */
 int tr_is_empty(const tr_registry *registry);
 
-/* List the live tasks of `registry`. A task that is alive throughout the call is listed exactly once, a
-   task that ended before the call is not listed, and no entry mixes two tasks or two moments. [N3]
+/* List the live tasks of `registry`. A task that is alive throughout the call is listed exactly
+   once, a task that ended before the call is not listed, and no entry mixes two tasks or two
+   moments. [N3]
 
    Requires:  buffer has room for capacity elements and buffer[0].size is set by
               TR_TASK_SUMMARY_INIT (the element size is read from there); or buffer is NULL and
@@ -583,15 +592,15 @@ tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t cap
 
 /* ---- Joining ----------------------------------------------------------------------------- */
 
-/* The result of a join or a shutdown. Start from TR_JOIN_REPORT_INIT. To have the stragglers listed,
-   set `stragglers` to an array of stragglers_capacity elements whose first is initialised with
-   TR_TASK_SUMMARY_INIT. The array stays the caller's, and the library allocates nothing for it.
-   [E1, E4, E5, G4] */
+/* The result of a join or a shutdown. Start from TR_JOIN_REPORT_INIT. To have the stragglers
+   listed, set `stragglers` to an array of stragglers_capacity elements whose first is initialised
+   with TR_TASK_SUMMARY_INIT. The array stays the caller's, and the library allocates nothing for
+   it. [E1, E4, E5, G4] */
 typedef struct tr_join_report {
   uint32_t size;                /* sizeof(tr_join_report) */
   uint32_t threads_left;        /* threads that a tr_shutdown could not join although all tasks had
-                                   ended, or that are in a callback; 0 while tasks are pending and on
-                                   TR_OK */
+                                   ended, or that are in a callback; 0 while tasks are pending and
+                                   on TR_OK */
   uint64_t ended;               /* tasks that ended while the call waited, however they ended */
   uint64_t failed;              /* of these, bodies that returned non-zero */
   uint64_t exited;              /* of these, bodies that left by pthread_exit or cancellation */
@@ -599,8 +608,8 @@ typedef struct tr_join_report {
   uint64_t aborted;             /* of these, ended within the abort grace */
   uint64_t abandoned;           /* of these, still alive after the abort grace: still tracked */
   uint64_t rejected;            /* spawns rejected while the call waited */
-  int64_t elapsed_ns;           /* how long the call took, without the time to examine stragglers for
-                                   a full report */
+  int64_t elapsed_ns;           /* how long the call took, without the time to examine stragglers
+                                   for a full report */
   tr_task_summary *stragglers;  /* in: where to list the tasks alive at the deadline, or NULL */
   uint64_t stragglers_capacity; /* in: room in stragglers, in elements */
   uint64_t stragglers_count;    /* out: elements written: min(pending, stragglers_capacity). state
@@ -609,9 +618,9 @@ typedef struct tr_join_report {
                                    progress. Since 0.2. */
   tr_report **full;             /* in: where to put a full report of the stragglers, or NULL; see
                                    tr_report. Since 0.2. */
-  int64_t callbacks_ns;         /* out: time spent in the application's functions during the call: log
-                                   callbacks, and functions registered for a cancellation. The call
-                                   may exceed its deadline by this much. Since 0.2. */
+  int64_t callbacks_ns;         /* out: time spent in the application's functions during the call:
+                                   log callbacks, and functions registered for a cancellation. The
+                                   call may exceed its deadline by this much. Since 0.2. */
 } tr_join_report;
 
 #define TR_JOIN_REPORT_INIT                                                                        \
@@ -620,13 +629,14 @@ typedef struct tr_join_report {
   }
 
 /* Wait until every task of `registry` has ended, including those spawned meanwhile, or until
-   timeout_ns nanoseconds from now. No task is asked to stop before the deadline. At the deadline the
-   flag of every straggler is raised, and the call waits up to the registry's abort grace for them to
-   end. Functions registered for the stragglers' cancellation run on a thread of the library; the call
-   waits at most 10 ms for them. [C4, J1-J7, T5]
+   timeout_ns nanoseconds from now. No task is asked to stop before the deadline. At the deadline
+   the flag of every straggler is raised, and the call waits up to the registry's abort grace for
+   them to end. Functions registered for the stragglers' cancellation run on a thread of the
+   library; the call waits at most 10 ms for them. [C4, J1-J7, T5]
 
-   Requires:  the caller is not a task of the registry or of a group inside it (else TR_ERR_DEADLOCK,
-              nothing changed); report is NULL or initialised with TR_JOIN_REPORT_INIT.
+   Requires:  the caller is not a task of the registry or of a group inside it (else
+              TR_ERR_DEADLOCK, nothing changed); report is NULL or initialised with
+              TR_JOIN_REPORT_INIT.
    Returns:   TR_OK: no task is alive; TR_ERR_DEADLINE: some were alive at the deadline;
               TR_ERR_CANCELLED: the flag of the calling task (of another registry) was raised;
               TR_ERR_DEADLOCK, TR_ERR_INVALID; TR_ERR_NOMEM, nothing changed, if there is no memory
@@ -645,34 +655,34 @@ tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report 
    timeout, so that a program can print what it is waiting for and then wait again. [J9]
 
    Requires:  as tr_join_all.
-   Returns:   TR_OK: at some moment of the call no task was alive; TR_ERR_TIMEDOUT: the timeout passed
-              first; TR_ERR_CANCELLED: the flag of the calling task (of another registry) was raised;
-              TR_ERR_DEADLOCK, TR_ERR_INVALID.
+   Returns:   TR_OK: at some moment of the call no task was alive; TR_ERR_TIMEDOUT: the timeout
+              passed first; TR_ERR_CANCELLED: the flag of the calling task (of another registry) was
+              raised; TR_ERR_DEADLOCK, TR_ERR_INVALID.
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.2 */
 tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
 
-/* Close `registry`, cancel its token with reason and message, and join its tasks as tr_join_all does,
-   with a deadline grace_ns nanoseconds from now. After TR_OK no thread of the registry is left. A
-   registry that was shut down stays closed; a further call joins what is left.
+/* Close `registry`, cancel its token with reason and message, and join its tasks as tr_join_all
+   does, with a deadline grace_ns nanoseconds from now. After TR_OK no thread of the registry is
+   left. A registry that was shut down stays closed; a further call joins what is left.
 
-   Tasks are asked to stop phase by phase. The token asks those of phase 0. When these have ended, or
-   their share of the time is over, those of phase 1 are asked, and so on; the registry's token never
-   asks a task of a later phase, however it is cancelled. When a phase starts, the remaining time is
-   divided equally among it and the later phases that have tasks. Time that a phase does not use goes
-   to the later ones. A task that does not stop therefore takes no time from the phases after its own;
-   the call keeps waiting for it until the deadline. tr_shutdown_with sets shares of other sizes.
-   [E5, G4, J1, S5]
+   Tasks are asked to stop phase by phase. The token asks those of phase 0. When these have ended,
+   or their share of the time is over, those of phase 1 are asked, and so on; the registry's token
+   never asks a task of a later phase, however it is cancelled. When a phase starts, the remaining
+   time is divided equally among it and the later phases that have tasks. Time that a phase does not
+   use goes to the later ones. A task that does not stop therefore takes no time from the phases
+   after its own; the call keeps waiting for it until the deadline. tr_shutdown_with sets shares of
+   other sizes. [E5, G4, J1, S5]
 
    Requires:  as tr_join_all, and the caller is not a thread of the registry running a destructor of
-              its thread-specific data (else TR_ERR_DEADLOCK); message as in tr_token_cancel. A token
-              given in the registry's options is cancelled too, and so are other registries linked
-              to it.
+              its thread-specific data (else TR_ERR_DEADLOCK); message as in tr_token_cancel. A
+              token given in the registry's options is cancelled too, and so are other registries
+              linked to it.
    Returns:   TR_OK; TR_ERR_DEADLINE: tasks were alive at the deadline, or (pending is 0 and
               threads_left is not) a thread whose task had ended was held up, until a second beyond
               the deadline, by a destructor of the application's thread-specific data or a callback;
-              TR_ERR_CANCELLED, TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID; TR_ERR_NOMEM, nothing
-              changed, if there is no memory for report->full.
+              TR_ERR_CANCELLED, TR_ERR_DEADLOCK (nothing changed), TR_ERR_INVALID; TR_ERR_NOMEM,
+              nothing changed, if there is no memory for report->full.
    Output:    as tr_join_all.
    Ownership: message is copied.
    Threads:   any thread, several at once; blocks; not a cancellation point.
@@ -687,16 +697,16 @@ typedef struct tr_shutdown_options {
   uint32_t warn_percent;      /* the percentage of the grace after which TR_EVENT_DEADLINE_NEAR is
                                  reported if tasks are alive: 1 to 99; 0: 80; TR_WARN_NEVER: not at
                                  all */
-  int64_t max_grace_ns;       /* the deadline, and the time of the phase, are extended while tasks make
-                                 progress (tr_progress), but never beyond max_grace_ns nanoseconds from
-                                 the call; 0: no extension */
+  int64_t max_grace_ns;       /* the deadline, and the time of the phase, are extended while tasks
+                                 make progress (tr_progress), but never beyond max_grace_ns
+                                 nanoseconds from the call; 0: no extension */
   int64_t progress_window_ns; /* a task makes progress if it reported any within the last
-                                 progress_window_ns nanoseconds. The deadline is then that long after
-                                 the report. Less than 1 ms is 1 ms; 0: 1 s */
-  uint32_t phase_share[TR_PHASES]; /* how the time is divided: a phase gets its share out of the sum of
-                                 its own and those of the later phases that have tasks; each is at most
-                                 1000000; all 0: equal shares; a single 0: the phase reserves no time
-                                 for itself */
+                                 progress_window_ns nanoseconds. The deadline is then that long
+                                 after the report. Less than 1 ms is 1 ms; 0: 1 s */
+  uint32_t phase_share[TR_PHASES]; /* how the time is divided: a phase gets its share out of the sum
+                                 of its own and those of the later phases that have tasks; each is
+                                 at most 1000000; all 0: equal shares; a single 0: the phase
+                                 reserves no time for itself */
 } tr_shutdown_options;
 
 /* For tr_shutdown_options.warn_percent: report no TR_EVENT_DEADLINE_NEAR. */
@@ -840,7 +850,8 @@ tr_status tr_sleep(int64_t duration_ns) TASKREG_MUST_USE;
 
 /* ---- Shutdown from a signal -------------------------------------------------------------- */
 
-/* SIGHUP requests a reload: it cancels with TR_REASON_RELOAD_REQUESTED, however often it arrives. */
+/* SIGHUP requests a reload: it cancels with TR_REASON_RELOAD_REQUESTED, however often it
+   arrives. */
 #define TR_SIGNALS_HUP_RELOADS 0x1u
 
 /* How signals are handled. Start from TR_SIGNAL_OPTIONS_INIT; a zero field means its default. */
@@ -852,16 +863,16 @@ typedef struct tr_signal_options {
 #define TR_SIGNAL_OPTIONS_INIT                                                                     \
   { (uint32_t)sizeof(tr_signal_options), 0u }
 
-/* Let signals shut `registry` down. The first signal cancels its token, with TR_REASON_USER_REQUESTED
-   and the signal's name ("SIGTERM") as the message. The program, which waits for the token, then calls
-   tr_shutdown. A second signal, before or during the shutdown, cuts the grace short for every
-   tr_shutdown of this registry and of the groups inside it, even while callbacks of the first signal
-   are still running. The deadline is then now for the phases asked so far. The remaining phases are
-   asked in their order, each with 100 ms, or with the abort grace if that is longer. A third signal
-   ends the process at once, with the status 128 + its number.
+/* Let signals shut `registry` down. The first signal cancels its token, with
+   TR_REASON_USER_REQUESTED and the signal's name ("SIGTERM") as the message. The program, which
+   waits for the token, then calls tr_shutdown. A second signal, before or during the shutdown, cuts
+   the grace short for every tr_shutdown of this registry and of the groups inside it, even while
+   callbacks of the first signal are still running. The deadline is then now for the phases asked so
+   far. The remaining phases are asked in their order, each with 100 ms, or with the abort grace if
+   that is longer. A third signal ends the process at once, with the status 128 + its number.
 
-   A SIGHUP that requests a reload (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none of
-   the three. If both a reload and a stop have arrived, the stop takes precedence.
+   A SIGHUP that requests a reload (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none
+   of the three. If both a reload and a stop have arrived, the stop takes precedence.
 
      tr_token *token = tr_registry_token(registry);
      if (tr_signal_watch_start(registry, NULL, NULL) == TR_OK &&
@@ -869,25 +880,25 @@ typedef struct tr_signal_options {
        status = tr_shutdown(registry, tr_token_reason(token), NULL, grace_ns, &report);
 
    A token keeps its first reason, so a SIGTERM that arrives while a reload stops the tasks does not
-   change the token. tr_signal_watch_pending reports such a signal, and the next watch starts with it:
-   the token of its registry is already cancelled when this call returns. A program that reloads
+   change the token. tr_signal_watch_pending reports such a signal, and the next watch starts with
+   it: the token of its registry is already cancelled when this call returns. A program that reloads
    needs no code for that.
 
-   Handlers are installed for the whole process, with SA_RESTART and SA_ONSTACK, and two threads of the
-   library are started. One, "taskreg-signals", cancels the token and runs the callbacks of that
-   cancellation, which may block, and may end the thread by pthread_exit. The other leaves the signals
-   unblocked, so that every thread of the program may block them. No descriptor is used. A process can
-   have one watch at a time.
+   Handlers are installed for the whole process, with SA_RESTART and SA_ONSTACK, and two threads of
+   the library are started. One, "taskreg-signals", cancels the token and runs the callbacks of that
+   cancellation, which may block, and may end the thread by pthread_exit. The other leaves the
+   signals unblocked, so that every thread of the program may block them. No descriptor is used. A
+   process can have one watch at a time.
 
    In a child process the signals have their previous actions, and are not counted here, however the
-   child was created. A program that a child of fork(2) executes ignores the signals that were ignored
-   before the watch. posix_spawn(3), system(3) and popen(3) run none of the library's code in the child
-   and set such a signal to its default action. To keep a signal ignored in those children, leave it
-   out of the set.
+   child was created. A program that a child of fork(2) executes ignores the signals that were
+   ignored before the watch. posix_spawn(3), system(3) and popen(3) run none of the library's code
+   in the child and set such a signal to its default action. To keep a signal ignored in those
+   children, leave it out of the set.
 
    To lose no signal between the start of the program and this call, block the signals with
-   pthread_sigmask(3) first; they are delivered to the watch. To go from one registry to the next, as a
-   reload does, call tr_signal_watch_move, which leaves no gap; or block the signals from
+   pthread_sigmask(3) first; they are delivered to the watch. To go from one registry to the next,
+   as a reload does, call tr_signal_watch_move, which leaves no gap; or block the signals from
    tr_signal_watch_stop to the next tr_signal_watch_start. If another handler is installed for a
    watched signal, the registry's log callback receives TR_EVENT_SIGNAL_LOST, between a second and a
    minute later. [C13]
@@ -897,29 +908,30 @@ typedef struct tr_signal_options {
               can have a handler and are not synchronous faults; it may be empty. None is the cancel
               signal of a task, has the handler of tr_install_cancel_signal, or is the signal for
               backtraces. options is NULL (defaults) or initialised with TR_SIGNAL_OPTIONS_INIT.
-   Returns:   TR_OK; TR_ERR_INVALID, also when there is a watch already; TR_ERR_NOMEM; TR_ERR_AGAIN when
-              the system refuses a thread; TR_ERR_SYSTEM when it refuses a handler.
+   Returns:   TR_OK; TR_ERR_INVALID, also when there is a watch already; TR_ERR_NOMEM; TR_ERR_AGAIN
+              when the system refuses a thread; TR_ERR_SYSTEM when it refuses a handler.
    Ownership: the watch holds a reference to the registry until tr_signal_watch_stop.
    Threads:   any thread; does not block, except briefly while it takes over a pending stop.
    Since:     0.2 */
 tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
                      const tr_signal_options *options) TASKREG_MUST_USE;
 
-/* Stop the watch that tr_signal_watch_start started: its threads have ended when this returns, and the
-   signals have their previous actions again, unless another handler was installed since. [C13]
+/* Stop the watch that tr_signal_watch_start started: its threads have ended when this returns, and
+   the signals have their previous actions again, unless another handler was installed since. [C13]
 
-   Requires:  tr_signal_watch_start has succeeded for this registry, or tr_signal_watch_move has moved
-              the watch to it, and the watch was not stopped.
-   Returns:   TR_OK; TR_ERR_INVALID when there is no such watch; TR_ERR_DEADLOCK from a callback of the
-              token's cancellation on the watch's own thread.
+   Requires:  tr_signal_watch_start has succeeded for this registry, or tr_signal_watch_move has
+              moved the watch to it, and the watch was not stopped.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such watch; TR_ERR_DEADLOCK from a callback of
+              the token's cancellation on the watch's own thread.
    Threads:   any thread; waits for callbacks that the watch's thread is running.
    Since:     0.2 */
 tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
 
-/* Move the watch of tr_signal_watch_start from `from` to `to`, so that signals shut `to` down from now
-   on, as a reload needs between two registries. At no moment are the signals unwatched. Signals that
-   have arrived move too: after one stop, even one that was already reported to `from`, the token of
-   `to` is cancelled when this returns; after two, the grace of its shutdowns is also cut short. [C13]
+/* Move the watch of tr_signal_watch_start from `from` to `to`, so that signals shut `to` down from
+   now on, as a reload needs between two registries. At no moment are the signals unwatched. Signals
+   that have arrived move too: after one stop, even one that was already reported to `from`, the
+   token of `to` is cancelled when this returns; after two, the grace of its shutdowns is also cut
+   short. [C13]
 
    Requires:  tr_signal_watch_start has succeeded for `from`, or the watch was moved to it, and the
               watch was not stopped; `to` is not NULL.
@@ -930,17 +942,18 @@ tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
 tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
 
 /* Say whether a signal has asked the program to stop without being reported by a token: the watched
-   registry had been cancelled for another reason before, such as TR_REASON_RELOAD_REQUESTED. The next
-   tr_signal_watch_start starts with that signal; a program that makes no such call should end. [C13]
+   registry had been cancelled for another reason before, such as TR_REASON_RELOAD_REQUESTED. The
+   next tr_signal_watch_start starts with that signal; a program that makes no such call should end.
+   [C13]
 
-   Returns:   the number of the first such signal; 0 if there is none. A signal that has just arrived
-              may be returned for the moment until the token is cancelled.
+   Returns:   the number of the first such signal; 0 if there is none. A signal that has just
+              arrived may be returned for the moment until the token is cancelled.
    Threads:   any thread; does not block.
    Since:     0.2 */
 int tr_signal_watch_pending(void);
 
-/* Request that the thread of tr_signal_watch_start cancel `token` with `reason` soon; for use in the
-   application's own signal handlers. Of several requests for one token the first counts. [C14]
+/* Request that the thread of tr_signal_watch_start cancel `token` with `reason` soon; for use in
+   the application's own signal handlers. Of several requests for one token the first counts. [C14]
 
    Requires:  tr_signal_watch_start has succeeded for some registry (its set may be empty) and the
               watch was not stopped; the caller has a reference to token.
@@ -959,21 +972,22 @@ tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_US
    Since:     0.2 */
 tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
 
-/* Wait until the descriptor `fd` has one of `events` (POLLIN, POLLOUT, ... of poll(2)), an error or a
-   hang-up, or until timeout_ns nanoseconds from now; inside a task also until it is asked to stop. The
-   request to stop is checked first, so a busy peer cannot keep a task from stopping. Tasks that wait
-   in this way share descriptors of the library, one for 32 tasks or more, unless they have one by
-   tr_task_fd. docs/costs.md lists everything that costs a descriptor, a thread or a mapping. [C8]
+/* Wait until the descriptor `fd` has one of `events` (POLLIN, POLLOUT, ... of poll(2)), an error or
+   a hang-up, or until timeout_ns nanoseconds from now; inside a task also until it is asked to
+   stop. The request to stop is checked first, so a busy peer cannot keep a task from stopping.
+   Tasks that wait in this way share descriptors of the library, one for 32 tasks or more, unless
+   they have one by tr_task_fd. docs/costs.md lists everything that costs a descriptor, a thread or
+   a mapping. [C8]
 
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID when fd is not open;
-              TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when a task's first wait needs a descriptor to
-              share and none is available.
+              TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when a task's first wait needs a descriptor
+              to share and none is available.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
 
-/* Wait on the condition variable `cond`, as pthread_cond_timedwait(3) does, until it is signalled, or
-   until timeout_ns nanoseconds from now; inside a task also until it is asked to stop, which is
+/* Wait on the condition variable `cond`, as pthread_cond_timedwait(3) does, until it is signalled,
+   or until timeout_ns nanoseconds from now; inside a task also until it is asked to stop, which is
    checked first. As with any condition variable, TR_OK may be spurious, so call it in a loop around
    your condition. The timeout is measured on CLOCK_MONOTONIC, whatever clock the condition variable
    was created with.
@@ -984,46 +998,46 @@ tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
        status = tr_cond_wait(&not_empty, &mutex, TR_FOREVER);
 
    To stop a task in such a wait, a thread of the library broadcasts the condition variable. Other
-   threads that wait on it wake spuriously, as POSIX allows. The thread that cancels may hold the mutex
-   and does not wait for anything. As with any signal of a condition variable, threads that were woken
-   earlier and are not scheduled delay those that wait on the same one. [C9]
+   threads that wait on it wake spuriously, as POSIX allows. The thread that cancels may hold the
+   mutex and does not wait for anything. As with any signal of a condition variable, threads that
+   were woken earlier and are not scheduled delay those that wait on the same one. [C9]
 
    Requires:  the caller has locked mutex, once, and mutex is not robust. Both are initialised, and
               live until every such wait has returned.
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID for NULL, or when an
-              error-checking mutex is not the caller's, or mutex is robust; TR_ERR_SYSTEM for another
-              failure of pthread_cond_clockwait(3) or pthread_mutex_lock(3), with errno set;
-              TR_ERR_NOMEM, without having waited. The caller holds the mutex as before, unless errno
-              says that it cannot be locked.
+              error-checking mutex is not the caller's, or mutex is robust; TR_ERR_SYSTEM for
+              another failure of pthread_cond_clockwait(3) or pthread_mutex_lock(3), with errno set;
+              TR_ERR_NOMEM, without having waited. The caller holds the mutex as before, unless
+              errno says that it cannot be locked.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)
     TASKREG_MUST_USE;
 
-/* Install a handler that does nothing for a signal, so that a system call the signal interrupts returns
-   EINTR instead of being restarted, as tr_spawn_options.cancel_signal needs. A program may instead
-   install a handler of its own without SA_RESTART. With SA_RESTART the signal would interrupt nothing,
-   and such a handler is rejected, as are the signals for which language runtimes have handlers. Choose
-   a signal that has no other use, such as SIGRTMIN + 1. [C10]
+/* Install a handler that does nothing for a signal, so that a system call the signal interrupts
+   returns EINTR instead of being restarted, as tr_spawn_options.cancel_signal needs. A program may
+   instead install a handler of its own without SA_RESTART. With SA_RESTART the signal would
+   interrupt nothing, and such a handler is rejected, as are the signals for which language runtimes
+   have handlers. Choose a signal that has no other use, such as SIGRTMIN + 1. [C10]
 
-   Returns:   TR_OK when the handler is installed, now or before; TR_ERR_INVALID for a number that is
-              not a signal, is SIGKILL, SIGSTOP or a synchronous fault, and for a signal that has
+   Returns:   TR_OK when the handler is installed, now or before; TR_ERR_INVALID for a number that
+              is not a signal, is SIGKILL, SIGSTOP or a synchronous fault, and for a signal that has
               another handler or is ignored: it is left unchanged.
    Threads:   any thread; does not block. The handler stays until the process ends.
    Since:     0.2 */
 tr_status tr_install_cancel_signal(int signal_number) TASKREG_MUST_USE;
 
-/* Acknowledge that the calling task was asked to stop: its cancel_signal is not sent again. If it was
-   not asked to stop, or has no such signal, the call does nothing. [C10]
+/* Acknowledge that the calling task was asked to stop: its cancel_signal is not sent again. If it
+   was not asked to stop, or has no such signal, the call does nothing. [C10]
 
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
    Threads:   a task's own thread; does not block.
    Since:     0.2 */
 tr_status tr_acknowledge_cancel(void) TASKREG_MUST_USE;
 
-/* Get a descriptor that is readable, for poll(2), select(2) and epoll(7), from the moment `token` is
-   cancelled and stays readable. The first call creates it, and every further call returns the same
-   one. Do not read from it, write to it or close it. [C6]
+/* Get a descriptor that is readable, for poll(2), select(2) and epoll(7), from the moment `token`
+   is cancelled and stays readable. The first call creates it, and every further call returns the
+   same one. Do not read from it, write to it or close it. [C6]
 
    Requires:  neither argument is NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when the process or
@@ -1039,8 +1053,8 @@ tr_status tr_token_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
    Requires:  neither argument is NULL.
    Returns:   as tr_token_fd.
    Output:    as tr_token_fd.
-   Ownership: the descriptor is the task's. It is closed when the task has ended and the last reference
-              to it was released.
+   Ownership: the descriptor is the task's. It is closed when the task has ended and the last
+              reference to it was released.
    Threads:   any thread; does not block.
    Since:     0.2 */
 tr_status tr_task_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
@@ -1050,29 +1064,31 @@ typedef struct tr_registration tr_registration;
 typedef void (*tr_cancel_fn)(void *ctx);
 
 /* Register fn(ctx) to be called when `token` is cancelled, with the semantics of C++20's
-   std::stop_callback: at most once, on the thread that cancels, with no lock held, once the flags of
-   everything below the token are up. If the token is already cancelled, this call itself calls fn. If a
-   task is cancelled by the deadline of a tr_join_all or tr_shutdown, a thread of the library calls fn.
-   [C7, J4]
+   std::stop_callback: at most once, on the thread that cancels, with no lock held, once the flags
+   of everything below the token are up. If the token is already cancelled, this call itself calls
+   fn. If a task is cancelled by the deadline of a tr_join_all or tr_shutdown, a thread of the
+   library calls fn. [C7, J4]
 
    Requires:  token, fn and registration are not NULL.
    Returns:   TR_OK; TR_ERR_CANCELLED when fn was called at once; TR_ERR_INVALID; TR_ERR_NOMEM.
-   Output:    *registration must be passed to tr_registration_remove; it is NULL with TR_ERR_CANCELLED,
-              when there is nothing to remove, and undefined with TR_ERR_NOMEM.
+   Output:    *registration must be passed to tr_registration_remove; it is NULL with
+              TR_ERR_CANCELLED, when there is nothing to remove, and undefined with TR_ERR_NOMEM.
    Ownership: the registration holds a reference to the token. On TR_OK and TR_ERR_CANCELLED
               drop(ctx) (drop may be NULL) is called exactly once, after fn, or by
               tr_registration_remove if fn never runs; on other errors ctx stays the caller's.
    Threads:   any thread; calls fn and drop. fn may call any function, including
-              tr_registration_remove for itself, and tr_token_cancel and tr_token_release for the token.
+              tr_registration_remove for itself, and tr_token_cancel and tr_token_release for the
+              token.
    Since:     0.2 */
 tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                  tr_registration **registration) TASKREG_MUST_USE;
 
-/* As tr_token_on_cancel, for the moment `task` is asked to stop, in whatever way: by tr_task_cancel,
-   its registry's token, or the deadline of a join. [C7]
+/* As tr_token_on_cancel, for the moment `task` is asked to stop, in whatever way: by
+   tr_task_cancel, its registry's token, or the deadline of a join. [C7]
 
    Requires:  task, fn and registration are not NULL.
-   Returns:   as tr_token_on_cancel. fn is not called for a task that ends without being asked to stop.
+   Returns:   as tr_token_on_cancel. fn is not called for a task that ends without being asked to
+              stop.
    Output:    as tr_token_on_cancel.
    Ownership: as tr_token_on_cancel; the registration holds a reference to the task.
    Threads:   as tr_token_on_cancel.
@@ -1085,54 +1101,57 @@ tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_f
 #define TR_REMOVAL_HAS_RUN 1u    /* it has run, or is itself calling tr_registration_remove */
 #define TR_REMOVAL_WAITED 2u     /* another thread was running it, and it has returned */
 
-/* Remove a registration: when this returns, fn is not running and never will run. If another thread is
-   running fn, this call waits for that one function and its drop. A call from fn itself returns at
-   once. [C7]
+/* Remove a registration: when this returns, fn is not running and never will run. If another thread
+   is running fn, this call waits for that one function and its drop. A call from fn itself returns
+   at once. [C7]
 
    Requires:  nothing; NULL is allowed, and nothing happens.
    Returns:   TR_REMOVAL_NEVER_RUNS, also for NULL and in a forked child; TR_REMOVAL_HAS_RUN;
               TR_REMOVAL_WAITED.
-   Ownership: the registration is released. Remove each registration once, whether fn has run or not.
-   Threads:   any thread; may block as described, whether or not the flag of the calling task is up; may
-              call drop.
+   Ownership: the registration is released. Remove each registration once, whether fn has run or
+              not.
+   Threads:   any thread; may block as described, whether or not the flag of the calling task is up;
+              may call drop.
    Since:     0.2 */
 uint32_t tr_registration_remove(tr_registration *registration);
 
 /* ---- Telling where a task is ------------------------------------------------------------- */
 
 /* Set the checkpoint of the calling task: a text that says what it does next. Snapshots and reports
-   show the last one. The call looks the text up among those of the process, which takes some tens of
-   nanoseconds, and copies it at its first use. [E3]
+   show the last one. The call looks the text up among those of the process, which takes some tens
+   of nanoseconds, and copies it at its first use. [E3]
 
    Requires:  where is NULL (nothing in particular) or a string. Reports show up to 255 bytes of it;
-              bytes that are not valid UTF-8 are replaced. If one process uses more than 4096 different
-              texts, the further ones are shown as "(too many different texts)".
+              bytes that are not valid UTF-8 are replaced. If one process uses more than 4096
+              different texts, the further ones are shown as "(too many different texts)".
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
-   Ownership: each different text is copied once and never freed; the string is the caller's again when
-              the call returns.
+   Ownership: each different text is copied once and never freed; the string is the caller's again
+              when the call returns.
    Threads:   a task's own thread; never blocks.
    Since:     0.2 */
 tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
 
-/* Report the progress of the calling task: done of total units. A further call with the same numbers
-   does not count as progress. Snapshots and reports show the three values of one call together. A
-   shutdown may wait longer for a task that makes progress (tr_shutdown_options.max_grace_ns). [E3, E4]
+/* Report the progress of the calling task: done of total units. A further call with the same
+   numbers does not count as progress. Snapshots and reports show the three values of one call
+   together. A shutdown may wait longer for a task that makes progress
+   (tr_shutdown_options.max_grace_ns). [E3, E4]
 
-   Requires:  total is 0 when it is not known. unit is NULL or a string as in tr_checkpoint: "blocks".
+   Requires:  total is 0 when it is not known. unit is NULL or a string as in tr_checkpoint:
+              "blocks".
    Returns:   TR_OK; TR_ERR_INVALID outside a task.
    Ownership: as tr_checkpoint.
    Threads:   a task's own thread; never blocks. It reads the clock, which takes some 30 ns.
    Since:     0.2 */
 tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
 
-/* Report a heartbeat: the calling thread is within the interval that tr_spawn_options.heartbeat_ns or
-   tr_heartbeat_promise has set. A task without an interval may call it too. A task that was reported
-   as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. In a thread that is not a task and has
-   no interval, while tr_systemd_start serves systemd's watchdog, the call itself sets one: half of the
-   watchdog's interval, until tr_systemd_stop or the end of the thread. [E7]
+/* Report a heartbeat: the calling thread is within the interval that tr_spawn_options.heartbeat_ns
+   or tr_heartbeat_promise has set. A task without an interval may call it too. A task that was
+   reported as stalled (TR_EVENT_TASK_STALLED) is reported as recovered. In a thread that is not a
+   task and has no interval, while tr_systemd_start serves systemd's watchdog, the call itself sets
+   one: half of the watchdog's interval, until tr_systemd_stop or the end of the thread. [E7]
 
-   Returns:   TR_OK; TR_ERR_INVALID outside a task if no interval is set and there is no such watchdog;
-              with it also TR_ERR_NOMEM, TR_ERR_AGAIN as tr_heartbeat_promise.
+   Returns:   TR_OK; TR_ERR_INVALID outside a task if no interval is set and there is no such
+              watchdog; with it also TR_ERR_NOMEM, TR_ERR_AGAIN as tr_heartbeat_promise.
    Threads:   any thread, for itself; does not block. It may call the log callback for that event.
    Since:     0.2 */
 tr_status tr_heartbeat(void) TASKREG_MUST_USE;
@@ -1142,34 +1161,35 @@ tr_status tr_heartbeat(void) TASKREG_MUST_USE;
    Since 0.2. */
 #define TR_HEARTBEAT_EXCEPT_WAITS 0x1u
 
-/* Set the heartbeat interval of the calling thread: from now on it calls tr_heartbeat at least every
-   interval_ns nanoseconds. The call replaces an earlier interval. It sets or changes the interval of a
-   task. Any other thread, such as the main thread, can set one with `registry`: tr_health of that
-   registry and systemd's watchdog then include the thread, tr_health lists it under the kernel's name
-   for it and with the task id 0, and the events of tr_spawn_options.heartbeat_ns are reported for it.
-   The interval of such a thread ends when the thread sets 0, when the thread ends, and when
-   tr_shutdown of the registry returns TR_OK. [E7]
+/* Set the heartbeat interval of the calling thread: from now on it calls tr_heartbeat at least
+   every interval_ns nanoseconds. The call replaces an earlier interval. It sets or changes the
+   interval of a task. Any other thread, such as the main thread, can set one with `registry`:
+   tr_health of that registry and systemd's watchdog then include the thread, tr_health lists it
+   under the kernel's name for it and with the task id 0, and the events of
+   tr_spawn_options.heartbeat_ns are reported for it. The interval of such a thread ends when the
+   thread sets 0, when the thread ends, and when tr_shutdown of the registry returns TR_OK. [E7]
 
-   Requires:  interval_ns is at least 0 (less than 1 ms is 1 ms; 0 removes the interval). flags is 0 or
-              TR_HEARTBEAT_EXCEPT_WAITS. In a task, registry is NULL or its own; otherwise it is not
-              NULL, unless interval_ns is 0.
-   Returns:   TR_OK; TR_ERR_INVALID, also in a task whose body is over; TR_ERR_NOMEM; TR_ERR_AGAIN when
-              the system refuses the thread that the library needs for this; TR_ERR_CLOSED when the
-              registry is closed and has no task; TR_ERR_DEADLOCK outside a task, in the log callback
-              for the calling thread's own recovery, if the interval that the event is about would end.
-              On an error nothing has changed, except that with TR_ERR_CLOSED the old interval has ended.
-   Ownership: what a thread's interval needs of the registry is kept until the thread sets 0 or ends,
-              even if the interval has ended before.
-   Threads:   any thread, for itself. It waits for a log callback that is running for the interval it
-              replaces.
+   Requires:  interval_ns is at least 0 (less than 1 ms is 1 ms; 0 removes the interval). flags is 0
+              or TR_HEARTBEAT_EXCEPT_WAITS. In a task, registry is NULL or its own; otherwise it is
+              not NULL, unless interval_ns is 0.
+   Returns:   TR_OK; TR_ERR_INVALID, also in a task whose body is over; TR_ERR_NOMEM; TR_ERR_AGAIN
+              when the system refuses the thread that the library needs for this; TR_ERR_CLOSED when
+              the registry is closed and has no task; TR_ERR_DEADLOCK outside a task, in the log
+              callback for the calling thread's own recovery, if the interval that the event is
+              about would end. On an error nothing has changed, except that with TR_ERR_CLOSED the
+              old interval has ended.
+   Ownership: what a thread's interval needs of the registry is kept until the thread sets 0 or
+              ends, even if the interval has ended before.
+   Threads:   any thread, for itself. It waits for a log callback that is running for the interval
+              it replaces.
    Since:     0.2 */
 tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags) TASKREG_MUST_USE;
 
-/* Pause the heartbeat interval of the calling thread, for an operation that is known to take long, and
-   resume it. A paused thread is never stalled. Each call counts as a heartbeat. [E7]
+/* Pause the heartbeat interval of the calling thread, for an operation that is known to take long,
+   and resume it. A paused thread is never stalled. Each call counts as a heartbeat. [E7]
 
-   Returns:   TR_OK, also when it is paused, or resumed, already; TR_ERR_INVALID in a thread without an
-              interval.
+   Returns:   TR_OK, also when it is paused, or resumed, already; TR_ERR_INVALID in a thread without
+              an interval.
    Threads:   any thread, for itself; as tr_heartbeat.
    Since:     0.2 */
 tr_status tr_heartbeat_pause(void) TASKREG_MUST_USE;
@@ -1180,8 +1200,8 @@ tr_status tr_heartbeat_resume(void) TASKREG_MUST_USE;
 
    Requires:  buffer and capacity as in tr_snapshot. count may be NULL.
    Returns:   TR_OK: none is stalled; TR_ERR_STALLED: some are; TR_ERR_INVALID.
-   Output:    *count is how many are stalled, on TR_OK and TR_ERR_STALLED; the first min(*count, capacity)
-              elements are filled as by tr_snapshot.
+   Output:    *count is how many are stalled, on TR_OK and TR_ERR_STALLED; the first min(*count,
+              capacity) elements are filled as by tr_snapshot.
    Threads:   as tr_snapshot.
    Since:     0.2 */
 tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
@@ -1189,9 +1209,9 @@ tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capac
 
 /* ---- Reports ----------------------------------------------------------------------------- */
 
-/* A report is the full result of a join or a shutdown: which tasks did not stop, what each of them was
-   doing, for how long, and whether it is stuck or merely slow; which tasks were the slowest to stop,
-   also in a shutdown that succeeded; and how long each phase took. To get one, set
+/* A report is the full result of a join or a shutdown: which tasks did not stop, what each of them
+   was doing, for how long, and whether it is stuck or merely slow; which tasks were the slowest to
+   stop, also in a shutdown that succeeded; and how long each phase took. To get one, set
    tr_join_report.full to a tr_report *:
 
      tr_report *full = NULL;
@@ -1204,19 +1224,23 @@ tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capac
    A report is an object of its own: it copies its data, and refers neither to the registry nor to
    tasks. It lists every straggler, up to TR_REPORT_MOST of them. Further ones are counted but not
    listed, and so are those for which there was no memory. Examining a straggler takes some 30
-   microseconds, after the deadline (and the abort grace). No task is stopped for it. While a straggler
-   is examined, nothing is allocated and no lock of the application's is taken. [E1, E10] */
+   microseconds, after the deadline (and the abort grace). No task is stopped for it. While a
+   straggler is examined, nothing is allocated and no lock of the application's is taken. [E1,
+   E10] */
 
 #define TR_REPORT_MOST 65536u /* the most stragglers that a report lists */
 
-/* What a straggler seems to be doing, judged by how Linux says its thread is scheduled, by the CPU time
-   it used, and by the progress it reported with tr_progress. */
+/* What a straggler seems to be doing, judged by how Linux says its thread is scheduled, by the CPU
+   time it used, and by the progress it reported with tr_progress. */
 #define TR_DIAGNOSIS_UNKNOWN 0u     /* the system does not say */
 #define TR_DIAGNOSIS_STARTING 1u    /* its thread has not entered the body yet */
-#define TR_DIAGNOSIS_BLOCKED 2u     /* it waits in the kernel: syscall_name and wait_channel say for what */
-#define TR_DIAGNOSIS_SPINNING 3u    /* it has used a CPU for most of cpu_since_span_ns, or of its age */
+#define TR_DIAGNOSIS_BLOCKED 2u     /* it waits in the kernel: syscall_name and wait_channel say for
+                                       what */
+#define TR_DIAGNOSIS_SPINNING 3u    /* it has used a CPU for most of cpu_since_span_ns, or of its
+                                       age */
 #define TR_DIAGNOSIS_WORKING 4u     /* it is running or runnable some of the time */
-#define TR_DIAGNOSIS_PROGRESSING 5u /* it reported progress in the last second before it was examined */
+#define TR_DIAGNOSIS_PROGRESSING 5u /* it reported progress in the last second before it was
+                                       examined */
 #define TR_DIAGNOSIS_STOPPED 6u     /* stopped by a signal or a debugger */
 #define TR_DIAGNOSIS_ENDED 7u       /* it has ended meanwhile */
 
@@ -1231,21 +1255,26 @@ typedef struct tr_straggler {
   uint32_t state;
   uint32_t phase;
   int64_t age_ns;                 /* from spawn to the moment it was examined */
-  int64_t cancel_requested_for_ns; /* from when it was asked to stop to that moment; -1: it was not */
-  int64_t cpu_ns;                 /* CPU time it has used, to within a few milliseconds; -1: not known,
-                                     for example if its thread started it right after a long task */
+  int64_t cancel_requested_for_ns; /* from when it was asked to stop to that moment; -1: it was
+                                      not */
+  int64_t cpu_ns;                 /* CPU time it has used, to within a few milliseconds; -1: not
+                                     known, for example if its thread started it right after a long
+                                     task */
   int64_t cpu_since_ns;           /* of that, used in the last cpu_since_span_ns; -1: not known */
   int64_t cpu_since_span_ns;      /* the time since it was asked to stop by tr_task_cancel or a
-                                     deadline; or since the shutdown first sampled it, 10 ms after its
-                                     phase was asked, or a tenth of the grace */
+                                     deadline; or since the shutdown first sampled it, 10 ms after
+                                     its phase was asked, or a tenth of the grace */
   uint32_t cancel_checks;         /* how often it has checked for cancellation since it was asked to
                                      stop: by tr_task_is_cancelled, or by a wait that ended with
                                      TR_ERR_CANCELLED. 0: never */
-  uint32_t reads_flag_directly;            /* 1: it has called tr_task_cancel_flag, and may have checked
-                                              the flag without being counted */
-  char scheduler_state;           /* as in proc_pid_stat(5): 'R', 'S', 'D', 'T', ...; 0: not known */
-  char wait_channel[47];          /* the kernel function it sleeps in, as in proc_pid_wchan(5), or "" */
-  int32_t syscall;                /* the number of the system call it is in; -1: in none, or not known */
+  uint32_t reads_flag_directly;            /* 1: it has called tr_task_cancel_flag, and may have
+                                              checked the flag without being counted */
+  char scheduler_state;           /* as in proc_pid_stat(5): 'R', 'S', 'D', 'T', ...; 0: not
+                                     known */
+  char wait_channel[47];          /* the kernel function it sleeps in, as in proc_pid_wchan(5), or
+                                     "" */
+  int32_t syscall;                /* the number of the system call it is in; -1: in none, or not
+                                     known */
   uint32_t stalled;               /* as in tr_task_summary */
   const char *syscall_name;       /* "read", or NULL for a number the library has no name for */
   const char *checkpoint;         /* as in tr_task_summary */
@@ -1254,8 +1283,8 @@ typedef struct tr_straggler {
   const char *progress_unit;
   int64_t progress_age_ns;        /* how long ago it reported progress; -1: never */
   const uint64_t *frames;         /* its backtrace: the address where it was, then return addresses,
-                                     innermost first, frame_count in total; NULL without a backtrace.
-                                     See tr_enable_backtraces */
+                                     innermost first, frame_count in total; NULL without a
+                                     backtrace. See tr_enable_backtraces */
   uint32_t frame_count;
   uint32_t reserved;              /* 0 */
   char group[128];                /* as in tr_task_summary */
@@ -1268,10 +1297,13 @@ typedef struct tr_straggler {
 /* Whether a backtrace was taken, and why not. */
 #define TR_BACKTRACE_NOT_ENABLED 0u /* tr_enable_backtraces was not called, or none was requested */
 #define TR_BACKTRACE_TAKEN 1u       /* frame_count is above 0 */
-#define TR_BACKTRACE_BLOCKED 2u     /* its thread blocks the signal, or the signal has another handler */
+#define TR_BACKTRACE_BLOCKED 2u     /* its thread blocks the signal, or the signal has another
+                                       handler */
 #define TR_BACKTRACE_UNANSWERED 3u  /* its thread did not answer within a tenth of a second */
-#define TR_BACKTRACE_ENDED 4u       /* the task ended before the signal was sent, or has no thread yet */
-#define TR_BACKTRACE_LEFT_OUT 5u    /* the report's second, or its room, for backtraces was used up */
+#define TR_BACKTRACE_ENDED 4u       /* the task ended before the signal was sent, or has no thread
+                                       yet */
+#define TR_BACKTRACE_LEFT_OUT 5u    /* the report's second, or its room, for backtraces was used
+                                       up */
 
 #define TR_STRAGGLER_INIT                                                                          \
   {                                                                                                \
@@ -1304,7 +1336,8 @@ typedef struct tr_phase_report {
   uint64_t remaining; /* its tasks that were alive when its time was over */
   int64_t start_ns; /* from the call to its start */
   int64_t share_ns; /* the time it was given; -1: no limit */
-  int64_t duration_ns;  /* the time it took: until all of its tasks had ended, or share_ns was over */
+  int64_t duration_ns;  /* the time it took: until all of its tasks had ended, or share_ns was
+                           over */
 } tr_phase_report;
 
 #define TR_PHASE_REPORT_INIT                                                                       \
@@ -1317,35 +1350,36 @@ typedef struct tr_phase_report {
    Since:     0.2 */
 const char *tr_diagnosis_name(uint32_t diagnosis);
 
-/* Make a report of every live task of `registry` now, as a join's deadline does for its stragglers; for
-   example from a signal that asks what the program is doing. No task is asked to stop.
+/* Make a report of every live task of `registry` now, as a join's deadline does for its stragglers;
+   for example from a signal that asks what the program is doing. No task is asked to stop.
 
    What the report says about a thread is read from files below /proc/self/task. If no descriptor is
-   left for that, a thread with a descriptor table of its own reads them. In a program that has changed
-   its user or group (setuid(2), or a set-user-ID program) these files belong to root, and the system
-   call that a task is in cannot be read: probe_error is EACCES, syscall is -1, and the rest is as
-   before. With backtraces enabled, on x86-64, syscall is still known for calls that are restarted after
-   a signal, such as read(2). prctl(PR_SET_DUMPABLE, 1) after the change makes the files the program's
-   again. It also lets other programs of the same user inspect the process, so the decision is the
-   program's. [E1]
+   left for that, a thread with a descriptor table of its own reads them. In a program that has
+   changed its user or group (setuid(2), or a set-user-ID program) these files belong to root, and
+   the system call that a task is in cannot be read: probe_error is EACCES, syscall is -1, and the
+   rest is as before. With backtraces enabled, on x86-64, syscall is still known for calls that are
+   restarted after a signal, such as read(2). prctl(PR_SET_DUMPABLE, 1) after the change makes the
+   files the program's again. It also lets other programs of the same user inspect the process, so
+   the decision is the program's. [E1]
 
    Requires:  neither argument is NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM.
    Output:    *report is written on TR_OK, else untouched. Its counts are 0, except for pending and
               abandoned, which are the number of live tasks.
    Ownership: the report is the caller's; release it with tr_report_release.
-   Threads:   any thread; takes some 30 microseconds for each task. It does not wait for tasks, except
-              that with backtraces enabled it waits a tenth of a second for a thread that does not
-              answer, and at most a second for all that do not.
+   Threads:   any thread; takes some 30 microseconds for each task. It does not wait for tasks,
+              except that with backtraces enabled it waits a tenth of a second for a thread that
+              does not answer, and at most a second for all that do not.
    Since:     0.2 */
 tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE;
 
 /* Take no backtraces, whether or not they are enabled: no thread is interrupted. */
 #define TR_EXPLAIN_NO_BACKTRACES 1u
 
-/* As tr_explain, with flags. 0 is the same as tr_explain, which takes backtraces if tr_enable_backtraces
-   was called. TR_EXPLAIN_NO_BACKTRACES takes none, for a program that is inspected while it is
-   healthy. The flag does not affect the reports of joins and shutdowns. [E1, E12]
+/* As tr_explain, with flags. 0 is the same as tr_explain, which takes backtraces if
+   tr_enable_backtraces was called. TR_EXPLAIN_NO_BACKTRACES takes none, for a program that is
+   inspected while it is healthy. The flag does not affect the reports of joins and shutdowns. [E1,
+   E12]
 
    Requires:  as tr_explain; flags is 0 or TR_EXPLAIN_NO_BACKTRACES.
    Returns:   as tr_explain.
@@ -1372,9 +1406,9 @@ void tr_report_release(tr_report *report);
    Since:     0.2 */
 tr_status tr_report_counts(const tr_report *report, tr_join_report *counts) TASKREG_MUST_USE;
 
-/* Copy one entry of `report`, by its index from 0: a straggler, one of the slowest tasks to stop, or a
-   phase. The slowest tasks come slowest first, up to 16, stragglers not included. Phases come in order,
-   without those that had no tasks; the report of a join has none. [E1, E5, E6]
+/* Copy one entry of `report`, by its index from 0: a straggler, one of the slowest tasks to stop,
+   or a phase. The slowest tasks come slowest first, up to 16, stragglers not included. Phases come
+   in order, without those that had no tasks; the report of a join has none. [E1, E5, E6]
 
    Requires:  the structure is initialised with its TR_..._INIT.
    Returns:   TR_OK; TR_ERR_INVALID when there is no such index, or an argument is NULL.
@@ -1391,27 +1425,27 @@ tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report
 
 /* The format in which something is written. */
 #define TR_FORMAT_TEXT 1u        /* for people: UTF-8, control characters escaped as \xHH */
-#define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259) on one line. A double holds
-                                    each of its numbers exactly; wall-clock times are text. The schemas
-                                    report.json and snapshot.json are installed in
+#define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259) on one line. A double
+                                    holds each of its numbers exactly; wall-clock times are text.
+                                    The schemas report.json and snapshot.json are installed in
                                     share/taskreg/schema */
 #define TR_FORMAT_OPENMETRICS 3u /* tr_metrics_write and tr_metrics_write_all only */
 
-/* Write `report` to the descriptor `fd`, as text or as JSON. Function names in a backtrace are looked up
-   in the dynamic symbol tables; functions without an entry there are shown as object and offset, for
-   addr2line(1). [E10]
+/* Write `report` to the descriptor `fd`, as text or as JSON. Function names in a backtrace are
+   looked up in the dynamic symbol tables; functions without an entry there are shown as object and
+   offset, for addr2line(1). [E10]
 
    Requires:  format is TR_FORMAT_TEXT or TR_FORMAT_JSON; fd is open for writing.
-   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_SYSTEM with errno set when write(2) fails; a part may have
-              been written. A pipe without a reader is EPIPE, without a SIGPIPE; a file at its size
-              limit is EFBIG, without a SIGXFSZ.
-   Threads:   any thread; blocks as write(2) does, even if fd is non-blocking, and whether or not the
-              calling task is asked to stop; not a cancellation point. Allocates nothing.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_SYSTEM with errno set when write(2) fails; a part may
+              have been written. A pipe without a reader is EPIPE, without a SIGPIPE; a file at its
+              size limit is EFBIG, without a SIGXFSZ.
+   Threads:   any thread; blocks as write(2) does, even if fd is non-blocking, and whether or not
+              the calling task is asked to stop; not a cancellation point. Allocates nothing.
    Since:     0.2 */
 tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASKREG_MUST_USE;
 
-/* Write the live tasks of `registry` to the descriptor `fd`, as a table or as JSON. The guarantees of
-   tr_snapshot about the list apply here too. [E9]
+/* Write the live tasks of `registry` to the descriptor `fd`, as a table or as JSON. The guarantees
+   of tr_snapshot about the list apply here too. [E9]
 
    Requires:  as tr_report_write.
    Returns:   as tr_report_write.
@@ -1419,35 +1453,36 @@ tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASK
    Since:     0.2 */
 tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
 
-/* Enable backtraces of stragglers in reports: signal_number is sent to the thread of each straggler, and
-   its handler records the return addresses.
+/* Enable backtraces of stragglers in reports: signal_number is sent to the thread of each
+   straggler, and its handler records the return addresses.
 
-   The signal interrupts some system calls of the straggler with EINTR (signal(7) lists them; the others
-   are restarted, by SA_RESTART). A thread that blocks the signal, or does not answer within a tenth of
-   a second because it hangs in the kernel, has no backtrace. Only tasks that start after this call
-   leave the signal unblocked, so make the call before the first spawn. The signal cannot also be a
-   cancel_signal.
+   The signal interrupts some system calls of the straggler with EINTR (signal(7) lists them; the
+   others are restarted, by SA_RESTART). A thread that blocks the signal, or does not answer within
+   a tenth of a second because it hangs in the kernel, has no backtrace. Only tasks that start after
+   this call leave the signal unblocked, so make the call before the first spawn. The signal cannot
+   also be a cancel_signal.
 
-   The handler runs on the straggler's stack and needs some 4 KiB of it. If an alternate stack has less
-   room left, or on a coroutine's stack that the handler cannot follow, the backtrace is shorter, down to
-   the single address where the thread was. The handler allocates nothing, takes no lock and reads no
-   unmapped memory. Return addresses are found with glibc 2.35 or newer, on x86-64 and aarch64, where
-   process_vm_readv(2) is permitted. [E12]
+   The handler runs on the straggler's stack and needs some 4 KiB of it. If an alternate stack has
+   less room left, or on a coroutine's stack that the handler cannot follow, the backtrace is
+   shorter, down to the single address where the thread was. The handler allocates nothing, takes no
+   lock and reads no unmapped memory. Return addresses are found with glibc 2.35 or newer, on x86-64
+   and aarch64, where process_vm_readv(2) is permitted. [E12]
 
-   Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that is
-              not a signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has another
-              handler or is ignored, and for another signal than the first time; TR_ERR_NOMEM.
+   Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that
+              is not a signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has
+              another handler or is ignored, and for another signal than the first time;
+              TR_ERR_NOMEM.
    Threads:   any thread; does not block. The handler stays until the process ends.
    Since:     0.2 */
 tr_status tr_enable_backtraces(int signal_number) TASKREG_MUST_USE;
 
 /* ---- Metrics ----------------------------------------------------------------------------- */
 
-/* Counters and durations of the tasks of one kind, or of all. Start from TR_METRICS_INIT. Members marked
-   * are kept only with TR_REGISTRY_METRICS; without it, counters are 0 and durations are -1. A duration
-   is the upper bound of its histogram bucket, at most a quarter above the true value, and -1 while
-   there is none. Durations below 1.024 microseconds are reported as 1.024 microseconds, and those above
-   19 hours as the longest measured. [E8] */
+/* Counters and durations of the tasks of one kind, or of all. Start from TR_METRICS_INIT. Members
+   marked * are kept only with TR_REGISTRY_METRICS; without it, counters are 0 and durations are -1.
+   A duration is the upper bound of its histogram bucket, at most a quarter above the true value,
+   and -1 while there is none. Durations below 1.024 microseconds are reported as 1.024
+   microseconds, and those above 19 hours as the longest measured. [E8] */
 typedef struct tr_metrics {
   uint32_t size;        /* sizeof(tr_metrics) */
   uint32_t reserved;    /* 0 */
@@ -1458,8 +1493,8 @@ typedef struct tr_metrics {
   uint64_t exited;      /* bodies that left by pthread_exit or cancellation */
   uint64_t rejected;    /* spawns rejected */
   uint64_t live;        /* alive now */
-  uint64_t peak;        /* * the most tasks alive at once; may include one that was withdrawn because
-                             the system refused its thread, and that counts as rejected */
+  uint64_t peak;        /* * the most tasks alive at once; may include one that was withdrawn
+                             because the system refused its thread, and that counts as rejected */
   int64_t run_p50_ns;   /* * from spawn to end: half of the tasks took at most this long, ... */
   int64_t run_p90_ns;
   int64_t run_p99_ns;
@@ -1476,8 +1511,8 @@ typedef struct tr_metrics {
 /* Read the metrics of `registry`. [E8]
 
    Requires:  kind is 0 for all kinds, TR_KIND_BACKGROUND_LOOP to TR_KIND_MAINTENANCE, or
-              TR_KIND_APPLICATION for all of the application's own together; metrics is initialised with
-              TR_METRICS_INIT.
+              TR_KIND_APPLICATION for all of the application's own together; metrics is initialised
+              with TR_METRICS_INIT.
    Returns:   TR_OK; TR_ERR_INVALID, also for one kind without TR_REGISTRY_METRICS.
    Output:    *metrics is written on TR_OK, else untouched.
    Threads:   any thread; takes a lock briefly.
@@ -1488,11 +1523,12 @@ tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metri
 /* The Content-Type with which an HTTP server sends such a text. */
 #define TR_OPENMETRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-/* Write the metrics of `registry` to the descriptor `fd` in the OpenMetrics text format, version 1.0.0:
-   the counters taskreg_tasks_spawned, _ended and _rejected, the gauges taskreg_tasks_live and _peak, and
-   the histograms taskreg_task_run_seconds and taskreg_task_stop_seconds, by kind if kinds are kept. The
-   text is a complete exposition, including its "# EOF"; two such texts one after the other are not a
-   valid exposition. tr_metrics_write_all writes one for several registries. [E9]
+/* Write the metrics of `registry` to the descriptor `fd` in the OpenMetrics text format, version
+   1.0.0: the counters taskreg_tasks_spawned, _ended and _rejected, the gauges taskreg_tasks_live
+   and _peak, and the histograms taskreg_task_run_seconds and taskreg_task_stop_seconds, by kind if
+   kinds are kept. The text is a complete exposition, including its "# EOF"; two such texts one
+   after the other are not a valid exposition. tr_metrics_write_all writes one for several
+   registries. [E9]
 
    Requires:  format is TR_FORMAT_OPENMETRICS; fd is open for writing.
    Returns:   as tr_report_write; TR_ERR_NOMEM.
@@ -1506,24 +1542,25 @@ typedef struct tr_metrics_source {
   uint32_t size;         /* sizeof(tr_metrics_source) */
   uint32_t reserved;     /* 0 */
   tr_registry *registry;
-  const char *name;      /* the value of the label "registry" of its samples: 1 to 255 bytes of UTF-8;
-                            NULL: the path of a group ("net/peers"), and no such label for a registry
-                            that is not a group */
+  const char *name;      /* the value of the label "registry" of its samples: 1 to 255 bytes of
+                            UTF-8; NULL: the path of a group ("net/peers"), and no such label for a
+                            registry that is not a group */
 } tr_metrics_source;
 
 #define TR_METRICS_SOURCE_INIT                                                                     \
   { (uint32_t)sizeof(tr_metrics_source), 0u, NULL, NULL }
 
-/* Omit the "# EOF": the caller adds more, such as the program's own metric families, and then "# EOF". */
+/* Omit the "# EOF": the caller adds more, such as the program's own metric families, and then "#
+   EOF". */
 #define TR_METRICS_NO_EOF 1u
 
-/* Write the metrics of `count` registries, which may be groups, as one text in the OpenMetrics format.
-   It is like that of tr_metrics_write, with each family once and with the samples of all registries.
-   A registry counts the tasks of its groups too, so a sum over a registry and its groups counts these
-   tasks twice. [E9]
+/* Write the metrics of `count` registries, which may be groups, as one text in the OpenMetrics
+   format. It is like that of tr_metrics_write, with each family once and with the samples of all
+   registries. A registry counts the tasks of its groups too, so a sum over a registry and its
+   groups counts these tasks twice. [E9]
 
-   Requires:  sources are `count` structures, each with the size of the first, at most 1024; count may be
-              0; no two have the same name; format is TR_FORMAT_OPENMETRICS; flags is 0 or
+   Requires:  sources are `count` structures, each with the size of the first, at most 1024; count
+              may be 0; no two have the same name; format is TR_FORMAT_OPENMETRICS; flags is 0 or
               TR_METRICS_NO_EOF; fd is open for writing.
    Returns:   as tr_metrics_write.
    Threads:   as tr_metrics_write. The metrics of one registry are of one moment.
@@ -1538,8 +1575,8 @@ tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, i
 
    Requires:  as tr_snapshot, with TR_ENDED_TASK_INIT.
    Returns:   TR_OK; TR_ERR_TRUNCATED; TR_ERR_INVALID, also without TR_REGISTRY_METRICS.
-   Output:    *count is how many are remembered, at most TR_RECENT_MOST; the first min(*count, capacity)
-              elements are filled.
+   Output:    *count is how many are remembered, at most TR_RECENT_MOST; the first min(*count,
+              capacity) elements are filled.
    Threads:   any thread; takes a lock briefly.
    Since:     0.2 */
 tr_status tr_recent(tr_registry *registry, tr_ended_task *buffer, size_t capacity, size_t *count)
@@ -1554,8 +1591,9 @@ typedef struct tr_systemd_options {
   const char *socket;   /* the socket's path, which starts with '/', or '@' and an abstract name, no
                            longer than unix(7) permits (else TR_ERR_INVALID); NULL: the value of the
                            environment variable NOTIFY_SOCKET */
-  int64_t watchdog_ns;  /* WATCHDOG=1 is due at least every watchdog_ns; 0: the value of WATCHDOG_USEC,
-                           if WATCHDOG_PID is not set or is this process; negative: never */
+  int64_t watchdog_ns;  /* WATCHDOG=1 is due at least every watchdog_ns; 0: the value of
+                           WATCHDOG_USEC, if WATCHDOG_PID is not set or is this process; negative:
+                           never */
   int64_t status_ns;    /* how often STATUS= reports what a stop is waiting for; 0: 1 s; negative:
                            TR_ERR_INVALID. This, and half of watchdog_ns, is at least 1 ms */
 } tr_systemd_options;
@@ -1566,34 +1604,37 @@ typedef struct tr_systemd_options {
 /* Notify systemd that the service is ready, and of its state from then on, by the protocol of
    sd_notify(3). No library is needed for it.
 
-   READY=1 is sent at once. WATCHDOG=1 is sent at half the interval in which it is due, while tr_health
-   finds no task stalled. STOPPING=1 is sent when the registry's token is cancelled. If that is with
-   TR_REASON_RELOAD_REQUESTED, RELOADING=1 and MONOTONIC_USEC= are sent instead, and the READY=1 of the
-   next tr_systemd_start ends the reload (Type=notify-reload of systemd.service(5)). From then on, until
-   no task is left, STATUS= reports how many tasks the stop is waiting for, the names of five of them,
-   and their checkpoints and progress. EXTEND_TIMEOUT_USEC= is sent while tasks end or report progress;
-   it asks for two seconds, or for twice status_ns if that is more. Control characters are escaped as
-   \xHH. Without a socket the call does nothing, and there is nothing for tr_systemd_stop to stop. [E11]
+   READY=1 is sent at once. WATCHDOG=1 is sent at half the interval in which it is due, while
+   tr_health finds no task stalled. STOPPING=1 is sent when the registry's token is cancelled. If
+   that is with TR_REASON_RELOAD_REQUESTED, RELOADING=1 and MONOTONIC_USEC= are sent instead, and
+   the READY=1 of the next tr_systemd_start ends the reload (Type=notify-reload of
+   systemd.service(5)). Along with that, and from then on until no task is left, STATUS= reports how
+   many tasks the stop is waiting for, the names of five of them, and their checkpoints and
+   progress. EXTEND_TIMEOUT_USEC= is sent while tasks end or report progress; it asks for two
+   seconds, or for twice status_ns if that is more. Control characters are escaped as \xHH. Without
+   a socket the call does nothing, and there is nothing for tr_systemd_stop to stop. [E11]
 
    Requires:  registry is not NULL; options is NULL (defaults) or initialised with
               TR_SYSTEMD_OPTIONS_INIT.
-   Returns:   TR_OK, also without a socket; TR_ERR_INVALID, also when systemd is being notified already;
-              TR_ERR_NOMEM; TR_ERR_AGAIN when the system refuses a thread; TR_ERR_SYSTEM with errno set
-              when the socket cannot be created, READY=1 cannot be sent, or NOTIFY_SOCKET is not a socket
-              address (EAFNOSUPPORT). On an error nothing is kept.
+   Returns:   TR_OK, also without a socket; TR_ERR_INVALID, also when systemd is being notified
+              already; TR_ERR_NOMEM; TR_ERR_AGAIN when the system refuses a thread; TR_ERR_SYSTEM
+              with errno set when the socket cannot be created, READY=1 cannot be sent, or
+              NOTIFY_SOCKET is not a socket address (EAFNOSUPPORT). On an error nothing is kept.
    Ownership: a reference to the registry is held until tr_systemd_stop.
    Threads:   any thread; does not block. Without options it reads the environment, which no other
               thread may change meanwhile. Everything after READY=1 is sent by the timer thread (see
-              tr_token_child_with_timeout), which exists until tr_systemd_stop. A datagram that cannot
-              be sent at once is dropped, except that STOPPING=1 is sent again with the next STATUS=.
+              tr_token_child_with_timeout), which exists until tr_systemd_stop. A datagram that
+              cannot be sent at once is dropped, except that STOPPING=1 is sent again with the next
+              STATUS=.
    Since:     0.2 */
 tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
 
-/* Stop notifying systemd. Nothing more is sent, except for a stop or a reload that was not sent yet.
+/* Stop notifying systemd. Nothing more is sent, except for a stop or a reload that was not sent
+   yet.
 
    Requires:  tr_systemd_start has succeeded for this registry, and was not stopped.
-   Returns:   TR_OK; TR_ERR_INVALID when there is no such call, or it found no socket; TR_ERR_DEADLOCK
-              from the log callback for its TR_EVENT_SYSTEMD_UNREACHABLE.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such call, or it found no socket;
+              TR_ERR_DEADLOCK from the log callback for its TR_EVENT_SYSTEMD_UNREACHABLE.
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
@@ -1601,21 +1642,22 @@ tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 /* ---- The end ----------------------------------------------------------------------------- */
 
 /* Wait until the library's own threads have ended: the timer thread, event threads, those that wake
-   condition variables, and those of a registry that was released without a shutdown. Call it before the
-   end of a program that runs under a leak checker, before fork(2), or before dlclose(3).
+   condition variables, and those of a registry that was released without a shutdown. Call it before
+   the end of a program that runs under a leak checker, before fork(2), or before dlclose(3).
 
-   These threads end once nothing needs them, the timer thread usually a second later. They end at once
-   when this function is called, when tr_shutdown of a registry that is not a group returns TR_OK, and
-   when the last object of the library is released. The call does not wait for the threads of a registry
-   in use, which tr_shutdown joins, or for those of tr_signal_watch_start, which tr_signal_watch_stop
-   joins. [C4, G4]
+   These threads end once nothing needs them, the timer thread usually a second later. They end at
+   once when this function is called, when tr_shutdown of a registry that is not a group returns
+   TR_OK, and when the last object of the library is released. The call does not wait for the
+   threads of a registry in use, which tr_shutdown joins, or for those of tr_signal_watch_start,
+   which tr_signal_watch_stop joins. [C4, G4]
 
-   Returns:   TR_OK: none is left; TR_ERR_TIMEDOUT: some were left after timeout_ns nanoseconds, because
-              a token has a timeout to come, or a task of a registry in use needs them;
-              TR_ERR_CANCELLED: the flag of the calling task was raised; TR_ERR_DEADLOCK on a thread that
-              would wait for itself.
-   Threads:   any thread, except an event thread, and one that runs a destructor of its thread-specific
-              data after its task (else TR_ERR_DEADLOCK); blocks; not a cancellation point.
+   Returns:   TR_OK: none is left; TR_ERR_TIMEDOUT: some were left after timeout_ns nanoseconds,
+              because a token has a timeout to come, or a task of a registry in use needs them;
+              TR_ERR_CANCELLED: the flag of the calling task was raised; TR_ERR_DEADLOCK on a thread
+              that would wait for itself.
+   Threads:   any thread, except an event thread, and one that runs a destructor of its
+              thread-specific data after its task (else TR_ERR_DEADLOCK); blocks; not a cancellation
+              point.
    Since:     0.2 */
 tr_status tr_quiesce(int64_t timeout_ns);
 
