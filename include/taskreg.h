@@ -1185,8 +1185,8 @@ tr_status tr_heartbeat(void) TASKREG_MUST_USE;
    Since:     0.2 */
 tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags) TASKREG_MUST_USE;
 
-/* Pause the heartbeat interval of the calling thread, for an operation that is known to take long,
-   and resume it. A paused thread is never stalled. Each call counts as a heartbeat. [E7]
+/* Pause or resume the heartbeat interval of the calling thread. Pause it for an operation that is
+   known to take long. A paused thread is never stalled. Each call counts as a heartbeat. [E7]
 
    Returns:   TR_OK, also when it is paused, or resumed, already; TR_ERR_INVALID in a thread without
               an interval.
@@ -1601,8 +1601,8 @@ typedef struct tr_systemd_options {
 #define TR_SYSTEMD_OPTIONS_INIT                                                                    \
   { (uint32_t)sizeof(tr_systemd_options), 0u, NULL, 0, 0 }
 
-/* Notify systemd that the service is ready, and of its state from then on, by the protocol of
-   sd_notify(3). No library is needed for it.
+/* Start notifying systemd: the service is ready, and its state is reported from then on, by the
+   protocol of sd_notify(3). No library is needed for it.
 
    READY=1 is sent at once. WATCHDOG=1 is sent at half the interval in which it is due, while
    tr_health finds no task stalled. STOPPING=1 is sent when the registry's token is cancelled. If
