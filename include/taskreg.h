@@ -252,8 +252,8 @@ tr_token *tr_token_child(tr_token *parent);
    Callbacks of this cancellation (tr_token_on_cancel) run on one of the library's event threads,
    "taskreg-events". A slow callback there delays no timeout. It delays other callbacks by 20 ms at
    most, unless eight block at once. An event thread is created when there is an event and ends when
-   there is none. The timer thread, "taskreg-timer", waits for everything that is due at a moment.
-   It exists while something is due, and either a second longer or until tr_quiesce. [C11]
+   there is none. The timer thread, "taskreg-timer", waits for everything that is due at a certain
+   time. It exists while something is due, and either a second longer or until tr_quiesce. [C11]
 
    Requires:  parent is a token or NULL.
    Returns:   the token; NULL if out of memory, if the system refuses a thread, or if parent is
