@@ -119,7 +119,7 @@ void call_quiesce(int a, int c) {
 
 /* Every number has a name, also one that means nothing. */
 void call_names(int b, int c) {
-  uint32_t numbers[] = {(uint32_t)b, (uint32_t)-b, (uint32_t)(b << 24 | c), (uint32_t)b + TR_KIND_APPLICATION};
+  uint32_t numbers[] = {(uint32_t)b, 0u - (uint32_t)b, (uint32_t)b << 24 | (uint32_t)c, (uint32_t)b + TR_KIND_APPLICATION};
   uint32_t number = numbers[c % 4];
   const char *texts[] = {tr_strerror((tr_status)number), tr_kind_name(number), tr_state_name(number),
                          tr_reason_name((tr_reason)number), tr_event_name(number), tr_ended_name(number),
