@@ -875,8 +875,9 @@ typedef struct tr_signal_options {
    of the three. If both a reload and a stop have arrived, the stop takes precedence.
 
      tr_token *token = tr_registry_token(registry);
-     if (tr_signal_watch_start(registry, NULL, NULL) == TR_OK &&
-         tr_token_wait(token, TR_FOREVER) == TR_OK)
+     tr_status status = tr_signal_watch_start(registry, NULL, NULL);
+     if (status == TR_OK) status = tr_token_wait(token, TR_FOREVER);
+     if (status == TR_OK)
        status = tr_shutdown(registry, tr_token_reason(token), NULL, grace_ns, &report);
 
    A token keeps its first reason, so a SIGTERM that arrives while a reload stops the tasks does not
@@ -1162,8 +1163,8 @@ tr_status tr_heartbeat(void) TASKREG_MUST_USE;
 #define TR_HEARTBEAT_EXCEPT_WAITS 0x1u
 
 /* Set the heartbeat interval of the calling thread: from now on it calls tr_heartbeat at least
-   every interval_ns nanoseconds. The call replaces an earlier interval. It sets or changes the
-   interval of a task. Any other thread, such as the main thread, can set one with `registry`:
+   every interval_ns nanoseconds. The call replaces an earlier interval. A task sets or changes its
+   own interval in this way. Any other thread, such as the main thread, can set one with `registry`:
    tr_health of that registry and systemd's watchdog then include the thread, tr_health lists it
    under the kernel's name for it and with the task id 0, and the events of
    tr_spawn_options.heartbeat_ns are reported for it. The interval of such a thread ends when the
@@ -1612,7 +1613,7 @@ typedef struct tr_systemd_options {
    many tasks the stop is waiting for, the names of five of them, and their checkpoints and
    progress. EXTEND_TIMEOUT_USEC= is sent while tasks end or report progress; it asks for two
    seconds, or for twice status_ns if that is more. Control characters are escaped as \xHH. Without
-   a socket the call does nothing, and there is nothing for tr_systemd_stop to stop. [E11]
+   a socket the call does nothing, and tr_systemd_stop has nothing to stop. [E11]
 
    Requires:  registry is not NULL; options is NULL (defaults) or initialised with
               TR_SYSTEMD_OPTIONS_INIT.
@@ -1632,9 +1633,10 @@ tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *opti
 /* Stop notifying systemd. Nothing more is sent, except for a stop or a reload that was not sent
    yet.
 
-   Requires:  tr_systemd_start has succeeded for this registry, and was not stopped.
-   Returns:   TR_OK; TR_ERR_INVALID when there is no such call, or it found no socket;
-              TR_ERR_DEADLOCK from the log callback for its TR_EVENT_SYSTEMD_UNREACHABLE.
+   Requires:  tr_systemd_start has succeeded for this registry, and tr_systemd_stop was not called
+              since.
+   Returns:   TR_OK; TR_ERR_INVALID when systemd is not being notified for it, or no socket was
+              found; TR_ERR_DEADLOCK from the log callback for its TR_EVENT_SYSTEMD_UNREACHABLE.
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
