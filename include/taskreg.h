@@ -964,7 +964,7 @@ int tr_signal_watch_pending(void);
    Since:     0.2 */
 tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_USE;
 
-/* ---- Stopping what blocks ---------------------------------------------------------------- */
+/* ---- Waits, descriptors and callbacks ---------------------------------------------------- */
 
 /* Wait until the calling task is asked to stop, or until timeout_ns nanoseconds from now. [C8]
 
@@ -1036,8 +1036,8 @@ tr_status tr_install_cancel_signal(int signal_number) TASKREG_MUST_USE;
    Since:     0.2 */
 tr_status tr_acknowledge_cancel(void) TASKREG_MUST_USE;
 
-/* Get a descriptor that is readable, for poll(2), select(2) and epoll(7), from the moment `token`
-   is cancelled and stays readable. The first call creates it, and every further call returns the
+/* Get a descriptor that becomes readable, for poll(2), select(2) and epoll(7), when `token` is
+   cancelled, and stays readable. The first call creates it, and every further call returns the
    same one. Do not read from it, write to it or close it. [C6]
 
    Requires:  neither argument is NULL.
@@ -1116,7 +1116,7 @@ tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_f
    Since:     0.2 */
 uint32_t tr_registration_remove(tr_registration *registration);
 
-/* ---- Telling where a task is ------------------------------------------------------------- */
+/* ---- Checkpoints, progress and heartbeats ------------------------------------------------ */
 
 /* Set the checkpoint of the calling task: a text that says what it does next. Snapshots and reports
    show the last one. The call looks the text up among those of the process, which takes some tens
@@ -1641,7 +1641,7 @@ tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *opti
    Since:     0.2 */
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 
-/* ---- The end ----------------------------------------------------------------------------- */
+/* ---- Ending the library's threads -------------------------------------------------------- */
 
 /* Wait until the library's own threads have ended: the timer thread, event threads, those that wake
    condition variables, and those of a registry that was released without a shutdown. Call it before
