@@ -66,6 +66,43 @@ static int leaves_tasks(void) {
   pthread_exit(NULL);
 }
 
+static pthread_key_t last_key;
+static struct gate last_gate = GATE_INIT;
+static tr_task *last_task;
+static _Atomic(pid_t) last_tid;
+
+static int body_passes_last_gate(tr_task *self, void *ctx) {
+  atomic_store(&last_tid, gettid());
+  gate_pass(&last_gate);
+  return body_counts(self, ctx);
+}
+
+/* In the second round: those of the library's have run. Main is still there, as far as the kernel knows. */
+static void ends_the_task_in_round_two(void *round) {
+  if (round == &last_key) {
+    CHECK_EQ(0, pthread_setspecific(last_key, &last_gate));
+    return;
+  }
+  gate_open(&last_gate);
+  CHECK_EQ(TR_OK, tr_task_wait(last_task, FOREVER, NULL));
+  tr_task_release(last_task);
+  for (int seen = 0; seen < 3; breathe()) { /* until its thread is idle, or has left */
+    char state = thread_state(atomic_load(&last_tid));
+    seen = state == 'S' || state == 0 ? seen + 1 : 0;
+  }
+}
+
+/* A thread that becomes idle after main has said that it leaves, and before the kernel has it as ended. */
+static int leaves_task_that_ends_beside_main(void) {
+  expect_bodies(1);
+  left_registry = registry_with(-1, 16);
+  CHECK_EQ(0, pthread_key_create(&last_key, ends_the_task_in_round_two));
+  CHECK_EQ(0, pthread_setspecific(last_key, &last_key));
+  last_task = spawn(left_registry, "last", body_passes_last_gate, NULL);
+  gate_await(&last_gate, 1);
+  pthread_exit(NULL);
+}
+
 static int leaves_tasks_without_reuse(void) {
   expect_bodies(3);
   left_registry = registry_with(0, TR_IDLE_THREADS_NONE);
@@ -122,8 +159,14 @@ static int leaves_signal_watch(void) {
   pthread_exit(NULL);
 }
 
+/* Longer than an idle thread stays, or one of the library's own sleeps, once main has left. */
+static void let_time_pass(void) {
+  for (int64_t start = now_ns(); now_ns() - start < 300 * MS;) breathe();
+}
+
 static int body_asks_for_the_stop(tr_task *self, void *ctx) {
   until_main_has_ended();
+  let_time_pass();
   CHECK_EQ(0, kill(getpid(), SIGTERM));
   CHECK_EQ(TR_ERR_CANCELLED, tr_sleep(1000 * SECOND));
   return body_counts(self, ctx);
@@ -180,8 +223,7 @@ static int never_had_an_object(void) {
 
 static void *thread_outlives_main(void *argument) {
   until_main_has_ended();
-  /* Longer than anything of the library's stays. */
-  for (int64_t start = now_ns(); now_ns() - start < 300 * MS;) breathe();
+  let_time_pass();
   leave_tasks(left_registry, body_outlives_main, 2);
   return argument;
 }
@@ -198,6 +240,7 @@ static int leaves_thread_of_its_own(void) {
 static const struct role roles[] = {
     {"idle threads", leaves_idle_threads},
     {"tasks", leaves_tasks},
+    {"task that ends beside main", leaves_task_that_ends_beside_main},
     {"tasks without reuse", leaves_tasks_without_reuse},
     {"released registry", leaves_released_registry},
     {"after a shutdown", leaves_after_shutdown},
@@ -209,7 +252,7 @@ static const struct role roles[] = {
     {"callback", leaves_callback},
     {"thread", leaves_thread_of_its_own},
 };
-enum { ROLES = sizeof roles / sizeof *roles, WITHOUT_OWN_THREADS = 7 };
+enum { ROLES = sizeof roles / sizeof *roles, WITHOUT_OWN_THREADS = 8 };
 
 static void each_ends(int first, int end) {
   for (int i = first; i < end; i++) {
