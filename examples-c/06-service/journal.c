@@ -1,42 +1,24 @@
-/* 06-journal.h - the journal of 06-service.c: changes on their way to a file, one a line.
-
-   Whoever changes something appends a line to a ring in memory, which takes no time; somebody else takes
-   lines out and writes them. Without a file every line is accepted and none kept.
+/* 06-service/journal.c - the ring and the task that empties it.
 
    LOCKING: `lock` guards all but `fd`. It is held while bytes are copied, and never during a write.
+   The tasks of connections append, one at a time (see change() in commands.c); the journal's task takes
+   and writes; main counts.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
-#ifndef TASKREG_EXAMPLES_06_JOURNAL_H
-#define TASKREG_EXAMPLES_06_JOURNAL_H
-
 #include <errno.h>
-#include <pthread.h>
-#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
-#define JOURNAL_SIZE (1024 * 1024) /* bytes that may wait to be written */
-
-struct journal {
-  int fd; /* -1: there is no file. It does not change once tasks run */
-  pthread_mutex_t lock;
-  pthread_cond_t not_empty; /* signalled when `used` becomes more than 0 */
-  uint64_t appended, written; /* lines */
-  size_t first, used; /* what waits: `used` bytes from `first` on, around the end of the ring */
-  char ring[JOURNAL_SIZE];
-};
-
-#define JOURNAL_INIT                                                                               \
-  {.fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER, .not_empty = PTHREAD_COND_INITIALIZER}
+#include "journal.h"
+#include "service.h"
 
 /* The length of the line "SET key value", or "DEL key" for a NULL value, with its end. */
 static size_t journal_length(const char *key, const char *value) {
   return 4 + strlen(key) + (value != NULL ? 1 + strlen(value) : 0) + 1;
 }
 
-/* Say whether there is room for that line. It stays while nobody else appends. */
-static int journal_has_room(struct journal *journal, const char *key, const char *value) {
+int journal_has_room(struct journal *journal, const char *key, const char *value) {
   int has_room;
 
   if (journal->fd < 0) {
@@ -55,8 +37,7 @@ static void journal_put(struct journal *journal, const char *text) {
   }
 }
 
-/* Append that line. Requires that there is room. */
-static void journal_append(struct journal *journal, const char *key, const char *value) {
+void journal_append(struct journal *journal, const char *key, const char *value) {
   if (journal->fd < 0) {
     return;
   }
@@ -109,12 +90,49 @@ static int journal_write(struct journal *journal, const char *data, size_t lengt
   return 0;
 }
 
-/* Tell how many lines were appended, and how many of these are in the file. */
-static void journal_count(struct journal *journal, uint64_t *appended, uint64_t *written) {
+void journal_count(struct journal *journal, uint64_t *appended, uint64_t *written) {
   pthread_mutex_lock(&journal->lock);
   *appended = journal->appended;
   *written = journal->written;
   pthread_mutex_unlock(&journal->lock);
 }
 
-#endif /* TASKREG_EXAMPLES_06_JOURNAL_H */
+void journal_drop(void *ctx) {
+  close(((struct journal *)ctx)->fd);
+}
+
+int journal_run(tr_task *self, void *ctx) {
+  struct journal *journal = ctx;
+  char chunk[16384];
+
+  for (;;) {
+    tr_status status = TR_OK;
+    uint64_t appended, written;
+    size_t length;
+
+    TR_IGNORE(tr_checkpoint("waiting for changes"));
+    pthread_mutex_lock(&journal->lock);
+    while (journal->used == 0 && status == TR_OK) {
+      status = tr_cond_wait(&journal->not_empty, &journal->lock, -1);
+    }
+    length = journal_take(journal, chunk, sizeof chunk);
+    pthread_mutex_unlock(&journal->lock);
+    if (length == 0) {
+      if (status != TR_ERR_CANCELLED) {
+        TR_IGNORE(tr_task_set_message(self, tr_strerror(status)));
+        return 1;
+      }
+      TR_IGNORE(tr_checkpoint("waiting for the disk"));
+      if (fsync(journal->fd) != 0 && errno != EINVAL) { /* EINVAL: a pipe, say, has no disk */
+        return fail_task(self, "fsync");
+      }
+      return 0;
+    }
+    TR_IGNORE(tr_checkpoint(tr_task_is_cancelled(self) ? "flushing the journal" : "writing the journal"));
+    if (journal_write(journal, chunk, length) != 0) {
+      return fail_task(self, "write"); /* which stops the service, as this task is essential */
+    }
+    journal_count(journal, &appended, &written);
+    TR_IGNORE(tr_progress(written, appended, "entries"));
+  }
+}

@@ -1,38 +1,19 @@
-/* 06-store.h - the key-value store of 06-service.c: a hash table behind a lock.
+/* 06-service/store.c - the hash table.
 
-   LOCKING: `lock` guards all the rest. It is held for a few string operations, or for one slice of
-   the table; nothing is called under it but the C library's string functions and malloc.
+   LOCKING: `lock` guards all the rest. It is held for a few string operations, or for one slice of the
+   table; nothing is called under it but the C library's string functions and malloc.
+   Calls come from the tasks of connections, from the compaction, and at the end from main.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
-#ifndef TASKREG_EXAMPLES_06_STORE_H
-#define TASKREG_EXAMPLES_06_STORE_H
+#define _GNU_SOURCE /* strdup */
 
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STORE_BUCKETS 4096
-#define STORE_SLICES 64       /* parts of the table that are compacted one at a time */
-#define STORE_LIMIT 1000000   /* entries, deleted ones that wait for the compaction included */
-
-/* An entry in the chain of its bucket. Deleting only takes its value away, which is quick; the
-   compaction unlinks and frees it later. */
-struct store_entry {
-  struct store_entry *next;
-  char *value; /* NULL: deleted */
-  char key[];
-};
-
-struct store {
-  pthread_mutex_t lock;
-  size_t entries;
-  struct store_entry *buckets[STORE_BUCKETS];
-};
-
-#define STORE_INIT {.lock = PTHREAD_MUTEX_INITIALIZER}
+#include "store.h"
 
 static struct store_entry **store_bucket(struct store *store, const char *key) {
   uint32_t hash = 2166136261u; /* FNV-1a */
@@ -53,8 +34,7 @@ static struct store_entry *store_find(struct store *store, const char *key) {
   return entry;
 }
 
-/* Copy the value of `key` to `value`, as snprintf would. Returns 0, or -1 without such a key. */
-static int store_get(struct store *store, const char *key, char *value, size_t capacity) {
+int store_get(struct store *store, const char *key, char *value, size_t capacity) {
   struct store_entry *entry;
   int found;
 
@@ -68,8 +48,7 @@ static int store_get(struct store *store, const char *key, char *value, size_t c
   return found ? 0 : -1;
 }
 
-/* Give `key` a value; NULL deletes it. Returns 0, or -1 when there is no room. */
-static int store_set(struct store *store, const char *key, const char *value) {
+int store_set(struct store *store, const char *key, const char *value) {
   char *surplus = value != NULL ? strdup(value) : NULL; /* what is left to free in the end */
   struct store_entry *entry;
   int result = 0;
@@ -133,16 +112,12 @@ static size_t store_sweep(struct store *store, size_t slice, int all) {
   return freed;
 }
 
-/* Free the deleted entries of slice number `slice`. Returns how many there were. */
-static size_t store_compact(struct store *store, size_t slice) {
+size_t store_compact(struct store *store, size_t slice) {
   return store_sweep(store, slice, 0);
 }
 
-/* Free all entries. */
-static void store_clear(struct store *store) {
+void store_clear(struct store *store) {
   for (size_t slice = 0; slice < STORE_SLICES; slice++) {
     (void)store_sweep(store, slice, 1);
   }
 }
-
-#endif /* TASKREG_EXAMPLES_06_STORE_H */

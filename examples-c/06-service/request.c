@@ -1,26 +1,14 @@
-/* 06-request.h - how 06-service.c reads requests: as lines, or as HTTP/1.x.
-
-   A pure function of the bytes received: no I/O, no lock, no state.
+/* 06-service/request.c - parses a request. It only touches its arguments and may be called from any thread.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
-#ifndef TASKREG_EXAMPLES_06_REQUEST_H
-#define TASKREG_EXAMPLES_06_REQUEST_H
+#define _GNU_SOURCE /* strcasestr, strtok_r */
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* One request. The strings point into the input. */
-struct request {
-  const char *command; /* "GET", "SET", ...; "" for an empty line, which asks for nothing */
-  char *argument;      /* the rest of the line; "" when there is none */
-  int http;            /* it came as HTTP and is to be answered so */
-  int head_only;       /* HTTP HEAD: answer with headers, but no body */
-  int keep_alive;      /* another request may follow */
-  int error;           /* 0, or the HTTP status to answer with: there is no command then */
-  const char *why;     /* what is wrong when error is not 0 */
-};
+#include "request.h"
 
 /* After an error the reader may be out of step with the client, and the connection has to end;
    only an unknown path (404) is harmless. */
@@ -102,9 +90,7 @@ static size_t request_http(struct request *request, size_t length, const char *v
   return request_error(request, length, 404, "no such path");
 }
 
-/* Read the first request of `input`, which is modified for that once the request is complete.
-   Returns the number of bytes it took, or 0 while it is incomplete. */
-static size_t request_parse(char *input, size_t length, struct request *request) {
+size_t request_parse(char *input, size_t length, struct request *request) {
   size_t line_length = 0, used;
 
   *request = (struct request){.command = "", .keep_alive = 1};
@@ -130,5 +116,3 @@ static size_t request_parse(char *input, size_t length, struct request *request)
   }
   return used;
 }
-
-#endif /* TASKREG_EXAMPLES_06_REQUEST_H */

@@ -1,0 +1,81 @@
+/* 06-service/misbehaving.c - tasks that misbehave, each with what it should do instead.
+
+   Each function is the body of one task and touches nothing that others use.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#define _GNU_SOURCE /* pipe2 */
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "misbehaving.h"
+#include "service.h"
+
+/* Blocks in a system call that nothing ends. What it should do: wait for the descriptor by tr_wait_fd, or
+   have a cancel_signal. */
+static int stuck_in_read(tr_task *self, void *ctx) {
+  int ends[2]; /* the end for writing stays open, or this one would find the end of the file */
+  char byte;
+
+  (void)ctx;
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    return fail_task(self, "pipe2");
+  }
+  TR_IGNORE(tr_checkpoint("reading from a pipe"));
+  for (;;) {
+    (void)!read(ends[0], &byte, 1);
+  }
+  return 0;
+}
+
+/* Computes and computes. What it should do: check its flag now and then. */
+static int stuck_spinning(tr_task *self, void *ctx) {
+  static volatile unsigned turns;
+
+  (void)self, (void)ctx;
+  TR_IGNORE(tr_checkpoint("turning round and round"));
+  for (;;) {
+    turns++;
+  }
+  return 0;
+}
+
+/* Never checks its flag, and waits by other means. What it should do: call tr_sleep. */
+static int stuck_deaf(tr_task *self, void *ctx) {
+  const struct timespec second = {1, 0};
+
+  (void)self, (void)ctx;
+  for (;;) {
+    (void)nanosleep(&second, NULL);
+  }
+  return 0;
+}
+
+/* Has promised heartbeats and does not keep the promise. It does stop when it is asked to. */
+static int stuck_stalled(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  return tr_wait_cancelled(-1) == TR_ERR_CANCELLED ? 0 : 1;
+}
+
+/* Not a bad one: it does stop, but what it has to do before it can stop takes 0.7 s. */
+static int slow_to_stop(tr_task *self, void *ctx) {
+  const struct timespec page = {0, 50000000};
+
+  (void)self, (void)ctx;
+  TR_IGNORE(tr_wait_cancelled(-1));
+  TR_IGNORE(tr_checkpoint("writing pages back"));
+  for (unsigned i = 0; i < 14; i++) {
+    (void)nanosleep(&page, NULL); /* tr_sleep would not sleep any longer */
+    TR_IGNORE(tr_progress(i + 1, 14, "pages"));
+  }
+  return 0;
+}
+
+const struct stuck_task stuck_tasks[STUCK_TASKS] = {
+    {"read", stuck_in_read, 0},
+    {"spin", stuck_spinning, 0},
+    {"deaf", stuck_deaf, 0},
+    {"stall", stuck_stalled, 100 * MS},
+    {"slow", slow_to_stop, 0}};

@@ -1,0 +1,99 @@
+/* 06-service/primes.c - counts primes, in a task beside the connection that waits.
+
+   count_primes runs in the task of the connection, primes_run in the task "rpc primes", or in the
+   connection's if no task can be had. They share a struct job and nothing else.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "primes.h"
+#include "service.h"
+
+#define RPC_LIMIT_MS 30000 /* how long an expensive request may take */
+
+/* A job has two owners, the connection that asked and the task that works: either may be the last
+   one, because a connection that is asked to stop, or whose time is up, waits no longer. */
+struct job {
+  atomic_int owners;
+  uint32_t limit;
+  uint32_t result; /* written by the task, read by the connection once the task has ended; */
+  int done;        /* so is this: the count is complete */
+};
+
+static void job_release(void *ctx) {
+  struct job *job = ctx;
+
+  if (atomic_fetch_sub(&job->owners, 1) == 1) {
+    free(job);
+  }
+}
+
+/* Count the primes below job->limit. Nothing in it waits, and so it checks its flag every now and
+   then, and reports its progress. */
+static int primes_run(tr_task *self, void *ctx) {
+  struct job *job = ctx;
+  uint32_t primes = job->limit > 2 ? 1 : 0;
+
+  TR_IGNORE(tr_checkpoint("counting primes"));
+  for (uint32_t n = 3; n < job->limit; n += 2) {
+    uint32_t divisor = 3;
+
+    if (n % 1024 == 1) {
+      TR_IGNORE(tr_progress(n, job->limit, "numbers"));
+      if (tr_task_is_cancelled(self)) {
+        return 0; /* to stop when asked is no failure: the job is just not done */
+      }
+    }
+    while (divisor * divisor <= n && n % divisor != 0) {
+      divisor += 2;
+    }
+    primes += divisor * divisor > n;
+  }
+  job->result = primes;
+  job->done = 1;
+  return 0;
+}
+
+int count_primes(tr_task *self, uint32_t limit, uint32_t *result) {
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  struct job *job = malloc(sizeof *job);
+  tr_task *handler = NULL;
+  tr_status status;
+  int code;
+
+  if (job == NULL) {
+    return 500;
+  }
+  atomic_init(&job->owners, 2);
+  job->limit = limit;
+  job->result = 0;
+  job->done = 0;
+  options.drop = job_release; /* the handler's share; it is dropped after pthread_exit too */
+  options.phase = PHASE_PEERS;
+  status = tr_spawn_with(service.peers, "rpc primes", TR_KIND_RPC_HANDLER, primes_run, job,
+                         &options, &handler);
+  if (status == TR_OK) {
+    status = tr_task_wait(handler, RPC_LIMIT_MS * MS, NULL);
+    if (status != TR_OK) { /* its time is up, or this connection was asked to stop */
+      TR_IGNORE(tr_task_cancel(handler)); /* it will see its flag, end, and release its share */
+    }
+    tr_task_release(handler);
+  } else {
+    job_release(job); /* refused: nothing has run, and the handler's share is still ours */
+    if (status != TR_ERR_CLOSED) {
+      (void)primes_run(self, job); /* no task to be had: the connection does the work itself... */
+      TR_IGNORE(tr_checkpoint(NULL));   /* ...and is somewhere else afterwards */
+      status = TR_OK;
+    }
+  }
+  code = status == TR_ERR_TIMEDOUT ? 504 : 503;
+  if (status == TR_OK && job->done) {
+    *result = job->result;
+    code = 200;
+  }
+  job_release(job);
+  return code;
+}
