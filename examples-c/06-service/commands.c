@@ -42,8 +42,8 @@ static const char help_text[] =
     "METRICS | STATS | HEALTH | SHUTDOWN | QUIT | HELP; by HTTP: GET / | /kv/key | /echo/text | "
     "/primes/number | /tasks | /tasks.json | /metrics | /stats | /health";
 
-/* Give `key` a value, or delete it for NULL, and have that written down. It is one step: the journal has
-   the changes in the order in which the store had them. Returns NULL, or why it cannot be done. */
+/* Give `key` a value, or delete it for NULL, and add that to the journal. It is one step: the journal
+   has the changes in the same order as the store. Returns NULL, or why it failed. */
 static const char *change(const char *key, const char *value) {
   const char *why = NULL;
 

@@ -43,7 +43,7 @@ static void send_all(const tr_task *self, struct connection *c, const char *data
       last_progress = now_ms();
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       struct pollfd writable = {.fd = c->fd, .events = POLLOUT};
-      /* Being asked to stop is no reason to cut off a response; it only shortens the time limit. */
+      /* A response is not cut off because the task was asked to stop; only the limit is shorter. */
       int limit = tr_task_is_cancelled(self) ? SEND_LIMIT_STOP_MS : SEND_LIMIT_MS;
       if (now_ms() - last_progress > limit) {
         c->broken = ETIMEDOUT;
@@ -77,7 +77,7 @@ static void put(const tr_task *self, struct connection *c, const char *data, siz
 }
 
 void respond_with(const tr_task *self, struct connection *c, int code, const char *type,
-                         const char *text) {
+                  const char *text) {
   const char *mark = code >= 400 ? "ERROR " : "";
   size_t length = strlen(mark) + strlen(text) + 1;
 
@@ -182,7 +182,7 @@ int connection_run(tr_task *self, void *ctx) {
     }
     flush(self, c);
     if (c->broken != 0) {
-      errno = c->broken; /* that a client hangs up is nothing special; the rest the log hears of */
+      errno = c->broken; /* a client that hangs up is normal; the rest is logged */
       return errno == EPIPE || errno == ECONNRESET ? 0 : fail_task(self, "send");
     }
   }

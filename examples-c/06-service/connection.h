@@ -32,7 +32,7 @@ void connection_drop(void *ctx);
 /* Answer the current request: with lines, or with an HTTP response of the media type `type`. `text`
    has no newline at its end; `code` is the HTTP status, and 400 or more makes it an error. */
 void respond_with(const tr_task *self, struct connection *c, int code, const char *type,
-                         const char *text);
+                  const char *text);
 
 /* The same as plain text. */
 void respond(const tr_task *self, struct connection *c, int code, const char *text);

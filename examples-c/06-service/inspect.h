@@ -13,16 +13,16 @@
 #include <taskreg.h>
 
 /* The library writes to descriptors. Return what `write_to`, which is tr_snapshot_write or
-   tr_metrics_write, writes in `format`, without the newline at its end, for the caller to free; NULL
-   when that cannot be had. */
+   tr_metrics_write, writes in `format`, without the newline at its end, for the caller to free, or
+   NULL on failure. */
 char *text_of(tr_status (*write_to)(tr_registry *, int, uint32_t), uint32_t format);
 
-/* Print the table of tasks, or a report of what each of them is at. No line of another thread's gets in
-   between. */
+/* Print the table of tasks, or a report of what each of them is doing. Output of other threads does not get
+   in between. */
 void print_tasks(int with_report);
 
-/* Say in `text` whether every task keeps its promise to beat, and who does not. Returns an HTTP
-   status. */
+/* Say in `text` whether every task keeps to its heartbeat interval, and which do not. Returns an
+   HTTP status. */
 int check_health(char *text, size_t capacity);
 
 /* Say in one line how the expensive requests did, and which task was the last to end. */

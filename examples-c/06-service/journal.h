@@ -18,7 +18,7 @@
 #define JOURNAL_SIZE (1024 * 1024) /* bytes that may wait to be written */
 
 struct journal {
-  int fd; /* -1: there is no file. It does not change once tasks run */
+  int fd; /* -1: there is no file. it does not change while tasks run */
   pthread_mutex_t lock;
   pthread_cond_t not_empty; /* signalled when `used` becomes more than 0 */
   uint64_t appended, written; /* lines */
@@ -41,8 +41,8 @@ void journal_count(struct journal *journal, uint64_t *appended, uint64_t *writte
 /* The drop of the task: close the file. */
 void journal_drop(void *ctx);
 
-/* Write what has been appended, until asked to stop and nothing is left. Then nobody appends any more:
-   a shutdown asks this task after all the others. */
+/* Write what has been appended, until asked to stop and nothing is left. By then
+   nothing appends: a shutdown asks this task after all the others. */
 int journal_run(tr_task *self, void *ctx);
 
 #endif /* TASKREG_EXAMPLES_06_SERVICE_JOURNAL_H */

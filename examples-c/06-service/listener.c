@@ -114,9 +114,9 @@ int listener_run(tr_task *self, void *ctx) {
     if (client >= 0) {
       start_connection(client, &peer);
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      /* The connection stays in the queue, hence poll would return at once: pause for 100 ms. */
+      /* The connection stays in the queue, so poll would return at once: pause for 100 ms. */
       fprintf(stderr, "listener: accept: %s\n", strerror(errno));
-      TR_IGNORE(tr_sleep(100 * MS)); /* the wait looks at the flag itself */
+      TR_IGNORE(tr_sleep(100 * MS)); /* the wait checks the flag itself */
     } else if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
       return fail_task(self, "accept"); /* which stops the service, as this task is essential */
     } /* else: EINTR, EAGAIN, ECONNABORTED, errors of that one connection: go on */

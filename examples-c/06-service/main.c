@@ -8,24 +8,25 @@
      1  peers        a group, with a limit of its own:
           peer A:P     one connection: reads requests, answers them
           rpc primes   one expensive request, run beside the connection that waits for it
-     2  heartbeat    prints a line of statistics now and then, and promises to
+     2  heartbeat    prints a line of statistics periodically, with a heartbeat interval
         compaction   frees what deleted entries of the store occupy
         read, ...    (with --stuck) tasks that misbehave, to show what happens then
      7  journal      (with --journal) writes changes to a file; last, since the others make changes
 
-   What it is doing can be asked at any time: /tasks, /tasks.json and SIGUSR1 list the tasks, SIGUSR2
-   explains what each of them is doing, /metrics has counters and durations, /stats a line of them, /health says whether a task
-   misses its heartbeats. SIGTERM and SIGINT stop the service: everybody is asked to stop, requests that
-   have arrived are answered, and a report tells who did not stop in time, and why. A second SIGTERM or
-   SIGINT cuts the grace short, a third ends the process.
+   You can ask at any time what it is doing: /tasks, /tasks.json and SIGUSR1 list the tasks, SIGUSR2
+   explains what each of them is doing, /metrics has counters and durations, /stats a line of them,
+   /health says whether a task misses its heartbeats. SIGTERM and SIGINT stop the service: every task is
+   asked to stop, requests that have arrived are answered, and a report says which tasks did not stop in
+   time, and why. A second SIGTERM or SIGINT cuts the grace period short, a third ends the process.
 
    Exit status: 0 when all tasks ended within the grace period, 1 when some did not, or the service
    stopped because something failed, 2 when it could not start.
 
    Read it in this order: main.c (start and stop), service.h (what is shared), listener.c, connection.c,
    commands.c and primes.c (a request from end to end), upkeep.c and journal.c (the other tasks), inspect.c.
-   options.c, request.c and store.c know nothing of tasks; misbehaving.c serves the demo only. All of
-   this file runs in the main thread, except on_event, which any thread may call.
+   request.c and store.c know nothing of tasks; misbehaving.c serves the demo only. All of this file runs
+   in the main thread, except on_event, which any thread may call. Only main sets the fields of `service`
+   that do not change later, and only it creates, shuts down and releases the registries.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -55,7 +56,7 @@
 
 #define STACK_SIZE (256 * 1024) /* bytes of stack for each task */
 
-/* The library prints nothing by itself; what it has to say goes here, from any thread. */
+/* The library prints nothing by itself; its events come here, from any thread. */
 static void on_event(void *log_context, const tr_log_event *event) {
   (void)log_context;
   if (event->event != TR_EVENT_SPAWN_REJECTED) { /* the listener counts those */

@@ -44,7 +44,7 @@ static int primes_run(tr_task *self, void *ctx) {
     if (n % 1024 == 1) {
       TR_IGNORE(tr_progress(n, job->limit, "numbers"));
       if (tr_task_is_cancelled(self)) {
-        return 0; /* to stop when asked is no failure: the job is just not done */
+        return 0; /* to stop when asked is not a failure: the job is just not done */
       }
     }
     while (divisor * divisor <= n && n % divisor != 0) {
@@ -71,21 +71,21 @@ int count_primes(tr_task *self, uint32_t limit, uint32_t *result) {
   job->limit = limit;
   job->result = 0;
   job->done = 0;
-  options.drop = job_release; /* the handler's share; it is dropped after pthread_exit too */
+  options.drop = job_release; /* the handler's reference; also dropped after pthread_exit */
   options.phase = PHASE_PEERS;
   status = tr_spawn_with(service.peers, "rpc primes", TR_KIND_RPC_HANDLER, primes_run, job,
                          &options, &handler);
   if (status == TR_OK) {
     status = tr_task_wait(handler, RPC_LIMIT_MS * MS, NULL);
     if (status != TR_OK) { /* its time is up, or this connection was asked to stop */
-      TR_IGNORE(tr_task_cancel(handler)); /* it will see its flag, end, and release its share */
+      TR_IGNORE(tr_task_cancel(handler)); /* it will see its flag, end, and release its reference */
     }
     tr_task_release(handler);
   } else {
-    job_release(job); /* refused: nothing has run, and the handler's share is still ours */
+    job_release(job); /* rejected: nothing has run, and the handler's reference is still ours */
     if (status != TR_ERR_CLOSED) {
-      (void)primes_run(self, job); /* no task to be had: the connection does the work itself... */
-      TR_IGNORE(tr_checkpoint(NULL));   /* ...and is somewhere else afterwards */
+      (void)primes_run(self, job); /* no task is available: the connection does the work itself... */
+      TR_IGNORE(tr_checkpoint(NULL));   /* ...and goes on with other work */
       status = TR_OK;
     }
   }

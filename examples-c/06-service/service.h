@@ -1,6 +1,6 @@
 /* 06-service/service.h - what all parts of the service share: its state, its limits, two helpers.
 
-   Main sets it up before it spawns a task. After that tasks change only the counters, which are atomic,
+   main sets it up before it spawns a task. After that, tasks change only the counters, which are atomic,
    and store and journal, which have locks. The helpers may be called from any task.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
@@ -20,20 +20,20 @@
 #define MS INT64_C(1000000) /* nanoseconds in a millisecond: the library counts in nanoseconds */
 #define INPUT_SIZE 8192     /* bytes of the longest request: a line, or all HTTP headers */
 
-/* When a shutdown stops a task: who makes work for others stops before them. */
+/* When a shutdown stops a task: one that makes work for others stops before them. */
 enum phase { PHASE_LISTENER = 0, PHASE_PEERS = 1, PHASE_UPKEEP = 2, PHASE_JOURNAL = TR_PHASES - 1 };
 
-/* The one service of this program. It is static on purpose: after a shutdown that was not graceful
-   abandoned tasks still run while main returns, and what they use has to outlive main's frame. */
+/* The one service of this program. It has static storage on purpose: after a shutdown that was not
+   graceful, abandoned tasks still run while main returns, and what they use has to outlive main's frame. */
 extern struct service {
-  tr_registry *registry;   /* the first four do not change once tasks run */
+  tr_registry *registry;   /* the first four do not change while tasks run */
   tr_registry *peers;      /* the group of connections and their requests */
   int64_t heartbeat_ns;    /* time between two heartbeats, in nanoseconds */
   int64_t compaction_ns;   /* time between two compactions, in nanoseconds */
   atomic_uint_fast64_t accepted, refused, requests;
   pthread_mutex_t changes; /* held for one change of store and journal; taken before their locks */
   struct store store;      /* has a lock of its own */
-  struct journal journal;  /* so has this */
+  struct journal journal;  /* this too */
 } service;
 
 /* Milliseconds on the monotonic clock. */
