@@ -1,6 +1,6 @@
 /* 06-service/listener.h - the socket that listens, and the task that accepts connections.
 
-   main opens it; the rest is for the task "listener".
+   main calls open_listener; the rest is for the task "listener".
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
