@@ -1,8 +1,9 @@
 import CPlatform
 
-/// What a log hears of a deadline: that it is near, that it moves, that it has passed (O2, E4, E6).
+/// Log events about a deadline: it is near, it has moved, it has passed (O2, E4, E6).
 extension RegistryReference {
-  /// When a live task of `phase` or an earlier one last told of progress; 0 is never.
+  /// The time of the last progress of a live task of `phase` or an earlier one; 0 if there was
+  /// none.
   func lastProgress(upTo phase: UInt32 = PhasePlan.count - 1) -> Int64 {
     var last: Int64 = 0
     forEachTask { task, registry in
@@ -58,11 +59,11 @@ extension RegistryReference {
     }
   }
 
-  /// Appends "2 tasks alive: a, net/b (flushing the journal)", with what keeps a task's signal from it, if
-  /// anything does.
+  /// Appends "2 tasks alive: a, net/b (flushing the journal)", with the reason why a task's signal
+  /// cannot be sent, if there is one.
   ///
   /// - Parameters:
-  ///   - limit: how many are named.
+  ///   - limit: how many tasks are named.
   ///   - total: how many there are.
   ///   - text: what to append to.
   ///   - isWanted: whether a task is one of them.

@@ -1,7 +1,20 @@
 import CPlatform
 import Synchronization
 
-/// What a join or a shutdown came to (J8).
+// LOCKING A join guards nothing of its own. Its predicates are atomics, read without a lock; the
+// registry's Monitor guards the list of waiters and is taken to enter it, to leave it and to wake
+// those on it.
+//
+// Why no end is missed: a joiner enters the list, counts itself in `drainWaiters`, and then reads
+// whether all tasks have ended. A worker counts the end and then reads `drainWaiters`. Both are
+// sequentially consistent, so one of them sees the other. `forceDeadline` works the same way: it
+// stores the flag first and then locks each registry's Monitor, one at a time, to wake its waiters.
+//
+// Nothing is logged, sampled or written to a report under the Monitor. `follow` does all three
+// between two waits, while the caller is on no list. An end in that gap is not lost: the next wait
+// reads the predicate before it blocks.
+
+/// The result of a join or a shutdown in numbers (J8).
 struct JoinTally {
   var ended: UInt64 = 0
   var failed: UInt64 = 0
@@ -13,13 +26,13 @@ struct JoinTally {
   /// Nanoseconds.
   var elapsed: Int64 = 0
   var threadsLeft: UInt32 = 0
-  /// How far the deadline moved on, in nanoseconds (E4).
+  /// How far the deadline was moved, in nanoseconds (E4).
   var extended: Int64 = 0
-  /// What callbacks of the application's took within the call.
+  /// The time that the application's callbacks took within the call.
   var callbacks = CallbackTimes()
 }
 
-/// The counters at one moment; a report is the difference of two.
+/// The counters at one moment; a tally is the difference of two.
 struct JoinBaseline {
   let returned: UInt64
   let failed: UInt64
@@ -51,8 +64,8 @@ extension RegistryReference {
   /// Waits until every task has ended (J1).
   ///
   /// - Parameters:
-  ///   - timeout: nanoseconds to the deadline; negative is for ever.
-  ///   - full: a new report that is to tell all there is to tell; nil if none is wanted.
+  ///   - timeout: nanoseconds to the deadline; negative never times out.
+  ///   - full: a new report to be filled in completely; nil if none is wanted.
   ///   - listStraggler: called with 0, 1, … for each task alive at the deadline, after the abort
   ///     grace if there is one.
   /// - Returns: the status, and the counts for a report.
@@ -76,7 +89,7 @@ extension RegistryReference {
     }
   }
 
-  /// Waits until every task has ended, and asks nobody to stop, whatever comes first (J9).
+  /// Waits until every task has ended, without asking any to stop (J9).
   ///
   /// - Parameter deadline: when to give up.
   /// - Returns: `.ok`; `.timedOut`; `.cancelled`; `.deadlock`; `.forked`.
@@ -91,7 +104,7 @@ extension RegistryReference {
     }
   }
 
-  /// The counts of a call that began with `before`.
+  /// The counts of a call that started with `before`.
   func tally(since before: JoinBaseline, _ stragglers: JoinTally) -> JoinTally {
     var tally = before.tally(until: JoinBaseline(self))
     tally.pending = stragglers.pending
@@ -103,11 +116,11 @@ extension RegistryReference {
     return tally
   }
 
-  /// The deadline of every shutdown of the registry and of the groups below it, under way or still to come, is now
-  /// (C13).
+  /// Moves the deadline of every shutdown of the registry and of the groups below it to now, also
+  /// of shutdowns that have not started (C13).
   ///
-  /// A group that is created meanwhile is hurried as well: who waits there looks upwards after it is on the list of
-  /// its waiters, and the flag is up before any list is looked at.
+  /// A group that is created meanwhile is included: a thread that waits there reads its ancestors'
+  /// flags after it has entered the list of waiters, and the flag is up before any list is walked.
   func forceDeadline() {
     pointer.pointee.isDeadlineForced.store(true, ordering: .sequentiallyConsistent)
     forEachInTree { registry in
@@ -121,7 +134,7 @@ extension RegistryReference {
     }
   }
 
-  /// Whether the registry or one above it was hurried.
+  /// Whether the deadline was forced, here or in an ancestor.
   var isDeadlineForced: Bool {
     var next: RegistryReference? = self
     while let registry = next {
@@ -133,7 +146,7 @@ extension RegistryReference {
     return false
   }
 
-  /// Waits until no task is alive, or deals with those that are at the deadline.
+  /// Waits until no task is alive; at the deadline, deals with the stragglers.
   func waitForTasks(
     _ clock: inout GraceClock, isShutdown: Bool = false, _ full: ReportReference?,
     _ listStraggler: (Int, TaskFacts) -> Void
@@ -142,7 +155,7 @@ extension RegistryReference {
     let end = follow(&clock, isShutdown: isShutdown) {
       waitUntilDrained($0, isShutdown: isShutdown)
     }
-    // Before the abort grace, which is no part of a phase's time.
+    // Before the abort grace, which is not part of a phase's time.
     if isShutdown, let full {
       let now = monotonicNow() &- clock.start
       full.endAll(at: now) { end == .ready ? 0 : liveCount(of: $0) }
@@ -157,13 +170,13 @@ extension RegistryReference {
     return (status, tally)
   }
 
-  /// Waits as `wait` does, and does meanwhile what the clock says.
+  /// Waits as `wait` does, and meanwhile carries out the steps that the clock gives.
   ///
   /// - Parameters:
   ///   - clock: the clock of the call.
-  ///   - isShutdown: whether a hurried registry ends the wait.
+  ///   - isShutdown: whether a forced deadline ends the wait.
   ///   - phase: the phase that was asked last.
-  ///   - wait: waits until then at the most.
+  ///   - wait: waits until the given deadline at the latest.
   /// - Returns: how the wait ended.
   func follow(
     _ clock: inout GraceClock, isShutdown: Bool, phase: UInt32 = PhasePlan.count - 1,
@@ -202,7 +215,7 @@ extension RegistryReference {
     return end == .ready && isShutdown && !isDrained ? .timedOut : end
   }
 
-  /// Spins for the end of the last task, for a moment.
+  /// Spins briefly for the end of the last task.
   private func spinUntilDrained(until deadline: Deadline) {
     let caller = Worker.currentTask
     _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
@@ -212,8 +225,8 @@ extension RegistryReference {
     }
   }
 
-  /// Whether the worker that is most likely to end the last task was last seen on the caller's
-  /// processor, where it gets no further while the caller spins.
+  /// Whether the worker that is most likely to end the last task was last seen on the caller's CPU,
+  /// where it cannot run while the caller spins.
   ///
   /// A hint.
   private var hotWorkerRunsHere: Bool {

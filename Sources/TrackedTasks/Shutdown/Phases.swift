@@ -1,28 +1,29 @@
 import Synchronization
 
-// LOCKING
-// None: atomics, whose order makes up for it. `live` is counted up after the task is admitted and down
-// before its end is counted, and read after the gate and the endings: so "none of the phase is left" may be
-// said late, and is then said again by whoever counts, but never early. `asked` and the word of a task meet
-// as the gate and the word do (`Spawn.swift`): who asks stores it and then visits all published words, who
-// spawns publishes and then looks at it.
+// LOCKING None: atomics, in a fixed order. `live` is incremented after the task is admitted and
+// decremented before its end is counted; it is read after the gate and the endings. So "the phase
+// has no task left" may be seen late, and is then seen again by the thread that counts, but it is
+// never seen early. `asked` and the word of a task meet as the gate and the word do
+// (`Spawn.swift`): the asking thread stores `asked` and then visits all published words; a spawner
+// publishes the word and then reads `asked`.
 
 /// The phases of one registry's shutdown (E5).
 ///
-/// Only tasks of the phases 1 to 7 are counted here; those of phase 0 are the rest.
+/// Only tasks of phases 1 to 7 are counted here; those of phase 0 are the rest.
 struct Phases: ~Copyable {
-  // atomic: how many tasks of each phase are alive, those of groups included. Sequentially consistent.
+  // atomic: how many tasks of each phase are alive, including those of groups. Sequentially
+  // consistent.
   let live = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
-  // atomic: how many threads wait for the end of each phase, besides all together in `drainWaiters`.
-  // Sequentially consistent like that.
+  // atomic: how many threads wait for the end of each phase; `drainWaiters` has the sum of them.
+  // Sequentially consistent, like `drainWaiters`.
   let waiters = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
-  // atomic: how many phases were asked to stop, the phase with the number 0 by the token.
+  // atomic: how many phases were asked to stop; phase 0 is asked by the token.
   let asked = Atomic<UInt32>(0)
 
-  /// What one who waits for the end of a phase is in `drainWaiters`.
+  /// What a thread that waits for the end of a phase adds to `drainWaiters`.
   static var oneWaiter: UInt64 { 1 << 32 }
 
-  /// The phases after `phase` that have tasks, a bit each.
+  /// The phases after `phase` that have tasks, one bit each.
   func present(after phase: UInt32) -> UInt32 {
     var present: UInt32 = 0
     for number in phase + 1..<PhasePlan.count where liveCount(number) != 0 {
@@ -36,7 +37,7 @@ struct Phases: ~Copyable {
     live[Int(phase)].load(ordering: .sequentiallyConsistent)
   }
 
-  /// How many tasks of the phases 1 to 7 are alive.
+  /// How many tasks of phases 1 to 7 are alive.
   var liveCountOfLater: UInt64 {
     var count: UInt64 = 0
     for number in 1..<PhasePlan.count { count &+= liveCount(number) }
@@ -45,8 +46,9 @@ struct Phases: ~Copyable {
 }
 
 extension TaskReference {
-  /// Whether the registry's token asks the task to stop, as far as its extras are concerned: those of later
-  /// phases a shutdown asks, and one whose end is being carried out nobody (C12, E5).
+  /// Whether a cancellation of the registry's token raises the task's flag, as far as its optional
+  /// state decides: a task of a later phase is asked by the shutdown, and a task that is finalizing
+  /// is not asked at all (C12, E5).
   ///
   /// Requires a reference.
   var respondsToToken: Bool {
@@ -59,16 +61,16 @@ extension TaskReference {
 extension RegistryReference {
   // MARK: Counting
 
-  /// A task of a later phase was admitted; to be called before it is given a thread.
+  /// Counts a task of a later phase that was admitted; called before it is given a thread.
   func phasedTaskBegins(_ phase: UInt32) {
     forEachUpwards {
       $0.pointer.pointee.phases.live[Int(phase)].wrappingAdd(1, ordering: .sequentiallyConsistent)
-      // Those who looked between this and its admission took it for one of an earlier phase.
+      // A thread that looked between this and the admission counted the task in phase 0.
       $0.wakePhaseWaiters()
     }
   }
 
-  /// A task of a later phase is about to be counted as ended.
+  /// Uncounts a task of a later phase whose end is about to be counted.
   func phasedTaskEnds(_ phase: UInt32) {
     forEachUpwards {
       $0.pointer.pointee.phases.live[Int(phase)]
@@ -76,7 +78,8 @@ extension RegistryReference {
     }
   }
 
-  /// How many tasks of `phase` are alive; of phase 0 too many rather than too few.
+  /// How many tasks of `phase` are alive; for phase 0 the number may be too high, but is never too
+  /// low.
   func liveCount(of phase: UInt32) -> UInt64 {
     if phase != 0 { return pointer.pointee.phases.liveCount(phase) }
     while true {
@@ -87,7 +90,7 @@ extension RegistryReference {
     }
   }
 
-  /// Whether `phase` was asked, here or in a registry above.
+  /// Whether `phase` was asked, here or in an ancestor.
   func wasAsked(_ phase: UInt32) -> Bool {
     var wasAsked = false
     forEachUpwards {
@@ -100,8 +103,8 @@ extension RegistryReference {
 
   // MARK: Asking and waiting
 
-  /// Raises the flags of the tasks of `phase` and of earlier ones, but of those spawned for clean-up work, and
-  /// runs their callbacks.
+  /// Raises the flags of the tasks of `phase` and of earlier ones, except clean-up tasks, and runs
+  /// their callbacks.
   func ask(upTo phase: UInt32) {
     let asked = pointer.pointee.phases.asked
       .load(ordering: .sequentiallyConsistent)
@@ -126,7 +129,7 @@ extension RegistryReference {
     }
   }
 
-  /// Newborn tasks of the phases below `count` are born asked from now on.
+  /// From now on, tasks of the phases below `count` are born with their flag up.
   func advanceAsked(to count: UInt32) {
     var old = pointer.pointee.phases.asked.load(ordering: .sequentiallyConsistent)
     while old < count {
@@ -137,7 +140,7 @@ extension RegistryReference {
     }
   }
 
-  /// Blocks until no task of `phase` is alive, or the shutdown is hurried, should that be of account.
+  /// Blocks until no task of `phase` is alive or, if `endsWhenForced`, the deadline is forced.
   func waitUntilOver(
     _ phase: UInt32, _ deadline: Deadline, endsWhenForced: Bool = true
   ) -> WaitEnd {
@@ -159,7 +162,7 @@ extension RegistryReference {
     return end == .ready && liveCount(of: phase) != 0 ? .timedOut : end
   }
 
-  /// Wakes those who wait for the end of a phase, if it has ended.
+  /// Wakes the threads that wait for the end of a phase, if it has ended.
   func wakePhaseWaiters() {
     for phase in 0..<PhasePlan.count {
       let waiters = pointer.pointee.phases.waiters[Int(phase)]

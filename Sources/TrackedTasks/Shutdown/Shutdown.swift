@@ -1,29 +1,71 @@
 import Synchronization
 
-/// How a shutdown is to go, checked and with the defaults filled in.
+// STATES
+// One call of `shutdown`, from its start to its return:
+//
+//     [shutdown] ──→ PHASE 0 … n ──→ DRAIN ──────────────→ THREADS ──→ end
+//                                      ├──→ STRAGGLERS ───────┘
+//                                      │        └──→ end
+//                                      └──→ end
+//
+//     start → PHASE 0      [close, TokenReference.cancel]
+//     PHASE → later PHASE  [goThroughPhases, ask(upTo:)]: the phase has ended or its time is over
+//     PHASE → DRAIN        [goThroughPhases]: no later phase has tasks; or the caller's flag is up,
+//                          and all later phases are asked at once [ask(upTo:)]
+//     DRAIN → THREADS      [waitForTasks]: no task is alive
+//     DRAIN → STRAGGLERS   [waitForTasks]: the deadline has passed or was forced
+//     DRAIN → end          [waitForTasks]: .cancelled, as the caller's flag is up
+//     STRAGGLERS → THREADS [abandonStragglers]: the last task ended meanwhile; nobody is a straggler
+//     STRAGGLERS → end     [abandonStragglers]: .deadline, or .cancelled by the caller's flag
+//     THREADS → end        [endThreads]: .ok if all are gone, else .deadline or .cancelled
+//
+// PHASE n:
+//  -  The gate is closed and the token is cancelled. Only a clean-up task is still admitted, and only
+//     if a task of the registry or of a group below it spawns it.
+//  -  Tasks of the phases 1 to n have their flags up, or get them up as they are spawned (`asked` is
+//     more than n); those of phase 0 are asked by the token. Clean-up tasks are not asked.
+//  -  The wait ends when the phase has no live task, when its time is over, when the deadline has
+//     passed or is forced, or when the caller's flag rises. The last phase has no time of its own but
+//     all that is left; if there is only phase 0, DRAIN does the waiting.
+//  -  A later phase that is asked after the deadline was forced still gets `forcedGrace`, or what is
+//     left to the deadline if that is less.
+// DRAIN:
+//  -  Every phase that has tasks was asked, and no phase has an end of its own any more.
+// STRAGGLERS:
+//  -  The gate is overdue: clean-up tasks, too, are born with their flags up.
+//  -  Each task that was alive at the deadline has its flag up, and its word says that it is overdue.
+//     A reference to each is held during the abort grace, as far as there was memory for it.
+// THREADS:
+//  -  No task is alive, and none will be. A root registry retires (I3): each of its workers leaves as
+//     soon as it has no task. A group has no threads.
+//  -  The limit is the deadline or now, whichever is later, plus `threadAllowance`.
+//
+// In a child process that a callback has forked, the call returns `.forked` from wherever it is.
+
+/// How a shutdown proceeds; checked, and with the defaults filled in.
 struct ShutdownRequest {
   var reason: UInt32
   /// NUL-terminated; nil is none.
   var message: UnsafePointer<UInt8>?
-  /// Nanoseconds to the deadline; negative is for ever.
+  /// Nanoseconds to the deadline; negative never times out.
   var grace: Int64
-  /// Nanoseconds from the call to the latest deadline; 0: it does not move (E4).
+  /// Nanoseconds from the call to the latest deadline; 0: the deadline does not move (E4).
   var maxGrace: Int64 = 0
   /// Nanoseconds; see `GraceClock.window`.
   var progressWindow: Int64 = 1_000_000_000
-  /// How much of the grace passes before the warning; 0: there is none (E6).
+  /// The percentage of the grace period after which the warning is logged; 0: no warning (E6).
   var warnPercent: UInt32 = 80
-  /// How the time is divided (E5).
+  /// How the time is divided among the phases (E5).
   var plan = PhasePlan()
 }
 
 extension RegistryReference {
-  /// How long a shutdown waits for threads that have no task any more, beyond its deadline: they
-  /// leave in microseconds unless a destructor of the application's holds them up.
+  /// How long a shutdown waits, beyond its deadline, for threads that have no task any more: they
+  /// leave in microseconds unless a destructor of the application's delays them.
   private static var threadAllowance: Int64 { 1_000_000_000 }
 
-  /// Closes, cancels the token, asks phase by phase, joins tasks and threads; parameters and result as in
-  /// `joinAll`.
+  /// Closes, cancels the token, asks phase by phase, and joins tasks and threads; parameters and
+  /// result as in `joinAll`.
   func shutdown(
     _ request: ShutdownRequest, full: ReportReference? = nil,
     listStraggler: (Int, TaskFacts) -> Void
@@ -35,7 +77,7 @@ extension RegistryReference {
     let before = JoinBaseline(self)
     var clock = GraceClock(
       start: before.start, grace: request.grace, maxGrace: request.maxGrace,
-      // At least a millisecond: each window is a walk over the tasks.
+      // At least a millisecond: each window costs a walk over the tasks.
       window: max(request.progressWindow, 1_000_000),
       warnPercent: options.log.isListening ? request.warnPercent : 0, samples: full != nil)
     if let full { beginRecordingStops(full) }
@@ -51,7 +93,7 @@ extension RegistryReference {
       if let full { endRecordingStops(full) }
       if status == .ok {
         let now = monotonicNow()
-        // What a second signal has made the deadline was not later than now.
+        // A deadline that a second signal has forced was not later than now.
         let isNow = clock.deadline.isNever || isDeadlineForced
         let latest = Deadline(nanoseconds: isNow ? now : max(clock.deadline.nanoseconds, now))
         let (end, threadsLeft) = endThreads(until: latest.extended(by: Self.threadAllowance))
@@ -68,7 +110,8 @@ extension RegistryReference {
     }
   }
 
-  /// Ends what runs besides tasks, now that these have ended: threads without a task, callbacks, the timer thread.
+  /// Ends everything that runs apart from tasks, once the tasks have ended: threads without a task,
+  /// callbacks, the timer thread.
   ///
   /// A group has no threads.
   ///
@@ -85,14 +128,15 @@ extension RegistryReference {
     return (.ready, 0)
   }
 
-  /// How long a phase has at the least once it was asked, in nanoseconds, when a second signal makes the deadline
-  /// now: tasks that have just heard of it can do what they must (C13).
+  /// The least time, in nanoseconds, that a phase has after it was asked when a second signal
+  /// forces the deadline: tasks that have only just been asked can still do what they must (C13).
   private var forcedGrace: Int64 { max(100_000_000, options.abortGrace) }
 
-  /// The phases after `phase` that have tasks, a bit each.
+  /// The phases after `phase` that have tasks, one bit each.
   ///
-  /// A task that was admitted before the closing may be counted as one of its phase only now: where there is
-  /// none of these, it is seen here, or sees that its phase was asked, and is asked as it begins.
+  /// A task that was admitted before the closing may not be counted in its phase yet. If no later
+  /// phase has a task, all phases are marked as asked: then either the second reading sees the
+  /// task, or the task's spawner sees that its phase was asked and raises its flag.
   private func laterPhases(after phase: UInt32) -> UInt32 {
     let later = pointer.pointee.phases.present(after: phase)
     if later != 0 { return later }
@@ -100,12 +144,14 @@ extension RegistryReference {
     return pointer.pointee.phases.present(after: phase)
   }
 
-  /// Asks one phase after the other to stop, each when the one before has ended or its time is over (E5).
+  /// Asks one phase after the other to stop, each when the one before has ended or its time is over
+  /// (E5).
   ///
-  /// The token has asked phase 0; where there is no other, whoever waits for all has nothing more to wait for.
-  /// A second signal ends the time of the phases asked so far; those that are left are asked in their order all
-  /// the same, each with a moment to do what its tasks need (C13). The caller's own flag, which ends the call,
-  /// asks all that are left at once.
+  /// Phase 0 was asked by the token; if no other phase has tasks, this returns, and the wait for
+  /// all tasks does the rest. A second signal ends the time of the phases asked so far. The
+  /// remaining ones are still asked in order, each with a moment for its tasks to do what they must
+  /// (C13). If the caller's own flag rises, which ends the call, all remaining phases are asked at
+  /// once.
   ///
   /// - Parameters:
   ///   - clock: the clock of the call.
@@ -118,19 +164,19 @@ extension RegistryReference {
     defer { clock.beginPhase() }
     var phase: UInt32 = 0
     var asked = first
-    // When it was asked: the time of a phase includes the asking.
+    // When the phase was asked: its time includes the asking.
     var now = clock.start
     while true {
       let later = laterPhases(after: phase)
       let isEndless = clock.deadline.isNever
       let left = isEndless ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
       let time = later == 0 ? left : plan.time(of: phase, before: later, of: left)
-      // Of a later phase this much is its own, whatever signals come.
+      // A later phase keeps this much time even if the deadline is forced.
       let least = phase == 0 ? 0 : min(left, forcedGrace)
       let share = isDeadlineForced ? least : isEndless ? -1 : time
       full?.begin(phase, asked: asked, at: now &- clock.start, share: share)
       if phase == 0 && later == 0 { return }
-      // The last is waited for as long as the deadline allows, wherever that moves.
+      // The last phase is waited for until the deadline, wherever that moves.
       let begin = Deadline(nanoseconds: now)
       clock.beginPhase(
         until: isEndless || later == 0 ? .never : begin.extended(by: time), moves: time > 0)

@@ -1,16 +1,18 @@
 import CPlatform
 import Synchronization
 
-/// What becomes of those that are alive when the deadline of a join has passed (J2, J4).
+/// Handles the tasks that are alive when the deadline of a join has passed (J2, J4).
 ///
-/// A straggler is a task that was there at the deadline: its id was given out by then. So there are never
-/// more of them than the count says that is read after the last id, however many are spawned meanwhile.
+/// A straggler is a task that was alive at the deadline, so its id was given out by then. Therefore
+/// there are never more of them than the count that is read after the last id, however many tasks
+/// are spawned meanwhile.
 extension RegistryReference {
-  /// How long a join looks, after its deadline, for tasks that are counted and in no list, in nanoseconds.
+  /// How long a join keeps looking, after its deadline, for tasks that are counted but not on a
+  /// list, in nanoseconds.
   private static var hiddenAllowance: Int64 { 10_000_000 }
 
-  /// The deadline has passed: raises the flag of everyone alive, waits for the abort grace, and
-  /// counts (J2, J4).
+  /// Raises the flag of every live task once the deadline has passed, waits for the abort grace,
+  /// and counts (J2, J4).
   ///
   /// The flag of the calling task ends it, as it ends every wait (C4).
   func abandonStragglers(
@@ -24,11 +26,12 @@ extension RegistryReference {
       full?.add(facts, task)
       listed += 1
     }
-    // Those that the grace is waited for, each with a reference, so that one who ends in it is known from
-    // its successor in the record.
+    // The tasks whose end the abort grace is waited for, each with a reference, so that a task that
+    // ends meanwhile can be told from its successor in the record.
     var remembered = PinnedTasks()
-    // A task is in no list for some instructions after its admission and before its end is counted. A thread
-    // that the system holds up there may hold it up for long: nobody waits for that.
+    // A task is on no list for a few instructions after its admission and before its end is
+    // counted. If the system preempts its thread there, that may last long; nobody waits for it
+    // beyond this limit.
     let lastLook = Deadline.after(max(options.abortGrace, Self.hiddenAllowance))
     looking: while true {
       let now = monotonicNow()
@@ -44,7 +47,8 @@ extension RegistryReference {
       forEachTask { task, registry in
         guard task.pin() else { return true }
         if task.id > lastID {
-          // Clean-up work that came since: it is asked, and nobody waited for it.
+          // A clean-up task spawned since the deadline: its flag is raised, but this join did not
+          // wait for it.
           if registry.gate.isOverdue { task.raiseFlag(at: now) { $0.cancelRequested() } }
           task.unpin()
           return true
@@ -63,7 +67,7 @@ extension RegistryReference {
         return true
       }
       if tally.pending > 0 { break looking }
-      // Nobody was found: the last task has just ended, or is only now being published.
+      // None was found: the last task has just ended, or is only now being published.
       switch waitUntilDrained(.after(1_000_000)) {
       case .ready:
         remembered.destroy()
@@ -73,7 +77,7 @@ extension RegistryReference {
         return (.cancelled, tally)
       case .timedOut:
         if lastLook.hasPassed {
-          // They are counted, and have no name yet, or no more (J4).
+          // They are counted, but have no name yet, or none any more (J4).
           tally.pending = max(count, 1)
           break looking
         }
@@ -87,17 +91,17 @@ extension RegistryReference {
     remembered.forEach { task in
       var end: Status = isCut ? .cancelled : task.wait(until: graceEnd)
       let facts = end == .timedOut ? task.facts(in: task.registry) : nil
-      // One that ends just then is some instructions from being counted (J2, J8).
+      // A task that ends at this very moment is a few instructions from being counted (J2, J8).
       if end == .timedOut && facts == nil { end = task.wait(until: graceEnd) }
       if end == .cancelled {
         isCut = true
         task.unpin()
         return
       }
-      // One look: between two of them a task that runs may end.
+      // One read: between two, a running task could end.
       let word = task.word
       if word.ending == .none && word.phase == .ended {
-        // It never ran: its thread was refused meanwhile (S6).
+        // It never ran: the system refused its thread meanwhile (S6).
         tally.pending -= 1
       } else {
         if end == .ok { tally.aborted += 1 }
@@ -114,7 +118,7 @@ extension RegistryReference {
 }
 
 extension TaskReference {
-  /// The facts of a task whose word was `word`, also if it has ended.
+  /// The facts of a task whose word was `word`, even if it has ended.
   ///
   /// Requires a reference.
   func pinnedFacts(_ word: TaskWord) -> TaskFacts {
@@ -128,13 +132,13 @@ extension TaskReference {
   }
 }
 
-/// Tasks remembered through the abort grace, each with a reference.
+/// Tasks remembered during the abort grace, each with a reference.
 private struct PinnedTasks {
   private var base: UnsafeMutablePointer<TaskReference>?
   private var count = 0
   private var capacity = 0
 
-  /// Gets room for `wanted` tasks; there is none without memory.
+  /// Makes room for `wanted` tasks; leaves none if memory is short.
   ///
   /// Requires that none is remembered.
   mutating func makeRoom(for wanted: Int) {
