@@ -1,9 +1,9 @@
 import CPlatform
 import Synchronization
 
-// LOCKING A join guards nothing of its own. Its predicates are atomics, read without a lock; the
-// registry's Monitor guards the list of waiters and is taken to enter it, to leave it and to wake
-// those on it.
+// LOCKING
+// A join guards nothing of its own. Its predicates are atomics, read without a lock; the registry's
+// Monitor guards the list of waiters and is taken to enter it, to leave it and to wake those on it.
 //
 // Why no end is missed: a joiner enters the list, counts itself in `drainWaiters`, and then reads
 // whether all tasks have ended. A worker counts the end and then reads `drainWaiters`. Both are

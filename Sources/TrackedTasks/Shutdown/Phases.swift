@@ -1,11 +1,12 @@
 import Synchronization
 
-// LOCKING None: atomics, in a fixed order. `live` is incremented after the task is admitted and
-// decremented before its end is counted; it is read after the gate and the endings. So "the phase
-// has no task left" may be seen late, and is then seen again by the thread that counts, but it is
-// never seen early. `asked` and the word of a task meet as the gate and the word do
-// (`Spawn.swift`): the asking thread stores `asked` and then visits all published words; a spawner
-// publishes the word and then reads `asked`.
+// LOCKING
+// None: atomics, in a fixed order. `live` is incremented after the task is admitted and decremented
+// before its end is counted; it is read after the gate and the endings. So "the phase has no task
+// left" may be seen late, and is then seen again by the thread that counts, but it is never seen
+// early. `asked` and the word of a task meet as the gate and the word do (`Spawn.swift`): the
+// asking thread stores `asked` and then visits all published words; a spawner publishes the word
+// and then reads `asked`.
 
 /// The phases of one registry's shutdown (E5).
 ///

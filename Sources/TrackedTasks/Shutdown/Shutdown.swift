@@ -15,30 +15,32 @@ import Synchronization
 //     DRAIN → THREADS      [waitForTasks]: no task is alive
 //     DRAIN → STRAGGLERS   [waitForTasks]: the deadline has passed or was forced
 //     DRAIN → end          [waitForTasks]: .cancelled, as the caller's flag is up
-//     STRAGGLERS → THREADS [abandonStragglers]: the last task ended meanwhile; nobody is a straggler
+//     STRAGGLERS → THREADS [abandonStragglers]: nobody is a straggler after all
 //     STRAGGLERS → end     [abandonStragglers]: .deadline, or .cancelled by the caller's flag
 //     THREADS → end        [endThreads]: .ok if all are gone, else .deadline or .cancelled
 //
 // PHASE n:
-//  -  The gate is closed and the token is cancelled. Only a clean-up task is still admitted, and only
-//     if a task of the registry or of a group below it spawns it.
-//  -  Tasks of the phases 1 to n have their flags up, or get them up as they are spawned (`asked` is
-//     more than n); those of phase 0 are asked by the token. Clean-up tasks are not asked.
+//  -  The gate is closed and the token is cancelled. Only a clean-up task is still admitted, and
+//     only if a task of the registry or of a group below it spawns it.
+//  -  Tasks of the phases 1 to n have their flags up, or get them up as they are spawned (`asked`
+//     is more than n); those of phase 0 are asked by the token. Clean-up tasks are not asked.
 //  -  The wait ends when the phase has no live task, when its time is over, when the deadline has
-//     passed or is forced, or when the caller's flag rises. The last phase has no time of its own but
-//     all that is left; if there is only phase 0, DRAIN does the waiting.
-//  -  A later phase that is asked after the deadline was forced still gets `forcedGrace`, or what is
-//     left to the deadline if that is less.
+//     passed or is forced, or when the caller's flag rises. The last phase has no time of its own
+//     but all that is left; if there is only phase 0, DRAIN does the waiting.
+//  -  A later phase that is asked after the deadline was forced still gets `forcedGrace`, or what
+//     is left to the deadline if that is less.
 // DRAIN:
 //  -  Every phase that has tasks was asked, and no phase has an end of its own any more.
 // STRAGGLERS:
 //  -  The gate is overdue: clean-up tasks, too, are born with their flags up.
-//  -  Each task that was alive at the deadline has its flag up, and its word says that it is overdue.
-//     A reference to each is held during the abort grace, as far as there was memory for it.
+//  -  Each task that was alive at the deadline has its flag up, and its word says that it is
+//     overdue. A reference to each is held during the abort grace, as far as there was memory for
+//     it.
 // THREADS:
-//  -  No task is alive, and none will be. A root registry retires (I3): each of its workers leaves as
-//     soon as it has no task. A group has no threads.
-//  -  The limit is the deadline or now, whichever is later, plus `threadAllowance`.
+//  -  No task is alive, and none will be. A root registry retires (I3): each of its workers leaves
+//     as soon as it has no task. A group has no threads.
+//  -  The call waits for the workers' threads, then for callbacks that run elsewhere, then for the
+//     timer thread. The limit is the deadline or now, whichever is later, plus `threadAllowance`.
 //
 // In a child process that a callback has forked, the call returns `.forked` from wherever it is.
 
