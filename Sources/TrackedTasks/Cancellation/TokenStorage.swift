@@ -1,6 +1,32 @@
 import CPlatform
 import Synchronization
 
+// STATES
+//     [create] ──→ LIVE ──→ CANCELLED ──→ PROPAGATED
+//                    │          │             │
+//                    └──────────┴─────────────┴──→ FREED
+//
+//     LIVE → CANCELLED       [claim], called by cancel, by expire (the timeout), by raiseFlagsBelow
+//                            for each token below, or by create if the parent is cancelled already
+//     CANCELLED → PROPAGATED [markPropagated], called by raiseFlagsBelow, or by create
+//     any → FREED            [release], by the last reference
+//
+// LIVE:
+//  -  The flag is 0, and so is the reason. Children and registries are put on the lists.
+// CANCELLED:
+//  -  The flag is 1 for good. Reason and message were written before and are immutable (claim).
+//  -  Nothing is put on the lists any more (Token2); what is on them leaves only when it is freed.
+//  -  The thread that claimed the token raises the descriptor and takes the timer out of its queue.
+//  -  Flags below may still be down. A later call of `cancel` waits up to `patience` for the
+//     propagation and then does the same work itself.
+// PROPAGATED:
+//  -  Every flag below is up (Token1); no call of `cancel` returns before.
+//  -  The callbacks of the token and of everything below it run, each once, in one thread. A
+//     callback that is registered from now on runs in the thread that registers it.
+// FREED:
+//  -  There is no child and no registry, as each holds a reference. The token is not on its
+//     parent's list and its timer is not queued; the descriptor is closed.
+
 // LOCKING
 // A token's Monitor guards its lists of children and of linked registries, the places of those in
 // the lists, and its waiters. Reason and message are written under it once, before the flag rises

@@ -1,6 +1,58 @@
 import CPlatform
 import Synchronization
 
+// STATES
+//     [create]
+//         │
+//         ▼          close, cancel          last end
+//        OPEN ─────────────────→ CLOSING ─────────────→ CLOSED
+//         │                                               │
+//         │       no references, no live task             │
+//         └───────────────→ UNREACHABLE ←─────────────────┘
+//                             │     │
+//                 threads left│     │no threads, or a group
+//                             ▼     │
+//                          BURIED   │
+//                             │     │
+//                             └──→ FREED
+//
+//     OPEN → CLOSING       [close; tokenWasCancelled], also from create (cancelled token)
+//     CLOSING → CLOSED     [finish, completeWithOptionalState; withdraw, if there was no thread]
+//     → UNREACHABLE        [endIfUnreachable], after the last release, the end of a task or of a
+//                          group, or the closing of a group
+//     UNREACHABLE → BURIED [orphanThreads]
+//     UNREACHABLE → FREED  [releaseStorage]
+//     BURIED → FREED       [destroyIfLast], by releaseStorage or DeferredFree.tend: the later one
+//
+// OPEN:
+//  -  The gate is not closed. Any task can be spawned, if `maxTasks` allows it.
+// CLOSING:
+//  -  The gate is closed for good (Gate1). Only a clean-up task is still admitted, and only if a
+//     task of this registry or of a group below it spawns it; so at least one task is alive.
+//  -  If the token was cancelled, the gate says so too: an ordinary task that was admitted before,
+//     and is published only now, gets its flag up. If a join's deadline has passed since, the gate
+//     is overdue, and clean-up tasks are born with their flags up.
+// CLOSED:
+//  -  As many tasks have ended as were admitted. No task is alive and none can be spawned, as the
+//     only callers that may pass a closed gate are live tasks.
+//  -  The log callback is not called for spawns any more (`isFinished`). Callbacks that run on
+//     other threads may be; a shutdown waits for them.
+//  -  Handles stay valid: the counters and the token can still be read.
+// UNREACHABLE:
+//  -  R4. A registry that is still open gets here when nobody has a reference, no group can be
+//     reached and no task is alive; a closed group gets here even if the application still has
+//     references.
+//  -  A group does not count among its parent's references any more (R3), which may make the parent
+//     unreachable in turn. The memory lives on while references to it are held (R2).
+//  -  A root registry is orphaned and retires (I3): workers leave as soon as they have no task, and
+//     nobody takes up the ends of their threads.
+// BURIED:
+//  -  The DeferredFree has it in its list until the kernel has ended all of its threads. The last
+//     reference may be that of a thread that still runs on one of its stacks.
+// FREED:
+//  -  It is on no list: neither its token's, nor its parent's, nor `MainThread`'s. The token's
+//     reference, the log's context and the stacks are released.
+
 // LOCKING
 // `monitor` guards what is rare: the idle and the departed workers, the blocked threads, retiring.
 // Spawning to an awake worker, ending a task, reading flags, counting and listing take no lock.

@@ -1,15 +1,18 @@
 import CPlatform
 
-/// One call on the stack of the calling thread: a call of the library that has something to undo should the
-/// thread end in the middle of it, or a callback of the application's that the library is in.
+/// One call on the stack of the calling thread: a call of the library that has something to undo if
+/// the thread ends in the middle of it, or a callback of the application's that the library has
+/// called.
 ///
-/// A callback may end its thread, by `pthread_exit` or by a cancellation. Swift runs no `defer` then, but C
-/// cleanup handlers run, on a stack on which every frame above them is still there. So each callback is called
-/// through `cp_call_guarded`, whose handler undoes the calls of the library that led to it: from the innermost
-/// frame outwards, up to the next callback. What lies beyond that is the business of that one's handler, after the
-/// application's own cleanup handlers between the two.
+/// A callback may end its thread, by `pthread_exit` or by thread cancellation. Swift runs no
+/// `defer` then, but C cleanup handlers do run, on a stack on which every frame above them still
+/// exists. So each callback is called through `cp_call_guarded`, whose handler undoes the calls of
+/// the library that led to it: from the innermost frame outwards, up to the next callback. The
+/// frames beyond that are undone by that callback's handler, after the application's own cleanup
+/// handlers between the two.
 ///
-/// The frames of a thread form a list, the innermost first, in thread-specific data. They live on its stack.
+/// The frames of a thread form a list, the innermost first, in thread-specific data. They live on
+/// its stack.
 struct CallFrame {
   typealias Pointer = UnsafeMutablePointer<CallFrame>
   typealias Function = @convention(c) (UnsafeMutableRawPointer?) -> Void
@@ -24,7 +27,7 @@ struct CallFrame {
     case callback
   }
 
-  /// What cannot go before a callback returns: to wait for its end there is a deadlock.
+  /// What cannot end before a callback returns; a wait for it would be a deadlock.
   enum HeldUp {
     case task(TaskReference)
     /// The watch of a registry.
@@ -42,11 +45,11 @@ struct CallFrame {
   /// Undoes the call; called again if it ends the thread itself, until it returns.
   private let left: Function?
   private var outer: UInt = 0
-  /// What the callbacks in it took, if that is asked for.
+  /// The time that callbacks took in the call, if it is measured.
   private var times: CallbackTimes?
-  /// Whether it counts as a callback on a thread for events, as long as the application's code runs.
+  /// Whether it counts as a callback on an event thread, while the application's code runs.
   private var isOnEventThread = false
-  /// Whether the thread ends in it, and the next frame to be undone.
+  /// Whether the thread is ending in it; `undone` is the next frame to be undone.
   private var isLeaving = false
   private var undone: UInt = 0
 
@@ -57,10 +60,10 @@ struct CallFrame {
   ///
   /// - Parameters:
   ///   - kind: what is called.
-  ///   - heldUp: what cannot go before that returns.
+  ///   - heldUp: what cannot end before `body` returns.
   ///   - argument: for both functions.
   ///   - body: what to call.
-  ///   - left: what undoes it, should the thread end meanwhile.
+  ///   - left: undoes the call if the thread ends meanwhile.
   static func call(
     _ kind: Kind, holdingUp heldUp: HeldUp? = nil, _ argument: UnsafeMutableRawPointer?,
     _ body: @escaping Function, ifLeft left: Function? = nil
@@ -70,12 +73,13 @@ struct CallFrame {
     withUnsafeMutablePointer(to: &frame) { frame in
       frame.pointee.outer = ProcessState.frame
       let isKnown = ProcessState.setFrame(UInt(bitPattern: frame))
-      // A log that could not be known to be in one might be called without end.
+      // A log callback that could not be recognised as one might be called recursively without end.
       if !isKnown && kind == .log { return }
       if kind == .library {
         body(argument)
       } else {
-        // Without memory nobody knows where this is: then it counts as well.
+        // Without memory it is unknown whether this is an event thread; then the callback is
+        // counted too.
         if !isKnown || isOnOwnThread { frame.pointee.codeBegins() }
         cp_call_guarded(
           { frame in
@@ -93,23 +97,25 @@ struct CallFrame {
     }
   }
 
-  /// The application's code is about to run on a thread for events.
+  /// Counts the application's code that is about to run on an event thread.
   private mutating func codeBegins() {
     let isCounted: Void? = TimerThread.changeIfExisting { $0.callbacks += 1 }
     isOnEventThread = isCounted != nil
   }
 
-  /// The application's code has returned, or has ended the thread, and nobody has been told yet.
+  /// Uncounts the application's code, which has returned or has ended the thread, unless that was
+  /// done.
   private mutating func codeHasEnded() {
     if !isOnEventThread || ProcessState.isForkedChild { return }
     isOnEventThread = false
     TimerThread.changeIfExisting { $0.callbacks -= 1 }
   }
 
-  /// The thread ends in the callback of `frame`.
+  /// Undoes the calls that led to the callback of `frame`, in which the thread is ending.
   ///
-  /// That stays the innermost frame until all is undone: what is undone may call the application's code, which
-  /// may end the thread once more, and is to undo nothing beyond.
+  /// `frame` stays the innermost frame until all is undone: an undo function may call the
+  /// application's code, which may end the thread once more, and then nothing beyond `frame` must
+  /// be undone.
   private static func wasLeft(_ frame: Pointer) {
     if ProcessState.isForkedChild { return }
     if !frame.pointee.isLeaving {
@@ -127,8 +133,8 @@ struct CallFrame {
     _ = ProcessState.setFrame(frame.pointee.undone)
   }
 
-  /// Makes a call of the library in which it is measured what the application's callbacks take; it is no
-  /// cancellation point.
+  /// Makes a call of the library during which the time of the application's callbacks is measured;
+  /// it is not a cancellation point.
   static func measuringCallbacks<Result>(_ body: () -> Result) -> Result {
     var frame = CallFrame(
       kind: .library, heldUp: nil, argument: nil, body: { _ in }, left: nil)
@@ -142,10 +148,10 @@ struct CallFrame {
     }
   }
 
-  /// What callbacks have taken in the innermost call of the calling thread that asks for it.
+  /// The time that callbacks have taken in the innermost measured call of the calling thread.
   static var callbackTimes: CallbackTimes { measured?.pointee.times ?? CallbackTimes() }
 
-  /// Calls a callback, and measures what it takes where that is asked for.
+  /// Calls a callback, and measures its time if a call asks for that.
   static func measure(_ kind: CallbackTimes.Kind, _ function: UInt, _ body: () -> Void) {
     if measured == nil { return body() }
     let start = monotonicNow()
@@ -161,7 +167,7 @@ struct CallFrame {
     return next
   }
 
-  /// Whether the calling thread is one for events.
+  /// Whether the calling thread is one of the library's own.
   static var isOnOwnThread: Bool { isHoldingUp { if case .ownThread = $0 { true } else { false } } }
 
   /// Whether the calling thread is in a log callback.
@@ -174,8 +180,8 @@ struct CallFrame {
     return false
   }
 
-  /// Whether a callback that the calling thread is in holds up something that `isMeant` says is the thing in
-  /// question.
+  /// Whether the calling thread is in a callback that holds up something for which `isMeant`
+  /// returns true.
   static func isHoldingUp(_ isMeant: (HeldUp) -> Bool) -> Bool {
     var next = current
     while let frame = next {
@@ -186,7 +192,7 @@ struct CallFrame {
   }
 }
 
-/// What callbacks of the application's took within one call of the library.
+/// The time that callbacks of the application's took within one call of the library.
 struct CallbackTimes {
   /// All of them, in nanoseconds.
   private(set) var total: Int64 = 0

@@ -1,37 +1,37 @@
 import CPlatform
 import Synchronization
 
-/// Registries that were orphaned while threads of theirs were there, until these are gone.
+/// Registries that were orphaned while they had threads, until those are gone.
 ///
-/// The last reference to a registry's memory may be a worker's own, in a program that let go of
-/// the registry with tasks alive (G3). Such a thread cannot unmap the stack it runs on. The registry
-/// is here from the moment it is orphaned, and whoever next creates or releases a registry looks whether
-/// the kernel knows its threads no more. It is freed when it is neither here nor has a reference left,
-/// whichever comes last.
+/// The last reference to a registry's memory may be a worker's own, if the program released the
+/// registry with tasks alive (G3). Such a thread cannot unmap the stack it runs on. The registry is
+/// on this list from the moment it is orphaned; every later creation or release of a registry
+/// checks whether the kernel has ended its threads. It is freed when it is neither on this list nor
+/// referenced, whichever comes last.
 enum DeferredFree {
   // atomic: the registries, linked by `nextBuried`; pushed with release, taken whole with acquire.
   private static let head = Atomic<UInt>(0)
-  // atomic: how many there are, those included that somebody has taken to look at, or is about to orphan.
-  // Sequentially consistent.
+  // atomic: how many there are, including those that a thread has taken off the list to check, or
+  // is about to orphan. Sequentially consistent.
   private static let count = Atomic<Int>(0)
-  /// What `leaveBehind` found.
+  /// The list that `leaveBehind` found.
   ///
-  /// atomic: relaxed; nobody uses it, it is merely known to leak checkers.
+  /// atomic: relaxed; not used, only reachable for leak checkers.
   private static let leftBehind = Atomic<UInt>(0)
 
   /// Whether no thread of an orphaned registry is left.
   static var isEmpty: Bool { count.load(ordering: .sequentiallyConsistent) == 0 }
 
-  /// A registry may be about to be orphaned: it counts, before anyone can see that it is.
+  /// Counts a registry that may be about to be orphaned, before that can be observed.
   static func expect() { count.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
-  /// One that was expected does not come.
+  /// Uncounts a registry that was expected, or that is done with.
   static func expectNoMore() { count.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
 
   /// Takes in a registry that was expected; the caller has a reference to its memory.
   static func bury(_ registry: RegistryReference) { push(registry) }
 
-  /// Lets go of those whose threads are gone.
+  /// Releases the registries whose threads are gone.
   static func tend() {
     if head.load(ordering: .relaxed) == 0 { return }
     var bits = head.exchange(0, ordering: .acquiring)
@@ -47,10 +47,10 @@ enum DeferredFree {
     }
   }
 
-  /// In a child of fork that begins anew: what lies here stays there for good.
+  /// Gives up the list, in a forked child that starts afresh; its registries are never freed.
   ///
-  /// Whether anyone stands on a stack of it, the parent's threads being gone, cannot be told; and a thread
-  /// may have had the list in its hands.
+  /// Whether the child's own thread runs on a stack of one of them is unknown; and another thread
+  /// of the parent may have taken the list when the process was forked.
   static func leaveBehind() {
     count.store(0, ordering: .relaxed)
     let parents = head.exchange(0, ordering: .relaxed)

@@ -1,18 +1,19 @@
 import CPlatform
 
 // LOCKING
-// Who takes up the end of a thread: a worker whose thread departs puts itself on
-// the list of the departed. Whoever takes it off, under the lock, owns it, and makes it a spare one if its
-// thread has ended (`ThreadLife`), or puts it back. Once the registry is orphaned, as nothing can be spawned
-// in it any more (`endIfUnreachable`), nobody takes any off, and the DeferredFree waits for all of them to be
-// gone. What their stacks used is given back outside the lock.
+// A worker whose thread departs puts itself on the list of the departed, which the registry's
+// Monitor guards. A thread that takes it off, under the lock, owns it: it makes the worker a spare
+// one if its thread has ended (`ThreadLife`), or puts it back. Once the registry is orphaned, when
+// nothing can be spawned in it any more (`endIfUnreachable`), nobody takes any off, and the
+// DeferredFree waits until all of them are gone. The memory of their stacks is released outside the
+// lock.
 
 /// How threads leave a registry, and what becomes of them.
 extension RegistryReference {
-  /// The calling worker's thread is about to end.
+  /// Puts the calling worker, whose thread is about to end, on the list of the departed.
   ///
-  /// Of a crowd that leaves together some may wait for long: what their stacks used is given back
-  /// at once.
+  /// In a crowd that leaves together some may wait long to be reaped, so the memory of their stacks
+  /// is released at once.
   func depart(_ worker: Worker.Pointer) {
     if let stack = worker.pointee.stack {
       cp_discard_unused(stack + StackArena.guardSize, options.stackSize)
@@ -24,7 +25,7 @@ extension RegistryReference {
     }
   }
 
-  /// Tells every worker without a task to leave, now and whenever it has none.
+  /// Makes every worker leave as soon as it has no task.
   func dismissThreads() {
     dismiss(
       monitor.withLock { state in
@@ -33,10 +34,10 @@ extension RegistryReference {
       })
   }
 
-  /// Tells every worker without a task to leave now.
+  /// Makes every worker without a task leave now.
   func dismissIdle() { dismiss(monitor.withLock { $0.takeAllIdle() }) }
 
-  /// Tells workers, linked by `next` and on no list, to leave.
+  /// Posts to workers, linked by `next` and on no list, that they are to leave.
   private func dismiss(_ first: Worker.Pointer?) {
     var idle = first
     while let worker = idle {
@@ -45,7 +46,7 @@ extension RegistryReference {
     }
   }
 
-  /// Lets go of every thread: nothing will be spawned, and nobody will wait for them (G3).
+  /// Gives up every thread: nothing will be spawned, and nobody will wait for the threads (G3).
   ///
   /// Called once, with a reference to the memory.
   ///
@@ -66,11 +67,11 @@ extension RegistryReference {
 
   /// Makes workers whose threads have ended spare ones.
   ///
-  /// Each new thread and each that leaves does it for a few, so that the departed do not pile up.
+  /// Each new thread and each that leaves does this for a few, so that the departed do not pile up.
   ///
   /// - Parameters:
   ///   - limit: how many at the most.
-  ///   - leavesToShutdown: whether to leave it to the shutdown, if there is one.
+  ///   - leavesToShutdown: whether to leave the work to a shutdown that is joining the threads.
   func reapDeparted(atMost limit: Int, leavesToShutdown: Bool = false) {
     var taken = monitor.withLock { state in
       leavesToShutdown && state.isRetiring ? nil : state.takeDeparted(atMost: limit)
@@ -110,14 +111,14 @@ extension RegistryReference {
     return count
   }
 
-  /// Waits until every thread of the registry has ended, which has no task left, until `deadline` (G4).
+  /// Waits until every thread of the registry, which has no task left, has ended (G4).
   ///
   /// A thread that has departed is on its last instructions, unless a destructor of the
-  /// application's holds it up: the first look or the second finds it gone.
+  /// application's delays it: the first or second check finds it ended.
   ///
   /// - Parameters:
   ///   - latest: when to give up.
-  ///   - allowance: how long to go on, at the most, when the registry is hurried.
+  ///   - allowance: how long to go on, at the most, once the deadline is forced.
   /// - Returns: how the wait ended, and how many threads are left.
   func joinThreads(
     until latest: Deadline, ifForced allowance: Int64
@@ -156,7 +157,7 @@ extension RegistryReference {
     }
   }
 
-  /// Whether the calling thread is one of the registry's, be it only in a destructor of its
+  /// Whether the calling thread is one of the registry's, even if only in a destructor of its
   /// thread-specific data: joining the threads would wait for itself (J7).
   var isOwnThread: Bool { Worker.currentOrDeparted?.pointee.registry == self }
 }
@@ -182,7 +183,7 @@ extension RegistryState {
     return count
   }
 
-  /// Takes up to `limit` of the workers that departed first; none once orphaned.
+  /// Takes up to `limit` of the workers that departed first; none once the registry is orphaned.
   ///
   /// - Returns: the first of them, linked by `next`.
   fileprivate mutating func takeDeparted(atMost limit: Int) -> Worker.Pointer? {
@@ -198,7 +199,7 @@ extension RegistryState {
     return first
   }
 
-  /// So many threads have ended, are nobody's any more, or could not be made (I2).
+  /// Uncounts threads that have ended, that nobody will reap, or that could not be made (I2).
   mutating func forgetThreads(_ count: Int) {
     threadCount -= count
     if threadCount == 0 { waiters.wake(WaitKey.threads) }

@@ -1,5 +1,5 @@
 extension MailboxWord {
-  /// A task to run, and while it runs; records are aligned, so no address is below 4.
+  /// A posted task, also while it runs; records are aligned, so no address is below 4.
   static func task(_ record: UnsafeMutablePointer<TaskRecord>) -> MailboxWord {
     MailboxWord(bits: UInt(bitPattern: record))
   }

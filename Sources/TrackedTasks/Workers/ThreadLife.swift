@@ -1,22 +1,26 @@
 import CPlatform
 import Synchronization
 
-/// Whether a thread has ended, told by the kernel.
+/// Whether a thread has ended, as reported by the kernel.
 ///
-/// Threads that run tasks are made detached, and nobody joins them: a body may do with the thread it runs in what
-/// it likes, `pthread_detach` and `pthread_join` included, which are EINVAL there. The kernel writes 0 here
-/// as the very last thing a thread does to its memory (set_tid_address(2)): from then on its stack may
-/// be used again. This is how glibc knows of the threads that it joins.
+/// Threads that run tasks are created detached, and nobody joins them: a body may do what it likes
+/// with its thread, including `pthread_detach` and `pthread_join`, which fail with EINVAL there.
+/// The kernel writes 0 here as the very last thing a thread does to its memory
+/// (set_tid_address(2)): from then on its stack may be reused. glibc uses the same mechanism for
+/// the threads that it joins.
 ///
 ///     ended → alive → ended
 ///               └──→ leaving → ended
 ///
-/// [start: the creator, before there is a thread] [the kernel; where a filter of system calls forbids it to be
-/// asked for that, willEnd: the thread, and then the kernel has to be asked for each look]
+///     ended → alive    [start], by the creator, before the thread exists
+///     alive → ended    the kernel; or [cancel], if the thread could not be created
+///     alive → leaving  [willEnd], by the thread, if a filter of system calls forbids that request
+///     leaving → ended  not stored: each `hasEnded` asks the kernel whether the thread exists
 struct ThreadLife: ~Copyable {
-  // atomic: as above. Acquired by who wants its stack. The first field, so that its address is known.
+  // atomic: as above. Acquired by a thread that is to reuse the stack. The first field, so that its
+  // address is known.
   private let word = Atomic<Int32>(ended)
-  // atomic: relaxed; the kernel's id of the thread, written before it is leaving.
+  // atomic: relaxed; the kernel's id of the thread, written before the word says leaving.
   private let threadID = Atomic<Int32>(0)
 
   typealias Pointer = UnsafeMutablePointer<ThreadLife>
@@ -27,10 +31,10 @@ struct ThreadLife: ~Copyable {
 
   init() {}
 
-  /// A thread is about to be made.
+  /// Marks the thread, which is about to be created, as alive.
   func start() { word.store(Self.alive, ordering: .relaxed) }
 
-  /// The thread could not be made.
+  /// The thread could not be created.
   func cancel() { word.store(Self.ended, ordering: .relaxed) }
 
   /// Whether there is no thread, or none any more.
@@ -40,7 +44,7 @@ struct ThreadLife: ~Copyable {
     return !cp_thread_exists(threadID.load(ordering: .relaxed))
   }
 
-  /// The calling thread ends, and the kernel will not tell.
+  /// Marks the calling thread as leaving: it ends, and the kernel will not write the word.
   fileprivate func leave() {
     threadID.store(cp_gettid(), ordering: .relaxed)
     word.store(Self.leaving, ordering: .releasing)
@@ -48,7 +52,7 @@ struct ThreadLife: ~Copyable {
 }
 
 extension UnsafeMutablePointer<ThreadLife> {
-  /// Has the kernel tell when the calling thread has ended.
+  /// Asks the kernel to write the word when the calling thread has ended.
   func willEnd() {
     if !cp_clear_at_end(self) { pointee.leave() }
   }

@@ -1,18 +1,18 @@
 import CPlatform
 
-/// The workers of a registry, several to an allocation: a crowd of ten thousand shall not pay ten
+/// The workers of a registry, several to an allocation: ten thousand workers shall not pay ten
 /// thousand times for alignment.
 ///
 /// B1: every worker of a batch is initialised, from `make` to `destroyAll`.
 struct WorkerBatch {
-  /// The batch made before; the header has a cache line of its own.
+  /// The batch made before it; the header has a cache line of its own.
   private var previous: UnsafeMutablePointer<WorkerBatch>?
 
   private static var count: Int { 15 }
   private static var headerRoom: Int { 64 }
   private static var workerRoom: Int { (MemoryLayout<Worker>.size + 15) & ~15 }
   private static var lifeRoom: Int { 16 }
-  /// Bytes from one worker to the next: its `ThreadLife` and its parker lie behind it.
+  /// Bytes from one worker to the next: its `ThreadLife` and its Parker follow it.
   private static var stride: Int { (workerRoom + lifeRoom + Parker.byteCount + 63) & ~63 }
 
   /// Allocates a batch of workers without threads; nil without memory.
@@ -63,7 +63,7 @@ struct WorkerBatch {
   static func destroyAll(from newest: UnsafeMutablePointer<WorkerBatch>?) {
     forEach(from: newest) { worker in
       worker.pointee.parker.destroy()
-      // Of a thread that nobody had to take up the end of.
+      // The stack of a thread that nobody had to reap.
       worker.dropOwnStack()
       worker.deinitialize(count: 1)
     }

@@ -1,16 +1,18 @@
 import CPlatform
 import Synchronization
 
-/// How a worker knows what its thread had used when a task begins, so that a report can tell what the task has.
+/// How a worker knows the CPU time that its thread had used when a task started, so that a report
+/// can state the task's own.
 ///
-/// To look costs half a microsecond, twice an empty task. So a worker looks when it goes to sleep, where
-/// nobody waits for it, and then only if the tasks since the last look may have used a millisecond: 2²¹
-/// ticks of bodies, each counted as 4096 more for what the worker does between them. From then until it
-/// sleeps, what a task finds is not known. A new thread has used nothing.
+/// Reading the clock costs half a microsecond, twice as much as an empty task. So a worker reads it
+/// when it goes to sleep, where nobody waits for it, and only if the tasks since the last reading
+/// may have used a millisecond: 2²¹ ticks of bodies, where each body counts as 4096 more for the
+/// worker's own steps. From that point until it sleeps, the value for its tasks is unknown. A new
+/// thread has used nothing.
 extension UnsafeMutablePointer<Worker> {
   private static var most: UInt64 { 1 << 21 }
 
-  /// A body has run for so long, as `cp_ticks` counts.
+  /// Adds the duration of a body, in the unit of `cp_ticks`.
   @inline(__always)
   func recordTicks(_ ticks: UInt64) {
     let sum = pointee.ticksSinceBase &+ min(ticks, Self.most) &+ 4096
@@ -18,7 +20,7 @@ extension UnsafeMutablePointer<Worker> {
     if sum >= Self.most { pointee.cpuBase.store(-1, ordering: .relaxed) }
   }
 
-  /// The worker is going to sleep.
+  /// Reads the clock if necessary; the worker is going to sleep.
   @inline(__always)
   func recordCPUTime() {
     if pointee.ticksSinceBase < Self.most { return }

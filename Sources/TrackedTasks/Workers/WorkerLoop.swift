@@ -1,20 +1,30 @@
 import CPlatform
 import Synchronization
 
-/// What a worker's thread does from its first instruction to its last.
+// LOCKING
+// The fields of a worker are its own thread's, and its mailbox is an atomic (M1, M2): running a
+// task takes no lock here. The registry's Monitor is taken in `begin` alone, where setting the
+// thread-specific value may fail: it guards `beginning`, which lies on the stack of the thread's
+// creator, and the list on which the creator waits.
+//
+// The creator waits without a deadline, so `beginning` exists until the thread has written it under
+// the lock. After it has unlocked, the thread does not touch it again, and the creator may return.
+// Nothing is done under the lock but to write it and to unpark the creator.
+
+/// The life of a worker's thread, from its first instruction to its last.
 ///
-/// The end of a task is noticed in two ways: the body returns, or the thread leaves it
-/// (`pthread_exit`, thread cancellation) and the destructor of the thread-specific key runs, which
-/// a Swift `defer` would not (measured). Both lead to `releaseAndLog`, which resumes where the first
-/// was interrupted, should the application's `drop` or log callback leave the thread as well.
+/// A task ends in one of two ways: the body returns, or the thread leaves it (`pthread_exit`,
+/// thread cancellation) and the destructor of the thread-specific key runs; a Swift `defer` would
+/// not run then (measured). Both lead to `releaseAndLog`, which resumes where the first call was
+/// interrupted if the application's `drop` or log callback ends the thread as well.
 extension Worker {
-  /// The start routine of every thread of the library.
+  /// The start routine of every thread that runs tasks.
   static func threadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     // SAFETY: `WorkerPool.start` passes a worker and keeps the registry alive for it.
     let worker = argument.unsafelyUnwrapped.assumingMemoryBound(to: Worker.self)
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
-    // The attributes said so already (S7), but AddressSanitizer's `pthread_create` gives the thread
-    // its creator's mask instead.
+    // The attributes contain the mask already (S7), but AddressSanitizer's `pthread_create` gives
+    // the thread its creator's mask instead.
     let signal = ThreadState.restoreMask(in: worker.pointee.registry)
     guard begin(worker) else { return nil }
     worker.pointee.backtraceSignal = signal
@@ -33,16 +43,17 @@ extension Worker {
         isReusable(worker, afterTicks: ticks)
         ? worker.pointee.registry.nextTask(for: worker, afterStop: wasStopped) : nil
     }
-    // Whoever spins on the mailbox for the end of the last task sees it.
+    // For threads that spin on the mailbox for the end of the last task.
     worker.pointee.mailbox.store(MailboxWord.leave.bits, ordering: .releasing)
     return nil
   }
 
   /// Makes `worker` the calling thread's.
   ///
-  /// Where that takes memory the creator of the thread waits to be told (S6).
+  /// If that takes memory, the creator of the thread waits for the result (S6).
   ///
-  /// - Returns: false if there is no memory: the thread is to end, and the worker is its creator's.
+  /// - Returns: false if there is no memory: the thread must end, and the worker belongs to its
+  ///   creator.
   private static func begin(_ worker: Pointer) -> Bool {
     if !ProcessState.threadValueTakesMemory {
       setCurrent(worker)
@@ -57,8 +68,8 @@ extension Worker {
     return isSet
   }
 
-  /// Ends the thread if somebody cancelled it and the body did not notice: the next task is not to
-  /// suffer for it.
+  /// Ends the thread if it was cancelled and the body did not act on it: the cancellation must not
+  /// hit the next task.
   @inline(__always)
   private static func endIfCancelled() {
     mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil), "pthread_setcancelstate")
@@ -66,9 +77,9 @@ extension Worker {
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
   }
 
-  /// Puts back what a body may have changed of the thread.
+  /// Resets what a body may have changed of the thread.
   ///
-  /// - Returns: false if the thread is to leave.
+  /// - Returns: false if the thread must leave.
   @inline(__always)
   private static func isReusable(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
     if worker.pointee.isSingleUse { return false }
@@ -76,25 +87,27 @@ extension Worker {
     cp_reset_locale()
     if !needsCheck(worker, afterTicks: ticks) { return true }
     if worker.pointee.registry.gate.isClosed {
-      // Nothing is handed to this thread any more, and a crowd that is stopped would pay for the look.
+      // This thread is given no other task, and in a crowd that is being stopped the check would
+      // cost time.
       worker.pointee.isUnchecked = true
       return true
     }
     if ThreadState.mayHaveMoved(inTicks: ticks) { checkKernelName(of: worker) }
-    // On a copy: a mutating call in place counts as an access to the whole worker, whose mailbox others read.
+    // On a copy: a mutating call in place counts as an access to the whole worker, whose mailbox
+    // others read.
     var state = worker.pointee.threadState
     let isRight = state.restore(in: worker.pointee.registry, afterTicks: ticks)
     worker.pointee.threadState = state
     return isRight
   }
 
-  /// Whether `isReusable` takes system calls.
+  /// Whether `isReusable` makes system calls.
   @inline(__always)
   private static func needsCheck(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
     ThreadState.mayHaveChanged(inTicks: ticks) || worker.pointee.threadState.isNew
   }
 
-  /// Notes whether the body has given the thread another name.
+  /// Forgets the name that the kernel was given if the body has given the thread another one.
   @inline(never)
   private static func checkKernelName(of worker: Pointer) {
     if worker.pointee.kernelName == (0, 0) { return }
@@ -125,8 +138,8 @@ extension Worker {
 
   /// Runs one task to its end.
   ///
-  /// - Returns: how long the application's code ran, in ticks; see `ThreadState.mayHaveChanged`; and
-  ///   whether the task had been asked to stop.
+  /// - Returns: how long the application's code ran, in ticks (see `ThreadState.mayHaveChanged`),
+  ///   and whether the task had been asked to stop.
   private static func run(
     _ task: TaskReference, on worker: Pointer
   ) -> (ticks: UInt64, wasStopped: Bool) {
@@ -155,37 +168,37 @@ extension Worker {
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
     mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil), "pthread_setcanceltype")
     if ProcessState.isForkedChild { return (0, false) }
-    // Not `hasOptionalState`: a body may have promised heartbeats.
+    // Not `hasOptionalState` from above: the body may have set a heartbeat interval.
     if task.word.hasOptionalState { task.bodyHasEnded() }
     if code != 0 { record.pointee.code = code }
     worker.pointee.ending = code == 0 ? .returned : .failed
-    // None of them was long enough for a system call if the longest was not.
+    // If the longest of them was too short for a system call, so were the others.
     ticks = max(ticks, releaseAndLog(task, on: worker))
     if ProcessState.isForkedChild { return (0, false) }
     let wasStopped = task.word.isCancelRequested
     let lateReported = worker.pointee.lateReported
     finish(task, on: worker)
-    // A log callback by `finish`, or no counter: as good as a long body.
+    // A log callback ran in `finish`, or there is no counter: treat it like a long body.
     if start == 0 || worker.pointee.lateReported != lateReported { ticks = .max }
-    // Who waits for the end of the task goes on meanwhile, but not where the worker is to sleep: whoever went on would
-    // not find it on the list yet, and make another thread.
+    // A thread that waits for the end of the task goes on meanwhile. Not if the worker is going to
+    // sleep: a spawner would not find it on the idle list yet, and would create another thread.
     if !wasStopped && needsCheck(worker, afterTicks: ticks) {
       worker.pointee.mailbox.store(MailboxWord.restoring.bits, ordering: .releasing)
     }
     return (ticks, wasStopped)
   }
 
-  /// Tells the kernel the task's name if it was last told another (S2).
+  /// Gives the kernel the task's name unless it has it already (S2).
   private static func setKernelName(of task: TaskReference, on worker: Pointer) {
     let first = task.pointer.pointee.name[0]
     let second = task.pointer.pointee.name[1]
     if worker.pointee.kernelName == (first, second) { return }
     worker.pointee.kernelName = (first, second)
-    // Of no consequence when it fails: the name in snapshots is the library's own.
+    // A failure does not matter: the name in snapshots is the library's own.
     task.name.withKernelName { _ = cp_set_own_thread_name($0) }
   }
 
-  /// Runs what is left of the application's code, from the stage it is in: drop and log callback.
+  /// Runs the rest of the application's code, from the current stage on: drop and log callback.
   ///
   /// - Returns: how long the longer of the two ran, in ticks.
   @discardableResult
@@ -193,7 +206,7 @@ extension Worker {
     var ticks: UInt64 = 0
     if worker.pointee.stage == .body {
       worker.pointee.stage = .drop
-      // Before anyone can learn of the end (S4).
+      // Before the task's end becomes observable (S4).
       if let drop = task.pointer.pointee.drop {
         let context = task.pointer.pointee.context
         let start = cp_ticks()
@@ -201,7 +214,7 @@ extension Worker {
         ticks = cp_ticks() &- start
       }
     }
-    // Each may have forked, and this may be the child: nothing more is to happen here (P1).
+    // Either may have forked, and this may be the child: then nothing more must happen here (P1).
     if ProcessState.isForkedChild { return ticks }
     if worker.pointee.stage == .drop {
       worker.pointee.stage = .log
@@ -215,7 +228,7 @@ extension Worker {
     return ticks
   }
 
-  /// Counts the end and tells those who wait for it.
+  /// Counts the end and wakes the threads that wait for it.
   @inline(__always)
   private static func finish(_ task: TaskReference, on worker: Pointer) {
     task.finish(worker.pointee.ending, in: worker.pointee.registry)
@@ -223,10 +236,10 @@ extension Worker {
     worker.pointee.task = nil
   }
 
-  /// The destructor of the thread-specific key: the last thing of ours a thread does.
+  /// The destructor of the thread-specific key: the last code of the library that a thread runs.
   ///
-  /// It comes in rounds: in the first the task ends, should it not have, and in the second, when the
-  /// application's destructors have run once, the thread leaves the registry.
+  /// It is called in rounds. In the first, it ends the task if that is not done. In the second,
+  /// when the application's destructors have run once, the thread leaves the registry.
   static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
     if ProcessState.isForkedChild { return }
     // SAFETY: the key's value is set by `threadMain` and here alone.
@@ -237,7 +250,7 @@ extension Worker {
       return
     }
     let worker = Pointer(bitPattern: bits).unsafelyUnwrapped
-    // The key reads nil by now; drop and log callback are to find themselves inside the task.
+    // The key reads nil by now, but drop and log callback must find themselves inside the task.
     setCurrent(worker)
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
     if let task = worker.pointee.task {
@@ -254,11 +267,11 @@ extension Worker {
     worker.pointee.registry.endIfUnreachable()
   }
 
-  /// The thread leaves its registry; the kernel tells when it has ended.
+  /// Makes the thread leave its registry; the kernel reports when it has ended.
   private static func leave(_ worker: Pointer) {
     let registry = worker.pointee.registry
     worker.pointee.life.willEnd()
-    // Two for one, so that not even the last of a crowd leave many behind them.
+    // Two for one, so that even the last threads of a crowd leave few behind them.
     registry.reapDeparted(atMost: 2, leavesToShutdown: true)
     registry.depart(worker)
     registry.releaseStorage()

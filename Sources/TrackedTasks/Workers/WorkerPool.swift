@@ -2,24 +2,23 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// See `RegistryStorage`. What a worker without a task may be given, and by whom, its mailbox says
-// (M1, M2). `hot` is a hint where to find one that is listening. Threads are created and
-// unparked outside the lock.
+// See `RegistryStorage`. A worker's mailbox decides who may give it a task (M1, M2). `hot` is a
+// hint where to find one that is listening. Threads are created and unparked outside the lock.
 
-/// Where threads come from and where they go: the one place that gets a thread for a record.
+/// How threads are found and how they are kept: the one place that gets a thread for a record.
 ///
 /// There is no queue. A task goes to a worker that has none at that moment, or to a new thread, so
 /// that no task ever waits behind another (S1).
 extension RegistryReference {
   // MARK: Getting a thread
 
-  /// Gives `task` a thread: the hot worker's if it listens, else that of the worker that went to
-  /// sleep last, else a new one; clean-up work of a closed registry always a new one.
+  /// Gives `task` a thread: the hot worker's if it is listening, else that of the worker that went
+  /// to sleep last, else a new one. A clean-up task of a closed registry always gets a new one.
   ///
-  /// - Returns: `.ok`, or `.again` or `.noMemory` with the task not handed over.
+  /// - Returns: `.ok`, or `.again`, `.noMemory` or `.system` with the task not handed over.
   @inline(__always)
   func dispatch(_ task: TaskReference, stackSize: Int?, fresh: Bool) -> Status {
-    // Once it is closed, nobody looks any more whether a thread is as it should be.
+    // Once the registry is closed, threads are not checked for what bodies have changed any more.
     let isClosed = gate.isClosed
     if !fresh && stackSize == nil && !isClosed {
       if handToHotWorker(task) { return .ok }
@@ -34,8 +33,7 @@ extension RegistryReference {
       singleUse: fresh || stackSize != nil || isClosed || options.keepsNoThreads)
   }
 
-  /// Gives a task to the hot worker, for whom it waits a moment: it may be at the end of a short
-  /// task.
+  /// Gives a task to the hot worker, waiting a moment for it: it may be at the end of a short task.
   ///
   /// - Returns: false if it is not listening (M1).
   @inline(__always)
@@ -61,14 +59,14 @@ extension RegistryReference {
         ordering: .acquiringAndReleasing)
       if posted.exchanged { return true }
     }
-    // Its task is a long one, or another spawner was faster: look elsewhere until it is back.
+    // Its task is a long one, or another spawner was faster: look elsewhere until it listens again.
     _ = pointer.pointee.hot.compareExchange(expected: bits, desired: 0, ordering: .relaxed)
     return false
   }
 
-  /// Waits for a worker whose thread is being put right, which takes less time than to wake another.
+  /// Waits for a worker whose thread is being reset, which takes less time than waking another one.
   ///
-  /// - Returns: whether it listens.
+  /// - Returns: whether it is listening.
   @inline(never)
   private func waitUntilRestored(_ worker: Worker.Pointer, cpu: Int32) -> Bool {
     let restoring = MailboxWord.restoring.bits
@@ -81,23 +79,24 @@ extension RegistryReference {
     return worker.pointee.mailbox.load(ordering: .relaxed) == MailboxWord.listening.bits
   }
 
-  /// Takes the worker that went to sleep last: its stack is the warmest.
+  /// Takes the worker that went to sleep last: its stack is most likely in the cache.
   private func takeIdleWorker() -> Worker.Pointer? {
     monitor.withLock { state in
-      // One that is not checked went to sleep after the caller had found the gate open.
+      // An unchecked worker went to sleep after the caller had found the gate open.
       guard let worker = state.idle, !worker.pointee.isUnchecked else { return nil }
       state.removeIdle(worker)
       return worker
     }
   }
 
-  /// Tells a worker that was taken off the idle list what to do (M2).
+  /// Posts to a worker that was taken off the idle list (M2).
   func post(_ word: MailboxWord, to worker: Worker.Pointer) {
     worker.pointee.mailbox.store(word.bits, ordering: .releasing)
     worker.pointee.parker.unpark()
   }
 
-  /// Creates a thread for `task`; on failure everything is as before but errno, which says why (S6, S7).
+  /// Creates a thread for `task`; on failure nothing has changed but errno, which has the cause
+  /// (S6, S7).
   private func start(_ task: TaskReference, stackSize: Int, singleUse: Bool) -> Status {
     reapDeparted(atMost: 2)
     guard let worker = takeSpareWorker() else { return .noMemory }
@@ -118,8 +117,9 @@ extension RegistryReference {
     }
     releaseStorage()
     cp_set_errno(code)
-    // What waiting may mend: too many threads, or too little memory. What it does not: thread-local variables that
-    // leave no room on the stack, a namespace for process ids that others have (both EINVAL).
+    // Waiting may help if there are too many threads or too little memory. It does not help if
+    // thread-local variables leave no room on the stack, or if the process has chosen another PID
+    // namespace for its children (both EINVAL).
     return code == EAGAIN || code == ENOMEM ? .again : .system
   }
 
@@ -140,7 +140,8 @@ extension RegistryReference {
     }
   }
 
-  /// Gives a worker a stack: its place in the arena, unless it has one, or one that it keeps for one thread.
+  /// Gives a worker a stack: its place in the arena, which it keeps, or a stack of another size for
+  /// one thread.
   ///
   /// - Returns: false if the system refuses the memory.
   private func giveStack(to worker: Worker.Pointer, size: Int) -> Bool {
@@ -172,12 +173,12 @@ extension RegistryReference {
 
   // MARK: Between tasks
 
-  /// What the calling worker does next.
+  /// The next step of the calling worker.
   ///
   /// - Parameters:
   ///   - worker: the calling worker.
-  ///   - afterStop: whether its last task was asked to stop: many are then, as a rule, and what
-  ///     follows is no task but the end of a shutdown, in whose way a spinning thread would be.
+  ///   - afterStop: whether its last task was asked to stop. Then many usually are, and what
+  ///     follows is not a task but the end of a shutdown, which a spinning thread would slow down.
   /// - Returns: its next task, or nil to leave.
   @inline(__always)
   func nextTask(for worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
@@ -202,7 +203,7 @@ extension RegistryReference {
     ).exchanged
   }
 
-  /// Spins for a task; nil when none came and the invitation is taken back (M1).
+  /// Spins for a task; nil if none came and the invitation was withdrawn (M1).
   @inline(__always)
   private func listen(_ worker: Worker.Pointer) -> TaskReference? {
     var word = MailboxWord.listening
@@ -225,14 +226,16 @@ extension RegistryReference {
     return word.record
   }
 
-  /// How long an idle worker that stays gives those that leave to be gone; doubled each time.
+  /// How long an idle worker that stays waits, in nanoseconds, before it reaps those that left;
+  /// doubled each time.
   private static var firstReapingPause: Int64 { 50_000_000 }
 
-  /// How long one sleeps at the most that has to look whether the main thread has left, in nanoseconds.
+  /// The longest sleep, in nanoseconds, of a worker that has to poll whether the main thread has
+  /// left.
   private static var longestPause: Int64 { 60_000_000_000 }
 
-  /// Sleeps until something is posted; leaves when nothing was for the idle time and enough others
-  /// are idle.
+  /// Sleeps until something is posted; leaves if nothing was posted within the idle time and enough
+  /// others are idle.
   private func sleep(_ worker: Worker.Pointer, afterStop: Bool) -> TaskReference? {
     if worker.pointee.threadState.owesCheck && !worker.pointee.isUnchecked {
       // On a copy, as in `Worker.isReusable`.
@@ -241,9 +244,9 @@ extension RegistryReference {
       worker.pointee.threadState = state
       if !isRight { return nil }
     }
-    // Its last task may have been the last of all.
+    // Its last task may have been the registry's last.
     endIfUnreachable()
-    // Before anyone can find the worker on the list and post to it (M2).
+    // Before a spawner can find the worker on the list and post to it (M2).
     worker.pointee.mailbox.store(MailboxWord.sleeping.bits, ordering: .relaxed)
     let isListed = monitor.withLock { state in
       if state.isRetiring { return false }
@@ -251,12 +254,12 @@ extension RegistryReference {
       return true
     }
     if !isListed { return nil }
-    // In a crowd that was stopped each would look.
+    // In a crowd that was stopped each worker would read the clock.
     if !afterStop { worker.recordCPUTime() }
     let isFinal = MainThread.hasLeft
     var deadline = Deadline.after(isFinal ? MainThread.patience : options.idleNanoseconds)
     var pause = Self.firstReapingPause
-    // One that is not checked is about to leave, with many others as a rule.
+    // An unchecked worker is about to leave, usually with many others.
     var calledIdleAt = worker.pointee.isUnchecked ? .never : Deadline.after(cp_named_rest_ns())
     while true {
       let word = MailboxWord(bits: worker.pointee.mailbox.load(ordering: .acquiring))
@@ -277,8 +280,8 @@ extension RegistryReference {
       }
       reapDeparted(atMost: .max)
       if leaves { return nil }
-      // One that stays joins those that left, and then has nothing more to wake up for, unless it has to look for
-      // itself whether the main thread has left; then it is posted that it leaves.
+      // A worker that stays reaps those that left and then has no reason to wake up, unless it has
+      // to poll whether the main thread has left; otherwise it is posted to when it is to leave.
       MainThread.look()
       let isAlone = monitor.withLock { $0.departed == nil }
       deadline = isAlone && MainThread.isWatched ? .never : .after(pause)
@@ -289,7 +292,7 @@ extension RegistryReference {
 }
 
 extension Worker.Pointer {
-  /// Unmaps the stack that is no place in the arena, if there is one.
+  /// Unmaps the worker's stack that is not in the arena, if it has one.
   ///
   /// Requires that no thread runs on it.
   func dropOwnStack() {
