@@ -2,22 +2,25 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// The topmost registry's Monitor guards how many runs are under way. The thread of a run holds a reference
-// to its registry, which keeps those above it alive, until it has counted itself out.
+// The root registry's Monitor guards the number of runs under way. The thread of a run holds a
+// reference to its registry, which keeps the ancestors alive, until it has uncounted itself.
 
-/// The callbacks of tasks that a deadline has asked to stop, run on a thread of the library's own: a
-/// callback may take its time, and the call that waited has a deadline (C7, J4).
+/// The callbacks of tasks that a deadline has asked to stop, run on a thread of the library's own:
+/// a callback may take long, and the call that waited has a deadline (C7, J4).
 struct CallbackRun {
   private let topmost: RegistryReference
 
-  /// How long the call waits for its callbacks: most of them are brief, and have run when it returns.
+  /// How long the call waits for its callbacks, in nanoseconds: most of them are short, and have
+  /// run when it returns.
   private static var patience: Int64 { 10_000_000 }
 
-  /// Begins to run the callbacks of those tasks of `registry` and the groups below that were asked to stop.
+  /// Starts to run the callbacks of the tasks of `registry`, and of the groups below it, that were
+  /// asked to stop.
   ///
-  /// Called after flags have risen, under no lock. Where the system refuses the thread, the caller runs them.
+  /// Called after flags have risen, without any lock. If the system refuses the thread, the caller
+  /// runs them.
   ///
-  /// - Returns: the run; nil if there is nothing to be run, or it is done.
+  /// - Returns: the run; nil if there is nothing to run, or it is done.
   static func begin(in registry: RegistryReference) -> CallbackRun? {
     if !registry.hasCallbacksToRun { return nil }
     let topmost = registry.topmost
@@ -28,7 +31,7 @@ struct CallbackRun {
       argument: UnsafeMutableRawPointer(registry.pointer)
     ) { argument in
       beginOwnThread("taskreg-cancel")
-      // One that leaves the thread ends this run alone.
+      // A callback that ends the thread ends only this run.
       cp_call_guarded({ CallbackRun.run($0) }, { CallbackRun.end($0) }, argument)
       CallbackRun.end(argument)
       return nil
@@ -60,7 +63,7 @@ struct CallbackRun {
     registry.releaseStorage()
   }
 
-  /// Waits until all runs are over, for a moment.
+  /// Waits briefly until all runs are over.
   func wait() { _ = topmost.waitForCallbackRuns(until: .after(Self.patience)) }
 }
 
@@ -70,7 +73,7 @@ extension RegistryReference {
     self.init(argument.assumingMemoryBound(to: RegistryStorage.self))
   }
 
-  /// Whether a task that was asked to stop has a callback that nobody runs.
+  /// Whether a task that was asked to stop has a callback that no thread is running.
   fileprivate var hasCallbacksToRun: Bool {
     var has = false
     forEachInTree { registry in
@@ -86,13 +89,14 @@ extension RegistryReference {
     return has
   }
 
-  /// Waits until no callbacks are being run on threads made for that, which the topmost registry counts, and none that
-  /// `sendUnheld` calls.
+  /// Waits until none of the callbacks that the root registry counts are running: those on threads
+  /// made for them, and those called by `sendUnheld`.
   fileprivate func waitForCallbackRuns(until deadline: Deadline) -> WaitEnd {
     monitor.wait(for: WaitKey.callbacks, until: deadline) { hasNoCallbackRuns }
   }
 
-  /// The same for a shutdown, which a second signal leaves so many nanoseconds.
+  /// The same for a shutdown; once its deadline is forced, it waits `allowance` nanoseconds more at
+  /// the most.
   func waitForCallbackRuns(until deadline: Deadline, ifForced allowance: Int64) -> WaitEnd {
     let end = monitor.wait(for: WaitKey.callbacks, until: deadline) {
       hasNoCallbackRuns || isDeadlineForced
@@ -103,7 +107,7 @@ extension RegistryReference {
       until: forced.nanoseconds < deadline.nanoseconds ? forced : deadline)
   }
 
-  /// One of them may be the caller.
+  /// The caller may be in one of them.
   private var hasNoCallbackRuns: Bool {
     let isOwn = CallFrame.isHoldingUp {
       if case .log(let registry) = $0 { registry.isWithin(self) } else { false }

@@ -1,12 +1,26 @@
 import Synchronization
 
+// LOCKING
+// No lock is held while flags rise or callbacks run. The gate is written first, then the published
+// words are visited; a spawner publishes its word and then reads the gate (`Spawn.swift`), so one
+// of the two sees the other.
+//
+// The registry's Monitor guards the callbacks of its tasks and is taken in `runTaskCallbacks`
+// alone, to get a reference: a listed callback holds one to its task and is taken off the list
+// under the lock, so under the lock another can be added. Before, the record may belong to another
+// task, so the list is checked again there. After it, the reference keeps the task in its record,
+// and the flag is checked again; if another thread took the callbacks meanwhile, none is left to
+// run. Nothing blocks or is called under the lock.
+
 extension RegistryReference {
-  /// The registry's token was cancelled: close, and raise the flag of every task but those spawned
-  /// for clean-up work, and the one whose end this is (C12).
+  /// Closes the registry, whose token was cancelled, and raises the flag of every task except
+  /// clean-up tasks and a task that is finalizing (C12).
   ///
-  /// Called without any lock, with a reference to the registry's memory; by several at once, too.
+  /// Called without any lock, with a reference to the registry's memory; several threads may call
+  /// it at once.
   ///
-  /// - Parameter helping: whether another thread may have raised a flag and not have woken the task yet.
+  /// - Parameter helping: whether another thread may have raised a flag without having woken the
+  ///   task yet.
   func tokenWasCancelled(helping: Bool = false) {
     advanceGate { $0.cancelled() }
     atomicMemoryFence(ordering: .sequentiallyConsistent)
@@ -24,7 +38,7 @@ extension RegistryReference {
     if parent != nil { endIfUnreachable() }
   }
 
-  /// Refuses spawns from now on.
+  /// Rejects spawns from now on.
   func close() {
     advanceGate { $0.closed() }
     if parent != nil { endIfUnreachable() }
@@ -48,14 +62,14 @@ extension RegistryReference {
     pointer.pointee.taskCallbacks.load(ordering: .sequentiallyConsistent) != 0
   }
 
-  /// Runs the callbacks of those tasks that were asked to stop.
+  /// Runs the callbacks of the tasks that were asked to stop.
   ///
   /// Called without any lock, with a reference to the registry's memory, after flags have risen.
   func runTaskCallbacks() {
     if !hasTaskCallbacks { return }
     pointer.pointee.records.forEach { task in
       if task.pointer.pointee.callbacks.isEmpty || !task.word.isCancelRequested { return true }
-      // A listed callback holds a reference to the task, so that under the lock another can be had.
+      // A listed callback holds a reference to the task, so another can be added under the lock.
       let isHeld = monitor.withLock { _ in
         if task.pointer.pointee.callbacks.isEmpty { return false }
         task.retainHandle(isLocked: true)
@@ -74,7 +88,7 @@ extension RegistryReference {
 extension TaskReference {
   /// Asks the task to stop, and runs its callbacks.
   ///
-  /// Requires a reference, which a callback may give back.
+  /// Requires a reference, which a callback may release.
   func cancel() {
     retainHandle()
     if raiseFlag({ $0.cancelRequested() }) != nil {

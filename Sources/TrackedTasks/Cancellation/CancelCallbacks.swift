@@ -3,18 +3,20 @@ import Synchronization
 
 // LOCKING
 // The callbacks of a token are guarded by the token's Monitor, those of a task by its registry's.
-// No callback and no drop runs under it. Whoever takes a callback off its list, under the lock, runs
-// it, or its drop alone.
+// No callback and no drop runs under it. The thread that takes a callback off its list, under the
+// lock, runs it, or only its drop.
 //
 // A callback can be over before the call that registers it returns: another thread cancels, and the
-// function deregisters itself. So three can hold a callback, and the last to let go frees it (K2).
+// function removes its own registration. So three can hold a callback, and the last one to release
+// it frees it (K2).
 
 /// A function to be called when a token or a task is cancelled, with the semantics of C++20's
 /// `std::stop_callback` (ISO C++ [stopcallback]).
 ///
 /// K1: on the list exactly while `waiting`; taken off it once.
-/// K2: `holders` counts the registration, until that is given up; the call that registers, until its last
-///     look at the callback; and the thread that runs it, until it has run. The last frees it.
+/// K2: `holders` counts the registration, until it is removed; the call that registers, until its
+///     last access to the callback; and the thread that runs it, until it has run. The last one
+///     frees it.
 struct CancelCallback {
   let function: CancelFunction
   let context: UnsafeMutableRawPointer?
@@ -28,9 +30,9 @@ struct CancelCallback {
   var next: Pointer?
   /// The thread that runs it, while `running`.
   var runner = pthread_t()
-  /// Whether its drop has been called; owned by the thread that has taken it off the list.
+  /// Whether its drop has been called; owned by the thread that took it off the list.
   fileprivate var isDropped = false
-  /// How many hold it: the registration and the call that registers, to begin with (K2).
+  /// How many hold it: at first the registration and the call that registers (K2).
   var holders = 2
 
   typealias Pointer = UnsafeMutablePointer<CancelCallback>
@@ -41,21 +43,22 @@ struct CancelCallback {
     case task(TaskReference)
   }
 
-  /// How far a callback has come.
+  /// How far a callback has got.
   enum Stage {
     /// The stage while it is on the list.
     case waiting
     /// The stage while it runs.
     case running
-    /// The stage once it has run, or was deregistered before it could.
+    /// The stage once it has run, or was removed before it could.
     case ended
   }
 
-  /// What became of the function of a registration that is removed; the numbers are those of `TR_REMOVAL_…`.
+  /// What became of the function of a removed registration; the numbers are those of
+  /// `TR_REMOVAL_…`.
   enum Removal: UInt32 {
     /// It was not called, and never will be.
     case neverRuns = 0
-    /// It has run, or it is what removes its own registration.
+    /// It has run, or it is removing its own registration.
     case hasRun = 1
     /// Another thread was running it, and it has returned.
     case waited = 2
@@ -67,12 +70,12 @@ typealias CancelFunction = @convention(c) (UnsafeMutableRawPointer?) -> Void
 
 /// The callbacks of one token or task; see LOCKING.
 struct CancelCallbacks: ~Copyable {
-  // atomic: the first of the list, as bits. Changed under the lock; looked at without it, by
-  // those who would take the lock in vain otherwise. Sequentially consistent: who registers changes
-  // it and then looks at the flag, who cancels raises the flag and then looks here.
+  // atomic: the first of the list, as bits. Changed under the lock; read without it to avoid taking
+  // the lock in vain. Sequentially consistent: a registering thread changes it and then reads the
+  // flag, a cancelling thread raises the flag and then reads it.
   private let first = Atomic<UInt>(0)
 
-  /// Whether there is none, as far as one can tell without the lock.
+  /// Whether the list is empty, as seen without the lock.
   @inline(__always)
   var isEmpty: Bool { first.load(ordering: .sequentiallyConsistent) == 0 }
 
@@ -84,7 +87,7 @@ struct CancelCallbacks: ~Copyable {
     first.store(UInt(bitPattern: callback), ordering: .sequentiallyConsistent)
   }
 
-  /// Takes a waiting callback off the list; it will not run.
+  /// Takes a waiting callback off the list, so that it never runs.
   ///
   /// Requires the lock.
   func withdraw(_ callback: CancelCallback.Pointer) {
@@ -104,7 +107,7 @@ struct CancelCallbacks: ~Copyable {
     callback.pointee.next = nil
   }
 
-  /// Takes the latest callback, for the calling thread to run it.
+  /// Takes the latest callback off the list, for the calling thread to run.
   ///
   /// Requires the lock.
   func takeFirst() -> CancelCallback.Pointer? {
@@ -114,7 +117,7 @@ struct CancelCallbacks: ~Copyable {
     return callback
   }
 
-  /// Takes a waiting callback, for the calling thread to run it.
+  /// Takes a waiting callback off the list, for the calling thread to run.
   ///
   /// Requires the lock.
   func take(_ callback: CancelCallback.Pointer) {
@@ -150,7 +153,7 @@ extension CancelCallback.Owner {
 
   /// Whether callbacks may run: the flags of everything below are up.
   ///
-  /// A token that is being cancelled and not settled yet is left to the one who cancels it, and who
+  /// A token that is cancelled but not propagated yet is left to the thread that cancels it, which
   /// looks for callbacks after that.
   fileprivate var isCancelled: Bool {
     switch self {
@@ -180,7 +183,7 @@ extension CancelCallback.Owner {
     }
   }
 
-  /// Runs all callbacks that wait, one after the other (C7).
+  /// Runs all callbacks that are waiting, one after the other (C7).
   ///
   /// Called after the flag has risen, without any lock.
   func runCallbacks() {
@@ -197,12 +200,13 @@ extension CancelCallback {
   /// - Parameters:
   ///   - function: what to call.
   ///   - context: its argument.
-  ///   - drop: frees the context, once, after the function or without it; not if memory is wanting.
+  ///   - drop: frees the context, once, after the function or without it; not called if memory is
+  ///     short.
   ///   - owner: the token or task, to which the caller has a reference.
-  ///   - publish: called before the function can run, with the callback, or with nil when it is
-  ///     called at once: then there is nothing to deregister.
-  /// - Returns: `.ok`; `.cancelled` when it was called before this returned, by this thread;
-  ///   `.noMemory`.
+  ///   - publish: called before the function can run, with the callback, or with nil if it is
+  ///     called at once: then there is no registration to remove.
+  /// - Returns: `.ok`; `.cancelled` if the function was called by this thread, before this
+  ///   returned; `.noMemory`.
   static func register(
     _ function: CancelFunction, _ context: UnsafeMutableRawPointer?, drop: TaskDrop?,
     with owner: Owner, publish: (Pointer?) -> Void
@@ -215,12 +219,12 @@ extension CancelCallback {
     publish(callback)
     owner.withLock { callbacks, _ in callbacks.add(callback) }
     let isCancelled = owner.isCancelled
-    // The one who cancelled may have looked before it was listed. If it was found, it runs there, or
-    // has run.
+    // The cancelling thread may have looked before it was listed. If it found the callback, it runs
+    // it there, or has run it.
     let (isMine, isLast) = owner.withLock { callbacks, _ in
       if isCancelled && callback.pointee.stage == .waiting {
         callbacks.take(callback)
-        // There is no registration to be given up.
+        // There will be no registration to remove.
         callback.pointee.holders = callback.pointee.holders - 1
         return (true, letGo(of: callback))
       }
@@ -237,13 +241,13 @@ extension CancelCallback {
 
   /// Calls a callback that the caller took, and its drop.
   fileprivate static func run(_ callback: Pointer) {
-    // A thread that was cancelled must not leave from within. One that ends itself there has run the callback all
-    // the same: who deregisters waits for that.
+    // A thread that was cancelled must not leave from within. If the callback ends the thread, it
+    // has run all the same: a thread that removes the registration waits for that.
     withCancellationDisabled {
       CallFrame.call(
         .callback, callback,
         {
-          // SAFETY: it is the callback of this very call, in both.
+          // SAFETY: it is the callback of this very call, in both functions.
           let callback = $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self)
           let function = callback.pointee.function
           CallFrame.measure(.cancel, unsafeBitCast(function, to: UInt.self)) {
@@ -260,14 +264,15 @@ extension CancelCallback {
     if !ProcessState.isForkedChild { hasRun(callback) }
   }
 
-  /// Calls the drop of a callback that has run, once: it may end the thread as well.
+  /// Calls the drop of a callback that has run, unless that was done: the drop may end the thread,
+  /// too.
   fileprivate static func dropContext(of callback: Pointer) {
     if callback.pointee.isDropped { return }
     callback.pointee.isDropped = true
     callback.pointee.drop?(callback.pointee.context)
   }
 
-  /// The callback has run, and its runner lets go of it.
+  /// Marks a callback as run, and releases it for the thread that ran it.
   fileprivate static func hasRun(_ callback: Pointer) {
     let owner = callback.pointee.owner
     let isLast = owner.withLock { _, waiters in
@@ -275,15 +280,15 @@ extension CancelCallback {
       waiters.wake(UInt(bitPattern: callback))
       return letGo(of: callback)
     }
-    // Else it may be freed by now.
+    // Otherwise it may be freed by now.
     if isLast { free(callback) }
   }
 
-  /// Makes sure that the callback runs no more, and gives it up.
+  /// Makes sure that the callback will not run any more, and gives up its registration.
   ///
-  /// Waits for it if another thread runs it; returns at once if it is this one (C7).
+  /// Waits for the callback if another thread is running it; returns at once if this one is (C7).
   ///
-  /// - Returns: whether the function has run.
+  /// - Returns: what became of the function.
   @discardableResult
   static func deregister(_ callback: Pointer) -> Removal {
     let owner = callback.pointee.owner
@@ -303,7 +308,7 @@ extension CancelCallback {
         CallFrame.call(
           .callback, callback,
           {
-            // SAFETY: it is the callback of this very call, in both.
+            // SAFETY: it is the callback of this very call, in both functions.
             CancelCallback.dropContext(
               of: $0.unsafelyUnwrapped.assumingMemoryBound(to: CancelCallback.self))
           },
@@ -323,19 +328,19 @@ extension CancelCallback {
     return removal
   }
 
-  /// Gives up the registration of a callback that is on no list, and not running elsewhere.
+  /// Gives up the registration of a callback that is on no list and not running elsewhere.
   private static func giveUp(_ callback: Pointer) {
     if callback.pointee.owner.withLock({ _, _ in letGo(of: callback) }) { free(callback) }
   }
 
-  /// One of those that hold it does so no more.
+  /// Releases a callback for one of its holders.
   ///
   /// Requires the lock.
   ///
-  /// - Returns: whether it was the last, which frees the callback once the lock is free.
+  /// - Returns: whether it was the last, which then frees the callback without the lock.
   private static func letGo(of callback: Pointer) -> Bool {
-    // Assignments here, and not `-=`: ThreadSanitizer takes that for an access to all of the callback, whose first
-    // fields the runner reads without the lock.
+    // Assignments here, not `-=`: ThreadSanitizer takes that for an access to the whole callback,
+    // whose first fields the runner reads without the lock.
     callback.pointee.holders = callback.pointee.holders - 1
     return callback.pointee.holders == 0
   }

@@ -1,18 +1,18 @@
 import CPlatform
 import Synchronization
 
-/// A descriptor that tells pollers of a cancellation: an eventfd(2), made on first use, readable
-/// for ever once raised, never drained (C6).
+/// A descriptor by which pollers see a cancellation: an eventfd(2), made on first use, readable for
+/// good once raised, and never read (C6).
 ///
-/// Making it and raising the flag meet like Dekker's threads: who makes it stores the descriptor
-/// and then looks at the flag, who cancels raises the flag and then looks for the descriptor. All
-/// four accesses are sequentially consistent, so one of the two sees the other, and the descriptor
-/// is raised; twice does no harm.
+/// Making it and raising the flag meet as in Dekker's algorithm: the thread that makes it stores
+/// the descriptor and then reads the flag, the cancelling thread raises the flag and then reads the
+/// descriptor. All four accesses are sequentially consistent, so one of the two sees the other, and
+/// the descriptor is raised; raising it twice does no harm.
 struct CancelDescriptor: ~Copyable {
   // atomic: the descriptor + 1; 0 before it exists. Sequentially consistent, as said above.
   private let place = Atomic<Int32>(0)
 
-  /// The descriptor, which is made if there is none.
+  /// Returns the descriptor, which is made if there is none.
   ///
   /// - Parameter isCancelled: reads the flag, sequentially consistently.
   /// - Returns: the status, and the descriptor if it is `.ok`.
@@ -39,7 +39,7 @@ struct CancelDescriptor: ~Copyable {
 
   /// Closes the descriptor, if there is one.
   ///
-  /// Requires that nobody else uses it any more.
+  /// Requires that no other thread uses it any more.
   @inline(__always)
   func close() {
     if place.load(ordering: .relaxed) == 0 { return }

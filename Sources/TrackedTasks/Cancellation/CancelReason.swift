@@ -1,4 +1,4 @@
-/// The reasons that the library itself cancels with; the numbers are those of `TR_REASON_…`.
+/// The reasons with which the library itself cancels; the numbers are those of `TR_REASON_…`.
 enum CancelReason {
   static var userRequested: UInt32 { 1 }
   static var reloadRequested: UInt32 { 3 }

@@ -2,21 +2,23 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// Guarded by the timer thread's Monitor, under which the signal is sent. The task's thread disarms it
-// under the same lock when it leaves the body: so no signal is sent to a thread that is gone, or
-// serves another task.
+// Guarded by the timer thread's Monitor, under which the signal is sent. The task's thread disarms
+// it under the same lock when it leaves the body, so no signal is sent to a thread that is gone or
+// that runs another task.
 
 /// A signal that interrupts the system calls of one task once it is asked to stop (C10).
 ///
-/// One that comes between the task's look at its flag and its system call interrupts nothing. So it
-/// is sent again, at intervals that double, until the body is left or the task acknowledges.
+/// A signal that arrives between the task's check of its flag and its system call interrupts
+/// nothing. So it is sent again, at intervals that double, until the body is left or the task
+/// acknowledges it.
 struct CancelSignal {
-  /// Sends it again; the first field, so that its address is known.
+  /// Sends the signal again; the first field, so that its address is known.
   fileprivate var timer: Timer
 
   // immutable after init
   fileprivate let number: Int32
-  /// Whose signal it is; no reference is held, as it goes before the task does.
+  /// The task that is interrupted; no reference is held, as the signal is destroyed before the task
+  /// ends.
   fileprivate let task: TaskReference
 
   // Guarded by the timer thread's Monitor.
@@ -25,7 +27,7 @@ struct CancelSignal {
   /// Whether the thread is in the body, and has not acknowledged.
   fileprivate var isArmed = false
   fileprivate var pause = firstPause
-  /// Why it could not be sent the last time; nil if it was.
+  /// Why it could not be sent the last time; nil if it was sent.
   fileprivate var trouble: StaticString?
 
   private static var firstPause: Int64 { 1_000_000 }
@@ -33,23 +35,24 @@ struct CancelSignal {
 
   typealias Pointer = UnsafeMutablePointer<CancelSignal>
 
-  /// How many tasks have each signal, number 1 first.
+  /// How many tasks use each signal, number 1 first.
   ///
-  /// atomic: sequentially consistent with the signals of `SignalWatch`: who makes one counts it and then looks
-  /// there, who starts a watch says which signals it wants and then looks here.
+  /// atomic: sequentially consistent with the signals of `SignalWatch`: a thread that makes a
+  /// `CancelSignal` counts it here and then reads those of the watch; a thread that starts a watch
+  /// stores its signals and then reads these counts.
   private static let users = InlineArray<64, Atomic<UInt32>> { _ in Atomic(0) }
 
-  /// Whether `number` can be one: there is such a signal, it is no synchronous fault, and sending it
-  /// neither ends the process, nor shuts anything down, nor does nothing.
+  /// Whether `number` can be used: the signal exists, it is not a synchronous fault, and sending it
+  /// neither ends the process, nor requests a shutdown, nor does nothing.
   ///
-  /// A handler with SA_RESTART interrupts nothing; those of language runtimes are installed so.
+  /// A handler with SA_RESTART interrupts nothing; language runtimes install theirs with it.
   static func isUsable(_ number: Int32) -> Bool {
-    // That for backtraces interrupts nothing, and tasks have to let it through.
+    // The backtrace signal interrupts nothing, and tasks must not block it.
     cp_has_interrupting_handler(number) && number != Backtrace.signal
       && !SignalWatch.watches(number)
   }
 
-  /// Whether a signal is used as one, or was prepared for that.
+  /// Whether a signal is used by a task, or has the handler that was installed for this.
   static func uses(_ number: Int32) -> Bool {
     users[Int(number - 1)].load(ordering: .sequentiallyConsistent) != 0
       || cp_has_plain_handler(number, handler)
@@ -67,11 +70,11 @@ struct CancelSignal {
     return .invalid("tr_install_cancel_signal", "signal_number has another handler, or is ignored")
   }
 
-  /// Makes one, which holds the timer thread.
+  /// Makes one, which keeps the timer thread alive.
   static func make(_ number: Int32, for task: TaskReference) -> (Status, Pointer?) {
     guard let memory = malloc(MemoryLayout<CancelSignal>.size) else { return (.noMemory, nil) }
     count(number, by: 1)
-    // Somebody may have begun to watch it since it was found usable.
+    // A watch for the signal may have been started since it was found usable.
     let status =
       SignalWatch.watches(number)
       ? Status.invalid("tr_spawn_with", "options.cancel_signal is one that is watched")
@@ -97,13 +100,13 @@ extension UnsafeMutablePointer<CancelSignal> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
-  /// Lets the signal through to the calling thread, which is about to enter the body.
+  /// Unblocks the signal in the calling thread, which is about to enter the body.
   func arm() {
     changeMask(SIG_UNBLOCK)
     TimerThread.withQueue { queue in
       pointee.thread = pthread_self()
       pointee.isArmed = true
-      // Whoever raised the flag before may have found it unarmed.
+      // The thread that raised the flag may have found it unarmed.
       if pointee.task.word.isCancelRequested { send(again: &queue) }
     }
   }
@@ -113,14 +116,14 @@ extension UnsafeMutablePointer<CancelSignal> {
   /// Requires the lock.
   var isBeingSent: Bool { timer.pointee.isQueued }
 
-  /// Sends the signal, and queues the next time.
+  /// Sends the signal, and schedules the next time.
   ///
   /// Requires the lock. Called when the flag has risen, and by the timer thread.
   func send(again queue: inout TimerQueue) {
     if !pointee.isArmed { return }
     queue.remove(timer)
-    // The application may have put something else in the handler's place, and the default is to end the process.
-    // EAGAIN: the system had no memory to queue a real-time signal in. It is sent again anyway, whatever it was.
+    // The application may have replaced the handler, and the default action would end the process.
+    // EAGAIN: the system had no memory to queue a real-time signal. It is sent again in any case.
     if cp_has_interrupting_handler(pointee.number) {
       switch pthread_kill(pointee.thread, pointee.number) {
       case 0: pointee.trouble = nil
@@ -134,7 +137,7 @@ extension UnsafeMutablePointer<CancelSignal> {
     pointee.pause = min(pointee.pause * 2, CancelSignal.longestPause)
   }
 
-  /// Sends no more.
+  /// Stops sending.
   ///
   /// Requires the lock.
   func disarm(_ queue: inout TimerQueue) {
@@ -142,8 +145,8 @@ extension UnsafeMutablePointer<CancelSignal> {
     queue.remove(timer)
   }
 
-  /// Takes one that is still pending in the calling thread, which would interrupt the next task, and
-  /// leaves the signal blocked only if tasks of the registry block it.
+  /// Removes the signal if it is still pending in the calling thread, where it would interrupt the
+  /// next task, and leaves it blocked only if tasks of the registry block it.
   ///
   /// Requires that it is disarmed.
   func finish(in registry: RegistryReference) {
@@ -160,7 +163,7 @@ extension UnsafeMutablePointer<CancelSignal> {
 
   /// Frees it.
   ///
-  /// Requires that nobody can find it any more.
+  /// Requires that no other thread can find it any more.
   func destroy() {
     CancelSignal.count(pointee.number, by: -1)
     free(self)
@@ -169,7 +172,8 @@ extension UnsafeMutablePointer<CancelSignal> {
 }
 
 extension TaskReference {
-  /// Why the signal that is to interrupt the task could not be sent the last time; nil if it was, or if there is none.
+  /// Why the signal that interrupts the task could not be sent the last time; nil if it was sent,
+  /// or if there is none.
   ///
   /// *Concurrency:* any thread that keeps the record's memory; takes the timer thread's lock.
   var signalTrouble: StaticString? {

@@ -1,17 +1,18 @@
 import CPlatform
 
 // LOCKING
-// What the threads are to do, and how many there are, the timer thread's Monitor guards. An event is taken under it
-// and performed without any lock.
+// The timer thread's Monitor guards the queue of events and the number of event threads. An event
+// is taken under it and handled without any lock.
 
-/// The threads of the library on which the application's callbacks run when something is due: those of tokens whose
-/// timeout has passed, and log callbacks that hear of it.
+/// The event threads, on which the application's callbacks run when something is due: those of
+/// tokens whose timeout has passed, and log callbacks about such events.
 ///
-/// The timer thread starts one when there is an event, and another when an event has waited for 20 ms: so callbacks
-/// run one after the other as long as they are brief, and one that is not delays the next by no more, up to eight
-/// that block at once. Each leaves when there is nothing to be done.
+/// The timer thread starts one when there is an event, and another when an event has waited for 20
+/// ms. So callbacks run one after the other as long as they are short, and a slow one delays the
+/// next by 20 ms at the most, until eight are blocked at once. A thread leaves when there is
+/// nothing to do.
 enum EventThread {
-  /// Starts one that is counted already; false when the system refuses it.
+  /// Starts a thread that is counted already; false if the system refuses it.
   static func start() -> Bool {
     startThread(
       stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true, argument: nil,
@@ -21,7 +22,8 @@ enum EventThread {
 
   private static func run(_: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     beginOwnThread("taskreg-events")
-    // A callback may end the thread: then it has done its part, and another is made for what is left.
+    // If a callback ends the thread, its event is done, and another thread is made for the
+    // remaining ones.
     CallFrame.call(
       .library, holdingUp: .ownThread, nil, { _ in EventThread.work() },
       ifLeft: { _ in
@@ -34,7 +36,7 @@ enum EventThread {
   }
 
   private static func work() {
-    // A token does not know whose it is.
+    // A token does not know its registry.
     var ofTokens: SignalMask?
     while let timer = TimerThread.change({ $0.takeEvent() }) {
       switch timer.pointee.action {
@@ -45,7 +47,7 @@ enum EventThread {
       case .heartbeat(let watch): watch.registry.callbackMask.whileCalling { watch.report() }
       case .systemdFailure(let watch):
         watch.pointee.registry.callbackMask.whileCalling { watch.reportFailure() }
-      // Not the application's code.
+      // These run none of the application's code.
       case .signal, .wake, .systemd: fatalError("such a timer is never posted")
       }
       // The application's code may have forked.

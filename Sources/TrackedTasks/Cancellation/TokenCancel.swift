@@ -1,35 +1,36 @@
 import Synchronization
 
-/// How a token is cancelled, and everything below it; LOCKING stands in `TokenStorage.swift`.
+/// How a token, and everything below it, is cancelled; for LOCKING see `TokenStorage.swift`.
 ///
-/// Who finds a token claimed by another thread does not depend on that thread, which may not be scheduled for
-/// long (P6): it gives it a moment, and then does the same. All that is done below a claimed token may be done by
-/// several at once, and twice: a claim is made once, flags stay up, wake-ups may be in vain, and each callback is
-/// taken by one. So nothing belongs to the one who was first, and nothing is taken off a list.
+/// A thread that finds a token claimed by another does not depend on that thread, which may be
+/// preempted for long (P6): it waits a moment, and then does the same work. Everything that is done
+/// below a claimed token may be done by several threads at once, and repeatedly: a claim is made
+/// once, flags stay up, wake-ups may be spurious, and each callback is taken by one thread. So
+/// nothing is reserved for the first thread, and nothing is taken off a list.
 extension TokenReference {
-  /// How long a call waits for another that is raising the flags, in nanoseconds, before it helps: as long
-  /// as the other gets on, to do it twice would take longer for both.
+  /// How long a call waits, in nanoseconds, for another one that is raising the flags, before it
+  /// helps: while the other makes progress, doing the work twice would take longer for both.
   private static var patience: Int64 { 1_000_000 }
 
   /// Cancels the token and everything below it (C1, C2).
   ///
-  /// When it returns, to the first caller or a later one, every flag below is up. Callbacks run after that,
-  /// so that one of them may cancel whatever it likes.
+  /// When it returns, to the first caller or a later one, every flag below is up. Callbacks run
+  /// after that, so they may cancel anything.
   ///
   /// - Returns: whether this call was the first.
   func cancel(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
     let isFirst = claim(reason: reason, message: message)
     if !isFirst && isPropagated(within: Self.patience) { return false }
-    // A callback may give back the caller's reference.
+    // A callback may release the caller's reference.
     retain()
     raiseFlagsBelow(helping: !isFirst)
     completeCancel()
     return isFirst
   }
 
-  /// The token's timeout has passed: raises flags, and calls nothing.
+  /// Cancels the token, whose timeout has passed: raises flags, but calls no callbacks.
   ///
-  /// - Returns: whether there are callbacks for `conclude` to run.
+  /// - Returns: whether there are callbacks for `completeCancel` to run.
   func expire() -> Bool {
     let message: StaticString = "the token's timeout has passed"
     if !claim(reason: CancelReason.deadline, message: message.utf8Start) { return false }
@@ -37,7 +38,8 @@ extension TokenReference {
     return CancelledTokens.wantCallbacks(from: self)
   }
 
-  /// Runs the callbacks of the token, which is cancelled, and of everything below it, and gives back a reference.
+  /// Runs the callbacks of the token, which is cancelled, and of everything below it, and releases
+  /// a reference.
   func completeCancel() {
     if CancelledTokens.wantCallbacks(from: self) {
       CancelledTokens.runCallbacks(from: self)
@@ -46,7 +48,7 @@ extension TokenReference {
     }
   }
 
-  /// Every flag below is up.
+  /// Marks the token as propagated: every flag below is up.
   func markPropagated() {
     monitor.withLock { state in
       state.isPropagated = true
@@ -56,7 +58,8 @@ extension TokenReference {
 
   private var isPropagated: Bool { monitor.withLock { $0.isPropagated } }
 
-  /// Whether every flag below is up within so many nanoseconds; the caller's own flag is no matter.
+  /// Waits up to `patience` nanoseconds for every flag below to be up; the caller's own flag does
+  /// not end this wait.
   private func isPropagated(within patience: Int64) -> Bool {
     if isPropagated { return true }
     return monitor.wait(
@@ -65,9 +68,10 @@ extension TokenReference {
     ) == .ready
   }
 
-  /// Raises every flag below the token, which is claimed, and says of each token there that it is settled.
+  /// Raises every flag below the token, which is claimed, and marks each token there as propagated.
   ///
-  /// - Parameter helping: whether the token was claimed by another thread, which may have got anywhere.
+  /// - Parameter helping: whether the token was claimed by another thread, whose progress is
+  ///   unknown.
   private func raiseFlagsBelow(helping: Bool) {
     var walk = TokenWalk(from: self)
     var next: TokenReference? = self
@@ -76,7 +80,7 @@ extension TokenReference {
       if helps { token.pointer.pointee.descriptor.raise() }
       token.forEachRegistry { $0.tokenWasCancelled(helping: helps) }
       next = walk.next()
-      // The walk goes to children of tokens that are claimed by now.
+      // The walk visits children only of tokens that are claimed by now.
       while let child = next, let parent = child.pointer.pointee.parent {
         helps = !child.claim(copying: parent)
         if !helps || !child.isPropagated { break }
@@ -91,9 +95,9 @@ extension TokenReference {
     }
   }
 
-  /// Records reason and message and raises the flag, unless somebody did before.
+  /// Records reason and message and raises the flag, unless that was done before.
   private func claim(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
-    // Not to meet one who is stopped with the lock held.
+    // Avoids the lock, which a preempted thread may hold.
     if isCancelled { return false }
     let kept = message.map { UTF8Text.measure($0, limit: 255).kept } ?? 0
     let isFirst = monitor.withLock { state in
@@ -119,13 +123,14 @@ extension TokenReference {
     }
   }
 
-  /// Claims with the reason and message of a cancelled token.
+  /// Claims the token with the reason and message of a cancelled one.
   @discardableResult
   func claim(copying other: TokenReference) -> Bool {
     other.withMessage { message, _ in claim(reason: other.reason, message: message) }
   }
 
-  /// The first child that is alive, or the first after `child`, which the caller holds; with a reference.
+  /// The first child that is alive, or the first after `child`, to which the caller has a
+  /// reference; with a reference.
   fileprivate func child(after child: TokenReference?) -> TokenReference? {
     monitor.withLock { state in
       var next = child.map { $0.pointer.pointee.nextSibling } ?? state.firstChild
@@ -137,8 +142,8 @@ extension TokenReference {
     }
   }
 
-  /// The first registry that is alive, or the first after `registry`, which the caller holds; with a reference
-  /// to its memory.
+  /// The first registry that is alive, or the first after `registry`, to which the caller has a
+  /// reference; with a reference to its memory.
   fileprivate func registry(after registry: RegistryReference?) -> RegistryReference? {
     monitor.withLock { state in
       var next = registry.map { $0.pointer.pointee.nextLinked } ?? state.firstRegistry
@@ -161,12 +166,12 @@ extension TokenReference {
   }
 }
 
-/// A walk over a cancelled token and all below it, parents first: a loop instead of a recursion, however deep the
-/// tree.
+/// A walk over a cancelled token and everything below it, parents first: a loop, not a recursion,
+/// however deep the tree.
 ///
-/// Requires that the token is claimed, and a reference to it. A cancelled token gets no children any more, and
-/// one that is held stays in its parent's list. The walk holds each token on the way from the first to the
-/// present one.
+/// Requires that the token is claimed, and a reference to it. A cancelled token gets no more
+/// children, and one that is retained stays in its parent's list. The walk holds a reference to
+/// each token on the path from the first to the present one.
 private struct TokenWalk {
   private let first: TokenReference
   private var present: TokenReference
@@ -176,9 +181,9 @@ private struct TokenWalk {
     present = first
   }
 
-  /// The next token, which is held until the one after it is asked for; nil when there is none.
+  /// The next token, which is retained until the one after it is taken; nil if there is none.
   ///
-  /// - Parameter below: whether the children of the present one are to be visited.
+  /// - Parameter below: whether the children of the present one are visited.
   /// - Returns: the token.
   mutating func next(below: Bool = true) -> TokenReference? {
     if below, let child = present.child(after: nil) {
@@ -195,14 +200,14 @@ private struct TokenWalk {
   }
 }
 
-/// The callbacks of a cancelled token and of everything below it, with every flag up.
+/// The callbacks of a cancelled token and of everything below it, whose flags are all up.
 private struct CancelledTokens {
-  /// The uppermost token, with a reference.
+  /// The token that was cancelled, with a reference.
   private let first: TokenReference
   private var walk: TokenWalk
-  /// The token whose callbacks are being run; nil when all are through.
+  /// The token whose callbacks are being run; nil when all have run.
   private var token: TokenReference?
-  /// Of its registries, the one whose tasks' callbacks are being run, with a reference; then nil.
+  /// The registry of that token whose tasks' callbacks are being run, with a reference; then nil.
   private var registry: RegistryReference?
 
   private init(from first: TokenReference) {
@@ -212,9 +217,10 @@ private struct CancelledTokens {
     registry = first.registry(after: nil)
   }
 
-  /// Whether any callbacks are to be run.
+  /// Whether there are callbacks to run.
   ///
-  /// One that is registered from now on finds the flags up, and runs where it is registered.
+  /// A function that is registered from now on finds the flags up, and is called where it is
+  /// registered.
   static func wantCallbacks(from first: TokenReference) -> Bool {
     var walk = TokenWalk(from: first)
     var next: TokenReference? = first
@@ -224,27 +230,27 @@ private struct CancelledTokens {
         want = !token.pointer.pointee.callbacks.isEmpty
         token.forEachRegistry { if $0.hasTaskCallbacks { want = true } }
       }
-      // To the end, as the walk holds tokens.
+      // The walk goes on to its end, as it holds references.
       next = walk.next(below: !want)
     }
     return want
   }
 
-  /// Runs the callbacks, and gives back a reference to `first`.
+  /// Runs the callbacks, and releases a reference to `first`.
   ///
-  /// A callback may end the thread: then the others run all the same.
+  /// A callback may end the thread: the others run all the same.
   static func runCallbacks(from first: TokenReference) {
     var cancelled = CancelledTokens(from: first)
     withUnsafeMutablePointer(to: &cancelled) { cancelled in
       let goOn: CallFrame.Function = { cancelled in
-        // SAFETY: it is the one that is handed over with this function.
+        // SAFETY: it is the value that is passed with this function.
         cancelled.unsafelyUnwrapped.assumingMemoryBound(to: CancelledTokens.self).pointee.goOn()
       }
       CallFrame.call(.library, cancelled, goOn, ifLeft: goOn)
     }
   }
 
-  /// Goes on where it left off.
+  /// Continues where the last call stopped.
   private mutating func goOn() {
     while let token {
       while let registry {

@@ -28,16 +28,17 @@ import Synchronization
 //     parent's list and its timer is not queued; the descriptor is closed.
 
 // LOCKING
-// A token's Monitor guards its lists of children and of linked registries, the places of those in
-// the lists, and its waiters. Reason and message are written under it once, before the flag rises
-// with release, and are immutable afterwards. Propagation holds one lock at a time and none while
-// it raises flags: it finds a child or a registry on the list, takes a reference, unlocks, and acts. What is
-// held stays on the list, and so leads to the next. An object whose last reference is gone cannot be held; it
-// takes itself off the list before it is freed. Several may walk the same lists at once.
+// A token's Monitor guards its lists of children and of linked registries, their places in the
+// lists, and the token's waiters. Reason and message are written under it once, before the flag
+// rises with release, and are immutable afterwards. Propagation holds one lock at a time and none
+// while it raises flags: it finds a child or a registry on the list, takes a reference, unlocks,
+// and acts. An object to which a reference is held stays on the list, so the walk can go on from it
+// to the next. An object whose last reference is gone cannot be retained; it takes itself off the
+// list before it is freed. Several threads may walk the same lists at once.
 
 /// A one-shot cancellation flag with a reason, in a tree.
 struct TokenStorage: ~Copyable {
-  // atomic: references. Relaxed up, acquire-release down.
+  // atomic: the number of references. Relaxed up, acquire-release down.
   let refs = Atomic<UInt64>(1)
   // atomic: 1 once cancelled. Stored under the lock after reason and message, loaded with acquire;
   // sequentially consistent for the sake of `descriptor`.
@@ -48,18 +49,19 @@ struct TokenStorage: ~Copyable {
   let message = AtomicText<32>()
   /// Readable once the flag is up.
   let descriptor = CancelDescriptor()
-  /// Run once the flags of all below are up, too.
+  /// Run once the flags of everything below are up.
   let callbacks = CancelCallbacks()
   // immutable after init
   let monitor: Monitor<TokenState>
   /// A reference is held.
   let parent: TokenReference?
-  /// Cancels the token at a moment; in the token's own memory.
+  /// Cancels the token at its deadline; in the token's own memory.
   let timer: Timer.Pointer?
 
-  // atomic: relaxed; whether a signal handler asked for the cancelling, see `SignalWatch.request`.
+  // atomic: relaxed; whether a signal handler requested the cancellation, see
+  // `SignalWatch.request`.
   let isRequested = Atomic<Bool>(false)
-  // Owned by the one who set `isRequested`, then by the watch's answerer.
+  // Owned by the thread that set `isRequested`, then by the watch's answerer.
   var requestedReason: UInt32 = 0
   var nextRequested: UInt = 0
 
@@ -104,7 +106,7 @@ struct TokenReference: Equatable {
 
   /// Creates a token with one reference; `parent`, if given, is retained and linked (C2).
   ///
-  /// With a deadline other than never it is cancelled when that passes (C11).
+  /// With a deadline other than never, the token is cancelled when the deadline passes (C11).
   static func create(
     childOf parent: TokenReference? = nil, deadline: Deadline = .never
   ) -> (Status, TokenReference?) {
@@ -122,10 +124,10 @@ struct TokenReference: Equatable {
       token.claim(copying: parent)
       token.markPropagated()
     }
-    // Nobody can have registered a callback yet.
+    // No callback can have been registered yet.
     if deadline.hasPassed { _ = token.expire() }
     if let timer = token.pointer.pointee.timer {
-      // Whoever cancels it raises its flag first and takes the timer out afterwards.
+      // A thread that cancels the token raises its flag first and takes the timer out afterwards.
       TimerThread.schedule(timer, due: deadline.nanoseconds) { !token.isCancelled }
     }
     return (.ok, token)
@@ -168,9 +170,9 @@ struct TokenReference: Equatable {
     return false
   }
 
-  /// Gives back a reference.
+  /// Releases a reference.
   ///
-  /// A loop, not a recursion: a chain of parents may end with it.
+  /// A loop, not a recursion: it may release a chain of parents.
   func release() {
     var next: TokenReference? = self
     while let token = next {
@@ -224,8 +226,8 @@ struct TokenReference: Equatable {
     child.pointer.pointee.nextSibling = nil
   }
 
-  /// Links a registry, which holds a reference to this token; if it is cancelled already, the
-  /// registry is told at once (G2).
+  /// Links a registry, which holds a reference to this token; if the token is cancelled already,
+  /// the registry is cancelled at once (G2).
   func link(_ registry: RegistryReference) {
     let linked = monitor.withLock { state in
       if isCancelled { return false }
@@ -264,7 +266,7 @@ struct TokenReference: Equatable {
   /// The reason; 0 while not cancelled.
   var reason: UInt32 { isCancelled ? pointer.pointee.reason : 0 }
 
-  /// Hands the message to `body`, NUL-terminated, with its length; empty while not cancelled.
+  /// Passes the message to `body`, NUL-terminated, with its length; empty while not cancelled.
   func withMessage<Result>(_ body: (UnsafePointer<UInt8>, Int) -> Result) -> Result {
     let length = isCancelled ? pointer.pointee.messageLength : 0
     if length == 0 {
