@@ -2,24 +2,25 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// Why no wake-up is lost. The waiting task holds the application's mutex from before it publishes its
-// wait until the wait on the condition variable gives the mutex up, which POSIX makes one step with
-// beginning to wait. It publishes first and looks at its flag afterwards; whoever raises the flag
-// looks for a published wait afterwards: one of them sees the other. If the task saw its flag, it
-// does not wait. If the canceller saw the wait, it broadcasts; that wakes the task unless the task
-// still holds the mutex on its way into the wait. The canceller cannot wait for the mutex: it may hold
-// it itself, or a lock that the holder of the mutex waits for. So it tries the mutex. If it gets it, the
-// task is waiting, or has waited: the broadcast was not in vain. If not, it cannot know who
-// holds it, and a thread of `ConditionWaker` broadcasts again, and tries again, in pauses that double, until it
-// gets the mutex or the task has withdrawn its wait.
+// Why no wake-up is lost. The waiting task holds the application's mutex from before it publishes
+// its wait until the wait on the condition variable releases the mutex; POSIX makes releasing it
+// and starting to wait one step. The task publishes first and reads its flag afterwards; a
+// canceller raises the flag and then looks for a published wait: one of them sees the other. If the
+// task saw its flag, it does not wait. If the canceller saw the wait, it broadcasts; that wakes the
+// task unless the task still holds the mutex on its way into the wait. The canceller cannot wait
+// for the mutex: it may hold it itself, or hold a lock that the holder of the mutex waits for. So
+// it tries the mutex. If it gets it, the task is waiting, or has waited: the broadcast was not in
+// vain. If not, the holder is unknown, and a thread of `ConditionWaker` broadcasts and tries again,
+// in pauses that double, until it gets the mutex or the task has withdrawn its wait.
 //
-// The wait lives on the task's stack. It is withdrawn before the call returns, and if the flag is up by then,
-// which means that somebody may have found it, under the waker's lock, under which it is found. If it is just
-// being woken, the task gives up the mutex until that is done: to the application it is waiting still.
+// The wait lives on the task's stack. It is withdrawn before the call returns. If the flag is up by
+// then, so that another thread may have found the wait, it is withdrawn under the waker's lock,
+// under which it is found. If it is being woken at that moment, the task releases the mutex until
+// that is done: for the application, it is still waiting.
 
 /// A task's wait on a condition variable of the application's.
 struct ConditionWait {
-  /// Its place among those that are to be woken; the first field, so that its address is known.
+  /// Its place in the queue of the waker; the first field, so that its address is known.
   fileprivate var timer: Timer
 
   // immutable after init
@@ -46,21 +47,21 @@ extension UnsafeMutablePointer<ConditionWait> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
-  /// How long until it is woken again, and longer the next time; requires the lock.
+  /// How long until it is woken again; longer the next time. Requires the lock.
   func nextPause() -> Int64 {
     let pause = pointee.pause
     pointee.pause = min(pause * 2, ConditionWait.longestPause)
     return pause
   }
 
-  /// Wakes all who wait on the condition variable; may block.
+  /// Wakes all threads that wait on the condition variable; may block.
   ///
   /// Called by the waker, without its lock, while `isBeingWoken`.
   ///
   /// - Returns: whether it was certain that the task is waiting, or has waited.
   func broadcast() -> Bool {
     let isCertain = pthread_mutex_trylock(pointee.mutex) == 0
-    // Before the broadcast, which may take its time.
+    // Before the broadcast, which may take long.
     if isCertain {
       mustSucceed(
         pthread_mutex_unlock(pointee.mutex), "pthread_mutex_unlock",
@@ -72,18 +73,19 @@ extension UnsafeMutablePointer<ConditionWait> {
   }
 }
 
-/// Waits on a condition variable of the application's, whose mutex the caller holds; inside a task its
-/// flag ends the wait (C9).
+/// Waits on a condition variable of the application's, whose mutex the caller holds; inside a task
+/// its flag ends the wait (C9).
 ///
-/// - Returns: `.ok` when the condition variable was signalled, or for no reason; `.cancelled`, which
-///   goes before the others; `.timedOut`; `.invalid` when the caller does not hold a mutex that can
-///   tell; `.system`; and then the caller holds the mutex as before. `.noMemory` without having waited.
+/// - Returns: `.ok` if the condition variable was signalled, or after a spurious wake-up;
+///   `.cancelled`, which takes precedence over the others; `.timedOut`; `.invalid` if the caller
+///   does not hold a mutex that can detect that; `.system`. In all these cases the caller holds the
+///   mutex as before. `.noMemory` without having waited.
 func waitOnCondition(
   _ condition: UnsafeMutablePointer<pthread_cond_t>, _ mutex: UnsafeMutablePointer<pthread_mutex_t>,
   until deadline: Deadline
 ) -> Status {
   if cp_mutex_is_robust(mutex) != 0 { return .invalid("tr_cond_wait", "mutex is robust") }
-  // A task whose end is under way can be asked to stop no more (W3).
+  // The flag of a task whose end is under way cannot rise any more (W3).
   guard let task = Worker.currentTask, task.word.phase == .running else {
     return withPromiseAtRest(reports: false) {
       withCancellationDisabled { block(on: condition, mutex, until: deadline) }
@@ -106,16 +108,17 @@ func waitOnCondition(
         status = withPromiseAtRest(reports: false) { block(on: condition, mutex, until: deadline) }
         if task.isFlagUp && status != .invalid && status != .system {
           status = .cancelled
-          // The wake-up may have been meant for another: it is passed on.
+          // The wake-up may have been meant for another thread: it is passed on.
           _ = pthread_cond_signal(condition)  // glibc's has no errors
         }
       }
       published.pointee.extras.conditionWait.store(0, ordering: .sequentiallyConsistent)
       if task.isFlagUp {
         ConditionWaker.withdraw(wait) { waitUntilFree in
-          // Where the mutex is not as it should be, it is not touched.
+          // If the state of the mutex is unknown, it is not touched.
           if status == .invalid || status == .system { return waitUntilFree() }
-          // Whether the caller held it nobody has looked yet if the flag rose before the wait.
+          // If the flag rose before the wait, nothing has checked yet that the caller holds the
+          // mutex.
           if pthread_mutex_unlock(mutex) != 0 { return waitUntilFree() }
           waitUntilFree()
           let error = pthread_mutex_lock(mutex)
@@ -132,7 +135,7 @@ func waitOnCondition(
 }
 
 extension TaskReference {
-  /// The flag, in the one order of all sequentially consistent operations.
+  /// The flag, read in the single order of all sequentially consistent operations.
   var isFlagUp: Bool {
     TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent)).isCancelRequested
   }

@@ -2,29 +2,33 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// One Monitor for the process guards the waits that are to be woken. It may be taken under a mutex of the
-// application's (`ConditionWait`); nothing else is taken under it, and it is taken under no lock of the library's.
-// Nothing of the application's is touched under it: pthread_cond_broadcast(3) waits for those who were woken
-// before and have not run since, for as long as they are not scheduled.
+// One Monitor for the process guards the waits that are to be woken. It may be taken under a mutex
+// of the application's (`ConditionWait`); nothing else is taken under it, and it is taken under no
+// lock of the library's. Nothing of the application's is touched under it:
+// pthread_cond_broadcast(3) waits for threads that were woken before and have not run since, for as
+// long as they are not scheduled.
 //
-// A wait lives on its task's stack. While a thread broadcasts for it, `isBeingWoken` keeps it there.
+// A wait lives on its task's stack. While a thread broadcasts for it, `isBeingWoken` keeps it
+// there.
 
 /// Threads that broadcast condition variables of the application's, and do nothing else (C9).
 ///
-/// Whoever raises a flag must not broadcast himself, nor may the timer thread, as that may take for ever
-/// (P6). A thread is made when there is something to be woken, and leaves when there is nothing more. One that is stuck
-/// holds up the waits on its own condition variable alone: for the others there is another.
+/// A thread that raises a flag must not broadcast itself, nor may the timer thread, as a broadcast
+/// may block indefinitely (P6). A thread is made when there is something to wake, and leaves when
+/// there is nothing more. One that is stuck delays only the waits on its own condition variable:
+/// for the others there is another thread.
 struct ConditionWaker {
   private let monitor: Monitor<WakerState>
 
-  /// The one there is, as bits; made before the first wait and never freed.
+  /// The only one, as bits; made before the first wait and never freed.
   ///
   /// atomic: stored with release, loaded with acquire.
   private static let shared = Atomic<UInt>(0)
 
-  /// The parent's, in a child of fork that began anew, as bits: its lock may be held for ever.
+  /// The parent process's, in a forked child that starts afresh, as bits: its lock may be held for
+  /// good.
   ///
-  /// atomic: relaxed; nobody uses it, it is merely known to leak checkers.
+  /// atomic: relaxed; not used, only reachable for leak checkers.
   private static let leftBehind = Atomic<UInt>(0)
 
   private typealias Pointer = UnsafeMutablePointer<ConditionWaker>
@@ -53,11 +57,12 @@ struct ConditionWaker {
     return true
   }
 
-  /// Has a wait woken.
+  /// Queues a wait to be woken.
   ///
   /// Requires that the waker was prepared.
   ///
-  /// - Parameter find: called under the lock, which keeps a published wait where it is.
+  /// - Parameter find: returns the wait; called under the lock, which keeps a published wait in
+  ///   place.
   static func wake(_ find: () -> ConditionWait.Pointer?) {
     // SAFETY: see above; it is never freed.
     let monitor = existing.unsafelyUnwrapped.pointee.monitor
@@ -66,18 +71,18 @@ struct ConditionWaker {
       return state.add(wait)
     }
     if startsThread && !start(monitor) {
-      // Without a thread to be had the caller does it, however long it takes.
+      // If no thread is available, the caller does it, however long it takes.
       work(on: monitor)
     }
   }
 
-  /// Makes sure that nobody uses the wait any more.
+  /// Makes sure that no other thread uses the wait any more.
   ///
-  /// Called by its task, which cannot be found any more, with the mutex held.
+  /// Called by its task, with the mutex held, when the wait cannot be found any more.
   ///
   /// - Parameters:
   ///   - wait: the calling task's.
-  ///   - letsGo: gives the mutex up while another thread uses the wait, and takes it again.
+  ///   - letsGo: releases the mutex while another thread uses the wait, and acquires it again.
   static func withdraw(_ wait: ConditionWait.Pointer, letsGo: (() -> Void) -> Void) {
     // SAFETY: see `wake`.
     let monitor = existing.unsafelyUnwrapped.pointee.monitor
@@ -91,7 +96,7 @@ struct ConditionWaker {
 
   /// Takes a wait out of the queue.
   ///
-  /// - Returns: whether nobody is waking it.
+  /// - Returns: whether no thread is waking it.
   private static func takes(_ wait: ConditionWait.Pointer, from monitor: Monitor<WakerState>)
     -> Bool
   {
@@ -122,18 +127,19 @@ struct ConditionWaker {
 
   // MARK: Ending it
 
-  /// How the threads are; they leave when nothing is to be woken.
+  /// The state of the threads; they leave when there is nothing to wake.
   static var rest: TimerThread.Rest {
     existing?.pointee.monitor.withLock { $0.rest } ?? .gone
   }
 
-  /// In a child of fork that begins anew: no thread is there, and nothing was queued.
+  /// Gives up the parent's waker, in a forked child that starts afresh: no thread is there, and
+  /// nothing was queued.
   static func leaveBehind() {
     let parents = shared.exchange(0, ordering: .relaxed)
     if parents != 0 { leftBehind.store(parents, ordering: .relaxed) }
   }
 
-  /// Wakes until there is nothing more to be woken.
+  /// Wakes waits until there are no more.
   private static func work(on monitor: Monitor<WakerState>) {
     while true {
       switch monitor.withLock({ $0.step(at: monotonicNow()) }) {
@@ -157,13 +163,13 @@ struct ConditionWaker {
 /// V2: no two threads broadcast the same condition variable.
 private struct WakerState: WaitableState {
   var waiters = WaiterList()
-  /// The waits that are to be woken, each when it is due.
+  /// The waits that are to be woken, each with its due time.
   var queue = TimerQueue()
-  /// How many threads there are that do not broadcast.
+  /// How many threads are not broadcasting.
   var free = 0
   /// Those that are being woken, linked by `nextBusy`.
   private var busy: ConditionWait.Pointer?
-  /// How many threads run, or are being created; those of whoever does the work himself are not counted.
+  /// How many threads run, or are being created; a caller that does the work itself is not counted.
   var threads = 0
   /// Those that have left.
   var leaving = LeavingThreads()
@@ -173,9 +179,9 @@ private struct WakerState: WaitableState {
     return threads == 0 && leaving.isEmpty ? .gone : .leaving
   }
 
-  /// What a thread is to do next.
+  /// The next step of a thread.
   enum Step {
-    /// It is free no more until `hasWoken`.
+    /// The thread is not free until `hasWoken`.
     case wake(ConditionWait.Pointer, startsThread: Bool)
     case sleep(until: Deadline)
     case leave
@@ -183,7 +189,7 @@ private struct WakerState: WaitableState {
 
   /// Queues a wait.
   ///
-  /// - Returns: whether a thread is to be started, which is counted already.
+  /// - Returns: whether a thread must be started, which is counted already.
   mutating func add(_ wait: ConditionWait.Pointer) -> Bool {
     if wait.pointee.isBeingWoken { return false }
     queue.remove(wait.timer)
@@ -219,7 +225,7 @@ private struct WakerState: WaitableState {
 
   func hasWork(at now: Int64) -> Bool { queue.isEmpty || queue.nextDue.nanoseconds <= now }
 
-  /// The wait was woken: if that was not certain, it will be again.
+  /// The wait was woken; if that is not certain, it is queued again.
   mutating func hasWoken(_ wait: ConditionWait.Pointer, isCertain: Bool) {
     free += 1
     wait.pointee.isBeingWoken = false

@@ -1,10 +1,11 @@
 import CPlatform
 
 extension TaskReference {
-  /// The task that cannot end before the calling thread returns to the library: the one it runs, or one whose
-  /// stall it reports.
+  /// Whether a task cannot end before the calling thread returns to the library: the task that it
+  /// runs, or the one whose stall it is reporting.
   ///
-  /// - Returns: whether `isMeant` says of one that it is the task in question.
+  /// - Parameter isMeant: whether a task is the one in question.
+  /// - Returns: whether it returned true for such a task.
   static func isHeldUpByCaller(_ isMeant: (TaskReference) -> Bool) -> Bool {
     if let task = Worker.currentTask, isMeant(task) { return true }
     return CallFrame.isHoldingUp {

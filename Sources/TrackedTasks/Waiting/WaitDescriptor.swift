@@ -2,52 +2,59 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// One Monitor for the process guards the descriptors: which tasks have a place at which, and the list of those that
-// others may come to. It is taken alone, when a task first waits, when its flag rises and when it ends, and never for
-// each wait. No system call is made under it.
+// One Monitor for the process guards the descriptors: which tasks have a place at which of them,
+// and the list of those that accept more tasks. It is taken when a task first waits, when its flag
+// rises and when it ends, not for each wait; no other lock is held then. No system call is made
+// under it.
 //
-// Why no wake-up is lost. A task takes its place and looks at its flag afterwards; whoever raises the flag looks for
-// the place afterwards: one of them sees the other (the fence in `descriptor(for:)`). Who finds a place, finds it
-// under the lock, under which alone it changes. So if the task goes to another one, the flag was up before, and it
-// looks at that once more; or whoever raised it finds the new place. A descriptor is never made unreadable.
+// Why no wake-up is lost. A task takes its place and reads its flag afterwards; a thread that
+// raises the flag looks for the place afterwards: one of them sees the other (the fence in
+// `descriptor(for:)`). A place is found and changed only under the lock. So if the task moves to
+// another descriptor, either the flag was up before, and the task reads it once more; or the thread
+// that raised it finds the new place. A descriptor is never made unreadable.
 //
-// Whoever writes to a descriptor is counted among its users meanwhile: it is not closed, nor its number anyone else's.
-// Whether it is certain to be readable is known after a write has returned, and until then everybody writes who has a
-// flag to tell of: nobody depends on a thread that is held up on the way there (P6).
+// A thread that writes to a descriptor is counted among its users meanwhile, so it is not closed,
+// and its number is not reused. Only after a write has returned is the descriptor certain to be
+// readable; until then every thread that has raised a flag writes to it, so none depends on a
+// thread that is preempted before its write (P6).
 
 /// A descriptor that ends the waits of several tasks for descriptors of the application's (C8).
 ///
-/// poll(2) is ended by a descriptor or by a signal handler, and handlers are the application's. One descriptor for each
-/// task would halve the connections that a server can have. So tasks share them, 32 at a time: when the flag of one of
-/// them rises, it becomes readable for good, the others wake, find their own flags down, and go to another one. That is
-/// 31 wake-ups in vain at the most, and where many flags rise at once, fewer writes than tasks.
+/// poll(2) is ended by a descriptor or by a signal handler, and handlers belong to the application.
+/// One descriptor for each task would halve the number of connections that a server can have. So 32
+/// tasks share one. When the flag of one of them rises, the descriptor becomes readable for good;
+/// the others wake, find their own flags down, and move to another descriptor. That costs 31
+/// wake-ups at the most; if many flags rise at once, it takes fewer writes than tasks.
 ///
 ///     roomy ⇄ full
 ///       ├───────┴──→ raised → closed
 ///       └───────────────────────┘
 ///
-/// [take, leave: the task] [raise: who raises a flag] [the last user closes it]
+///     roomy ⇄ full      [take, leave], by the task
+///     → raised          [raise], by a thread that raises a flag
+///     → closed          by the last user
 struct WaitDescriptor: ~Copyable {
   // immutable after init
   fileprivate let descriptor: Int32
-  // atomic: relaxed; written once, under the lock. Whoever reads an old value without it, waits and is woken.
+  // atomic: relaxed; written once, under the lock. A task that reads an old value without it waits
+  // and is woken.
   fileprivate let isRaised = Atomic<Bool>(false)
-  /// Guarded by the Monitor; elsewhere in memory, as the others are read without it.
+  /// Guarded by the Monitor; in memory of its own, as the other fields are read without it.
   fileprivate let shared: UnsafeMutablePointer<Shared>
 
   fileprivate struct Shared {
-    /// The tasks that have a place, and the threads that write to it.
+    /// The number of tasks that have a place, plus the threads that write to it.
     var users = 0
     /// Whether a write has returned.
     var isReadable = false
-    /// Those beside it in the list, while it is not raised.
+    /// Its neighbours in the list, while it is not raised.
     var previous: Pointer?
     var next: Pointer?
   }
 
   typealias Pointer = UnsafeMutablePointer<WaitDescriptor>
 
-  /// How many tasks share one, where another one can be had.
+  /// How many tasks share one, as long as another one can be made.
   fileprivate static var places: Int { 32 }
 
   private init(_ descriptor: Int32, _ shared: UnsafeMutablePointer<Shared>) {
@@ -64,7 +71,7 @@ struct WaitDescriptor: ~Copyable {
     UnsafePointer<Monitor<WaitDescriptors>>(bitPattern: kept.load(ordering: .acquiring))?.pointee
   }
 
-  /// The Monitor, which is made if there is none; nil without memory.
+  /// Returns the Monitor, which is made if there is none; nil without memory.
   static func prepare() -> Monitor<WaitDescriptors>? {
     if let monitor { return monitor }
     guard let made = Monitor(WaitDescriptors()) else { return nil }
@@ -84,7 +91,7 @@ struct WaitDescriptor: ~Copyable {
     return monitor
   }
 
-  /// Frees the Monitor: for the explorer, which looks whether any memory is left.
+  /// Frees the Monitor; used by the explorer, which checks for leaks.
   ///
   /// Requires that no thread uses it any more.
   static func forget() {
@@ -94,20 +101,21 @@ struct WaitDescriptor: ~Copyable {
     free(place)
   }
 
-  /// What `descriptor(for:isWaiting:)` found.
+  /// The result of `descriptor(for:isWaiting:)`.
   enum Found {
     case descriptor(Int32)
-    /// None is to be had now; the wait goes on without, for a while.
+    /// None is available now; the wait goes on without one, for a while.
     case none
     case failed(Status)
   }
 
-  /// The descriptor by which a wait of the calling thread's task ends; its flag is to be looked at afterwards.
+  /// Returns the descriptor by which a wait of the calling thread's task ends; the caller must read
+  /// the flag afterwards.
   ///
   /// - Parameters:
   ///   - task: the calling thread's.
-  ///   - isWaiting: whether the wait has begun, and does not fail any more.
-  /// - Returns: see there.
+  ///   - isWaiting: whether the wait has begun and must not fail any more.
+  /// - Returns: see `Found`.
   static func descriptor(for task: TaskReference, isWaiting: Bool) -> Found {
     let place = task.activity
     if task.hasWaitPlace {
@@ -142,7 +150,7 @@ struct WaitDescriptor: ~Copyable {
     let failure = cp_errno()
     let (kept, isMade, others) = monitor.withLock { state in
       state.making -= 1
-      // Another thread may have made one meanwhile; without any to be had more tasks share one.
+      // Another thread may have made one meanwhile; if none can be made, more tasks share one.
       if let shared = state.take(for: place, beyondLimit: made == nil) {
         return (shared as Int32?, false, state.making)
       }
@@ -178,7 +186,7 @@ struct WaitDescriptor: ~Copyable {
     return this
   }
 
-  /// Ends the wait of a task for a descriptor, now or when it comes to that: its flag is up.
+  /// Ends the wait of a task for a descriptor, now or as soon as it waits: its flag is up.
   ///
   /// Requires a reference to the task, which has had a place.
   static func raise(for task: TaskReference) {
@@ -201,9 +209,9 @@ struct WaitDescriptor: ~Copyable {
     if isLast { found.close() }
   }
 
-  /// Gives the task's place back.
+  /// Gives up the task's place.
   ///
-  /// Called on the task's own thread, when it waits no more.
+  /// Called on the task's own thread, when it will not wait any more.
   static func leave(_ task: TaskReference) {
     let place = task.activity
     if place.pointee.waitDescriptor.load(ordering: .relaxed) == 0 { return }
@@ -214,7 +222,7 @@ struct WaitDescriptor: ~Copyable {
 extension WaitDescriptor.Pointer {
   fileprivate var shared: UnsafeMutablePointer<WaitDescriptor.Shared> { pointee.shared }
 
-  /// Closes it; requires that it has no user.
+  /// Closes it; requires that it has no users.
   fileprivate func close() {
     cp_close(pointee.descriptor)
     deinitialize(count: 1)
@@ -224,16 +232,16 @@ extension WaitDescriptor.Pointer {
 
 /// What the Monitor of the descriptors guards.
 ///
-/// D1: those in the list are the ones that are not raised; any that has room is before any that has not.
+/// D1: those in the list are the ones that are not raised; those that have room come first.
 struct WaitDescriptors: MonitorState {
   private var first: WaitDescriptor.Pointer?
   private var last: WaitDescriptor.Pointer?
-  /// How many threads are about to make one.
+  /// How many threads are making one.
   var making = 0
 
-  /// Gives a task a place at the first in the list.
+  /// Gives a task a place at the first one in the list.
   ///
-  /// - Returns: the descriptor; nil if there is no room, or, `beyondLimit`, none in the list.
+  /// - Returns: the descriptor; nil if it has no room or, with `beyondLimit`, if the list is empty.
   mutating func take(for place: TaskActivity.Pointer, beyondLimit: Bool) -> Int32? {
     guard let this = first, beyondLimit || this.shared.pointee.users < WaitDescriptor.places
     else {
@@ -248,9 +256,9 @@ struct WaitDescriptors: MonitorState {
     return this.pointee.descriptor
   }
 
-  /// Takes the place of a task back, if it has one.
+  /// Takes a task's place away, if it has one.
   ///
-  /// - Returns: what is to be closed.
+  /// - Returns: the descriptor that must be closed, if any.
   mutating func leave(_ place: TaskActivity.Pointer) -> WaitDescriptor.Pointer? {
     let bits = place.pointee.waitDescriptor.load(ordering: .relaxed)
     guard let this = WaitDescriptor.Pointer(bitPattern: bits) else { return nil }
@@ -258,10 +266,10 @@ struct WaitDescriptors: MonitorState {
     return drop(this) ? this : nil
   }
 
-  /// There is a new one, without users.
+  /// Adds a new one, without users.
   mutating func insert(_ this: WaitDescriptor.Pointer) { link(this, isRoomy: true) }
 
-  /// The flag of a task that has a place at it is up; the caller is a user until he has written.
+  /// Raises it for a task whose flag is up; the caller is a user until it has written.
   mutating func raise(_ this: WaitDescriptor.Pointer) {
     this.shared.pointee.users += 1
     if this.pointee.isRaised.load(ordering: .relaxed) { return }
@@ -269,9 +277,9 @@ struct WaitDescriptors: MonitorState {
     this.pointee.isRaised.store(true, ordering: .relaxed)
   }
 
-  /// There is a user less.
+  /// Uncounts a user.
   ///
-  /// - Returns: whether it was the last one: nobody finds it any more.
+  /// - Returns: whether it was the last one: no thread can find the descriptor any more.
   mutating func drop(_ this: WaitDescriptor.Pointer) -> Bool {
     this.shared.pointee.users -= 1
     let isLast = this.shared.pointee.users == 0

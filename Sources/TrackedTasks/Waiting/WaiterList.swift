@@ -1,8 +1,23 @@
+// LOCKING
+// A waiter is guarded by the Monitor whose list it is on. It lives on the stack of the blocked
+// thread, so only that lock keeps it there: a waker unparks it under the lock, and its thread
+// leaves the list under the lock before it returns. A Parker's mutex is taken under the Monitor's,
+// never the other way round.
+//
+// The predicate is read without the lock (it may take the same one), and so is the clock, and the
+// thread parks without it. The gap between the predicate and the park is survived as the waker
+// makes the predicate true first and then looks at the list: it finds the waiter there and leaves a
+// permit, with which the park returns at once. A waker that comes before the waiter is on the list
+// is seen by the first reading of the predicate after that.
+//
+// A thread that cannot get the lock by its deadline does not wait at all. To leave the list it
+// takes the lock without a deadline, as its node must not stay behind.
+
 /// One blocked thread in a `WaiterList`; it lives on that thread's stack.
 struct Waiter {
-  /// Where the thread sleeps.
+  /// Where the thread parks.
   let parker: Parker
-  /// What it waits for, so that it is woken for nothing else: a record's address, or one of
+  /// What it waits for, so that it is not woken for anything else: a record's address, or one of
   /// `WaitKey`.
   let key: UInt
   var previous: UnsafeMutablePointer<Waiter>?
@@ -17,13 +32,13 @@ enum WaitKey {
   static var threads: UInt { 2 }
   /// The token is cancelled.
   static var token: UInt { 3 }
-  /// All below the token are cancelled too.
+  /// Everything below the token is cancelled too.
   static var propagated: UInt { 4 }
   /// Every task of a phase and of those before it has ended.
   static var phase: UInt { 5 }
-  /// No callbacks are being run on threads made for that.
+  /// No callbacks run that a deadline or a shutdown waits for.
   static var callbacks: UInt { 6 }
-  /// A wait on a condition variable is to be woken.
+  /// A wait on a condition variable has to be woken.
   static var wakers: UInt { 7 }
 }
 
@@ -50,7 +65,7 @@ struct WaiterList {
     waiter.pointee.next?.pointee.previous = waiter.pointee.previous
   }
 
-  /// Unparks every waiter for `key`; each looks at its predicate again.
+  /// Unparks every waiter for `key`; each reads its predicate again.
   func wake(_ key: UInt) {
     var waiter = first
     while let current = waiter {
@@ -59,7 +74,7 @@ struct WaiterList {
     }
   }
 
-  /// Stops the program unless the links agree in both directions.
+  /// Ends the program unless the links agree in both directions.
   func checkLinks() {
     var waiter = first
     while let current = waiter {
@@ -89,9 +104,9 @@ enum WaitEnd {
 extension Monitor where State: WaitableState {
   /// Blocks the calling thread until `isReady`, its own flag, or `deadline`.
   ///
-  /// The order makes wake-ups impossible to lose: the waiter is on the list before it looks at the
-  /// predicate, and whoever makes the predicate true looks at the list afterwards. The flag of the
-  /// calling task needs no list: raising it unparks the task's worker.
+  /// The order makes lost wake-ups impossible: the waiter is on the list before it reads the
+  /// predicate, and a thread that makes the predicate true looks at the list afterwards. The flag
+  /// of the calling task needs no list: raising it unparks the task's worker.
   ///
   /// - Parameters:
   ///   - key: what is waited for.
@@ -99,7 +114,7 @@ extension Monitor where State: WaitableState {
   ///   - isCancellable: whether the flag of the calling task ends the wait.
   ///   - didEnlist: called once, unlocked, when the waiter is on the list.
   ///   - isReady: the predicate; called without the lock.
-  /// - Returns: which of the three came first; the predicate is looked at before the flag, and the
+  /// - Returns: which of the three came first; the predicate is checked before the flag, and the
   ///   flag before the clock.
   func wait(
     for key: UInt, until deadline: Deadline, isCancellable: Bool = true,
@@ -113,7 +128,7 @@ extension Monitor where State: WaitableState {
         withParker { parker in
           var node = Waiter(parker: parker, key: key)
           return withUnsafeMutablePointer(to: &node) { node in
-            // Without a list to be on there is nobody to wake it; the deadline has passed by then.
+            // A thread that is not on the list cannot be woken; the deadline has passed by then.
             guard withLock(until: deadline, { $0.waiters.add(node) }) != nil else {
               return isReady() ? .ready : .timedOut
             }

@@ -2,8 +2,8 @@ import CPlatform
 
 /// Sleeps on the calling thread; inside a task its flag ends the sleep (C4).
 ///
-/// - Parameter duration: nanoseconds; negative is for ever.
-/// - Returns: `.ok` after the whole time, else `.cancelled`.
+/// - Parameter duration: nanoseconds; negative sleeps indefinitely.
+/// - Returns: `.ok` after the whole time, otherwise `.cancelled`.
 func sleepCallingThread(for duration: Int64) -> Status {
   let task = Worker.currentTask
   let deadline = Deadline.after(duration)
@@ -44,12 +44,13 @@ func waitUntilCancelled(until deadline: Deadline) -> Status {
 /// (C8).
 ///
 /// - Parameters:
-///   - descriptor: an open descriptor that poll(2) knows.
+///   - descriptor: an open descriptor that supports poll(2).
 ///   - events: as in `struct pollfd`.
 ///   - deadline: when to give up.
-/// - Returns: `.cancelled`, also if the descriptor is ready, so that a busy peer keeps nobody from
-///   stopping; `.ok` when it has one of the events, an error or a hang-up; `.timedOut`; `.invalid`
-///   if it is not open; what making a descriptor that the flag ends the wait by failed with.
+/// - Returns: `.cancelled`, even if the descriptor is ready, so that a busy peer cannot keep a task
+///   from stopping; `.ok` if it has one of the events, an error or a hang-up; `.timedOut`;
+///   `.invalid` if it is not open; or the status with which the descriptor that ends the wait could
+///   not be made.
 func waitForDescriptor(_ descriptor: Int32, events: Int16, until deadline: Deadline) -> Status {
   if descriptor < 0 { return .invalid("tr_wait_fd", "fd is negative") }
   return withPromiseAtRest { pollDescriptor(descriptor, events: events, until: deadline) }
@@ -68,7 +69,7 @@ private func pollDescriptor(
     if let task, remaining != 0 {
       switch task.descriptorForWaits(isWaiting: isWaiting) {
       case .descriptor(let found): flag = found
-      // The one that there was has told of another task's flag, and the process has none left.
+      // The shared descriptor was raised for another task's flag, and the process has none left.
       case .none: remaining = deadline.isNever ? 10_000_000 : min(remaining, 10_000_000)
       case .failed(let status): return status
       }
@@ -86,9 +87,9 @@ private func pollDescriptor(
 }
 
 extension TaskReference {
-  /// The descriptor by which the flag ends a wait of the calling thread's task for another.
+  /// The descriptor by which the flag ends a wait of the calling thread's task for another one.
   fileprivate func descriptorForWaits(isWaiting: Bool) -> WaitDescriptor.Found {
-    // Its own, if it has asked for that (C6).
+    // Its own, if the task has asked for one (C6).
     if word.hasDescriptor {
       let (status, own) = openDescriptor()
       return status == .ok ? .descriptor(own) : .failed(status)
