@@ -47,7 +47,9 @@ extension UnsafeMutablePointer<ConditionWait> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
-  /// How long until it is woken again; longer the next time. Requires the lock.
+  /// How long until it is woken again; longer the next time.
+  ///
+  /// Requires the lock.
   func nextPause() -> Int64 {
     let pause = pointee.pause
     pointee.pause = min(pause * 2, ConditionWait.longestPause)

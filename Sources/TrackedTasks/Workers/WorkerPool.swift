@@ -13,7 +13,9 @@ extension RegistryReference {
   // MARK: Getting a thread
 
   /// Gives `task` a thread: the hot worker's if it is listening, else that of the worker that went
-  /// to sleep last, else a new one. A clean-up task of a closed registry always gets a new one.
+  /// to sleep last, else a new one.
+  ///
+  /// A clean-up task of a closed registry always gets a new one.
   ///
   /// - Returns: `.ok`, or `.again`, `.noMemory` or `.system` with the task not handed over.
   @inline(__always)
