@@ -2,65 +2,72 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// None: a signal handler takes part. One capture at a time has the slot, whose word says how far it has come
-// and is changed by compare-and-swap:
+// None, as a signal handler takes part. One capture at a time has the slot, whose word holds the
+// step of the capture and is changed by compare-and-swap:
 //
 //     free → held → asked → claimed → done → free
 //                     └──→ free  └──→ abandoned → free
 //
-// Whoever wants a backtrace makes it held, writes whose, makes it asked, sends the signal and sleeps on the
-// word. The handler, on the thread that was asked, claims it, writes the frames, and makes it done. If no
-// handler comes in time the asker withdraws, and a handler that comes late finds nothing to do: the word
-// counts the captures, so that it cannot take the next one for the one it saw. If the handler has
-// claimed it and does not come to its end either, as in an unwinder that waits for a lock, the slot stays
-// with it, abandoned, until it does: an asker waits for nobody beyond its time, and the frames are
-// the slot's, not the asker's.
+//     free → held          [hold], by a thread that wants a backtrace: the asker
+//     held → asked         [capture]: the asker has written whose it is, sends the signal and sleeps
+//     asked → claimed      [answer], by the handler, on the thread that was asked
+//     claimed → done       [answered], by the handler: the frames are written
+//     done → free          [finish, release], by the asker: it has read them
+//     asked → free         [finish], by the asker: no handler came in time
+//     claimed → abandoned  [finish], by the asker: the handler did not finish in time
+//     abandoned → free     [answered, release], by the handler
 //
-// The slot is made once and never freed: signals may arrive for ever.
+// A handler that comes after its asker has withdrawn does nothing: the word counts the captures, so
+// it cannot claim the next one. A handler that has claimed the slot and does not finish, as in an
+// unwinder that waits for a lock, keeps the slot until it does: an asker never waits beyond its
+// deadline, and the frames belong to the slot, not to the asker.
+//
+// The slot is made once and never freed: signals may arrive at any later time.
 
-/// The backtraces of stragglers, which a signal handler on their own threads notes (E12).
+/// The backtraces of stragglers, taken by a signal handler on their own threads (E12).
 struct Backtrace: ~Copyable {
-  // atomic: a `Phase` in the lowest three bits, and above it the number of the capture. The first field, so
-  // that its address is known; askers sleep on it. Each step acquires what was written before the last.
+  // atomic: a `Phase` in the lowest three bits, and above it the number of the capture. The first
+  // field, so that its address is known; askers sleep on it. Each transition acquires what was
+  // written before the last one.
   fileprivate let word = Atomic<UInt32>(0)
   // atomic: relaxed; the kernel's id of the thread that is asked. Written while held.
   fileprivate let threadID = Atomic<Int32>(0)
   // atomic: relaxed; the record of the task that is meant, as bits. Written while held.
   fileprivate let record = Atomic<UInt>(0)
-  // atomic: relaxed; these, and the frames, are written by the handler while claimed or abandoned, and read
-  // while done. A frame count of -1: the thread runs that task no more.
+  // atomic: relaxed; this and the frames are written by the handler while claimed or abandoned, and
+  // read while done. A frame count of -1: the thread does not run that task any more.
   fileprivate let frameCount = Atomic<Int32>(0)
-  // atomic: as the frame count; the system call that the thread is in, -1 where that is not known.
+  // atomic: like the frame count; the system call that the thread is in, -1 if unknown.
   fileprivate let syscall = Atomic<Int32>(-1)
   // immutable after init
-  /// Room for the addresses, behind this.
+  /// Room for the addresses, in the same allocation.
   fileprivate let frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>
 
   private init(frames: UnsafeMutablePointer<UnsafeMutableRawPointer?>) { self.frames = frames }
 
   private typealias Pointer = UnsafeMutablePointer<Backtrace>
 
-  /// How far a capture has come.
+  /// The steps of a capture.
   fileprivate enum Phase {
-    /// The phase while nobody wants a backtrace.
+    /// No capture is under way.
     static var free: UInt32 { 0 }
-    /// The phase while an asker prepares.
+    /// An asker is preparing.
     static var held: UInt32 { 1 }
-    /// The phase while the handler of the thread is awaited.
+    /// The handler of the thread is awaited.
     static var asked: UInt32 { 2 }
-    /// The phase while it notes the frames.
+    /// The handler is writing the frames.
     static var claimed: UInt32 { 3 }
-    /// The phase while the asker reads them.
+    /// The asker is reading the frames.
     static var done: UInt32 { 4 }
-    /// The phase while it notes them for nobody.
+    /// The handler is writing the frames, but no asker is waiting any more.
     static var abandoned: UInt32 { 5 }
 
     static var mask: UInt32 { 7 }
-    /// What a capture adds to the word.
+    /// What is added to the word for a new capture.
     static var oneCapture: UInt32 { 8 }
   }
 
-  /// What came of the wish for a backtrace; the numbers are those of `TR_BACKTRACE_…`.
+  /// The outcome of a request for a backtrace; the numbers are those of `TR_BACKTRACE_…`.
   enum Outcome: UInt32 {
     /// Backtraces are not enabled, or none was asked for.
     case notEnabled = 0
@@ -75,7 +82,7 @@ struct Backtrace: ~Copyable {
     /// The time or the room for the backtraces of one report was used up before.
     case left = 5
 
-    /// Its name for machines.
+    /// Its name in JSON.
     var text: StaticString {
       switch self {
       case .notEnabled: "not-enabled"
@@ -87,7 +94,7 @@ struct Backtrace: ~Copyable {
       }
     }
 
-    /// Why there is none, for people; nil if there is one, or nobody asked.
+    /// Why there is no backtrace, as text; nil if there is one, or none was asked for.
     var reason: StaticString? {
       switch self {
       case .notEnabled, .taken: nil
@@ -101,7 +108,7 @@ struct Backtrace: ~Copyable {
 
   /// The most frames a backtrace has.
   static var mostFrames: Int { 48 }
-  /// How long a thread has for its answer, in nanoseconds.
+  /// How long a thread has to answer, in nanoseconds.
   private static var patience: Int64 { 100_000_000 }
 
   /// The one slot, as bits; 0 before it is needed.
@@ -117,17 +124,17 @@ struct Backtrace: ~Copyable {
   /// atomic: whoever puts a signal here first decides; nobody waits for him.
   private static let claimed = Atomic<Int32>(0)
 
-  /// The signal that tasks let through; 0 is none.
+  /// The signal that tasks unblock; 0 is none.
   @inline(__always)
   static var signal: Int32 { number.load(ordering: .relaxed) }
 
   // MARK: Enabling
 
-  /// Has backtraces taken with a signal from now on, for all registries of the process.
+  /// Takes backtraces with a signal from now on, for all registries of the process.
   ///
   /// - Parameter wanted: the number of the signal.
-  /// - Returns: `.ok`; `.invalid` for a signal that cannot have a handler or has another, and for another than
-  ///   before; `.noMemory`.
+  /// - Returns: `.ok`; `.invalid` if the signal cannot have a handler, has another one, or is not
+  ///   the one of the first call; `.noMemory`.
   static func enable(signal wanted: Int32) -> Status {
     if !cp_may_have_handler(wanted) {
       return .invalid(
@@ -173,22 +180,26 @@ struct Backtrace: ~Copyable {
 
   // MARK: Asking
 
-  /// Notes where a thread is, and who called it.
+  /// Records where a thread is, and its callers.
   ///
-  /// The thread itself looks whether it still runs the task that is meant: what it noted is that task's, also if
-  /// the signal made it end its body since, as a poll(2) that returns EINTR does.
+  /// The thread itself checks whether it still runs the task that is meant: the frames are that
+  /// task's, even if the signal has made it end its body since, as a poll(2) that returns EINTR
+  /// does.
   ///
   /// - Parameters:
   ///   - threadID: the kernel's id of a thread of this process.
-  ///   - task: the task that is meant, which the caller holds; nil is whatever the thread does.
-  ///   - buffer: receives the addresses, the innermost first. The first is where the thread is, the others are
-  ///     return addresses.
+  ///   - task: the task that is meant, to which the caller has a reference; nil accepts whatever
+  ///     the thread does.
+  ///   - buffer: receives the addresses, the innermost first. The first is where the thread is, the
+  ///     others are return addresses.
   ///   - capacity: how many there is room for.
-  ///   - end: when to give up, should a tenth of a second be too long.
-  /// - Returns: how many there are, at most `mostFrames`, and why there are none; and the number of the system call that
-  ///   the thread is in, if the handler could see it, or else -1: one that goes on after a signal.
-  /// *Concurrency:* any thread, but not in a forked child; one capture at a time, for whose end the others
-  /// wait as long.
+  ///   - end: when to give up, if that is sooner than a tenth of a second from now.
+  /// - Returns: how many there are, at most `mostFrames`; why there are none; and the number of the
+  ///   system call that the thread is in, if it is one that continues after a signal and the
+  ///   handler could see it, otherwise -1.
+  ///
+  /// *Concurrency:* any thread, but not in a forked child; one capture at a time, for whose end the
+  /// others wait as long.
   static func capture(
     ofThread threadID: Int32, of task: TaskReference? = nil,
     into buffer: UnsafeMutablePointer<UInt64>, capacity: Int, until end: Deadline = .never
@@ -213,8 +224,8 @@ struct Backtrace: ~Copyable {
     return slot.finish(capture, into: buffer, capacity)
   }
 
-  /// Whether a thread blocks the signal, and not just because it is about to leave the handler, having answered
-  /// somebody before: a report may come right after another.
+  /// Whether a thread blocks the signal; not if it does so only because it is about to leave the
+  /// handler after an earlier capture: one report may follow another at once.
   private static func blocks(_ signal: Int32, _ threadID: Int32, until end: Deadline) -> Bool {
     for _ in 0..<20 {
       if !ThreadProbe.blocks(signal, threadID: threadID) { return false }
@@ -226,10 +237,10 @@ struct Backtrace: ~Copyable {
 
   // MARK: In the signal handler
 
-  /// A computed property: a stored one would be made at its first use.
+  /// A computed property: a stored one would be initialised at its first use.
   private static var handler: cp_context_handler { { _, _, context in Backtrace.answer(context) } }
 
-  /// Notes the frames, if this thread is asked.
+  /// Records the frames, if this thread is asked.
   private static func answer(_ context: UnsafeMutableRawPointer?) {
     let before = cp_errno()
     if let slot = Pointer(bitPattern: slot.load(ordering: .acquiring)) { slot.answer(context) }
@@ -242,7 +253,8 @@ extension UnsafeMutablePointer<Backtrace> {
 
   /// Gets the slot.
   ///
-  /// - Returns: the number of the capture, in its place in the word; nil if another took too long.
+  /// - Returns: the number of the capture, shifted to its place in the word; nil if another capture
+  ///   took too long.
   fileprivate func hold(until deadline: Deadline) -> UInt32? {
     var old = pointee.word.load(ordering: .acquiring)
     while true {
@@ -298,13 +310,13 @@ extension UnsafeMutablePointer<Backtrace> {
     return count > 0 ? (count, .taken, syscall) : (0, .unanswered, -1)
   }
 
-  /// Makes the slot free, for those who wait for it.
+  /// Makes the slot free, and wakes the threads that wait for it.
   private func release(_ capture: UInt32) {
     pointee.word.store(capture | Backtrace.Phase.free, ordering: .releasing)
     cp_futex_wake(self)
   }
 
-  /// Sleeps until the word is another, or for no reason.
+  /// Sleeps until the word has changed; may also return spuriously.
   private func sleep(while word: UInt32, until deadline: Deadline) {
     var limit = deadline.timespec
     cp_futex_wait(self, word, &limit)
@@ -312,10 +324,10 @@ extension UnsafeMutablePointer<Backtrace> {
 
   // MARK: The handler's
 
-  /// Notes the frames, if this thread is asked.
+  /// Records the frames, if this thread is asked.
   ///
-  /// Async-signal-safe: it allocates nothing and takes no lock. Without
-  /// optimisation a `for` allocates, as generic functions may: here there is none of either.
+  /// Async-signal-safe: it allocates nothing and takes no lock. Without optimisation a `for` loop
+  /// allocates, and generic functions may: neither is used here.
   fileprivate func answer(_ context: UnsafeMutableRawPointer?) {
     let asked = pointee.word.load(ordering: .acquiring)
     guard asked & Backtrace.Phase.mask == Backtrace.Phase.asked,
@@ -338,7 +350,7 @@ extension UnsafeMutablePointer<Backtrace> {
     answered(capture)
   }
 
-  /// Hands the frames over, if the asker is still there.
+  /// Hands the frames to the asker, if it is still waiting.
   private func answered(_ capture: UInt32) {
     let done = pointee.word.compareExchange(
       expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.done,

@@ -1,5 +1,5 @@
-/// The live tasks, written to a descriptor while they are walked (E9): no room is needed for a list, and no
-/// lock is held.
+/// Lists of the live tasks, written to a descriptor while they are walked (E9): they need no
+/// memory, and no lock is held.
 extension RegistryReference {
   /// Writes a table.
   ///
@@ -24,9 +24,9 @@ extension RegistryReference {
     }
   }
 
-  /// Writes one JSON object, which is one line; docs/schema/snapshot.json says what it is made of.
+  /// Writes one JSON object on one line; its schema is docs/schema/snapshot.json.
   ///
-  /// Wall time is text: nanoseconds since 1970 are more than 2^53, and a reader that keeps numbers as
+  /// Wall time is text: nanoseconds since 1970 exceed 2^53, and a reader that stores numbers as
   /// doubles (RFC 8259, section 6) would round them.
   ///
   /// - Returns: `.ok`; `.system` with errno set.
@@ -63,7 +63,7 @@ extension RegistryReference {
 }
 
 extension DescriptorWriter {
-  /// Writes what stands behind a task's name: where it is, and how far.
+  /// Writes what follows a task's name: its checkpoint, its progress, and whether it is stalled.
   @inline(never)
   fileprivate mutating func write(remarksOn activity: ActivityFacts, at now: Int64) {
     if let checkpoint = activity.checkpoint {
@@ -91,7 +91,7 @@ extension DescriptorWriter {
     write(number)
   }
 
-  /// Writes text, left-aligned, and a space at least.
+  /// Writes text, left-aligned, followed by at least one space.
   @inline(never)
   fileprivate mutating func write(_ text: StaticString, width: Int) {
     write(text)

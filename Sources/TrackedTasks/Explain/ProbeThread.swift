@@ -1,20 +1,23 @@
 import CPlatform
 import Synchronization
 
-/// Looks at threads where the process has no descriptor left to look with (E1).
+/// Probes threads when the process has no free descriptor to do it with (E1).
 ///
-/// Linux tells of threads by files alone, and a program that hangs has often run out of descriptors. A reserve would
-/// be a descriptor of the process's, which the application may close, and a number that it may get instead. So
-/// a thread is made for the purpose that has a table of descriptors of its own, an empty one (close_range(2),
-/// CLOSE_RANGE_UNSHARE): nothing of the process's is touched.
+/// Linux describes threads only by files, and a program that hangs has often run out of
+/// descriptors. A descriptor held in reserve would be one of the process's: the application might
+/// close it, and its number would be reused. So a thread is made for the purpose, with a table of
+/// descriptors of its own, an empty one (close_range(2), CLOSE_RANGE_UNSHARE): nothing of the
+/// process's is touched.
 ///
 ///     working → done
 ///        └────→ abandoned
 ///
-/// [finish: the thread] [take: the asker, when his time is over] Whoever comes second frees the memory: neither waits
-/// for the other without end (P6).
+///     working → done       [finish], by the thread
+///     working → abandoned  [hasFinished], by the asker, when its time is over
+///
+/// The second of the two frees the memory: neither waits for the other indefinitely (P6).
 struct ProbeThread: ~Copyable {
-  /// One thread that is to be looked at, and what was seen.
+  /// One thread to be probed, and the result.
   struct Slot {
     let threadID: Int32
     var look: ThreadProbe
@@ -37,13 +40,13 @@ struct ProbeThread: ~Copyable {
     self.count = count
   }
 
-  /// Looks at threads.
+  /// Probes threads.
   ///
   /// - Parameters:
   ///   - count: how many; more than 0.
   ///   - deadline: when to give up.
   ///   - slot: what is known of number 0, 1, …
-  ///   - body: gets what was seen, number by number; it is not called if nothing was.
+  ///   - body: receives the results, number by number; not called if there are none.
   static func look(
     at count: Int, until deadline: Deadline, slot: (Int) -> Slot, body: (Int, ThreadProbe) -> Void
   ) {
@@ -65,7 +68,7 @@ struct ProbeThread: ~Copyable {
     free(this)
   }
 
-  /// Memory for it all; nil if there is none.
+  /// Allocates everything; nil without memory.
   private static func make(_ count: Int, _ slot: (Int) -> Slot) -> Pointer? {
     let size = MemoryLayout<ProbeThread>.stride
     guard let memory = malloc(size + count * MemoryLayout<Slot>.stride) else { return nil }
@@ -91,11 +94,13 @@ struct ProbeThread: ~Copyable {
 
   private borrowing func finish(_ this: Pointer) {
     let before = word.exchange(Self.done, ordering: .acquiringAndReleasing)
-    // The asker frees it as soon as he has seen that; a wake-up of an address that is another's by then does no harm.
+    // The asker frees it as soon as it has read that. The address may be reused by then; a spurious
+    // wake-up there does no harm.
     if before == Self.abandoned { free(this) } else { cp_futex_wake(this) }
   }
 
-  /// Sleeps until the thread has finished; false if it has not in time, and what there is, is the thread's.
+  /// Sleeps until the thread has finished; false if it has not in time, and the memory is the
+  /// thread's from then on.
   fileprivate borrowing func hasFinished(_ this: Pointer, until deadline: Deadline) -> Bool {
     while word.load(ordering: .acquiring) != Self.done {
       if deadline.hasPassed {

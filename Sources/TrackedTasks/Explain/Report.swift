@@ -1,15 +1,15 @@
 import CPlatform
 
-/// A report that tells what a join or a shutdown came to, in full (E1, E10); in memory of its own.
+/// The complete report of a join, a shutdown or an explain (E1, E10), in memory of its own.
 ///
-/// It belongs to the call that makes it, and then to the caller. While that call waits, workers note in
-/// `slowest`, under the registry's Monitor (`SlowestTasks.swift`).
+/// It belongs to the call that makes it, and then to the caller. While that call waits, workers
+/// record the slowest tasks in `slowest`, under the registry's Monitor (`SlowestTasks.swift`).
 struct ReportStorage: ~Copyable {
-  /// What made it.
+  /// Which call made it.
   enum Occasion: UInt32 {
     case join = 0
     case shutdown = 1
-    /// Nobody was waited for.
+    /// Nothing was waited for.
     case explain = 2
   }
 
@@ -17,21 +17,21 @@ struct ReportStorage: ~Copyable {
   var tally = JoinTally()
   /// Why the registry's token was cancelled; 0 if it was not.
   var reason: UInt32 = 0
-  /// The message of that: UTF-8 and a NUL.
+  /// Its message: UTF-8 and a NUL.
   var message = InlineArray<32, UInt64>(repeating: 0)
-  /// Nanoseconds; negative is for ever.
+  /// Nanoseconds; negative never times out.
   var grace: Int64 = 0
-  /// When the stragglers were looked at.
+  /// When the stragglers were probed.
   var clocks = ClockPair(monotonic: 0, wall: 0)
 
   var phases = InlineArray<8, PhaseFacts>(repeating: PhaseFacts())
   var phaseCount = 0
   // immutable after init
-  /// Behind the rest and not in it: workers change it while the call that makes the report changes that.
+  /// Outside this struct, as workers change it while the call that makes the report changes this.
   let slowest: UnsafeMutablePointer<SlowestTasks>
   var nextNoting: ReportReference?
 
-  // The stragglers, in memory that is allocated before the first is met.
+  // The stragglers, in memory that is allocated before the first one is found.
   var stragglers: UnsafeMutablePointer<StragglerFacts>?
   var stragglerCount = 0
   var stragglerRoom = 0
@@ -49,7 +49,7 @@ struct PhaseFacts {
   var remaining: UInt64 = 0
   /// Nanoseconds from the call.
   var start: Int64 = 0
-  /// Nanoseconds; -1 is without end.
+  /// Nanoseconds; -1 is unlimited.
   var share: Int64 = 0
   /// Nanoseconds; -1 while it lasts.
   var duration: Int64 = -1
@@ -64,9 +64,9 @@ struct ReportReference: Equatable {
 
   var opaque: OpaquePointer { OpaquePointer(pointer) }
 
-  /// The most stragglers that are listed.
+  /// How many stragglers are listed at the most.
   static var mostStragglers: Int { 65_536 }
-  /// The most return addresses that are kept, of all backtraces together.
+  /// How many return addresses are kept at the most, of all backtraces together.
   static var mostFrames: Int { 16_384 }
 
   /// An empty report; nil without memory.
@@ -98,7 +98,7 @@ struct ReportReference: Equatable {
 
   // MARK: Phases
 
-  /// A phase begins; one without tasks is not told of.
+  /// Starts a phase; one without tasks is not reported.
   func begin(_ phase: UInt32, asked: UInt64, at start: Int64, share: Int64) {
     if asked == 0 { return }
     pointer.pointee.phases[pointer.pointee.phaseCount] = PhaseFacts(
@@ -106,7 +106,7 @@ struct ReportReference: Equatable {
     pointer.pointee.phaseCount += 1
   }
 
-  /// The phase that began last is over, unless it is another one, or was before.
+  /// Ends the phase that was started last, unless it is another one, or has ended already.
   ///
   /// - Parameters:
   ///   - phase: its number.
@@ -120,7 +120,7 @@ struct ReportReference: Equatable {
     pointer.pointee.phases[last].duration = now &- pointer.pointee.phases[last].start
   }
 
-  /// All phases that are not over are.
+  /// Ends all phases that have not ended.
   func endAll(at now: Int64, remaining: (_ phase: UInt32) -> UInt64) {
     for index in 0..<pointer.pointee.phaseCount where pointer.pointee.phases[index].duration < 0 {
       pointer.pointee.phases[index].remaining = remaining(pointer.pointee.phases[index].phase)
@@ -130,7 +130,7 @@ struct ReportReference: Equatable {
 
   // MARK: Stragglers
 
-  /// Where they are.
+  /// The list of the stragglers.
   ///
   /// Requires that there are any.
   var stragglers: UnsafeMutablePointer<StragglerFacts> {
@@ -138,7 +138,8 @@ struct ReportReference: Equatable {
     pointer.pointee.stragglers.unsafelyUnwrapped
   }
 
-  /// Gets memory for `count` stragglers and some that may come meanwhile; without it, they are not listed.
+  /// Allocates memory for `count` stragglers and a few that may be spawned meanwhile; without
+  /// memory, they are not listed.
   ///
   /// Requires that none was added.
   func makeRoom(for count: UInt64) {
@@ -153,7 +154,7 @@ struct ReportReference: Equatable {
     pointer.pointee.stragglerRoom = wanted
   }
 
-  /// Adds a straggler, which is held until it has been looked at.
+  /// Adds a straggler, with a reference until it has been probed.
   ///
   /// The caller has a reference to the task.
   func add(_ facts: TaskFacts, _ task: TaskReference) {
@@ -163,9 +164,9 @@ struct ReportReference: Equatable {
     pointer.pointee.stragglerCount = index + 1
   }
 
-  /// The call has come to its end: notes what is known of it, and looks at the stragglers.
+  /// Completes the report at the end of the call: stores the results, and probes the stragglers.
   ///
-  /// They are looked at last, as that takes its time.
+  /// The probes come last, as they take time.
   func complete(
     _ tally: JoinTally, in registry: RegistryReference, grace: Int64,
     occasion: ReportStorage.Occasion, withBacktraces: Bool = true
@@ -196,7 +197,7 @@ struct ReportReference: Equatable {
     takeBacktraces(isWanted: withBacktraces)
   }
 
-  /// Looks again at the stragglers for which there was no descriptor, for a second at the most.
+  /// Probes again the stragglers for which no descriptor was available, for a second at the most.
   private func lookAgain(_ count: Int) {
     var index = -1
     func next() -> Int {
@@ -211,7 +212,8 @@ struct ReportReference: Equatable {
       },
       body: { number, look in
         if number == 0 { index = -1 }
-        // Each is held, so that its thread is still its own if it is alive afterwards.
+        // There is a reference to each, so its thread is still its own if the task is alive
+        // afterwards.
         stragglers[next()].look(seen: look)
       })
   }
@@ -246,7 +248,8 @@ struct ReportReference: Equatable {
 }
 
 extension RegistryReference {
-  /// Looks at every live task (E1); `withBacktraces`, if they are enabled, or without interrupting anyone.
+  /// Reports on every live task (E1); `withBacktraces` takes backtraces if they are enabled,
+  /// otherwise no thread is interrupted.
   func explain(withBacktraces: Bool = true) -> (Status, ReportReference?) {
     if ProcessState.isForkedChild { return (.forked, nil) }
     guard let report = ReportReference.make() else { return (.noMemory, nil) }

@@ -1,4 +1,4 @@
-/// A report for machines (E10); docs/schema/report.json says what it is made of.
+/// A report as JSON (E10); its schema is docs/schema/report.json.
 extension ReportReference {
   /// Writes the report as one JSON object.
   ///
@@ -111,7 +111,7 @@ extension StragglerFacts {
     if thread.schedulerState == 0 {
       writer.write("null")
     } else {
-      // A letter: `ThreadProbe` takes nothing else.
+      // A letter: `ThreadProbe` accepts nothing else.
       writer.write("\"")
       writer.write(byte: thread.schedulerState)
       writer.write("\"")
@@ -153,10 +153,10 @@ extension StragglerFacts {
 }
 
 extension FixedWidthInteger {
-  /// The number, which is not negative, but for what lies behind its 53 leading bits, which is 0.
+  /// The number, which is not negative, with all but its 53 leading bits set to 0.
   ///
-  /// Readers of JSON that keep numbers as doubles (RFC 8259, section 6) get what was written: up to 2^53, 104 days in
-  /// nanoseconds, that is the number itself.
+  /// A reader of JSON that stores numbers as doubles (RFC 8259, section 6) gets exactly what was
+  /// written. Up to 2^53, which is 104 days in nanoseconds, that is the number itself.
   var cutForDouble: Self {
     let behind = Self.bitWidth - leadingZeroBitCount - 53
     return behind > 0 ? (self >> behind) << behind : self
@@ -164,14 +164,14 @@ extension FixedWidthInteger {
 }
 
 extension DescriptorWriter {
-  /// Writes `key`, which has all its punctuation, and a number as a double holds it.
+  /// Writes `key`, which includes all punctuation, and a number that a double can hold exactly.
   @inline(never)
   mutating func write<Number: FixedWidthInteger>(_ key: StaticString, _ number: Number) {
     write(key)
     write(number.cutForDouble)
   }
 
-  /// Writes `key` and the digits of a text.
+  /// Writes `key` and all digits of the number, for a member that is text.
   @inline(never)
   mutating func write(_ key: StaticString, exact number: Int64) {
     write(key)
@@ -185,14 +185,14 @@ extension DescriptorWriter {
     if number < 0 { write("null") } else { write(number.cutForDouble) }
   }
 
-  /// Writes `key` and a truth value.
+  /// Writes `key` and a Boolean.
   @inline(never)
   mutating func write(_ key: StaticString, _ value: Bool) {
     write(key)
     write(value ? "true" : "false")
   }
 
-  /// Writes the members that say which task it is, but for the id.
+  /// Writes the members that identify a task, except its id.
   @inline(never)
   mutating func write(path: GroupPath, name: TaskName, kind: UInt32) {
     write(",\"name\":")
@@ -204,7 +204,7 @@ extension DescriptorWriter {
     write("\",\"kind_number\":", kind)
   }
 
-  /// Writes the members that a task told of itself.
+  /// Writes the members that a task has set itself.
   @inline(never)
   mutating func write(_ activity: ActivityFacts, at now: Int64) {
     write(",\"stalled\":", activity.isStalled)

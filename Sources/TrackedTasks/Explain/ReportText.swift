@@ -1,6 +1,6 @@
 import CPlatform
 
-/// A report for people (E10).
+/// A report as text (E10).
 extension ReportReference {
   /// Writes the report as text.
   ///
@@ -35,7 +35,7 @@ extension ReportReference {
     }
   }
 
-  /// The first lines: what it is about, and the counts.
+  /// Writes the first lines: the call, its reason, and the counts.
   private func writeSummary(to writer: inout DescriptorWriter) {
     let tally = pointer.pointee.tally
     switch pointer.pointee.occasion {
@@ -96,7 +96,7 @@ extension ReportReference {
     writer.write("\n")
   }
 
-  /// Names the callback that took longest, if they took a millisecond.
+  /// Writes the callback that took longest, if callbacks took a millisecond or more in total.
   private static func write(_ callbacks: CallbackTimes, to writer: inout DescriptorWriter) {
     if callbacks.total < 1_000_000 { return }
     writer.write("; callbacks took ")
@@ -138,7 +138,7 @@ extension ReportReference {
     writer.write("\n")
   }
 
-  /// Hands the message of the token to `body`, NUL-terminated.
+  /// Passes the message of the token to `body`, NUL-terminated.
   func withMessage<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
     withUnsafeBytes(of: pointer.pointee.message) { bytes in
       // SAFETY: never empty, and the last byte is NUL.
@@ -148,7 +148,8 @@ extension ReportReference {
 }
 
 extension StragglerFacts {
-  /// Writes some lines: who it is, what it does, since when, what it says of itself, and where it is.
+  /// Writes a few lines: name, diagnosis, age, state, checkpoint, progress, and where its thread
+  /// is.
   fileprivate func writeText(to writer: inout DescriptorWriter) {
     writer.write(path: path, name: name)
     writer.write(": ")
@@ -202,7 +203,7 @@ extension StragglerFacts {
     for number in 0..<frameCount { write(frame: number, to: &writer) }
   }
 
-  /// What it waits in.
+  /// Writes what the thread waits in.
   private func writeWhere(to writer: inout DescriptorWriter) {
     if let name = syscallName {
       writer.write(" in ")
@@ -220,7 +221,7 @@ extension StragglerFacts {
     }
   }
 
-  /// Whether it has heard that it is to stop, and what it did since.
+  /// Writes whether it has checked for cancellation, and what it did since it was asked.
   private func writeEffort(to writer: inout DescriptorWriter) {
     writer.write("  ")
     if cancelledAt == 0 {
@@ -280,7 +281,7 @@ extension StragglerFacts {
 }
 
 extension DescriptorWriter {
-  /// Writes a task's name with those of its groups, for people.
+  /// Writes a task's name, preceded by those of its groups.
   @inline(never)
   mutating func write(path: GroupPath, name: TaskName) {
     if !path.isEmpty {
@@ -290,7 +291,7 @@ extension DescriptorWriter {
     name.withText { write(text: $0) }
   }
 
-  /// Writes how far a task has come: "30 of 100 blocks".
+  /// Writes the progress of a task: "30 of 100 blocks".
   @inline(never)
   mutating func write(_ progress: Progress) {
     write(progress.done)

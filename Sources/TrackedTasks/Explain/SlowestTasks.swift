@@ -2,13 +2,14 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// A registry's Monitor guards the list of the reports that note who ends there, and what is noted in them
-// meanwhile. A report is on the list of one registry, from before its call cancels anything until that call
-// has found all tasks ended, or its deadline passed; then it is the caller's.
+// A registry's Monitor guards the list of the reports that record the ends of its tasks, and
+// `slowest` of each report meanwhile. A report is on the list of one registry, from before its call
+// cancels anything until all tasks have ended, or the call has given up; then it belongs to the
+// caller.
 
-/// The tasks that took longest to stop, while a report was being made (E6).
+/// The tasks that took longest to stop while a report was being made (E6).
 struct SlowestTasks {
-  /// In no order until `sort`.
+  /// Unordered until `sort`.
   private var tasks = InlineArray<16, EndedFacts>(repeating: EndedFacts())
   private(set) var count = 0
 
@@ -42,7 +43,7 @@ struct SlowestTasks {
 }
 
 extension RegistryReference {
-  /// Lets `report` note who ends from now on.
+  /// Makes `report` record the ends of tasks from now on.
   func beginRecordingStops(_ report: ReportReference) {
     pointer.pointee.reportCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
     monitor.withLock { state in
@@ -51,7 +52,7 @@ extension RegistryReference {
     }
   }
 
-  /// Lets it note no more.
+  /// Makes `report` record no more.
   func endRecordingStops(_ report: ReportReference) {
     monitor.withLock { state in
       var place = state.firstReport
@@ -73,9 +74,10 @@ extension RegistryReference {
 }
 
 extension TaskReference {
-  /// The task, which was asked to stop, is about to end: reports that are being made hear of it.
+  /// Records the end of the task, which was asked to stop, in the reports that are being made.
   ///
-  /// Called on the task's own thread, before the end is counted. A straggler is no slow task that made it.
+  /// Called on the task's own thread, before the end is counted. A straggler is not recorded: it is
+  /// in the report already.
   @inline(never)
   func recordStop(_ how: TaskWord.Ending) {
     let registry = self.registry

@@ -1,9 +1,9 @@
 import CPlatform
 import Synchronization
 
-/// All that is told of one straggler (E1).
+/// Everything that is reported of one straggler (E1).
 struct StragglerFacts {
-  /// What it is; what it says of itself is as of `probedAt`.
+  /// Its identity and state; what the task has set itself is as of `probedAt`.
   var id: UInt64
   var name: TaskName
   var path: GroupPath
@@ -14,16 +14,16 @@ struct StragglerFacts {
   var cancelledAt: Int64
   var activity: ActivityFacts
 
-  /// It is held until it has been looked at.
+  /// A reference, until it has been probed.
   var task: TaskReference?
   /// On `CLOCK_MONOTONIC`.
   var probedAt: Int64 = 0
   var thread = ThreadProbe()
-  /// How often it has looked at its flag since that rose.
+  /// How often it has checked for cancellation since its flag rose.
   var cancelChecks: UInt32 = 0
-  /// Nanoseconds of processor time; -1 is not known.
+  /// CPU time in nanoseconds; -1 if unknown.
   var cpu: Int64 = -1
-  /// Of that, in the last `cpuSpan`; -1 is not known.
+  /// The part of it in the last `cpuSpan` nanoseconds; -1 if unknown.
   var cpuSince: Int64 = -1
   var cpuSpan: Int64 = 0
   var diagnosis = Diagnosis.unknown
@@ -43,7 +43,7 @@ struct StragglerFacts {
     case stopped = 6
     case ended = 7
 
-    /// Its name for people and for machines.
+    /// Its name in text and in JSON.
     var text: StaticString {
       switch self {
       case .unknown: "unknown"
@@ -59,8 +59,8 @@ struct StragglerFacts {
   }
 
   /// - Parameters:
-  ///   - facts: taken while it was alive, or of one that has ended meanwhile.
-  ///   - task: a reference, given back once it has been looked at; nil if it has ended.
+  ///   - facts: taken while it was alive, or of a task that has ended meanwhile.
+  ///   - task: a reference, released once the task has been probed; nil if it has ended.
   init(_ facts: TaskFacts, task: TaskReference?) {
     id = facts.id
     name = facts.name
@@ -74,15 +74,15 @@ struct StragglerFacts {
     self.task = task
   }
 
-  /// Looks at its thread, unless it has ended.
+  /// Probes its thread, unless the task has ended.
   ///
-  /// - Parameter seen: what was seen of its thread, if somebody else has looked.
+  /// Nothing is allocated and no lock is taken. The thread was the task's own if the task is alive
+  /// afterwards: the reference keeps any other task out of the record.
   ///
-  /// Nothing is allocated and no lock is taken. That the thread is still the task's own is known from
-  /// the task being alive afterwards: it is held, so that no other has come into its record.
+  /// - Parameter seen: the result of the probe, if it was made elsewhere.
   mutating func look(seen: ThreadProbe? = nil) {
     probedAt = monotonicNow()
-    // Another task may have come into the record before it was held.
+    // Another task may have come into the record before the reference was taken.
     guard let task, let facts = task.facts(in: task.registry), facts.id == id else {
       hasEnded()
       return
@@ -125,7 +125,7 @@ struct StragglerFacts {
     diagnosis = .ended
   }
 
-  /// The name of the system call it is in; nil for one without a name here, and for none.
+  /// The name of the system call it is in; nil if it is in none, or in one without a known name.
   var syscallName: UnsafePointer<UInt8>? {
     // SAFETY: CChar and UInt8 have the same layout; the text is static.
     cp_syscall_name(thread.syscall).map {
@@ -138,24 +138,24 @@ struct StragglerFacts {
 
   /// How long ago it was asked to stop, in nanoseconds; -1 if it was not.
   ///
-  /// That may have come while it was looked at.
+  /// It may have been asked during the probe.
   var askedAge: Int64 { cancelledAt == 0 ? -1 : max(0, probedAt &- cancelledAt) }
 
-  /// How long ago it told of progress; -1 is never.
+  /// How long ago it last reported progress, in nanoseconds; -1 if never.
   var progressAge: Int64 {
     activity.progress.at == 0 ? -1 : max(0, probedAt &- activity.progress.at)
   }
 
-  /// What a thread seems to be doing: pure.
+  /// What a thread seems to be doing; a pure function.
   ///
   /// - Parameters:
-  ///   - scheduler: its state as in proc_pid_stat(5); 0 is not known.
-  ///   - progressAge: nanoseconds since it told of progress; -1 is never.
-  ///   - cpu: processor time; -1 is not known.
+  ///   - scheduler: its state as in proc_pid_stat(5); 0 if unknown.
+  ///   - progressAge: nanoseconds since it last reported progress; -1 if never.
+  ///   - cpu: CPU time in nanoseconds; -1 if unknown.
   ///   - age: nanoseconds in which it used that.
-  ///   - cpuSince: processor time since it was asked to stop; -1 is not known.
+  ///   - cpuSince: CPU time since it was asked to stop, in nanoseconds; -1 if unknown.
   ///   - span: nanoseconds in which it used that.
-  /// - Returns: what it seems to be doing.
+  /// - Returns: the diagnosis.
   static func diagnose(
     scheduler: UInt8, progressAge: Int64, cpu: Int64, age: Int64, cpuSince: Int64, span: Int64
   ) -> Diagnosis {
@@ -171,7 +171,8 @@ struct StragglerFacts {
     return .blocked
   }
 
-  /// Takes the backtrace of its thread, if it is alive; what the thread noted is kept if the task has ended since.
+  /// Takes the backtrace of its thread, if the task is alive; the frames are kept if it has ended
+  /// since.
   ///
   /// - Returns: how many return addresses were stored.
   mutating func takeBacktrace(
@@ -183,7 +184,7 @@ struct StragglerFacts {
     }
     let (taken, outcome, syscall) = Backtrace.capture(
       ofThread: threadID, of: task, into: place, capacity: room, until: end)
-    // Where the kernel's own answer could be read, it stays: it is of the moment of the probe.
+    // If the kernel's own answer could be read, it is kept: it belongs to the moment of the probe.
     if thread.syscall < 0 && thread.failure != 0 { thread.syscall = syscall }
     backtrace = outcome
     frameCount = taken
@@ -193,17 +194,18 @@ struct StragglerFacts {
 }
 
 extension StragglerFacts {
-  /// Where a frame of a backtrace is (E12).
+  /// The address by which a frame of a backtrace is looked up (E12).
   ///
-  /// The innermost is where the thread was interrupted. The others are return addresses, and the call is one
-  /// byte less: it may be the last of its function, behind which another one begins.
+  /// The innermost frame is where the thread was interrupted. The others are return addresses; the
+  /// call is before, so one byte is subtracted: it may be the last instruction of its function, and
+  /// the return address the start of the next one.
   static func place(ofFrame number: Int, at address: UInt64) -> UInt64 {
     number == 0 ? address : address &- 1
   }
 }
 
 extension RegistryReference {
-  /// Takes a sample of the processor time of all that were asked to stop and are alive.
+  /// Samples the CPU time of all live tasks that were asked to stop.
   func sampleProcessorTimes() {
     forEachTask { task, _ in
       if !task.word.isCancelRequested || !task.pin() { return true }

@@ -1,17 +1,19 @@
 import CPlatform
 
-/// Finds what an address belongs to, for people who read a backtrace (E10, E12).
+/// Finds the object and the symbol of an address, for readers of a backtrace (E10, E12).
 ///
 /// For a return address see `StragglerFacts.place`.
 ///
-/// *Concurrency:* any thread, but in no signal handler. It takes the lock under which the dynamic linker
-/// changes its list of objects, not that which it holds while it loads one. Nothing is allocated.
+/// *Concurrency:* any thread, but not in a signal handler. It takes the lock under which the
+/// dynamic linker changes its list of objects, not the one that it holds while it loads an object.
+/// Nothing is allocated.
 ///
 /// - Parameters:
 ///   - address: in the code of this process.
-///   - body: called once, under no lock, with text that is valid during the call: the path of the object,
-///     nil if the address belongs to none, and how far behind its begin the address is, as addr2line(1) wants
-///     it; the function that the object exports there, nil if there is none, and how far into it.
+///   - body: called once, under no lock, with text that is valid during the call: the path of the
+///     object, nil if the address belongs to none, and the offset of the address from the start of
+///     the object, as addr2line(1) expects it; the exported function at the address, nil if there
+///     is none, and the offset in it.
 func withSymbol(
   of address: UInt64,
   _ body: (
@@ -36,7 +38,7 @@ func withSymbol(
   }
 }
 
-/// Hands an array of characters that C imports as a tuple to `body`; nil if the text is empty.
+/// Passes an array of characters that C imports as a tuple to `body`; nil if the text is empty.
 private func withText<Characters>(
   _ characters: inout Characters, _ body: (UnsafePointer<UInt8>?) -> Void
 ) {

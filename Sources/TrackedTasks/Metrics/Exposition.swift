@@ -1,24 +1,24 @@
 import CPlatform
 
-/// One registry of an exposition: what was known of it when it was copied, and how its samples are told from
-/// those of the others (E9).
+/// One registry of an exposition: a copy of its metrics, and the name that distinguishes its
+/// samples from those of the others (E9).
 struct ExposedRegistry {
   /// As the caller gave it, NUL-terminated; nil: the path is used.
   fileprivate let name: UnsafePointer<UInt8>?
-  /// Empty in a registry that is no group, which has no label then.
+  /// Empty in a root registry, which then has no label.
   fileprivate let path: GroupPath
-  /// What is known of each kind; nil where no metrics are kept.
+  /// The metrics of each kind; nil if the registry keeps none.
   let kinds: UnsafePointer<KindMetrics>?
   fileprivate let totals: TaskCounters
 
-  /// How many series it has of a family that does not tell anything else apart.
+  /// How many series it has of a family that is distinguished by nothing but registry and kind.
   var seriesCount: Int { kinds == nil ? 1 : KindSlot.count }
 
   func counters(_ series: Int) -> TaskCounters { kinds?[series].counters ?? totals }
 }
 
 extension UnsafePointer<ExposedRegistry> {
-  /// Hands the value of its label to `body`; empty is none.
+  /// Passes the value of its label to `body`; empty is none.
   func withName<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
     if let name = pointee.name { return body(name) }
     return pointee.path.withText(body)
@@ -27,9 +27,9 @@ extension UnsafePointer<ExposedRegistry> {
 
 /// The metrics of several registries as one text.
 enum Exposition {
-  /// The most registries of one: that no two have the same name is looked at one by one.
+  /// How many registries one exposition has at the most: their names are compared pair by pair.
   static var most: Int { 1024 }
-  /// The most bytes of a name.
+  /// The maximum length of a name in bytes.
   static var longestName: Int { 255 }
 
   /// Writes the metrics of registries to a descriptor in the OpenMetrics text format.
@@ -37,10 +37,10 @@ enum Exposition {
   /// - Parameters:
   ///   - count: how many.
   ///   - descriptor: open for writing.
-  ///   - isEnded: whether nothing follows, and the end is written.
-  ///   - registry: number 0, 1, …, of which the caller has a reference, and a name or nil.
-  /// - Returns: `.ok`; `.invalid` if two have the same name, or one has a name that is none; `.noMemory`;
-  ///   `.system` with errno set.
+  ///   - isEnded: whether nothing follows, so that the end marker is written.
+  ///   - registry: number 0, 1, …, to which the caller has a reference, and a name or nil.
+  /// - Returns: `.ok`; `.invalid` if two have the same name, or one has an invalid name;
+  ///   `.noMemory`; `.system` with errno set.
   static func write(
     _ count: Int, to descriptor: Int32, isEnded: Bool,
     _ registry: (Int) -> (RegistryReference, name: UnsafePointer<UInt8>?)
@@ -73,7 +73,7 @@ enum Exposition {
         writer.writeOpenMetrics(all)
         if isEnded { writer.endOpenMetrics() }
       }
-    // It may change errno, which tells why the writing failed.
+    // It may change errno, which has the cause of a failed write.
     let failure = cp_errno()
     free(memory)
     cp_set_errno(failure)
@@ -109,7 +109,7 @@ enum Exposition {
 }
 
 extension RegistryReference {
-  /// Copies what is known of it, at one moment; `room` is for `KindSlot.count` of them, if it keeps metrics.
+  /// Copies its metrics at one moment; `room` is for `KindSlot.count` of them, if it keeps metrics.
   fileprivate func exposed(
     as name: UnsafePointer<UInt8>?, room: UnsafeMutablePointer<KindMetrics>
   ) -> ExposedRegistry {

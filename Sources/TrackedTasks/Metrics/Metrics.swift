@@ -2,15 +2,16 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// The Monitor of a registry's metrics guards the counters, the histograms and the ring of the last tasks. It
-// is taken alone, for the time of a few additions, twice for each task of a registry with metrics and
-// once for a refused spawn, at each level that keeps some; and by those who read. Whoever writes them to a
-// descriptor copies them first, into memory that was had before.
+// The Monitor of a registry's metrics guards the counters, the histograms and the ring of the last
+// tasks. It is taken alone, for the time of a few additions: twice for each task and once for a
+// rejected spawn, in each registry on the way to the root that keeps metrics; and by readers. A
+// reader that writes them to a descriptor copies them first, into memory that it has allocated
+// before.
 
-/// The counters and durations of a registry that keeps them, which it was created with (E8).
+/// The counters and durations of a registry that was created with metrics (E8).
 ///
-/// A spawn is counted after the task was admitted, and an end before it is counted for joins and limits:
-/// who has learned of either finds it here, and the most that were alive at once are no more than
+/// A spawn is counted after the task was admitted, and an end before it is counted for joins and
+/// limits. So a thread that has seen either finds it counted here, and the peak never exceeds
 /// `maxTasks`.
 struct Metrics {
   private let monitor: Monitor<MetricsState>
@@ -25,7 +26,7 @@ struct Metrics {
     return Metrics(monitor: monitor)
   }
 
-  /// Frees the memory; requires that nobody uses it any more.
+  /// Frees the memory; requires that no thread uses it any more.
   func destroy() {
     let state = monitor.withLock { $0 }
     monitor.destroy()
@@ -34,14 +35,14 @@ struct Metrics {
 
   func countSpawn(_ slot: KindSlot) { monitor.withLock { $0.countSpawn(slot) } }
 
-  /// Takes back a spawn: there was no thread for the task.
+  /// Uncounts a spawn: no thread was available for the task.
   func uncountSpawn(_ slot: KindSlot) { monitor.withLock { $0.uncountSpawn(slot) } }
 
   func countRefusal(_ slot: KindSlot) { monitor.withLock { $0.countRefusal(slot) } }
 
   func countEnd(_ task: EndedFacts) { monitor.withLock { $0.countEnd(task) } }
 
-  /// What is known of one kind, or of all.
+  /// The metrics of one kind, or of all.
   func facts(of slot: KindSlot?) -> MetricsFacts {
     monitor.withLock { state in
       if let slot {
@@ -58,12 +59,12 @@ struct Metrics {
     }
   }
 
-  /// Copies what is known of each kind, at one moment; `destination` has room for `KindSlot.count`.
+  /// Copies the metrics of all kinds at one moment; `destination` has room for `KindSlot.count`.
   func copyKinds(to destination: UnsafeMutablePointer<KindMetrics>) {
     monitor.withLock { _ = memcpy(destination, $0.kinds, MetricsState.kindsSize) }
   }
 
-  /// Visits the last tasks that ended, the last one first, under the lock.
+  /// Visits the last tasks that ended, the most recent first, under the lock.
   ///
   /// - Returns: how many are remembered.
   func recent(_ visit: (_ index: Int, _ task: UnsafePointer<EndedFacts>) -> Void) -> Int {
@@ -75,7 +76,8 @@ struct Metrics {
   }
 }
 
-/// Counters and durations of tasks of one kind, or of all; the durations in nanoseconds, -1 for none.
+/// Counters and durations of the tasks of one kind, or of all; durations in nanoseconds, -1 if
+/// there are none.
 struct MetricsFacts {
   var counters: TaskCounters
   var run = QuantileFacts()
@@ -94,7 +96,8 @@ struct MetricsFacts {
   }
 }
 
-/// The durations that half of the tasks, nine tenths, all but one in a hundred, and all do not exceed.
+/// Quantiles of durations: at most these for half of the tasks, for 90 and for 99 in a hundred, and
+/// for all.
 struct QuantileFacts {
   var p50: Int64 = -1
   var p90: Int64 = -1
@@ -116,31 +119,31 @@ extension RegistryReference {
   /// Its own metrics, if it keeps any.
   var metrics: Metrics? { pointer.pointee.metrics }
 
-  /// Whether it or a registry above it keeps metrics.
+  /// Whether it or an ancestor keeps metrics.
   @inline(__always)
   var isMeasured: Bool { pointer.pointee.isMeasured }
 
-  /// Counts a task that was admitted, here and above.
+  /// Counts a task that was admitted, here and in the ancestors.
   @inline(never)
   func measureSpawn(kind: UInt32) {
     forEachUpwards { $0.metrics?.countSpawn(KindSlot(of: kind)) }
   }
 
-  /// Takes that back: there was no thread for the task.
+  /// Uncounts it: no thread was available for the task.
   @inline(never)
   func unmeasureSpawn(kind: UInt32) {
     forEachUpwards { $0.metrics?.uncountSpawn(KindSlot(of: kind)) }
   }
 
-  /// Counts a refused spawn, here and above.
+  /// Counts a rejected spawn, here and in the ancestors.
   @inline(never)
   func measureRefusal(kind: UInt32) {
     forEachUpwards { $0.metrics?.countRefusal(KindSlot(of: kind)) }
   }
 
-  /// The totals of a registry, which it counts in any case.
+  /// The totals of a registry, which are counted with or without metrics.
   ///
-  /// Read in this order no more have ended than were spawned.
+  /// Read in this order, no more tasks have ended than were spawned.
   var totals: TaskCounters {
     let endings = pointer
     var counters = TaskCounters()
@@ -155,8 +158,8 @@ extension RegistryReference {
 
   /// The metrics (E8).
   ///
-  /// - Parameter kind: 0 is all; the first number of the application's is all of these.
-  /// - Returns: nil for a number that is no kind, and for one kind if no metrics are kept.
+  /// - Parameter kind: 0 for all kinds; the first number of the application's for all of its kinds.
+  /// - Returns: nil for a number that is not a kind, and for a single kind if no metrics are kept.
   func metricsFacts(kind: UInt32) -> MetricsFacts? {
     if kind == 0 { return metrics?.facts(of: nil) ?? MetricsFacts(totals) }
     guard let metrics, let slot = KindSlot(asked: kind) else { return nil }
@@ -165,9 +168,10 @@ extension RegistryReference {
 }
 
 extension TaskReference {
-  /// Counts the end of the task, here and above, once.
+  /// Counts the end of the task, here and in the ancestors, once.
   ///
-  /// Called on the task's own thread, while it is alive for everybody else, after `conclude`.
+  /// Called on the task's own thread, while the task is still alive for all others, after
+  /// `finalize`.
   @inline(never)
   func measureEnd(_ how: TaskWord.Ending, in registry: RegistryReference) {
     if traits.contains(.measured) { return }

@@ -1,6 +1,19 @@
 import CPlatform
 import Synchronization
 
+// LOCKING
+// The end of a task takes no lock: it is three atomic steps (`finish`). The registry's Monitor
+// guards the list of waiters, and is taken to wake those on it: after `ended` if the word says that
+// the task is awaited, after the count if `drainWaiters` is not 0. Nothing but unparking is done
+// under it; log callbacks run before the first step, without it.
+//
+// How the gaps are survived. Between `ends` and the count a task is on no list and still counted as
+// alive: joins wait for it. Between the count and `ended` a join may return, and a wait for the
+// task waits without a deadline, as a few instructions are left. After `ended` the record may
+// belong to another task: `wakeWaiters` uses its address only as a key, and wakes a waiter of that
+// task in vain at the worst. A waiter enters the list, marks the word as awaited, and then reads
+// the word again, so it is found there or sees the end.
+
 extension TaskReference {
   /// Ends the task on its worker's thread.
   ///

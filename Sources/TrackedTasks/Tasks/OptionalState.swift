@@ -1,5 +1,17 @@
 import Synchronization
 
+// LOCKING
+// This file has no lock of its own. `signal` is guarded by the timer thread's Monitor, and a wait
+// that `conditionWait` points to by the waker's; the two are never held together, nor under another
+// lock of the library's. `traits` are written by the task's own thread alone. A signal is sent
+// under the timer thread's lock, so that the task cannot leave its thread meanwhile; none of the
+// application's code runs under either lock.
+//
+// `flagHasRisen` reads both fields without a lock, to take none if there is nothing to do, and
+// again under the lock. The task stores a field and then reads its flag, the canceller raises the
+// flag and then reads the field: one of them sees the other. A field that was cleared between the
+// two readings is found empty under the lock.
+
 /// What few tasks need: a part of the record that nobody looks at unless the word says `hasOptionalState`,
 /// so that it costs the others one bit.
 struct OptionalState: ~Copyable {

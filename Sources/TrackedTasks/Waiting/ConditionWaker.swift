@@ -71,7 +71,7 @@ struct ConditionWaker {
       return state.add(wait)
     }
     if startsThread && !start(monitor) {
-      // If no thread is available, the caller does it, however long it takes.
+      // Without an available thread the caller does the work, however long it takes.
       work(on: monitor)
     }
   }

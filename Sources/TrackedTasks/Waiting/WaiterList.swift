@@ -42,7 +42,8 @@ enum WaitKey {
   static var wakers: UInt { 7 }
 }
 
-/// The threads blocked on one registry or token; part of what its Monitor guards.
+/// The threads blocked on one registry, on one token or in the waker; part of what its Monitor
+/// guards.
 ///
 /// Waiters are unparked *under* the lock: a node lives on its thread's stack, and only the lock,
 /// which the thread takes to leave the list, keeps it there.
