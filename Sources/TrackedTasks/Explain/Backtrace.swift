@@ -9,7 +9,7 @@ import Synchronization
 //                     └──→ free  └──→ abandoned → free
 //
 //     free → held          [hold], by a thread that wants a backtrace: the asker
-//     held → asked         [capture]: the asker has written whose it is, sends the signal and sleeps
+//     held → asked         [capture]: the asker has written the thread, sends the signal and sleeps
 //     asked → claimed      [answer], by the handler, on the thread that was asked
 //     claimed → done       [answered], by the handler: the frames are written
 //     done → free          [finish, release], by the asker: it has read them

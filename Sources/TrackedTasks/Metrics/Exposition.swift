@@ -11,7 +11,7 @@ struct ExposedRegistry {
   let kinds: UnsafePointer<KindMetrics>?
   fileprivate let totals: TaskCounters
 
-  /// How many series it has of a family that is distinguished by nothing but registry and kind.
+  /// How many series it has of a family whose only labels are registry and kind.
   var seriesCount: Int { kinds == nil ? 1 : KindSlot.count }
 
   func counters(_ series: Int) -> TaskCounters { kinds?[series].counters ?? totals }

@@ -1,6 +1,7 @@
 import CPlatform
 
-/// The kinds that are counted apart: the four of the library's, and all of the application's together.
+/// The kinds that are counted separately: the four of the library's, and all of the application's
+/// together.
 struct KindSlot: Equatable {
   let index: Int
 
@@ -10,11 +11,11 @@ struct KindSlot: Equatable {
 
   init(index: Int) { self.index = index }
 
-  /// Where tasks of a kind that spawning has accepted are counted.
+  /// The slot in which tasks of a valid kind are counted.
   init(of kind: UInt32) { index = kind < 0x100 ? Int(kind) - 1 : Self.application.index }
 
-  /// What a caller asks for: a kind of the library's, or the first of the application's for all; nil for
-  /// anything else.
+  /// The slot of a kind that a caller asks for: one of the library's, or the first number of the
+  /// application's for all of its kinds; nil for anything else.
   init?(asked kind: UInt32) {
     guard (1...4).contains(kind) || kind == 0x100 else { return nil }
     self.init(of: kind)
@@ -26,26 +27,26 @@ struct KindSlot: Equatable {
 
 /// How many tasks there were.
 ///
-/// Pure, and nothing but integers: all zero bytes are a beginning.
+/// Pure, and nothing but integers: all zero bytes are a valid initial value.
 struct TaskCounters {
   var spawned: UInt64 = 0
   var returned: UInt64 = 0
   var failed: UInt64 = 0
   var exited: UInt64 = 0
   var rejected: UInt64 = 0
-  /// The most that were alive at once.
+  /// How many were alive at once at the most.
   var peak: UInt64 = 0
 
   var ended: UInt64 { returned &+ failed &+ exited }
   var live: UInt64 { spawned &- ended }
 
-  /// A task was admitted.
+  /// Counts a task that was admitted.
   mutating func countSpawn() {
     spawned &+= 1
     if live > peak { peak = live }
   }
 
-  /// A task ended; the number is that of `TR_ENDED_…`.
+  /// Counts a task that ended; `how` is a number of `TR_ENDED_…`.
   mutating func countEnd(_ how: UInt32) {
     switch how {
     case 2: failed &+= 1
@@ -55,7 +56,7 @@ struct TaskCounters {
   }
 }
 
-/// What is kept for tasks of one kind; all zero bytes are a beginning.
+/// The metrics of the tasks of one kind; all zero bytes are a valid initial value.
 struct KindMetrics {
   var counters = TaskCounters()
   /// From spawn to end.
@@ -66,33 +67,33 @@ struct KindMetrics {
 
 /// What the Monitor of a registry's metrics guards.
 ///
-/// The tables are kept apart from it, as it is too much for a stack, which a value that is passed on goes
-/// through.
+/// The tables are allocated separately: this value is passed by copy, and with them it would be too
+/// large for the stack.
 ///
-/// X1: all.live == the sum of the live tasks of each kind, and likewise what else is counted of both.
-/// X2: of each kind as many run times are recorded as tasks ended, and not more times to stop.
+/// X1: all.live == the sum of the live tasks of all kinds, and likewise the other counters.
+/// X2: of each kind as many run times are recorded as tasks have ended, and not more stop times.
 struct MetricsState: MonitorState {
   /// One for each `KindSlot`.
   let kinds: UnsafeMutablePointer<KindMetrics>
   /// The last tasks that ended: number n at n modulo `recentMost`.
   private let ring: UnsafeMutablePointer<EndedFacts>
-  /// How many tasks have been noted in `ring`, forgotten ones included.
+  /// How many tasks have been stored in `ring`, including those that were overwritten.
   private var noted: UInt64 = 0
-  /// All kinds together: the most that were alive at once cannot be derived from theirs.
+  /// All kinds together: the peak cannot be derived from theirs.
   private(set) var all = TaskCounters()
 
   /// How many tasks are remembered.
   static var recentMost: Int { 64 }
 
-  /// Bytes of the part that tells of kinds.
+  /// The size in bytes of the tables of the kinds.
   static var kindsSize: Int { KindSlot.count * MemoryLayout<KindMetrics>.stride }
 
   /// Allocates the tables; nil without memory.
   static func make() -> MetricsState? {
     let size = kindsSize + recentMost * MemoryLayout<EndedFacts>.stride
     guard let memory = malloc(size) else { return nil }
-    // Integers, texts and a Boolean: zero bytes are a value of each, and nobody reads an `EndedFacts`
-    // before it is stored.
+    // Integers, texts and a Boolean: zero bytes are a valid value of each, and no `EndedFacts` is
+    // read before it is stored.
     memset(memory, 0, size)
     return MetricsState(
       kinds: memory.bindMemory(to: KindMetrics.self, capacity: KindSlot.count),
@@ -114,9 +115,9 @@ struct MetricsState: MonitorState {
     kinds[slot.index].counters.countSpawn()
   }
 
-  /// Takes back a spawn: there was no thread for the task.
+  /// Uncounts a spawn: no thread was available for the task.
   ///
-  /// It was alive for a moment, though, and may be among the most that were.
+  /// It was alive for a moment, though, and may be included in the peak.
   mutating func uncountSpawn(_ slot: KindSlot) {
     all.spawned &-= 1
     kinds[slot.index].counters.spawned &-= 1
@@ -140,7 +141,7 @@ struct MetricsState: MonitorState {
   /// How many tasks are remembered now.
   var recentCount: Int { Int(min(noted, UInt64(Self.recentMost))) }
 
-  /// What is remembered of the task that was the last to end but `index`.
+  /// The task that ended `index` tasks before the most recent one.
   func recent(_ index: Int) -> UnsafePointer<EndedFacts> {
     UnsafePointer(ring + Int((noted &- 1 &- UInt64(index)) % UInt64(Self.recentMost)))
   }

@@ -1,10 +1,11 @@
 /// Metrics as text: OpenMetrics, version 1.0.0 (E9).
 ///
-/// The lines of a family stand together: TYPE, UNIT and HELP, and then its samples, registry by registry. Buckets
-/// are cumulative, one for each power of two: what a histogram tells apart within is not written, as each line
-/// costs those who store it.
+/// The lines of a family stand together: TYPE, UNIT and HELP, and then its samples, registry by
+/// registry. Buckets are cumulative, one for each power of two. The finer ranges of a histogram are
+/// not written, as every line costs storage at the receiver.
 extension DescriptorWriter {
-  /// Writes what is known of registries: of those that keep metrics kind by kind, of the others totals alone.
+  /// Writes the metrics of registries: by kind if a registry keeps metrics, otherwise its totals
+  /// alone.
   mutating func writeOpenMetrics(_ registries: UnsafeBufferPointer<ExposedRegistry>) {
     writeFamily("taskreg_tasks_spawned", "counter", "Tasks that were admitted.")
     writeCounters("taskreg_tasks_spawned_total", registries) { $0.spawned }
@@ -37,7 +38,7 @@ extension DescriptorWriter {
     }
   }
 
-  /// Writes what ends an exposition, which is written once.
+  /// Writes the end marker of an exposition, once.
   mutating func endOpenMetrics() { write("# EOF\n") }
 
   private mutating func writeFamily(
@@ -60,7 +61,7 @@ extension DescriptorWriter {
     write("\n")
   }
 
-  /// Writes one sample of each series; where it `isKept` with metrics alone, registries without have none.
+  /// Writes one sample of each series; with `isKept`, registries without metrics are left out.
   private mutating func writeCounters(
     _ name: StaticString, _ registries: UnsafeBufferPointer<ExposedRegistry>, isKept: Bool = false,
     _ value: (TaskCounters) -> UInt64
@@ -122,7 +123,7 @@ extension DescriptorWriter {
         seen &+= histogram[next]
         next += 1
       }
-      // No power of two in nanoseconds ends in a zero here, so that its text is the shortest.
+      // No power of two in nanoseconds ends in a zero here, so its text is the shortest.
       writeBucket(family, registry, kind, DurationHistogram.bound(ofRange: power), seen)
     }
     writeBucket(family, registry, kind, nil, histogram.count)
@@ -162,7 +163,7 @@ extension DescriptorWriter {
 
   // MARK: Labels
 
-  /// Whether a sample has got a label already.
+  /// Whether a sample has a label already.
   private struct LabelList {
     var isEmpty = true
   }
@@ -183,7 +184,7 @@ extension DescriptorWriter {
     write("\n")
   }
 
-  /// Writes which registry it is, and which kind.
+  /// Writes the labels for the registry and the kind.
   private mutating func write(
     labelsOf registry: UnsafePointer<ExposedRegistry>, _ series: Int, _ labels: inout LabelList
   ) {

@@ -1,6 +1,7 @@
-/// Who keeps the promise to beat, and who does not (E7).
+/// Which tasks and threads have missed their heartbeat intervals (E7).
 extension RegistryReference {
-  /// Visits every task that is stalled, as `list` visits all, and then every stalled thread that is no task (E7).
+  /// Visits every stalled task, in the order of `list`, and then every stalled thread that is not a
+  /// task (E7).
   ///
   /// - Returns: how many were visited.
   func listStalled(_ visit: (_ index: Int, _ facts: TaskFacts) -> Void) -> Int {
@@ -20,11 +21,11 @@ extension RegistryReference {
     return count
   }
 
-  /// Whether every task keeps its promise to beat.
+  /// Whether no task and no thread is stalled.
   var isHealthy: Bool {
     var isHealthy = true
     forEachTask { task, registry in
-      // Most tasks have no notes, and their facts need not be gathered.
+      // Most tasks have no optional state, and their facts need not be gathered.
       if task.word.hasOptionalState, task.facts(in: registry)?.activity?.isStalled == true {
         isHealthy = false
       }

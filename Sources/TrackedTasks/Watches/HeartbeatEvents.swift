@@ -1,11 +1,11 @@
 // LOCKING
-// None. Each sends an event, and so is called without a lock.
+// None. Each function sends an event, so it is called without a lock.
 
-/// What is told of those who promised heartbeats (E7).
+/// Log events about missed heartbeats (E7).
 extension HeartbeatWatch.Subject {
-  /// Tells that it has not beaten for `silence` nanoseconds.
+  /// Reports that there was no heartbeat for `silence` nanoseconds.
   ///
-  /// A task does not end before that is done.
+  /// A task does not end before this has returned.
   func logStall(silence: Int64, interval: Int64) {
     withFixedText {
       $0.append("no heartbeat for ")
@@ -17,11 +17,12 @@ extension HeartbeatWatch.Subject {
     }
   }
 
-  /// Tells that it has beaten again.
+  /// Reports a heartbeat after a stall.
   ///
   /// - Parameters:
   ///   - silence: nanoseconds.
-  ///   - isHeldUp: whether a task does not end before that is done, though this is not its own thread.
+  ///   - isHeldUp: whether a task does not end before this has returned, although this is not its
+  ///     own thread.
   func logRecovery(silence: Int64, isHeldUp: Bool) {
     withFixedText {
       $0.append("a heartbeat again after ")

@@ -1,20 +1,22 @@
 import Synchronization
 
-/// What a thread has promised: to beat at least every so often (E7).
+/// The heartbeat interval of a thread, and its last heartbeat (E7).
 ///
-/// It is the first field of a task's notes, or of a `ThreadPromise`. All fields are atomics: a snapshot may read them
-/// while they change.
+/// It is the first field of a task's `TaskActivity`, or of a `ThreadPromise`. All fields are
+/// atomics: a snapshot may read them while they change.
 struct HeartbeatPromise: ~Copyable {
   typealias Pointer = UnsafeMutablePointer<HeartbeatPromise>
 
-  // atomic: nanoseconds; negative while the promise is paused; 0 is no promise. Written by the spawner, and then by the
-  // thread itself; and once more, as 0, by who retires it. Sequentially consistent with `stage`, like `beatAt`.
+  // atomic: nanoseconds; negative while paused; 0 if there is no promise. Written by the spawner,
+  // and then by the thread itself; finally, as 0, by a thread that retires it. Sequentially
+  // consistent with `stage`, like `beatAt`.
   let interval = Atomic<Int64>(0)
-  // atomic: when it beat last, on `RunClock`; 0 before it begins; never while it is in a wait that is left out.
+  // atomic: the time of the last heartbeat, on `RunClock`; 0 before the first; `.max` during a wait
+  // that is left out.
   let beatAt = Atomic<Int64>(0)
   // atomic: a `HeartbeatWatch.Stage`; see LOCKING there.
   let stage = Atomic<UInt32>(0)
-  // atomic: 1 if waits of the library's are left out. Relaxed; the thread's own.
+  // atomic: 1 if the library's own waits are left out. Relaxed; the thread's own.
   let sparesWaits = Atomic<UInt32>(0)
   // atomic: its `HeartbeatWatch`, as bits. Written by the spawner and the thread itself.
   let watch = Atomic<UInt>(0)
@@ -30,12 +32,12 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
     pointee.watch.store(0, ordering: .relaxed)
   }
 
-  /// When the next beat is overdue, on `RunClock`; never while nothing is promised.
+  /// When the next heartbeat is overdue, on `RunClock`; `.max` while no interval is set.
   var overdueAt: Int64 {
     let interval = pointee.interval.load(ordering: .sequentiallyConsistent)
     let beatAt = pointee.beatAt.load(ordering: .sequentiallyConsistent)
     if interval <= 0 || beatAt == 0 || beatAt == .max { return .max }
-    // One more, as a beat at the end of the interval is in time.
+    // One more, as a heartbeat at the end of the interval is in time.
     let (sum, overflow) = beatAt.addingReportingOverflow(interval)
     return overflow || sum == .max ? .max : sum + 1
   }
@@ -55,13 +57,13 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
     return HeartbeatPromise.Pointer(bitPattern: ProcessState.promise)
   }
 
-  /// Begins to hold.
+  /// Starts the interval.
   func begin() {
     pointee.beatAt.store(RunClock.now(), ordering: .sequentiallyConsistent)
     if let watch { TimerThread.withQueue { watch.arm(&$0) } }
   }
 
-  /// A beat.
+  /// Records a heartbeat.
   func beat() -> Status {
     let before = pointee.beatAt.load(ordering: .relaxed)
     let now = RunClock.now()
@@ -70,7 +72,7 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
     return watch?.hasRecovered(silence: before == .max ? 0 : now &- before) ?? .ok
   }
 
-  /// Promises another interval from now on; 0 is none.
+  /// Sets another interval from now on; 0 is none.
   func change(to interval: Int64, sparesWaits: Bool) -> Status {
     let status = beat()
     if status != .ok { return status }
@@ -80,45 +82,45 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
     return .ok
   }
 
-  /// Promises nothing until `resume`.
+  /// Suspends the interval until `resume`.
   func pause() -> Status {
     if pointee.interval.load(ordering: .relaxed) < 0 { return .ok }
     let status = beat()
     if status != .ok { return status }
-    // Read anew: a log callback that heard of the beat may have promised something else.
+    // Read again: a log callback that was called for the heartbeat may have set another interval.
     let interval = pointee.interval.load(ordering: .relaxed)
     if interval > 0 { negate(interval) }
     return .ok
   }
 
-  /// Promises again, as before `pause`.
+  /// Sets the interval that `pause` suspended.
   func resume() -> Status {
     let interval = pointee.interval.load(ordering: .relaxed)
     if interval >= 0 { return beat() }
-    // The beat first: what is promised is overdue an interval from now.
+    // The heartbeat first: the next one is due one interval from now.
     pointee.beatAt.store(RunClock.now(), ordering: .sequentiallyConsistent)
     negate(interval)
     return beat()
   }
 
-  /// Whoever ends the promise from outside sets it to 0, and it stays that.
+  /// A thread that retires the promise sets it to 0, and it must stay 0.
   private func negate(_ interval: Int64) {
     _ = pointee.interval.compareExchange(
       expected: interval, desired: -interval, ordering: .sequentiallyConsistent)
   }
 
-  /// A wait that is left out begins: none is due until it is over.
+  /// Starts a wait that is left out: no heartbeat is due until it is over.
   ///
-  /// - Parameter reports: whether it is as good as a beat, which may send an event.
+  /// - Parameter reports: whether the start counts as a heartbeat, which may send an event.
   fileprivate func rest(reports: Bool) {
     if reports { _ = beat() }
     pointee.beatAt.store(.max, ordering: .sequentiallyConsistent)
   }
 
-  /// It is over.
+  /// Ends such a wait.
   fileprivate func rise() {
     pointee.beatAt.store(RunClock.now(), ordering: .sequentiallyConsistent)
-    // Any other stage is a beat's business.
+    // Every other stage is left to the next heartbeat.
     if currentStage == .idle { _ = watch?.hasRecovered(silence: 0) }
   }
 
@@ -137,10 +139,12 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
   }
 }
 
-/// Runs `body`, a wait of the library's, of which the calling thread's promise says whether it is left out (E7).
+/// Runs `body`, one of the library's own waits, which the calling thread's promise may leave out
+/// (E7).
 ///
 /// - Parameters:
-///   - reports: whether a stall may be reported as over, under no lock of the application's.
+///   - reports: whether the end of a stall may be reported here, as no lock of the application's is
+///     held.
 ///   - body: the wait.
 /// - Returns: what `body` returned.
 func withPromiseAtRest<Result>(reports: Bool = true, _ body: () -> Result) -> Result {
@@ -156,9 +160,9 @@ func withPromiseAtRest<Result>(reports: Bool = true, _ body: () -> Result) -> Re
 }
 
 extension TaskReference {
-  /// Its promise, in its notes.
+  /// The task's promise, in its `TaskActivity`.
   ///
-  /// Requires that it has some.
+  /// Requires that it has one.
   var promise: HeartbeatPromise.Pointer {
     // SAFETY: the first field of the notes.
     UnsafeMutableRawPointer(activity).assumingMemoryBound(to: HeartbeatPromise.self)
@@ -166,19 +170,19 @@ extension TaskReference {
 
   // MARK: The life of a promise
 
-  /// Gets what a task that promises heartbeats needs.
+  /// Makes what a task with a heartbeat interval needs.
   ///
-  /// Its notes are cleared.
+  /// Its `TaskActivity` was cleared.
   func prepareHeartbeats(interval: Int64) -> Status {
     let (status, watch) = HeartbeatWatch.make(.task(self), promise, interval: interval)
     promise.pointee.watch.store(UInt(bitPattern: watch), ordering: .relaxed)
     return status
   }
 
-  /// The promise begins to hold: the task's thread is about to enter the body.
+  /// Starts the interval: the task's thread is about to enter the body.
   func beginHeartbeats() { promise.begin() }
 
-  /// The promise holds no longer: the body is over, or does not run.
+  /// Ends the promise: the body is over, or does not run.
   ///
   /// Waits for a report that is under way.
   func endHeartbeats() {
@@ -188,9 +192,9 @@ extension TaskReference {
     promise.pointee.watch.store(0, ordering: .relaxed)
   }
 
-  /// The calling task promises, or promises something else.
+  /// Sets the interval of the calling task, or changes it.
   fileprivate func promise(_ interval: Int64, sparesWaits: Bool) -> Status {
-    // What is promised then nobody would end.
+    // A promise made later would not be ended by anything.
     if Worker.current?.pointee.stage != .body {
       return .invalid("tr_heartbeat_promise", "the body of the calling task is over")
     }
@@ -209,10 +213,10 @@ extension TaskReference {
   }
 }
 
-/// Keeps the promise of the calling thread to beat (E7).
+/// Records a heartbeat of the calling thread (E7).
 ///
-/// - Returns: `.ok`, also for a task that promised nothing; `.invalid` outside a task, in a thread that promised
-///   nothing either while no watchdog of systemd's wants to know.
+/// - Returns: `.ok`, also for a task without an interval; `.invalid` outside a task, in a thread
+///   without an interval, if there is no systemd watchdog.
 func recordHeartbeat() -> Status {
   if let promise = HeartbeatPromise.Pointer.ofCaller {
     if Worker.currentTask != nil || !ThreadPromise.isOver { return promise.beat() }
@@ -222,18 +226,19 @@ func recordHeartbeat() -> Status {
   return ThreadPromise.promiseForWatchdog()
 }
 
-/// Promises, for the calling thread, to beat at least every `interval` nanoseconds from now on (E7).
+/// Sets the calling thread's heartbeat interval: from now on, at least one heartbeat every
+/// `interval` nanoseconds (E7).
 ///
 /// - Parameters:
-///   - interval: 0 takes the promise back.
+///   - interval: 0 ends the promise.
 ///   - sparesWaits: whether the time in the library's own waits is left out.
-///   - registry: whose health it belongs to; in a task nil, or the task's own.
+///   - registry: the registry whose health includes the thread; in a task nil, or the task's own.
 /// - Returns: `.ok`; `.invalid`; `.noMemory`, `.again`; `.deadlock` as `ThreadPromise.withdraw`.
 func makeHeartbeatPromise(
   every interval: Int64, sparesWaits: Bool, in registry: RegistryReference?
 ) -> Status {
   if interval < 0 { return .invalid("tr_heartbeat_promise", "interval_ns is negative") }
-  // At least a millisecond: whoever watches a shorter promise does nothing else.
+  // At least a millisecond: with a shorter interval, the timer thread would do nothing else.
   let interval = interval == 0 ? 0 : max(interval, 1_000_000)
   if let task = Worker.currentTask {
     if let registry, registry != task.registry {
@@ -248,7 +253,7 @@ func makeHeartbeatPromise(
   return ThreadPromise.promise(interval, sparesWaits: sparesWaits, in: registry)
 }
 
-/// Pauses the calling thread's promise, or resumes it; `.invalid` where there is none.
+/// Pauses the calling thread's interval, or resumes it; `.invalid` if it has none.
 func setHeartbeatsPaused(_ isPaused: Bool) -> Status {
   guard let promise = HeartbeatPromise.Pointer.ofCaller else {
     return .invalid(

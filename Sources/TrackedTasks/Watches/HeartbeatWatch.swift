@@ -2,52 +2,55 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// Guarded by the timer thread's Monitor, but for the fields of the notes, which are atomics. No event is
-// sent under it: the timer thread finds a stall under the lock, and posts its report, which a thread of
-// `EventThread` sends. Whoever ends the body takes the watch from the queue, and a report that nobody has taken up
-// back, under the lock, and waits for a report that is under way: so no report names a task that has ended, and
-// none comes after a log's context may have been freed.
+// Guarded by the timer thread's Monitor, except the fields of the promise, which are atomics. No
+// event is sent under it: the timer thread finds a stall under the lock and posts the report, which
+// an event thread sends. The thread that ends the body takes, under the lock, the watch out of the
+// queue, and a report that no event thread has taken out of the events, and waits for a report that
+// is under way. So no report names a task that has ended, and none is sent when the log's context
+// may have been freed.
 //
-// The task stores its beat and then looks at the stage; the timer thread stores the stage and then looks
-// at the beat again, both sequentially consistently: no beat is missed by both.
+// The task stores its heartbeat and then reads the stage; the timer thread stores the stage and
+// then reads the heartbeat again, both sequentially consistently: a heartbeat is seen by one of
+// them.
 
-/// What reports that a task, or a thread, misses its promised heartbeats (E7).
+/// Reports that a task, or a thread, has missed its heartbeat interval (E7).
 ///
-/// The events of one task alternate: its stage says which may come next.
+/// The events about one task alternate: its stage determines which may come next.
 struct HeartbeatWatch {
-  /// Looks whether the task has beaten; the first field, so that its address is known.
+  /// Checks for a heartbeat when it is due; the first field, so that its address is known.
   fileprivate var timer: Timer
 
   // immutable after init
-  /// Whose watch it is; no reference is held, as it goes before that does.
+  /// The task or thread; no reference is held, as the watch is freed before it.
   fileprivate let subject: Subject
   fileprivate let promise: HeartbeatPromise.Pointer
 
   // Guarded by the timer thread's Monitor.
-  /// Whether the body is over, or the thread's promise.
+  /// Whether the body, or the thread's promise, is over.
   fileprivate var isOver = false
-  /// Whether the timer thread is not held any more, nor is the promise to be watched, though the thread that
-  /// promised has not ended it yet.
+  /// Whether the watch no longer holds the timer thread and no longer checks, although the thread
+  /// has not ended its promise yet.
   fileprivate(set) var isRetired = false
-  /// Nanoseconds for which the task had not beaten when that was found.
+  /// How long the task had been silent, in nanoseconds, when that was found.
   fileprivate var stalledFor: Int64 = 0
-  /// How long the task had been silent when it beat again; while `beaten` or `recovering`.
+  /// How long the task had been silent, in nanoseconds, when its heartbeat came; while
+  /// `beatMeanwhile` or `recovering`.
   fileprivate var silence: Int64 = 0
 
   // Owned by the thread that reports a stall.
   fileprivate var step = Step.stall
 
-  /// What is to be reported next, should the log callback end the thread.
+  /// What is to be reported next if the log callback ends the thread.
   fileprivate enum Step {
     case stall, recovery, end
   }
 
   typealias Pointer = UnsafeMutablePointer<HeartbeatWatch>
 
-  /// Who has promised.
+  /// The task or thread that has the heartbeat interval.
   enum Subject {
     case task(TaskReference)
-    /// A thread that is no task.
+    /// A thread that is not a task.
     case thread(ThreadPromise.Pointer)
 
     var registry: RegistryReference {
@@ -58,19 +61,19 @@ struct HeartbeatWatch {
     }
   }
 
-  /// What was told of a task, as its promise has it.
+  /// What was reported of a task; stored in its promise.
   enum Stage: UInt32 {
-    /// The stage while the task keeps its promise, as far as anybody was told.
+    /// No stall was reported, or its end was.
     case quiet = 0
-    /// The stage while it is being reported that it is stalled.
+    /// The stall is being reported.
     case reporting = 1
-    /// The stage once that is reported.
+    /// The stall was reported.
     case reported = 2
-    /// The stage of a task that beat while the stall was being reported: that is reported right afterwards.
+    /// A heartbeat came while the stall was being reported: its end is reported right afterwards.
     case beatMeanwhile = 3
-    /// The stage while the task's own thread reports that it has recovered.
+    /// The task's own thread is reporting the end of the stall.
     case recovering = 4
-    /// The stage while the timer thread looks no more, as nothing is promised: a beat has it look again.
+    /// The timer thread does not check, as no interval is set: a heartbeat makes it check again.
     case idle = 5
   }
 
@@ -100,12 +103,12 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
-  /// Whose log is told.
+  /// The registry whose log is used.
   var registry: RegistryReference { pointee.subject.registry }
 
-  /// Queues the next look, if anything is promised.
+  /// Queues the next check, if an interval is set.
   ///
-  /// Requires the lock; and the stage `quiet`, or that it is over.
+  /// Requires the lock, and the stage `quiet` or a report that is over.
   func arm(_ queue: inout TimerQueue) {
     let promise = pointee.promise
     if pointee.isRetired { return }
@@ -114,32 +117,33 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
       if overdueAt != .max {
         return queue.insert(timer, due: RunClock.monotonic(at: overdueAt))
       }
-      // Whoever beats from here on sees that.
+      // Every heartbeat from here on sees that.
       promise.enter(.idle)
       if promise.overdueAt == .max { return }
       promise.enter(.quiet)
     }
   }
 
-  /// Queues the next look anew: something else is promised.
+  /// Queues the next check anew, as the interval has changed.
   ///
-  /// Requires the lock. Called on the thread that promised.
+  /// Requires the lock. Called on the thread that has the promise.
   private func armAgain(_ queue: inout TimerQueue) {
     switch pointee.promise.currentStage {
     case .quiet, .idle:
       queue.remove(timer)
       pointee.promise.enter(.quiet)
       arm(&queue)
-    // Done when that is over.
+    // Done at the end of these stages.
     case .reporting, .reported, .beatMeanwhile, .recovering: break
     }
   }
 
-  /// Looks whether the task is stalled, and queues the next look if it is not.
+  /// Checks whether the task is stalled, and queues the next check if it is not.
   ///
   /// Requires the lock. Called by the timer thread.
   ///
-  /// - Returns: whether `report` is to be called, without the lock. The registry's memory is held for it.
+  /// - Returns: whether `report` must be called, without the lock. The registry's memory is
+  ///   retained for it.
   func finds(stallAgain queue: inout TimerQueue) -> Bool {
     let promise = pointee.promise
     let now = RunClock.now()
@@ -148,7 +152,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
       if promise.overdueAt <= now {
         pointee.stalledFor = now &- promise.pointee.beatAt.load(ordering: .relaxed)
         if !pointee.subject.registry.options.log.isListening {
-          // As good as told.
+          // Treated as reported.
           promise.enter(.reported)
           return false
         }
@@ -164,17 +168,18 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
 
   /// Reports the stall, and its end if that came meanwhile.
   ///
-  /// Called by a thread of `EventThread`. The task does not end before this is done; a log callback that waited
-  /// for that would wait for itself. One that ends its thread has heard all the same.
+  /// Called by an event thread. The task does not end before this has returned; a log callback that
+  /// waited for its end would wait for itself. If the callback ends its thread, the event counts as
+  /// reported.
   func report() {
     let goOn: CallFrame.Function = { watch in
-      // SAFETY: it is the watch that is handed over with this function, which lives until the last step.
+      // SAFETY: it is the watch that is passed with this function, which lives until the last step.
       watch.unsafelyUnwrapped.assumingMemoryBound(to: HeartbeatWatch.self).goOnReporting()
     }
     CallFrame.call(.library, self, goOn, ifLeft: goOn)
   }
 
-  /// Goes on where it left off.
+  /// Continues where the last call stopped.
   private func goOnReporting() {
     let subject = pointee.subject
     let registry = subject.registry
@@ -202,7 +207,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     }
     if isBeaten {
       TimerThread.withQueue { queue in
-        // Once the body is over, whoever ends it waits for this alone.
+        // Once the body is over, the thread that ends it waits for this alone.
         let isOver = pointee.isOver
         promise.enter(.quiet)
         if !isOver { arm(&queue) }
@@ -212,9 +217,9 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     registry.releaseStorage()
   }
 
-  /// Reports nothing any more, and frees the watch, when a report that is under way is over.
+  /// Stops reporting, and frees the watch when a report that is under way is over.
   ///
-  /// Called on the thread that promised, or by the spawner of a task that does not run.
+  /// Called on the thread that has the promise, or by the spawner of a task that does not run.
   func end() {
     let promise = pointee.promise
     let registry = pointee.subject.registry
@@ -223,7 +228,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
       state.queue.remove(timer)
       return state.withdraw(timer)
     }
-    // Nobody was told of the stall.
+    // The stall was not reported.
     if isWithdrawn {
       promise.enter(.quiet)
       registry.releaseStorage()
@@ -237,27 +242,28 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     if !isRetired { TimerThread.change { $0.promiseIsOver() } }
   }
 
-  /// Watches the promise no more, and needs the timer thread no more; the thread that promised is another, and
-  /// does not know yet.
+  /// Stops watching the promise and holding the timer thread; called on another thread than the one
+  /// that has the promise, which does not know yet.
   ///
   /// Requires the lock.
   ///
-  /// - Returns: whether the registry's memory is no longer held for a report.
+  /// - Returns: whether the caller must release the registry's memory, which was retained for a
+  ///   report.
   func retire(_ state: inout TimerState) -> Bool {
     if pointee.isRetired { return false }
     pointee.isRetired = true
     pointee.promise.pointee.interval.store(0, ordering: .sequentiallyConsistent)
     state.queue.remove(timer)
     let isWithdrawn = state.withdraw(timer)
-    // Nobody was told of the stall.
+    // The stall was not reported.
     if isWithdrawn { pointee.promise.enter(.quiet) }
     state.promiseIsOver()
     return isWithdrawn
   }
 
-  /// Something else is promised, of which the timer thread is to know.
+  /// Informs the timer thread that the interval has changed.
   ///
-  /// Called on the thread that promised.
+  /// Called on the thread that has the promise.
   func promiseHasChanged(to interval: Int64) {
     TimerThread.change { state in
       if pointee.isRetired {
@@ -269,9 +275,10 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     }
   }
 
-  /// The task, which was reported as stalled or is about to be, or was not looked at, has beaten.
+  /// Handles a heartbeat after the task was reported as stalled, while that is being reported, or
+  /// while it was not checked.
   ///
-  /// Called on the thread that promised.
+  /// Called on the thread that has the promise.
   func hasRecovered(silence: Int64) -> Status {
     let promise = pointee.promise
     let isMine = TimerThread.withQueue { queue in
@@ -281,7 +288,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
         promise.enter(.beatMeanwhile)
         return false
       case .reported:
-        // A wait that is left out may have come before the beat.
+        // A wait that is left out may have come before the heartbeat.
         pointee.silence = max(silence, pointee.stalledFor)
         promise.enter(.recovering)
         return true

@@ -2,64 +2,73 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// The watch's Monitor guards for which registry it is and how far its threads have come. Handlers take no lock:
-// what they touch is atomics, and calls that signal-safety(7) lists, in memory that is never freed. So a handler
-// that is late finds the watch whatever became of it meanwhile: it notes its signal as long as there is a watch,
-// be it one that is being started or ended, and without one has the signal do what it does now.
+// The watch's Monitor guards the registry that it is for and the state of its threads. Handlers
+// take no lock: they use only atomics, and calls that signal-safety(7) lists, in memory that is
+// never freed. So a late handler finds the watch in any state: it records its signal as long as
+// there is a watch, including one that is being started or ended; without one it makes the signal
+// do what it does now.
 //
-// Starting takes the stage from `none` by compare-and-swap; ending takes it from `watching` under the lock, under
-// which the watch is handed over as well. Who ends the watch first restores what the signals did before, then waits
-// until no handler is left that could note anything, and then has the threads finish.
+// Starting takes the stage from `none` by compare-and-swap; ending takes it from `watching` under
+// the lock, under which the watch is also moved. The thread that ends the watch first restores what
+// the signals did before, then waits until no handler is left that could record anything, and then
+// makes the threads finish.
 //
-// Two threads, so that a second signal counts whatever the callbacks of the first do. The receiver runs nothing of
-// the application's: it hurries, and sees to it that there is an answerer. The answerer cancels tokens, and so runs
-// callbacks, which may block and may end their thread: then the receiver makes another.
+// There are two threads, so that a second signal counts whatever the callbacks of the first one do.
+// The receiver runs none of the application's code: it forces the deadline, and makes sure that
+// there is an answerer. The answerer cancels tokens, and so runs callbacks, which may block and may
+// end their thread: then the receiver makes another one.
 
-/// What turns signals into the shutdown of a registry, and requests from signal handlers into the
-/// cancelling of tokens: two threads and one set of handlers for the process, while somebody wants
-/// them (C13, C14).
+/// Turns signals into the shutdown of a registry, and requests from signal handlers into the
+/// cancellation of tokens: two threads and one set of handlers for the process, while a watch is
+/// started (C13, C14).
 struct SignalWatch: ~Copyable {
-  // atomic: goes up with each thing that the threads are to look at, who sleep on it by futex(2). The first field,
-  // so that its address is known. Released by whoever changed something, acquired by the threads.
+  // atomic: incremented for each event that the threads must handle; they sleep on it by futex(2).
+  // The first field, so that its address is known. Released by the thread that changed something,
+  // acquired by the watch's threads.
   fileprivate let event = Atomic<UInt32>(0)
-  // atomic: the process it is in; relaxed. A child that shares this memory, or has a copy of it, is another
-  // (vfork, clone), also where no handler of pthread_atfork(3) ran.
+  // atomic: the process that started the watch; relaxed. A child that shares this memory, or has a
+  // copy of it, is another process (vfork, clone), even if no handler of pthread_atfork(3) ran in
+  // it.
   fileprivate let process = Atomic<Int32>(0)
   // atomic: the stage; see `Stage`. Sequentially consistent with `visitors`.
   fileprivate let stage = Atomic<UInt8>(Stage.none)
-  // atomic: how many are in a handler or a request, about to note something. Sequentially consistent with `stage`.
+  // atomic: how many threads are in a handler or a request, about to record something. Sequentially
+  // consistent with `stage`.
   fileprivate let visitors = Atomic<Int>(0)
-  // atomic: relaxed; the signals that are watched, a bit each: number 1 is bit 0.
+  // atomic: relaxed; the signals that are watched, one bit each: number 1 is bit 0.
   fileprivate let signals = Atomic<UInt64>(0)
-  // atomic: those of them whose handler may be ours, with what they did before in `previousActions`. Stored with
-  // release after that, loaded with acquire.
+  // atomic: those of them whose handler may be ours; `previousActions` has what they did before.
+  // Stored with release after that, loaded with acquire.
   fileprivate let installed = Atomic<UInt64>(0)
-  // atomic: relaxed; whether SIGHUP asks for a reload, and for nothing more when it comes again.
+  // atomic: relaxed; whether SIGHUP requests a reload, and nothing more when it comes again.
   fileprivate let hangUpReloads = Atomic<Bool>(false)
-  // atomic: signals that came and have not been dealt with. Released by the handler, acquired by the answerer.
+  // atomic: signals that have arrived and were not handled yet. Released by the handler, acquired
+  // by the answerer.
   fileprivate let arrived = Atomic<UInt64>(0)
-  // atomic: how often a signal that is no reload came. Relaxed but for the order of `event`.
+  // atomic: how often a signal other than a reload has come. Relaxed but for the order of `event`.
   fileprivate let stops = Atomic<UInt64>(0)
-  // atomic: the first of these, 0 while there is none. Kept beyond the end of the watch if the registry's token
-  // could not tell of it. Sequentially consistent.
+  // atomic: the first such signal, 0 while there is none. Kept after the end of the watch if the
+  // registry's token did not report it. Sequentially consistent.
   fileprivate let firstStop = Atomic<Int32>(0)
-  // atomic: the tokens that are asked to be cancelled, the last first, each with a reference; as bits. Pushed with
-  // release, taken with acquire, all at once.
+  // atomic: the tokens whose cancellation was requested, the last first, each with a reference; as
+  // bits. Pushed with release, taken with acquire, one at a time.
   fileprivate let requests = Atomic<UInt>(0)
-  // atomic: relaxed; the token that is being cancelled, with a reference, as bits. Owned by the answerer.
+  // atomic: relaxed; the token that is being cancelled, with a reference, as bits. Owned by the
+  // answerer.
   fileprivate let answered = Atomic<UInt>(0)
-  // atomic: signals that were found to have another handler, and of which the log has not heard. Released by the
-  // receiver, acquired by the answerer.
+  // atomic: signals that were found to have another handler, which was not logged yet. Released by
+  // the receiver, acquired by the answerer.
   fileprivate let lost = Atomic<UInt64>(0)
 
   // immutable after init
   fileprivate let monitor: Monitor<WatchState>
-  /// What the signals did before, by number; owned by the one who starts the watch until `installed` says so.
+  /// What the signals did before, by number; owned by the thread that starts the watch until
+  /// `installed` says so.
   fileprivate let previousActions: UnsafeMutablePointer<sigaction>
 
   typealias Pointer = UnsafeMutablePointer<SignalWatch>
 
-  /// How far the watch is.
+  /// The stages of the watch.
   enum Stage {
     /// The stage while nothing is watched.
     static var none: UInt8 { 0 }
@@ -71,7 +80,7 @@ struct SignalWatch: ~Copyable {
     static var ending: UInt8 { 3 }
   }
 
-  /// The one there is, as bits; made at the first use and never freed.
+  /// The only one, as bits; made at the first use and never freed.
   ///
   /// atomic: stored with release, loaded with acquire.
   private static let shared = Atomic<UInt>(0)
@@ -81,7 +90,7 @@ struct SignalWatch: ~Copyable {
   /// Signal numbers on Linux are 1 to 64.
   fileprivate static var lastSignal: Int32 { 64 }
 
-  /// The bit of a signal in a set of them.
+  /// The bit of a signal in a set.
   static func bit(_ number: Int32) -> UInt64 { 1 << UInt64(number - 1) }
 
   /// The bits of the signals in a set.
@@ -91,7 +100,7 @@ struct SignalWatch: ~Copyable {
     return signals
   }
 
-  /// Whether a signal is watched: nobody else may send it to the process for another purpose.
+  /// Whether a signal is watched, so that it must not be sent to the process for another purpose.
   static func watches(_ number: Int32) -> Bool {
     guard let this = existing, number >= 1, number <= lastSignal else { return false }
     return this.pointee.signals.load(ordering: .sequentiallyConsistent) & bit(number) != 0
@@ -101,17 +110,17 @@ struct SignalWatch: ~Copyable {
 
   /// Starts the watch.
   ///
-  /// A stop that came to the watch before, and of which its registry's token could not tell, is one that has come to
-  /// this watch: when the call returns, the token is cancelled by it.
+  /// A stop that an earlier watch has received, and that the token of its registry did not report,
+  /// counts as received by this watch: when the call returns, the token is cancelled for it.
   ///
   /// - Parameters:
   ///   - registry: what to shut down; the caller has a reference.
-  ///   - wanted: the signals, a bit each; nil is SIGINT and SIGTERM, and SIGHUP if that reloads, but for those that
-  ///     are ignored.
+  ///   - wanted: the signals, one bit each; nil is SIGINT and SIGTERM, and SIGHUP if that reloads,
+  ///     without those that are ignored.
   ///   - hangUpReloads: as in the property.
-  /// - Returns: `.ok`; `.invalid` when there is a watch already, or for a signal that can have no handler or is
-  ///   used for something else; `.noMemory`; `.again` when the system refuses a thread; `.system` when it refuses
-  ///   a handler.
+  /// - Returns: `.ok`; `.invalid` if there is a watch already, or for a signal that cannot have a
+  ///   handler or is used for something else; `.noMemory`; `.again` if the system refuses a thread;
+  ///   `.system` if it refuses a handler.
   static func start(
     for registry: RegistryReference, signals wanted: UInt64?, hangUpReloads: Bool
   ) -> Status {
@@ -132,7 +141,7 @@ struct SignalWatch: ~Copyable {
     }
     this.pointee.process.store(cp_process(), ordering: .relaxed)
     this.pointee.hangUpReloads.store(hangUpReloads, ordering: .relaxed)
-    // Before it is looked whether a task uses one of them: see `CancelSignal.make`.
+    // Before the check whether a task uses one of them: see `CancelSignal.make`.
     this.pointee.signals.store(signals, ordering: .sequentiallyConsistent)
     var status = Status.ok
     for number in 1...lastSignal where signals & bit(number) != 0 && CancelSignal.uses(number) {
@@ -150,8 +159,8 @@ struct SignalWatch: ~Copyable {
     return .ok
   }
 
-  /// Those that ask programs to end, unless whoever started this one has them ignored, as nohup(1)
-  /// does.
+  /// The signals that request the end of a program, without those that its parent has set to be
+  /// ignored, as nohup(1) does.
   private static func defaultSignals(hangUpReloads: Bool) -> UInt64 {
     var signals: UInt64 = 0
     if hangUpReloads && !cp_is_ignored(SIGHUP) { signals |= bit(SIGHUP) }
@@ -185,7 +194,7 @@ struct SignalWatch: ~Copyable {
 
   /// Ends the watch, if it is for `registry`: the signals do again what they did before.
   ///
-  /// - Returns: `.ok`; `.invalid` when there is no such watch; `.deadlock` on a thread of its own.
+  /// - Returns: `.ok`; `.invalid` if there is no such watch; `.deadlock` on a thread of its own.
   static func end(for registry: RegistryReference) -> Status {
     let status = existing?.pointee.monitor.withLock { state in
       if state.registry != registry { return Status.invalid }
@@ -197,13 +206,13 @@ struct SignalWatch: ~Copyable {
     return status == .ok ? .ok : .invalid("tr_signal_watch_stop", noWatch)
   }
 
-  /// Has the watch, which is for `registry`, shut another one down from now on, without a moment at which nobody
-  /// watches.
+  /// Makes the watch, which is for `registry`, shut down another one from now on, without a moment
+  /// at which no signal is watched.
   ///
-  /// A stop that has come goes with it, whether it was answered or not: who hands the watch over goes on with the
-  /// other registry.
+  /// A stop that has come goes with it, whether it was answered or not: the caller continues with
+  /// the other registry.
   ///
-  /// - Returns: `.ok`; `.invalid` when there is no such watch.
+  /// - Returns: `.ok`; `.invalid` if there is no such watch.
   static func move(from registry: RegistryReference, to other: RegistryReference) -> Status {
     guard let this = existing else { return .invalid("tr_signal_watch_move", noWatch) }
     other.retain()
@@ -222,7 +231,7 @@ struct SignalWatch: ~Copyable {
 
   private static var noWatch: StaticString { "there is no watch for this registry" }
 
-  /// The first stop that came and that no token has told of; 0 is none.
+  /// The first stop that has come and that no token has reported; 0 is none.
   static var pendingStop: Int32 {
     guard let this = existing, this.isInItsProcess else { return 0 }
     let number = this.pointee.firstStop.load(ordering: .sequentiallyConsistent)
@@ -241,7 +250,8 @@ struct SignalWatch: ~Copyable {
     if this.isInItsProcess {
       let isRecorded = this.asVisitor { this.record(number) }
       if !isRecorded {
-        // The watch has ended since the signal was delivered here, or somebody has put our handler back.
+        // The watch has ended since the signal was delivered here, or another thread has installed
+        // our handler again.
         cp_restore_handler(number, handler, this.pointee.previousActions + Int(number))
         cp_raise(number)
       }
@@ -253,9 +263,9 @@ struct SignalWatch: ~Copyable {
     cp_set_errno(error)
   }
 
-  /// Asks for the cancelling of a token, which the caller has a reference to; async-signal-safe.
+  /// Requests the cancellation of a token, to which the caller has a reference; async-signal-safe.
   ///
-  /// - Returns: `.ok`; `.invalid` when there is no watch that could do it; `.forked` in a child.
+  /// - Returns: `.ok`; `.invalid` if there is no watch that could do it; `.forked` in a child.
   static func request(_ token: TokenReference, reason: UInt32) -> Status {
     guard let this = existing else { return .invalid("tr_request_shutdown", noWatch) }
     let error = cp_errno()
@@ -270,32 +280,32 @@ struct SignalWatch: ~Copyable {
     return isTaken ? .ok : .invalid("tr_request_shutdown", noWatch)
   }
 
-  /// Has the threads look round, if they exist.
+  /// Wakes the watch's threads, if they exist, so that they check everything.
   static func wake() { existing?.ring() }
 
   // MARK: In a child of fork
 
-  /// The signals do what they did before, in this process and in the programs that it executes: one that was
-  /// ignored is ignored there, too.
+  /// Restores what the signals did before, in this process and in the programs that it executes: a
+  /// signal that was ignored is ignored there, too.
   ///
   /// Called by the handler of pthread_atfork(3) in the child, which has one thread.
   static func processHasForked() {
     guard let this = existing else { return }
     this.restoreHandlers()
-    // Of threads that are not here.
+    // Their threads do not exist here.
     this.pointee.visitors.store(0, ordering: .relaxed)
   }
 }
 
 /// What the watch's Monitor guards.
 ///
-/// Watch1: there is a registry from the time a watch is started until it is ended; a reference of the application's is
-/// held.
+/// Watch1: there is a registry from the start of a watch to its end; a reference of the
+///         application's is held.
 private struct WatchState: MonitorState {
   var registry: RegistryReference?
-  /// Whether the registry was hurried.
+  /// Whether the deadline of the registry was forced.
   var isDeadlineForced = false
-  /// Whether the threads are to finish.
+  /// Whether the threads must finish.
   var isEnding = false
   var receiver = pthread_t()
   /// The thread of the answerer, once it runs.
@@ -315,9 +325,10 @@ private struct WatchState: MonitorState {
 }
 
 extension UnsafeMutablePointer<SignalWatch> {
-  /// Whether the caller is in the process that started the watch, and in no child of it.
+  /// Whether the caller is in the process that started the watch, not in a child of it.
   ///
-  /// Async-signal-safe. getpid(2) is a system call of some 50 ns, and right in a child made by whatever means.
+  /// Async-signal-safe. getpid(2) is a system call of some 50 ns, and right in a child, however it
+  /// was made.
   fileprivate var isInItsProcess: Bool {
     !ProcessState.isForkedChild && pointee.process.load(ordering: .relaxed) == cp_process()
   }
@@ -336,7 +347,7 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   // MARK: Handlers
 
-  /// Runs `body`, if there is a watch, which waits for that before it has ended; async-signal-safe if `body` is.
+  /// Runs `body` if there is a watch, whose end waits for it; async-signal-safe if `body` is.
   ///
   /// - Returns: whether there is one.
   fileprivate func asVisitor(_ body: () -> Void) -> Bool {
@@ -347,7 +358,7 @@ extension UnsafeMutablePointer<SignalWatch> {
     return isWatching
   }
 
-  /// A signal has come.
+  /// Records a signal that has come.
   fileprivate func record(_ number: Int32) {
     if !isReload(number) {
       _ = pointee.firstStop.compareExchange(
@@ -379,12 +390,12 @@ extension UnsafeMutablePointer<SignalWatch> {
     ring()
   }
 
-  /// Installs the handlers; on failure those that there were are back.
+  /// Installs the handlers; on failure the previous ones are restored.
   private func installHandlers() -> Status {
     let signals = pointee.signals.load(ordering: .relaxed)
     for number in 1...SignalWatch.lastSignal where signals & SignalWatch.bit(number) != 0 {
       let action = pointee.previousActions + Int(number)
-      // Known before ours is there, as a child may come upon it at once.
+      // Stored before ours is installed, as a child may need it at once.
       let isKnown = cp_get_previous(number, SignalWatch.handler, action) == 0
       pointee.installed.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
       if !isKnown || cp_set_handler(number, SignalWatch.handler) != 0 {
@@ -395,7 +406,8 @@ extension UnsafeMutablePointer<SignalWatch> {
     return .ok
   }
 
-  /// The signals do again what they did before, unless somebody else has given them another handler.
+  /// Restores what the signals did before, except where the application has installed another
+  /// handler.
   fileprivate func restoreHandlers() {
     let installed = pointee.installed.exchange(0, ordering: .acquiringAndReleasing)
     for number in 1...SignalWatch.lastSignal where installed & SignalWatch.bit(number) != 0 {
@@ -447,8 +459,8 @@ extension UnsafeMutablePointer<SignalWatch> {
   /// Requires the stage `ending`.
   fileprivate func finish() {
     restoreHandlers()
-    // Those who are about to note something do so on their next instructions, if they are scheduled. One who is
-    // not, as a debugger has stopped it, notes it for the next watch.
+    // A handler that is about to record something does so within its next instructions, if it is
+    // scheduled. One that is not, as a debugger has stopped it, records it for the next watch.
     let limit = Deadline.after(1_000_000_000)
     while pointee.visitors.load(ordering: .sequentiallyConsistent) != 0 && !limit.hasPassed {
       withCancellationDisabled {
@@ -470,19 +482,19 @@ extension UnsafeMutablePointer<SignalWatch> {
     registry?.release()
   }
 
-  /// Has the threads finish what was asked for before, and joins them.
+  /// Makes the threads finish what was requested before, and joins them.
   private func endThreads_() {
     let receiver = pointee.monitor.withLock { state in
       state.isEnding = true
       return state.receiver
     }
     ring()
-    // EINVAL if a handler of the application's has detached it, which took the place of ours.
+    // EINVAL if a handler of the application's, which replaced ours, has detached it.
     withCancellationDisabled { _ = pthread_join(receiver, nil) }
   }
 
-  /// Whether the registry's token says that a person or a signal asked for the shutdown: then nobody need be told of
-  /// a stop any more.
+  /// Whether the registry's token says that a person or a signal requested the shutdown: then the
+  /// stop is known.
   fileprivate var isStopDelivered: Bool {
     pointee.monitor.withLock { state in
       guard let token = state.registry?.token else { return false }
@@ -490,16 +502,16 @@ extension UnsafeMutablePointer<SignalWatch> {
     }
   }
 
-  /// A stop that has come before is one for this registry: its token is cancelled when this returns, but on the
-  /// answerer's own thread, which does that next.
+  /// Applies a stop that has come before to this registry: its token is cancelled when this
+  /// returns, except on the answerer's own thread, which does that next.
   fileprivate func takeOverStop(for registry: RegistryReference) {
     let number = pointee.firstStop.load(ordering: .sequentiallyConsistent)
     if number == 0 { return }
     pointee.arrived.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
     ring()
     if pointee.monitor.withLock({ $0.isOwnThread }) { return }
-    // For the raising of a flag. Should the answerer be in a callback, or not scheduled, the token is cancelled
-    // when it goes on.
+    // The time to raise a flag. If the answerer is in a callback, or not scheduled, the token is
+    // cancelled when it continues.
     let token = registry.token
     _ = token.monitor.wait(
       for: WaitKey.token, until: .after(1_000_000_000), isCancellable: false,
@@ -508,12 +520,12 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   // MARK: The receiver
 
-  /// What the receiver does: hurries when a second stop has come, and keeps an answerer.
+  /// The receiver: forces the deadline when a second stop has come, and keeps an answerer.
   ///
-  /// Nothing of the application's runs here.
+  /// None of the application's code runs here.
   fileprivate func receive() {
     beginOwnThread("taskreg-watch")
-    // Somebody has to be there whom the signals can interrupt, should all others have blocked them.
+    // One thread must be there that the signals can interrupt, in case all others block them.
     unblockSignals()
     var check = HandlerCheck()
     while true {
@@ -525,7 +537,7 @@ extension UnsafeMutablePointer<SignalWatch> {
       }
       let (isEnding, isAnswered) = pointee.monitor.withLock { ($0.isEnding, $0.hasAnswerer) }
       if isEnding {
-        // Without a thread for it what is left is answered here.
+        // If no thread was available for it, the rest is answered here.
         if isAnswered { joinAnswerer() } else { answerAll() }
         return
       }
@@ -538,9 +550,9 @@ extension UnsafeMutablePointer<SignalWatch> {
     }
   }
 
-  /// Sleeps until something is to be looked at.
+  /// Sleeps until there is something to check.
   ///
-  /// - Returns: whether the process is to end, as nobody is left whom a signal could concern.
+  /// - Returns: whether the process must end, as no thread is left that a signal could concern.
   private func waits(beyond seen: UInt32, until deadline: Deadline) -> Bool {
     MainThread.beginWaiting()
     let isOver = MainThread.isLastToWait
@@ -565,7 +577,7 @@ extension UnsafeMutablePointer<SignalWatch> {
     mustSucceed(pthread_sigmask(SIG_UNBLOCK, &set, nil), "pthread_sigmask")
   }
 
-  /// The registry, with a reference, if a second stop has come and it was not hurried.
+  /// The registry, with a reference, if a second stop has come and its deadline was not forced yet.
   private func takeForcedRegistry() -> RegistryReference? {
     if pointee.stops.load(ordering: .relaxed) < 2 { return nil }
     return pointee.monitor.withLock { state in
@@ -578,9 +590,9 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   // MARK: The answerer
 
-  /// Makes an answerer; false when the system refuses a thread.
+  /// Makes an answerer; false if the system refuses a thread.
   fileprivate func makeAnswerer() -> Bool {
-    // Before the thread runs, which may have ended when this goes on.
+    // Before the thread runs: it may have ended when this continues.
     pointee.monitor.withLock { state in
       state.answerer = pthread_t()
       state.hasAnswerer = true
@@ -598,9 +610,9 @@ extension UnsafeMutablePointer<SignalWatch> {
     return code == 0
   }
 
-  /// Waits for the answerer to finish, whatever the callbacks take that it runs.
+  /// Waits for the answerer to finish, however long the callbacks take that it runs.
   ///
-  /// One that a callback has ended is replaced, so that nothing is left unanswered.
+  /// An answerer whose thread a callback has ended is replaced, so that nothing is left unanswered.
   private func joinAnswerer() {
     while true {
       let seen = pointee.event.load(ordering: .acquiring)
@@ -608,7 +620,7 @@ extension UnsafeMutablePointer<SignalWatch> {
         ($0.hasAnswerer, $0.hasAnswererFinished, $0.answerer)
       }
       if hasFinished {
-        // EINVAL if a callback has detached it, as code does that thinks the thread its own.
+        // EINVAL if a callback has detached it, as code does that takes the thread for its own.
         _ = pthread_join(thread, nil)
         return
       }
@@ -617,12 +629,13 @@ extension UnsafeMutablePointer<SignalWatch> {
     }
   }
 
-  /// A callback of the application's ends the answerer's thread: the receiver is to make another.
+  /// Called when a callback of the application's ends the answerer's thread: the receiver makes
+  /// another one.
   ///
-  /// It detaches itself: destructors of the application's may take their time in it.
+  /// It detaches itself: destructors of the application's may take long in it.
   private func answererLeaves() {
     if ProcessState.isForkedChild { return }
-    _ = pthread_detach(pthread_self())  // EINVAL if the callback has
+    _ = pthread_detach(pthread_self())  // EINVAL if the callback has done so
     pointee.monitor.withLock { $0.hasAnswerer = false }
     ring()
   }
@@ -630,11 +643,11 @@ extension UnsafeMutablePointer<SignalWatch> {
   private func answer() {
     beginOwnThread("taskreg-signals")
     pointee.monitor.withLock { $0.answerer = pthread_self() }
-    // What the one before was at when a callback ended its thread.
+    // The token that the previous answerer was cancelling when a callback ended its thread.
     giveUpAnswered()
     while true {
       let seen = pointee.event.load(ordering: .acquiring)
-      // Looked at before the rest: what was asked for before the end is done.
+      // Read before the rest: what was requested before the end is done.
       let (isEnding, mask) = pointee.monitor.withLock {
         ($0.isEnding, $0.registry?.callbackMask)
       }
@@ -656,7 +669,8 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   private func answerRequests() {
     var bits = pointee.requests.load(ordering: .acquiring)
-    // One at a time, so that none is lost should a callback end the thread. Nobody else takes any off.
+    // One at a time, so that none is lost if a callback ends the thread. No other thread takes any
+    // off.
     while let pointer = UnsafeMutablePointer<TokenStorage>(bitPattern: bits) {
       let (done, seen) = pointee.requests.compareExchange(
         expected: bits, desired: pointer.pointee.nextRequested, ordering: .acquiring)
@@ -670,8 +684,8 @@ extension UnsafeMutablePointer<SignalWatch> {
     }
   }
 
-  /// Cancels the registry's token for what has come: for a stop, if one is among it, as that goes before a reload,
-  /// and for the first of several.
+  /// Cancels the registry's token for the signals that have come: for a stop, if there is one, as
+  /// it takes precedence over a reload, and for the first of several stops.
   private func answerSignals() {
     let first = pointee.firstStop.load(ordering: .sequentiallyConsistent)
     if first != 0 { answer(first) }
@@ -699,7 +713,7 @@ extension UnsafeMutablePointer<SignalWatch> {
     }
   }
 
-  /// Cancels a token, to which there is a reference that it gives up.
+  /// Cancels a token, and releases the caller's reference.
   private func cancel(_ token: TokenReference, reason: UInt32, message: UnsafePointer<UInt8>?) {
     pointee.answered.store(UInt(bitPattern: token.pointer), ordering: .relaxed)
     _ = token.cancel(reason: reason, message: message)
@@ -735,7 +749,7 @@ extension UnsafeMutablePointer<SignalWatch> {
     ring()
   }
 
-  /// Tells the log of signals that the application has given another handler.
+  /// Logs the signals for which the application has installed another handler.
   private func reportLostSignals() {
     let lost = pointee.lost.exchange(0, ordering: .acquiring)
     if lost == 0 { return }
@@ -761,9 +775,11 @@ extension UnsafeMutablePointer<SignalWatch> {
   }
 }
 
-/// When the receiver looks whether the handlers are still there, of which nobody tells it.
+/// When the receiver checks whether the handlers are still installed; a change is not reported by
+/// the system.
 ///
-/// At first after a second, and then at intervals that double up to a minute, while there is a log.
+/// The first check is after a second; the intervals then double up to a minute. There are none
+/// without a log.
 private struct HandlerCheck {
   private(set) var next = Deadline.never
   private var pause: Int64 = 1_000_000_000
@@ -787,7 +803,7 @@ private struct HandlerCheck {
 }
 
 extension FixedText {
-  /// Appends a signal's name, "SIGTERM", or "signal 40" where it has none.
+  /// Appends a signal's name, "SIGTERM", or "signal 40" if it has none.
   fileprivate mutating func append(signal number: Int32) {
     if let name = cp_signal_name(number) {
       append("SIG")

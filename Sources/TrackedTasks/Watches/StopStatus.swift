@@ -1,40 +1,41 @@
 import CPlatform
 
-/// What a stop waits for, in a few words: the line that systemd shows (E11).
+/// What a stop is waiting for, in a few words: the line that systemd shows (E11).
 struct StopStatus {
   /// How many tasks are waited for.
   private(set) var count = 0
-  /// Which tasks there are and when each told of progress, in one number.
+  /// A checksum of the tasks and of the times at which each last reported progress.
   private(set) var digest: UInt64 = 0
-  /// The same of those that the status before this one could know.
+  /// The same for those tasks that the previous status could include.
   private(set) var digestOfKnown: UInt64 = 0
   /// The highest id of a task.
   private(set) var lastID: UInt64 = 0
 
   /// How many tasks are named; the others are counted.
   private static var mostNames: Int { 5 }
-  /// Bytes of what is told of one task: so many are kept of names full of control characters.
+  /// The room for one task, in bytes: that much is kept even of a name full of control characters.
   private static var entryRoom: Int { 720 }
-  /// Bytes of what is told of all.
+  /// The room for all tasks, in bytes.
   ///
-  /// systemd takes datagrams of up to 4096.
+  /// systemd accepts datagrams of up to 4096 bytes.
   static var room: Int { mostNames * (entryRoom + 8) + 128 }
 
-  /// The status of a registry nobody has looked at.
+  /// The status before any check.
   init() {}
 
-  /// Whether a task has ended or told of progress since `before`.
+  /// Whether a task has ended or reported progress since `before`.
   ///
-  /// A task that was spawned since is no progress. Nothing depends on which clock was read first.
+  /// A task that was spawned since does not count as progress. The result does not depend on which
+  /// clock was read first.
   func moves(since before: StopStatus) -> Bool { digestOfKnown != before.digest }
 
   /// Appends "waiting for 3 tasks: net/peer, journal (flushing; 30 of 100 blocks), …" to `line`.
   ///
   /// - Parameters:
   ///   - registry: what is stopping.
-  ///   - before: the status before this one.
+  ///   - before: the previous status.
   ///   - line: where to append.
-  ///   - buffer: `room` bytes of use to this alone.
+  ///   - buffer: `room` bytes for the use of this function.
   init(
     of registry: RegistryReference, after before: StopStatus, in line: inout FixedText,
     with buffer: UnsafeMutableBufferPointer<UInt8>
@@ -42,7 +43,7 @@ struct StopStatus {
     var names = FixedText(in: buffer)
     var listed = registry.list { index, facts in
       let progress = UInt64(bitPattern: facts.activity?.progress.at ?? 0)
-      // Knuth's multiplier spreads ids, so that no two tasks make up for each other.
+      // Knuth's multiplier spreads the ids, so that two tasks do not cancel each other out.
       let term = (facts.id &* 0x9E37_79B9_7F4A_7C15) ^ progress
       digest = digest &+ term
       if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
@@ -54,7 +55,7 @@ struct StopStatus {
       names.append(listed - Self.mostNames)
       names.append(" more")
     }
-    // One that is just being spawned, or has just ended, is counted and not listed.
+    // A task that is just being spawned, or has just ended, is counted but not listed.
     if listed == 0 { listed = Int(registry.count) }
     count = listed
     lastID = max(lastID, before.lastID)
@@ -71,10 +72,10 @@ struct StopStatus {
 }
 
 extension FixedText {
-  /// Appends what there is to tell of one task.
+  /// Appends the description of one task.
   fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool) {
     if !isFirst { append(", ") }
-    // `entryRoom`, written out: room of a size that is calculated would come from the heap.
+    // `entryRoom` as a literal: an allocation of a computed size would come from the heap.
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 720) { buffer in
       var entry = FixedText(in: buffer)
       let path = facts.registry.pointer.pointee.path
@@ -89,7 +90,7 @@ extension FixedText {
     }
   }
 
-  /// Appends what a task told of itself: " (flushing; 30 of 100 blocks)", or nothing.
+  /// Appends what a task has set itself: " (flushing; 30 of 100 blocks)", or nothing.
   private mutating func append(_ activity: ActivityFacts) {
     let hasProgress = activity.progress.at != 0
     if activity.checkpoint == nil && !hasProgress { return }
@@ -112,12 +113,12 @@ extension FixedText {
     append(")")
   }
 
-  /// Appends text with control characters as `\\xHH`, so that it makes no line of its own, and what is not
-  /// UTF-8 as U+FFFD, like `DescriptorWriter.write(text:)`.
+  /// Appends text with control characters as `\\xHH`, so that it cannot start a new line, and with
+  /// U+FFFD for what is not UTF-8, like `DescriptorWriter.write(text:)`.
   ///
   /// - Parameters:
   ///   - text: NUL-terminated.
-  ///   - limit: bytes that are looked at.
+  ///   - limit: how many bytes are read at the most.
   mutating func append(escaped text: UnsafePointer<UInt8>, limit: Int = 255) {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 5) { character in
       // SAFETY: room for five bytes has a base address.

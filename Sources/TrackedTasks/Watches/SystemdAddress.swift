@@ -1,12 +1,12 @@
 import CPlatform
 
-/// Where systemd listens: a path, or `@` and an abstract name.
+/// The address of systemd's socket: a path, or `@` and an abstract name.
 struct SystemdAddress {
   let length: Int
 
-  /// Looks at NUL-terminated text; nil if it is no such address.
+  /// Parses NUL-terminated text; nil if it is not such an address.
   init?(_ text: UnsafePointer<UInt8>) {
-    // `sockaddr_un` has 108 bytes, of which a path wants one for its NUL.
+    // `sockaddr_un` has 108 bytes, of which a path needs one for its NUL.
     let isAbstract = text[0] == 0x40
     let most = isAbstract ? 108 : 107
     if text[0] != 0x2F && !isAbstract { return nil }
@@ -21,13 +21,13 @@ struct SystemdAddress {
 
   // MARK: The environment
 
-  /// What NOTIFY_SOCKET says, or nil.
+  /// The value of NOTIFY_SOCKET, or nil.
   static var inEnvironment: UnsafePointer<UInt8>? {
     let text = variable("NOTIFY_SOCKET")
     return text?[0] == 0 ? nil : text
   }
 
-  /// In how many nanoseconds a sign of life is due, as WATCHDOG_USEC says; 0 is never.
+  /// The watchdog's timeout in nanoseconds, from WATCHDOG_USEC; 0 is none.
   static var watchdogInEnvironment: Int64 {
     if let process = variable("WATCHDOG_PID"), number(process) != UInt64(getpid()) { return 0 }
     guard let text = variable("WATCHDOG_USEC"), let microseconds = number(text) else { return 0 }
@@ -44,7 +44,7 @@ struct SystemdAddress {
     }
   }
 
-  /// A decimal number and nothing else; nil if the text is none.
+  /// A decimal number and nothing else; nil if the text is not one.
   private static func number(_ text: UnsafePointer<UInt8>) -> UInt64? {
     var value: UInt64 = 0
     var place = 0

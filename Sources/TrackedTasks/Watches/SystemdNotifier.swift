@@ -1,26 +1,26 @@
 import CPlatform
 import Synchronization
 
-/// What the timer thread tells systemd; LOCKING stands in `SystemdWatch.swift`.
+/// The notifications that the timer thread sends to systemd; for LOCKING see `SystemdWatch.swift`.
 extension UnsafeMutablePointer<SystemdWatch> {
   // MARK: On the timer thread
 
-  /// Something is due.
+  /// Prepares a notification that is due.
   ///
-  /// Requires the lock. `tell` is to follow without it; the registry's memory is held for it.
+  /// Requires the lock. `notify` must follow without it; the registry's memory is retained for it.
   func willNotify() {
     SystemdWatch.isNotifying.store(true, ordering: .sequentiallyConsistent)
     pointee.registry.retainStorage()
   }
 
-  /// Tells what is due.
+  /// Sends what is due.
   func notify() {
     let registry = pointee.registry
     sendDue()
     if ProcessState.isForkedChild { return }
     TimerThread.withQueue { queue in
       let due = min(pointee.nextWatchdog, pointee.nextStatus)
-      // The token may have been cancelled meanwhile, and the timer be queued for that.
+      // The token may have been cancelled meanwhile, and the timer have been queued for that.
       if pointee.isArmed && !timer.pointee.isQueued && due != .max {
         queue.insert(timer, due: due)
       }
@@ -40,7 +40,8 @@ extension UnsafeMutablePointer<SystemdWatch> {
     }
     if now >= pointee.nextStatus {
       sendStatus(at: now)
-      // A group may have gone during the look, and with it a log's context, by the application's code.
+      // The last reference to a group may have been released during the walk, and with it a log's
+      // context, by the application's code, which may have forked.
       if ProcessState.isForkedChild { return }
     }
     if now >= pointee.nextWatchdog {
@@ -56,22 +57,22 @@ extension UnsafeMutablePointer<SystemdWatch> {
     }
   }
 
-  /// Tells of a stop or a reload that systemd does not know of, as the telling ends.
+  /// Sends a stop or a reload that systemd was not notified of, at the end of the watch.
   ///
-  /// Requires that the watch is not armed, and the timer thread tells nothing.
+  /// Requires that the watch is not armed, and that the timer thread is sending nothing.
   func notifyLast() {
     if pointee.registry.token.isCancelled && !pointee.hasSentStopping {
-      // Where nobody listens, nobody need hear of that: the caller ends it.
+      // A failure need not be logged now: the caller ends the watch.
       pointee.isFailing = true
       sendStatus(at: monotonicNow())
     }
   }
 
-  /// Tells what the stop waits for; that it has begun until that is sent; and that more time is
-  /// needed if a task has ended, or told of progress, since the last time.
+  /// Sends what the stop is waiting for; that it has started, until that was sent; and that more
+  /// time is needed, if a task has ended or reported progress since the last time.
   ///
-  /// A stop in order to start again is a reload (sd_notify(3)): systemd is told when it began, and would take
-  /// STOPPING=1 for the end of the service. READY=1 of the next watch is its end.
+  /// A stop with the reason reload is a reload (sd_notify(3)): systemd is notified of its start,
+  /// and would take STOPPING=1 for the end of the service. READY=1 of the next watch is its end.
   private func sendStatus(at now: Int64) {
     let reloads = pointee.registry.token.reason == CancelReason.reloadRequested
     var line = FixedText(in: text(0, StopStatus.room))
@@ -104,10 +105,10 @@ extension UnsafeMutablePointer<SystemdWatch> {
     if isSent {
       pointee.isFailing = false
       pointee.hasSentStopping = true
-      // What moved before a datagram that was lost asks for more time with the next.
+      // Progress before a datagram that was lost extends the time with the next one.
       pointee.status = status
     }
-    // There is nothing to be told any more once systemd knows that all have ended.
+    // There is nothing more to send once systemd knows that all tasks have ended.
     pointee.nextStatus =
       isSent && status.count == 0 ? .max : later(now, by: pointee.statusPause)
   }
@@ -117,7 +118,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
     UnsafeMutableBufferPointer(start: pointee.texts + offset, count: count)
   }
 
-  /// How much time is asked for, in nanoseconds: enough to ask again.
+  /// How much time is requested, in nanoseconds: enough to request more.
   private var timeAskedFor: Int64 {
     let (twice, overflow) = pointee.statusPause.multipliedReportingOverflow(by: 2)
     return max(overflow ? .max : twice, 2_000_000_000)
@@ -128,12 +129,12 @@ extension UnsafeMutablePointer<SystemdWatch> {
     return overflow ? .max : sum
   }
 
-  /// Sends a datagram if that can be done at once.
+  /// Sends a datagram if that is possible without blocking.
   ///
   /// - Returns: 0, or the error number.
   func send(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
     let error = cp_send_datagram(pointee.socket, text, count)
-    // Nobody listens on the other end any more: whoever has come to the address since is told.
+    // The socket at the other end is gone: connect to the one that has its address now.
     if error != ECONNREFUSED && error != ENOTCONN && error != ECONNRESET { return error }
     let rejected = cp_connect_datagrams(pointee.socket, pointee.address, pointee.addressLength)
     return rejected == 0 ? cp_send_datagram(pointee.socket, text, count) : error

@@ -2,46 +2,49 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// There is one watch in a process; `owner` says whose. Whoever starts or ends it claims that first, so that
-// it is freed once. What is told, and when, is the timer thread's own business; whether it may be
-// queued is guarded by that thread's Monitor. Datagrams are sent, and tasks looked at, without any
-// lock; whoever ends the watch takes it from the queue under the lock and waits for a datagram that is
-// being sent, and for the log callback that hears that one could not be.
+// There is one watch in a process; `owner` is its registry. The thread that starts or ends it
+// claims that first, so that it is freed once. The content and time of a notification belong to the
+// timer thread; whether it may be queued is guarded by that thread's Monitor. Datagrams are sent,
+// and tasks visited, without any lock. The thread that ends the watch takes it out of the queue
+// under the lock, and waits for a datagram that is being sent, and for the log callback that
+// reports a failure.
 //
-// The socket is connected once, so that what the program does to its root, its mounts or its rights later does not
-// matter. Only when nobody listens there any more is it connected again, to whoever has taken the place.
+// The socket is connected once, so that later changes to the process's root, mounts or rights do
+// not matter. It is connected again only if the socket at the other end is gone, to the one that
+// has its address then.
 
-/// What tells systemd how the service is, as sd_notify(3) says (E11).
+/// Notifies systemd of the state of the service, as in sd_notify(3) (E11).
 struct SystemdWatch {
-  /// When to tell something next; the first field, so that its address is known.
+  /// Due at the next notification; the first field, so that its address is known.
   var timer: Timer
-  /// The report of a datagram that could not be sent: posted, and never queued.
+  /// The report of a datagram that could not be sent: posted, never queued.
   ///
-  /// The second field, likewise.
+  /// The second field, for the same reason.
   var failure: Timer
 
   // immutable after init
   /// A reference of the application's is held.
   let registry: RegistryReference
   let socket: Int32
-  /// Where it is connected to; behind the watch, in its own memory.
+  /// The address of the other end; in the same allocation as the watch.
   let address: UnsafeMutablePointer<CChar>
   let addressLength: Int
-  /// Room for what is told of a stop, behind the address: a temporary allocation of more than 1024 bytes would
-  /// be one on the heap, which may fail.
+  /// Room for the texts about a stop, in the same allocation: a temporary allocation of more than
+  /// 1024 bytes would be on the heap, which may fail.
   let texts: UnsafeMutablePointer<UInt8>
-  /// Nanoseconds from one sign of life to the next; 0 is none.
+  /// Nanoseconds between two watchdog notifications; 0 if there are none.
   let watchdogPause: Int64
-  /// Nanoseconds from one status to the next.
+  /// Nanoseconds between two statuses.
   let statusPause: Int64
 
-  // Owned by whoever starts the watch, then by whoever ends it.
+  // Owned by the thread that starts the watch, then by the one that ends it.
   var callback: CancelCallback.Pointer?
 
   // Guarded by the timer thread's Monitor.
   var isArmed = false
   var isReporting = false
-  /// What it was about, and the error number; while `isReporting`, the reporter's own.
+  /// What could not be sent, and the error number; while `isReporting`, owned by the reporting
+  /// thread.
   var failedTo: StaticString = ""
   var failureError: Int32 = 0
 
@@ -57,41 +60,42 @@ struct SystemdWatch {
 
   typealias Pointer = UnsafeMutablePointer<SystemdWatch>
 
-  /// The registry whose watch it is, as bits; 0 when there is none, 1 while one is being started or ended.
+  /// The registry whose watch it is, as bits; 0 if there is none, 1 while one is being started or
+  /// ended.
   ///
   /// atomic: acquire and release with `current`.
   private static let owner = Atomic<UInt>(0)
-  /// The watch, as bits; of use to whoever has claimed `owner`.
+  /// The watch, as bits; valid for the thread that has claimed `owner`.
   ///
   /// atomic: relaxed, see `owner`.
   private static let current = Atomic<UInt>(0)
-  /// Whether the timer thread is telling something.
+  /// Whether the timer thread is sending something.
   ///
   /// atomic: sequentially consistent with the list of the registry's waiters.
   static let isNotifying = Atomic<Bool>(false)
 
-  /// Bytes of a datagram that tells of a stop.
+  /// The size in bytes of a datagram about a stop.
   static var datagramRoom: Int { StopStatus.room + 128 }
-  /// Bytes of `texts`: the line, what it is made of, and the datagram.
+  /// The size of `texts` in bytes: the line, its parts, and the datagram.
   private static var textRoom: Int { 2 * StopStatus.room + datagramRoom }
 
   private static var busy: UInt { 1 }
-  /// Pauses are never shorter, in nanoseconds.
+  /// The shortest pause, in nanoseconds.
   private static var shortestPause: Int64 { 1_000_000 }
 
   // MARK: Starting and ending
 
-  /// Tells that the service is ready, and starts the watch.
+  /// Notifies systemd that the service is ready, and starts the watch.
   ///
   /// - Parameters:
-  ///   - registry: what the service is made of; the caller has a reference.
-  ///   - socket: where to send; nil is what the environment says.
-  ///   - watchdog: nanoseconds in which a sign of life is due; 0 is what the environment says; negative is
-  ///     never.
-  ///   - status: nanoseconds from one status to the next; 0 is one second.
-  /// - Returns: `.ok`, also if the environment knows no socket: then nothing is kept; `.invalid`, also when
-  ///   there is a watch already; `.noMemory`; `.again` when the system refuses a thread; `.system`, with
-  ///   errno set.
+  ///   - registry: the service's tasks; the caller has a reference.
+  ///   - socket: where to send; nil for the address in the environment.
+  ///   - watchdog: the watchdog's timeout in nanoseconds; 0 for the one in the environment;
+  ///     negative for none.
+  ///   - status: nanoseconds between two statuses; 0 is one second.
+  /// - Returns: `.ok`, also if the environment names no socket: then nothing is started;
+  ///   `.invalid`, also if there is a watch already; `.noMemory`; `.again` if the system refuses a
+  ///   thread; `.system`, with errno set.
   static func start(
     for registry: RegistryReference, socket: UnsafePointer<UInt8>?, watchdog: Int64, status: Int64
   ) -> Status {
@@ -104,7 +108,7 @@ struct SystemdWatch {
     if !isMine {
       return .invalid("tr_systemd_start", "systemd is told already; end that with tr_systemd_stop")
     }
-    // To send is a cancellation point.
+    // Sending is a cancellation point.
     let (result, error, watch) = withCancellationDisabled {
       make(registry, socket, watchdog: watchdog, status: status)
     }
@@ -114,7 +118,7 @@ struct SystemdWatch {
     return result
   }
 
-  /// Makes a watch, if there is a socket, and lets it begin.
+  /// Makes a watch, if there is a socket, and arms it.
   private static func make(
     _ registry: RegistryReference, _ given: UnsafePointer<UInt8>?, watchdog: Int64, status: Int64
   ) -> (Status, error: Int32, Pointer?) {
@@ -151,7 +155,7 @@ struct SystemdWatch {
         statusPause: status == 0 ? 1_000_000_000 : max(status, shortestPause)))
     let registered = CancelCallback.register(
       { context in
-        // SAFETY: the context is the watch, which lives until the callback is deregistered.
+        // SAFETY: the context is the watch, which lives until the callback is removed.
         context?.assumingMemoryBound(to: SystemdWatch.self).tokenWasCancelled()
       }, watch, drop: nil, with: .token(registry.token),
       publish: { watch.pointee.callback = $0 })
@@ -174,11 +178,11 @@ struct SystemdWatch {
     .invalid("tr_systemd_stop", "systemd is not told of this registry")
   }
 
-  /// Ends the watch, if it is for `registry`: nothing more is sent, but for a stop or a reload that systemd does not
-  /// know of yet.
+  /// Ends the watch, if it is for `registry`: nothing more is sent, except a stop or a reload that
+  /// systemd was not notified of yet.
   ///
-  /// - Returns: `.ok`; `.invalid` when there is no such watch; `.deadlock` in the log callback that hears of a
-  ///   datagram of its.
+  /// - Returns: `.ok`; `.invalid` if there is no such watch; `.deadlock` in the log callback that
+  ///   reports a failure of this watch.
   static func end(for registry: RegistryReference) -> Status {
     let bits = UInt(bitPattern: registry.pointer)
     if owner.load(ordering: .acquiring) != bits { return noWatch }
@@ -192,7 +196,7 @@ struct SystemdWatch {
     guard isMine, let watch = Pointer(bitPattern: current.load(ordering: .relaxed)) else {
       return noWatch
     }
-    // To close is a cancellation point.
+    // Closing is a cancellation point.
     withCancellationDisabled {
       watch.disarm()
       _ = registry.monitor.wait(for: UInt(bitPattern: watch), until: .never, isCancellable: false) {
@@ -210,8 +214,8 @@ struct SystemdWatch {
 }
 
 extension SystemdWatch {
-  /// The registry whose watchdog is to be told something, with a reference to its memory, and in how many nanoseconds;
-  /// nil if there is none.
+  /// The registry whose watchdog systemd is to be notified for, with a reference to its memory, and
+  /// the pause in nanoseconds; nil if there is none.
   static func watchdogInUse() -> (RegistryReference, pause: Int64)? {
     TimerThread.ifExisting { state in
       guard let watch = state.systemd, watch.pointee.watchdogPause > 0 else { return nil }
@@ -220,7 +224,7 @@ extension SystemdWatch {
     }
   }
 
-  /// Whether the watch is one of `registry`.
+  /// Whether there is a watch for `registry`.
   static func isInUse(for registry: RegistryReference) -> Bool {
     TimerThread.ifExisting { state in state.systemd?.pointee.registry == registry ? true : nil }
       != nil
@@ -256,12 +260,13 @@ extension UnsafeMutablePointer<SystemdWatch> {
     }
   }
 
-  /// Tells the log.
+  /// Logs the failure.
   ///
-  /// Called by a thread of `EventThread`.
+  /// Called by an event thread.
   func reportFailure() {
     let end: CallFrame.Function = { watch in
-      // SAFETY: it is the watch that is handed over with this function, which lives until the report is over.
+      // SAFETY: it is the watch that is passed with this function, which lives until the report is
+      // over.
       watch.unsafelyUnwrapped.assumingMemoryBound(to: SystemdWatch.self).endReport()
     }
     CallFrame.call(
@@ -301,7 +306,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
 
   // MARK: Its life
 
-  /// Lets the timer thread begin.
+  /// Arms the watch: the timer thread sends from now on.
   func arm() {
     let now = monotonicNow()
     if pointee.watchdogPause > 0 {
@@ -310,13 +315,13 @@ extension UnsafeMutablePointer<SystemdWatch> {
     TimerThread.change { state in
       pointee.isArmed = true
       state.systemd = self
-      // The one who cancelled the token before now has found nothing armed.
+      // A thread that cancelled the token before has found the watch unarmed.
       let due = pointee.registry.token.isCancelled ? now : pointee.nextWatchdog
       if due != .max { state.queue.insert(timer, due: due) }
     }
   }
 
-  /// Sends nothing more, but for what is being sent.
+  /// Stops sending, except for a datagram that is being sent.
   func disarm() {
     let isWithdrawn = TimerThread.change { state in
       pointee.isArmed = false
@@ -329,7 +334,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
     if isWithdrawn { pointee.registry.releaseStorage() }
   }
 
-  /// Gives up everything the watch holds.
+  /// Releases everything that the watch holds.
   ///
   /// Requires that it is not armed, and nothing is being sent.
   func destroy() {
@@ -341,7 +346,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
     registry.release()
   }
 
-  /// The registry's token is cancelled: the timer thread is to tell at once.
+  /// Makes the timer thread send at once: the registry's token is cancelled.
   func tokenWasCancelled() {
     TimerThread.withQueue { queue in
       if !pointee.isArmed { return }

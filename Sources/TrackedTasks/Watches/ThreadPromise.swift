@@ -2,23 +2,25 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// The timer thread's Monitor guards the list of all promises, and holds each in memory while one looks at it there. The
-// thread that promised alone makes, changes and frees its own. A shutdown, and the end of systemd's watchdog, retire
-// promises that are of no use any more, so that the timer thread can go: these stay in the list, and in memory, until
-// the thread gives its promise back, or ends.
+// The timer thread's Monitor guards the list of all promises, and keeps each in memory while it is
+// read there. Only the thread that has a promise makes, changes and frees it. A shutdown, and the
+// end of systemd's watchdog, retire promises that are not needed any more, so that the timer thread
+// can leave: these stay in the list, and in memory, until the thread withdraws its promise, or
+// ends.
 
-/// The promise of a thread that is no task, such as the one that runs main's event loop (E7).
+/// The heartbeat interval of a thread that is not a task, such as the one that runs main's event
+/// loop (E7).
 struct ThreadPromise: ~Copyable {
   /// The first field, so that its address is known.
   let promise = HeartbeatPromise()
 
   // immutable after init
-  /// Whose health it belongs to; a reference to its memory is held.
+  /// The registry whose health includes it; a reference to its memory is held.
   let registry: RegistryReference
   let name: TaskName
   let threadID: Int32
   let since: Int64
-  /// Whether it was made for a watchdog of systemd's, and ends with that.
+  /// Whether it was made for systemd's watchdog, and ends with that.
   fileprivate let isForWatchdog: Bool
 
   // Guarded by the timer thread's Monitor.
@@ -31,10 +33,11 @@ struct ThreadPromise: ~Copyable {
 
   private static var current: Pointer? { Pointer(bitPattern: ProcessState.promise) }
 
-  /// Promises in the place of what the calling thread promised before.
+  /// Makes a promise, which replaces an earlier one of the calling thread.
   ///
-  /// - Returns: `.ok`; `.noMemory`; `.again` when the system refuses the timer thread; `.deadlock` as `withdraw`; `.closed`
-  ///   when the registry is closed and has no task, though what was promised before is taken back then.
+  /// - Returns: `.ok`; `.noMemory`; `.again` if the system refuses the timer thread; `.deadlock` as
+  ///   `withdraw`; `.closed` if the registry is closed and has no task; an earlier promise is
+  ///   withdrawn even then.
   static func promise(
     _ interval: Int64, sparesWaits: Bool, in registry: RegistryReference,
     isForWatchdog: Bool = false
@@ -59,7 +62,7 @@ struct ThreadPromise: ~Copyable {
     this.promise.pointee.watch.store(UInt(bitPattern: watch), ordering: .relaxed)
     this.promise.pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
     var end = withdraw()
-    // Only the first value of the key takes memory.
+    // Only the first value of the key needs memory.
     if end == .ok && !ProcessState.setPromise(UInt(bitPattern: this)) { end = .noMemory }
     if end != .ok {
       watch.end()
@@ -69,7 +72,7 @@ struct ThreadPromise: ~Copyable {
     registry.retainStorage()
     TimerThread.change { $0.add(this) }
     this.promise.begin()
-    // Whoever shuts it down retires what he finds in the list.
+    // A thread that shuts the registry down retires the promises that it finds in the list.
     if registry.isFinished {
       _ = withdraw()
       return .closed
@@ -77,10 +80,10 @@ struct ThreadPromise: ~Copyable {
     return .ok
   }
 
-  /// Takes back what the calling thread promised.
+  /// Withdraws the calling thread's promise.
   ///
-  /// - Returns: `.ok`, also if that is nothing; `.deadlock` in the log callback that hears that the thread beats again: the
-  ///   promise is in use there.
+  /// - Returns: `.ok`, also if there is none; `.deadlock` in the log callback that reports the end
+  ///   of its stall: the promise is in use there.
   static func withdraw() -> Status {
     guard let this = current else { return .ok }
     if this.promise.currentStage == .recovering { return .deadlock }
@@ -89,7 +92,7 @@ struct ThreadPromise: ~Copyable {
     return .ok
   }
 
-  /// The destructor of the thread-specific key: a thread that ends has promised nothing any more.
+  /// The destructor of the thread-specific key: ends the promise of a thread that ends.
   static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
     if ProcessState.isForkedChild { return }
     if let this = Pointer(bitPattern: UInt(bitPattern: value)) { end(this) }
@@ -107,26 +110,26 @@ struct ThreadPromise: ~Copyable {
 
   // MARK: The watchdog
 
-  /// Promises what the watchdog of systemd expects, if there is one: a beat in half the time in which it wants a sign of
-  /// life.
+  /// Makes the promise that systemd's watchdog requires, if there is one: a heartbeat in half of
+  /// the watchdog's timeout.
   static func promiseForWatchdog() -> Status {
     guard let (registry, pause) = SystemdWatch.watchdogInUse() else {
       return .invalid("tr_heartbeat", "the caller is not a task, and has promised nothing")
     }
     var status = promise(pause, sparesWaits: false, in: registry, isForWatchdog: true)
-    // There is nothing left that would have to beat.
+    // Nothing is left that would need a heartbeat.
     if status == .closed { status = .ok }
-    // The watchdog may have gone before it could find the promise.
+    // The watchdog may have ended before it could find the promise.
     if status == .ok && !SystemdWatch.isInUse(for: registry) { _ = withdraw() }
     registry.releaseStorage()
     return status
   }
 
-  /// Whether the calling thread has promised nothing but for a watchdog that is gone.
+  /// Whether the calling thread has no promise, or only one for a watchdog that is gone.
   static var isOver: Bool {
     guard let current else { return true }
     let promise = current.promise
-    // Who hears in a log callback that the thread beats again is in the middle of it.
+    // A log callback that reports the end of the stall is still using it.
     return current.pointee.isForWatchdog && promise.pointee.interval.load(ordering: .relaxed) == 0
       && promise.currentStage != .recovering
   }
@@ -138,7 +141,7 @@ extension UnsafeMutablePointer<ThreadPromise> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: HeartbeatPromise.self)
   }
 
-  /// Whether somebody has retired it; called on the thread that promised.
+  /// Whether it was retired; called on the thread that has the promise.
   fileprivate var isRetired: Bool {
     TimerThread.withQueue { _ in promise.watch?.pointee.isRetired ?? true }
   }
@@ -175,11 +178,12 @@ extension TimerState {
 }
 
 extension RegistryReference {
-  /// Whether a thread that is no task has promised for the registry, or a group below it, and is stalled.
+  /// Whether a thread that is not a task, with a promise for the registry or a group below it, is
+  /// stalled.
   var hasStalledThread: Bool { withStalledThread(0) { _ in true } ?? false }
 
-  /// The stalled thread that comes after `index` others, with a reference to the memory of the registry it is listed with;
-  /// nil if there are no more.
+  /// The stalled thread that comes after `index` others, with a reference to the memory of its
+  /// registry; nil if there are no more.
   func stalledThread(_ index: Int) -> TaskFacts? {
     withStalledThread(index) { thread in
       thread.pointee.registry.retainStorage()
@@ -203,14 +207,15 @@ extension RegistryReference {
     }
   }
 
-  /// Retires what threads have promised for the registry, or a group below it: it has been shut down, or the
-  /// watchdog of systemd's is gone.
+  /// Retires what threads have promised for the registry, or a group below it: it was shut down, or
+  /// systemd's watchdog is gone.
   ///
   /// Requires a reference to the registry.
   ///
-  /// - Parameter forWatchdog: whether only that which was promised for the watchdog.
+  /// - Parameter forWatchdog: whether only promises that were made for the watchdog are retired.
   func retirePromises(forWatchdog: Bool) {
-    // Of each whose report was withdrawn the memory is held still, and one reference after the other given back.
+    // If the report of a promise was withdrawn, its registry's memory is still retained; these
+    // references are released one after the other.
     while true {
       let withdrawn = TimerThread.changeIfExisting { state -> RegistryReference? in
         var next = state.firstPromise
@@ -232,7 +237,7 @@ extension RegistryReference {
 }
 
 extension TaskFacts {
-  /// What is listed of a stalled thread that is no task.
+  /// The facts of a stalled thread that is not a task.
   fileprivate init(of thread: ThreadPromise.Pointer) {
     self.init(
       word: .ofThread, registry: thread.pointee.registry, id: 0, name: thread.pointee.name,

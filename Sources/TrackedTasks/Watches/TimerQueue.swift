@@ -1,4 +1,4 @@
-/// Something that is due at a moment; it lives in its owner's memory.
+/// An action that is due at a certain time; it lives in its owner's memory.
 struct Timer {
   typealias Pointer = UnsafeMutablePointer<Timer>
 
@@ -11,7 +11,7 @@ struct Timer {
   fileprivate(set) var isQueued = false
   fileprivate var firstChild: Pointer?
   fileprivate var nextSibling: Pointer?
-  /// The sibling before, or for the first child the parent.
+  /// The previous sibling, or for the first child the parent.
   fileprivate var previous: Pointer?
   /// Whether it is in the `EventQueue`, and its neighbours there.
   fileprivate(set) var isPosted = false
@@ -20,17 +20,17 @@ struct Timer {
 
   /// What happens when a timer is due.
   enum Action {
-    /// The token's time is up: it is cancelled.
+    /// Cancels the token, whose deadline has passed.
     case cancel(TokenReference)
-    /// The task was asked to stop and has not acknowledged it: its signal is sent again.
+    /// Sends the signal again to a task that was asked to stop and has not acknowledged it.
     case signal(UnsafeMutablePointer<CancelSignal>)
-    /// The task waits on a condition variable: it is woken. Of the waker's own queue.
+    /// Wakes a task that waits on a condition variable. In the waker's own queue.
     case wake(UnsafeMutablePointer<ConditionWait>)
-    /// The task is to have beaten: if it has not, that is reported.
+    /// Checks for a heartbeat, and reports if there was none.
     case heartbeat(UnsafeMutablePointer<HeartbeatWatch>)
-    /// systemd is to be told something.
+    /// Sends a notification to systemd.
     case systemd(UnsafeMutablePointer<SystemdWatch>)
-    /// systemd could not be told: the log is to hear of it.
+    /// Logs that systemd could not be notified.
     case systemdFailure(UnsafeMutablePointer<SystemdWatch>)
   }
 
@@ -48,7 +48,7 @@ struct TimerQueue {
 
   var isEmpty: Bool { first == nil }
 
-  /// When that is.
+  /// When it is due.
   var nextDue: Deadline { first.map { Deadline(nanoseconds: $0.pointee.due) } ?? .never }
 
   /// Adds a timer that is not queued.
@@ -82,7 +82,7 @@ struct TimerQueue {
     first = Self.merge(first, below)
   }
 
-  /// Makes one heap of two: the root that is due later becomes the first child of the other.
+  /// Merges two heaps: the root that is due later becomes the first child of the other.
   private static func merge(_ one: Timer.Pointer?, _ other: Timer.Pointer?) -> Timer.Pointer? {
     guard let one else { return other }
     guard let other else { return one }
@@ -94,7 +94,7 @@ struct TimerQueue {
     return root
   }
 
-  /// Makes one heap of a row of siblings: in pairs from the left, and then all from the right.
+  /// Merges a row of siblings into one heap: in pairs from the left, and then all from the right.
   private static func mergeSiblings(_ leftmost: Timer.Pointer?) -> Timer.Pointer? {
     var pairs: Timer.Pointer?
     var rest = leftmost
@@ -122,9 +122,10 @@ struct TimerQueue {
   }
 }
 
-/// Timers that have run out and want the application's code to be called, in the order in which they came.
+/// Timers that are due and need the application's code to be called, in the order in which they
+/// were posted.
 ///
-/// Like `TimerQueue`, nothing here locks, calls or allocates.
+/// Like in `TimerQueue`, nothing here locks, calls or allocates.
 struct EventQueue {
   private var first: Timer.Pointer?
   private var last: Timer.Pointer?
@@ -139,7 +140,7 @@ struct EventQueue {
     last = timer
   }
 
-  /// Takes the one that came first.
+  /// Takes the first one.
   mutating func takeFirst() -> Timer.Pointer? {
     guard let timer = first else { return nil }
     _ = remove(timer)

@@ -2,45 +2,48 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// One Monitor for the process guards the queue and every timer in it. No other Monitor is taken under
-// it, and it is taken under none. It may be taken under a mutex of the application's (`ConditionWait`);
-// of those none is waited for under it. What wants other locks, raising the flags of a token or a datagram to
-// systemd, is done after it is unlocked. Signals are sent and condition variables woken under it, so that
-// whoever has taken a timer out knows that its action is not under way.
+// One Monitor for the process guards the queue and every timer in it. No other Monitor is taken
+// under it, and it is taken under none. It may be taken under a mutex of the application's, which
+// may raise flags while it holds one; no such mutex is waited for under it. Actions that need other
+// locks, raising the flags of a token or sending a datagram to systemd, are done after it is
+// unlocked. Signals are sent under it, so that a thread that has taken a timer out knows that its
+// action is not under way.
 //
-// The thread never runs the application's code: that may take its time, or end the thread it is called on. What
-// calls it, callbacks of a token whose timeout has passed or the report of a stall, is posted in `events`, for
-// the threads of `EventThread` to take.
+// The thread never runs the application's code, which may take long, or end the thread it is called
+// on. The timers that call it, for the callbacks of a token whose timeout has passed or the report
+// of a stall, are posted in `events`, and the event threads take them from there.
 
-/// The library's one thread of its own: it does what is due at a moment.
+/// The library's timer thread: it does everything that is due at a certain time.
 ///
-/// It exists while somebody holds it or a timer is queued, and a second longer; a program that uses
-/// no timer never has it.
+/// It exists while it is held or a timer is queued, and a second longer; a program that uses no
+/// timer never has it.
 struct TimerThread {
   fileprivate let monitor: Monitor<TimerState>
-  /// Where the thread sleeps.
+  /// Where the thread parks.
   fileprivate let parker: Parker
 
-  /// The one there is, as bits; made at the first use and never freed.
+  /// The only one, as bits; made at the first use and never freed.
   ///
   /// atomic: stored with release, loaded with acquire.
   private static let shared = Atomic<UInt>(0)
 
-  /// The parent's, in a child of fork that began anew, as bits: its lock may be held for ever.
+  /// The parent process's, in a forked child that starts afresh, as bits: its lock may be held for
+  /// good.
   ///
-  /// atomic: relaxed; nobody uses it, it is merely known to leak checkers.
+  /// atomic: relaxed; not used, only reachable for leak checkers.
   private static let leftBehind = Atomic<UInt>(0)
 
   fileprivate typealias Pointer = UnsafeMutablePointer<TimerThread>
 
-  /// How long the thread stays when it has nothing to do: starting one for each timer would cost more.
+  /// How long the thread stays when it has nothing to do, in nanoseconds: starting one for each
+  /// timer would cost more.
   private static var linger: Int64 { 1_000_000_000 }
 
   // MARK: Using it
 
   /// Makes sure that the thread exists, and that it stays until `letGo` or `schedule`.
   ///
-  /// - Returns: `.ok`; `.noMemory`, `.again` when the system refuses a thread.
+  /// - Returns: `.ok`; `.noMemory`; `.again` if the system refuses a thread.
   static func hold() -> Status {
     guard let this = existingOrNew() else { return .noMemory }
     let isRunning = this.pointee.monitor.withLock { state in
@@ -49,7 +52,7 @@ struct TimerThread {
       if !state.isRunning { state.starting += 1 }
       return state.isRunning
     }
-    // Where several come here at once, each creates one, and one of them stays.
+    // If several threads come here at once, each creates one, and one of them stays.
     if isRunning { return .ok }
     if start() { return .ok }
     change {
@@ -59,7 +62,7 @@ struct TimerThread {
     return .again
   }
 
-  /// Creates the thread; false when the system refuses it.
+  /// Creates the thread; false if the system refuses it.
   private static func start() -> Bool {
     startThread(
       stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true, argument: nil,
@@ -67,15 +70,15 @@ struct TimerThread {
     ).code == 0
   }
 
-  /// Gives up what `hold` gave.
+  /// Releases a hold that `hold` has added.
   static func letGo() { change { $0.holds -= 1 } }
 
-  /// Queues a timer in the place of a hold.
+  /// Queues a timer, which replaces a hold.
   ///
   /// - Parameters:
   ///   - timer: one that is not queued.
   ///   - due: nanoseconds on `CLOCK_MONOTONIC`.
-  ///   - isWanted: called under the lock; if it says no, the timer is not queued.
+  ///   - isWanted: called under the lock; if it returns false, the timer is not queued.
   static func schedule(_ timer: Timer.Pointer, due: Int64, if isWanted: () -> Bool) {
     change { state in
       state.holds -= 1
@@ -97,7 +100,7 @@ struct TimerThread {
   /// Takes a timer out of the queue, if it is there.
   static func remove(_ timer: Timer.Pointer) { change { $0.queue.remove(timer) } }
 
-  /// Has a thread of `EventThread` perform the timer's action; the caller holds the timer thread.
+  /// Makes an event thread perform the timer's action; the caller holds the timer thread.
   static func post(_ timer: Timer.Pointer) { change { $0.post(timer) } }
 
   /// Runs `body` under the lock; the caller holds the thread.
@@ -105,9 +108,9 @@ struct TimerThread {
     change { body(&$0.queue) }
   }
 
-  /// Changes the state, and wakes the thread if that concerns it.
+  /// Changes the state, and wakes the thread if that affects it.
   ///
-  /// Requires that the thread was held before, so that there is one.
+  /// Requires that the thread was held before, so that it exists.
   static func change<Result>(_ body: (inout TimerState) -> Result) -> Result {
     // SAFETY: see above; it is never freed.
     let this = existing.unsafelyUnwrapped
@@ -123,17 +126,17 @@ struct TimerThread {
 
   // MARK: Ending it
 
-  /// How the thread, and those for events, are; or those of `ConditionWaker`.
+  /// The state of the timer thread and the event threads, or of the threads of `ConditionWaker`.
   enum Rest {
-    /// They are when none of them exists.
+    /// None of them exists.
     case gone
-    /// They are when they leave, and will be gone in a moment.
+    /// They are leaving, and will be gone in a moment.
     case leaving
-    /// They are when they have something to do, now or later.
+    /// They have something to do, now or later.
     case needed
   }
 
-  /// Lets the thread leave now, unless somebody needs it.
+  /// Makes the thread leave now, unless it is needed.
   static func dismiss() -> Rest {
     guard let this = existing else { return .gone }
     let rest = this.pointee.monitor.withLock { state in
@@ -147,12 +150,13 @@ struct TimerThread {
     return rest
   }
 
-  /// Has the thread look round, if it exists.
+  /// Wakes the thread, if it exists, so that it checks everything.
   static func wake() { existing?.pointee.parker.unpark() }
 
   // MARK: Its memory
 
-  /// In a child of fork that begins anew: the thread is not there, and nothing was queued.
+  /// Gives up the parent's state, in a forked child that starts afresh: the thread is not there,
+  /// and nothing was queued.
   static func leaveBehind() {
     let parents = shared.exchange(0, ordering: .relaxed)
     if parents != 0 { leftBehind.store(parents, ordering: .relaxed) }
@@ -185,7 +189,7 @@ struct TimerThread {
 
   // MARK: The thread
 
-  /// What the thread is to do next.
+  /// The next step of the thread.
   private enum Step {
     case act(DueAction)
     case startEventThread
@@ -225,7 +229,7 @@ struct TimerThread {
         if !EventThread.start() { change { $0.eventThreadIsGone(retries: true) } }
       case .sleep(let due):
         if sleeps(this, until: due) { continue }
-        // Whatever is queued: it was for others.
+        // Whatever is queued does not matter: the process is ending.
         this.pointee.monitor.withLock { $0.timerThreadLeaves() }
         return nil
       case .leave:
@@ -236,7 +240,7 @@ struct TimerThread {
 
   /// Sleeps, until `due` at the latest.
   ///
-  /// - Returns: false if the process is to end, as nobody is left for whom the timers are (P9).
+  /// - Returns: false if the process must end, as no thread is left for which the timers are (P9).
   private static func sleeps(_ this: Pointer, until due: Deadline) -> Bool {
     MainThread.beginWaiting()
     let isOver = MainThread.isLastToWait
@@ -252,7 +256,7 @@ struct TimerThread {
   }
 }
 
-/// What is to be done for a timer that was due, with the lock free.
+/// The action of a timer that was due, to be performed without the lock.
 private enum DueAction {
   /// With a reference.
   case cancel(TokenReference, Timer.Pointer)
@@ -261,7 +265,7 @@ private enum DueAction {
   func perform() {
     switch self {
     case .cancel(let token, let timer):
-      // The reference goes along.
+      // The reference is passed on.
       if token.expire() { TimerThread.post(timer) } else { token.release() }
     case .notifyManager(let watch): watch.notify()
     }
@@ -270,36 +274,38 @@ private enum DueAction {
 
 /// What the timer thread's Monitor guards.
 ///
-/// H1: while `holds` > 0, a timer is queued or an event is to be told, the thread runs, or is being created.
+/// H1: while `holds` > 0, a timer is queued or an event is waiting, the thread runs, or is being
+///     created.
 /// H2: `eventThreads` are those that run or are being created; each leaves when it finds no event.
 struct TimerState: MonitorState {
   var queue = TimerQueue()
-  /// How many need the thread though nothing of theirs is queued.
+  /// How many users need the thread without having a timer in the queue.
   var holds = 0
   var isRunning = false
   /// The thread, while it runs.
   var thread = pthread_t()
-  /// When the thread leaves, should nobody need it until then; never while somebody does.
+  /// When the thread leaves unless it is needed before; never while it is needed.
   var leavesAt = Deadline.never
-  /// How many threads are created, of which one is to be the thread.
+  /// How many threads are being created, one of which becomes the timer thread.
   var starting = 0
-  /// Those that have left, this thread and those for events.
+  /// Those that have left: timer threads and event threads.
   private var leaving = LeavingThreads()
 
-  /// What the threads of `EventThread` are to do.
+  /// The events for the event threads.
   private var events = EventQueue()
   private(set) var eventThreads = 0
-  /// In how many of them the application's code runs.
+  /// In how many of them the application's code is running.
   var callbacks = 0
-  /// When the first of the events has waited for so long that another thread is started; never while none waits.
+  /// When the first event has waited so long that another thread is started; never while none is
+  /// waiting.
   private var eventIsLateAt = Deadline.never
 
-  /// How long an event waits for a thread that may be about to be free, in nanoseconds.
+  /// How long an event waits for a thread that may soon be free, in nanoseconds.
   private static var patience: Int64 { 20_000_000 }
-  /// How many callbacks may take their time at once before others wait for them.
+  /// How many slow callbacks may run at once before others have to wait.
   private static var mostEventThreads: Int { 8 }
 
-  /// Whether nobody needs the thread.
+  /// Whether the thread is not needed.
   var isUnused: Bool { queue.isEmpty && holds == 0 && events.isEmpty && eventThreads == 0 }
 
   /// When the thread has something to do.
@@ -307,58 +313,61 @@ struct TimerState: MonitorState {
     queue.nextDue.nanoseconds < eventIsLateAt.nanoseconds ? queue.nextDue : eventIsLateAt
   }
 
-  /// Whether nobody will need the thread, once those for events find that there is nothing more to be done.
+  /// Whether the thread will not be needed once the event threads have found that there are no more
+  /// events.
   ///
-  /// Whoever has seen that a callback has ended sees this: the count comes first (`CallFrame`).
+  /// A thread that has seen the end of a callback sees this: the count is changed before
+  /// (`CallFrame`).
   var isFinishing: Bool {
     queue.isEmpty && holds == 0 && events.isEmpty && eventThreads > 0 && callbacks == 0
   }
 
   // MARK: Leaving
 
-  /// The calling thread is on its last instructions.
+  /// Adds the calling thread, which is on its last instructions.
   mutating func threadLeaves() { leaving.add() }
 
-  /// The calling thread is the timer thread, likewise: the next is another.
+  /// Likewise for the timer thread: the next one is another thread.
   fileprivate mutating func timerThreadLeaves() {
     RunClock.hasLeft()
     isRunning = false
     threadLeaves()
   }
 
-  /// Whether no thread exists any more; of use while nobody needs one.
+  /// Whether no thread exists any more; meaningful while none is needed.
   var isGone: Bool { !isRunning && starting == 0 && leaving.isEmpty }
 
   // MARK: Promises
 
-  /// How many have promised heartbeats.
+  /// How many heartbeat promises there are.
   private(set) var promises = 0
-  /// The shortest interval that was promised since anybody has, in nanoseconds.
+  /// The shortest heartbeat interval since there was no promise, in nanoseconds.
   private var shortestPromise = Int64.max
-  /// The promises of threads that are no tasks, the newest first; see `ThreadPromise`.
+  /// The promises of threads that are not tasks, the newest first; see `ThreadPromise`.
   var firstPromise: ThreadPromise.Pointer?
-  /// The watch of systemd's, while it is armed.
+  /// The watch for systemd, while it is armed.
   var systemd: SystemdWatch.Pointer?
 
-  /// Somebody has promised, who holds the thread.
+  /// Counts a promise, whose owner holds the thread.
   mutating func promiseIsMade() {
     if promises == 0 { shortestPromise = .max }
     promises += 1
   }
 
-  /// A promise is over, and with it a hold of the thread.
+  /// Uncounts a promise, and releases its hold of the thread.
   mutating func promiseIsOver() {
     promises -= 1
     holds -= 1
   }
 
-  /// Somebody promises to beat every `interval` nanoseconds.
+  /// Records a heartbeat interval in nanoseconds.
   mutating func recordInterval(_ interval: Int64) {
     shortestPromise = min(shortestPromise, interval)
   }
 
-  /// How long the thread sleeps at the most, in nanoseconds: while anybody has promised, it wakes eight times in an
-  /// interval, though no more than a hundred times a second, to know when the process was stopped; see `RunClock`.
+  /// How long the thread sleeps at the most, in nanoseconds: while there is a promise, it wakes
+  /// eight times in an interval, but at most a hundred times a second, to detect that the process
+  /// was stopped; see `RunClock`.
   fileprivate var pulse: Int64 { promises == 0 ? .max : max(shortestPromise / 8, 10_000_000) }
 
   /// Until when the thread sleeps.
@@ -369,7 +378,7 @@ struct TimerState: MonitorState {
 
   // MARK: Events
 
-  /// Lets a thread of `EventThread` perform the timer's action.
+  /// Makes an event thread perform the timer's action.
   mutating func post(_ timer: Timer.Pointer) {
     if events.isEmpty { eventIsLateAt = .after(eventThreads == 0 ? 0 : Self.patience) }
     events.append(timer)
@@ -384,7 +393,7 @@ struct TimerState: MonitorState {
     return wasPosted
   }
 
-  /// Takes what came first; with nil, the thread that asked is to leave.
+  /// Takes the first event; with nil, the calling thread must leave.
   mutating func takeEvent() -> Timer.Pointer? {
     let timer = events.takeFirst()
     if timer == nil {
@@ -395,10 +404,10 @@ struct TimerState: MonitorState {
     return timer
   }
 
-  /// Whether another thread is to be started for events; then it is counted.
+  /// Whether another event thread must be started; it is counted then.
   fileprivate mutating func takesOnEventThread(at now: Int64) -> Bool {
     if eventIsLateAt.nanoseconds > now { return false }
-    // When all are busy, the next that is free goes on.
+    // When all are busy, the next one that is free continues.
     if eventThreads == Self.mostEventThreads {
       eventIsLateAt = .never
       return false
@@ -408,8 +417,8 @@ struct TimerState: MonitorState {
     return true
   }
 
-  /// One of the threads could not be made, and is to be tried again a little later, or has ended in the middle of
-  /// an event.
+  /// Uncounts an event thread that could not be made, which is retried a little later, or that has
+  /// ended during an event.
   mutating func eventThreadIsGone(retries: Bool = false) {
     eventThreads -= 1
     if !events.isEmpty { eventIsLateAt = .after(retries ? Self.patience : 0) }
@@ -417,10 +426,10 @@ struct TimerState: MonitorState {
 
   // MARK: Timers
 
-  /// Takes out the timers that are due and acts on them, up to one whose action wants the lock
-  /// free.
+  /// Takes out the timers that are due and performs their actions, up to one whose action must be
+  /// performed without the lock.
   ///
-  /// - Returns: that action, or nil when nothing else is due.
+  /// - Returns: that action, or nil if nothing else is due.
   fileprivate mutating func doWhatIsDue(at now: Int64) -> DueAction? {
     while let timer = queue.first, timer.pointee.due <= now {
       queue.remove(timer)
