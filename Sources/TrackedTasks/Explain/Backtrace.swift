@@ -119,9 +119,9 @@ struct Backtrace: ~Copyable {
   ///
   /// atomic: stored once its handler is installed, and never changed again.
   private static let number = Atomic<Int32>(0)
-  /// The signal whose handler somebody has installed, or is installing; 0 is none.
+  /// The signal whose handler is installed, or is being installed; 0 is none.
   ///
-  /// atomic: whoever puts a signal here first decides; nobody waits for him.
+  /// atomic: the first thread that stores a signal here decides; no thread waits for it.
   private static let claimed = Atomic<Int32>(0)
 
   /// The signal that tasks unblock; 0 is none.

@@ -164,7 +164,7 @@ extension TaskReference {
   ///
   /// Requires that it has one.
   var promise: HeartbeatPromise.Pointer {
-    // SAFETY: the first field of the notes.
+    // SAFETY: the first field of a `TaskActivity`.
     UnsafeMutableRawPointer(activity).assumingMemoryBound(to: HeartbeatPromise.self)
   }
 

@@ -72,11 +72,11 @@ struct SignalWatch: ~Copyable {
   enum Stage {
     /// The stage while nothing is watched.
     static var none: UInt8 { 0 }
-    /// The stage while somebody starts it.
+    /// The stage while a thread starts it.
     static var starting: UInt8 { 1 }
     /// The stage while signals are watched.
     static var watching: UInt8 { 2 }
-    /// The stage while somebody ends it.
+    /// The stage while a thread ends it.
     static var ending: UInt8 { 3 }
   }
 
@@ -729,7 +729,7 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   // MARK: Signals that are lost
 
-  /// Whether there is a log that could hear of one.
+  /// Whether there is a log in which a lost signal can be reported.
   fileprivate var isHeard: Bool {
     pointee.monitor.withLock { $0.registry?.options.log.isListening == true }
   }

@@ -243,7 +243,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
 
   // MARK: What could not be sent
 
-  /// Has the log told that something could not be sent, once until something is sent again (O2).
+  /// Posts a report that something could not be sent, once until something is sent again (O2).
   ///
   /// Called on the timer thread.
   func didFail(to what: StaticString, _ error: Int32) {
