@@ -89,8 +89,8 @@ extension RegistryReference {
     return has
   }
 
-  /// Waits until none of the callbacks that the root registry counts are running: those on threads
-  /// made for them, and those called by `sendUnheld`.
+  /// Waits until no callbacks run on threads made for them, which the root registry counts, and
+  /// none that `sendUnheld` calls.
   fileprivate func waitForCallbackRuns(until deadline: Deadline) -> WaitEnd {
     monitor.wait(for: WaitKey.callbacks, until: deadline) { hasNoCallbackRuns }
   }

@@ -76,8 +76,8 @@ extension RegistryReference {
 extension TaskReference {
   /// Records the end of the task, which was asked to stop, in the reports that are being made.
   ///
-  /// Called on the task's own thread, before the end is counted. A straggler is not recorded: it is
-  /// in the report already.
+  /// Called on the task's own thread, before the end is counted. A straggler is not recorded: it
+  /// did not stop in time.
   @inline(never)
   func recordStop(_ how: TaskWord.Ending) {
     let registry = self.registry

@@ -35,8 +35,8 @@ import Synchronization
 // CLOSED:
 //  -  As many tasks have ended as were admitted. No task is alive and none can be spawned, as the
 //     only callers that may pass a closed gate are live tasks.
-//  -  The log callback is not called for spawns any more (`isFinished`). Callbacks that run on
-//     other threads may be; a shutdown waits for them.
+//  -  The log callback is not called for spawns any more (`isFinished`). Log callbacks that other
+//     threads have begun may still run; a shutdown waits for them.
 //  -  Handles stay valid: the counters and the token can still be read.
 // UNREACHABLE:
 //  -  R4. A registry that is still open gets here when nobody has a reference, no group can be

@@ -27,8 +27,8 @@ import Synchronization
 //  -  The wait ends when the phase has no live task, when its time is over, when the deadline has
 //     passed or is forced, or when the caller's flag rises. The last phase has no time of its own
 //     but all that is left; if there is only phase 0, DRAIN does the waiting.
-//  -  A later phase that is asked after the deadline was forced still gets `forcedGrace`, or what
-//     is left to the deadline if that is less.
+//  -  Even if the deadline is forced, a phase other than 0 has `forcedGrace` from its start, or
+//     what was left to the deadline then, if that is less.
 // DRAIN:
 //  -  Every phase that has tasks was asked, and no phase has an end of its own any more.
 // STRAGGLERS:

@@ -3,9 +3,9 @@ import Synchronization
 
 // LOCKING
 // The end of a task takes no lock: it is three atomic steps (`finish`). The registry's Monitor
-// guards the list of waiters, and is taken to wake those on it: after `ended` if the word says that
-// the task is awaited, after the count if `drainWaiters` is not 0. Nothing but unparking is done
-// under it; log callbacks run before the first step, without it.
+// guards the list of waiters, and is taken after them to wake those on it, if the word says that
+// the task is awaited, or if `drainWaiters` is not 0. Nothing but unparking is done under it; log
+// callbacks run before the first step, without it.
 //
 // How the gaps are survived. Between `ends` and the count a task is on no list and still counted as
 // alive: joins wait for it. Between the count and `ended` a join may return, and a wait for the

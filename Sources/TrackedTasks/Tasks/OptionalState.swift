@@ -4,7 +4,7 @@ import Synchronization
 // This file has no lock of its own. `signal` is guarded by the timer thread's Monitor, and a wait
 // that `conditionWait` points to by the waker's; the two are never held together, nor under another
 // lock of the library's. `traits` are written by the task's own thread alone. A signal is sent
-// under the timer thread's lock, so that the task cannot leave its thread meanwhile; none of the
+// under the timer thread's lock, so that the task cannot leave its body meanwhile; none of the
 // application's code runs under either lock.
 //
 // `flagHasRisen` reads both fields without a lock, to take none if there is nothing to do, and

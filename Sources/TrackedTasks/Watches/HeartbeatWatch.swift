@@ -108,7 +108,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
 
   /// Queues the next check, if an interval is set.
   ///
-  /// Requires the lock, and the stage `quiet` or a report that is over.
+  /// Requires the lock, and the stage `quiet`.
   func arm(_ queue: inout TimerQueue) {
     let promise = pointee.promise
     if pointee.isRetired { return }

@@ -228,8 +228,8 @@ extension RegistryReference {
     return word.record
   }
 
-  /// How long an idle worker that stays waits, in nanoseconds, before it reaps those that left;
-  /// doubled each time.
+  /// How long an idle worker that stays waits, in nanoseconds, before it reaps again those that
+  /// left; doubled each time.
   private static var firstReapingPause: Int64 { 50_000_000 }
 
   /// The longest sleep, in nanoseconds, of a worker that has to poll whether the main thread has
