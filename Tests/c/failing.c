@@ -525,17 +525,17 @@ static void run_trial(void *argument) {
   refuse_watch(dlsym(RTLD_DEFAULT, "tr_version"));
   refuse_calls(trial->first, trial->lasts ? LONG_MAX : trial->first);
 
-  /* The list of registries, two blocks, and the timer thread's place, two more, stay. Under valgrind, which allocates
+  /* The list of registries, one block, and the timer thread's place, two, stay. Under valgrind, which allocates
      itself, no block is counted. */
   int counts = !check_under_valgrind();
-  int threads = 1, blocks = counts ? trial->timers == 1 ? 4 : 2 : 0;
+  int threads = 1, blocks = counts ? trial->timers == 1 ? 3 : trial->timers == 2 ? 2 : 1 : 0;
   if (trial->timers == 2) {
     use_explanations(&stage);
     /* What was kept includes the list; then come the two texts with their table. */
     blocks += (int)stage.kept + (counts ? 3 : 0);
   } else if (trial->timers) {
     use_timers_and_signals(&stage);
-    blocks += counts ? 4 : 0; /* the watch's place, which late handlers find, and the waker's */
+    blocks += counts ? 3 : 0; /* the watch's place, which late handlers find, and the waker's */
   } else {
     use_tokens(&stage);
     use_registry(&stage, 0);

@@ -636,7 +636,7 @@ CASE(a_report_outlives_the_last_reference) {
 /* ---- Promises that change, and those of other threads ------------------------------------------- */
 
 /* Sleep as one who is busy with something else does. */
-static void is_busy(int64_t for_ns) {
+static void stay_silent(int64_t for_ns) {
   struct timespec left = {for_ns / SECOND, for_ns % SECOND};
   while (nanosleep(&left, &left) != 0) CHECK(errno == EINTR);
 }
@@ -660,9 +660,9 @@ static int body_changes_its_promise(tr_task *self, void *ctx) {
     CHECK_EQ(TR_OK, tr_heartbeat_pause()); /* as good as a beat */
     CHECK_EQ(TR_OK, tr_heartbeat_pause());
     CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
-    is_busy(60 * MS);
+    stay_silent(60 * MS);
     CHECK_EQ(TR_OK, tr_heartbeat()); /* changes nothing */
-    is_busy(60 * MS);
+    stay_silent(60 * MS);
     CHECK_EQ(0, stalled_count(promiser->registry));
     CHECK_EQ(told, log_count(promiser->log));
     CHECK_EQ(TR_OK, tr_heartbeat_resume());
@@ -670,13 +670,13 @@ static int body_changes_its_promise(tr_task *self, void *ctx) {
   CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
   CHECK_EQ(TR_OK, tr_heartbeat_promise(promiser->registry, 3600 * SECOND, 0)); /* a longer one */
   CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
-  is_busy(60 * MS);
+  stay_silent(60 * MS);
   CHECK_EQ(told, log_count(promiser->log));
   CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, MS, 0)); /* a shorter one, though the next look was far away */
   CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
   CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0)); /* none */
   CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
-  is_busy(60 * MS);
+  stay_silent(60 * MS);
   CHECK_EQ(0, stalled_count(promiser->registry));
   CHECK_EQ(told, log_count(promiser->log));
   return 0;
@@ -827,6 +827,7 @@ struct ends_there {
   tr_registry *registry;
   atomic_int shuts_down, calls, is_back;
   _Atomic(tr_status) shutdown, withdrawal, change;
+  _Atomic(pid_t) thread_id;
 };
 
 static void log_ends(void *context, const tr_log_event *event) {
@@ -851,6 +852,7 @@ static void log_ends(void *context, const tr_log_event *event) {
 static void *thread_shuts_down(void *argument) {
   struct ends_there *ends = argument;
   tr_status status;
+  atomic_store(&ends->thread_id, gettid());
   while ((status = tr_shutdown(ends->registry, TR_REASON_FATAL, NULL, FOREVER, NULL)) == TR_ERR_DEADLINE) continue;
   CHECK_EQ(TR_OK, status);
   CHECK(atomic_load(&ends->is_back));
@@ -874,7 +876,7 @@ CASE(a_shutdown_ends_what_threads_promised) {
     CHECK_EQ(1, stalled_count(above));
     pthread_t thread;
     CHECK_EQ(0, pthread_create(&thread, NULL, thread_shuts_down, &ends));
-    is_busy(20 * MS);
+    await_asleep(&ends.thread_id);
     gate_open(&ends.gate);
     CHECK_EQ(0, pthread_join(thread, NULL));
     CHECK_EQ(0, stalled_count(above));
@@ -904,11 +906,11 @@ CASE(a_log_may_end_what_it_hears_of) {
   for (;;) {
     CHECK_EQ(TR_OK, tr_heartbeat());
     if (ends.withdrawal == TR_ERR_DEADLOCK) break;
-    is_busy(3 * MS); /* the other thread may have reported that recovery: stall once more */
+    stay_silent(3 * MS); /* the other thread may have reported that recovery: stall once more */
   }
   CHECK_EQ(TR_OK, ends.change);
   atomic_store(&ends.shuts_down, 1);
-  while (ends.shutdown == 1) is_busy(MS);
+  while (ends.shutdown == 1) stay_silent(MS);
   CHECK_EQ(TR_OK, ends.shutdown);
   CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0));
   registry_finish(registry);
@@ -918,7 +920,7 @@ CASE(a_log_may_end_what_it_hears_of) {
 static int body_beats_often(tr_task *self, void *ctx) {
   (void)ctx;
   while (!tr_task_is_cancelled(self)) {
-    is_busy(10 * MS);
+    stay_silent(10 * MS);
     CHECK_EQ(TR_OK, tr_heartbeat());
   }
   return 0;
@@ -931,12 +933,12 @@ static void is_stopped(void *unused) {
   tr_registry *registry = registry_with(log_adds, &log), *silent = registry_new();
   tr_task *task = spawn_promising(registry, "beats", SECOND, body_beats_often, NULL, NULL);
   tr_task *other = spawn_promising(silent, "beats", SECOND, body_beats_often, NULL, NULL);
-  is_busy(50 * MS);
+  stay_silent(50 * MS);
   for (int round = 0; round < 2; round++) {
     CHECK_EQ(0, kill(getpid(), SIGSTOP));
     CHECK_EQ(0, stalled_count(registry));
     CHECK_EQ(0, stalled_count(silent));
-    is_busy(300 * MS);
+    stay_silent(300 * MS);
     CHECK_EQ(0, log_count(&log));
   }
   CHECK_EQ(TR_OK, tr_task_cancel(task));
@@ -960,7 +962,7 @@ CASE(a_stopped_process_makes_nobody_stalled) {
   }
   int status;
   while (waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status)) {
-    is_busy(3 * SECOND);
+    stay_silent(3 * SECOND);
     CHECK_EQ(0, kill(child, SIGCONT));
   }
   CHECK_EXITED(0, status);

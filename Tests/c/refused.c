@@ -456,7 +456,7 @@ CASE(a_wait_on_a_condition_variable_ends_without_a_thread) {
   registry_finish(registry);
 }
 
-/* Proves: at the limit of descriptors, with no thread to be had either, a report is made all the same, and says that
+/* Proves: at the limit of descriptors, with no thread available either, a report is made all the same, and says that
    there was no descriptor (E1).  Why it matters: "unknown" sends people looking for what is wrong with the
    report.  Catches: an error that is not told; memory of the look that is lost. */
 CASE(a_report_says_that_there_was_no_descriptor) {
@@ -486,7 +486,7 @@ CASE(a_report_says_that_there_was_no_descriptor) {
   ssize_t length = read(ends[0], text, sizeof text - 1);
   CHECK(length > 0);
   text[length] = 0;
-  CHECK(strstr(text, "not all is known of its thread: no descriptor to be had\n") != NULL);
+  CHECK(strstr(text, "not all is known of its thread: no descriptor is available\n") != NULL);
   close(ends[0]);
   close(ends[1]);
   close(next);
@@ -496,7 +496,7 @@ CASE(a_report_says_that_there_was_no_descriptor) {
   registry_finish(registry);
 }
 
-/* Proves: without a timer thread to be had a token with a timeout is NULL, a task with a cancel signal is
+/* Proves: if no timer thread is available, a token with a timeout is NULL, a task with a cancel signal is
    refused with TR_ERR_AGAIN; each leaves all as it was, and works at the next call (C10, C11, S6).  Why it matters: the thread is made in
    the middle of an application's call.  Catches: a hold that stays behind, after which the thread is
    taken for granted. */

@@ -83,7 +83,7 @@
     public let syscallName: String?
 
     /// The errno with which what Linux says of its thread could not be read in full: EMFILE or ENFILE without a
-    /// descriptor to be had, EACCES after the program has changed its user (E1); nil if all could be.
+    /// descriptor available, EACCES after the program has changed its user (E1); nil if all could be.
     public let probeError: Int32?
 
     /// What it last said it was about to do; nil if nothing in particular (E3).

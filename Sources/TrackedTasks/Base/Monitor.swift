@@ -25,13 +25,24 @@ struct Monitor<State: MonitorState> {
 
   /// Allocates the memory; nil without memory.
   init?(_ initial: State) {
-    let mutexRoom = (MemoryLayout<pthread_mutex_t>.size + 63) & ~63
-    guard let memory = malloc(mutexRoom + MemoryLayout<State>.size) else { return nil }
+    guard let memory = malloc(Self.mutexRoom + MemoryLayout<State>.size) else { return nil }
     mutex = memory.bindMemory(to: pthread_mutex_t.self, capacity: 1)
-    state = (memory + mutexRoom).bindMemory(to: State.self, capacity: 1)
+    state = (memory + Self.mutexRoom).bindMemory(to: State.self, capacity: 1)
     mustSucceed(pthread_mutex_init(mutex, nil), "pthread_mutex_init")
     state.initialize(to: initial)
   }
+
+  /// The Monitor whose `bits` these are; nil for 0.
+  init?(bits: UInt) {
+    guard let memory = UnsafeMutableRawPointer(bitPattern: bits) else { return nil }
+    mutex = memory.assumingMemoryBound(to: pthread_mutex_t.self)
+    state = (memory + Self.mutexRoom).assumingMemoryBound(to: State.self)
+  }
+
+  /// The address of its memory.
+  var bits: UInt { UInt(bitPattern: mutex) }
+
+  private static var mutexRoom: Int { (MemoryLayout<pthread_mutex_t>.size + 63) & ~63 }
 
   /// Runs `body` with the lock held.
   ///

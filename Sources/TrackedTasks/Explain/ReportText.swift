@@ -175,7 +175,7 @@ extension StragglerFacts {
     if thread.failure != 0 {
       writer.write("  not all is known of its thread: ")
       switch thread.failure {
-      case EMFILE, ENFILE: writer.write("no descriptor to be had")
+      case EMFILE, ENFILE: writer.write("no descriptor is available")
       case EACCES, EPERM: writer.write("no permission")
       default:
         writer.write("error ")

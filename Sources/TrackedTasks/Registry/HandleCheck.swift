@@ -54,33 +54,21 @@ enum HandleCheck {
   }
 
   private static func makeTable() -> Bool {
-    if table.load(ordering: .acquiring) != 0 { return true }
     guard let buckets = calloc(bucketCount, MemoryLayout<Entry.Pointer?>.stride) else {
       return false
     }
     let state = Handles(
       buckets: buckets.bindMemory(to: Entry.Pointer?.self, capacity: bucketCount))
-    guard let memory = malloc(MemoryLayout<Monitor<Handles>>.size), let monitor = Monitor(state)
-    else { return false }
-    let pointer = memory.bindMemory(to: Monitor<Handles>.self, capacity: 1)
-    pointer.initialize(to: monitor)
-    let made = table.compareExchange(
-      expected: 0, desired: UInt(bitPattern: pointer), ordering: .acquiringAndReleasing)
-    if !made.exchanged {
-      monitor.destroy()
-      free(memory)
-      free(buckets)
-    }
-    return true
+    let monitor = Monitor.shared(at: table, orMadeOf: state)
+    // Without memory, or where another thread was faster, they are not in use.
+    if monitor?.withLock({ $0.isIn(buckets) }) != true { free(buckets) }
+    return monitor != nil
   }
 
   /// The table.
   ///
   /// Requires that handles are checked.
-  private static var handles: Monitor<Handles> {
-    UnsafePointer<Monitor<Handles>>(bitPattern: table.load(ordering: .acquiring))
-      .unsafelyUnwrapped.pointee
-  }
+  private static var handles: Monitor<Handles> { Monitor.shared(at: table).unsafelyUnwrapped }
 
   // MARK: What the program does
 
@@ -299,6 +287,10 @@ private struct Handles: MonitorState {
   init(buckets: UnsafeMutablePointer<Entry.Pointer?>) { self.buckets = buckets }
 
   func checkInvariants() {}
+
+  func isIn(_ memory: UnsafeMutableRawPointer) -> Bool {
+    UnsafeMutableRawPointer(buckets) == memory
+  }
 
   private func bucket(of object: UnsafeRawPointer) -> UnsafeMutablePointer<Entry.Pointer?> {
     // Objects are at least 32 bytes apart.

@@ -38,8 +38,6 @@ enum MainThread {
   // one began to. Sequentially consistent.
   private static let waiting = Atomic<UInt64>(0)
 
-  private typealias Pointer = UnsafeMutablePointer<Monitor<ListState>>
-
   /// How long a worker stays idle once the main thread has left, and how long the library's own threads sleep at the
   /// most, in nanoseconds.
   static var patience: Int64 { 100_000_000 }
@@ -54,7 +52,7 @@ enum MainThread {
   /// Makes ready for registries, and has the main thread tell when it leaves, if this is it.
   static func prepare() -> Status {
     if isWatched && shared.load(ordering: .relaxed) != 0 { return .ok }
-    if !makeList() { return .noMemory }
+    if Monitor.shared(at: shared, orMadeOf: ListState()) == nil { return .noMemory }
     if isWatched || cp_gettid() != cp_process() { return .ok }
     if keyPlusOne.load(ordering: .relaxed) == 0 {
       var key = pthread_key_t()
@@ -153,27 +151,8 @@ enum MainThread {
   }
 
   private static var list: Monitor<ListState> {
-    // SAFETY: `prepare` comes before the first registry; it is never freed.
-    Pointer(bitPattern: shared.load(ordering: .acquiring)).unsafelyUnwrapped.pointee
-  }
-
-  private static func makeList() -> Bool {
-    if shared.load(ordering: .relaxed) != 0 { return true }
-    guard let monitor = Monitor(ListState()) else { return false }
-    guard let memory = malloc(MemoryLayout<Monitor<ListState>>.stride) else {
-      monitor.destroy()
-      return false
-    }
-    let this = memory.bindMemory(to: Monitor<ListState>.self, capacity: 1)
-    this.initialize(to: monitor)
-    let isMine = shared.compareExchange(
-      expected: 0, desired: UInt(bitPattern: this), ordering: .acquiringAndReleasing
-    ).exchanged
-    if isMine { return true }
-    // Another thread was faster.
-    monitor.destroy()
-    free(this)
-    return true
+    // `prepare` comes before the first registry.
+    Monitor.shared(at: shared).unsafelyUnwrapped
   }
 
   /// In a child of fork that begins anew: no registry is there, and the main thread is the one that forked.

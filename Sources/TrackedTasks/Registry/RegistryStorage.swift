@@ -115,8 +115,8 @@ struct RegistryStorage: ~Copyable {
   let endedInAncestors = Atomic<UInt64>(0)
 
   let phases = Phases()
-  // atomic: how many reports note who ends. Relaxed: it is counted before flags rise, and looked at by
-  // those who have seen theirs.
+  // atomic: how many reports record which tasks end. Changed sequentially consistent, before flags rise;
+  // read relaxed, by tasks that have seen their flag.
   let reportCount = Atomic<UInt64>(0)
 
   // immutable after init

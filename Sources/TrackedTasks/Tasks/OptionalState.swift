@@ -143,7 +143,7 @@ extension TaskReference {
 
   /// Ends the task as `finish` does, with what it has besides.
   ///
-  /// Called again if the thread leaves in the middle, which only what `conclude` and `leaveList` call can do.
+  /// Called again if the thread leaves in the middle, which only what `finalize` and `leaveList` call can do.
   func completeWithOptionalState(_ how: TaskWord.Ending) {
     // The last step may give back the record's reference to its group.
     let registry = self.registry
@@ -171,7 +171,7 @@ extension TaskReference {
   ///
   /// Called on the task's own thread, while the task is still alive for everybody else: the callbacks
   /// that the cancel runs may take their time, and waits for the task have deadlines. That it is
-  /// concluding keeps its own flag down, so that its outcome does not say that it was asked to
+  /// finalizing keeps its own flag down, so that its outcome does not say that it was asked to
   /// stop when it was the one who asked.
   private func finalize(_ how: TaskWord.Ending, in registry: RegistryReference) {
     let traits = self.traits

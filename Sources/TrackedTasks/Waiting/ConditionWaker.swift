@@ -17,9 +17,7 @@ import Synchronization
 /// may block indefinitely (P6). A thread is made when there is something to wake, and leaves when
 /// there is nothing more. One that is stuck delays only the waits on its own condition variable:
 /// for the others there is another thread.
-struct ConditionWaker {
-  private let monitor: Monitor<WakerState>
-
+enum ConditionWaker {
   /// The only one, as bits; made before the first wait and never freed.
   ///
   /// atomic: stored with release, loaded with acquire.
@@ -31,30 +29,11 @@ struct ConditionWaker {
   /// atomic: relaxed; not used, only reachable for leak checkers.
   private static let leftBehind = Atomic<UInt>(0)
 
-  private typealias Pointer = UnsafeMutablePointer<ConditionWaker>
-
-  private static var existing: Pointer? {
-    Pointer(bitPattern: shared.load(ordering: .acquiring))
-  }
+  private static var existing: Monitor<WakerState>? { Monitor.shared(at: shared) }
 
   /// Makes sure that waits can be woken; false without memory.
   static func prepare() -> Bool {
-    if existing != nil { return true }
-    guard let monitor = Monitor(WakerState()) else { return false }
-    guard let memory = malloc(MemoryLayout<ConditionWaker>.stride) else {
-      monitor.destroy()
-      return false
-    }
-    let this = memory.bindMemory(to: ConditionWaker.self, capacity: 1)
-    this.initialize(to: ConditionWaker(monitor: monitor))
-    let isMine = shared.compareExchange(
-      expected: 0, desired: UInt(bitPattern: this), ordering: .acquiringAndReleasing
-    ).exchanged
-    if isMine { return true }
-    // Another thread was faster.
-    monitor.destroy()
-    free(this)
-    return true
+    Monitor.shared(at: shared, orMadeOf: WakerState()) != nil
   }
 
   /// Queues a wait to be woken.
@@ -65,7 +44,7 @@ struct ConditionWaker {
   ///   place.
   static func wake(_ find: () -> ConditionWait.Pointer?) {
     // SAFETY: see above; it is never freed.
-    let monitor = existing.unsafelyUnwrapped.pointee.monitor
+    let monitor = existing.unsafelyUnwrapped
     let startsThread = monitor.withLock { state in
       guard let wait = find() else { return false }
       return state.add(wait)
@@ -85,7 +64,7 @@ struct ConditionWaker {
   ///   - letsGo: releases the mutex while another thread uses the wait, and acquires it again.
   static func withdraw(_ wait: ConditionWait.Pointer, letsGo: (() -> Void) -> Void) {
     // SAFETY: see `wake`.
-    let monitor = existing.unsafelyUnwrapped.pointee.monitor
+    let monitor = existing.unsafelyUnwrapped
     if takes(wait, from: monitor) { return }
     letsGo {
       _ = monitor.wait(for: UInt(bitPattern: wait), until: .never, isCancellable: false) {
@@ -113,7 +92,7 @@ struct ConditionWaker {
     ) { _ in
       beginOwnThread("taskreg-wake")
       // SAFETY: see `wake`.
-      let monitor = ConditionWaker.existing.unsafelyUnwrapped.pointee.monitor
+      let monitor = ConditionWaker.existing.unsafelyUnwrapped
       ConditionWaker.work(on: monitor)
       monitor.withLock { state in
         state.threads -= 1
@@ -129,7 +108,7 @@ struct ConditionWaker {
 
   /// The state of the threads; they leave when there is nothing to wake.
   static var rest: TimerThread.Rest {
-    existing?.pointee.monitor.withLock { $0.rest } ?? .gone
+    existing?.withLock { $0.rest } ?? .gone
   }
 
   /// Gives up the parent's waker, in a forked child that starts afresh: no thread is there, and

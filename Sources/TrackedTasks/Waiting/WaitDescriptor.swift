@@ -67,38 +67,18 @@ struct WaitDescriptor: ~Copyable {
   /// atomic: stored with release, loaded with acquire.
   private static let kept = Atomic<UInt>(0)
 
-  private static var monitor: Monitor<WaitDescriptors>? {
-    UnsafePointer<Monitor<WaitDescriptors>>(bitPattern: kept.load(ordering: .acquiring))?.pointee
-  }
+  private static var monitor: Monitor<WaitDescriptors>? { Monitor.shared(at: kept) }
 
   /// Returns the Monitor, which is made if there is none; nil without memory.
   static func prepare() -> Monitor<WaitDescriptors>? {
-    if let monitor { return monitor }
-    guard let made = Monitor(WaitDescriptors()) else { return nil }
-    guard let memory = malloc(MemoryLayout<Monitor<WaitDescriptors>>.size) else {
-      made.destroy()
-      return nil
-    }
-    let place = memory.bindMemory(to: Monitor<WaitDescriptors>.self, capacity: 1)
-    place.initialize(to: made)
-    let isMine = kept.compareExchange(
-      expected: 0, desired: UInt(bitPattern: place), ordering: .acquiringAndReleasing
-    ).exchanged
-    if isMine { return made }
-    // Another thread was faster.
-    made.destroy()
-    free(memory)
-    return monitor
+    Monitor.shared(at: kept, orMadeOf: WaitDescriptors())
   }
 
   /// Frees the Monitor; used by the explorer, which checks for leaks.
   ///
   /// Requires that no thread uses it any more.
   static func forget() {
-    let place = UnsafeMutablePointer<Monitor<WaitDescriptors>>(
-      bitPattern: kept.exchange(0, ordering: .acquiringAndReleasing))
-    place?.pointee.destroy()
-    free(place)
+    Monitor<WaitDescriptors>(bits: kept.exchange(0, ordering: .acquiringAndReleasing))?.destroy()
   }
 
   /// The result of `descriptor(for:isWaiting:)`.
