@@ -90,8 +90,8 @@ struct StragglerFacts {
     activity = facts.activity ?? ActivityFacts()
     threadID = facts.threadID
     cancelledAt = facts.cancelledAt
-    let cancelChecks_ = task.cancelChecks
-    cancelChecks = cancelChecks_.count
+    let checks = task.cancelChecks
+    cancelChecks = checks.count
     if threadID == 0 {
       state = facts.state
       diagnosis = .starting
@@ -100,7 +100,7 @@ struct StragglerFacts {
     thread = seen ?? ThreadProbe.at(threadID: threadID)
     let threadCPU = thread.cpu
     cpu = task.ownCPU(of: threadCPU)
-    if cancelChecks_.isSampled && threadCPU >= 0 {
+    if checks.isSampled && threadCPU >= 0 {
       cpuSince = max(0, threadCPU &- task.activity.pointee.sampledCPU.load(ordering: .relaxed))
       cpuSpan = max(0, probedAt &- task.activity.pointee.sampledAt.load(ordering: .relaxed))
     }

@@ -25,46 +25,46 @@ struct SignalWatch: ~Copyable {
   // atomic: incremented for each event that the threads must handle; they sleep on it by futex(2).
   // The first field, so that its address is known. Released by the thread that changed something,
   // acquired by the watch's threads.
-  fileprivate let event = Atomic<UInt32>(0)
+  let event = Atomic<UInt32>(0)
   // atomic: the process that started the watch; relaxed. A child that shares this memory, or has a
   // copy of it, is another process (vfork, clone), even if no handler of pthread_atfork(3) ran in
   // it.
-  fileprivate let process = Atomic<Int32>(0)
+  let process = Atomic<Int32>(0)
   // atomic: the stage; see `Stage`. Sequentially consistent with `visitors`.
-  fileprivate let stage = Atomic<UInt8>(Stage.none)
+  let stage = Atomic<UInt8>(Stage.none)
   // atomic: how many threads are in a handler or a request, about to record something. Sequentially
   // consistent with `stage`.
-  fileprivate let visitors = Atomic<Int>(0)
+  let visitors = Atomic<Int>(0)
   // atomic: relaxed; the signals that are watched, one bit each: number 1 is bit 0.
-  fileprivate let signals = Atomic<UInt64>(0)
+  let signals = Atomic<UInt64>(0)
   // atomic: those of them whose handler may be ours; `previousActions` has what they did before.
   // Stored with release after that, loaded with acquire.
-  fileprivate let installed = Atomic<UInt64>(0)
+  let installed = Atomic<UInt64>(0)
   // atomic: relaxed; whether SIGHUP requests a reload, and nothing more when it comes again.
-  fileprivate let hangUpReloads = Atomic<Bool>(false)
+  let hangUpReloads = Atomic<Bool>(false)
   // atomic: signals that have arrived and were not handled yet. Released by the handler, acquired
   // by the answerer.
-  fileprivate let arrived = Atomic<UInt64>(0)
+  let arrived = Atomic<UInt64>(0)
   // atomic: how often a signal other than a reload has come. Relaxed but for the order of `event`.
-  fileprivate let stops = Atomic<UInt64>(0)
+  let stops = Atomic<UInt64>(0)
   // atomic: the first such signal, 0 while there is none. Kept after the end of the watch if the
   // registry's token did not report it. Sequentially consistent.
-  fileprivate let firstStop = Atomic<Int32>(0)
+  let firstStop = Atomic<Int32>(0)
   // atomic: the tokens whose cancellation was requested, the last first, each with a reference; as
   // bits. Pushed with release, taken with acquire, one at a time.
-  fileprivate let requests = Atomic<UInt>(0)
+  let requests = Atomic<UInt>(0)
   // atomic: relaxed; the token that is being cancelled, with a reference, as bits. Owned by the
   // answerer.
-  fileprivate let answered = Atomic<UInt>(0)
+  let answered = Atomic<UInt>(0)
   // atomic: signals that were found to have another handler, which was not logged yet. Released by
   // the receiver, acquired by the answerer.
-  fileprivate let lost = Atomic<UInt64>(0)
+  let lost = Atomic<UInt64>(0)
 
   // immutable after init
-  fileprivate let monitor: Monitor<WatchState>
+  let monitor: Monitor<WatchState>
   /// What the signals did before, by number; owned by the thread that starts the watch until
   /// `installed` says so.
-  fileprivate let previousActions: UnsafeMutablePointer<sigaction>
+  let previousActions: UnsafeMutablePointer<sigaction>
 
   typealias Pointer = UnsafeMutablePointer<SignalWatch>
 
@@ -88,7 +88,7 @@ struct SignalWatch: ~Copyable {
   private static var existing: Pointer? { Pointer(bitPattern: shared.load(ordering: .acquiring)) }
 
   /// Signal numbers on Linux are 1 to 64.
-  fileprivate static var lastSignal: Int32 { 64 }
+  static var lastSignal: Int32 { 64 }
 
   /// The bit of a signal in a set.
   static func bit(_ number: Int32) -> UInt64 { 1 << UInt64(number - 1) }
@@ -240,7 +240,7 @@ struct SignalWatch: ~Copyable {
 
   // MARK: In a signal handler
 
-  fileprivate static var handler: @convention(c) (Int32) -> Void {
+  static var handler: @convention(c) (Int32) -> Void {
     { SignalWatch.signalCame($0) }
   }
 
@@ -301,7 +301,7 @@ struct SignalWatch: ~Copyable {
 ///
 /// Watch1: there is a registry from the start of a watch to its end; a reference of the
 ///         application's is held.
-private struct WatchState: MonitorState {
+struct WatchState: MonitorState {
   var registry: RegistryReference?
   /// Whether the deadline of the registry was forced.
   var isDeadlineForced = false
@@ -323,104 +323,31 @@ private struct WatchState: MonitorState {
     }
   }
 }
-
 extension UnsafeMutablePointer<SignalWatch> {
   /// Whether the caller is in the process that started the watch, not in a child of it.
   ///
   /// Async-signal-safe. getpid(2) is a system call of some 50 ns, and right in a child, however it
   /// was made.
-  fileprivate var isInItsProcess: Bool {
+  var isInItsProcess: Bool {
     !ProcessState.isForkedChild && pointee.process.load(ordering: .relaxed) == cp_process()
   }
 
-  fileprivate func take(from stage: UInt8, to next: UInt8) -> Bool {
+  func take(from stage: UInt8, to next: UInt8) -> Bool {
     pointee.stage.compareExchange(
       expected: stage, desired: next, ordering: .sequentiallyConsistent
     ).exchanged
   }
 
   /// Wakes both threads; async-signal-safe.
-  fileprivate func ring() {
+  func ring() {
     pointee.event.wrappingAdd(1, ordering: .releasing)
     cp_futex_wake(self)
   }
 
-  // MARK: Handlers
-
-  /// Runs `body` if there is a watch, whose end waits for it; async-signal-safe if `body` is.
-  ///
-  /// - Returns: whether there is one.
-  fileprivate func asVisitor(_ body: () -> Void) -> Bool {
-    pointee.visitors.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    let isWatching = pointee.stage.load(ordering: .sequentiallyConsistent) != SignalWatch.Stage.none
-    if isWatching { body() }
-    pointee.visitors.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-    return isWatching
-  }
-
-  /// Records a signal that has come.
-  fileprivate func record(_ number: Int32) {
-    if !isReload(number) {
-      _ = pointee.firstStop.compareExchange(
-        expected: 0, desired: number, ordering: .sequentiallyConsistent)
-      let count = pointee.stops.wrappingAdd(1, ordering: .relaxed).newValue
-      if count >= 3 { _exit(128 + number) }
-    }
-    pointee.arrived.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
-    ring()
-  }
-
-  private func isReload(_ number: Int32) -> Bool {
-    number == SIGHUP && pointee.hangUpReloads.load(ordering: .relaxed)
-  }
-
-  /// Puts a token on the list of requests, once.
-  fileprivate func push(_ token: TokenReference, reason: UInt32) {
-    if token.pointer.pointee.isRequested.exchange(true, ordering: .relaxed) { return }
-    token.retain()
-    token.pointer.pointee.requestedReason = reason
-    var first = pointee.requests.load(ordering: .relaxed)
-    while true {
-      token.pointer.pointee.nextRequested = first
-      let (done, seen) = pointee.requests.compareExchange(
-        expected: first, desired: UInt(bitPattern: token.pointer), ordering: .releasing)
-      if done { break }
-      first = seen
-    }
-    ring()
-  }
-
-  /// Installs the handlers; on failure the previous ones are restored.
-  private func installHandlers() -> Status {
-    let signals = pointee.signals.load(ordering: .relaxed)
-    for number in 1...SignalWatch.lastSignal where signals & SignalWatch.bit(number) != 0 {
-      let action = pointee.previousActions + Int(number)
-      // Stored before ours is installed, as a child may need it at once.
-      let isKnown = cp_get_previous(number, SignalWatch.handler, action) == 0
-      pointee.installed.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
-      if !isKnown || cp_set_handler(number, SignalWatch.handler) != 0 {
-        restoreHandlers()
-        return .system
-      }
-    }
-    return .ok
-  }
-
-  /// Restores what the signals did before, except where the application has installed another
-  /// handler.
-  fileprivate func restoreHandlers() {
-    let installed = pointee.installed.exchange(0, ordering: .acquiringAndReleasing)
-    for number in 1...SignalWatch.lastSignal where installed & SignalWatch.bit(number) != 0 {
-      cp_restore_handler(number, SignalWatch.handler, pointee.previousActions + Int(number))
-    }
-  }
-
-  // MARK: Starting and ending
-
   /// Makes the threads and installs the handlers.
   ///
   /// Requires the stage `starting`.
-  fileprivate func begin(for registry: RegistryReference) -> Status {
+  func begin(for registry: RegistryReference) -> Status {
     registry.retain()
     pointee.monitor.withLock { state in
       state = WatchState()
@@ -439,7 +366,7 @@ extension UnsafeMutablePointer<SignalWatch> {
       if code == 0 {
         pointee.monitor.withLock { $0.receiver = thread }
         status = installHandlers()
-        if status != .ok { endThreads_() }
+        if status != .ok { endThreads() }
       } else {
         status = .again
         pointee.monitor.withLock { $0.isEnding = true }
@@ -457,7 +384,7 @@ extension UnsafeMutablePointer<SignalWatch> {
   /// Ends the watch.
   ///
   /// Requires the stage `ending`.
-  fileprivate func finish() {
+  func finish() {
     restoreHandlers()
     // A handler that is about to record something does so within its next instructions, if it is
     // scheduled. One that is not, as a debugger has stopped it, records it for the next watch.
@@ -467,7 +394,7 @@ extension UnsafeMutablePointer<SignalWatch> {
         withParkerOfItsOwn { _ = $0.park(until: .after(50_000)) }
       }
     }
-    endThreads_()
+    endThreads()
     if isStopDelivered {
       pointee.firstStop.store(0, ordering: .sequentiallyConsistent)
       pointee.stops.store(0, ordering: .relaxed)
@@ -483,7 +410,7 @@ extension UnsafeMutablePointer<SignalWatch> {
   }
 
   /// Makes the threads finish what was requested before, and joins them.
-  private func endThreads_() {
+  func endThreads() {
     let receiver = pointee.monitor.withLock { state in
       state.isEnding = true
       return state.receiver
@@ -495,7 +422,7 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   /// Whether the registry's token says that a person or a signal requested the shutdown: then the
   /// stop is known.
-  fileprivate var isStopDelivered: Bool {
+  var isStopDelivered: Bool {
     pointee.monitor.withLock { state in
       guard let token = state.registry?.token else { return false }
       return token.reason == CancelReason.userRequested
@@ -504,7 +431,7 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   /// Applies a stop that has come before to this registry: its token is cancelled when this
   /// returns, except on the answerer's own thread, which does that next.
-  fileprivate func takeOverStop(for registry: RegistryReference) {
+  func takeOverStop(for registry: RegistryReference) {
     let number = pointee.firstStop.load(ordering: .sequentiallyConsistent)
     if number == 0 { return }
     pointee.arrived.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
@@ -516,301 +443,5 @@ extension UnsafeMutablePointer<SignalWatch> {
     _ = token.monitor.wait(
       for: WaitKey.token, until: .after(1_000_000_000), isCancellable: false,
       isReady: { token.isCancelled })
-  }
-
-  // MARK: The receiver
-
-  /// The receiver: forces the deadline when a second stop has come, and keeps an answerer.
-  ///
-  /// None of the application's code runs here.
-  fileprivate func receive() {
-    beginOwnThread("taskreg-watch")
-    // One thread must be there that the signals can interrupt, in case all others block them.
-    unblockSignals()
-    var check = HandlerCheck()
-    while true {
-      let seen = pointee.event.load(ordering: .acquiring)
-      if ProcessState.isForkedChild { return }
-      if let registry = takeForcedRegistry() {
-        registry.forceDeadline()
-        registry.release()
-      }
-      let (isEnding, isAnswered) = pointee.monitor.withLock { ($0.isEnding, $0.hasAnswerer) }
-      if isEnding {
-        // If no thread was available for it, the rest is answered here.
-        if isAnswered { joinAnswerer() } else { answerAll() }
-        return
-      }
-      let retry = isAnswered || makeAnswerer() ? Deadline.never : Deadline.after(100_000_000)
-      check.look(self)
-      var until = retry.nanoseconds < check.next.nanoseconds ? retry : check.next
-      let look = MainThread.nextLook
-      if look.nanoseconds < until.nanoseconds { until = look }
-      if waits(beyond: seen, until: until) { return }
-    }
-  }
-
-  /// Sleeps until there is something to check.
-  ///
-  /// - Returns: whether the process must end, as no thread is left that a signal could concern.
-  private func waits(beyond seen: UInt32, until deadline: Deadline) -> Bool {
-    MainThread.beginWaiting()
-    let isOver = MainThread.isLastToWait
-    if !isOver {
-      if deadline.isNever {
-        cp_futex_wait(self, seen, nil)
-      } else {
-        var limit = deadline.timespec
-        cp_futex_wait(self, seen, &limit)
-      }
-    }
-    MainThread.endWaiting()
-    return isOver
-  }
-
-  private func unblockSignals() {
-    let signals = pointee.signals.load(ordering: .relaxed)
-    var set = cp_no_signals()
-    for number in 1...SignalWatch.lastSignal where signals & SignalWatch.bit(number) != 0 {
-      sigaddset(&set, number)
-    }
-    mustSucceed(pthread_sigmask(SIG_UNBLOCK, &set, nil), "pthread_sigmask")
-  }
-
-  /// The registry, with a reference, if a second stop has come and its deadline was not forced yet.
-  private func takeForcedRegistry() -> RegistryReference? {
-    if pointee.stops.load(ordering: .relaxed) < 2 { return nil }
-    return pointee.monitor.withLock { state in
-      if state.isDeadlineForced { return nil }
-      state.isDeadlineForced = true
-      state.registry?.retain()
-      return state.registry
-    }
-  }
-
-  // MARK: The answerer
-
-  /// Makes an answerer; false if the system refuses a thread.
-  fileprivate func makeAnswerer() -> Bool {
-    // Before the thread runs: it may have ended when this continues.
-    pointee.monitor.withLock { state in
-      state.answerer = pthread_t()
-      state.hasAnswerer = true
-    }
-    let (code, _) = startThread(
-      stackSize: RegistryOptionsCore.defaultStackSize, argument: self,
-      main: {
-        cp_call_guarded(
-          // SAFETY: the watch, which is never freed.
-          { $0.unsafelyUnwrapped.assumingMemoryBound(to: SignalWatch.self).answer() },
-          { $0.unsafelyUnwrapped.assumingMemoryBound(to: SignalWatch.self).answererLeaves() }, $0)
-        return nil
-      })
-    if code != 0 { pointee.monitor.withLock { $0.hasAnswerer = false } }
-    return code == 0
-  }
-
-  /// Waits for the answerer to finish, however long the callbacks take that it runs.
-  ///
-  /// An answerer whose thread a callback has ended is replaced, so that nothing is left unanswered.
-  private func joinAnswerer() {
-    while true {
-      let seen = pointee.event.load(ordering: .acquiring)
-      let (isThere, hasFinished, thread) = pointee.monitor.withLock {
-        ($0.hasAnswerer, $0.hasAnswererFinished, $0.answerer)
-      }
-      if hasFinished {
-        // EINVAL if a callback has detached it, as code does that takes the thread for its own.
-        _ = pthread_join(thread, nil)
-        return
-      }
-      if !isThere && !makeAnswerer() { return answerAll() }
-      cp_futex_wait(self, seen, nil)
-    }
-  }
-
-  /// Called when a callback of the application's ends the answerer's thread: the receiver makes
-  /// another one.
-  ///
-  /// It detaches itself: destructors of the application's may take long in it.
-  private func answererLeaves() {
-    if ProcessState.isForkedChild { return }
-    _ = pthread_detach(pthread_self())  // EINVAL if the callback has done so
-    pointee.monitor.withLock { $0.hasAnswerer = false }
-    ring()
-  }
-
-  private func answer() {
-    beginOwnThread("taskreg-signals")
-    pointee.monitor.withLock { $0.answerer = pthread_self() }
-    // The token that the previous answerer was cancelling when a callback ended its thread.
-    giveUpAnswered()
-    while true {
-      let seen = pointee.event.load(ordering: .acquiring)
-      // Read before the rest: what was requested before the end is done.
-      let (isEnding, mask) = pointee.monitor.withLock {
-        ($0.isEnding, $0.registry?.callbackMask)
-      }
-      (mask ?? .all).whileCalling { answerAll() }
-      if ProcessState.isForkedChild { return }
-      if isEnding || waits(beyond: seen, until: MainThread.nextLook) { break }
-    }
-    pointee.monitor.withLock { $0.hasAnswererFinished = true }
-    ring()
-  }
-
-  private func answerAll() {
-    answerRequests()
-    if ProcessState.isForkedChild { return }
-    answerSignals()
-    if ProcessState.isForkedChild { return }
-    reportLostSignals()
-  }
-
-  private func answerRequests() {
-    var bits = pointee.requests.load(ordering: .acquiring)
-    // One at a time, so that none is lost if a callback ends the thread. No other thread takes any
-    // off.
-    while let pointer = UnsafeMutablePointer<TokenStorage>(bitPattern: bits) {
-      let (done, seen) = pointee.requests.compareExchange(
-        expected: bits, desired: pointer.pointee.nextRequested, ordering: .acquiring)
-      if done {
-        cancel(TokenReference(pointer), reason: pointer.pointee.requestedReason, message: nil)
-        if ProcessState.isForkedChild { return }
-        bits = pointee.requests.load(ordering: .acquiring)
-      } else {
-        bits = seen
-      }
-    }
-  }
-
-  /// Cancels the registry's token for the signals that have come: for a stop, if there is one, as
-  /// it takes precedence over a reload, and for the first of several stops.
-  private func answerSignals() {
-    let first = pointee.firstStop.load(ordering: .sequentiallyConsistent)
-    if first != 0 { answer(first) }
-    for number in (1...SignalWatch.lastSignal).reversed() where !ProcessState.isForkedChild {
-      answer(number)
-    }
-  }
-
-  /// Cancels the registry's token for a signal, if it has come.
-  private func answer(_ number: Int32) {
-    let bit = SignalWatch.bit(number)
-    if pointee.arrived.load(ordering: .acquiring) & bit == 0 { return }
-    pointee.arrived.bitwiseAnd(~bit, ordering: .acquiringAndReleasing)
-    let token = pointee.monitor.withLock { state in
-      let token = state.registry?.token
-      token?.retain()
-      return token
-    }
-    guard let token else { return }
-    let reason = isReload(number) ? CancelReason.reloadRequested : CancelReason.userRequested
-    withFixedText {
-      $0.append(signal: number)
-    } _: {
-      cancel(token, reason: reason, message: $0)
-    }
-  }
-
-  /// Cancels a token, and releases the caller's reference.
-  private func cancel(_ token: TokenReference, reason: UInt32, message: UnsafePointer<UInt8>?) {
-    pointee.answered.store(UInt(bitPattern: token.pointer), ordering: .relaxed)
-    _ = token.cancel(reason: reason, message: message)
-    if !ProcessState.isForkedChild { giveUpAnswered() }
-  }
-
-  private func giveUpAnswered() {
-    let bits = pointee.answered.exchange(0, ordering: .relaxed)
-    if let pointer = UnsafeMutablePointer<TokenStorage>(bitPattern: bits) {
-      TokenReference(pointer).release()
-    }
-  }
-
-  // MARK: Signals that are lost
-
-  /// Whether there is a log in which a lost signal can be reported.
-  fileprivate var isHeard: Bool {
-    pointee.monitor.withLock { $0.registry?.options.log.isListening == true }
-  }
-
-  /// The signals that have another handler than ours.
-  fileprivate var taken: UInt64 {
-    let installed = pointee.installed.load(ordering: .acquiring)
-    var taken: UInt64 = 0
-    for number in 1...SignalWatch.lastSignal where installed & SignalWatch.bit(number) != 0 {
-      if !cp_has_plain_handler(number, SignalWatch.handler) { taken |= SignalWatch.bit(number) }
-    }
-    return taken
-  }
-
-  fileprivate func report(lost signals: UInt64) {
-    pointee.lost.bitwiseOr(signals, ordering: .releasing)
-    ring()
-  }
-
-  /// Logs the signals for which the application has installed another handler.
-  private func reportLostSignals() {
-    let lost = pointee.lost.exchange(0, ordering: .acquiring)
-    if lost == 0 { return }
-    let registry = pointee.monitor.withLock { state in
-      state.registry?.retain()
-      return state.registry
-    }
-    guard let registry else { return }
-    for number in 1...SignalWatch.lastSignal where lost & SignalWatch.bit(number) != 0 {
-      let empty: StaticString = ""
-      withFixedText {
-        $0.append(signal: number)
-        $0.append(" has another handler now, and shuts nothing down any more")
-      } _: {
-        registry.sendUnheld(
-          LogRecord(
-            level: LogEventNumber.warning, event: LogEventNumber.signalLost, code: number,
-            task: empty.utf8Start, message: $0))
-      }
-      if ProcessState.isForkedChild { return }
-    }
-    registry.release()
-  }
-}
-
-/// When the receiver checks whether the handlers are still installed; a change is not reported by
-/// the system.
-///
-/// The first check is after a second; the intervals then double up to a minute. There are none
-/// without a log.
-private struct HandlerCheck {
-  private(set) var next = Deadline.never
-  private var pause: Int64 = 1_000_000_000
-  private var told: UInt64 = 0
-
-  private static var longestPause: Int64 { 60_000_000_000 }
-
-  mutating func look(_ watch: SignalWatch.Pointer) {
-    if !watch.isHeard {
-      next = .never
-    } else if next.isNever {
-      next = .after(pause)
-    } else if next.hasPassed {
-      let taken = watch.taken
-      if taken & ~told != 0 { watch.report(lost: taken & ~told) }
-      told = taken
-      pause = min(pause * 2, Self.longestPause)
-      next = .after(pause)
-    }
-  }
-}
-
-extension FixedText {
-  /// Appends a signal's name, "SIGTERM", or "signal 40" if it has none.
-  fileprivate mutating func append(signal number: Int32) {
-    if let name = cp_signal_name(number) {
-      append("SIG")
-      append(utf8: UnsafeRawPointer(name).assumingMemoryBound(to: UInt8.self))
-    } else {
-      append("signal ")
-      append(number)
-    }
   }
 }

@@ -1,0 +1,158 @@
+import CPlatform
+import Synchronization
+
+/// The thread that signals wake; see LOCKING in `SignalWatch.swift`.
+extension UnsafeMutablePointer<SignalWatch> {
+  /// The receiver: forces the deadline when a second stop has come, and keeps an answerer.
+  ///
+  /// None of the application's code runs here.
+  func receive() {
+    beginOwnThread("taskreg-watch")
+    // One thread must be there that the signals can interrupt, in case all others block them.
+    unblockSignals()
+    var check = HandlerCheck()
+    while true {
+      let seen = pointee.event.load(ordering: .acquiring)
+      if ProcessState.isForkedChild { return }
+      if let registry = takeForcedRegistry() {
+        registry.forceDeadline()
+        registry.release()
+      }
+      let (isEnding, isAnswered) = pointee.monitor.withLock { ($0.isEnding, $0.hasAnswerer) }
+      if isEnding {
+        // If no thread was available for it, the rest is answered here.
+        if isAnswered { joinAnswerer() } else { answerAll() }
+        return
+      }
+      let retry = isAnswered || makeAnswerer() ? Deadline.never : Deadline.after(100_000_000)
+      check.look(self)
+      var until = retry.nanoseconds < check.next.nanoseconds ? retry : check.next
+      let look = MainThread.nextLook
+      if look.nanoseconds < until.nanoseconds { until = look }
+      if waits(beyond: seen, until: until) { return }
+    }
+  }
+
+  /// Sleeps until there is something to check.
+  ///
+  /// - Returns: whether the process must end, as no thread is left that a signal could concern.
+  func waits(beyond seen: UInt32, until deadline: Deadline) -> Bool {
+    MainThread.beginWaiting()
+    let isOver = MainThread.isLastToWait
+    if !isOver {
+      if deadline.isNever {
+        cp_futex_wait(self, seen, nil)
+      } else {
+        var limit = deadline.timespec
+        cp_futex_wait(self, seen, &limit)
+      }
+    }
+    MainThread.endWaiting()
+    return isOver
+  }
+
+  func unblockSignals() {
+    let signals = pointee.signals.load(ordering: .relaxed)
+    var set = cp_no_signals()
+    for number in 1...SignalWatch.lastSignal where signals & SignalWatch.bit(number) != 0 {
+      sigaddset(&set, number)
+    }
+    mustSucceed(pthread_sigmask(SIG_UNBLOCK, &set, nil), "pthread_sigmask")
+  }
+
+  /// The registry, with a reference, if a second stop has come and its deadline was not forced yet.
+  func takeForcedRegistry() -> RegistryReference? {
+    if pointee.stops.load(ordering: .relaxed) < 2 { return nil }
+    return pointee.monitor.withLock { state in
+      if state.isDeadlineForced { return nil }
+      state.isDeadlineForced = true
+      state.registry?.retain()
+      return state.registry
+    }
+  }
+
+  /// Whether there is a log in which a lost signal can be reported.
+  var isHeard: Bool {
+    pointee.monitor.withLock { $0.registry?.options.log.isListening == true }
+  }
+
+  /// The signals that have another handler than ours.
+  var taken: UInt64 {
+    let installed = pointee.installed.load(ordering: .acquiring)
+    var taken: UInt64 = 0
+    for number in 1...SignalWatch.lastSignal where installed & SignalWatch.bit(number) != 0 {
+      if !cp_has_plain_handler(number, SignalWatch.handler) { taken |= SignalWatch.bit(number) }
+    }
+    return taken
+  }
+
+  func report(lost signals: UInt64) {
+    pointee.lost.bitwiseOr(signals, ordering: .releasing)
+    ring()
+  }
+
+  /// Logs the signals for which the application has installed another handler.
+  func reportLostSignals() {
+    let lost = pointee.lost.exchange(0, ordering: .acquiring)
+    if lost == 0 { return }
+    let registry = pointee.monitor.withLock { state in
+      state.registry?.retain()
+      return state.registry
+    }
+    guard let registry else { return }
+    for number in 1...SignalWatch.lastSignal where lost & SignalWatch.bit(number) != 0 {
+      let empty: StaticString = ""
+      withFixedText {
+        $0.append(signal: number)
+        $0.append(" has another handler now, and shuts nothing down any more")
+      } _: {
+        registry.sendUnheld(
+          LogRecord(
+            level: LogEventNumber.warning, event: LogEventNumber.signalLost, code: number,
+            task: empty.utf8Start, message: $0))
+      }
+      if ProcessState.isForkedChild { return }
+    }
+    registry.release()
+  }
+}
+
+/// When the receiver checks whether the handlers are still installed; a change is not reported by
+/// the system.
+///
+/// The first check is after a second; the intervals then double up to a minute. There are none
+/// without a log.
+struct HandlerCheck {
+  private(set) var next = Deadline.never
+  private var pause: Int64 = 1_000_000_000
+  private var told: UInt64 = 0
+
+  private static var longestPause: Int64 { 60_000_000_000 }
+
+  mutating func look(_ watch: SignalWatch.Pointer) {
+    if !watch.isHeard {
+      next = .never
+    } else if next.isNever {
+      next = .after(pause)
+    } else if next.hasPassed {
+      let taken = watch.taken
+      if taken & ~told != 0 { watch.report(lost: taken & ~told) }
+      told = taken
+      pause = min(pause * 2, Self.longestPause)
+      next = .after(pause)
+    }
+  }
+}
+
+extension FixedText {
+  /// Appends a signal's name, "SIGTERM", or "signal 40" if it has none.
+  mutating func append(signal number: Int32) {
+    if let name = cp_signal_name(number) {
+      append("SIG")
+      append(utf8: UnsafeRawPointer(name).assumingMemoryBound(to: UInt8.self))
+    } else {
+      append("signal ")
+      append(number)
+    }
+  }
+}
