@@ -22,6 +22,12 @@
    caller, and who released the handle. A use after release is found once the object is gone; a task
    is gone when it has ended. The last 4096 objects that went are remembered. [C4, P1, P8]
 
+   Programs that make bindings read this header. So a constant is a member of an enum without a name,
+   or a macro whose value is one literal: a mask (unsigned, so that ~ of it is too), a number that
+   does not fit an int, and what the preprocessor needs. There is no cast in a constant, and no
+   constant without its own number. Fields and parameters have types of a fixed width beside the
+   enums (tr_status, tr_kind, uint32_t), so no compiler option changes their size.
+
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
 #ifndef TASKREG_H
@@ -58,20 +64,22 @@ extern "C" {
 /* The result of a call: TR_OK, or one of the negative codes below. */
 typedef int32_t tr_status;
 
-#define TR_OK ((tr_status)0)
-#define TR_ERR_INVALID ((tr_status)-1)   /* an argument is wrong: see tr_error_detail() */
-#define TR_ERR_NOMEM ((tr_status)-2)     /* out of memory */
-#define TR_ERR_AGAIN ((tr_status)-3)     /* the system refused a thread; it may not do so later */
-#define TR_ERR_LIMIT ((tr_status)-4)     /* max_tasks tasks are alive already */
-#define TR_ERR_CLOSED ((tr_status)-5)    /* the registry accepts no more tasks */
-#define TR_ERR_DEADLINE ((tr_status)-6)  /* the deadline passed with tasks still alive */
-#define TR_ERR_TIMEDOUT ((tr_status)-7)  /* the timeout passed before the event */
-#define TR_ERR_CANCELLED ((tr_status)-8) /* the calling task was asked to stop */
-#define TR_ERR_DEADLOCK ((tr_status)-9)  /* the calling task would wait for itself */
-#define TR_ERR_FORKED ((tr_status)-10)   /* the parent process had objects of the library at fork */
-#define TR_ERR_SYSTEM ((tr_status)-11)   /* a system call failed in a way that has no other code */
-#define TR_ERR_TRUNCATED ((tr_status)-12) /* the buffer was too small for everything */
-#define TR_ERR_STALLED ((tr_status)-13)  /* a task has missed its heartbeat interval */
+enum {
+  TR_OK = 0,
+  TR_ERR_INVALID = -1,    /* an argument is wrong: see tr_error_detail() */
+  TR_ERR_NOMEM = -2,      /* out of memory */
+  TR_ERR_AGAIN = -3,      /* the system refused a thread; it may not do so later */
+  TR_ERR_LIMIT = -4,      /* max_tasks tasks are alive already */
+  TR_ERR_CLOSED = -5,     /* the registry accepts no more tasks */
+  TR_ERR_DEADLINE = -6,   /* the deadline passed with tasks still alive */
+  TR_ERR_TIMEDOUT = -7,   /* the timeout passed before the event */
+  TR_ERR_CANCELLED = -8,  /* the calling task was asked to stop */
+  TR_ERR_DEADLOCK = -9,   /* the calling task would wait for itself */
+  TR_ERR_FORKED = -10,    /* the parent process had objects of the library at fork */
+  TR_ERR_SYSTEM = -11,    /* a system call failed in a way that has no other code */
+  TR_ERR_TRUNCATED = -12, /* the buffer was too small for everything */
+  TR_ERR_STALLED = -13    /* a task has missed its heartbeat interval */
+};
 
 /* Return one English sentence for `status`, for log files and error messages.
 
@@ -102,7 +110,7 @@ uint32_t tr_version(void);
 /* ---- Durations -------------------------------------------------------------------------- */
 
 /* A timeout that never passes, or a grace period that never ends. */
-#define TR_FOREVER ((int64_t)-1)
+#define TR_FOREVER -1LL
 
 /* The given number of seconds, milliseconds or microseconds in nanoseconds; fractions are
    allowed. */
@@ -119,28 +127,34 @@ typedef struct tr_report tr_report;     /* the full report of a join, a shutdown
 
 /* What a task is for. Numbers from 0x100 are the application's own. [S3] */
 typedef uint32_t tr_kind;
-#define TR_KIND_BACKGROUND_LOOP ((tr_kind)1) /* a long-running loop: heartbeat, sync */
-#define TR_KIND_PEER_CONNECTION ((tr_kind)2) /* serves one connection */
-#define TR_KIND_RPC_HANDLER ((tr_kind)3)     /* answers one request */
-#define TR_KIND_MAINTENANCE ((tr_kind)4)     /* a periodic job: compaction, log rotation */
-#define TR_KIND_APPLICATION ((tr_kind)0x100) /* the first number of the application's own */
+enum {
+  TR_KIND_BACKGROUND_LOOP = 1, /* a long-running loop: heartbeat, sync */
+  TR_KIND_PEER_CONNECTION = 2, /* serves one connection */
+  TR_KIND_RPC_HANDLER = 3,     /* answers one request */
+  TR_KIND_MAINTENANCE = 4,     /* a periodic job: compaction, log rotation */
+  TR_KIND_APPLICATION = 0x100  /* the first number of the application's own */
+};
 
 /* Why a token was cancelled. Any number is accepted and recorded unchanged. */
 typedef uint32_t tr_reason;
-#define TR_REASON_NONE ((tr_reason)0)             /* not cancelled, or no reason given */
-#define TR_REASON_USER_REQUESTED ((tr_reason)1)   /* a person or a signal asked for it */
-#define TR_REASON_RPC_REQUESTED ((tr_reason)2)    /* a remote caller asked for it */
-#define TR_REASON_RELOAD_REQUESTED ((tr_reason)3) /* stop in order to start again */
-#define TR_REASON_REQUESTED_BY_RUN ((tr_reason)4) /* the program's own run is complete */
-#define TR_REASON_FATAL ((tr_reason)5)            /* something failed beyond repair */
-#define TR_REASON_DEADLINE ((tr_reason)6)         /* the token's timeout passed */
+enum {
+  TR_REASON_NONE = 0,             /* not cancelled, or no reason given */
+  TR_REASON_USER_REQUESTED = 1,   /* a person or a signal asked for it */
+  TR_REASON_RPC_REQUESTED = 2,    /* a remote caller asked for it */
+  TR_REASON_RELOAD_REQUESTED = 3, /* stop in order to start again */
+  TR_REASON_REQUESTED_BY_RUN = 4, /* the program's own run is complete */
+  TR_REASON_FATAL = 5,            /* something failed beyond repair */
+  TR_REASON_DEADLINE = 6          /* the token's timeout passed */
+};
 
 /* The stage a task has reached. It only advances. */
-#define TR_STATE_STARTING 1u   /* admitted; its thread has not entered the body yet */
-#define TR_STATE_RUNNING 2u    /* in its body */
-#define TR_STATE_CANCELLING 3u /* in its body, asked to stop */
-#define TR_STATE_ABANDONED 4u  /* still alive after a join's deadline */
-#define TR_STATE_ENDED 5u      /* ended; only a straggler in a join report shows this */
+enum {
+  TR_STATE_STARTING = 1,   /* admitted; its thread has not entered the body yet */
+  TR_STATE_RUNNING = 2,    /* in its body */
+  TR_STATE_CANCELLING = 3, /* in its body, asked to stop */
+  TR_STATE_ABANDONED = 4,  /* still alive after a join's deadline */
+  TR_STATE_ENDED = 5       /* ended; only a straggler in a join report shows this */
+};
 
 /* Callbacks are the application's functions that the library calls: tr_task_fn, tr_drop_fn,
    tr_log_fn and tr_cancel_fn. Each may block, call any function of the library, and end its thread
@@ -160,27 +174,31 @@ typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 typedef void (*tr_drop_fn)(void *ctx);
 
 /* How serious a log event is. */
-#define TR_LOG_INFO 1u
-#define TR_LOG_WARNING 2u
-#define TR_LOG_ERROR 3u
+enum {
+  TR_LOG_INFO = 1,
+  TR_LOG_WARNING = 2,
+  TR_LOG_ERROR = 3
+};
 
 /* What a log event is about. [C13, E4, E6, E7, E11] */
-#define TR_EVENT_TASK_FAILED 1u       /* a body returned non-zero */
-#define TR_EVENT_TASK_EXITED 2u       /* a body left by pthread_exit or thread cancellation */
-#define TR_EVENT_DEADLINE_EXCEEDED 3u /* a join's deadline passed with tasks alive */
-#define TR_EVENT_SPAWN_REJECTED 4u     /* a spawn returned an error other than TR_ERR_INVALID */
-#define TR_EVENT_DEADLINE_NEAR 5u     /* most of a shutdown's grace has passed with tasks alive */
-#define TR_EVENT_DEADLINE_EXTENDED 6u /* a shutdown's deadline was extended: tasks make progress */
-#define TR_EVENT_TASK_LATE 7u         /* a task ended after a deadline and its abort grace */
-#define TR_EVENT_TASK_STALLED 8u      /* a task has missed its heartbeat interval */
-#define TR_EVENT_TASK_RECOVERED 9u    /* a stalled task has called tr_heartbeat again */
-#define TR_EVENT_INVALID_CALL 10u     /* a call with this registry, or a task of it, returned
-                                         TR_ERR_INVALID; the message is that of tr_error_detail */
-#define TR_EVENT_SHORT_GRACE 11u      /* a shutdown's grace is above 0 and below 1 ms: were
-                                         milliseconds meant? */
-#define TR_EVENT_SYSTEMD_UNREACHABLE 12u   /* a datagram of tr_systemd_start could not be sent: code
-                                         is the errno; reported once, until one is sent again */
-#define TR_EVENT_SIGNAL_LOST 13u      /* a watched signal has another handler now */
+enum {
+  TR_EVENT_TASK_FAILED = 1,          /* a body returned non-zero */
+  TR_EVENT_TASK_EXITED = 2,          /* a body left by pthread_exit or thread cancellation */
+  TR_EVENT_DEADLINE_EXCEEDED = 3,    /* a join's deadline passed with tasks alive */
+  TR_EVENT_SPAWN_REJECTED = 4,       /* a spawn returned an error other than TR_ERR_INVALID */
+  TR_EVENT_DEADLINE_NEAR = 5,        /* most of a shutdown's grace has passed with tasks alive */
+  TR_EVENT_DEADLINE_EXTENDED = 6,    /* a shutdown's deadline was extended: tasks make progress */
+  TR_EVENT_TASK_LATE = 7,            /* a task ended after a deadline and its abort grace */
+  TR_EVENT_TASK_STALLED = 8,         /* a task has missed its heartbeat interval */
+  TR_EVENT_TASK_RECOVERED = 9,       /* a stalled task has called tr_heartbeat again */
+  TR_EVENT_INVALID_CALL = 10,        /* a call with this registry, or a task of it, returned
+                                        TR_ERR_INVALID; the message is that of tr_error_detail */
+  TR_EVENT_SHORT_GRACE = 11,         /* a shutdown's grace is above 0 and below 1 ms: were
+                                        milliseconds meant? */
+  TR_EVENT_SYSTEMD_UNREACHABLE = 12, /* a datagram of tr_systemd_start could not be sent: code is
+                                        the errno; reported once, until one is sent again */
+  TR_EVENT_SIGNAL_LOST = 13          /* a watched signal has another handler now */
+};
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text from
    the application (task names, failure messages) is passed on unescaped. */
@@ -375,7 +393,7 @@ typedef struct tr_registry_options {
 #define TR_REGISTRY_METRICS 0x1u
 
 /* For tr_registry_options.idle_threads: no thread outlives its task. */
-#define TR_IDLE_THREADS_NONE UINT32_MAX
+#define TR_IDLE_THREADS_NONE 0xFFFFFFFFu
 
 #define TR_REGISTRY_OPTIONS_INIT                                                                   \
   {                                                                                                \
@@ -710,7 +728,7 @@ typedef struct tr_shutdown_options {
 } tr_shutdown_options;
 
 /* For tr_shutdown_options.warn_percent: report no TR_EVENT_DEADLINE_NEAR. */
-#define TR_WARN_NEVER UINT32_MAX
+#define TR_WARN_NEVER 0xFFFFFFFFu
 
 #define TR_SHUTDOWN_OPTIONS_INIT                                                                   \
   { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0} }
@@ -731,9 +749,11 @@ tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *
 /* ---- Tasks ------------------------------------------------------------------------------- */
 
 /* How a task ended. [O1] */
-#define TR_ENDED_RETURNED 1u /* its body returned 0 */
-#define TR_ENDED_FAILED 2u   /* its body returned another value */
-#define TR_ENDED_EXITED 3u   /* its thread left the body: pthread_exit or thread cancellation */
+enum {
+  TR_ENDED_RETURNED = 1, /* its body returned 0 */
+  TR_ENDED_FAILED = 2,   /* its body returned another value */
+  TR_ENDED_EXITED = 3    /* its thread left the body: pthread_exit or thread cancellation */
+};
 
 /* The outcome of a task. Start from TR_OUTCOME_INIT. */
 typedef struct tr_outcome {
@@ -1098,9 +1118,11 @@ tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_f
                 tr_registration **registration) TASKREG_MUST_USE;
 
 /* What has happened to the function when its registration is removed. */
-#define TR_REMOVAL_NEVER_RUNS 0u /* it was not called, and never will be */
-#define TR_REMOVAL_HAS_RUN 1u    /* it has run, or is itself calling tr_registration_remove */
-#define TR_REMOVAL_WAITED 2u     /* another thread was running it, and it has returned */
+enum {
+  TR_REMOVAL_NEVER_RUNS = 0, /* it was not called, and never will be */
+  TR_REMOVAL_HAS_RUN = 1,    /* it has run, or is itself calling tr_registration_remove */
+  TR_REMOVAL_WAITED = 2      /* another thread was running it, and it has returned */
+};
 
 /* Remove a registration: when this returns, fn is not running and never will run. If another thread
    is running fn, this call waits for that one function and its drop. A call from fn itself returns
@@ -1233,17 +1255,17 @@ tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capac
 
 /* What a straggler seems to be doing, judged by how Linux says its thread is scheduled, by the CPU
    time it used, and by the progress it reported with tr_progress. */
-#define TR_DIAGNOSIS_UNKNOWN 0u     /* the system does not say */
-#define TR_DIAGNOSIS_STARTING 1u    /* its thread has not entered the body yet */
-#define TR_DIAGNOSIS_BLOCKED 2u     /* it waits in the kernel: syscall_name and wait_channel say for
-                                       what */
-#define TR_DIAGNOSIS_SPINNING 3u    /* it has used a CPU for most of cpu_since_span_ns, or of its
-                                       age */
-#define TR_DIAGNOSIS_WORKING 4u     /* it is running or runnable some of the time */
-#define TR_DIAGNOSIS_PROGRESSING 5u /* it reported progress in the last second before it was
-                                       examined */
-#define TR_DIAGNOSIS_STOPPED 6u     /* stopped by a signal or a debugger */
-#define TR_DIAGNOSIS_ENDED 7u       /* it has ended meanwhile */
+enum {
+  TR_DIAGNOSIS_UNKNOWN = 0,     /* the system does not say */
+  TR_DIAGNOSIS_STARTING = 1,    /* its thread has not entered the body yet */
+  TR_DIAGNOSIS_BLOCKED = 2,     /* it waits in the kernel: syscall_name and wait_channel say for
+                                   what */
+  TR_DIAGNOSIS_SPINNING = 3,    /* it has used a CPU for most of cpu_since_span_ns, or of its age */
+  TR_DIAGNOSIS_WORKING = 4,     /* it is running or runnable some of the time */
+  TR_DIAGNOSIS_PROGRESSING = 5, /* it reported progress in the last second before it was examined */
+  TR_DIAGNOSIS_STOPPED = 6,     /* stopped by a signal or a debugger */
+  TR_DIAGNOSIS_ENDED = 7        /* it has ended meanwhile */
+};
 
 /* One straggler, as returned by tr_report_straggler. frames is valid as long as the report. */
 typedef struct tr_straggler {
@@ -1296,15 +1318,16 @@ typedef struct tr_straggler {
 } tr_straggler;
 
 /* Whether a backtrace was taken, and why not. */
-#define TR_BACKTRACE_NOT_ENABLED 0u /* tr_enable_backtraces was not called, or none was requested */
-#define TR_BACKTRACE_TAKEN 1u       /* frame_count is above 0 */
-#define TR_BACKTRACE_BLOCKED 2u     /* its thread blocks the signal, or the signal has another
-                                       handler */
-#define TR_BACKTRACE_UNANSWERED 3u  /* its thread did not answer within a tenth of a second */
-#define TR_BACKTRACE_ENDED 4u       /* the task ended before the signal was sent, or has no thread
-                                       yet */
-#define TR_BACKTRACE_LEFT_OUT 5u    /* the report's second, or its room, for backtraces was used
-                                       up */
+enum {
+  TR_BACKTRACE_NOT_ENABLED = 0, /* tr_enable_backtraces was not called, or none was requested */
+  TR_BACKTRACE_TAKEN = 1,       /* frame_count is above 0 */
+  TR_BACKTRACE_BLOCKED = 2,     /* its thread blocks the signal, or the signal has another
+                                   handler */
+  TR_BACKTRACE_UNANSWERED = 3,  /* its thread did not answer within a tenth of a second */
+  TR_BACKTRACE_ENDED = 4,       /* the task ended before the signal was sent, or has no thread
+                                   yet */
+  TR_BACKTRACE_LEFT_OUT = 5     /* the report's second, or its room, for backtraces was used up */
+};
 
 #define TR_STRAGGLER_INIT                                                                          \
   {                                                                                                \
@@ -1425,12 +1448,14 @@ tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report
     TASKREG_MUST_USE;
 
 /* The format in which something is written. */
-#define TR_FORMAT_TEXT 1u        /* for people: UTF-8, control characters escaped as \xHH */
-#define TR_FORMAT_JSON 2u        /* for machines: one JSON object (RFC 8259) on one line. A double
-                                    holds each of its numbers exactly; wall-clock times are text.
-                                    The schemas report.json and snapshot.json are installed in
-                                    share/taskreg/schema */
-#define TR_FORMAT_OPENMETRICS 3u /* tr_metrics_write and tr_metrics_write_all only */
+enum {
+  TR_FORMAT_TEXT = 1,       /* for people: UTF-8, control characters escaped as \xHH */
+  TR_FORMAT_JSON = 2,       /* for machines: one JSON object (RFC 8259) on one line. A double holds
+                               each of its numbers exactly; wall-clock times are text. The schemas
+                               report.json and snapshot.json are installed in
+                               share/taskreg/schema */
+  TR_FORMAT_OPENMETRICS = 3 /* tr_metrics_write and tr_metrics_write_all only */
+};
 
 /* Write `report` to the descriptor `fd`, as text or as JSON. Function names in a backtrace are
    looked up in the dynamic symbol tables; functions without an entry there are shown as object and

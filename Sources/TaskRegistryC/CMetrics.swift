@@ -52,7 +52,7 @@ public func tr_metrics_write(
 ) -> tr_status {
   guard let registry = registry(handle) else { return refusal("tr_metrics_write", "registry") }
   guard descriptor >= 0 else { return refuse("tr_metrics_write", "fd is negative", in: registry) }
-  guard format == TR_FORMAT_OPENMETRICS else {
+  guard format == UInt32(TR_FORMAT_OPENMETRICS) else {
     return refuse("tr_metrics_write", "format is not TR_FORMAT_OPENMETRICS", in: registry)
   }
   return Exposition.write(1, to: descriptor, isEnded: true) { _ in (registry, nil) }.code
@@ -66,7 +66,7 @@ public func tr_metrics_write_all(
   let function: StaticString = "tr_metrics_write_all"
   if ProcessState.isForkedChild { return Status.forked.code }
   guard descriptor >= 0 else { return refuse(function, "fd is negative") }
-  guard format == TR_FORMAT_OPENMETRICS else {
+  guard format == UInt32(TR_FORMAT_OPENMETRICS) else {
     return refuse(function, "format is not TR_FORMAT_OPENMETRICS")
   }
   guard flags & ~TR_METRICS_NO_EOF == 0 else {

@@ -122,8 +122,8 @@ public func tr_report_write(
   guard let report = report(handle) else { return refusal("tr_report_write", "report") }
   guard descriptor >= 0 else { return refuse("tr_report_write", "fd is negative") }
   switch format {
-  case TR_FORMAT_TEXT: return report.writeText(to: descriptor).code
-  case TR_FORMAT_JSON: return report.writeJSON(to: descriptor).code
+  case UInt32(TR_FORMAT_TEXT): return report.writeText(to: descriptor).code
+  case UInt32(TR_FORMAT_JSON): return report.writeJSON(to: descriptor).code
   default:
     return refuse("tr_report_write", "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
   }
@@ -136,8 +136,8 @@ public func tr_snapshot_write(
   guard let registry = registry(handle) else { return refusal("tr_snapshot_write", "registry") }
   guard descriptor >= 0 else { return refuse("tr_snapshot_write", "fd is negative") }
   switch format {
-  case TR_FORMAT_TEXT: return registry.writeListAsText(to: descriptor).code
-  case TR_FORMAT_JSON: return registry.writeListAsJSON(to: descriptor).code
+  case UInt32(TR_FORMAT_TEXT): return registry.writeListAsText(to: descriptor).code
+  case UInt32(TR_FORMAT_JSON): return registry.writeListAsJSON(to: descriptor).code
   default:
     return refuse("tr_snapshot_write", "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
   }

@@ -67,8 +67,8 @@ extension SpawnRequest {
   ) {
     guard let body, let name, let copied = TaskName(name.utf8) else { return nil }
     guard
-      (kind >= TR_KIND_BACKGROUND_LOOP && kind <= TR_KIND_MAINTENANCE)
-        || kind >= TR_KIND_APPLICATION
+      (kind >= tr_kind(TR_KIND_BACKGROUND_LOOP) && kind <= tr_kind(TR_KIND_MAINTENANCE))
+        || kind >= tr_kind(TR_KIND_APPLICATION)
     else { return nil }
     self.init(
       name: copied, kind: kind, body: body, context: context, wantsHandle: wantsHandle)

@@ -24,7 +24,7 @@ public func tr_reason_name(_ reason: tr_reason) -> UnsafePointer<CChar>? {
 
 @implementation @_cdecl("tr_reason_is_graceful")
 public func tr_reason_is_graceful(_ reason: tr_reason) -> Int32 {
-  reason == TR_REASON_FATAL ? 0 : 1
+  reason == tr_reason(TR_REASON_FATAL) ? 0 : 1
 }
 
 @implementation @_cdecl("tr_event_name")

@@ -55,7 +55,7 @@ public func tr_token_is_cancelled(_ handle: OpaquePointer?) -> Int32 {
 
 @implementation @_cdecl("tr_token_reason")
 public func tr_token_reason(_ handle: OpaquePointer?) -> tr_reason {
-  token(handle)?.reason ?? TR_REASON_NONE
+  token(handle)?.reason ?? tr_reason(TR_REASON_NONE)
 }
 
 @implementation @_cdecl("tr_token_message")

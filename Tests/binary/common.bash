@@ -25,6 +25,14 @@ declared_functions() {
     grep -oE '\btr_[A-Za-z0-9_]+ *\(' | tr -d ' (' | sort -u
 }
 
+# declared_constants HEADER: its constants that are numbers: members of enums, and macros; one on a line.
+declared_constants() {
+  local text
+  text=$(cc -E -P -dD -x c "$1" | grep -v '^#define [^T]' | grep -vE '^#define TR_[A-Z0-9_]+(_INIT |\(| +")')
+  sed -n 's/^#define \(TR_[A-Z0-9_]*\) .*/\1/p' <<<"$text"
+  grep -v '^#' <<<"$text" | tr '\n' ' ' | grep -oE 'enum \{[^}]*\}' | grep -oE '\bTR_[A-Z0-9_]+'
+}
+
 # same_lists WHAT_LEFT LEFT WHAT_RIGHT RIGHT: compares two sorted lists, and names what only one has.
 same_lists() {
   local only_left only_right

@@ -18,7 +18,8 @@ esac
 
 # Struct types with the macro that initialises them, and every other constant, as the header has them.
 initialisers=$(grep -oE '^#define TR_[A-Z_]+_INIT\b' "$header" | awk '{ print $2 }')
-constants=$(grep -oE '^#define TR_[A-Z0-9_]+ ' "$header" | awk '{ print $2 }' | grep -v '_INIT$')
+constants=$(declared_constants "$header")
+texts=$(grep -oE '^#define TR_[A-Z0-9_]+ +"' "$header" | awk '{ print $2 }')
 functions=$(declared_functions "$header")
 {
   printf '#include "taskreg.h"\n#include "taskreg.h"\n'
@@ -30,6 +31,7 @@ functions=$(declared_functions "$header")
   printf '  return bytes == 0;\n}\n'
   printf 'int64_t use_constants(void);\nint64_t use_constants(void) {\n  int64_t sum = 0;\n'
   for macro in $constants; do printf '  sum += (int64_t)(%s);\n' "$macro"; done
+  for macro in $texts; do printf '  sum += sizeof %s;\n' "$macro"; done
   printf '  return sum;\n}\n'
   printf 'typedef void (*any_function)(void);\n'
   printf 'extern any_function const all_functions[];\nany_function const all_functions[] = {\n'

@@ -22,7 +22,7 @@ fields=$(cc -E -P -x c "$header" | tr '\n' ' ' | grep -oE 'typedef struct tr_[a-
     tr ';' '\n' <<<"$body" | sed -E 's/\[[^]]*\]//' | grep -oE '[a-z_0-9]+ *$' | sed "s/^/$structure /"
   done)
 # Texts are not in the table: nothing lies where they say.
-constants=$(grep -oE '^#define TR_[A-Z0-9_]+ +[^ "]' "$header" | awk '{ print $2 }' | grep -v '_INIT$')
+constants=$(declared_constants "$header")
 [ "$(wc -l <<<"$fields")" -gt 50 ] && [ "$(wc -l <<<"$constants")" -gt 30 ] ||
   fail "the structures and constants of $header were not found"
 

@@ -19,24 +19,26 @@ extern "C" {
   } while (0)
 #define TR_VERSION 0x000200u
 typedef int32_t tr_status;
-#define TR_OK ((tr_status)0)
-#define TR_ERR_INVALID ((tr_status)-1)
-#define TR_ERR_NOMEM ((tr_status)-2)
-#define TR_ERR_AGAIN ((tr_status)-3)
-#define TR_ERR_LIMIT ((tr_status)-4)
-#define TR_ERR_CLOSED ((tr_status)-5)
-#define TR_ERR_DEADLINE ((tr_status)-6)
-#define TR_ERR_TIMEDOUT ((tr_status)-7)
-#define TR_ERR_CANCELLED ((tr_status)-8)
-#define TR_ERR_DEADLOCK ((tr_status)-9)
-#define TR_ERR_FORKED ((tr_status)-10)
-#define TR_ERR_SYSTEM ((tr_status)-11)
-#define TR_ERR_TRUNCATED ((tr_status)-12)
-#define TR_ERR_STALLED ((tr_status)-13)
+enum {
+  TR_OK = 0,
+  TR_ERR_INVALID = -1,
+  TR_ERR_NOMEM = -2,
+  TR_ERR_AGAIN = -3,
+  TR_ERR_LIMIT = -4,
+  TR_ERR_CLOSED = -5,
+  TR_ERR_DEADLINE = -6,
+  TR_ERR_TIMEDOUT = -7,
+  TR_ERR_CANCELLED = -8,
+  TR_ERR_DEADLOCK = -9,
+  TR_ERR_FORKED = -10,
+  TR_ERR_SYSTEM = -11,
+  TR_ERR_TRUNCATED = -12,
+  TR_ERR_STALLED = -13
+};
 const char *tr_strerror(tr_status status);
 const char *tr_error_detail(void);
 uint32_t tr_version(void);
-#define TR_FOREVER ((int64_t)-1)
+#define TR_FOREVER -1LL
 #define TR_SECONDS(n) ((int64_t)((n) * INT64_C(1000000000)))
 #define TR_MILLISECONDS(n) ((int64_t)((n) * INT64_C(1000000)))
 #define TR_MICROSECONDS(n) ((int64_t)((n) * INT64_C(1000)))
@@ -45,42 +47,52 @@ typedef struct tr_registry tr_registry;
 typedef struct tr_task tr_task;
 typedef struct tr_report tr_report;
 typedef uint32_t tr_kind;
-#define TR_KIND_BACKGROUND_LOOP ((tr_kind)1)
-#define TR_KIND_PEER_CONNECTION ((tr_kind)2)
-#define TR_KIND_RPC_HANDLER ((tr_kind)3)
-#define TR_KIND_MAINTENANCE ((tr_kind)4)
-#define TR_KIND_APPLICATION ((tr_kind)0x100)
+enum {
+  TR_KIND_BACKGROUND_LOOP = 1,
+  TR_KIND_PEER_CONNECTION = 2,
+  TR_KIND_RPC_HANDLER = 3,
+  TR_KIND_MAINTENANCE = 4,
+  TR_KIND_APPLICATION = 0x100
+};
 typedef uint32_t tr_reason;
-#define TR_REASON_NONE ((tr_reason)0)
-#define TR_REASON_USER_REQUESTED ((tr_reason)1)
-#define TR_REASON_RPC_REQUESTED ((tr_reason)2)
-#define TR_REASON_RELOAD_REQUESTED ((tr_reason)3)
-#define TR_REASON_REQUESTED_BY_RUN ((tr_reason)4)
-#define TR_REASON_FATAL ((tr_reason)5)
-#define TR_REASON_DEADLINE ((tr_reason)6)
-#define TR_STATE_STARTING 1u
-#define TR_STATE_RUNNING 2u
-#define TR_STATE_CANCELLING 3u
-#define TR_STATE_ABANDONED 4u
-#define TR_STATE_ENDED 5u
+enum {
+  TR_REASON_NONE = 0,
+  TR_REASON_USER_REQUESTED = 1,
+  TR_REASON_RPC_REQUESTED = 2,
+  TR_REASON_RELOAD_REQUESTED = 3,
+  TR_REASON_REQUESTED_BY_RUN = 4,
+  TR_REASON_FATAL = 5,
+  TR_REASON_DEADLINE = 6
+};
+enum {
+  TR_STATE_STARTING = 1,
+  TR_STATE_RUNNING = 2,
+  TR_STATE_CANCELLING = 3,
+  TR_STATE_ABANDONED = 4,
+  TR_STATE_ENDED = 5
+};
 typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 typedef void (*tr_drop_fn)(void *ctx);
-#define TR_LOG_INFO 1u
-#define TR_LOG_WARNING 2u
-#define TR_LOG_ERROR 3u
-#define TR_EVENT_TASK_FAILED 1u
-#define TR_EVENT_TASK_EXITED 2u
-#define TR_EVENT_DEADLINE_EXCEEDED 3u
-#define TR_EVENT_SPAWN_REJECTED 4u
-#define TR_EVENT_DEADLINE_NEAR 5u
-#define TR_EVENT_DEADLINE_EXTENDED 6u
-#define TR_EVENT_TASK_LATE 7u
-#define TR_EVENT_TASK_STALLED 8u
-#define TR_EVENT_TASK_RECOVERED 9u
-#define TR_EVENT_INVALID_CALL 10u
-#define TR_EVENT_SHORT_GRACE 11u
-#define TR_EVENT_SYSTEMD_UNREACHABLE 12u
-#define TR_EVENT_SIGNAL_LOST 13u
+enum {
+  TR_LOG_INFO = 1,
+  TR_LOG_WARNING = 2,
+  TR_LOG_ERROR = 3
+};
+enum {
+  TR_EVENT_TASK_FAILED = 1,
+  TR_EVENT_TASK_EXITED = 2,
+  TR_EVENT_DEADLINE_EXCEEDED = 3,
+  TR_EVENT_SPAWN_REJECTED = 4,
+  TR_EVENT_DEADLINE_NEAR = 5,
+  TR_EVENT_DEADLINE_EXTENDED = 6,
+  TR_EVENT_TASK_LATE = 7,
+  TR_EVENT_TASK_STALLED = 8,
+  TR_EVENT_TASK_RECOVERED = 9,
+  TR_EVENT_INVALID_CALL = 10,
+  TR_EVENT_SHORT_GRACE = 11,
+  TR_EVENT_SYSTEMD_UNREACHABLE = 12,
+  TR_EVENT_SIGNAL_LOST = 13
+};
 typedef struct tr_log_event {
   uint32_t size;
   uint32_t level;
@@ -126,7 +138,7 @@ typedef struct tr_registry_options {
   const sigset_t *blocked_signals;
 } tr_registry_options;
 #define TR_REGISTRY_METRICS 0x1u
-#define TR_IDLE_THREADS_NONE UINT32_MAX
+#define TR_IDLE_THREADS_NONE 0xFFFFFFFFu
 #define TR_REGISTRY_OPTIONS_INIT \
   { \
     (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, TR_SPIN_NS_DEFAULT, 0, \
@@ -224,15 +236,17 @@ typedef struct tr_shutdown_options {
   int64_t progress_window_ns;
   uint32_t phase_share[TR_PHASES];
 } tr_shutdown_options;
-#define TR_WARN_NEVER UINT32_MAX
+#define TR_WARN_NEVER 0xFFFFFFFFu
 #define TR_SHUTDOWN_OPTIONS_INIT \
   { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0} }
 tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
                int64_t grace_ns, const tr_shutdown_options *options,
                tr_join_report *report) TASKREG_MUST_USE;
-#define TR_ENDED_RETURNED 1u
-#define TR_ENDED_FAILED 2u
-#define TR_ENDED_EXITED 3u
+enum {
+  TR_ENDED_RETURNED = 1,
+  TR_ENDED_FAILED = 2,
+  TR_ENDED_EXITED = 3
+};
 typedef struct tr_outcome {
   uint32_t size;
   uint32_t how;
@@ -281,9 +295,11 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
                  tr_registration **registration) TASKREG_MUST_USE;
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                 tr_registration **registration) TASKREG_MUST_USE;
-#define TR_REMOVAL_NEVER_RUNS 0u
-#define TR_REMOVAL_HAS_RUN 1u
-#define TR_REMOVAL_WAITED 2u
+enum {
+  TR_REMOVAL_NEVER_RUNS = 0,
+  TR_REMOVAL_HAS_RUN = 1,
+  TR_REMOVAL_WAITED = 2
+};
 uint32_t tr_registration_remove(tr_registration *registration);
 tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
 tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
@@ -295,14 +311,16 @@ tr_status tr_heartbeat_resume(void) TASKREG_MUST_USE;
 tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
                     size_t *count) TASKREG_MUST_USE;
 #define TR_REPORT_MOST 65536u
-#define TR_DIAGNOSIS_UNKNOWN 0u
-#define TR_DIAGNOSIS_STARTING 1u
-#define TR_DIAGNOSIS_BLOCKED 2u
-#define TR_DIAGNOSIS_SPINNING 3u
-#define TR_DIAGNOSIS_WORKING 4u
-#define TR_DIAGNOSIS_PROGRESSING 5u
-#define TR_DIAGNOSIS_STOPPED 6u
-#define TR_DIAGNOSIS_ENDED 7u
+enum {
+  TR_DIAGNOSIS_UNKNOWN = 0,
+  TR_DIAGNOSIS_STARTING = 1,
+  TR_DIAGNOSIS_BLOCKED = 2,
+  TR_DIAGNOSIS_SPINNING = 3,
+  TR_DIAGNOSIS_WORKING = 4,
+  TR_DIAGNOSIS_PROGRESSING = 5,
+  TR_DIAGNOSIS_STOPPED = 6,
+  TR_DIAGNOSIS_ENDED = 7
+};
 typedef struct tr_straggler {
   uint32_t size;
   uint32_t diagnosis;
@@ -336,12 +354,14 @@ typedef struct tr_straggler {
   uint32_t backtrace;
   int32_t probe_error;
 } tr_straggler;
-#define TR_BACKTRACE_NOT_ENABLED 0u
-#define TR_BACKTRACE_TAKEN 1u
-#define TR_BACKTRACE_BLOCKED 2u
-#define TR_BACKTRACE_UNANSWERED 3u
-#define TR_BACKTRACE_ENDED 4u
-#define TR_BACKTRACE_LEFT_OUT 5u
+enum {
+  TR_BACKTRACE_NOT_ENABLED = 0,
+  TR_BACKTRACE_TAKEN = 1,
+  TR_BACKTRACE_BLOCKED = 2,
+  TR_BACKTRACE_UNANSWERED = 3,
+  TR_BACKTRACE_ENDED = 4,
+  TR_BACKTRACE_LEFT_OUT = 5
+};
 #define TR_STRAGGLER_INIT \
   { \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0, \
@@ -384,9 +404,11 @@ tr_status tr_report_slowest(const tr_report *report, size_t index, tr_ended_task
     TASKREG_MUST_USE;
 tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report *phase)
     TASKREG_MUST_USE;
-#define TR_FORMAT_TEXT 1u
-#define TR_FORMAT_JSON 2u
-#define TR_FORMAT_OPENMETRICS 3u
+enum {
+  TR_FORMAT_TEXT = 1,
+  TR_FORMAT_JSON = 2,
+  TR_FORMAT_OPENMETRICS = 3
+};
 tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASKREG_MUST_USE;
 tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
 tr_status tr_enable_backtraces(int signal_number) TASKREG_MUST_USE;
