@@ -355,9 +355,11 @@ tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
 /* How long, in nanoseconds, a worker that has finished a task polls for the next one before it
    sleeps: the default of tr_registry_options.spin_ns. */
 #define TR_SPIN_NS_DEFAULT 5000
+/* For tr_registry_options.spin_ns: a worker without a task sleeps at once. */
+#define TR_SPIN_NEVER -1LL
 
-/* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default,
-   except for spin_ns. [J4, O2, S7] */
+/* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default.
+   [J4, O2, S7] */
 typedef struct tr_registry_options {
   uint32_t size;          /* sizeof(tr_registry_options) */
   uint32_t flags;         /* TR_REGISTRY_...; unknown bits: TR_ERR_INVALID */
@@ -374,8 +376,8 @@ typedef struct tr_registry_options {
                              tr_shutdown has returned TR_OK, except that a call that began earlier
                              may use it until it returns; spawns rejected later report no event. */
   int64_t spin_ns;        /* how long a worker polls for its next task before it sleeps, in
-                             nanoseconds; 0: not at all (the one field whose zero is not the
-                             default: the initialiser sets TR_SPIN_NS_DEFAULT); at most 1 ms. */
+                             nanoseconds, at most 1 ms; 0: TR_SPIN_NS_DEFAULT; TR_SPIN_NEVER: not at
+                             all */
   int64_t idle_ns;        /* how long an idle thread is kept; 0: 2 s; negative: indefinitely */
   uint32_t idle_threads;  /* how many idle threads are kept longer than idle_ns; 0: 16;
                              TR_IDLE_THREADS_NONE: none */
@@ -397,8 +399,7 @@ typedef struct tr_registry_options {
 
 #define TR_REGISTRY_OPTIONS_INIT                                                                   \
   {                                                                                                \
-    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, TR_SPIN_NS_DEFAULT, 0, \
-        0u, 0u, NULL                                                                               \
+    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL     \
   }
 
 /* Create an open, empty registry.
@@ -1665,6 +1666,35 @@ tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *opti
    Threads:   any thread; waits for a datagram that is being sent.
    Since:     0.2 */
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
+
+/* ---- Initialisers ------------------------------------------------------------------------ */
+
+/* Initialise a structure as its TR_..._INIT does, for languages that cannot use the macros:
+   tr_spawn_options_init(&options, sizeof options) sets `size` bytes to zero, then the field `size`
+   to that number. A structure that is all zero but for its size is always valid, and each zero
+   means a default; a binding may set it up in that way without a call. Of an array only the first
+   element needs its size.
+
+   Requires:  size is the sizeof of the structure in the header, or its copy in the binding, that
+              the caller was compiled with. The library never assumes a size of its own: a structure
+              that grows in a later release has another sizeof there.
+   Returns:   TR_OK; TR_ERR_INVALID for NULL, and for a size below that of 0.2 or above 64 KiB.
+   Output:    exactly `size` bytes are written on TR_OK, none otherwise.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+tr_status tr_registry_options_init(tr_registry_options *options, size_t size);
+tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size);
+tr_status tr_task_summary_init(tr_task_summary *summary, size_t size);
+tr_status tr_join_report_init(tr_join_report *report, size_t size);
+tr_status tr_shutdown_options_init(tr_shutdown_options *options, size_t size);
+tr_status tr_outcome_init(tr_outcome *outcome, size_t size);
+tr_status tr_signal_options_init(tr_signal_options *options, size_t size);
+tr_status tr_straggler_init(tr_straggler *straggler, size_t size);
+tr_status tr_ended_task_init(tr_ended_task *task, size_t size);
+tr_status tr_phase_report_init(tr_phase_report *phase, size_t size);
+tr_status tr_metrics_init(tr_metrics *metrics, size_t size);
+tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size);
+tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size);
 
 /* ---- Ending the library's threads -------------------------------------------------------- */
 

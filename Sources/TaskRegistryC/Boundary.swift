@@ -10,13 +10,17 @@ extension Status {
   var code: tr_status { rawValue }
 }
 
-/// A structure of the C API that begins with its size, which grows at its end from release to
-/// release: a program compiled against an older header hands in a smaller one (P4).
+/// A structure of the C API that begins with its size, and may grow at its end from release to release: a
+/// program compiled against another header passes one of another size (P4).
+///
+/// None has grown since its first release, so a structure of the caller's is never smaller than the library's
+/// own. `read` and `fill` rest on that; the program of Tests/binary/use-0.2.c, whose structures lie before memory
+/// that cannot be touched, fails once it no longer holds.
 protocol SizedStructure {
   /// All of it zero: in options, every default.
   init()
 
-  /// Bytes it had in the release that brought it. Never changed.
+  /// Bytes it had in the release that brought it, the least that is accepted. Never changed.
   static var firstSize: UInt32 { get }
 
   /// The macro that initialises one.
@@ -24,19 +28,19 @@ protocol SizedStructure {
 }
 
 extension tr_registry_options: SizedStructure {
-  static var firstSize: UInt32 { 80 }
+  static var firstSize: UInt32 { 88 }
   static var initialiser: StaticString { "TR_REGISTRY_OPTIONS_INIT" }
 }
 extension tr_spawn_options: SizedStructure {
-  static var firstSize: UInt32 { 24 }
+  static var firstSize: UInt32 { 40 }
   static var initialiser: StaticString { "TR_SPAWN_OPTIONS_INIT" }
 }
 extension tr_task_summary: SizedStructure {
-  static var firstSize: UInt32 { 128 }
+  static var firstSize: UInt32 { 304 }
   static var initialiser: StaticString { "TR_TASK_SUMMARY_INIT" }
 }
 extension tr_join_report: SizedStructure {
-  static var firstSize: UInt32 { 96 }
+  static var firstSize: UInt32 { 120 }
   static var initialiser: StaticString { "TR_JOIN_REPORT_INIT" }
 }
 extension tr_outcome: SizedStructure {
@@ -54,53 +58,32 @@ extension tr_systemd_options: SizedStructure {
 }
 
 /// The largest size a structure may claim: absurd numbers are refused (P4).
-private let largestStructure: UInt32 = 1 << 16
+let largestStructure: UInt32 = 1 << 16
 
 /// The size a structure says it has.
 func claimedSize<Structure: SizedStructure>(of structure: UnsafePointer<Structure>) -> UInt32 {
   UnsafeRawPointer(structure).load(as: UInt32.self)
 }
 
-/// Reads an options structure: what the caller's does not have yet is zero.
+/// Reads an options structure.
 ///
-/// - Returns: nil if its size is none this library can serve: smaller than at first, absurd,
-///   or with anything but zeros beyond what is known here (P4); that is noted for `tr_error_detail`.
+/// - Returns: nil if its size is not accepted, or if anything but zeros follows what is known here (P4); that is
+///   noted for `tr_error_detail`.
 func read<Options: SizedStructure>(
   _ options: UnsafePointer<Options>, _ function: StaticString,
   _ argument: StaticString = "options"
 ) -> Options? {
-  let size = claimedSize(of: options)
   guard accepts(options, function, argument) else { return nil }
-  let known = MemoryLayout<Options>.size
   let bytes = UnsafeRawPointer(options)
-  if Int(size) >= known {
-    for offset in known..<Int(size) where bytes.load(fromByteOffset: offset, as: UInt8.self) != 0 {
-      ErrorDetail.note(function) {
-        $0.append(argument)
-        $0.append(" has a field that this release of the library does not know, and it is not 0")
-      }
-      return nil
+  for offset in MemoryLayout<Options>.size..<Int(claimedSize(of: options))
+  where bytes.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+    ErrorDetail.note(function) {
+      $0.append(argument)
+      $0.append(" has a field that this release of the library does not know, and it is not 0")
     }
-    return options.pointee
+    return nil
   }
-  var whole = Options()
-  withUnsafeMutableBytes(of: &whole) {
-    $0.baseAddress.unsafelyUnwrapped.copyMemory(from: bytes, byteCount: Int(size))
-  }
-  return whole
-}
-
-/// What is known here of a structure of the caller's that has `size` bytes, an accepted size; the rest is
-/// zero.
-func part<Structure: SizedStructure>(
-  of structure: UnsafePointer<Structure>, size: UInt32
-) -> Structure {
-  var known = Structure()
-  withUnsafeMutableBytes(of: &known) {
-    $0.baseAddress.unsafelyUnwrapped.copyMemory(
-      from: structure, byteCount: min(Int(size), $0.count))
-  }
-  return known
+  return options.pointee
 }
 
 /// Whether a structure of the caller's has a size this library can serve; if not, that is noted.
@@ -138,28 +121,17 @@ func acceptsElements<Element: SizedStructure>(_ type: Element.Type, size: UInt32
   accepts(type, size: size) && Int(size) % MemoryLayout<Element>.alignment == 0
 }
 
-/// Lets `write` fill a structure of the caller's that has `size` bytes, an accepted size: a smaller
-/// one gets what it has room for, and of a larger one the part not known here becomes zero.
+/// Lets `write` fill a structure of the caller's that has `size` bytes, an accepted size: what follows the
+/// part that is known here becomes zero.
 @inline(__always)
 func fill<Output: SizedStructure>(
   _ output: UnsafeMutablePointer<Output>, size: UInt32,
   _ write: (UnsafeMutablePointer<Output>) -> Void
 ) {
-  let known = MemoryLayout<Output>.size
+  write(output)
   let bytes = UnsafeMutableRawPointer(output)
-  if Int(size) >= known {
-    write(output)
-    for offset in known..<Int(size) {
-      bytes.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
-    }
-    return
-  }
-  var whole = Output()
-  withUnsafeMutablePointer(to: &whole) {
-    let copy = UnsafeMutableRawPointer($0)
-    copy.copyMemory(from: bytes, byteCount: Int(size))
-    write($0)
-    bytes.copyMemory(from: copy, byteCount: Int(size))
+  for offset in MemoryLayout<Output>.size..<Int(size) {
+    bytes.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
   }
 }
 

@@ -101,8 +101,7 @@ private func withReportRequest(
     return Status.invalid.code
   }
   let size = claimedSize(of: report)
-  // A program of an older header has no field for a full report.
-  let request = part(of: report, size: size)
+  let request = report.pointee
   guard
     let array = SummaryArray(
       request.stragglers, capacity: request.stragglers_capacity, function, "report->stragglers")

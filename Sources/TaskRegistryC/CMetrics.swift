@@ -124,7 +124,7 @@ private struct CallersSources {
   }
 
   /// Requires that they are valid.
-  subscript(number: Int) -> tr_metrics_source { part(of: place(number), size: elementSize) }
+  subscript(number: Int) -> tr_metrics_source { place(number).pointee }
 }
 
 @implementation @_cdecl("tr_recent")

@@ -41,8 +41,8 @@ extension RegistryOptionsCore {
       ErrorDetail.note(function, "options.abort_grace_ns is negative")
       return nil
     }
-    guard options.spin_ns >= 0, options.spin_ns <= Self.longestSpin else {
-      ErrorDetail.note(function, "options.spin_ns is not between 0 and 1 ms")
+    guard options.spin_ns >= TR_SPIN_NEVER, options.spin_ns <= Self.longestSpin else {
+      ErrorDetail.note(function, "options.spin_ns is neither TR_SPIN_NEVER nor between 0 and 1 ms")
       return nil
     }
     self.init()
@@ -56,7 +56,7 @@ extension RegistryOptionsCore {
       stackSize = size
     }
     abortGrace = options.abort_grace_ns
-    spinNanoseconds = options.spin_ns
+    if options.spin_ns != 0 { spinNanoseconds = max(0, options.spin_ns) }
     if options.idle_ns != 0 { idleNanoseconds = options.idle_ns }
     if options.idle_threads == UInt32.max {
       keepsNoThreads = true

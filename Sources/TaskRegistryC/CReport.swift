@@ -1,7 +1,7 @@
 import CTaskReg
 
 extension tr_straggler: SizedStructure {
-  static var firstSize: UInt32 { 392 }
+  static var firstSize: UInt32 { 400 }
   static var initialiser: StaticString { "TR_STRAGGLER_INIT" }
 }
 extension tr_phase_report: SizedStructure {

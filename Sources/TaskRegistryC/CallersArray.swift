@@ -1,5 +1,5 @@
-/// A caller's array of structures that begin with their size, whose elements may be smaller or larger
-/// than this library's (P4).
+/// A caller's array of structures that begin with their size, whose elements may be larger than this library's
+/// (P4).
 struct CallersArray<Element: SizedStructure> {
   private let base: UnsafeMutableRawPointer?
   /// The size of each of the caller's elements, an accepted one; 0 if there is no room for any.

@@ -122,6 +122,7 @@ int tr_reason_is_graceful(tr_reason reason);
 size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
 tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
 #define TR_SPIN_NS_DEFAULT 5000
+#define TR_SPIN_NEVER -1LL
 typedef struct tr_registry_options {
   uint32_t size;
   uint32_t flags;
@@ -141,8 +142,7 @@ typedef struct tr_registry_options {
 #define TR_IDLE_THREADS_NONE 0xFFFFFFFFu
 #define TR_REGISTRY_OPTIONS_INIT \
   { \
-    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, TR_SPIN_NS_DEFAULT, 0, \
-        0u, 0u, NULL \
+    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL \
   }
 tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
     TASKREG_MUST_USE;
@@ -462,6 +462,19 @@ typedef struct tr_systemd_options {
   { (uint32_t)sizeof(tr_systemd_options), 0u, NULL, 0, 0 }
 tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
+tr_status tr_registry_options_init(tr_registry_options *options, size_t size);
+tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size);
+tr_status tr_task_summary_init(tr_task_summary *summary, size_t size);
+tr_status tr_join_report_init(tr_join_report *report, size_t size);
+tr_status tr_shutdown_options_init(tr_shutdown_options *options, size_t size);
+tr_status tr_outcome_init(tr_outcome *outcome, size_t size);
+tr_status tr_signal_options_init(tr_signal_options *options, size_t size);
+tr_status tr_straggler_init(tr_straggler *straggler, size_t size);
+tr_status tr_ended_task_init(tr_ended_task *task, size_t size);
+tr_status tr_phase_report_init(tr_phase_report *phase, size_t size);
+tr_status tr_metrics_init(tr_metrics *metrics, size_t size);
+tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size);
+tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size);
 tr_status tr_quiesce(int64_t timeout_ns);
 #ifdef __cplusplus
 }

@@ -114,7 +114,7 @@ CASE(header_is_cplusplus) {
   CHECK_EQ(sizeof summary, summary.size);
   CHECK_EQ(sizeof report, report.size);
   CHECK_EQ(sizeof outcome, outcome.size);
-  CHECK_EQ(TR_SPIN_NS_DEFAULT, registry.spin_ns);
+  CHECK_EQ(0, registry.spin_ns);
   CHECK(registry.token == nullptr && registry.log == nullptr && registry.max_tasks == 0);
   CHECK(spawn.drop == nullptr && spawn.flags == 0 && spawn.stack_size == 0);
   CHECK(report.stragglers == nullptr && report.stragglers_capacity == 0);

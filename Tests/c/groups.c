@@ -100,10 +100,9 @@ CASE(tasks_count_at_every_level_above) {
 }
 
 /* Proves: every registry lists its tasks and those below with the path of their group, during a join
-   as well, and a group does not list what is above or beside it; elements of the first size get
-   what they have room for and not a byte more (T3, N3, P4).  Why it matters: the list is what says
-   where a task belongs, and old programs must go on.  Catches: the path of the registry that is
-   listed instead of the task's own; a path written behind an old element. */
+   as well, and a group does not list what is above or beside it (T3, N3).  Why it matters: the list is
+   what says where a task belongs.  Catches: the path of the registry that is listed instead of the
+   task's own. */
 CASE(tasks_are_listed_with_the_path_of_their_group) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -125,22 +124,6 @@ CASE(tasks_are_listed_with_the_path_of_their_group) {
     CHECK_EQ(0, find_in_snapshot(tree[PEERS], tr_task_id(tasks[NET]), NULL));
     if (round == 0) join_begin_asleep(&call, tree[TOP], FOREVER);
   }
-  enum { old_size = 128 };
-  _Alignas(8) unsigned char old[(TREE + 1) * old_size];
-  memset(old, 0xA5, sizeof old);
-  uint32_t size = old_size;
-  memcpy(old, &size, sizeof size);
-  size_t count = 0;
-  CHECK_EQ(TR_OK, tr_snapshot(tree[TOP], (tr_task_summary *)(void *)old, TREE, &count));
-  CHECK_EQ(TREE, count);
-  for (int i = 0; i < TREE; i++) {
-    tr_task_summary entry = TR_TASK_SUMMARY_INIT;
-    memcpy(&entry, old + i * old_size, old_size);
-    CHECK_EQ(old_size, entry.size);
-    CHECK_STR("task", entry.name);
-    CHECK_EQ(0, entry.cancel_requested_at_ns);
-  }
-  for (int i = TREE * old_size; i < (int)sizeof old; i++) CHECK_EQ(0xA5, old[i]);
   gate_open(&gate);
   join_end(&call);
   CHECK_EQ(TR_OK, call.status);

@@ -479,12 +479,12 @@ CASE(health_lists_the_stalled_tasks) {
     for (size_t i = capacity < 3 ? (capacity == 0 ? 1 : capacity) : 3; i < 5; i++)
       CHECK_EQ(0xAA, ((unsigned char *)&list[i])[0]);
   }
-  /* Elements of the first size, and of a later release. */
+  /* Elements of a later release. */
   static union {
     tr_task_summary first;
     unsigned char bytes[4096];
   } room;
-  static const uint32_t sizes[] = {128, 136, sizeof(tr_task_summary) + 8, sizeof(tr_task_summary) + 64};
+  static const uint32_t sizes[] = {sizeof(tr_task_summary), sizeof(tr_task_summary) + 8, sizeof(tr_task_summary) + 64};
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
     memset(&room, 0xAA, sizeof room);
     room.first.size = sizes[s];
@@ -503,7 +503,7 @@ CASE(health_lists_the_stalled_tasks) {
   CHECK_EQ(TR_ERR_INVALID, tr_health(NULL, &one, 1, &count));
   CHECK_EQ(TR_ERR_INVALID, tr_health(registry, NULL, 1, &count));
   CHECK_EQ(TR_ERR_INVALID, tr_health(registry, &one, SIZE_MAX, &count));
-  static const uint32_t senseless[] = {0, 1, 127, 129, 65537, UINT32_MAX};
+  static const uint32_t senseless[] = {0, 1, 128, sizeof(tr_task_summary) - 8, sizeof(tr_task_summary) + 1, 65537, UINT32_MAX};
   for (size_t s = 0; s < sizeof senseless / sizeof *senseless; s++) {
     one.size = senseless[s];
     CHECK_EQ(TR_ERR_INVALID, tr_health(registry, &one, 1, &count));

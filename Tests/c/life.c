@@ -38,7 +38,7 @@ static void run_one_by_one(tr_registry *registry, struct stacks *stacks, int cou
 /* A registry whose threads do not spin for the next task, and so meet every way of getting one. */
 static tr_registry *registry_without_spinning(void) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.spin_ns = 0;
+  options.spin_ns = TR_SPIN_NEVER;
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, create_registry(&options, &registry));
   return registry;

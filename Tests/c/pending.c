@@ -492,6 +492,28 @@ CALL(tr_systemd_stop) {
   EXPECT(tr_systemd_stop(at->registry) == (begun == TR_OK ? TR_OK : TR_ERR_INVALID));
   return 0;
 }
+/* Each makes of a structure what its macro does. */
+#define INITIALISES(name)                                                                          \
+  CALL(tr_##name##_init) {                                                                         \
+    tr_##name structure;                                                                           \
+    (void)at;                                                                                      \
+    EXPECT(tr_##name##_init(&structure, sizeof structure) == TR_OK);                               \
+    EXPECT(structure.size == sizeof structure);                                                    \
+    return 0;                                                                                      \
+  }
+INITIALISES(registry_options)
+INITIALISES(spawn_options)
+INITIALISES(task_summary)
+INITIALISES(join_report)
+INITIALISES(shutdown_options)
+INITIALISES(outcome)
+INITIALISES(signal_options)
+INITIALISES(straggler)
+INITIALISES(ended_task)
+INITIALISES(phase_report)
+INITIALISES(metrics)
+INITIALISES(metrics_source)
+INITIALISES(systemd_options)
 /* A timeout to come needs the thread for timers, so that there is one to wait for. */
 CALL(tr_quiesce) {
   tr_token *token = tr_token_child_with_timeout(at->token, 1000 * SECOND);

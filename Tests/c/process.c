@@ -196,6 +196,25 @@ FORKED(signal_watch_stop, tr_signal_watch_stop(at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_move, tr_signal_watch_move(at->registry, at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_pending, tr_signal_watch_pending() == 0)
 FORKED(systemd_stop, tr_systemd_stop(at->registry) == TR_ERR_FORKED)
+#define INITIALISES_NOTHING(name) (tr_##name##_init((tr_##name *)bytes, sizeof(tr_##name)) == TR_ERR_FORKED)
+static int forked_initialisers(struct at_fork *at) {
+  _Alignas(8) char bytes[1024] = "untouched";
+  (void)at;
+  return INITIALISES_NOTHING(registry_options) &&
+         INITIALISES_NOTHING(spawn_options) &&
+         INITIALISES_NOTHING(task_summary) &&
+         INITIALISES_NOTHING(join_report) &&
+         INITIALISES_NOTHING(shutdown_options) &&
+         INITIALISES_NOTHING(outcome) &&
+         INITIALISES_NOTHING(signal_options) &&
+         INITIALISES_NOTHING(straggler) &&
+         INITIALISES_NOTHING(ended_task) &&
+         INITIALISES_NOTHING(phase_report) &&
+         INITIALISES_NOTHING(metrics) &&
+         INITIALISES_NOTHING(metrics_source) &&
+         INITIALISES_NOTHING(systemd_options) &&
+         strcmp(bytes, "untouched") == 0;
+}
 FORKED(quiesce, tr_quiesce(FOREVER) == TR_ERR_FORKED)
 FORKED(diagnosis_name, (tr_diagnosis_name(TR_DIAGNOSIS_BLOCKED), answers_nothing()))
 
@@ -215,7 +234,7 @@ static const struct forked_call forked_calls[] = {
     ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
     ROW(snapshot_write), ROW(metrics_write), ROW(metrics_write_all), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
     ROW(systemd_start), ROW(systemd_stop), ROW(quiesce), ROW(diagnosis_name), ROW(signal_watch_start), ROW(signal_watch_stop),
-    ROW(signal_watch_move), ROW(signal_watch_pending),
+    ROW(signal_watch_move), ROW(signal_watch_pending), ROW(initialisers),
 #undef ROW
 };
 enum {

@@ -227,7 +227,7 @@ static inline tr_status create_registry(const tr_registry_options *given, tr_reg
     if (options.idle_threads == 0) options.idle_threads = TR_IDLE_THREADS_NONE;
   } else {
     CHECK_MSG(strcmp(variant, "spin0") == 0, "TASKREG_TEST_VARIANT is \"%s\": fresh or spin0", variant);
-    if (options.spin_ns == TR_SPIN_NS_DEFAULT) options.spin_ns = 0;
+    if (options.spin_ns == 0) options.spin_ns = TR_SPIN_NEVER;
   }
   return tr_registry_create(&options, registry);
 }

@@ -94,4 +94,17 @@ void call_process_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_acknowledge_cancel());
   MUST_EQ(TR_ERR_INVALID, tr_install_cancel_signal(0));
   MUST(tr_error_detail()[0] != 0);
+  MUST_EQ(TR_ERR_INVALID, tr_registry_options_init(NULL, sizeof(tr_registry_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_spawn_options_init(NULL, sizeof(tr_spawn_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_task_summary_init(NULL, sizeof(tr_task_summary)));
+  MUST_EQ(TR_ERR_INVALID, tr_join_report_init(NULL, sizeof(tr_join_report)));
+  MUST_EQ(TR_ERR_INVALID, tr_shutdown_options_init(NULL, sizeof(tr_shutdown_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_outcome_init(NULL, sizeof(tr_outcome)));
+  MUST_EQ(TR_ERR_INVALID, tr_signal_options_init(NULL, sizeof(tr_signal_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_straggler_init(NULL, sizeof(tr_straggler)));
+  MUST_EQ(TR_ERR_INVALID, tr_ended_task_init(NULL, sizeof(tr_ended_task)));
+  MUST_EQ(TR_ERR_INVALID, tr_phase_report_init(NULL, sizeof(tr_phase_report)));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_init(NULL, sizeof(tr_metrics)));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_source_init(NULL, sizeof(tr_metrics_source)));
+  MUST_EQ(TR_ERR_INVALID, tr_systemd_options_init(NULL, sizeof(tr_systemd_options)));
 }

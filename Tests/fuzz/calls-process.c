@@ -118,6 +118,33 @@ void call_quiesce(int a, int c) {
 }
 
 /* Every number has a name, also one that means nothing. */
+/* What languages without the macros start from. */
+#define INITIALISED(type, call)                                                                    \
+  do {                                                                                             \
+    type structure;                                                                                \
+    memset(&structure, '#', sizeof structure);                                                     \
+    MUST_EQ(TR_OK, call);                                                                          \
+    MUST_EQ(sizeof structure, structure.size);                                                     \
+    for (size_t i = sizeof structure.size; i < sizeof structure; i++)                              \
+      MUST(((const char *)&structure)[i] == 0);                                                    \
+  } while (0)
+
+static void check_initialisers(void) {
+  INITIALISED(tr_registry_options, tr_registry_options_init(&structure, sizeof structure));
+  INITIALISED(tr_spawn_options, tr_spawn_options_init(&structure, sizeof structure));
+  INITIALISED(tr_task_summary, tr_task_summary_init(&structure, sizeof structure));
+  INITIALISED(tr_join_report, tr_join_report_init(&structure, sizeof structure));
+  INITIALISED(tr_shutdown_options, tr_shutdown_options_init(&structure, sizeof structure));
+  INITIALISED(tr_outcome, tr_outcome_init(&structure, sizeof structure));
+  INITIALISED(tr_signal_options, tr_signal_options_init(&structure, sizeof structure));
+  INITIALISED(tr_straggler, tr_straggler_init(&structure, sizeof structure));
+  INITIALISED(tr_ended_task, tr_ended_task_init(&structure, sizeof structure));
+  INITIALISED(tr_phase_report, tr_phase_report_init(&structure, sizeof structure));
+  INITIALISED(tr_metrics, tr_metrics_init(&structure, sizeof structure));
+  INITIALISED(tr_metrics_source, tr_metrics_source_init(&structure, sizeof structure));
+  INITIALISED(tr_systemd_options, tr_systemd_options_init(&structure, sizeof structure));
+}
+
 void call_names(int b, int c) {
   uint32_t numbers[] = {(uint32_t)b, 0u - (uint32_t)b, (uint32_t)b << 24 | (uint32_t)c, (uint32_t)b + TR_KIND_APPLICATION};
   uint32_t number = numbers[c % 4];
@@ -127,4 +154,5 @@ void call_names(int b, int c) {
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) MUST(texts[i] != NULL && strlen(texts[i]) < 512);
   for (size_t i = 0; i < 7; i++) MUST(texts[i][0] != 0);
   MUST_EQ(TR_VERSION, tr_version());
+  if (c == 0) check_initialisers();
 }

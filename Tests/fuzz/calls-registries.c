@@ -19,7 +19,7 @@ void call_registry_create(int a, int b, int c, int isMeasured, int64_t abort_gra
   options.log_context = registry;
   options.token = token < 0 ? NULL : tokens[token].it;
   options.max_tasks = registry->limit = (uint64_t)(c % 8 < 3 ? c % 8 + 1 : 0);
-  if (c & 16) options.spin_ns = 0;
+  if (c & 16) options.spin_ns = TR_SPIN_NEVER;
   if (c & 32) options.idle_threads = TR_IDLE_THREADS_NONE;
   options.stack_size = 256 << 10;
   if (isMeasured) options.flags = TR_REGISTRY_METRICS;

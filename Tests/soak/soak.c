@@ -93,7 +93,7 @@ static struct hall *hall_new(struct actor *actor) {
   uint32_t random = next(actor);
   options.max_tasks = random % 4 == 0 ? 16 : 200;
   options.stack_size = 256 << 10; /* room for what a sanitizer keeps there */
-  if (random & 16) options.spin_ns = 0;
+  if (random & 16) options.spin_ns = TR_SPIN_NEVER;
   if (random & 32) options.idle_ns = 1 * MS;
   if ((random & 192) == 192) options.idle_threads = TR_IDLE_THREADS_NONE;
   if (random & 256) options.abort_grace_ns = 1 * MS;

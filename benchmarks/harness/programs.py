@@ -13,7 +13,7 @@ BUILD = ROOT / "build" / "bench"
 Peer = namedtuple("Peer", "program variant description")
 PEERS = {
     "taskreg": Peer("taskreg", None, "libtaskreg, 64 KiB stacks"),
-    "taskreg-spin0": Peer("taskreg", "spin0", "libtaskreg, spin_ns = 0"),
+    "taskreg-spin0": Peer("taskreg", "spin0", "libtaskreg, spin_ns = TR_SPIN_NEVER"),
     "taskreg-fresh": Peer("taskreg", "fresh", "libtaskreg, no thread outlives its task"),
     "swift": Peer("swift", None, "libtaskreg from Swift, 64 KiB stacks; W1 and W1-work alone"),
     "pthread-64k": Peer("pthread", None, "raw pthreads, 64 KiB stacks"),

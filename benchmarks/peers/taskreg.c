@@ -8,7 +8,7 @@
 #include <taskreg.h>
 #include <unistd.h>
 
-static int64_t spin_ns = TR_SPIN_NS_DEFAULT;
+static int64_t spin_ns; /* 0: the default */
 static uint32_t idle_threads;
 
 /* For snapshots and for the stragglers of a join; not touched, it takes no memory. */
@@ -16,7 +16,7 @@ static tr_task_summary list[BENCH_MOST_TASKS];
 
 static int choose(const char *variant) {
   if (variant == NULL) return 0;
-  if (strcmp(variant, "spin0") == 0) return spin_ns = 0, 0;
+  if (strcmp(variant, "spin0") == 0) return spin_ns = TR_SPIN_NEVER, 0;
   if (strcmp(variant, "fresh") == 0) return idle_threads = TR_IDLE_THREADS_NONE, 0;
   return 1;
 }
