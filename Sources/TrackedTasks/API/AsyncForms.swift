@@ -1,24 +1,25 @@
 #if !hasFeature(Embedded)
 
   // LOCKING
-  // `Handover`'s Monitor guards the meeting of two events that may come in any order: the thread
-  // for the wait exists, and the surrounding Swift task is cancelled.
+  // `Handover`'s Monitor guards two facts that can become true in either order: the task that waits
+  // has been spawned, and the surrounding Swift task has been cancelled.
 
   extension ShutdownToken {
-    /// `wait`, without blocking the thread of the caller.
+    /// `wait`, without blocking the caller's thread.
     ///
     /// - Throws: `timedOut`; `cancelled` when the surrounding Swift task is cancelled;
-    ///   `threadUnavailable` when there is no thread to wait on.
-    /// *Concurrency:* the wait occupies a thread of the library's own, none of the cooperative
-    /// pool.
+    ///   `threadUnavailable` when the system refuses a thread for the wait.
+    ///
+    /// *Concurrency:* the wait occupies a thread of the library, not one of the cooperative pool.
     public func waitAsync(timeout: Duration? = nil) async throws(TaskRegistryError) {
       try await AsyncWait.run { () throws(TaskRegistryError) in try self.wait(timeout: timeout) }
     }
   }
 
   extension TrackedTask {
-    /// `wait`, without blocking the thread of the caller; errors and threads as in
-    /// `ShutdownToken.waitAsync`.
+    /// `wait`, without blocking the caller's thread.
+    ///
+    /// Errors and threads are as in `ShutdownToken.waitAsync`.
     @discardableResult
     public func waitAsync(
       timeout: Duration? = nil
@@ -28,8 +29,9 @@
   }
 
   extension TaskRegistry {
-    /// `joinAll`, without blocking the thread of the caller; errors and threads as in
-    /// `ShutdownToken.waitAsync`, and `deadlineExceeded`.
+    /// `joinAll`, without blocking the caller's thread.
+    ///
+    /// Errors and threads are as in `ShutdownToken.waitAsync`; it also throws `deadlineExceeded`.
     @discardableResult
     public func joinAllAsync(
       timeout: Duration? = nil, explained: Bool = false
@@ -39,14 +41,16 @@
       }
     }
 
-    /// `wait`, without blocking the thread of the caller; errors and threads as in
-    /// `ShutdownToken.waitAsync`, and `wouldDeadlock`.
+    /// `wait`, without blocking the caller's thread.
+    ///
+    /// Errors and threads are as in `ShutdownToken.waitAsync`; it also throws `wouldDeadlock`.
     public func waitAsync(timeout: Duration? = nil) async throws(TaskRegistryError) {
       try await AsyncWait.run { () throws(TaskRegistryError) in try self.wait(timeout: timeout) }
     }
 
-    /// `shutdown`, without blocking the thread of the caller; errors and threads as in
-    /// `ShutdownToken.waitAsync`, and `deadlineExceeded`.
+    /// `shutdown`, without blocking the caller's thread.
+    ///
+    /// Errors and threads are as in `ShutdownToken.waitAsync`; it also throws `deadlineExceeded`.
     @discardableResult
     public func shutdownAsync(
       reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
@@ -59,11 +63,15 @@
     }
   }
 
-  /// Runs a blocking call of this library as a task of a registry of the library's own: that gives
-  /// it a thread, and the flag through which a cancelled Swift task ends the wait (C4).
+  /// Runs a blocking call of this library as a task of a registry of the library's own.
+  ///
+  /// The task gives the call a thread, and a flag by which a cancelled Swift task ends the wait
+  /// (C4).
   enum AsyncWait {
-    /// The registry of the waiting threads; idle ones leave after a while, but for one, which joins
-    /// the others: nobody shuts this registry down.
+    /// The registry of the waiting threads.
+    ///
+    /// No program shuts it down. Its idle threads end after a while, except for one, which joins
+    /// the others.
     static let registry = Result { () throws(TaskRegistryError) in
       var options = RegistryOptions()
       options.idleThreads = 1
@@ -94,9 +102,9 @@
     }
   }
 
-  /// Cancels the waiting thread's task once both are there: the task and the wish.
+  /// Cancels the waiting task once it exists and the Swift task has been cancelled.
   private final class Handover: Sendable {
-    // SAFETY: the state inside is reached through the Monitor alone.
+    // SAFETY: the state inside is reached only through the Monitor.
     nonisolated(unsafe) private let monitor: Monitor<State>
 
     struct State: MonitorState {

@@ -1,27 +1,27 @@
 #if !hasFeature(Embedded)
 
-  /// One place in a straggler's backtrace (E12).
+  /// One frame of a straggler's backtrace.
   public struct BacktraceFrame: Hashable, Sendable, Codable {
-    /// What an address belongs to.
+    /// The code that an address belongs to.
     public struct Symbol: Hashable, Sendable {
-      /// The path of the program or library whose code it is.
+      /// The path of the program or library that contains the code.
       public let object: String
-      /// How far behind the begin of the object the call is, as addr2line(1) wants it.
+      /// The offset of the call from the start of the object, as addr2line(1) expects it.
       public let objectOffset: UInt64
-      /// The function that the object exports there; nil if there is none.
+      /// The function that the object exports at this place; nil if there is none.
       public let function: String?
-      /// How far into the function the call is; 0 without one.
+      /// The offset of the call from the start of the function; 0 if `function` is nil.
       public let functionOffset: UInt64
     }
 
-    /// The address: of the innermost frame where its thread was, of the others where a call returns to.
+    /// The address where the thread was, in the innermost frame; in the others, a return address.
     public let address: UInt64
-    /// How many frames are further in.
+    /// The frame's number, counted from the innermost frame, which is 0.
     public let depth: Int
 
-    /// What the address belongs to, as the program is now; nil for an address of nobody's.
+    /// The code that the address belongs to; nil if no loaded object contains it.
     ///
-    /// It is looked up at each use.
+    /// It is looked up at each use, in the objects that are loaded then.
     public var symbol: Symbol? {
       var symbol: Symbol?
       let place = StragglerFacts.place(ofFrame: depth, at: address)
@@ -36,7 +36,8 @@
   }
 
   extension BacktraceFrame: CustomStringConvertible {
-    /// "0x7f3a12 read+0x4d (/lib/libc.so.6+0xf89d)", without what is not known.
+    /// The frame as text, "0x7f3a12 read+0x4d (/lib/libc.so.6+0xf89d)"; parts that are not known
+    /// are left out.
     public var description: String {
       let number = "0x" + String(address, radix: 16)
       guard let symbol else { return number }

@@ -1,25 +1,26 @@
 #if !hasFeature(Embedded)
   import Synchronization
 
-  /// A closure that runs when a token or a task is cancelled, until it is deregistered or this object
-  /// goes (C7).
+  /// A closure that runs when a token or a task is cancelled.
+  ///
+  /// It stays registered until `deregister` is called or this object is deallocated.
   ///
   /// *Concurrency:* every member may be used from any thread.
   public final class CancelRegistration: Sendable {
-    /// The callback as bits; 0 once it is deregistered, and when the closure ran at once.
+    /// The callback's pointer as bits; 0 once it is deregistered, or if the closure ran at once.
     ///
-    /// atomic: acquire and release with the thread that takes it.
+    /// atomic: release by the thread that registers, acquire by the one that deregisters.
     private let callback = Atomic<UInt>(0)
 
     init(
       _ owner: CancelCallback.Owner, _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) {
-      // SAFETY: the box is taken back by the drop, which runs exactly once, or below.
+      // SAFETY: the reference is released by the drop, which runs exactly once, or below.
       let box = Unmanaged.passRetained(ClosureBox(body)).toOpaque()
       let status = CancelCallback.register(
         { box in
           guard let box else { return }
-          // SAFETY: what was passed in above, and not yet dropped.
+          // SAFETY: the box that was passed in above; the drop has not run yet.
           Unmanaged<ClosureBox>.fromOpaque(box).takeUnretainedValue().body()
         }, box,
         drop: { box in
@@ -34,13 +35,13 @@
       throw TaskRegistryError(status)
     }
 
-    /// Makes sure that the closure does not run any more.
+    /// Removes the registration: when this returns, the closure is not running and never will run.
     ///
-    /// If another thread is running it, waits until it has returned; called by the closure itself, it
-    /// returns at once.
+    /// If another thread is running the closure, the call waits until it has returned. A call from
+    /// the closure itself returns at once.
     ///
-    /// - Returns: what has become of the closure; nil where this was called before, the closure ran as it was
-    ///   registered, or in a forked child.
+    /// - Returns: what happened to the closure; nil if this was called before, if the closure ran
+    ///   when it was registered, or in a forked child.
     @discardableResult
     public func deregister() -> Removal? {
       let bits = callback.exchange(0, ordering: .acquiringAndReleasing)
@@ -49,11 +50,11 @@
       return Removal(rawValue: CancelCallback.deregister(callback).rawValue)
     }
 
-    /// What has become of the closure of a registration that is removed.
+    /// What had happened to the closure when its registration was removed.
     public enum Removal: UInt32, Hashable, Sendable {
       /// It did not run, and never will.
       case neverRuns = 0
-      /// It has run, or it is what removes its own registration.
+      /// It has run, or is itself calling `deregister`.
       case hasRun = 1
       /// Another thread was running it, and it has returned.
       case waited = 2
@@ -69,10 +70,11 @@
   }
 
   extension ShutdownToken {
-    /// Runs `body` when the token is cancelled: at most once, on the thread that cancels, under no
-    /// lock; at once if it is cancelled already (C7).
+    /// Runs `body` once when the token is cancelled, or at once if it is cancelled already.
     ///
-    /// - Returns: the registration, which deregisters when it goes.
+    /// `body` runs on the thread that cancels, and no lock of the library is held meanwhile.
+    ///
+    /// - Returns: the registration, which is removed when the object is deallocated.
     /// - Throws: `outOfMemory`, `forkedChild`.
     public func onCancel(
       _ body: @escaping @Sendable () -> Void
@@ -81,11 +83,12 @@
       return try CancelRegistration(.token(core), body)
     }
 
-    /// A descriptor that poll(2) finds readable once the token is cancelled, for ever (C6).
+    /// Returns a descriptor that is readable, for poll(2), once the token is cancelled, and stays
+    /// readable.
     ///
-    /// It is the token's: do not read from it or close it.
+    /// It belongs to the token: do not read from it or close it.
     ///
-    /// - Throws: `outOfMemory`; `systemFailure` when no descriptor is left; `forkedChild`.
+    /// - Throws: `outOfMemory`; `systemFailure` when no descriptor is available; `forkedChild`.
     public func fileDescriptor() throws(TaskRegistryError) -> Int32 {
       if ProcessState.isForkedChild { throw .forkedChild }
       let (status, descriptor) = core.openDescriptor()
@@ -97,7 +100,7 @@
   extension TrackedTask {
     /// Runs `body` when the task is asked to stop; see `ShutdownToken.onCancel`.
     ///
-    /// - Returns: the registration, which deregisters when it goes.
+    /// - Returns: the registration, which is removed when the object is deallocated.
     /// - Throws: `outOfMemory`, `forkedChild`.
     public func onCancel(
       _ body: @escaping @Sendable () -> Void
@@ -106,10 +109,11 @@
       return try CancelRegistration(.task(core), body)
     }
 
-    /// A descriptor that poll(2) finds readable once the task is asked to stop, for ever; see
-    /// `ShutdownToken.fileDescriptor`.
+    /// Returns a descriptor that is readable once the task is asked to stop.
     ///
-    /// - Throws: `outOfMemory`; `systemFailure` when no descriptor is left; `forkedChild`.
+    /// See `ShutdownToken.fileDescriptor`.
+    ///
+    /// - Throws: `outOfMemory`; `systemFailure` when no descriptor is available; `forkedChild`.
     public func fileDescriptor() throws(TaskRegistryError) -> Int32 {
       if ProcessState.isForkedChild { throw .forkedChild }
       let (status, descriptor) = core.openDescriptor()
@@ -117,12 +121,14 @@
       return descriptor
     }
 
-    /// Waits until `descriptor` has one of `events` (as poll(2) knows them), an error or a hang-up;
-    /// the wait ends first when the task is asked to stop (C8).
+    /// Waits until `descriptor` has one of `events` (those of poll(2)), an error or a hang-up.
+    ///
+    /// The wait ends early when the task is asked to stop.
     ///
     /// - Throws: `timedOut`; `cancelled`; `invalidArgument` when the descriptor is not open or the
     ///   caller is not this task; `outOfMemory`, `systemFailure`.
-    /// *Concurrency:* the task's own thread only, which it blocks.
+    ///
+    /// *Concurrency:* the task's own thread only; blocks.
     public func wait(
       forDescriptor descriptor: Int32, events: Int16, timeout: Duration? = nil
     ) throws(TaskRegistryError) {

@@ -1,8 +1,9 @@
 #if !hasFeature(Embedded)
 
   extension Duration {
-    /// Whole nanoseconds, rounded up so that a wait is never shorter than asked; durations beyond
-    /// the range of 64 bits become its ends.
+    /// Whole nanoseconds, rounded up, so that a wait is never shorter than requested.
+    ///
+    /// Durations beyond the range of 64 bits become the largest or smallest number.
     var wholeNanoseconds: Int64 {
       let (seconds, attoseconds) = components
       let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
@@ -13,8 +14,9 @@
     }
   }
 
-  /// A timeout as the core wants it: nil is for ever, and a negative duration is "look, do not
-  /// wait".
+  /// A timeout in nanoseconds, as the core takes it.
+  ///
+  /// nil becomes -1, which never times out. A negative duration becomes 0: check once, do not wait.
   func timeoutNanoseconds(_ timeout: Duration?) -> Int64 {
     timeout.map { max(0, $0.wholeNanoseconds) } ?? -1
   }

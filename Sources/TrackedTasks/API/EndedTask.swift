@@ -14,7 +14,7 @@
 
     /// Unique in the process, never reused.
     public let id: UInt64
-    /// The name, as it was kept: at most 63 bytes of UTF-8.
+    /// The name, at most 63 bytes of UTF-8.
     public let name: String
     /// The group it belonged to, as in `TaskSummary`.
     public let group: String
@@ -29,7 +29,7 @@
     /// From when it was asked to stop to its end; nil if it was not asked.
     public let stop: Duration?
 
-    /// Makes one of what the core noted.
+    /// Makes a value of what the core recorded.
     init(_ facts: EndedFacts) {
       id = facts.id
       name = facts.name.withText { String(cString: $0) }

@@ -1,27 +1,34 @@
 #if !hasFeature(Embedded)
 
   extension TrackedTask {
-    /// Keeps the promise of `SpawnOptions.heartbeat` or `promiseHeartbeats` (E7).
+    /// Reports a heartbeat: the task is within the interval of `SpawnOptions.heartbeat` or
+    /// `promiseHeartbeats`.
     ///
-    /// A task that has promised nothing may call it, too. One that was reported as stalled is reported as
-    /// recovered.
+    /// A task without an interval may call it too. A task that was reported as stalled is reported
+    /// as recovered.
     ///
     /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
-    /// *Concurrency:* the task's own thread only; does not block, but may send that event.
+    ///
+    /// *Concurrency:* the task's own thread only; does not block, but may call the log closure for
+    /// that event.
     public func heartbeat() throws(TaskRegistryError) {
       try checkCaller()
       try check(recordHeartbeat())
     }
 
-    /// Promises to call `heartbeat` at least every `interval` from now on, in the place of what was promised before (E7).
+    /// Sets the heartbeat interval: from now on the task calls `heartbeat` at least every
+    /// `interval`.
+    ///
+    /// The call replaces an earlier interval, and counts as a heartbeat.
     ///
     /// - Parameters:
-    ///   - interval: less than a millisecond is one; zero takes the promise back.
-    ///   - exceptWaits: whether time in the library's own waits, such as `sleep`, is left out, and the end of each a
-    ///     beat: what an event loop promises.
-    /// - Throws: `invalidArgument` when the caller is not this task, its body is over, or the interval is negative;
-    ///   `outOfMemory`, `threadUnavailable`; `forkedChild`.
-    /// *Concurrency:* the task's own thread only; does not block, but may send an event, as it is a beat.
+    ///   - interval: less than 1 ms is 1 ms; zero removes the interval.
+    ///   - exceptWaits: whether time in the library's own waits, such as `sleep`, does not count,
+    ///     and the end of each wait is a heartbeat; for event loops.
+    /// - Throws: `invalidArgument` when the caller is not this task, its body is over, or the
+    ///   interval is negative; `outOfMemory`, `threadUnavailable`; `forkedChild`.
+    ///
+    /// *Concurrency:* the task's own thread only; does not block, but may call the log closure.
     public func promiseHeartbeats(
       every interval: Duration, exceptWaits: Bool = false
     ) throws(TaskRegistryError) {
@@ -30,19 +37,24 @@
         makeHeartbeatPromise(every: interval.wholeNanoseconds, sparesWaits: exceptWaits, in: nil))
     }
 
-    /// Suspends the promise, for an operation that is known to take long, until `resumeHeartbeats` (E7).
+    /// Pauses the heartbeat interval until `resumeHeartbeats`, for an operation that is known to
+    /// take long.
     ///
-    /// - Throws: `invalidArgument` when the caller is not this task, or has promised nothing; `forkedChild`.
-    /// *Concurrency:* as `heartbeat`, which it counts as.
+    /// - Throws: `invalidArgument` when the caller is not this task, or has no interval;
+    ///   `forkedChild`.
+    ///
+    /// *Concurrency:* as `heartbeat`; the call counts as one.
     public func pauseHeartbeats() throws(TaskRegistryError) {
       try checkCaller()
       try check(setHeartbeatsPaused(true))
     }
 
-    /// Promises again, as before `pauseHeartbeats` (E7).
+    /// Resumes the heartbeat interval after `pauseHeartbeats`.
     ///
-    /// - Throws: `invalidArgument` when the caller is not this task, or has promised nothing; `forkedChild`.
-    /// *Concurrency:* as `heartbeat`, which it counts as.
+    /// - Throws: `invalidArgument` when the caller is not this task, or has no interval;
+    ///   `forkedChild`.
+    ///
+    /// *Concurrency:* as `heartbeat`; the call counts as one.
     public func resumeHeartbeats() throws(TaskRegistryError) {
       try checkCaller()
       try check(setHeartbeatsPaused(false))
@@ -50,14 +62,14 @@
   }
 
   extension TaskRegistry {
-    /// Whether every task, and every thread that has promised, keeps its promise to beat: what a watchdog wants to know
-    /// (E7).
+    /// Whether every task, and every thread with an interval, is within its heartbeat interval.
     ///
-    /// False in a child of fork.
+    /// This is the check that a watchdog needs. It is false in a child of fork.
     public var isHealthy: Bool { !ProcessState.isForkedChild && core.isHealthy }
 
-    /// Those who have missed a heartbeat they promised: live tasks, those of groups included, and threads that are no
-    /// tasks, with the id 0 (E7).
+    /// Lists what has missed a heartbeat: live tasks, including those of groups, and other threads.
+    ///
+    /// A thread that is not a task has the id 0.
     public func stalledTasks() -> [TaskSummary] {
       if ProcessState.isForkedChild { return [] }
       let clocks = ClockPair.now
@@ -66,22 +78,24 @@
       return summaries
     }
 
-    // MARK: Threads that are no tasks
+    // MARK: Threads that are not tasks
 
-    /// Promises, for the calling thread, to call `TaskRegistry.heartbeat` at least every `interval` from now on, in the
-    /// place of what it promised before: what the loop of main promises (E7).
+    /// Sets the heartbeat interval of the calling thread, such as the main thread.
     ///
-    /// The promise ends when it is taken back, when the thread ends, and when a shutdown of the registry has
-    /// succeeded.
+    /// From now on the thread calls `TaskRegistry.heartbeat` at least every `interval`. The call
+    /// replaces an earlier interval. The interval ends when the thread sets zero, when the thread
+    /// ends, and when a shutdown of the registry succeeds.
     ///
     /// - Parameters:
-    ///   - interval: less than a millisecond is one; zero takes the promise back.
+    ///   - interval: less than 1 ms is 1 ms; zero removes the interval.
     ///   - exceptWaits: as for a task.
-    /// - Throws: `invalidArgument` when the interval is negative, or the caller is a task of another registry;
-    ///   `closed` when the registry is, and has no task; `wouldDeadlock` in the log callback that hears of the calling
-    ///   thread's recovery, if that promise would end; `outOfMemory`, `threadUnavailable`; `forkedChild`.
-    /// *Concurrency:* any thread, for itself; waits for a log callback that hears of the promise in whose place it
-    /// comes.
+    /// - Throws: `invalidArgument` when the interval is negative, or the caller is a task of
+    ///   another registry; `closed` when the registry is closed and has no task; `wouldDeadlock` in
+    ///   the log closure for the calling thread's own recovery, if the interval that the event is
+    ///   about would end; `outOfMemory`, `threadUnavailable`; `forkedChild`.
+    ///
+    /// *Concurrency:* any thread, for itself; waits for a log closure that is running for the
+    /// interval it replaces.
     @available(*, noasync)
     public func promiseHeartbeats(
       every interval: Duration, exceptWaits: Bool = false
@@ -91,34 +105,38 @@
         makeHeartbeatPromise(every: interval.wholeNanoseconds, sparesWaits: exceptWaits, in: core))
     }
 
-    /// Keeps the promise of the calling thread, or of its task (E7).
+    /// Reports a heartbeat of the calling thread, or of its task.
     ///
-    /// In a thread that is no task and has promised nothing it is itself a promise while systemd's watchdog is told: to
-    /// call it in half of the watchdog's interval.
+    /// In a thread that is not a task and has no interval, while systemd's watchdog is notified,
+    /// the call itself sets one: half of the watchdog's interval.
     ///
-    /// - Throws: `invalidArgument` in a thread that is no task where nothing was promised and no watchdog is told;
-    ///   with one `outOfMemory`, `threadUnavailable`; `forkedChild`.
-    /// *Concurrency:* any thread, for itself; does not block, but may send an event.
+    /// - Throws: `invalidArgument` in a thread that is not a task, if no interval is set and no
+    ///   watchdog is notified; if one is, `outOfMemory`, `threadUnavailable`; `forkedChild`.
+    ///
+    /// *Concurrency:* any thread, for itself; does not block, but may call the log closure.
     @available(*, noasync)
     public static func heartbeat() throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(recordHeartbeat())
     }
 
-    /// Suspends the promise of the calling thread, or of its task, until `resumeHeartbeats` (E7).
+    /// Pauses the heartbeat interval of the calling thread, or of its task, until
+    /// `resumeHeartbeats`.
     ///
-    /// - Throws: `invalidArgument` where nothing was promised; `forkedChild`.
-    /// *Concurrency:* as `heartbeat`, which it counts as.
+    /// - Throws: `invalidArgument` where no interval is set; `forkedChild`.
+    ///
+    /// *Concurrency:* as `heartbeat`; the call counts as one.
     @available(*, noasync)
     public static func pauseHeartbeats() throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(setHeartbeatsPaused(true))
     }
 
-    /// Promises again, as before `pauseHeartbeats` (E7).
+    /// Resumes the heartbeat interval after `pauseHeartbeats`.
     ///
-    /// - Throws: `invalidArgument` where nothing was promised; `forkedChild`.
-    /// *Concurrency:* as `heartbeat`, which it counts as.
+    /// - Throws: `invalidArgument` where no interval is set; `forkedChild`.
+    ///
+    /// *Concurrency:* as `heartbeat`; the call counts as one.
     @available(*, noasync)
     public static func resumeHeartbeats() throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }

@@ -1,8 +1,9 @@
 #if !hasFeature(Embedded)
 
-  /// What a join or a shutdown came to (J8).
+  /// The result of a join or a shutdown.
   ///
-  /// Its `explanation` is no part of its value: it is not coded, and equal reports may have different ones.
+  /// `explanation` is not part of its value: it is not encoded, and equal reports may have
+  /// different ones.
   public struct JoinReport: Hashable, Sendable, Codable {
     /// Tasks that ended while the call waited, however they ended.
     public let ended: UInt64
@@ -12,28 +13,29 @@
     public let exited: UInt64
     /// Tasks alive at the deadline: `aborted` + `abandoned`.
     public let pending: UInt64
-    /// Of these, ended within the abort grace.
+    /// Of these, tasks that ended within the abort grace.
     public let aborted: UInt64
-    /// Of these, alive when the call returned, and still tracked.
+    /// Of these, tasks still alive when the call returned; they are still tracked.
     public let abandoned: UInt64
-    /// Spawns refused while the call waited.
+    /// Spawns rejected while the call waited.
     public let rejected: UInt64
     /// How long the call took.
     public let elapsed: Duration
-    /// How far the deadline moved on for tasks that made progress (E4).
+    /// How far the deadline was extended for tasks that made progress.
     public let extended: Duration
-    /// What log callbacks and cancellation callbacks took within the call: the deadline may be late by so
-    /// much.
+    /// Time spent in log closures and cancellation closures during the call.
+    ///
+    /// The call may exceed its deadline by this much.
     public let callbacks: Duration
-    /// Threads without a task that had not left yet; 0 when a shutdown succeeded (G4).
+    /// Threads without a task that had not ended yet; 0 when a shutdown succeeded.
     public let threadsLeft: Int
-    /// The tasks alive at the deadline: all `pending` of them.
+    /// The tasks alive at the deadline, `pending` of them.
     public let stragglers: [TaskSummary]
-    /// All there is to tell; nil unless the call was asked to explain, and in a decoded report (E1).
+    /// The full report; nil unless the call was asked to explain, and nil in a decoded report.
     public var explanation: TaskReport? { aside.explanation }
     private var aside = Aside()
 
-    /// What goes with a report and is no part of its value.
+    /// The part of a report that is not part of its value.
     private struct Aside: Hashable, Sendable {
       var explanation: TaskReport?
 
@@ -65,7 +67,7 @@
   }
 
   extension JoinReport: CustomStringConvertible {
-    /// One line: the counts that are not 0, the time, and the stragglers by name.
+    /// One line: the counts that are not 0, the elapsed time, and the stragglers by name.
     public var description: String {
       var parts = ["\(ended) ended"]
       for (count, word) in [

@@ -1,18 +1,20 @@
 #if !hasFeature(Embedded)
 
-  /// Something a registry has to say; it prints nothing itself (O2).
+  /// An event of a registry.
+  ///
+  /// The library itself prints nothing.
   public struct LogEvent: Hashable, Sendable {
-    /// How serious it is.
+    /// How serious an event is.
     public enum Level: UInt32, Hashable, Sendable {
-      /// Of interest.
+      /// For information.
       case info = 1
-      /// Something was refused.
+      /// Something needs attention: a spawn was rejected, or a deadline is near.
       case warning = 2
       /// Something failed.
       case error = 3
     }
 
-    /// What it is about.
+    /// What an event is about.
     public enum Event: UInt32, Hashable, Sendable {
       /// A body threw.
       case taskFailed = 1
@@ -20,21 +22,21 @@
       case taskExited = 2
       /// A join's deadline passed with tasks alive.
       case deadlineExceeded = 3
-      /// A spawn was refused.
+      /// A spawn was rejected.
       case spawnRejected = 4
-      /// Most of a shutdown's grace has passed with tasks alive (E6).
+      /// Most of a shutdown's grace has passed with tasks alive.
       case deadlineNear = 5
-      /// A shutdown's deadline moves on, as tasks make progress (E4).
+      /// A shutdown's deadline was extended because tasks make progress.
       case deadlineExtended = 6
-      /// A task ended after a join's deadline and its abort grace (E6).
+      /// A task ended after a join's deadline and its abort grace.
       case taskLate = 7
-      /// A task has missed a heartbeat that it promised (E7).
+      /// A task has missed a heartbeat.
       case taskStalled = 8
-      /// A stalled task has beaten again (E7).
+      /// A stalled task has reported a heartbeat again.
       case taskRecovered = 9
-      /// Something could not be sent to systemd (E11).
+      /// A notification could not be sent to systemd.
       case systemdUnreachable = 12
-      /// A signal that `startSignalWatch` watches has another handler now (C13).
+      /// Another handler was installed for a signal that `startSignalWatch` watches.
       case signalLost = 13
     }
 
@@ -42,14 +44,14 @@
     public let level: Level
     /// What it is about.
     public let event: Event
-    /// The task's name; empty when it is about no single task.
+    /// The task's name; empty if the event is not about a single task.
     public let task: String
-    /// The task's id; nil when it has none.
+    /// The task's id; nil if it has none.
     public let taskID: UInt64?
     /// One line that says what happened.
     public let message: String
 
-    /// Copies what the core delivered; nil for numbers this version does not know.
+    /// Copies what the core delivered; nil for numbers that this version does not know.
     init?(_ record: LogRecord) {
       guard let level = Level(rawValue: record.level), let event = Event(rawValue: record.event)
       else { return nil }

@@ -1,21 +1,21 @@
 #if !hasFeature(Embedded)
 
-  /// One phase of a shutdown that had tasks (E5).
+  /// One phase of a shutdown that had tasks.
   public struct PhaseReport: Hashable, Sendable, Codable {
     /// Its number, 0 to 7.
     public let phase: Int
-    /// Tasks of it that were alive when it began.
+    /// Its tasks that were alive when it started.
     public let asked: UInt64
-    /// Tasks of it that were alive when it was over.
+    /// Its tasks that were alive when its time was over.
     public let remaining: UInt64
-    /// From the call to its begin.
+    /// From the call to the start of the phase.
     public let start: Duration
-    /// The time it was given; nil is without end.
+    /// The time it was given; nil if there was no limit.
     public let share: Duration?
-    /// The time it duration: until none of its tasks was remaining, or its share was over.
+    /// The time it took: until all of its tasks had ended, or its share was over.
     public let duration: Duration
 
-    /// Makes one of what the core noted.
+    /// Makes a value of what the core recorded.
     init(_ facts: PhaseFacts) {
       phase = Int(facts.phase)
       asked = facts.asked

@@ -1,23 +1,25 @@
 #if !hasFeature(Embedded)
 
-  /// Counters and durations of a registry's tasks, of one kind or of all (E8).
+  /// Counters and durations of a registry's tasks, of one kind or of all kinds.
   ///
-  /// What is said to be kept with metrics is nil in a registry without `RegistryOptions.keepsMetrics`.
+  /// A registry without `RegistryOptions.keepsMetrics` does not keep all of them; the others are
+  /// nil.
   public struct RegistryMetrics: Hashable, Sendable, Codable {
-    /// How long tasks took, or half of them, nine tenths, all but one in a hundred: at most so long.
+    /// Upper bounds of the time that tasks took.
     ///
-    /// At most a quarter above the true ones, but from 1 µs to 19 hours alone, and never above `max`.
+    /// Each is at most a quarter above the true value, and never above `max`. Times below 1.024 µs
+    /// are given as 1.024 µs, and those above 19 hours as `max`.
     public struct Durations: Hashable, Sendable, Codable {
-      /// Half of the tasks took at most so long.
+      /// Half of the tasks took at most this long.
       public let p50: Duration
-      /// Nine tenths of them did.
+      /// Nine tenths of the tasks took at most this long.
       public let p90: Duration
-      /// All but one in a hundred did.
+      /// All but one in a hundred took at most this long.
       public let p99: Duration
-      /// The longest of all, exactly.
+      /// The longest time, exactly.
       public let max: Duration
 
-      /// What the core computed; nil while there is none.
+      /// Copies what the core computed; nil while there is nothing to measure.
       init?(_ facts: QuantileFacts) {
         if facts.max < 0 { return nil }
         p50 = .nanoseconds(facts.p50)
@@ -27,26 +29,26 @@
       }
     }
 
-    /// Tasks admitted, those of groups included.
+    /// Tasks admitted, including those of groups.
     public let spawned: UInt64
-    /// Of these, ended, however they ended.
+    /// Of these, tasks that have ended, however they ended.
     public let ended: UInt64
-    /// Of these, bodies that threw.
+    /// Of these, tasks whose bodies threw.
     public let failed: UInt64
-    /// Of these, bodies whose thread left them.
+    /// Of these, tasks whose threads left the body.
     public let exited: UInt64
-    /// Spawns refused.
+    /// Spawns rejected.
     public let rejected: UInt64
     /// Tasks alive now.
     public let live: UInt64
-    /// The most that were alive at once; kept with metrics.
+    /// The most tasks alive at once; nil if metrics are not kept.
     public let peak: UInt64?
-    /// From spawn to end; kept with metrics, and nil while no task has ended.
+    /// From spawn to end; nil if metrics are not kept, and while no task has ended.
     public let run: Durations?
-    /// From being asked to stop to the end, of those that were asked; likewise.
+    /// From the request to stop to the end, of the tasks that were asked; nil as `run`.
     public let stop: Durations?
 
-    /// Makes one of what the core counted.
+    /// Makes a value of what the core counted.
     init(_ facts: MetricsFacts, isKept: Bool) {
       spawned = facts.counters.spawned
       ended = facts.counters.ended
@@ -61,13 +63,13 @@
   }
 
   extension TaskRegistry {
-    /// The metrics of the registry (E8).
+    /// Reads the metrics of the registry.
     ///
-    /// - Parameter kind: one of the library's, or `.application()` for all of the application's own
-    ///   together; nil is all kinds.
-    /// - Returns: what was counted at one moment of the call.
-    /// - Throws: `invalidArgument` for any other kind, and for one kind in a registry that keeps no
-    ///   metrics; `forkedChild`.
+    /// - Parameter kind: one of the library's kinds, or `.application()` for all of the
+    ///   application's own together; nil for all kinds.
+    /// - Returns: the counts at one moment of the call.
+    /// - Throws: `invalidArgument` for any other kind, and for a single kind in a registry that
+    ///   does not keep metrics; `forkedChild`.
     public func metrics(of kind: TaskKind? = nil) throws(TaskRegistryError) -> RegistryMetrics {
       if ProcessState.isForkedChild { throw .forkedChild }
       guard kind?.rawValue != 0, let facts = core.metricsFacts(kind: kind?.rawValue ?? 0) else {
@@ -76,9 +78,9 @@
       return RegistryMetrics(facts, isKept: core.metrics != nil)
     }
 
-    /// The last tasks that ended, at most 64 of them, the last one first (E8).
+    /// Lists the tasks that ended last, at most 64 of them, the latest first.
     ///
-    /// - Throws: `invalidArgument` in a registry that keeps no metrics; `forkedChild`.
+    /// - Throws: `invalidArgument` in a registry that does not keep metrics; `forkedChild`.
     public func recentTasks() throws(TaskRegistryError) -> [EndedTask] {
       if ProcessState.isForkedChild { throw .forkedChild }
       guard let metrics = core.metrics else { throw .invalidArgument }
@@ -90,34 +92,39 @@
       return room.map { EndedTask($0) }
     }
 
-    /// Writes the metrics to a descriptor in the OpenMetrics text format, version 1.0.0, its "# EOF"
-    /// included (E9).
+    /// Writes the metrics to a descriptor in the OpenMetrics text format, version 1.0.0.
     ///
-    /// - Parameter fd: open for writing.
-    /// - Throws: `systemFailure` with errno set when write(2) fails: a part may be written; a pipe nobody
-    ///   reads from is EPIPE, without a SIGPIPE. `outOfMemory`, `forkedChild`.
-    /// *Concurrency:* blocks as write(2) does, also where the descriptor is non-blocking.
+    /// The text is a complete exposition, including its "# EOF".
+    ///
+    /// - Parameter fd: a descriptor that is open for writing.
+    /// - Throws: `systemFailure` with errno set when write(2) fails; a part may have been written.
+    ///   A pipe without a reader is EPIPE, without a SIGPIPE. Also `outOfMemory`, `forkedChild`.
+    ///
+    /// *Concurrency:* blocks as write(2) does, even if the descriptor is non-blocking.
     public func writeMetrics(to fd: Int32) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(Exposition.write(1, to: fd, isEnded: true) { _ in (core, nil) })
     }
 
-    /// What an HTTP server says of such a text, as its Content-Type.
+    /// The Content-Type with which an HTTP server sends such a text.
     public static var openMetricsContentType: String {
       "application/openmetrics-text; version=1.0.0; charset=utf-8"
     }
 
-    /// Writes the metrics of several registries, groups among them, as one text in the OpenMetrics format, each
-    /// family once (E9).
+    /// Writes the metrics of several registries as one text in the OpenMetrics format.
+    ///
+    /// The registries may be groups. Each metric family appears once, with the samples of all
+    /// registries.
     ///
     /// - Parameters:
-    ///   - registries: at most 1024, each with the value of the label `registry` of its samples, 1 to 255 bytes
-    ///     and no two the same; nil is the path of a group ("net/peers"), and no such label for a registry that
-    ///     is none.
-    ///   - fd: open for writing.
-    ///   - isEnded: whether the "# EOF" is written; if not, more follows and then the caller's own.
+    ///   - registries: at most 1024, each with the value of the label `registry` of its samples: 1
+    ///     to 255 bytes, no two the same. nil stands for the path of a group ("net/peers"), and for
+    ///     no such label for a registry that is not a group.
+    ///   - fd: a descriptor that is open for writing.
+    ///   - isEnded: whether "# EOF" is written; if not, the caller adds more and then writes it.
     /// - Throws: as `writeMetrics(to:)`; `invalidArgument`.
-    /// *Concurrency:* as `writeMetrics(to:)`. What is told of one registry is of one moment.
+    ///
+    /// *Concurrency:* as `writeMetrics(to:)`. The metrics of one registry are of one moment.
     public static func writeMetrics(
       of registries: [(registry: TaskRegistry, name: String?)], to fd: Int32, isEnded: Bool = true
     ) throws(TaskRegistryError) {

@@ -4,39 +4,40 @@
 
   /// How a registry behaves.
   public struct RegistryOptions: Sendable {
-    /// The token to link to; nil: the registry makes one of its own (G2).
+    /// The token to link to; nil: the registry creates one of its own.
     public var token: ShutdownToken?
-    /// Spawns beyond so many live tasks fail; nil: no limit of the library's (S6).
+    /// The most tasks alive at once, beyond which spawns fail; nil: no limit of the library's.
     public var maxTasks: Int?
-    /// Bytes of stack; rounded up to pages, at least 64 KiB, at most 1 TiB (S7).
+    /// Bytes of a task's stack; rounded up to pages, at least 64 KiB, at most 1 TiB.
     public var stackSize = 1 << 20
-    /// How long a join waits for tasks whose flag it raised at its deadline (J4).
+    /// How long a join waits for tasks whose flag it raised at its deadline.
     public var abortGrace: Duration = .zero
-    /// How long a thread looks for its next task before it sleeps; at most 1 ms; zero: never.
+    /// How long a worker polls for its next task before it sleeps; at most 1 ms; zero: not at all.
     public var spin: Duration = .microseconds(5)
-    /// How long a thread without a task is kept; nil: for ever.
+    /// How long an idle thread is kept; nil: indefinitely.
     public var idleTime: Duration? = .seconds(2)
-    /// How many threads without a task are kept longer than `idleTime`; nil: no thread outlives
-    /// its task.
+    /// How many idle threads are kept longer than `idleTime`; nil: no thread outlives its task.
     public var idleThreads: Int? = 16
-    /// Whether counters by kind, durations and the last tasks that ended are kept; see
-    /// `TaskRegistry.metrics(of:)` (E8).
+    /// Whether counters by kind, durations and the last tasks that ended are kept.
     ///
-    /// Costs a lock twice for each task, and 27 KiB.
+    /// See `TaskRegistry.metrics(of:)`. Keeping them costs two lock operations for each task, and
+    /// 27 KiB.
     public var keepsMetrics = false
-    /// The signals, by number, that are blocked in tasks as they begin; nil: those that the thread blocks that
-    /// creates the registry, or the main thread where that is one of a runtime's, as in asynchronous code
-    /// (S7).
+    /// The signals, by number, that are blocked when a task starts.
     ///
-    /// A program that a task starts is deaf to what is blocked there.
+    /// nil: those that the thread which creates the registry blocks. If that is a thread of a
+    /// language runtime, as in asynchronous code, the main thread's mask is used instead. A program
+    /// that a task starts inherits the task's mask, and does not receive the signals that it
+    /// blocks.
     public var blockedSignals: Set<Int32>?
-    /// Receives log events, on the thread where they arise, under no lock (O2).
+    /// Receives log events, on the thread where they arise; no lock of the library is held
+    /// meanwhile.
     public var log: (@Sendable (LogEvent) -> Void)?
 
-    /// The defaults.
+    /// Creates the default options.
     public init() {}
 
-    /// The options as the core wants them; nil if they break the documented requirements.
+    /// The options as the core takes them; nil if they break their documented requirements.
     func core() -> RegistryOptionsCore? {
       var core = RegistryOptionsCore()
       guard (maxTasks ?? 1) > 0, abortGrace >= .zero, (idleThreads ?? 0) >= 0 else { return nil }
@@ -61,42 +62,46 @@
 
   /// How one task is spawned.
   public struct SpawnOptions: Sendable {
-    /// Clean-up work: accepted after the registry has closed, from a running task of the same
-    /// registry; its flag rises at a join's deadline and by `cancel`, not by the token (S5).
+    /// Whether the task is a clean-up task.
+    ///
+    /// A clean-up task may be spawned after the registry has closed, by a running task of the same
+    /// registry. The registry's token does not raise its flag; a join's deadline and `cancel` do.
     public var isCleanup = false
-    /// Run the body in a thread that has run no other and will run no other.
+    /// Whether the body runs in a thread that has run no other body and will run no other.
     public var wantsFreshThread = false
     /// Bytes of stack; nil: the registry's.
     public var stackSize: Int?
-    /// Whether the end of the task cancels the registry's token, with the task's name as the message
-    /// (C12).
+    /// Whether the end of the task cancels the registry's token, with the task's name as the
+    /// message.
     public var essential = Essential.no
-    /// A signal that interrupts the task's system calls once it is asked to stop, again and again until
-    /// it has left its body or acknowledges; nil: none (C10).
+    /// A signal that interrupts the task's system calls once it is asked to stop; nil: none.
     ///
-    /// It has a handler without SA_RESTART; see `TaskRegistry.installCancelSignal`.
+    /// It is sent repeatedly until the task has left its body or calls `acknowledgeCancel`. It must
+    /// have a handler without SA_RESTART; see `TaskRegistry.installCancelSignal`.
     public var cancelSignal: Int32?
-    /// When a shutdown asks the task to stop: 0, with the registry's token, to 7 (E5).
+    /// When a shutdown asks the task to stop: 0 (first, with the registry's token) to 7.
     public var phase = 0
-    /// The task promises to call `TrackedTask.heartbeat` at least so often, from the start of its body on;
-    /// nil: it promises nothing (E7).
+    /// The heartbeat interval; nil: no heartbeats.
+    ///
+    /// From the start of its body the task calls `TrackedTask.heartbeat` at least once in each
+    /// interval.
     public var heartbeat: Duration?
 
-    /// The defaults.
+    /// Creates the default options.
     public init() {}
 
-    /// What the core is to know of the task besides; nil if it makes no sense.
+    /// The traits of the task; nil if the options break their documented requirements.
     func traits() -> TaskTraits? {
       guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero else { return nil }
       let promise: TaskTraits = heartbeat == nil ? [] : [.activity, .heartbeat]
       return essential.traits.union(.phase(UInt32(phase))).union(promise)
     }
 
-    /// Which ends of a task the registry does not do without.
+    /// The ends of a task that cancel the registry's token.
     public enum Essential: Hashable, Sendable {
-      /// None: the registry goes on.
+      /// None.
       case no
-      /// Any: the reason is `.requestedByRun` if the body returned, else `.fatal`.
+      /// Any end: the reason is `.requestedByRun` if the body returned, else `.fatal`.
       case anyEnd
       /// A thrown error, or a thread that left its body; the reason is `.fatal`.
       case failure
@@ -112,7 +117,7 @@
   }
 
   extension SignalMask {
-    /// The signals of these numbers; nil if one is no number of a signal.
+    /// The signals of these numbers; nil if one is not the number of a signal.
     fileprivate init?(numbers: Set<Int32>) {
       var set = cp_no_signals()
       for number in numbers where sigaddset(&set, number) != 0 { return nil }

@@ -1,24 +1,28 @@
 #if !hasFeature(Embedded)
 
-  /// How a shutdown goes.
+  /// How a shutdown proceeds.
   public struct ShutdownOptions: Hashable, Sendable {
-    /// The deadline moves on while tasks make progress (`TrackedTask.progress`), but never beyond so long
-    /// from the call; nil: it does not move (E4).
-    public var maxGrace: Duration?
-    /// A task makes progress if it told of any so long ago at most, and the deadline moves to so long after
-    /// that (E4).
-    public var progressWindow: Duration = .seconds(1)
-    /// `LogEvent.Event.deadlineNear` comes when so many hundredths of the grace, 1 to 99, have passed with
-    /// tasks alive; nil: not at all (E6).
-    public var warnPercent: Int? = 80
-    /// How the time is divided, by phase (E5).
+    /// The latest moment, from the call, to which the deadline is extended while tasks make
+    /// progress.
     ///
-    /// A phase, 0 to 7, gets its share of the sum of its own and those of the phases after it that have tasks.
-    /// Each is at most 1 000 000. With an empty dictionary all are equal; a phase that is missing beside
-    /// others reserves no time for itself.
+    /// Tasks report it with `TrackedTask.progress`. nil: the deadline is not extended.
+    public var maxGrace: Duration?
+    /// How recent a task's report of progress must be to extend the deadline.
+    ///
+    /// The deadline is then this long after the report.
+    public var progressWindow: Duration = .seconds(1)
+    /// The percentage of the grace, 1 to 99, after which `LogEvent.Event.deadlineNear` is reported.
+    ///
+    /// It is reported only if tasks are alive. nil: not at all.
+    public var warnPercent: Int? = 80
+    /// How the time is divided, by phase, 0 to 7.
+    ///
+    /// A phase gets its share out of the sum of its own and those of the later phases that have
+    /// tasks. Each share is at most 1 000 000. With an empty dictionary all shares are equal. A
+    /// phase that is missing from a dictionary that is not empty reserves no time for itself.
     public var phaseShares: [Int: Int] = [:]
 
-    /// The defaults.
+    /// Creates the default options.
     public init() {}
 
     /// Fills in a request; false if the options break their documented requirements.

@@ -1,13 +1,13 @@
 #if !hasFeature(Embedded)
 
-  /// Why a token was cancelled (C1).
+  /// Why a token was cancelled.
   ///
-  /// Any number is recorded as it is given.
+  /// The library records any number as it is given.
   public struct ShutdownReason: RawRepresentable, Hashable, Sendable, Codable {
     /// The number, as in `tr_reason`.
     public let rawValue: UInt32
 
-    /// The reason with a number.
+    /// Makes the reason with this number.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// Not cancelled, or no reason given.
@@ -18,16 +18,16 @@
     public static let rpcRequested = ShutdownReason(rawValue: 2)
     /// Stop in order to start again.
     public static let reloadRequested = ShutdownReason(rawValue: 3)
-    /// The program's own run is complete.
+    /// The program has finished its work.
     public static let requestedByRun = ShutdownReason(rawValue: 4)
-    /// Something failed beyond repair.
+    /// An error from which the program cannot recover.
     public static let fatal = ShutdownReason(rawValue: 5)
     /// The token's timeout passed.
     public static let deadline = ShutdownReason(rawValue: 6)
   }
 
   extension ShutdownReason: CustomStringConvertible {
-    /// The reason in lower case: "user-requested"; one that the library has no name for, by number.
+    /// The reason in lower case, "user-requested"; the number if the library has no name for it.
     public var description: String {
       switch self {
       case .none: "none"

@@ -1,22 +1,24 @@
 #if !hasFeature(Embedded)
 
   extension TaskRegistry {
-    /// Lets signals shut the registry down (C13).
+    /// Lets signals shut the registry down.
     ///
-    /// The first cancels its token with `.userRequested` and the signal's name ("SIGTERM"): the program,
-    /// which waits for the token, calls `shutdown`. A second makes the deadline of every `shutdown` of
-    /// this registry now. A third ends the process at once with the status 128 + its number.
+    /// The first signal cancels the registry's token, with `.userRequested` and the signal's name
+    /// ("SIGTERM") as the message. The program, which waits for the token, then calls `shutdown`. A
+    /// second signal cuts the grace short for every `shutdown` of this registry. A third ends the
+    /// process at once, with the status 128 + its number.
     ///
     /// Handlers are installed for the whole process, and the token is cancelled on a thread of the
-    /// library's. There is one such watch in a process; it holds a reference to the registry until
-    /// `stopSignalWatch`.
+    /// library. A process can have one watch at a time. The watch holds a reference to the registry
+    /// until `stopSignalWatch`.
     ///
     /// - Parameters:
-    ///   - signals: their numbers; nil: SIGINT and SIGTERM (and SIGHUP if it reloads), but for those
+    ///   - signals: their numbers; nil: SIGINT and SIGTERM (and SIGHUP if it reloads), except those
     ///     that are ignored at the time, as under nohup(1).
-    ///   - hangUpReloads: SIGHUP cancels with `.reloadRequested`, and counts as none of the three.
-    /// - Throws: `invalidArgument` for a signal that can have no handler, and when there is a watch
-    ///   already; `outOfMemory`, `threadUnavailable`, `systemFailure`, `forkedChild`.
+    ///   - hangUpReloads: whether SIGHUP cancels with `.reloadRequested` and counts as none of the
+    ///     three.
+    /// - Throws: `invalidArgument` for a signal that cannot have a handler, and when there is a
+    ///   watch already; `outOfMemory`, `threadUnavailable`, `systemFailure`, `forkedChild`.
     public func startSignalWatch(
       _ signals: [Int32]? = nil, hangUpReloads: Bool = false
     ) throws(TaskRegistryError) {
@@ -33,11 +35,14 @@
       try check(SignalWatch.start(for: core, signals: bits, hangUpReloads: hangUpReloads))
     }
 
-    /// Ends what `startSignalWatch` began: the signals do again what they did before, and the thread is
-    /// gone.
+    /// Stops the watch that `startSignalWatch` started.
     ///
-    /// - Throws: `invalidArgument` when there is no such watch for this registry; `wouldDeadlock` on its
-    ///   own thread; `forkedChild`.
+    /// When this returns, its threads have ended, and the signals have their previous actions
+    /// again.
+    ///
+    /// - Throws: `invalidArgument` when there is no such watch for this registry; `wouldDeadlock`
+    ///   on the watch's own thread; `forkedChild`.
+    ///
     /// *Concurrency:* waits for callbacks that the watch's thread is running.
     public func stopSignalWatch() throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
@@ -46,23 +51,24 @@
   }
 
   extension TaskRegistry {
-    /// Has the watch of `startSignalWatch` shut down another registry in the place of this one, without a moment
-    /// at which nobody watches (C13).
+    /// Moves the watch of `startSignalWatch` to another registry, so that signals shut that one
+    /// down.
     ///
-    /// What has come goes along: after a stop the token of `other` is cancelled when this returns, and after two
-    /// its shutdowns are hurried.
+    /// At no moment are the signals unwatched. Signals that have arrived move too: after one stop
+    /// the token of `other` is cancelled when this returns; after two, the grace of its shutdowns
+    /// is also cut short.
     ///
-    /// - Parameter other: the registry that is to be shut down from now on.
+    /// - Parameter other: the registry that signals shut down from now on.
     /// - Throws: `invalidArgument` when there is no such watch for this registry; `forkedChild`.
     public func moveSignalWatch(to other: TaskRegistry) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(SignalWatch.move(from: core, to: other.core))
     }
 
-    /// The first signal that has asked the program to stop and that no token has told of, as the registry had been
-    /// cancelled for another reason before; nil if there is none (C13).
+    /// The first signal that has asked the program to stop without being reported by a token.
     ///
-    /// The next `startSignalWatch` begins with it.
+    /// That happens when the watched registry had been cancelled for another reason before. nil if
+    /// there is no such signal. The next `startSignalWatch` starts with it.
     public static var pendingStopSignal: Int32? {
       let number = SignalWatch.pendingStop
       return number == 0 ? nil : number
@@ -70,10 +76,10 @@
   }
 
   extension ShutdownToken {
-    /// Has the token cancelled with `reason`, soon, by the thread of `startSignalWatch` (C14).
+    /// Requests that the thread of `startSignalWatch` cancel the token with `reason` soon.
     ///
-    /// The C function behind it, `tr_request_shutdown`, is async-signal-safe. Of Swift nobody promises
-    /// that: a signal handler should be written in C.
+    /// The C function behind it, `tr_request_shutdown`, is async-signal-safe. Swift code is not
+    /// known to be, so write a signal handler in C.
     ///
     /// - Throws: `invalidArgument` when there is no such thread; `forkedChild`.
     public func requestShutdown(reason: ShutdownReason) throws(TaskRegistryError) {

@@ -1,10 +1,10 @@
 #if !hasFeature(Embedded)
 
-  /// A one-shot cancellation flag with a reason and a message, in a tree of such flags.
+  /// A one-shot cancellation with a reason and a message; tokens form a tree.
   ///
   /// *Concurrency:* every member may be used from any thread; only `wait` blocks.
   public final class ShutdownToken: Sendable {
-    // SAFETY: the core's tokens are made for many threads; this object holds one reference.
+    // SAFETY: the core's tokens may be used from many threads; this object holds one reference.
     nonisolated(unsafe) let core: TokenReference
 
     /// Creates a token that is not cancelled and has no parent.
@@ -21,7 +21,7 @@
 
     deinit { if !ProcessState.isForkedChild { core.release() } }
 
-    /// Creates a token that is cancelled when this one is, never the other way (C2).
+    /// Creates a token that is cancelled when this one is; cancelling it does not affect this one.
     ///
     /// - Throws: `outOfMemory`, `forkedChild`.
     public func child() throws(TaskRegistryError) -> ShutdownToken {
@@ -30,14 +30,15 @@
       return ShutdownToken(takingOver: token)
     }
 
-    /// Creates a child, as `child()` does, that is besides cancelled with the reason `.deadline` when
-    /// `timeout` has passed, unless it was before (C11).
+    /// Creates a child that is also cancelled, with the reason `.deadline`, when `timeout` has
+    /// passed.
     ///
-    /// What the cancelling runs (`onCancel`) runs on a thread of the library's that serves all timeouts
-    /// of the process: it should be brief. That thread exists while something is due, and a second
-    /// longer.
+    /// If it was cancelled before, it keeps its first reason. The closures of `onCancel` run on a
+    /// thread of the library that serves all timeouts of the process, so they should be brief. That
+    /// thread exists while something is due, and a second longer.
     ///
-    /// - Parameter timeout: how long from now; one that is not positive has passed when this returns.
+    /// - Parameter timeout: how long from now; with zero or less the child is cancelled when this
+    ///   returns.
     /// - Returns: the child.
     /// - Throws: `outOfMemory`; `threadUnavailable` when the system refuses that thread;
     ///   `forkedChild`.
@@ -48,12 +49,11 @@
       return ShutdownToken(takingOver: token)
     }
 
-    /// Cancels the token and everything below it; the first call alone records its reason and
-    /// message (C1).
+    /// Cancels the token and its descendants; only the first call records its reason and message.
     ///
     /// - Parameters:
     ///   - reason: why.
-    ///   - message: a line for whoever reads it; 255 bytes of UTF-8 are kept.
+    ///   - message: one line of text; 255 bytes of UTF-8 are kept.
     /// - Returns: whether this call was the first.
     @discardableResult
     public func cancel(reason: ShutdownReason, message: String = "") -> Bool {
@@ -72,8 +72,9 @@
 
     /// Waits until the token is cancelled.
     ///
-    /// - Parameter timeout: how long; nil is for ever.
+    /// - Parameter timeout: how long; nil never times out.
     /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop first.
+    ///
     /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
     public func wait(timeout: Duration? = nil) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
@@ -81,7 +82,7 @@
     }
   }
 
-  /// Hands `text` to `body` as NUL-terminated UTF-8.
+  /// Passes `text` to `body` as NUL-terminated UTF-8.
   func withUTF8Text<Result>(
     _ text: String, _ body: (UnsafePointer<UInt8>) -> Result
   ) -> Result {

@@ -1,21 +1,23 @@
 #if !hasFeature(Embedded)
 
-  /// One straggler, and what it was doing when it was looked at (E1).
+  /// One straggler, and what it was doing when it was examined.
   public struct StragglerReport: Identifiable, Hashable, Sendable, Codable {
-    /// What a task seems to be doing, from how Linux says its thread is scheduled, from the processor time it
-    /// used, and from what it told of its progress.
+    /// What a straggler seems to be doing.
+    ///
+    /// It is judged by how Linux says its thread is scheduled, by the CPU time it used, and by the
+    /// progress it reported.
     public enum Diagnosis: UInt32, Hashable, Sendable, Codable, CaseIterable {
-      /// The system does not tell.
+      /// The system does not say.
       case unknown = 0
       /// Its thread has not entered the body yet.
       case starting = 1
       /// It waits in the kernel: `syscallName` and `waitChannel` say for what.
       case blocked = 2
-      /// It has used the processor for most of the time since it was asked.
+      /// It has used a CPU for most of the time since it was asked to stop.
       case spinning = 3
-      /// It runs, or wants to, now and then.
+      /// It is running or runnable some of the time.
       case working = 4
-      /// It told of progress in the last second before it was looked at.
+      /// It reported progress in the last second before it was examined.
       case progressing = 5
       /// Stopped by a signal or a debugger.
       case stopped = 6
@@ -23,83 +25,92 @@
       case ended = 7
     }
 
-    /// What came of the wish for a backtrace.
+    /// Whether a backtrace was taken, and why not.
     public enum BacktraceOutcome: UInt32, Hashable, Sendable, Codable, CaseIterable {
-      /// Backtraces are not enabled, or none was asked for.
+      /// Backtraces are not enabled, or none was requested.
       case notEnabled = 0
-      /// `frames` has it.
+      /// It was taken: `frames` has it.
       case taken = 1
       /// Its thread blocks the signal, or the signal has another handler.
       case blocked = 2
       /// Its thread did not answer within a tenth of a second.
       case unanswered = 3
-      /// The task ended before its thread was asked, or has none yet.
+      /// The task ended before the signal was sent, or has no thread yet.
       case ended = 4
-      /// The second, or the room, for the backtraces of a report was used up.
+      /// The report's second, or its room, for backtraces was used up.
       case leftOut = 5
     }
 
     /// Unique in the process, never reused.
     public let id: UInt64
-    /// The name, as it was kept: at most 63 bytes of UTF-8.
+    /// The name, at most 63 bytes of UTF-8.
     public let name: String
     /// The group it belongs to, as in `TaskSummary`.
     public let group: String
     /// What the task is for.
     public let kind: TaskKind
-    /// Where it was in its life.
+    /// How far it had got.
     public let state: TaskSummary.State
-    /// When a shutdown asks it to stop: 0, the first, to 7 (E5).
+    /// When a shutdown asks it to stop: 0 (first) to 7.
     public let phase: Int
     /// The kernel's thread id; 0 while starting.
     public let threadID: Int32
-    /// From spawn to the moment it was looked at.
+    /// From spawn to the moment it was examined.
     public let age: Duration
     /// From when it was asked to stop to that moment; nil if it was not asked.
     public let cancelRequestedFor: Duration?
     /// What it seems to be doing.
     public let diagnosis: Diagnosis
 
-    /// Processor time it has used; nil if that is not known.
+    /// CPU time it has used; nil if that is not known.
     public let cpu: Duration?
     /// Of that, used in the last `cpuSinceSpan`; nil if that is not known.
     public let cpuSince: Duration?
-    /// The time since it was asked to stop by `cancel` or a deadline, or since the shutdown looked at it first;
+    /// The time since it was asked to stop by `cancel` or a deadline, or since the shutdown first
+    /// sampled it.
+    ///
     /// nil without `cpuSince`.
     public let cpuSinceSpan: Duration?
-    /// How often it has looked at its flag since it was asked to stop (E2).
+    /// How often it has checked for cancellation since it was asked to stop.
     public let cancelChecks: Int
-    /// Whether it has asked for the flag's address, and may have looked there uncounted: what C can (E2).
+    /// Whether it has taken the flag's address, as C can, and may have checked it without being
+    /// counted.
     public let readsFlagDirectly: Bool
 
     /// The state of its thread as in proc_pid_stat(5): "R", "S", "D", "T"; nil if that is not known.
     public var schedulerState: Character? { schedulerText?.first }
     private let schedulerText: String?
-    /// The kernel's function it sleeps in, as in proc_pid_wchan(5); nil if there is none or it is not known.
+    /// The kernel function it sleeps in, as in proc_pid_wchan(5); nil if there is none or it is not
+    /// known.
     public let waitChannel: String?
     /// The number of the system call it is in; nil if it is in none or that is not known.
     public let syscall: Int?
-    /// The name of that: "read"; nil for a number without a name here, too.
+    /// The name of that system call, "read"; nil also for a number the library has no name for.
     public let syscallName: String?
 
-    /// The errno with which what Linux says of its thread could not be read in full: EMFILE or ENFILE without a
-    /// descriptor available, EACCES after the program has changed its user (E1); nil if all could be.
+    /// The errno that kept the library from reading everything Linux says about the thread; nil if
+    /// none did.
+    ///
+    /// EMFILE or ENFILE if no descriptor was available, EACCES after the program has changed its
+    /// user.
     public let probeError: Int32?
 
-    /// What it last said it was about to do; nil if nothing in particular (E3).
+    /// The text it last gave to `checkpoint`; nil if there is none.
     public let checkpoint: String?
-    /// How far it has come; nil if it has not told (E3).
+    /// The progress it last reported; nil if it has reported none.
     public let progress: TaskProgress?
-    /// How long ago it told that; nil if it has not.
+    /// How long ago it reported progress; nil if it has not.
     public let progressAge: Duration?
-    /// Whether a promised heartbeat is overdue (E7).
+    /// Whether a heartbeat is overdue.
     public let isStalled: Bool
-    /// Its backtrace, innermost first; empty without one, as without `TaskRegistry.enableBacktraces` (E12).
+    /// Its backtrace, innermost frame first; empty without one.
+    ///
+    /// See `TaskRegistry.enableBacktraces`.
     public let frames: [BacktraceFrame]
-    /// What came of the wish for a backtrace.
+    /// Whether the backtrace was taken, and why not.
     public let backtrace: BacktraceOutcome
 
-    /// Makes one of what the core noted.
+    /// Makes a value of what the core recorded.
     init(_ facts: StragglerFacts) {
       id = facts.id
       name = facts.name.withText { String(cString: $0) }

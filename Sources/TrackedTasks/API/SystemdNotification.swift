@@ -1,23 +1,24 @@
 #if !hasFeature(Embedded)
 
   extension TaskRegistry {
-    /// Tells systemd that the service is ready, and from now on how it is, as sd_notify(3) says (E11).
+    /// Starts notifying systemd: the service is ready, and its state is reported from then on.
     ///
-    /// `READY=1` is sent at once; `WATCHDOG=1` at half the interval it is due in, while the registry
-    /// `isHealthy`; `STOPPING=1` when its token is cancelled; from then on `STATUS=` with the tasks that are
-    /// waited for, and `EXTEND_TIMEOUT_USEC=` while tasks end or tell of progress. Without a socket nothing
-    /// is done. There is one such telling in a process; it holds a reference to the registry until
-    /// `stopNotifyingSystemd`.
+    /// The protocol is that of sd_notify(3). `READY=1` is sent at once. `WATCHDOG=1` is sent at
+    /// half the interval in which it is due, while the registry `isHealthy`. `STOPPING=1` is sent
+    /// when its token is cancelled. From then on `STATUS=` reports the tasks that the stop is
+    /// waiting for, and `EXTEND_TIMEOUT_USEC=` is sent while tasks end or report progress. Without
+    /// a socket the call does nothing. A process can have one such notifier at a time; it holds a
+    /// reference to the registry until `stopNotifyingSystemd`.
     ///
     /// - Parameters:
-    ///   - socket: the socket's path, or `@` and an abstract name; nil: what the environment variable
-    ///     NOTIFY_SOCKET says.
-    ///   - watchdog: in which time a sign of life is due; zero: never; nil: what WATCHDOG_USEC says, if
-    ///     WATCHDOG_PID is not set or is this process.
-    ///   - statusInterval: how often is told what a stop waits for.
-    /// - Throws: `invalidArgument` when an argument makes no sense, and when systemd is being told already;
-    ///   `systemFailure` when the socket cannot be made or `READY=1` not be sent; `outOfMemory`,
-    ///   `threadUnavailable`, `forkedChild`.
+    ///   - socket: the socket's path, or `@` and an abstract name; nil: the value of the
+    ///     environment variable NOTIFY_SOCKET.
+    ///   - watchdog: the interval in which `WATCHDOG=1` is due; zero: never; nil: the value of
+    ///     WATCHDOG_USEC, if WATCHDOG_PID is not set or is this process.
+    ///   - statusInterval: how often `STATUS=` reports what a stop is waiting for.
+    /// - Throws: `invalidArgument` when an argument breaks these requirements, and when systemd is
+    ///   being notified already; `systemFailure` when the socket cannot be created or `READY=1`
+    ///   cannot be sent; `outOfMemory`, `threadUnavailable`, `forkedChild`.
     public func startNotifyingSystemd(
       socket: String? = nil, watchdog: Duration? = nil, statusInterval: Duration = .seconds(1)
     ) throws(TaskRegistryError) {
@@ -36,10 +37,13 @@
       try check(result)
     }
 
-    /// Ends what `startNotifyingSystemd` began: nothing more is sent.
+    /// Stops notifying systemd.
     ///
-    /// - Throws: `invalidArgument` when there is no such thing for this registry, or it found no socket;
-    ///   `wouldDeadlock` on the library's timer thread; `forkedChild`.
+    /// Nothing more is sent, except for a stop or a reload that was not sent yet.
+    ///
+    /// - Throws: `invalidArgument` when systemd is not being notified for this registry, or no
+    ///   socket was found; `wouldDeadlock` on the library's timer thread; `forkedChild`.
+    ///
     /// *Concurrency:* waits for a datagram that is being sent.
     public func stopNotifyingSystemd() throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }

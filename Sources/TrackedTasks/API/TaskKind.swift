@@ -1,11 +1,11 @@
 #if !hasFeature(Embedded)
 
-  /// What a task is for, so that a list of tasks can be read at a glance (S3).
+  /// What a task is for, so that a list of tasks can be read at a glance.
   public struct TaskKind: RawRepresentable, Hashable, Sendable, Codable {
-    /// The number, as in `tr_kind`; 0x100 and up are the application's.
+    /// The number, as in `tr_kind`; numbers from 0x100 are the application's.
     public let rawValue: UInt32
 
-    /// The kind with a number, which spawning checks.
+    /// Makes the kind with this number; spawning checks it.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// A long-running loop: heartbeat, synchronisation.
@@ -17,7 +17,7 @@
     /// A periodic job: compaction, log rotation.
     public static let maintenance = TaskKind(rawValue: 4)
 
-    /// A kind of the application's own: `number` 0 is 0x100, and so on.
+    /// A kind of the application's own: number 0 is 0x100, and so on.
     public static func application(_ number: UInt32 = 0) -> TaskKind {
       TaskKind(rawValue: 0x100 &+ number)
     }

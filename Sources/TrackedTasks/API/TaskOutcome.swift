@@ -1,12 +1,12 @@
 #if !hasFeature(Embedded)
 
-  /// How a task ended (O1).
+  /// How a task ended.
   public struct TaskOutcome: Hashable, Sendable, Codable {
-    /// The one way in which it ended.
+    /// The way in which a task ended.
     public enum Ending: Hashable, Sendable, Codable {
       /// Its body returned, or threw `TaskRegistryError.cancelled` after it was asked to stop.
       case returned
-      /// Its body threw; the description of the error, cut to 127 bytes.
+      /// Its body threw; the message is the description of the error, cut to 127 bytes.
       case failed(message: String)
       /// Its thread left the body: `pthread_exit` or thread cancellation.
       case exited

@@ -1,17 +1,17 @@
 #if !hasFeature(Embedded)
 
-  /// How far a task has come, as it last told (E3).
+  /// How much of its work a task has done, as it last reported.
   public struct TaskProgress: Hashable, Sendable, Codable {
     /// How much is done.
     public let done: UInt64
     /// How much there is; nil if that is not known.
     public let total: UInt64?
-    /// What is counted; nil if that was not told.
+    /// What is counted; nil if that was not reported.
     public let unit: String?
-    /// When it was told, on `CLOCK_MONOTONIC`, since the clock's start.
+    /// When it was reported, on `CLOCK_MONOTONIC`, since the clock's start.
     public let reportedAt: Duration
 
-    /// Copies what the core found; nil if nothing was told.
+    /// Copies what the core found; nil if nothing was reported.
     init?(_ progress: Progress) {
       if progress.at == 0 { return nil }
       done = progress.done
@@ -31,24 +31,26 @@
   }
 
   extension TrackedTask {
-    /// Says what the task is about to do; snapshots show the last such text (E3).
+    /// Sets the checkpoint: a text that says what the task does next; snapshots show the last one.
     ///
-    /// - Parameter text: is copied, up to a NUL, each different one once and for ever: one of a few, "writing
-    ///   the index", not one for each item. nil is nothing in particular.
+    /// - Parameter text: "writing the index". Each different text is copied once and never freed,
+    ///   so use one of a few, not one for each item. nil: nothing in particular.
     /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
+    ///
     /// *Concurrency:* the task's own thread only; never blocks.
     public func checkpoint(_ text: String?) throws(TaskRegistryError) {
       try checkCaller()
       try check(withText(text) { setCheckpoint($0) })
     }
 
-    /// Says how far the task has come; a later call with the same numbers is no progress (E3, E4).
+    /// Reports progress; a further call with the same numbers does not count as progress.
     ///
     /// - Parameters:
     ///   - done: how much is done.
     ///   - total: how much there is; nil, or 0, if that is not known.
-    ///   - unit: what is counted: "blocks". Is copied, as the text of a checkpoint.
+    ///   - unit: what is counted, "blocks"; copied like the text of a checkpoint.
     /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
+    ///
     /// *Concurrency:* the task's own thread only; never blocks.
     public func progress(
       _ done: UInt64, of total: UInt64? = nil, unit: String? = nil
@@ -63,7 +65,7 @@
       guard Worker.currentTask == core else { throw .invalidArgument }
     }
 
-    /// Lends a text as C has it, for one call.
+    /// Passes a text as C has it, for one call.
     private func withText(
       _ text: String?, _ body: (UnsafePointer<UInt8>?) -> Status
     ) -> Status {

@@ -1,19 +1,20 @@
 #if !hasFeature(Embedded)
 
-  /// A list of live tasks, each a thread with a name and a kind, that is closed and joined as one.
+  /// A list of live tasks that is closed and joined as one; each task is a thread with a name and a
+  /// kind.
   ///
-  /// Letting go of the last reference neither waits nor cancels: tasks that are alive run on, and
-  /// what they need lives until they have ended (G3). Call `shutdown` to end them.
+  /// Releasing the last reference neither waits nor cancels: live tasks run on, and what they need
+  /// stays valid until they have ended. Call `shutdown` to end them.
   ///
   /// *Concurrency:* every member may be used from any thread, tasks included, unless it says
   /// otherwise.
   public final class TaskRegistry: Sendable {
-    // SAFETY: the core's registries are made for many threads; this object holds one reference.
+    // SAFETY: the core's registries may be used from many threads; this object holds one reference.
     nonisolated(unsafe) let core: RegistryReference
 
     /// Creates an open, empty registry.
     ///
-    /// No thread is made before the first spawn.
+    /// No thread is created before the first spawn.
     ///
     /// - Throws: `invalidArgument` when the options break their documented requirements;
     ///   `outOfMemory`, `forkedChild`.
@@ -27,7 +28,7 @@
       core = registry
     }
 
-    /// Creates a registry linked to `token`, otherwise with the defaults.
+    /// Creates a registry linked to `token`, with the defaults for everything else.
     ///
     /// - Throws: `outOfMemory`, `forkedChild`.
     public convenience init(token: ShutdownToken) throws(TaskRegistryError) {
@@ -41,15 +42,16 @@
 
     deinit { if !ProcessState.isForkedChild { core.release() } }
 
-    /// Creates a group: a registry inside this one, with a token, a join and a shutdown of its own, whose
-    /// tasks are also this registry's (T1 to T4).
+    /// Creates a group: a registry inside this one, whose tasks also belong to this registry.
     ///
-    /// They run in threads of the topmost registry, whose options of threads are the ones that count.
+    /// A group has a token, a join and a shutdown of its own. Its tasks run in threads of the root
+    /// registry; only that registry's options for threads count.
     ///
     /// - Parameters:
-    ///   - name: 1 to 63 bytes of UTF-8 without NUL and slash; longer ones are cut at a character.
-    ///   - options: as for a registry, but without a token; an abort grace of zero and no log are those
-    ///     of this registry, and with nil the stack size is, too.
+    ///   - name: 1 to 63 bytes of UTF-8 without NUL and slash; longer names are cut at a character
+    ///     boundary.
+    ///   - options: as for a registry, but without a token. An abort grace of zero, a missing log,
+    ///     and a stack size of nil default to those of this registry.
     /// - Returns: the group.
     /// - Throws: `invalidArgument`, `outOfMemory`, `forkedChild`.
     public func group(
@@ -73,8 +75,10 @@
       return TaskRegistry(takingOver: group)
     }
 
-    /// The token the registry is linked to: cancelling it closes the registry and raises the flag
-    /// of every task (G2).
+    /// The token the registry is linked to.
+    ///
+    /// Cancelling it closes the registry and raises the flag of every task of phase 0 that is not a
+    /// clean-up task.
     public var token: ShutdownToken {
       core.token.retain()
       return ShutdownToken(takingOver: core.token)
@@ -84,18 +88,19 @@
 
     /// Runs `body` in a thread of its own, as a task with a name and a kind.
     ///
-    /// A thrown error is a failed task with the error's description; `TaskRegistryError.cancelled`
-    /// thrown by a task that was asked to stop is not. A body that leaves its thread
-    /// (`pthread_exit`) is an exited task; what its frames had retained is never released.
+    /// If the body throws, the task has failed, with the error's description as its message; but
+    /// `TaskRegistryError.cancelled`, thrown by a task that was asked to stop, is not a failure. If
+    /// the body leaves its thread (`pthread_exit`), the task has exited; what its frames had
+    /// retained is never released.
     ///
     /// - Parameters:
-    ///   - name: 1 to 63 bytes of UTF-8 without NUL; longer ones are cut at a character (S2).
+    ///   - name: 1 to 63 bytes of UTF-8 without NUL; longer names are cut at a character boundary.
     ///   - kind: what the task is for.
     ///   - options: how it is spawned.
-    ///   - body: gets the task itself, to ask whether it is to stop.
+    ///   - body: receives the task itself, with which it checks whether it was asked to stop.
     /// - Returns: the task, which need not be kept.
     /// - Throws: `closed`, `limitReached`, `threadUnavailable`, `outOfMemory`, `invalidArgument`;
-    ///   then the body never runs (S4).
+    ///   the body then never runs.
     @discardableResult
     public func spawn(
       _ name: String, kind: TaskKind, options: SpawnOptions = SpawnOptions(),
@@ -131,15 +136,15 @@
       return TrackedTask(takingOver: task)
     }
 
-    /// Installs a handler that does nothing for a signal, so that system calls it comes upon end with
-    /// EINTR: what `SpawnOptions.cancelSignal` needs (C10).
+    /// Installs a handler that does nothing, so that a system call the signal interrupts returns
+    /// EINTR.
     ///
-    /// The handler stays for ever. The signal should be one that is used for nothing else, such as
-    /// SIGRTMIN + 1.
+    /// `SpawnOptions.cancelSignal` needs such a handler. It stays until the process ends. Use a
+    /// signal that is used for nothing else, such as SIGRTMIN + 1.
     ///
-    /// - Throws: `invalidArgument` for a number that is no signal, cannot have a handler or is a
-    ///   synchronous fault, and for a signal that has another handler or is ignored: it is left as
-    ///   it is; `forkedChild`.
+    /// - Throws: `invalidArgument` for a number that is not a signal, cannot have a handler or is a
+    ///   synchronous fault, and for a signal that is ignored or has another handler, which is left
+    ///   as it is; `forkedChild`.
     public static func installCancelSignal(_ number: Int32) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(CancelSignal.installHandler(for: number))
@@ -147,13 +152,16 @@
 
     // MARK: Listing
 
-    /// How many tasks are alive; abandoned ones are (J5).
+    /// How many tasks are alive, abandoned ones included.
     public var count: Int { Int(core.count) }
 
     /// Whether no task is alive.
     public var isEmpty: Bool { count == 0 }
 
-    /// The live tasks: each that is alive throughout the call once, none that ended before (N3).
+    /// Lists the live tasks.
+    ///
+    /// A task that is alive throughout the call is listed exactly once; a task that ended before it
+    /// is not listed.
     public func snapshot() -> [TaskSummary] {
       if ProcessState.isForkedChild { return [] }
       let clocks = ClockPair.now
@@ -165,18 +173,20 @@
 
     // MARK: Joining
 
-    /// Waits until every task has ended, those spawned meanwhile included.
+    /// Waits until every task has ended, including those spawned meanwhile, or the deadline has
+    /// passed.
     ///
-    /// Nobody is asked to stop before the deadline (J1).
+    /// No task is asked to stop before the deadline.
     ///
     /// - Parameters:
-    ///   - timeout: the time to the deadline; nil is for ever.
-    ///   - explained: whether the report is to have an `explanation`: looking at a straggler takes some 30 µs,
-    ///     after the deadline (E1).
+    ///   - timeout: the time to the deadline; nil never times out.
+    ///   - explained: whether the report has an `explanation`. Examining a straggler takes some 30
+    ///     µs, after the deadline.
     /// - Returns: the report.
     /// - Throws: `deadlineExceeded` with the report; `wouldDeadlock` from inside a task of this
-    ///   registry; `cancelled` when the calling task is asked to stop; `outOfMemory`, nothing changed, without
-    ///   memory for an explanation.
+    ///   registry; `cancelled` when the calling task is asked to stop; `outOfMemory`, with nothing
+    ///   changed, if there is no memory for an explanation.
+    ///
     /// *Concurrency:* blocks the calling thread; in `async` code use `joinAllAsync`.
     @discardableResult
     public func joinAll(
@@ -190,27 +200,30 @@
       return try report(status, tally, stragglers, explanation)
     }
 
-    /// Waits until no thread is left of those that the library has for itself, nor of a registry that was given up
-    /// without a shutdown.
+    /// Waits until the library's own threads have ended.
     ///
-    /// For the end of a program that a leak checker looks at, or before fork(2). Threads of a registry in use
-    /// are joined by `shutdown` (G4).
+    /// They include those of a registry that was released without a shutdown. Call it before the
+    /// end of a program that runs under a leak checker, or before fork(2). Threads of a registry in
+    /// use are joined by `shutdown`.
     ///
-    /// - Parameter timeout: how long; nil is for ever.
-    /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop; `wouldDeadlock` on a thread that
-    ///   would wait for itself; `forkedChild`.
+    /// - Parameter timeout: how long; nil never times out.
+    /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop; `wouldDeadlock` on
+    ///   a thread that would wait for itself; `forkedChild`.
+    ///
     /// *Concurrency:* blocks the calling thread.
     public static func quiesce(timeout: Duration? = nil) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(Quiescence.wait(until: .after(timeoutNanoseconds(timeout))))
     }
 
-    /// Waits until every task has ended, those spawned meanwhile included, and asks nobody to stop, after the
-    /// timeout either (J9).
+    /// Waits until every task has ended, including those spawned meanwhile.
     ///
-    /// - Parameter timeout: how long; nil is for ever.
-    /// - Throws: `timedOut`; `wouldDeadlock` from inside a task of this registry; `cancelled` when the calling
-    ///   task is asked to stop.
+    /// Unlike `joinAll`, it asks no task to stop at the end of the timeout.
+    ///
+    /// - Parameter timeout: how long; nil never times out.
+    /// - Throws: `timedOut`; `wouldDeadlock` from inside a task of this registry; `cancelled` when
+    ///   the calling task is asked to stop.
+    ///
     /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
     public func wait(timeout: Duration? = nil) throws(TaskRegistryError) {
       try check(core.waitUntilEmpty(until: .after(timeoutNanoseconds(timeout))))
@@ -218,18 +231,20 @@
 
     /// Closes the registry, cancels its token and joins its tasks.
     ///
-    /// Tasks are asked phase by phase; see `SpawnOptions.phase` (E5). After success no thread of the registry
-    /// is left (G4).
+    /// Tasks are asked to stop phase by phase; see `SpawnOptions.phase`. After success no thread of
+    /// the registry is left.
     ///
     /// - Parameters:
-    ///   - reason: why, for whoever asks the token.
-    ///   - message: a line for whoever asks the token; 255 bytes of UTF-8 are kept.
-    ///   - grace: the time to the deadline; nil is for ever.
-    ///   - options: whether the deadline moves, when a warning comes, how the time is divided.
+    ///   - reason: why, as the token reports it.
+    ///   - message: one line of text, as the token reports it; 255 bytes of UTF-8 are kept.
+    ///   - grace: the time to the deadline; nil never times out.
+    ///   - options: whether the deadline is extended, when a warning is reported, how the time is
+    ///     divided.
     ///   - explained: as in `joinAll`.
     /// - Returns: the report.
-    /// - Throws: as `joinAll`; `invalidArgument`, nothing changed, when the options break their documented
-    ///   requirements.
+    /// - Throws: as `joinAll`; `invalidArgument`, with nothing changed, when the options break
+    ///   their documented requirements.
+    ///
     /// *Concurrency:* blocks the calling thread; in `async` code use `shutdownAsync`.
     @discardableResult
     public func shutdown(

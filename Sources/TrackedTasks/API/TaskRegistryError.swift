@@ -1,18 +1,18 @@
 #if !hasFeature(Embedded)
 
-  /// Everything that can go wrong in a call of the library.
+  /// The errors of the library's calls.
   public enum TaskRegistryError: Error, Hashable, Sendable {
     /// An argument breaks the documented requirements.
     case invalidArgument
-    /// Memory could not be had.
+    /// No memory was available.
     case outOfMemory
-    /// The system refused a thread; later it may not.
+    /// The system refused a thread; a later call may succeed.
     case threadUnavailable
     /// As many tasks are alive as `maxTasks` allows.
     case limitReached
     /// The registry was shut down, or its token cancelled.
     case closed
-    /// The deadline passed with tasks, or threads, still there.
+    /// The deadline passed while tasks, or threads, were left.
     case deadlineExceeded(JoinReport)
     /// The timeout passed before the event.
     case timedOut

@@ -1,8 +1,8 @@
 #if !hasFeature(Embedded)
 
-  /// One task as a snapshot lists it, at one moment (N2).
+  /// One live task at one moment, as a snapshot lists it.
   public struct TaskSummary: Identifiable, Hashable, Sendable, Codable {
-    /// Where a task is in its life; it only advances.
+    /// How far a task has got; it only advances.
     public enum State: UInt32, Hashable, Sendable, Codable {
       /// Admitted; its thread has not entered the body yet.
       case starting = 1
@@ -18,14 +18,14 @@
 
     /// Unique in the process, never reused.
     public let id: UInt64
-    /// The name, as it was kept: at most 63 bytes of UTF-8.
+    /// The name, at most 63 bytes of UTF-8.
     public let name: String
-    /// The group it belongs to, as `net/peers` below the topmost registry; empty in a registry that is
-    /// no group (T3).
+    /// The group it belongs to, as the path `net/peers` from the root registry; empty in a registry
+    /// that is not a group.
     public let group: String
     /// What the task is for.
     public let kind: TaskKind
-    /// Where it is in its life.
+    /// How far it has got.
     public let state: State
     /// The kernel's thread id; 0 while starting.
     public let threadID: Int32
@@ -40,13 +40,13 @@
     /// Whether it was spawned for clean-up work.
     public let isCleanup: Bool
 
-    /// What it last said it was about to do; nil if nothing in particular (E3).
+    /// The text it last gave to `checkpoint`; nil if there is none.
     public let checkpoint: String?
-    /// How far it has come; nil if it has not told (E3).
+    /// The progress it last reported; nil if it has reported none.
     public let progress: TaskProgress?
-    /// When a shutdown asks it to stop: 0, the first, to 7 (E5).
+    /// When a shutdown asks it to stop: 0 (first) to 7.
     public let phase: Int
-    /// Whether a promised heartbeat is overdue (E7).
+    /// Whether a heartbeat is overdue.
     public let isStalled: Bool
 
     /// Whether it was asked to stop.
