@@ -80,7 +80,7 @@ extension RegistryReference {
     var clock = GraceClock(start: before.start, grace: timeout, samples: full != nil)
     if let full { beginRecordingStops(full) }
     return CallFrame.measuringCallbacks {
-      let (status, stragglers) = waitForTasks(&clock, full, listStraggler)
+      let (status, stragglers) = waitForTasks(&clock, .untilDeadline, full, listStraggler)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       if let full { endRecordingStops(full) }
       let tally = tally(since: before, stragglers)
@@ -97,7 +97,7 @@ extension RegistryReference {
     if ProcessState.isForkedChild { return .forked }
     if TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) { return .deadlock }
     spinUntilDrained(until: deadline)
-    switch waitUntilDrained(deadline) {
+    switch waitUntilDrained(deadline, .untilDeadline) {
     case .ready: return .ok
     case .timedOut: return .timedOut
     case .cancelled: return .cancelled
@@ -148,15 +148,13 @@ extension RegistryReference {
 
   /// Waits until no task is alive; at the deadline, deals with the stragglers.
   func waitForTasks(
-    _ clock: inout GraceClock, isShutdown: Bool = false, _ full: ReportReference?,
+    _ clock: inout GraceClock, _ policy: WaitPolicy, _ full: ReportReference?,
     _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     spinUntilDrained(until: clock.deadline)
-    let end = follow(&clock, isShutdown: isShutdown) {
-      waitUntilDrained($0, isShutdown: isShutdown)
-    }
-    // Before the abort grace, which is not part of a phase's time.
-    if isShutdown, let full {
+    let end = follow(&clock, policy) { waitUntilDrained($0, policy) }
+    // Before the abort grace, which is not part of a phase's time. A join has no phases.
+    if let full {
       let now = monotonicNow() &- clock.start
       full.endAll(at: now) { end == .ready ? 0 : liveCount(of: $0) }
     }
@@ -174,12 +172,12 @@ extension RegistryReference {
   ///
   /// - Parameters:
   ///   - clock: the clock of the call.
-  ///   - isShutdown: whether a forced deadline ends the wait.
+  ///   - policy: the policy of `wait`, which returns `.timedOut` if the deadline is forced.
   ///   - phase: the phase that was asked last.
   ///   - wait: waits until the given deadline at the latest.
   /// - Returns: how the wait ended.
   func follow(
-    _ clock: inout GraceClock, isShutdown: Bool, phase: UInt32 = PhasePlan.count - 1,
+    _ clock: inout GraceClock, _ policy: WaitPolicy, phase: UInt32 = PhasePlan.count - 1,
     _ wait: (Deadline) -> WaitEnd
   ) -> WaitEnd {
     while true {
@@ -194,25 +192,28 @@ extension RegistryReference {
       case .expired: return wait(clock.deadline)
       case .wait(let until):
         let waitEnd = wait(until)
-        if waitEnd != .timedOut || isShutdown && isDeadlineForced { return waitEnd }
+        if waitEnd != .timedOut { return waitEnd }
+        if policy.end(isDone: false, isForced: isDeadlineForced) != nil { return .timedOut }
       }
       if ProcessState.isForkedChild { return .cancelled }
     }
   }
 
   /// Blocks until no task is alive.
-  func waitUntilDrained(_ deadline: Deadline, isShutdown: Bool = false) -> WaitEnd {
+  func waitUntilDrained(_ deadline: Deadline, _ policy: WaitPolicy) -> WaitEnd {
     var isCounted = false
+    var early: WaitEnd?
     let end = monitor.wait(for: WaitKey.drained, until: deadline) {
       pointer.pointee.drainWaiters.wrappingAdd(1, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      isDrained || isShutdown && isDeadlineForced
+      early = policy.end(isDone: isDrained, isForced: isDeadlineForced)
+      return early != nil
     }
     if isCounted {
       pointer.pointee.drainWaiters.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
-    return end == .ready && isShutdown && !isDrained ? .timedOut : end
+    return early ?? end
   }
 
   /// Spins briefly for the end of the last task.

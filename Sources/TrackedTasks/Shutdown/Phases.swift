@@ -141,18 +141,18 @@ extension RegistryReference {
     }
   }
 
-  /// Blocks until no task of `phase` is alive or, if `endsWhenForced`, the deadline is forced.
-  func waitUntilOver(
-    _ phase: UInt32, _ deadline: Deadline, endsWhenForced: Bool = true
-  ) -> WaitEnd {
+  /// Blocks until no task of `phase` is alive.
+  func waitUntilOver(_ phase: UInt32, _ deadline: Deadline, _ policy: WaitPolicy) -> WaitEnd {
     var isCounted = false
+    var early: WaitEnd?
     let end = monitor.wait(for: WaitKey.phase, until: deadline) {
       pointer.pointee.phases.waiters[Int(phase)].wrappingAdd(1, ordering: .sequentiallyConsistent)
       pointer.pointee.drainWaiters.wrappingAdd(
         Phases.oneWaiter, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      liveCount(of: phase) == 0 || endsWhenForced && isDeadlineForced
+      early = policy.end(isDone: liveCount(of: phase) == 0, isForced: isDeadlineForced)
+      return early != nil
     }
     if isCounted {
       pointer.pointee.drainWaiters.wrappingSubtract(
@@ -160,7 +160,7 @@ extension RegistryReference {
       pointer.pointee.phases.waiters[Int(phase)]
         .wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
-    return end == .ready && liveCount(of: phase) != 0 ? .timedOut : end
+    return early ?? end
   }
 
   /// Wakes the threads that wait for the end of a phase, if it has ended.

@@ -90,7 +90,7 @@ extension RegistryReference {
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       goThroughPhases(&clock, request.plan, asked: first, full)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      var (status, stragglers) = waitForTasks(&clock, isShutdown: true, full, listStraggler)
+      var (status, stragglers) = waitForTasks(&clock, .untilForced, full, listStraggler)
       if ProcessState.isForkedChild { return (.forked, JoinTally()) }
       if let full { endRecordingStops(full) }
       if status == .ok {
@@ -182,9 +182,11 @@ extension RegistryReference {
       let begin = Deadline(nanoseconds: now)
       clock.beginPhase(
         until: isEndless || later == 0 ? .never : begin.extended(by: time), moves: time > 0)
-      var waitEnd = follow(&clock, isShutdown: true, phase: phase) { waitUntilOver(phase, $0) }
+      var waitEnd = follow(&clock, .untilForced, phase: phase) {
+        waitUntilOver(phase, $0, .untilForced)
+      }
       if waitEnd == .timedOut && isDeadlineForced && least > 0 {
-        waitEnd = waitUntilOver(phase, begin.extended(by: least), endsWhenForced: false)
+        waitEnd = waitUntilOver(phase, begin.extended(by: least), .untilDeadline)
       }
       if ProcessState.isForkedChild { return }
       full?.end(phase, remaining: liveCount(of: phase), at: monotonicNow() &- clock.start)

@@ -68,7 +68,7 @@ extension RegistryReference {
       }
       if tally.pending > 0 { break looking }
       // None was found: the last task has just ended, or is only now being published.
-      switch waitUntilDrained(.after(1_000_000)) {
+      switch waitUntilDrained(.after(1_000_000), .untilDeadline) {
       case .ready:
         remembered.destroy()
         return (.ok, tally)

@@ -92,16 +92,6 @@ protocol WaitableState: MonitorState {
   var waiters: WaiterList { get set }
 }
 
-/// How a wait ended.
-enum WaitEnd {
-  /// The predicate holds.
-  case ready
-  /// The deadline passed first.
-  case timedOut
-  /// The flag of the calling task rose first (C4).
-  case cancelled
-}
-
 extension Monitor where State: WaitableState {
   /// Blocks the calling thread until `isReady`, its own flag, or `deadline`.
   ///

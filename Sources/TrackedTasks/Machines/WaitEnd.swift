@@ -1,0 +1,9 @@
+/// How a wait ended.
+enum WaitEnd {
+  /// The predicate holds.
+  case ready
+  /// The deadline passed first, or was forced.
+  case timedOut
+  /// The flag of the calling task rose first (C4).
+  case cancelled
+}
