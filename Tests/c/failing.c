@@ -19,7 +19,7 @@
      for which it allocates. So the scenario runs in processes with 40 keys, too, and the allocation is
      refused.
    - sigaction: with a number and a handler that are right it cannot fail.
-   - munmap, close, write to an eventfd: see refuse.c and cplatform.h; they release, or cannot fail.
+   - munmap, close, write to an eventfd: see refuse.c and cp_descriptors.h; they release, or cannot fail.
 
    A scenario of several threads does not make its calls in the same order each time. So the n-th is
    not always the same call, and all are tried all the same. */

@@ -1,12 +1,27 @@
-/* thread_state.h - what the kernel keeps for each thread, as far as `ThreadState` looks at it or puts it back.
+/* thread_state.h - the state that the kernel keeps for each thread, as far as `ThreadState`
+   compares or restores it; a part of cplatform.h.
 
-   Raw system calls: glibc has no functions for most of them, and none of these is a cancellation point. What a
-   kernel, or a sandbox, refuses reads as zeros, before and after alike. errno stays as it was.
+   Shims around raw system calls: glibc has no functions for most of them, and none is a
+   cancellation point. What a kernel or a sandbox refuses is read as zeros, each time. errno is not
+   changed.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
 #ifndef TASKREG_THREAD_STATE_H
 #define TASKREG_THREAD_STATE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Numbers hashed with FNV-1a (Fowler, Noll, Vo), word by word. */
 static inline uint64_t cp_hash(uint64_t hash, const void *words, size_t count) {
@@ -46,8 +61,8 @@ static inline struct cp_scheduling cp_get_scheduling(int32_t id) {
   return now;
 }
 
-/* What a thread would get that one which is scheduled like this created: SCHED_RESET_ON_FORK is heeded, and
-   SCHED_DEADLINE is never inherited (sched(7)). */
+/* What a thread would get that one which is scheduled like this created: SCHED_RESET_ON_FORK is
+   heeded, and SCHED_DEADLINE is never inherited (sched(7)). */
 static inline struct cp_scheduling cp_inherited(struct cp_scheduling of) {
   if ((of.flags & CP_RESET_ON_FORK) || of.policy == CP_SCHED_DEADLINE) {
     if (of.policy == SCHED_FIFO || of.policy == SCHED_RR || of.policy == CP_SCHED_DEADLINE) {
@@ -66,7 +81,8 @@ static inline uint64_t cp_scheduling_digest(const struct cp_scheduling *of) {
   return cp_hash(hash, &of->affinity, of->affinity_words);
 }
 
-/* Schedule the calling thread, which is scheduled like `now`, as `wanted` says. False if the system refuses. */
+/* Schedule the calling thread, which is scheduled like `now`, as `wanted` says. False if the
+   system refuses. */
 static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_scheduling *wanted) {
   int saved = errno;
   bool done = true;
@@ -117,14 +133,15 @@ static inline uint64_t cp_filesystem_ids(void) {
   return (uint64_t)(uint32_t)syscall(SYS_setfsuid, -1) << 32 | (uint32_t)syscall(SYS_setfsgid, -1);
 }
 
-/* Whether the calling thread has ids to choose from: by its capabilities, or as a set-user-id program has. */
+/* Whether the calling thread has ids to choose from: by its capabilities, or as a set-user-id
+   program has. */
 static inline bool cp_may_change_ids(uint64_t permitted) {
   return (permitted >> CP_CAP_SETUID & 1) || (permitted >> CP_CAP_SETGID & 1) ||
          syscall(SYS_getuid) != syscall(SYS_geteuid) || syscall(SYS_getgid) != syscall(SYS_getegid);
 }
 
-/* Whether the calling thread, `own`, and the process `process`, that is its main thread, have one working
-   directory, root and umask (kcmp(2)); a number to be compared with an earlier one. */
+/* Whether the calling thread, `own`, and the process `process`, that is its main thread, have
+   one working directory, root and umask (kcmp(2)); a number to be compared with an earlier one. */
 static inline uint64_t cp_shares_directories(int32_t own, int32_t process) {
   int saved = errno;
   long order = syscall(SYS_kcmp, own, process, KCMP_FS, 0, 0);
@@ -156,9 +173,9 @@ static inline uint64_t cp_confinement(void) {
   return bits;
 }
 
-/* The namespaces of the calling thread, or of the main thread, in one number. Those of mounts are not among
-   them: to enter one takes directories of one's own. A user namespace cannot be entered by one thread of
-   several, nor one of time but for children (setns(2)). */
+/* The namespaces of the calling thread, or of the main thread, in one number. Those of mounts
+   are not among them: to enter one takes directories of one's own. A user namespace cannot be
+   entered by one thread of several, nor one of time but for children (setns(2)). */
 static inline bool cp_may_enter_namespaces(uint64_t permitted) { return permitted >> CP_CAP_SYS_ADMIN & 1; }
 static inline uint64_t cp_namespaces(bool of_main) {
   static const char names[][20] = {"net", "uts", "ipc", "cgroup", "pid_for_children", "time_for_children"};
@@ -221,7 +238,8 @@ static inline bool cp_restore_io_priority(int32_t priority) {
   return done;
 }
 
-/* Where the calling thread's memory comes from (get_mempolicy(2)): whether it has no policy of its own. */
+/* Where the calling thread's memory comes from (get_mempolicy(2)): whether it has no policy of
+   its own. */
 static inline bool cp_has_default_memory_policy(void) {
   int saved = errno, mode = 0;
   bool is_default = syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0) == 0 && mode == 0;
