@@ -40,6 +40,13 @@ public func tr_task_kind(_ handle: OpaquePointer?) -> tr_kind {
 
 @implementation @_cdecl("tr_task_is_cancelled")
 public func tr_task_is_cancelled(_ handle: OpaquePointer?) -> Int32 {
+  // One jump for whatever is not the rule: so this function needs no frame.
+  if let handle, ProcessState.isOrdinary, !TaskReference(handle).word.isCancelRequested { return 0 }
+  return checkCancel(handle)
+}
+
+@inline(never)
+private func checkCancel(_ handle: OpaquePointer?) -> Int32 {
   guard let task = task(handle) else { return 0 }
   return task.checkCancel() ? 1 : 0
 }

@@ -82,8 +82,9 @@ static inline uint64_t cp_scheduling_digest(const struct cp_scheduling *of) {
 }
 
 /* Schedule the calling thread, which is scheduled like `now`, as `wanted` says. False if the
-   system refuses. */
-static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_scheduling *wanted) {
+   system refuses. `changes` is set if anything had to be changed. */
+static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_scheduling *wanted,
+                               bool *changes) {
   int saved = errno;
   bool done = true;
   if (wanted->size != 0 && (now->policy != wanted->policy || now->nice != wanted->nice ||
@@ -94,12 +95,15 @@ static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_
     attributes.policy = wanted->policy;
     attributes.nice = wanted->nice;
     attributes.priority = wanted->priority;
+    *changes = true;
     done = syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
   }
   static const cpu_set_t none;
   if (memcmp(&now->affinity, &wanted->affinity, sizeof none) != 0 &&
-      memcmp(&wanted->affinity, &none, sizeof none) != 0)
+      memcmp(&wanted->affinity, &none, sizeof none) != 0) {
+    *changes = true;
     done = syscall(SYS_sched_setaffinity, 0, sizeof wanted->affinity, &wanted->affinity) == 0 && done;
+  }
   errno = saved;
   return done;
 }

@@ -120,20 +120,13 @@
         throw .invalidArgument
       }
       guard let traits = options.traits() else { throw .invalidArgument }
-      // SAFETY: `BodyBox.drop` takes this reference over if the spawn succeeds, else we do.
-      let box = Unmanaged.passRetained(BodyBox(body))
-      let (status, task) = core.spawn(
+      return try TrackedTask.spawn(
         SpawnRequest(
-          name: name, kind: kind.rawValue, body: BodyBox.run, context: box.toOpaque(),
-          drop: BodyBox.drop, stackSize: stackSize, isCleanup: options.isCleanup,
+          name: name, kind: kind.rawValue, stackSize: stackSize, isCleanup: options.isCleanup,
           wantsFreshThread: options.wantsFreshThread, traits: traits,
           cancelSignal: options.cancelSignal ?? 0,
-          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, wantsHandle: true))
-      guard let task else {
-        box.release()
-        throw TaskRegistryError(status)
-      }
-      return TrackedTask(takingOver: task)
+          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0),
+        in: core, running: body)
     }
 
     /// Installs a handler that does nothing, so that a system call the signal interrupts returns
@@ -272,37 +265,6 @@
       if status == .deadline { throw .deadlineExceeded(report) }
       try check(status)
       return report
-    }
-  }
-
-  /// Carries a closure through the core.
-  private final class BodyBox: Sendable {
-    private let body: @Sendable (TrackedTask) throws -> Void
-
-    init(_ body: @escaping @Sendable (TrackedTask) throws -> Void) { self.body = body }
-
-    /// Runs the closure; a thrown error is a failure with a message.
-    static let run: TaskBody = { handle, context in
-      guard let handle, let context else { return 1 }
-      // SAFETY: the context is the box that `spawn` retained, released by `drop` afterwards.
-      let box = Unmanaged<BodyBox>.fromOpaque(context).takeUnretainedValue()
-      let task = TaskReference(handle)
-      task.retainHandle()
-      do {
-        try box.body(TrackedTask(takingOver: task))
-        return 0
-      } catch TaskRegistryError.cancelled where task.word.isCancelRequested {
-        return 0
-      } catch {
-        _ = withUTF8Text(String(describing: error)) { task.setMessage($0) }
-        return 1
-      }
-    }
-
-    /// Releases the box, also after `pthread_exit` (S4).
-    static let drop: TaskDrop = { context in
-      // SAFETY: matches passRetained in `spawn`; the core calls this exactly once.
-      context.map { Unmanaged<BodyBox>.fromOpaque($0).release() }
     }
   }
 

@@ -1,4 +1,5 @@
 import CPlatform
+import Synchronization
 
 #if !hasFeature(Embedded)
 
@@ -6,13 +7,27 @@ import CPlatform
   ///
   /// *Concurrency:* every member may be used from any thread unless it says otherwise.
   public final class TrackedTask: Sendable, Identifiable {
-    // SAFETY: the core's records may be used from many threads; this object holds one reference.
-    nonisolated(unsafe) let core: TaskReference
+    /// What a spawned task is to run: the closure goes through the core in the object that both the spawner and the
+    /// body get, so that a spawn allocates one object. Nil once it has run, and in other handles.
+    // SAFETY: written before the task is published, read and released in the task's own thread.
+    private nonisolated(unsafe) var body: (@Sendable (TrackedTask) throws -> Void)?
+    // atomic: relaxed. The address of the core's record, of which this object holds one reference; 0 until the
+    // spawn has succeeded. The spawner and the body's thread both store it, whichever comes first.
+    private let address: Atomic<UInt>
 
     /// Takes over a reference.
-    init(takingOver core: TaskReference) { self.core = core }
+    init(takingOver core: TaskReference) { address = Atomic(UInt(bitPattern: core.opaque)) }
 
-    deinit { if !ProcessState.isForkedChild { core.unpin() } }
+    deinit {
+      if address.load(ordering: .relaxed) != 0, !ProcessState.isForkedChild { core.unpin() }
+    }
+
+    /// The task itself.
+    var core: TaskReference {
+      // SAFETY: not 0, as nobody has got the object before its spawn had succeeded.
+      TaskReference(
+        OpaquePointer(bitPattern: address.load(ordering: .relaxed)).unsafelyUnwrapped)
+    }
 
     /// The task that the calling thread runs; nil outside a task.
     public static var current: TrackedTask? {
@@ -104,6 +119,70 @@ import CPlatform
       if ProcessState.isForkedChild { throw .forkedChild }
       guard Worker.currentTask == core else { throw .invalidArgument }
       core.acknowledgeCancel()
+    }
+
+    // MARK: The way through the core
+
+    /// A task to be spawned.
+    fileprivate init(running body: @escaping @Sendable (TrackedTask) throws -> Void) {
+      self.body = body
+      address = Atomic(0)
+    }
+  }
+
+  extension TrackedTask {
+    /// Spawns a task that runs `body`.
+    ///
+    /// - Parameters:
+    ///   - request: the spawn, but for its body, context and drop.
+    ///   - registry: where.
+    ///   - body: as in `TaskRegistry.spawn`.
+    /// - Returns: the task; the body gets the same object.
+    /// - Throws: as `TaskRegistry.spawn`; then `body` is released and never runs (S4).
+    static func spawn(
+      _ request: consuming SpawnRequest, in registry: RegistryReference,
+      running body: @escaping @Sendable (TrackedTask) throws -> Void
+    ) throws(TaskRegistryError) -> TrackedTask {
+      let task = TrackedTask(running: body)
+      // SAFETY: `drop` takes this reference over if the spawn succeeds, else we do.
+      let context = Unmanaged.passRetained(task)
+      request.context = context.toOpaque()
+      request.body = run
+      request.drop = drop
+      request.wantsHandle = true
+      let (status, core) = registry.spawn(request)
+      guard let core else {
+        context.release()
+        throw TaskRegistryError(status)
+      }
+      task.address.store(UInt(bitPattern: core.opaque), ordering: .relaxed)
+      return task
+    }
+
+    /// Runs the closure; a thrown error is a failure with a message.
+    private static let run: TaskBody = { handle, context in
+      guard let handle, let context else { return 1 }
+      // SAFETY: the context is the task that `spawn` retained, released by `drop` afterwards.
+      let task = Unmanaged<TrackedTask>.fromOpaque(context).takeUnretainedValue()
+      task.address.store(UInt(bitPattern: handle), ordering: .relaxed)
+      do {
+        try task.body.unsafelyUnwrapped(task)
+        return 0
+      } catch TaskRegistryError.cancelled where task.core.word.isCancelRequested {
+        return 0
+      } catch {
+        _ = withUTF8Text(String(describing: error)) { task.core.setMessage($0) }
+        return 1
+      }
+    }
+
+    /// Releases the closure, also after `pthread_exit` (S4), and the object if nobody else has it.
+    private static let drop: TaskDrop = { context in
+      guard let context else { return }
+      // SAFETY: matches passRetained in `spawn`; the core calls this exactly once.
+      let task = Unmanaged<TrackedTask>.fromOpaque(context)
+      task.takeUnretainedValue().body = nil
+      task.release()
     }
   }
 

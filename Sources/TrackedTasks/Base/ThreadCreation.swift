@@ -50,7 +50,8 @@ func beginOwnThread(_ name: StaticString) {
   var now = cp_get_scheduling(0)
   var ofMain = cp_inherited(cp_get_scheduling(getpid()))
   // Where the system refuses, it runs as its creator did.
-  _ = cp_schedule(&now, &ofMain)
+  var changes = false
+  _ = cp_schedule(&now, &ofMain, &changes)
   // SAFETY: CChar and UInt8 have the same layout, and the text is NUL-terminated.
   let text = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
   // Of no consequence when it fails.

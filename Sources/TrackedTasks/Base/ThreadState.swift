@@ -50,8 +50,10 @@ struct ThreadState {
     var now = cp_get_scheduling(0)
     var wanted = home.scheduling
     let before = cp_scheduling_digest(&now)
-    let isRight = cp_schedule(&now, &wanted)
-    now = cp_get_scheduling(0)
+    var changes = false
+    let isRight = cp_schedule(&now, &wanted, &changes)
+    // As a rule nothing had to be changed, and a second reading would be two more system calls.
+    if changes && isRight { now = cp_get_scheduling(0) }
     scheduling = isRight ? cp_scheduling_digest(&now) : before
     let stack = cp_alternate_stack()
     signalStack = stack.ss_sp

@@ -5,7 +5,7 @@ import Synchronization
 struct SpawnRequest {
   var name: TaskName
   var kind: UInt32
-  var body: TaskBody
+  var body: TaskBody?
   var context: UnsafeMutableRawPointer?
   var drop: TaskDrop?
   /// Bytes, a multiple of the page size; nil is the registry's.

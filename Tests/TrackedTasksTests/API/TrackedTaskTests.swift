@@ -113,6 +113,31 @@ import Testing
     #expect(try task.wait(timeout: .zero).ending == .returned)
   }
 
+  /// **Proves:** the body and the spawner get the same object, also where the spawner looks first.
+  ///
+  /// **Why it matters:** a spawn makes one object, for both; either may be the first to use it.
+  /// **Catches:** an object that only one of the two has told which task it stands for.
+  @Test func theBodyGetsTheObjectThatSpawnReturns() throws {
+    let registry = try TaskRegistry()
+    let gate = Gate()
+    for bodyIsFirst in [true, false] {
+      let inside = Locked<TrackedTask?>(nil)
+      let task = try registry.spawn("shared", kind: .rpcHandler) { task in
+        if !bodyIsFirst { gate.wait() }
+        if task.name == "shared" { inside.withLock { $0 = task } }
+      }
+      if bodyIsFirst {
+        #expect(eventually { inside.value != nil })
+      } else {
+        #expect(task.name == "shared")
+        gate.open()
+      }
+      try task.wait(timeout: ample)
+      #expect(inside.value === task)
+    }
+    try registry.shutdown(grace: ample)
+  }
+
   /// **Proves:** a wait on a condition variable ends with the signal, the timeout, or by being asked to
   /// stop, and is the task's own to make (C9).
   ///
