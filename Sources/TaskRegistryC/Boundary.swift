@@ -1,29 +1,30 @@
 import CTaskReg
 
-// The boundary: what C hands in is looked at here, once, and turned into what the core works with.
-// No logic of the library stands in this module.
+// The boundary checks each argument from C once, and converts it to the types that the core works
+// with. This module contains no logic of the library.
 
 extension Status {
-  /// The number C sees.
+  /// The number that C sees.
   ///
-  /// That the two sets of numbers agree is checked by Tests/c.
+  /// Tests/c checks that the two sets of numbers agree.
   var code: tr_status { rawValue }
 }
 
-/// A structure of the C API that begins with its size, and may grow at its end from release to release: a
-/// program compiled against another header passes one of another size (P4).
+/// A structure of the C API that starts with its size, and may grow at its end from release to
+/// release.
 ///
-/// None has grown since its first release, so a structure of the caller's is never smaller than the library's
-/// own. `read` and `fill` rest on that; the program of Tests/binary/use-0.2.c, whose structures lie before memory
-/// that cannot be touched, fails once it no longer holds.
+/// A program compiled against another header passes a structure of another size (P4). None has
+/// grown since its first release, so a structure of the caller's is never smaller than the
+/// library's own. `read` and `fill` rely on that. The program of Tests/binary/use-0.2.c, whose
+/// structures lie before unmapped memory, fails once it no longer holds.
 protocol SizedStructure {
-  /// All of it zero: in options, every default.
+  /// All zero: in options, every default.
   init()
 
-  /// Bytes it had in the release that brought it, the least that is accepted. Never changed.
+  /// Its size in the release that introduced it, the smallest that is accepted. It never changes.
   static var firstSize: UInt32 { get }
 
-  /// The macro that initialises one.
+  /// The macro that initialises such a structure.
   static var initialiser: StaticString { get }
 }
 
@@ -57,18 +58,18 @@ extension tr_systemd_options: SizedStructure {
   static var initialiser: StaticString { "TR_SYSTEMD_OPTIONS_INIT" }
 }
 
-/// The largest size a structure may claim: absurd numbers are refused (P4).
+/// The largest size that a structure may claim; larger numbers are rejected as invalid (P4).
 let largestStructure: UInt32 = 1 << 16
 
-/// The size a structure says it has.
+/// The size that a structure claims.
 func claimedSize<Structure: SizedStructure>(of structure: UnsafePointer<Structure>) -> UInt32 {
   UnsafeRawPointer(structure).load(as: UInt32.self)
 }
 
 /// Reads an options structure.
 ///
-/// - Returns: nil if its size is not accepted, or if anything but zeros follows what is known here (P4); that is
-///   noted for `tr_error_detail`.
+/// - Returns: nil if its size is not accepted, or if anything but zeros follows the part that is
+///   known here (P4); the reason is recorded for `tr_error_detail`.
 func read<Options: SizedStructure>(
   _ options: UnsafePointer<Options>, _ function: StaticString,
   _ argument: StaticString = "options"
@@ -86,7 +87,8 @@ func read<Options: SizedStructure>(
   return options.pointee
 }
 
-/// Whether a structure of the caller's has a size this library can serve; if not, that is noted.
+/// Whether a structure of the caller's has a size that this library accepts; if not, the reason is
+/// recorded.
 func accepts<Structure: SizedStructure>(
   _ structure: UnsafePointer<Structure>, _ function: StaticString, _ argument: StaticString
 ) -> Bool {
@@ -96,7 +98,7 @@ func accepts<Structure: SizedStructure>(
   return false
 }
 
-/// Notes that a structure has a size that none of its kind has.
+/// Records that a structure has a size that is never accepted.
 @inline(never)
 func describeSizeError(
   _ size: UInt32, _ function: StaticString, _ argument: StaticString, _ initialiser: StaticString
@@ -111,18 +113,19 @@ func describeSizeError(
   }
 }
 
-/// Whether a structure has a size this library can serve.
+/// Whether a structure has a size that this library accepts.
 func accepts<Structure: SizedStructure>(_: Structure.Type, size: UInt32) -> Bool {
   size >= Structure.firstSize && size <= largestStructure
 }
 
-/// Whether the elements of an array have a size this library can serve.
+/// Whether the elements of an array have a size that this library accepts.
 func acceptsElements<Element: SizedStructure>(_ type: Element.Type, size: UInt32) -> Bool {
   accepts(type, size: size) && Int(size) % MemoryLayout<Element>.alignment == 0
 }
 
-/// Lets `write` fill a structure of the caller's that has `size` bytes, an accepted size: what follows the
-/// part that is known here becomes zero.
+/// Lets `write` fill a structure of the caller's that has `size` bytes, an accepted size.
+///
+/// The bytes after the part that is known here become zero.
 @inline(__always)
 func fill<Output: SizedStructure>(
   _ output: UnsafeMutablePointer<Output>, size: UInt32,
@@ -135,13 +138,14 @@ func fill<Output: SizedStructure>(
   }
 }
 
-/// A timeout or grace of C's as the core takes it: -1 (TR_FOREVER) is without end, and what is below that is
-/// over.
+/// A timeout or grace from C as the core takes it.
+///
+/// -1 (TR_FOREVER) never times out; smaller numbers have passed already.
 @inline(__always)
 func bounded(_ timeout: Int64) -> Int64 { timeout < -1 ? 0 : timeout }
 
 extension UnsafePointer where Pointee == CChar {
-  /// The same bytes as the core sees text.
+  /// The same bytes with the type that the core uses for text.
   var utf8: UnsafePointer<UInt8> {
     // SAFETY: CChar and UInt8 have the same layout, and memory may be read as either.
     UnsafeRawPointer(self).assumingMemoryBound(to: UInt8.self)
@@ -149,7 +153,7 @@ extension UnsafePointer where Pointee == CChar {
 }
 
 extension UnsafePointer where Pointee == UInt8 {
-  /// The same bytes as C sees text.
+  /// The same bytes with the type that C uses for text.
   var chars: UnsafePointer<CChar> {
     // SAFETY: as above.
     UnsafeRawPointer(self).assumingMemoryBound(to: CChar.self)

@@ -87,7 +87,7 @@ private func register(
     if let callback = $0 {
       out.pointee = given(.registration, OpaquePointer(callback))
     } else {
-      // Nothing is left to be deregistered.
+      // The registration is gone: nothing is left to be deregistered.
       if HandleCheck.isOn, let handle = out.pointee {
         HandleCheck.takeBack(UnsafeRawPointer(handle))
       }

@@ -5,7 +5,7 @@ extension tr_ended_task: SizedStructure {
   static var initialiser: StaticString { "TR_ENDED_TASK_INIT" }
 }
 
-/// Fills a structure of the caller's, whose size was accepted, with what is remembered of a task.
+/// Fills a structure of the caller's, whose size was accepted, with the facts of an ended task.
 func store(_ facts: EndedFacts, in place: UnsafeMutablePointer<tr_ended_task>, size: UInt32) {
   fill(place, size: size) { task in
     task.pointee.size = size

@@ -1,9 +1,9 @@
 import CTaskReg
 
-// The initialisers as functions. Each sets all of the caller's structure to zero and then its size: only the
-// caller knows which size its header gives the structure.
+// The initialisers as functions. Each sets the caller's whole structure to zero and then its size:
+// only the caller knows the size that its header gives the structure.
 
-/// Makes a structure of `size` bytes what its TR_…_INIT makes it.
+/// Initialises a structure of `size` bytes as its TR_…_INIT does.
 @inline(__always)
 private func initialise<Structure: SizedStructure>(
   _ structure: UnsafeMutablePointer<Structure>?, _ size: Int, _ function: StaticString

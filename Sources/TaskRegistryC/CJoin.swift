@@ -59,7 +59,7 @@ extension tr_shutdown_options: SizedStructure {
 }
 
 extension ShutdownRequest {
-  /// Takes over the options; false if they break the documented requirements (P4).
+  /// Takes the options; false if they break the documented requirements (P4).
   fileprivate mutating func apply(_ pointer: UnsafePointer<tr_shutdown_options>) -> Bool {
     let function: StaticString = "tr_shutdown_with"
     guard let options = read(pointer, function) else { return false }
@@ -90,7 +90,7 @@ extension ShutdownRequest {
   }
 }
 
-/// Makes a call with what a report asks for, and fills the report if the status is one that has one.
+/// Runs `call` with what a report asks for, and fills the report if the status has one.
 private func withReportRequest(
   of report: UnsafeMutablePointer<tr_join_report>?, _ function: StaticString,
   _ registry: RegistryReference, _ call: (SummaryArray, ReportReference?) -> (Status, JoinTally)

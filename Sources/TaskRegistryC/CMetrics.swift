@@ -86,7 +86,7 @@ public func tr_metrics_write_all(
   }.code
 }
 
-/// The caller's array of sources, all of the size that the first one has.
+/// The caller's array of sources, all of the size of the first one.
 private struct CallersSources {
   private let base: UnsafeRawPointer?
   private let count: Int
@@ -104,7 +104,7 @@ private struct CallersSources {
       .assumingMemoryBound(to: tr_metrics_source.self)
   }
 
-  /// Looks at each; what is wrong is noted.
+  /// Checks each source; an invalid one is recorded for `tr_error_detail`.
   func areValid(_ function: StaticString) -> Bool {
     for number in 0..<count {
       if number == 0 || claimedSize(of: place(number)) == elementSize,
@@ -123,7 +123,7 @@ private struct CallersSources {
     return true
   }
 
-  /// Requires that they are valid.
+  /// Requires that the sources are valid.
   subscript(number: Int) -> tr_metrics_source { place(number).pointee }
 }
 

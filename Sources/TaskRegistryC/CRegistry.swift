@@ -23,11 +23,12 @@ public func tr_registry_create(
 }
 
 extension RegistryOptionsCore {
-  /// The longest a worker may spin, in nanoseconds.
+  /// The longest time that a worker may spin, in nanoseconds.
   private static var longestSpin: Int64 { 1_000_000 }
 
-  /// Checks what C hands in; nil if it breaks the documented requirements, which is noted for
-  /// `tr_error_detail`.
+  /// Checks the options from C; nil if they break the documented requirements.
+  ///
+  /// The reason is recorded for `tr_error_detail`.
   fileprivate init?(_ options: tr_registry_options, _ function: StaticString) {
     guard options.flags & ~TR_REGISTRY_METRICS == 0 else {
       ErrorDetail.note(function, "options.flags has a bit that is not one of TR_REGISTRY_...")
@@ -73,7 +74,7 @@ extension RegistryOptionsCore {
   }
 }
 
-/// Hands a log record of the core's to a `tr_log_fn`.
+/// Passes a log record of the core to a `tr_log_fn`.
 private let deliverToC:
   @convention(c) (UnsafeRawPointer?, UnsafeMutableRawPointer?, UnsafeRawPointer) -> Void = {
     target, context, record in

@@ -144,7 +144,7 @@ public func tr_snapshot_write(
 }
 
 extension tr_straggler {
-  /// What C gets to know of a straggler, in a structure that says it has `size` bytes.
+  /// The facts of a straggler that C receives, in a structure that says it has `size` bytes.
   fileprivate init(_ facts: StragglerFacts, size: UInt32) {
     self.init()
     self.size = size

@@ -44,7 +44,7 @@ public func tr_signal_watch_pending() -> Int32 { SignalWatch.pendingStop }
 
 @implementation @_cdecl("tr_request_shutdown")
 public func tr_request_shutdown(_ handle: OpaquePointer?, _ reason: tr_reason) -> tr_status {
-  // Unchecked: this may be a signal handler, which must take no lock.
+  // Not checked: the caller may be a signal handler, which must take no lock.
   guard let token = ProcessState.isForkedChild ? nil : handle.map({ TokenReference($0) }) else {
     return refusal("tr_request_shutdown", "token")
   }

@@ -70,7 +70,7 @@ extension CallersArray where Element == tr_task_summary {
     }
   }
 
-  /// Stores what few tasks have, or zeros.
+  /// Stores the fields that few tasks have, or zeros.
   @inline(__always)
   private func store(
     _ activity: ActivityFacts?, in element: UnsafeMutablePointer<tr_task_summary>, at now: Int64
@@ -95,7 +95,7 @@ extension CallersArray where Element == tr_task_summary {
   }
 }
 
-/// Fills an array with the tasks that a walk meets.
+/// Fills an array with the tasks that a walk visits.
 private struct SummaryLister: FactsVisitor {
   let array: SummaryArray
   let clocks: ClockPair

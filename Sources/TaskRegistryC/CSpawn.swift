@@ -40,7 +40,7 @@ private func spawn(
   return status.code
 }
 
-/// Why a spawn whose arguments break the requirements was refused.
+/// The reason why a spawn whose arguments break the requirements was rejected.
 @inline(never)
 private func refuseSpawn(
   _ function: StaticString, _ name: UnsafePointer<CChar>?, _ body: tr_task_fn?,
@@ -59,7 +59,7 @@ private let knownSpawnFlags =
   TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD | TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE
 
 extension SpawnRequest {
-  /// Checks what C hands in; nil if it breaks the documented requirements (S2, S3).
+  /// Checks the arguments from C; nil if they break the documented requirements (S2, S3).
   @inline(__always)
   fileprivate init?(
     _ name: UnsafePointer<CChar>?, _ kind: tr_kind, _ body: tr_task_fn?,
@@ -74,7 +74,7 @@ extension SpawnRequest {
       name: copied, kind: kind, body: body, context: context, wantsHandle: wantsHandle)
   }
 
-  /// Takes over the options; false if they break the documented requirements (P4).
+  /// Takes the options; false if they break the documented requirements (P4).
   fileprivate mutating func apply(_ pointer: UnsafePointer<tr_spawn_options>) -> Bool {
     let function: StaticString = "tr_spawn_with"
     guard let options = read(pointer, function) else { return false }

@@ -76,7 +76,8 @@ public func tr_token_wait(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_stat
 
 /// Copies text into a C buffer as `snprintf` would.
 ///
-/// A `size_t` beyond `Int.max`, as SIZE_MAX, arrives as a negative number: it is room enough.
+/// A `size_t` beyond `Int.max`, such as SIZE_MAX, arrives as a negative number: there is room
+/// enough.
 func copyText(
   _ text: UnsafePointer<UInt8>, length: Int, _ buffer: UnsafeMutablePointer<CChar>?,
   _ capacity: Int

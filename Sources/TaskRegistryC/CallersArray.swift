@@ -1,8 +1,9 @@
-/// A caller's array of structures that begin with their size, whose elements may be larger than this library's
-/// (P4).
+/// A caller's array of structures that start with their size.
+///
+/// Its elements may be larger than this library's (P4).
 struct CallersArray<Element: SizedStructure> {
   private let base: UnsafeMutableRawPointer?
-  /// The size of each of the caller's elements, an accepted one; 0 if there is no room for any.
+  /// The size of each of the caller's elements, which was accepted; 0 if there is no room for any.
   let elementSize: UInt32
   let capacity: Int
 
@@ -13,8 +14,10 @@ struct CallersArray<Element: SizedStructure> {
     capacity = 0
   }
 
-  /// Looks at the size in the first element; nil if the array is none this library can fill, which is noted for
-  /// `tr_error_detail` under the names of the function and of its argument.
+  /// Checks the size in the first element; nil if the array is not one that this library can fill.
+  ///
+  /// The reason is recorded for `tr_error_detail` under the names of the function and of its
+  /// argument.
   init?(
     _ buffer: UnsafeMutablePointer<Element>?, capacity: UInt64, _ function: StaticString,
     _ argument: StaticString

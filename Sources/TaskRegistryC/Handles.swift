@@ -1,8 +1,8 @@
 import CTaskReg
 
 // Handles are the addresses of the core's objects, which count their own references; nothing is
-// boxed and no Swift object crosses the boundary. NULL, and everything in a child of fork (P1),
-// comes out of these functions as nil.
+// boxed, and no Swift object crosses the boundary. For NULL, and for every handle in a child of
+// fork (P1), these functions return nil.
 
 /// The registry behind a handle; nil for NULL and in a child of fork.
 @inline(__always)
@@ -38,7 +38,7 @@ func report(_ handle: OpaquePointer?, _ function: StaticString = #function) -> R
 
 /// Whether a handle may be used: not in a child of fork.
 ///
-/// Where handles are checked, one whose object is gone ends the process.
+/// Where handles are checked, a handle whose object is gone ends the process.
 @inline(__always)
 private func isUsable(
   _ kind: HandleKind, _ handle: OpaquePointer, _ function: StaticString
@@ -49,7 +49,7 @@ private func isUsable(
   return true
 }
 
-/// A handle that the program gives back: the object, as above.
+/// A handle that the program releases: its object, or nil as above.
 @inline(__always)
 func released(_ kind: HandleKind, _ handle: OpaquePointer?, _ function: StaticString = #function)
   -> OpaquePointer?
@@ -61,14 +61,14 @@ func released(_ kind: HandleKind, _ handle: OpaquePointer?, _ function: StaticSt
   return handle
 }
 
-/// A handle to which the program is given a reference.
+/// A handle to which the program receives a reference.
 @inline(__always)
 func given(_ kind: HandleKind, _ handle: OpaquePointer?) -> OpaquePointer? {
   if let handle, HandleCheck.isOn { HandleCheck.give(kind, UnsafeRawPointer(handle)) }
   return handle
 }
 
-/// Why a handle gave nil: it is NULL, or this is a child of fork.
+/// The reason why a handle gave nil: it is NULL, or this is a child of fork.
 @inline(never)
 func refusal(_ function: StaticString, _ argument: StaticString) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
@@ -79,7 +79,9 @@ func refusal(_ function: StaticString, _ argument: StaticString) -> tr_status {
   return Status.invalid.code
 }
 
-/// `TR_ERR_INVALID`, and why: for `tr_error_detail`, and for the log of a registry, if one is known.
+/// Returns `TR_ERR_INVALID` and records the reason, for `tr_error_detail` and for a registry's log.
+///
+/// A nil registry means that none is known.
 @inline(never)
 func refuse(
   _ function: StaticString, _ text: StaticString, in registry: RegistryReference? = nil

@@ -1,20 +1,22 @@
 import Synchronization
 
-/// How many tasks have ended, by how: one counter each, so that an end is one atomic addition and
-/// a report cannot count a failure without its end.
+/// How many tasks have ended, by ending.
+///
+/// There is one counter for each, so that the end of a task is one atomic addition, and a report
+/// cannot count a failure without its end.
 ///
 /// atomic: each only grows; added to and read sequentially consistently, see `drainWaiters`.
 struct Endings: ~Copyable {
   let returned = Atomic<UInt64>(0)
   let failed = Atomic<UInt64>(0)
   let exited = Atomic<UInt64>(0)
-  /// Admitted, but no thread could be had: not reported as ended.
+  /// Tasks that were admitted but could not get a thread: not reported as ended.
   let withdrawn = Atomic<UInt64>(0)
 
   /// All admitted tasks that are no longer alive.
   ///
-  /// The parts are read one after the other, so the sum may be less than what it is at the end of
-  /// the call, never more.
+  /// The counters are read one after the other, so the sum may be less than the sum at the end of
+  /// the call, but never more.
   @inline(__always)
   var total: UInt64 {
     returned.load(ordering: .sequentiallyConsistent)

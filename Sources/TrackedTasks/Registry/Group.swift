@@ -2,21 +2,22 @@ import Synchronization
 
 // LOCKING
 // A registry's Monitor guards the list of its groups and their places in it. A group whose last
-// reference is gone cannot be taken from it; it takes itself off before it is freed. The tree is
-// walked with one lock at a time, and with a reference to the group that is being visited: it keeps
-// its own place in the list, and those above it alive.
+// reference is gone cannot be taken from the list; it removes itself before it is freed. The tree is
+// walked with one lock at a time, and with a reference to the group that is being visited. The
+// reference keeps the group's place in the list, and its ancestors alive.
 
 /// Groups: registries inside a registry (T1 to T5).
 ///
-/// A task of a group is a task of every registry above it: it is admitted at each gate on the way up
-/// and counted in each when it ends, so that whoever counts or joins need not know of groups. It
-/// runs in a thread of the topmost registry, which alone has any. Whoever visits records walks the tree.
+/// A task of a group is also a task of every ancestor. It is admitted at each gate on the way up
+/// and counted in each registry when it ends, so counting and joining need no knowledge of groups.
+/// It runs in a thread of the root registry, the only one that has threads. A visit of all records
+/// walks the tree.
 extension RegistryReference {
   /// Creates an open group, or a closed one if this registry's token is cancelled.
   ///
   /// - Parameters:
-  ///   - name: how the group is listed, below the names of those above it.
-  ///   - options: checked; those of threads are the topmost registry's whatever they say.
+  ///   - name: the group's name in lists, below the names of its ancestors.
+  ///   - options: checked; those for threads are always the root registry's.
   /// - Returns: the status, and the group, with one reference, if it is `.ok`.
   func createGroup(
     named name: TaskName, _ options: RegistryOptionsCore
@@ -31,14 +32,14 @@ extension RegistryReference {
 
   var parent: RegistryReference? { pointer.pointee.parent }
 
-  /// The registry whose threads run the tasks of this one.
+  /// The root registry, whose threads run the tasks of this one.
   var topmost: RegistryReference {
     var registry = self
     while let parent = registry.parent { registry = parent }
     return registry
   }
 
-  /// Whether this is `other`, or a group of it, or of one of its groups.
+  /// Whether this is `other`, or a group inside it at any depth.
   func isWithin(_ other: RegistryReference) -> Bool {
     var next: RegistryReference? = self
     while let registry = next {
@@ -48,7 +49,7 @@ extension RegistryReference {
     return false
   }
 
-  /// Calls `visit` for this registry and those above it, up to, and without, `end`.
+  /// Calls `visit` for this registry and its ancestors, up to, but not including, `end`.
   @inline(__always)
   func forEachUpwards(
     until end: RegistryReference? = nil, _ visit: (RegistryReference) -> Void
@@ -60,7 +61,7 @@ extension RegistryReference {
     }
   }
 
-  /// Counts an end of a task of this registry, here and in those above up to, and without, `end`.
+  /// Counts the end of a task here and in the ancestors up to, but not including, `end`.
   func countUpwards(_ ending: TaskWord.Ending, until end: RegistryReference? = nil) {
     forEachUpwards(until: end) { $0.pointer.pointee.endings.count(ending) }
     if parent == nil { return }
@@ -76,7 +77,7 @@ extension RegistryReference {
       group.pointer.pointee.nextGroup = state.firstGroup
       state.firstGroup?.pointer.pointee.previousGroup = group
       state.firstGroup = group
-      // Before anything can be spawned there.
+      // This comes before anything can be spawned in the group.
       pointer.pointee.groupCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
   }
@@ -97,10 +98,11 @@ extension RegistryReference {
 
   // MARK: Walking the tree
 
-  /// Calls `visit` for this registry and every group below it, parents first, until it returns false.
+  /// Calls `visit` for this registry and every group inside it, parents first, until it returns
+  /// false.
   ///
-  /// A group that lives throughout the call is visited once. A loop, not a recursion, however deep the
-  /// tree.
+  /// A group that lives throughout the call is visited once. This is a loop, not a recursion, so
+  /// the depth of the tree does not matter.
   @inline(never)
   func forEachInTree(_ visit: (RegistryReference) -> Bool) {
     if !visit(self) { return }
@@ -109,7 +111,7 @@ extension RegistryReference {
     }
   }
 
-  /// Calls `visit` for every record here and in the groups below, until it returns false.
+  /// Calls `visit` for every record here and in the groups inside, until it returns false.
   @inline(never)
   func forEachTask(_ visit: (TaskReference, _ registry: RegistryReference) -> Bool) {
     forEachInTree { registry in
@@ -133,15 +135,16 @@ extension RegistryReference {
     }
   }
 
-  /// The group that comes after this one in the walk of the tree below `top`, with a reference.
+  /// Returns the group that follows this one in the walk of the tree inside `top`, with a
+  /// reference.
   ///
-  /// Gives back the reference to this one.
+  /// It releases the reference to this one.
   private func takeSuccessor(within top: RegistryReference) -> RegistryReference? {
     var place = self
     var successor = place.takeGroup(after: nil)
     while successor == nil, place != top, let parent = place.parent {
       successor = parent.takeGroup(after: place)
-      // The reference to the group kept its parent alive so far.
+      // The reference to the group kept its parent alive until now.
       if parent != top { parent.retainStorage() }
       place.releaseStorage()
       place = parent
@@ -150,8 +153,9 @@ extension RegistryReference {
     return successor
   }
 
-  /// The first group that is alive, or the first after `group`, which is on the list; with a
-  /// reference.
+  /// Returns the first group that is alive, or the first after `group`, with a reference.
+  ///
+  /// `group` is on the list.
   private func takeGroup(after group: RegistryReference?) -> RegistryReference? {
     monitor.withLock { state in
       var next = group.map { $0.pointer.pointee.nextGroup } ?? state.firstGroup

@@ -1,18 +1,17 @@
-/// The names of a group and of those above it, but for the topmost registry, which has none:
-/// `net/peers`.
+/// The names of a group and of its ancestors except for the root registry: `net/peers`.
 struct GroupPath {
-  /// Text of at most `limit` bytes and a NUL.
+  /// Text of at most `limit` bytes, and a NUL.
   private(set) var words: InlineArray<16, UInt64>
-  /// Whether it was too long: nothing can follow what was cut.
+  /// Whether the path was too long; a cut path cannot be extended.
   private var isCut = false
 
   /// The most bytes a path keeps.
   static var limit: Int { 127 }
 
-  /// The path of a registry that is no group.
+  /// Makes the path of a registry that is not a group.
   init() { words = InlineArray(repeating: 0) }
 
-  /// The path of a group; what is too long is cut at a character.
+  /// Makes the path of a group; a path that is too long is cut at a character boundary.
   init(below path: GroupPath, _ name: TaskName) {
     if path.isCut {
       self = path
@@ -30,7 +29,7 @@ struct GroupPath {
     }
   }
 
-  /// The name of a group: as that of a task, but without a slash; nil if it is none.
+  /// The name of a group: valid as a task's name, and without a slash; nil if it is not.
   static func name(_ text: UnsafePointer<UInt8>) -> TaskName? {
     var place = 0
     while text[place] != 0 {
@@ -42,7 +41,7 @@ struct GroupPath {
 
   var isEmpty: Bool { words[0] == 0 }
 
-  /// Hands the path to `body` as a NUL-terminated string.
+  /// Passes the path to `body` as a NUL-terminated string.
   func withText<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
     withUnsafeBytes(of: words) { bytes in
       // SAFETY: sixteen words of bytes, the last of which is NUL because at most 127 are ever set.

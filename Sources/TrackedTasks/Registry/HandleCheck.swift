@@ -2,29 +2,31 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// One mutex guards the table of handles and the list of those whose objects are gone. It is the innermost of the
-// library: whatever lock is held, this one may be taken, and under it nothing is taken but malloc's own.
-// Under it memory is allocated and freed, unlike under any other: this is a mode for debugging, and nobody comes
-// here without it. No thread of a process without objects holds it, so a child of fork that begins anew finds it free.
+// One mutex guards the table of handles and the list of those whose objects are gone. It is the
+// innermost lock of the library: it may be taken under any other lock, and under it only malloc's
+// own are taken. Memory is allocated and freed under it, unlike under any other lock: this is a mode
+// for debugging, and no thread takes it otherwise. No thread of a process without objects holds it,
+// so it is free in a child of fork that starts anew.
 //
-// Handles1: an entry exists exactly while its object's memory has not been given back, for an object whose handle
-//           was given to the program or that is gone.
-// Handles2: the objects on the list of the gone are used by nobody. A registry is on it after its tasks.
+// Handles1: an entry exists exactly while its object's memory has not been freed, for an object
+//           whose handle was given to the program or that is gone.
+// Handles2: no thread uses the objects on the list of the gone. A registry is on it after its tasks.
 
-/// Finds handles that the program releases twice or uses after their release, if TASKREG_DEBUG asks for it (P8).
+/// Finds handles that the program releases twice, or uses after their release (P8).
 ///
-/// What the references of the program's own come to is counted for each handle, apart from those that the library
-/// holds. The memory of an object that is gone is kept for a while instead of being given back, so that its
-/// address stands for no other.
+/// TASKREG_DEBUG turns it on. The program's own references are counted for each handle, apart from
+/// those that the library holds. The memory of an object that is gone is kept for a while instead
+/// of being freed, so that no other object gets its address.
 ///
-/// Off unless the C library turns it on; the Swift library has no handles.
+/// It is off unless the C library turns it on; the Swift library has no handles.
 enum HandleCheck {
-  /// How many objects that are gone are kept; the oldest makes room for the next.
+  /// How many objects that are gone are kept; a further one replaces the oldest.
   static var mostKept: Int { 4096 }
 
   private static var bucketCount: Int { 4096 }
 
-  // atomic: whether the environment was looked at; release and acquire, with the table. All who look see the same.
+  // atomic: whether the environment was read; release and acquire, with the table. All threads see
+  // the same value.
   private static let hasReadEnvironment = Atomic<Bool>(false)
   // atomic: the table's address; 0 before it is made. Stored with release, loaded with acquire.
   private static let table = Atomic<UInt>(0)
@@ -35,7 +37,7 @@ enum HandleCheck {
 
   // MARK: On and off
 
-  /// Looks at TASKREG_DEBUG, once; before the first object that the program makes.
+  /// Reads TASKREG_DEBUG, once, before the program creates its first object.
   @inline(__always)
   static func begin() {
     if !hasReadEnvironment.load(ordering: .acquiring) { look() }
@@ -60,7 +62,7 @@ enum HandleCheck {
     let state = Handles(
       buckets: buckets.bindMemory(to: Entry.Pointer?.self, capacity: bucketCount))
     let monitor = Monitor.shared(at: table, orMadeOf: state)
-    // Without memory, or where another thread was faster, they are not in use.
+    // If there was no memory, or another thread was faster, the buckets are not in use.
     if monitor?.withLock({ $0.isIn(buckets) }) != true { free(buckets) }
     return monitor != nil
   }
@@ -70,15 +72,15 @@ enum HandleCheck {
   /// Requires that handles are checked.
   private static var handles: Monitor<Handles> { Monitor.shared(at: table).unsafelyUnwrapped }
 
-  // MARK: What the program does
+  // MARK: Calls of the program
 
-  /// The program is given a reference.
+  /// The program receives a reference.
   @inline(never)
   static func give(_ kind: HandleKind, _ object: UnsafeRawPointer) {
     handles.withLock { $0.entry(of: object, kind)?.pointee.given += 1 }
   }
 
-  /// The reference that was given last has not reached the program.
+  /// The last reference did not reach the program after all.
   @inline(never)
   static func takeBack(_ object: UnsafeRawPointer) {
     handles.withLock {
@@ -86,11 +88,11 @@ enum HandleCheck {
     }
   }
 
-  /// The program gives back a reference: ends the process if it has none.
+  /// The program releases a reference; if it has none, this ends the process.
   ///
   /// - Parameters:
-  ///   - kind: what the function takes.
-  ///   - object: what it was handed.
+  ///   - kind: the kind of handle that the function takes.
+  ///   - object: the address that the function received.
   ///   - function: its name, up to a parenthesis.
   @inline(never)
   static func release(
@@ -102,7 +104,7 @@ enum HandleCheck {
       return true
     }
     if isDone { return }
-    // It takes a while: only for the last reference.
+    // This is slow, so it is done only for the last reference.
     let callers = Callers.now
     let (isMistake, before): (Bool, Callers?) = handles.withLock {
       guard let entry = $0.find(object) else { return (true, nil) }
@@ -118,7 +120,7 @@ enum HandleCheck {
       kind, object, function, before)
   }
 
-  /// The program uses a handle: ends the process if what it stands for is gone.
+  /// The program uses a handle; if its object is gone, this ends the process.
   @inline(never)
   static func use(
     _ kind: HandleKind, _ object: UnsafeRawPointer, _ function: StaticString
@@ -134,11 +136,12 @@ enum HandleCheck {
       kind, object, function, before)
   }
 
-  // MARK: What the library does
+  // MARK: Calls of the library
 
-  /// Keeps the memory of an object that is gone, in the place of giving it back.
+  /// Keeps the memory of an object that is gone, instead of freeing it.
   ///
-  /// Gives back that of the oldest if there are too many. Without memory for an entry, the object is kept for ever.
+  /// If too many are kept, the oldest is freed. Without memory for an entry, the object is kept
+  /// indefinitely.
   ///
   /// Requires that handles are checked.
   @inline(never)
@@ -153,7 +156,8 @@ enum HandleCheck {
 
   // MARK: The message
 
-  /// Says what is wrong and where, and ends the process as glibc does for a pointer that is freed twice.
+  /// Writes what is wrong and where, and ends the process as glibc does when a pointer is freed
+  /// twice.
   @inline(never)
   private static func endProcess(
     _ mistake: StaticString, _ kind: HandleKind, _ object: UnsafeRawPointer,
@@ -179,7 +183,7 @@ enum HandleCheck {
   }
 }
 
-/// Who called the library: the innermost return addresses.
+/// The callers of the library: the innermost return addresses.
 private struct Callers {
   private var addresses = InlineArray<3, UInt>(repeating: 0)
   private(set) var count = 0
@@ -196,12 +200,14 @@ private struct Callers {
     return callers
   }
 
-  /// Writes them to descriptor 2, one a line: the function, if its object exports it, and the object with an
-  /// offset for addr2line(1).
+  /// Writes them to descriptor 2, one on each line.
+  ///
+  /// A line has the function, if its object exports it, and the object with an offset for
+  /// addr2line(1).
   func write(_ title: StaticString) {
     for number in 0..<count {
       let address = UInt64(addresses[number])
-      // The call is before the place it returns to.
+      // The call is before the address that it returns to.
       withSymbol(of: address &- 1) { object, objectOffset, symbol, symbolOffset in
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) {
           var text = FixedText(in: $0)
@@ -229,7 +235,7 @@ private struct Callers {
   }
 }
 
-/// What a handle stands for.
+/// The kind of object that a handle refers to.
 enum HandleKind {
   case registry
   case token
@@ -249,26 +255,27 @@ enum HandleKind {
   }
 }
 
-/// What is known of one handle.
+/// The facts of one handle.
 private struct Entry {
   let object: UnsafeRawPointer
   let kind: HandleKind
   /// How many references the program has.
   var given: UInt64 = 0
-  /// Who gave back its last; nil before.
+  /// Who released its last reference; nil before that.
   var releasedBy: Callers?
   /// Whether the object is gone.
   var isGone = false
   /// The next in the same bucket.
   var next: Pointer?
-  /// The next that went.
+  /// The object that went next.
   var nextGone: Pointer?
 
   typealias Pointer = UnsafeMutablePointer<Entry>
 
-  /// Whether the program can have no use for the handle any more: the object is gone, or a registry is about to be.
+  /// Whether the program can no longer use the handle: its object is gone, or a registry about to
+  /// go.
   ///
-  /// The memory is there: who gives it back takes the entry away before, under the same lock.
+  /// The memory is valid: the thread that frees it first removes the entry, under the same lock.
   var isOver: Bool {
     if isGone { return true }
     guard kind == .registry, given == 0 else { return false }
@@ -307,7 +314,7 @@ private struct Handles: MonitorState {
     return nil
   }
 
-  /// Finds an entry or makes one; nil without memory.
+  /// Finds an entry or makes one; nil if there is no memory.
   func entry(of object: UnsafeRawPointer, _ kind: HandleKind) -> Entry.Pointer? {
     if let found = find(object) { return found }
     guard let memory = malloc(MemoryLayout<Entry>.size) else { return nil }
@@ -324,7 +331,7 @@ private struct Handles: MonitorState {
     goneCount += 1
   }
 
-  /// Gives back the memory of the object that went first.
+  /// Frees the memory of the object that went first.
   mutating func discardOldest() {
     guard let entry = oldestGone else { return }
     oldestGone = entry.pointee.nextGone

@@ -1,10 +1,11 @@
 extension RegistryReference {
-  /// Tells the log that a call was refused as invalid, and why: what `ErrorDetail` has noted last.
+  /// Reports to the log that a call was rejected as invalid, and why: the text `ErrorDetail`
+  /// recorded last.
   @inline(never)
   func logInvalidCall() {
     let log = options.log
     if !log.isListening { return }
-    // A copy: the callback may make an invalid call itself.
+    // A copy, because the callback may make an invalid call itself.
     withFixedText {
       $0.append(utf8: ErrorDetail.text)
     } _: {
@@ -16,7 +17,7 @@ extension RegistryReference {
     }
   }
 
-  /// Tells the log of a grace that is so short that somebody may have meant milliseconds.
+  /// Reports to the log a grace so short that the program may have meant milliseconds.
   @inline(never)
   func logShortGrace(_ grace: Int64) {
     let log = options.log

@@ -7,9 +7,9 @@ struct LogRecord {
   var kind: UInt32 = 0
   var taskID: UInt64 = 0
   var code: Int32 = 0
-  /// NUL-terminated; valid during the delivery only.
+  /// NUL-terminated; valid only during the delivery.
   var task: UnsafePointer<UInt8>
-  /// NUL-terminated; valid during the delivery only.
+  /// NUL-terminated; valid only during the delivery.
   var message: UnsafePointer<UInt8>
 }
 
@@ -29,7 +29,7 @@ enum LogEventNumber {
   static var systemdUnreachable: UInt32 { 12 }
   static var signalLost: UInt32 { 13 }
 
-  /// Whether the event tells what a call came to that its caller hears of as well.
+  /// Whether the event reports the result of a call, which the caller receives as well.
   static func isOutcome(_ event: UInt32) -> Bool {
     switch event {
     case spawnRejected, deadlineNear, deadlineExtended, deadlineExceeded, invalidCall, shortGrace:
@@ -43,21 +43,21 @@ enum LogEventNumber {
   static var error: UInt32 { 3 }
 }
 
-/// Where log events go.
+/// The destination of log events.
 ///
-/// Delivered on the thread where they arise, under no lock.
+/// An event is delivered on the thread where it arises, and no lock is held.
 struct LogSink {
-  /// Translates a `LogRecord` for `target`; nil when nobody listens.
+  /// Translates a `LogRecord` for `target`; nil if events are not logged.
   var deliver:
     (
       @convention(c) (
         _ target: UnsafeRawPointer?, _ context: UnsafeMutableRawPointer?, _ record: UnsafeRawPointer
       ) -> Void
     )?
-  /// What `deliver` calls; its meaning is known to `deliver` alone.
+  /// The function that `deliver` calls; only `deliver` knows its type.
   var target: UnsafeRawPointer?
   var context: UnsafeMutableRawPointer?
-  /// Called once with `context` when the registry's memory is freed.
+  /// Called once, with `context`, when the registry's memory is freed.
   var dispose: TaskDrop?
 
   static var none: LogSink { LogSink() }
@@ -65,15 +65,16 @@ struct LogSink {
 
   /// Calls the log callback.
   ///
-  /// What prints is a cancellation point as a rule, and events arise in the middle of calls: a thread that was
-  /// cancelled leaves at its own next cancellation point, not in there (C4).
+  /// A callback that prints usually contains cancellation points, and events arise in the middle of
+  /// calls. A thread that was cancelled ends at its own next cancellation point, not inside the
+  /// callback (C4).
   ///
-  /// Nothing is told of what a log callback itself came to, by a call of its own: it has the status, and would be
-  /// called again, and again, until the stack is full.
+  /// The result of a call that a log callback itself makes is not reported: it has the status, and
+  /// would be called again and again, until the stack is full.
   ///
   /// - Parameters:
-  ///   - record: what to tell.
-  ///   - heldUp: what cannot go before the callback returns; see `CallFrame`.
+  ///   - record: the event.
+  ///   - heldUp: what cannot proceed before the callback returns; see `CallFrame`.
   func send(_ record: LogRecord, holdingUp heldUp: CallFrame.HeldUp? = nil) {
     if !isListening { return }
     if LogEventNumber.isOutcome(record.event) && CallFrame.isInLog { return }
@@ -85,7 +86,7 @@ struct LogSink {
             CallFrame.call(
               .log, holdingUp: heldUp, call,
               { call in
-                // SAFETY: it is the one that is handed over with this function.
+                // SAFETY: it is the value that is passed with this function.
                 let call = call.unsafelyUnwrapped.assumingMemoryBound(to: LogCall.self)
                 let sink = call.pointee.sink
                 sink.deliver?(sink.target, sink.context, call.pointee.record)
@@ -97,7 +98,7 @@ struct LogSink {
   }
 }
 
-/// What a call of a log callback needs.
+/// The arguments of a call of a log callback.
 private struct LogCall {
   let sink: LogSink
   let record: UnsafeRawPointer

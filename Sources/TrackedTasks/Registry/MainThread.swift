@@ -2,54 +2,58 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// One Monitor for the process guards the list of registries; nothing is taken under it. A registry takes itself off
-// before its memory is freed, so who finds it on the list, under the lock, may try for a reference.
+// One Monitor for the process guards the list of registries; nothing is taken under it. A registry
+// removes itself before its memory is freed, so a thread that finds it on the list, under the lock,
+// may try to get a reference.
 
-/// What becomes of the process once its main thread has left by pthread_exit(3) (P9).
+/// The end of the process after its main thread has left by pthread_exit(3) (P9).
 ///
-/// The process then ends with its last thread. Tasks keep it alive, and threads of the application's; threads of
-/// the library's that wait for something to do must not. Idle workers leave after a short time. The timer thread and
-/// those of a signal watch go on, as somebody may still need them, and look several times a second whether
-/// anybody is left but they.
+/// The process then ends with its last thread. Tasks and the application's threads keep it alive.
+/// Threads of the library that only wait must not. Idle workers end after a short time. The timer
+/// thread and those of a signal watch continue, because they may still be needed, and check several
+/// times a second whether any other thread is left.
 ///
 ///     unwatched → watched → left
 ///         └──────────────────↑
 ///
-/// [watch: the main thread, with its first object] [threadIsEnding: the key's destructor, which exit(3) does not run]
-/// [look: an idle worker, where the main thread never made an object]
+/// [watch: the main thread, with its first object]
+/// [threadIsEnding: the key's destructor, which exit(3) does not run]
+/// [look: an idle worker, if the main thread never made an object]
 enum MainThread {
-  /// The key that has a value in the main thread alone, plus one; 0 before it exists.
+  /// The key that has a value only in the main thread, plus one; 0 before it exists.
   ///
-  /// Owned by the main thread, or in a child of fork by its one thread.
+  /// Owned by the main thread, or in a child of fork by its only thread.
   private static let keyPlusOne = Atomic<UInt64>(0)
-  // atomic: relaxed; whether the main thread will tell that it leaves.
+  // atomic: relaxed; whether the end of the main thread will be reported.
   private static let watched = Atomic<Bool>(false)
   // atomic: whether it has left. Sequentially consistent.
   private static let left = Atomic<Bool>(false)
-  /// The list, as bits; made at the first use and never freed.
+  /// The list, as bits; made at its first use and never freed.
   ///
   /// atomic: stored with release, loaded with acquire.
   private static let shared = Atomic<UInt>(0)
-  /// The parent's, in a child of fork that began anew, as bits: its lock may be held for ever.
+  /// The parent's list, in a child of fork that started anew, as bits: its lock may never be
+  /// released.
   ///
-  /// atomic: relaxed; nobody uses it, it is merely known to leak checkers.
+  /// atomic: relaxed; no thread uses it. Leak checkers find the memory through it.
   private static let leftBehind = Atomic<UInt>(0)
-  // atomic: how many threads of the library's own do nothing but wait, in the low half; in the high half how often
-  // one began to. Sequentially consistent.
+  // atomic: how many threads of the library only wait, in the low half; in the high half, how many
+  // times one started to wait. Sequentially consistent.
   private static let waiting = Atomic<UInt64>(0)
 
-  /// How long a worker stays idle once the main thread has left, and how long the library's own threads sleep at the
-  /// most, in nanoseconds.
+  /// How long a worker stays idle once the main thread has left, in nanoseconds.
+  ///
+  /// The library's own threads sleep at most this long.
   static var patience: Int64 { 100_000_000 }
 
   @inline(__always)
   static var hasLeft: Bool { left.load(ordering: .sequentiallyConsistent) }
-  /// Whether it will be known when the main thread leaves.
+  /// Whether the end of the main thread will be reported.
   static var isWatched: Bool { watched.load(ordering: .relaxed) }
 
   // MARK: When it leaves
 
-  /// Makes ready for registries, and has the main thread tell when it leaves, if this is it.
+  /// Prepares for registries; in the main thread, makes its end known.
   static func prepare() -> Status {
     if isWatched && shared.load(ordering: .relaxed) != 0 { return .ok }
     if Monitor.shared(at: shared, orMadeOf: ListState()) == nil { return .noMemory }
@@ -66,19 +70,20 @@ enum MainThread {
   }
 
   private static func threadIsEnding() {
-    // In a child of fork the one thread may be another.
+    // In a child of fork the only thread may be another one.
     if !ProcessState.isForkedChild && cp_gettid() == cp_process() { leave() }
   }
 
-  /// Looks whether the main thread has left, where it does not tell.
+  /// Checks whether the main thread has left, if its end is not reported.
   static func look() {
     if !isWatched && !hasLeft && cp_threads_without_main() >= 0 { leave() }
   }
 
-  /// The main thread has left, or is on its last instructions: nobody waits for long any more.
+  /// The main thread has left, or is about to: from now on no thread of the library waits for long.
   private static func leave() {
     left.store(true, ordering: .sequentiallyConsistent)
-    // A worker that goes to sleep after this sees the flag; those that sleep are on the lists.
+    // A worker that goes to sleep after this sees the flag; those that sleep already are on the
+    // lists.
     var next = first(from: { $0.first })
     while let registry = next {
       registry.dismissIdle()
@@ -96,16 +101,16 @@ enum MainThread {
     waiting.wrappingAdd(1 << 32 + 1, ordering: .sequentiallyConsistent)
   }
 
-  /// It has something to do, or ends.
+  /// The calling thread has something to do, or ends.
   static func endWaiting() { waiting.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
 
-  /// How long such a thread may sleep before it looks.
+  /// How long such a thread may sleep before it checks.
   static var nextLook: Deadline { hasLeft ? .after(patience) : .never }
 
-  /// Whether no thread is left but some of the library's own that wait, of which the caller is one.
+  /// Whether the only threads left are some of the library's own that wait, including the caller.
   ///
-  /// If the number did not change, nor any of them ran meanwhile, none of the threads that the kernel
-  /// counted can start another.
+  /// If the number has not changed and none of them ran meanwhile, none of the threads that the
+  /// kernel counted can start another.
   static var isLastToWait: Bool {
     if !hasLeft { return false }
     let before = waiting.load(ordering: .sequentiallyConsistent)
@@ -116,7 +121,7 @@ enum MainThread {
 
   // MARK: Registries
 
-  /// Puts a registry on the list; groups have no threads, and are not on it.
+  /// Adds a registry to the list; groups have no threads, and are not on it.
   static func link(_ registry: RegistryReference) {
     list.withLock { state in
       registry.pointer.pointee.nextRegistry = state.first
@@ -125,7 +130,7 @@ enum MainThread {
     }
   }
 
-  /// Takes it off; called once, before its memory is freed.
+  /// Removes a registry from the list; called once, before its memory is freed.
   static func unlink(_ registry: RegistryReference) {
     list.withLock { state in
       let next = registry.pointer.pointee.nextRegistry
@@ -139,7 +144,7 @@ enum MainThread {
     }
   }
 
-  /// The first registry in a part of the list that is not being freed, with a reference to its memory.
+  /// The first registry from `start` on that is not being freed, with a reference to its memory.
   private static func first(from start: (ListState) -> RegistryReference?) -> RegistryReference? {
     list.withLock { state in
       var registry = start(state)
@@ -155,7 +160,8 @@ enum MainThread {
     Monitor.shared(at: shared).unsafelyUnwrapped
   }
 
-  /// In a child of fork that begins anew: no registry is there, and the main thread is the one that forked.
+  /// In a child of fork that starts anew there is no registry, and the thread that forked is the
+  /// main thread.
   static func leaveBehind() {
     let parents = shared.exchange(0, ordering: .relaxed)
     if parents != 0 { leftBehind.store(parents, ordering: .relaxed) }

@@ -1,10 +1,11 @@
 import CPlatform
 import Synchronization
 
-/// What the library keeps once per process: ids, the thread-specific key, and whether this process
-/// is a fork of one that had objects of the library.
+/// The state that the library keeps once for each process.
 ///
-/// Every value here is initialised statically: no code runs when the library is loaded.
+/// It has the ids, the thread-specific keys, and whether this process is a fork of one that had
+/// objects of the library. Every value here is initialised statically: no code runs when the
+/// library is loaded.
 enum ProcessState {
   /// The id of the last task.
   private static let ids = IDCounter()
@@ -20,16 +21,18 @@ enum ProcessState {
   ///
   /// atomic: likewise.
   private static let promiseKeyPlusOne = Atomic<UInt64>(0)
-  /// How many objects of the library's there are: registries, tokens, reports.
+  /// How many objects of the library exist: registries, tokens, reports.
   ///
-  /// What else there is, tasks, callbacks, watches, holds one of these.
+  /// All other things, such as tasks, callbacks and watches, hold one of these.
   private static let objects = ObjectCounter()
-  /// What is out of the ordinary in this process, as bits.
+  /// The exceptional states of this process, as bits.
   ///
-  /// `isForked` in a child of fork whose parent had objects at that moment, `isChecked` where handles are checked. One
-  /// word, so that a function of the C interface looks at both at once.
+  /// `isForked` is set in a child of fork whose parent had objects at that moment, `isChecked`
+  /// where handles are checked. They share a word, so that a function of the C interface checks
+  /// both at once.
   ///
-  /// atomic: relaxed; the child starts with one thread, and handles are checked from the first object on.
+  /// atomic: relaxed; the child starts with one thread, and handles are checked from the first
+  /// object on.
   private static let processFlags = Atomic<UInt32>(0)
   private static var isForked: UInt32 { 1 }
   private static var isChecked: UInt32 { 2 }
@@ -38,7 +41,7 @@ enum ProcessState {
   /// atomic: acquire and release with its installation.
   private static let hasForkHandler = Atomic<Bool>(false)
 
-  /// Whether this process is a fork of one that had objects of the library's (P1).
+  /// Whether this process is a fork of one that had objects of the library (P1).
   @inline(__always)
   static var isForkedChild: Bool { processFlags.load(ordering: .relaxed) & isForked != 0 }
 
@@ -53,19 +56,19 @@ enum ProcessState {
   /// From now on handles are checked.
   static func checkHandles() { processFlags.bitwiseOr(isChecked, ordering: .relaxed) }
 
-  /// A number no task had before.
+  /// Returns a number that no task had before.
   @inline(__always)
   static func nextID() -> UInt64 {
     ids.last.wrappingAdd(1, ordering: .releasing).newValue
   }
 
-  /// The last number that was given out; what came before it was, is seen by who reads this.
+  /// The last number that was taken; a thread that reads it sees what came before it was taken.
   static var lastID: UInt64 { ids.last.load(ordering: .acquiring) }
 
-  /// Makes the key and the fork handler; needed before the first token or registry.
+  /// Makes the keys and installs the fork handler; needed before the first token or registry.
   ///
-  /// Several threads may come here at once: a second handler does what the first does, and a
-  /// second key is deleted.
+  /// Several threads may call it at once: a second handler does what the first does, and a second
+  /// key is deleted.
   static func prepare() -> Status {
     if isForkedChild { return .forked }
     if !hasForkHandler.load(ordering: .acquiring) {
@@ -97,31 +100,31 @@ enum ProcessState {
     return MainThread.prepare()
   }
 
-  /// The calling thread's `ThreadPromise`, as bits; 0 is none.
+  /// The calling thread's `ThreadPromise`, as bits; 0 for none.
   static var promise: UInt {
     let key = promiseKeyPlusOne.load(ordering: .acquiring)
     return key == 0
       ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
   }
 
-  /// Sets it; as `setFrame`.
+  /// Sets the calling thread's `ThreadPromise`; as `setFrame`.
   static func setPromise(_ promise: UInt) -> Bool {
     let key = pthread_key_t(truncatingIfNeeded: promiseKeyPlusOne.load(ordering: .acquiring) &- 1)
     return pthread_setspecific(key, UnsafeRawPointer(bitPattern: promise)) == 0
   }
 
-  /// The calling thread's innermost `CallFrame`, as bits; 0 is none.
+  /// The calling thread's innermost `CallFrame`, as bits; 0 for none.
   static var frame: UInt {
     let key = frameKeyPlusOne.load(ordering: .acquiring)
     return key == 0
       ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
   }
 
-  /// Sets it.
+  /// Sets the calling thread's innermost `CallFrame`.
   ///
   /// Requires that `prepare` has succeeded.
   ///
-  /// - Returns: false if that takes memory, and there is none; see `threadValueTakesMemory`.
+  /// - Returns: false if that needs memory, and there is none; see `threadValueTakesMemory`.
   static func setFrame(_ frame: UInt) -> Bool {
     let key = pthread_key_t(truncatingIfNeeded: frameKeyPlusOne.load(ordering: .acquiring) &- 1)
     return pthread_setspecific(key, UnsafeRawPointer(bitPattern: frame)) == 0
@@ -129,9 +132,9 @@ enum ProcessState {
 
   /// Called in the child, which has one thread; does only what is async-signal-safe.
   ///
-  /// Where there was nothing of the library's, there is nothing that the child must not touch: what a
-  /// thread that is not there was about to make, or to free, nobody has a handle of. Then the child may begin
-  /// anew, unless its one thread is one of the library's.
+  /// If the parent had no object of the library, the child has nothing that it must not touch: an
+  /// object that another thread of the parent was about to make, or to free, has no handle. The
+  /// child may then start anew, unless its only thread is one of the library's.
   private static func processHasForked() {
     SignalWatch.processHasForked()
     if objects.count.load(ordering: .relaxed) != 0 || Worker.currentOrDeparted != nil {
@@ -144,10 +147,10 @@ enum ProcessState {
     DeferredFree.leaveBehind()
   }
 
-  /// There is one object more, before anyone has a handle of it.
+  /// Counts a new object, before its handle is known to any other code.
   static func objectIsMade() { objects.count.wrappingAdd(1, ordering: .relaxed) }
 
-  /// There is one less: nobody has a handle of it, and no thread looks at it any more.
+  /// Counts the end of an object that has no handle left and that no thread uses any more.
   static func objectIsGone() {
     let left = objects.count.wrappingSubtract(1, ordering: .releasing)
     if left.newValue == 0 { Quiescence.lastObjectIsGone() }
@@ -176,26 +179,29 @@ enum ProcessState {
     return pthread_setspecific(key, UnsafeRawPointer(bitPattern: value))
   }
 
-  /// Whether the first value in a thread takes memory: glibc has room for 32 keys in each thread
-  /// and allocates for those made later.
+  /// Whether the first value in a thread needs memory.
+  ///
+  /// glibc has room for 32 keys in each thread, and allocates for keys made later.
   static var threadValueTakesMemory: Bool {
     workerKeyPlusOne.load(ordering: .acquiring) > 32
   }
 }
 
-/// A number that every object changes twice, likewise on a cache line of its own.
+/// A number that every object changes twice, also on a cache line of its own.
 private struct ObjectCounter: ~Copyable {
   private let before = InlineArray<7, UInt64>(repeating: 0)
-  // atomic: relaxed up, released by who has freed an object.
+  // atomic: relaxed up; released by the thread that has freed an object.
   let count = Atomic<UInt64>(0)
   private let after = InlineArray<7, UInt64>(repeating: 0)
 }
 
-/// A number that every spawn changes, on a cache line of its own wherever the linker puts it: what lies
-/// beside it here, each worker reads for each task.
+/// A number that every spawn changes, on a cache line of its own wherever the linker places it.
+///
+/// Each worker reads the values beside it for each task.
 private struct IDCounter: ~Copyable {
   private let before = InlineArray<7, UInt64>(repeating: 0)
-  // atomic: released by who takes one, acquired by who asks for the last (`Stragglers.swift`).
+  // atomic: released by a thread that takes a number, acquired by one that reads the last
+  // (`Stragglers.swift`).
   let last = Atomic<UInt64>(0)
   private let after = InlineArray<7, UInt64>(repeating: 0)
 }

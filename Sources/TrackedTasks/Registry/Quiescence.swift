@@ -1,15 +1,15 @@
 import CPlatform
 
-/// The end of the threads that the library has for itself, and of those that nobody joins.
+/// The end of the library's own threads, and of those that no call joins.
 enum Quiescence {
-  /// How long the last release of all waits for the timer thread, which has nothing to do, in nanoseconds.
+  /// How long the release of the last object waits for an idle timer thread, in nanoseconds.
   private static var patience: Int64 { 10_000_000 }
 
-  /// Waits until no thread is left of the library's own, nor of a registry that was given up (G4).
+  /// Waits until no thread of the library is left, nor of a registry that was released (G4).
   ///
-  /// - Parameter deadline: when to give up.
-  /// - Returns: `.ok`; `.timedOut`; `.cancelled` when the flag of the calling task rose first; `.deadlock` on
-  ///   a thread that would wait for itself.
+  /// - Parameter deadline: when to stop waiting.
+  /// - Returns: `.ok`; `.timedOut`; `.cancelled` if the flag of the calling task was raised first;
+  ///   `.deadlock` on a thread that would wait for itself.
   static func wait(until deadline: Deadline) -> Status {
     let isDeparted = Worker.current == nil && Worker.currentOrDeparted != nil
     if isDeparted || CallFrame.isOnOwnThread { return .deadlock }
@@ -23,21 +23,22 @@ enum Quiescence {
     }
   }
 
-  /// Waits until the timer thread is gone, and those that wake condition variables, unless somebody needs them.
+  /// Waits until the timer thread and those that wake condition variables have ended, unless they
+  /// are needed.
   static func endTimerThread(until deadline: Deadline) {
     _ = poll(until: deadline) {
       TimerThread.dismiss() == .leaving || ConditionWaker.rest == .leaving ? nil : .ok
     }
   }
 
-  /// There is no object of the library's any more, and so nothing that needs a thread.
+  /// No object of the library is left, and so nothing that needs a thread.
   static func lastObjectIsGone() {
-    // Never in the way of a thread that leaves, or of one for events, which would wait for itself.
+    // A thread that leaves is not held up, nor an event thread, which would wait for itself.
     let waits = Worker.currentOrDeparted == nil && !CallFrame.isOnOwnThread
     endTimerThread(until: .after(waits ? patience : 0))
   }
 
-  /// Asks again and again until there is an answer: nothing tells when a thread is quite gone.
+  /// Polls until there is an answer: nothing reports that a thread has ended for the kernel.
   private static func poll(until deadline: Deadline, _ answer: () -> Status?) -> Status {
     if let status = answer() { return status }
     return withCancellationDisabled {

@@ -1,30 +1,31 @@
 /// A registry's options, checked and with the defaults filled in.
 struct RegistryOptionsCore {
-  /// The most tasks alive at once; 0 is no limit.
+  /// The most tasks alive at once; 0: no limit.
   var maxTasks: UInt64 = 0
   /// Bytes, a multiple of the page size.
   var stackSize: Int = defaultStackSize
   /// Nanoseconds, not negative.
   var abortGrace: Int64 = 0
-  /// Nanoseconds, not negative; 0 is never.
+  /// Nanoseconds, not negative; 0: not at all.
   var spinNanoseconds: Int64 = 5_000
-  /// Nanoseconds; negative is for ever.
+  /// Nanoseconds; negative: indefinitely.
   var idleNanoseconds: Int64 = 2_000_000_000
   /// How many idle threads stay beyond `idleNanoseconds`.
   var idleThreads: Int = 16
-  /// No thread outlives its task.
+  /// Whether no thread outlives its task.
   var keepsNoThreads = false
-  /// Counters by kind, durations and the last tasks are kept; not inherited.
+  /// Whether counters by kind, durations and the last tasks are kept; groups do not inherit it.
   var keepsMetrics = false
-  /// What its tasks block; nil: what the thread that creates it does.
+  /// The signals that its tasks block; nil: those of the thread that creates the registry.
   ///
-  /// A group's does not matter.
+  /// A group's is not used.
   var taskMask: SignalMask?
   var log: LogSink = .none
 
-  /// These options for a group: what is not given is the parent's, whose memory outlives the group's.
+  /// These options for a group: what is not given is the parent's, whose memory outlives the
+  /// group's.
   ///
-  /// What concerns threads is the parent's in any case.
+  /// Options for threads are always the parent's.
   func inheriting(from parent: RegistryOptionsCore, stackSize: Bool) -> RegistryOptionsCore {
     var options = self
     options.spinNanoseconds = parent.spinNanoseconds
@@ -41,7 +42,8 @@ struct RegistryOptionsCore {
   private static var smallestStack: UInt64 { 64 << 10 }
   private static var largestStack: UInt64 { 1 << 40 }
 
-  /// The stack a request for `bytes` gets: rounded up to pages, at least 64 KiB; nil if absurd.
+  /// The stack size for a request of `bytes`: rounded up to pages, at least 64 KiB; nil if too
+  /// large.
   static func stackSize(for bytes: UInt64) -> Int? {
     if bytes > largestStack { return nil }
     let page = UInt64(pageSize)

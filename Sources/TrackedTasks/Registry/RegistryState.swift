@@ -1,7 +1,8 @@
-/// What the registry's Monitor guards.
+/// The state that the registry's Monitor guards.
 ///
 /// I1: `idleCount` == workers in the idle list; each of them is in no other list.
-/// I2: `threadCount` == threads made whose end has not been taken up; once orphaned, those not departed.
+/// I2: `threadCount` == threads created whose end has not been collected; once orphaned, those not
+///     departed.
 /// I3: once `isRetiring`, the idle list is empty and no worker enters it.
 struct RegistryState: WaitableState {
   /// Threads blocked in a join, a task wait or a shutdown.
@@ -9,27 +10,28 @@ struct RegistryState: WaitableState {
   /// Workers that sleep without a task, the latest first.
   var idle: Worker.Pointer?
   var idleCount = 0
-  /// Workers whose threads have left, or are about to, and whose end nobody has taken up, the oldest first:
-  /// it is the most likely to be gone.
+  /// Workers whose threads have left, or are about to, and whose end has not been collected.
   ///
-  /// Once orphaned, `threadCount` does not count them.
+  /// The oldest comes first: it is the most likely to have ended. Once orphaned, `threadCount` does
+  /// not count them.
   var departed: Worker.Pointer?
-  /// The last of them.
+  /// The last of the departed workers.
   var lastDeparted: Worker.Pointer?
   /// Workers without a thread, for reuse.
   var spare: Worker.Pointer?
-  /// The newest of the batches that all workers lie in, to be freed with the registry.
+  /// The newest of the batches that contain all workers; freed with the registry.
   var batches: UnsafeMutablePointer<WorkerBatch>?
   var threadCount = 0
   var arena = StackArena()
   /// The newest of the groups; see `Group.swift`.
   var firstGroup: RegistryReference?
-  /// The reports that note who ends; see `SlowestTasks.swift`.
+  /// The reports that record ending tasks; see `SlowestTasks.swift`.
   var firstReport: ReportReference?
-  /// How many callbacks are under way that a shutdown waits for.
+  /// How many callbacks are running that a shutdown waits for.
   ///
-  /// In the topmost registry the threads that run some are counted (`CallbackRun`), and in each the log callbacks that
-  /// hear of something, here or below, that no task holds the registry up for (`UnheldLog.swift`).
+  /// In the root registry it includes the threads that run cancellation callbacks (`CallbackRun`).
+  /// In each registry it includes log callbacks for events, here or in groups inside, for which no
+  /// task keeps the registry from finishing (`UnheldLog.swift`).
   var callbackRuns = 0
   var isRetiring = false
   var isOrphaned = false

@@ -56,25 +56,28 @@ import Synchronization
 // LOCKING
 // `monitor` guards what is rare: the idle and the departed workers, the blocked threads, retiring.
 // Spawning to an awake worker, ending a task, reading flags, counting and listing take no lock.
-// Everything else here is immutable after init or an atomic whose protocol stands beside it. The
-// token's Monitor and this one are never held together.
+// Everything else here is immutable after init, or an atomic whose protocol is described beside it.
+// The token's Monitor and this one are never held together.
 
-/// Everything a registry is, in one block of memory that lives until the last reference to the
-/// registry, the last worker and the last handle of a task are gone (G3).
+/// The whole of a registry, in one block of memory.
+///
+/// It lives until the last reference to the registry, the last worker and the last handle of a task
+/// are gone (G3).
 ///
 /// R1: `admitted` of the gate == tasks counted in `endings` + live tasks + spawns under way.
 /// R2: `storageRefs` == 1 while `handleRefs` > 0, + one per worker, + one per record that
 ///     `holdsRegistry`, + one per group; the memory is freed when it becomes 0.
 /// R3: `handleRefs` == references of the application + groups that are not `isUnreachable`.
-/// R4: once `isUnreachable`, no task is alive and none will be; `handleRefs` is 0, or it is a closed group.
+/// R4: once `isUnreachable`, no task is alive and none will be; `handleRefs` is 0, or it is a closed
+///     group.
 struct RegistryStorage: ~Copyable {
-  // What spawners write.
-  // atomic: the way in; see `GateWord`. Sequentially consistent, see `Spawn.swift`.
+  // What spawning threads write.
+  // atomic: the entry for spawns; see `GateWord`. Sequentially consistent, see `Spawn.swift`.
   let gate = Atomic<UInt64>(0)
   private let padding1 = InlineArray<7, UInt64>(repeating: 0)
 
-  // atomic: a hint: the worker that spins for its next task, or runs a short one and will be back;
-  // as bits, or 0. Whether it can be given a task its mailbox decides (M1).
+  // atomic: a hint: the worker that spins for its next task, or runs a short one and will spin
+  // soon; as bits, or 0. Its mailbox decides whether it can be given a task (M1).
   let hot = Atomic<UInt>(0)
   private let padding2 = InlineArray<7, UInt64>(repeating: 0)
 
@@ -82,60 +85,61 @@ struct RegistryStorage: ~Copyable {
   /// How many tasks have ended in each way; see `Endings`.
   let endings = Endings()
   // atomic: how many threads wait until all tasks have ended, and, in the high half, how many until
-  // those of a phase have. Sequentially consistent: a joiner counts itself and then looks whether all
-  // have ended, a worker counts an end and then looks for joiners; one of them sees the other.
+  // those of a phase have. Sequentially consistent: a joiner counts itself and then checks whether
+  // all have ended; a worker counts an end and then checks for joiners. One of them sees the other.
   let drainWaiters = Atomic<UInt64>(0)
   private let padding3 = InlineArray<3, UInt64>(repeating: 0)
 
   let records = RecordPool()
 
-  // What is counted now and then.
-  // atomic: R3. Relaxed up; down sequentially consistent with the ends of tasks, see `endIfUnreachable`.
+  // What changes now and then.
+  // atomic: R3. Relaxed up; down sequentially consistent with the ends of tasks, see
+  // `endIfUnreachable`.
   let handleRefs = Atomic<UInt64>(1)
   // atomic: R2. Relaxed up, acquire-release down.
   let storageRefs = Atomic<UInt64>(1)
-  // atomic: relaxed; spawns refused.
+  // atomic: relaxed; spawns rejected.
   let rejected = Atomic<UInt64>(0)
   // atomic: how many callbacks are registered with tasks. Sequentially consistent: counted before
-  // the flag is looked at, looked at after the flags have risen.
+  // the flag is checked, and read after the flags are raised.
   let taskCallbacks = Atomic<UInt64>(0)
-  // atomic: whether shutdowns are to wait no longer. Sequentially consistent with the list of
+  // atomic: whether shutdowns are to stop waiting. Sequentially consistent with the list of
   // waiters, like the predicates of `Monitor.wait`.
   let isDeadlineForced = Atomic<Bool>(false)
-  // atomic: R4. Sequentially consistent; who sets it deals with it.
+  // atomic: R4. Sequentially consistent; the thread that sets it acts on it.
   let isUnreachable = Atomic<Bool>(false)
   private let padding4 = InlineArray<3, UInt64>(repeating: 0)
 
   // atomic: how many groups there are, alive or about to be freed. Sequentially consistent: counted
-  // before a task can be spawned in one, looked at by those who walk the tree.
+  // before a task can be spawned in one, and read by threads that walk the tree.
   let groupCount = Atomic<UInt64>(0)
 
-  // atomic: in a group, how many of its tasks are also counted as ended above. Sequentially consistent,
-  // like `Endings`.
+  // atomic: in a group, how many of its tasks are also counted as ended in its ancestors.
+  // Sequentially consistent, like `Endings`.
   let endedInAncestors = Atomic<UInt64>(0)
 
   let phases = Phases()
-  // atomic: how many reports record which tasks end. Changed sequentially consistent, before flags rise;
-  // read relaxed, by tasks that have seen their flag.
+  // atomic: how many reports record which tasks end. Changed with sequential consistency, before
+  // flags are raised; read relaxed, by tasks that have seen their flag.
   let reportCount = Atomic<UInt64>(0)
 
   // immutable after init
   let options: RegistryOptionsCore
   let spin: SpinPolicy
-  /// Whether the program wants stacks that can be executed, as glibc would have made them.
+  /// Whether the program needs executable stacks, as glibc would have made them.
   let stacksAreExecutable: Bool
-  /// What its tasks block as they begin (S7); a group's is never looked at.
+  /// The signals that its tasks block when they start (S7); a group's is not used.
   let taskMask: SignalMask
-  /// How its threads are as a task begins (S1); a group's is never looked at.
+  /// The state of its threads when a task starts (S1); a group's is not used.
   let origin: ThreadOrigin
-  /// The registry that this one is a group of; a reference to its memory is held.
+  /// The registry that contains this group; a reference to its memory is held.
   let parent: RegistryReference?
   let path: GroupPath
-  /// Whether there is more to be done for each task than for most; see `OptionalState`.
+  /// Whether each task needs more work than most tasks do; see `OptionalState`.
   let givesExtras: Bool
-  /// What it keeps of its tasks; nil for most.
+  /// The metrics of its tasks; nil for most registries.
   let metrics: Metrics?
-  /// Whether it or a registry above it keeps metrics.
+  /// Whether it or an ancestor keeps metrics.
   let isMeasured: Bool
   let monitor: Monitor<RegistryState>
   /// A reference is held.
@@ -148,15 +152,16 @@ struct RegistryStorage: ~Copyable {
   // Guarded by the parent's Monitor: the group's place among the others.
   var previousGroup: RegistryReference?
   var nextGroup: RegistryReference?
-  // Guarded by `MainThread`'s Monitor: the registry's place among all that are no groups.
+  // Guarded by `MainThread`'s Monitor: the registry's place among all that are not groups.
   var previousRegistry: RegistryReference?
   var nextRegistry: RegistryReference?
-  // Written by the one who orphans the registry, who has a reference to its memory meanwhile.
+  // Written by the thread that orphans the registry, which holds a reference to its memory
+  // meanwhile.
   var isBuried = false
   // Owned by the `DeferredFree`: the next registry in it, as bits.
   var nextBuried: UInt = 0
-  // atomic: whether, of a buried one, the last reference is gone, or its threads are: who finds the other was
-  // first frees it. Acquire and release.
+  // atomic: of a buried registry, whether its last reference is gone, or its threads are. The
+  // thread that brings about the second of these frees it. Acquire and release.
   let isHalfGone = Atomic<Bool>(false)
 
   init(
@@ -178,7 +183,7 @@ struct RegistryStorage: ~Copyable {
   }
 }
 
-/// A pointer to a registry; copying it counts nothing.
+/// A pointer to a registry; copying it does not count a reference.
 struct RegistryReference: Equatable {
   let pointer: UnsafeMutablePointer<RegistryStorage>
 
@@ -191,7 +196,8 @@ struct RegistryReference: Equatable {
   var monitor: Monitor<RegistryState> { pointer.pointee.monitor }
   var taskMask: SignalMask { pointer.pointee.taskMask }
 
-  /// What the threads of the library's own block while they call what belongs to this registry: the same (S7).
+  /// The signals that the library's own threads block while they call functions for this registry
+  /// (S7).
   var callbackMask: SignalMask { topmost.taskMask }
   var token: TokenReference { pointer.pointee.token }
 
@@ -202,7 +208,7 @@ struct RegistryReference: Equatable {
 
   /// Creates an open registry with one reference, linked to `token` or to a token of its own.
   ///
-  /// With a `parent` it is a group of that.
+  /// With a `parent` it is a group inside that.
   static func create(
     _ options: RegistryOptionsCore, token given: TokenReference?,
     parent: RegistryReference? = nil, path: GroupPath = GroupPath()
@@ -234,7 +240,7 @@ struct RegistryReference: Equatable {
         metrics: metrics))
     let registry = RegistryReference(pointer)
     ProcessState.objectIsMade()
-    // As a group that can be reached (R3), and for the group's memory.
+    // For a group that can be reached (R3), and for the group's memory.
     parent?.retain()
     parent?.retainStorage()
     parent?.link(group: registry)
@@ -247,13 +253,14 @@ struct RegistryReference: Equatable {
 
   /// Adds a reference of the application's.
   ///
-  /// A task that is alive, here or in a group below, may do so after the last one was given back (R2).
+  /// A live task, of this registry or of a group inside it, may do so after the last one was
+  /// released (R2).
   func retain() {
     let count = pointer.pointee.handleRefs.wrappingAdd(1, ordering: .relaxed)
     if count.oldValue == 0 { retainStorage() }
   }
 
-  /// Gives back a reference of the application's; neither waits nor cancels (G3).
+  /// Releases a reference of the application's; neither waits nor cancels (G3).
   func release() {
     let left = pointer.pointee.handleRefs.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     if left.newValue != 0 { return }
@@ -262,17 +269,17 @@ struct RegistryReference: Equatable {
     DeferredFree.tend()
   }
 
-  /// Lets go of the threads once nothing can be spawned any more (G3).
+  /// Releases the threads once nothing can be spawned any more (G3).
   ///
-  /// So it is when nobody has a reference, no group can be reached, and no task is alive that could spawn
-  /// another or take a reference. A group that is closed and has no task left is none that can be
-  /// reached, whoever has a reference to it.
+  /// That is the case when there are no references, no group can be reached, and no task is alive
+  /// that could spawn another or take a reference. A closed group without live tasks cannot be
+  /// reached, even if the application has references to it.
   ///
-  /// That stays so once it is so. It may become so by the last release, by the end of a task, by the
-  /// closing of a group, or by a group's end; whoever has brought one of these about looks here
-  /// afterwards, and as all of it is sequentially consistent, the last of them sees it.
+  /// The condition is permanent. It can become true by the last release, by the end of a task, by
+  /// the closing of a group, or by a group's end. Each of these calls this function afterwards. All
+  /// of it is sequentially consistent, so the last of them sees the condition.
   ///
-  /// Requires a reference to the memory, and with it to that of those above.
+  /// Requires a reference to the memory, which keeps the memory of the ancestors alive too.
   func endIfUnreachable() {
     var next: RegistryReference? = self
     while let registry = next {
@@ -300,8 +307,8 @@ struct RegistryReference: Equatable {
 
   /// Takes a reference to the memory unless it is being freed.
   ///
-  /// Called under the token's Monitor, or the parent's, from whose list the registry takes itself
-  /// before it is freed.
+  /// Called under the Monitor of the token or of the parent. The registry removes itself from their
+  /// lists before it is freed.
   func retainStorageIfAlive() -> Bool {
     var count = pointer.pointee.storageRefs.load(ordering: .relaxed)
     while count != 0 {
@@ -313,9 +320,9 @@ struct RegistryReference: Equatable {
     return false
   }
 
-  /// Gives back a reference to the memory; the last frees it.
+  /// Releases a reference to the memory; the last one frees it.
   ///
-  /// A loop, not a recursion: a chain of parents may end with it.
+  /// This is a loop, not a recursion: a chain of parents may end with it.
   func releaseStorage() {
     var next: RegistryReference? = self
     while let registry = next {
@@ -337,7 +344,7 @@ struct RegistryReference: Equatable {
     }
   }
 
-  /// Whether a thread of the registry, which is orphaned, still exists, be it only on its last instructions.
+  /// Whether the kernel still has a thread of the registry, which is orphaned.
   var hasThreads: Bool {
     monitor.withLock { state in
       if state.threadCount > 0 { return true }
@@ -350,8 +357,8 @@ struct RegistryReference: Equatable {
     }
   }
 
-  /// The last reference to the memory of a buried registry is gone, or its last thread: whichever comes last
-  /// frees it.
+  /// The last reference to a buried registry, or its last thread, is gone: the second to come frees
+  /// it.
   func destroyIfLast() {
     if pointer.pointee.isHalfGone.exchange(true, ordering: .acquiringAndReleasing) { destroy() }
   }
@@ -370,11 +377,11 @@ struct RegistryReference: Equatable {
     log.dispose?(log.context)
   }
 
-  /// Gives back the memory of a registry that is gone, with its records.
+  /// Frees the memory of a registry that is gone, and of its records.
   func giveBackMemory() {
     pointer.pointee.records.destroy()
-    // Not deinitialised: there is nothing in it to release, and Embedded Swift 6.3.1 does not
-    // compile the destruction of an InlineArray of atomics (the compiler stops).
+    // Not deinitialised: it contains nothing to release, and Embedded Swift 6.3.1 does not compile
+    // the destruction of an InlineArray of atomics (the compiler stops).
     free(pointer)
   }
 
@@ -388,8 +395,11 @@ struct RegistryReference: Equatable {
     return gate.admitted &- ended
   }
 
-  /// Whether at some moment of the call no task was alive: what was admitted by its end had ended
-  /// before; that of a group also above, so that nobody whose join returned finds it counted there.
+  /// Whether at some moment of the call no task was alive.
+  ///
+  /// The tasks admitted by the end of the call had ended before it. Those of a group had also been
+  /// counted as ended in its ancestors, so that a caller whose join has returned does not find them
+  /// counted there.
   @inline(__always)
   var isDrained: Bool {
     let ended =

@@ -1,9 +1,9 @@
 // LOCKING
-// The Monitor of each registry guards how many such callbacks are under way in it and below. Whoever sends an event
-// counts it first, and then looks whether the registry is finished; a shutdown finishes it first, and then looks at
-// the count: one of them sees the other.
+// The Monitor of each registry guards how many such callbacks are running in it and in groups inside
+// it. A thread that sends an event counts it first, and then checks whether the registry is
+// finished. A shutdown finishes the registry first, and then checks the count. One of them sees the other.
 
-/// An event that does not arise in a call of the application's, nor in a task of the registry.
+/// An event that arises neither in a call of the application nor in a task of the registry.
 private struct UnheldEvent {
   let registry: RegistryReference
   let record: LogRecord
@@ -27,10 +27,11 @@ private struct UnheldEvent {
 }
 
 extension RegistryReference {
-  /// Sends an event for which neither a task nor the application holds the registry up: a shutdown waits for it, and
-  /// none comes after a shutdown (O2).
+  /// Sends an event while neither a task nor the application keeps the registry from finishing.
   ///
-  /// Requires a reference, to memory at least.
+  /// A shutdown waits for it, and none is sent after a shutdown (O2).
+  ///
+  /// Requires a reference, at least to the memory.
   func sendUnheld(_ record: LogRecord) {
     if !options.log.isListening { return }
     var event = UnheldEvent(registry: self, record: record)
@@ -38,13 +39,13 @@ extension RegistryReference {
       CallFrame.call(
         .library, holdingUp: .log(self), event,
         { event in
-          // SAFETY: it is the one that is handed over with this function.
+          // SAFETY: it is the value that is passed with this function.
           let event = event.unsafelyUnwrapped.assumingMemoryBound(to: UnheldEvent.self)
           event.pointee.send()
           if !ProcessState.isForkedChild { event.pointee.isSent() }
         },
         ifLeft: { event in
-          // SAFETY: likewise; the frames of the callers are not gone yet.
+          // SAFETY: likewise; the frames of the callers still exist.
           event.unsafelyUnwrapped.assumingMemoryBound(to: UnheldEvent.self).pointee.isSent()
         })
     }
