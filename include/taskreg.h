@@ -521,9 +521,10 @@ typedef struct tr_spawn_options {
               TR_KIND_... or at least 0x100. body is not NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_CLOSED after a shutdown or a cancelled token;
               TR_ERR_LIMIT at max_tasks; TR_ERR_AGAIN when the system refuses a thread;
-              TR_ERR_NOMEM; TR_ERR_SYSTEM when it refuses one for a lasting reason. For both, errno
-              is that of pthread_create: EINVAL when the program's thread-local variables leave no
-              room on a stack of that size, or after unshare(CLONE_NEWPID).
+              TR_ERR_NOMEM; TR_ERR_SYSTEM when the system refuses a thread for a lasting reason.
+              After TR_ERR_AGAIN and TR_ERR_SYSTEM, errno is that of pthread_create: EINVAL when
+              the program's thread-local variables leave no room on a stack of that size, or after
+              unshare(CLONE_NEWPID).
    Output:    *out (out may be NULL) is the task on TR_OK, else untouched.
    Ownership: name is copied. On TR_OK ctx belongs to the body and *out carries one reference;
               release it with tr_task_release. On an error nothing has run and ctx is the caller's.
