@@ -1,18 +1,18 @@
-/// What happened to a task since its flag rose, in 32 bits.
+/// What has happened to a task since its flag was raised, in 32 bits.
 ///
 /// Pure, like `TaskWord`.
 struct CancelChecks: Equatable {
   var bits: UInt32
 
-  /// The most looks that are counted.
+  /// The most checks that are counted.
   static var most: UInt32 { (1 << 30) - 1 }
-  /// Somebody is taking a sample of the processor time; nobody else is to.
+  /// A thread is sampling the CPU time; no other thread does.
   static var sampling: UInt32 { 1 << 30 }
   /// The sample is in the notes.
   static var sampled: UInt32 { 1 << 31 }
 
-  /// How often the task itself has looked at its flag.
+  /// How often the task itself has checked its flag.
   var count: UInt32 { bits & Self.most }
-  /// Whether the notes tell how much processor time its thread had used then.
+  /// Whether the notes have the CPU time that its thread had used by the sample.
   var isSampled: Bool { bits & Self.sampled != 0 }
 }

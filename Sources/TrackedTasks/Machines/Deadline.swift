@@ -1,7 +1,7 @@
 /// An absolute moment on `CLOCK_MONOTONIC`, or never.
 ///
-/// Timeouts are relative only at the edge of the library; inside there are deadlines, so that a
-/// wait that is interrupted and resumed does not become longer (nsync does the same).
+/// Timeouts are relative only at the boundary of the library. Inside it there are deadlines, so
+/// that a wait that is interrupted and resumed does not become longer (nsync does the same).
 struct Deadline: Equatable {
   /// Nanoseconds on `CLOCK_MONOTONIC`; `Int64.max` is never.
   let nanoseconds: Int64

@@ -1,15 +1,15 @@
-/// The way into a registry in one 64-bit word: whether it is open, and how many tasks it has let
-/// in.
+/// The entry to a registry in one 64-bit word: whether it is open, and how many tasks it has
+/// admitted.
 ///
 /// Pure, like `TaskWord`.
 ///
-/// That the two share a word makes "check and insert" one atomic step (S5): a task is either
-/// counted before the gate closes, and then waited for, or refused.
+/// Because the two share a word, "check and insert" is one atomic step (S5): a task is either
+/// counted before the gate closes, and then waited for, or rejected.
 ///
-/// A registry's life is read off it: open; closing once `isClosed`; closed once `isClosed` and as
-/// many tasks have ended as were admitted.
+/// The word gives the registry's stage: open; closing once `isClosed`; closed once `isClosed` and
+/// as many tasks have ended as were admitted.
 ///
-/// Gate1: the bits only rise, and the count only grows.
+/// Gate1: bits are only set, and the count only grows.
 struct GateWord: Equatable {
   var bits: UInt64
 
@@ -20,47 +20,48 @@ struct GateWord: Equatable {
 
   init(bits: UInt64) { self.bits = bits }
 
-  /// Whether spawns are refused.
+  /// Whether spawns are rejected.
   var isClosed: Bool { bits & Self.closedBit != 0 }
-  /// Whether the token is cancelled: ordinary tasks are born flagged.
+  /// Whether the token is cancelled: ordinary tasks start with their flags up.
   var isCancelled: Bool { bits & Self.cancelledBit != 0 }
-  /// Whether a deadline passed after the closing: clean-up tasks are born flagged too.
+  /// Whether a deadline passed after the closing: clean-up tasks start with their flags up too.
   var isOverdue: Bool { bits & Self.overdueBit != 0 }
-  /// How many tasks were admitted since the registry was made.
+  /// How many tasks were admitted since the registry was created.
   var admitted: UInt64 { bits & Self.countMask }
 
-  /// What an attempt to come in leads to.
+  /// The result of an attempt to enter.
   enum Admission: Equatable {
     /// The task is counted once this word is in place.
     case admitted(GateWord)
     /// The registry is closed (S5).
     case closed
-    /// As many tasks are alive as may be (S6).
+    /// As many tasks are alive as are allowed (S6).
     case full
   }
 
-  /// A task asks to come in.
+  /// Admits a task, or says why not.
   ///
   /// - Parameters:
-  ///   - mayPassClosed: clean-up work from a running task of the same registry.
+  ///   - mayPassClosed: whether it is a clean-up task, spawned by a running task of the same
+  ///     registry.
   ///   - ended: how many tasks have ended; a number read earlier is smaller and thus safe.
-  ///   - limit: how many may be alive; 0 is no limit.
-  /// - Returns: the word to put in place, or why not.
+  ///   - limit: how many may be alive; 0: no limit.
+  /// - Returns: the word to put in place, or the reason.
   func admit(mayPassClosed: Bool, ended: UInt64, limit: UInt64) -> Admission {
     if isClosed && !mayPassClosed { return .closed }
-    // More ended than this word knows of: others came and went since it was read, and it is not
-    // going to be replaced.
+    // More tasks have ended than this word admitted: it was read before others came and went, and
+    // cannot be replaced any more.
     if limit != 0 && admitted >= ended && admitted - ended >= limit { return .full }
     return .admitted(GateWord(bits: bits &+ 1))
   }
 
-  /// Refuses spawns from now on.
+  /// The word that rejects spawns from now on.
   func closed() -> GateWord { GateWord(bits: bits | Self.closedBit) }
-  /// The token was cancelled, which closes too.
+  /// The word after the token was cancelled, which also closes.
   func cancelled() -> GateWord { GateWord(bits: bits | Self.closedBit | Self.cancelledBit) }
-  /// A join's deadline passed; matters only once closed.
+  /// The word after a join's deadline passed; it matters only once closed.
   func overdue() -> GateWord { isClosed ? GateWord(bits: bits | Self.overdueBit) : self }
 
-  /// Whether a task is to be born with its flag up.
+  /// Whether a task starts with its flag up.
   func flagsNewborn(cleanup: Bool) -> Bool { cleanup ? isOverdue : isCancelled }
 }

@@ -1,52 +1,53 @@
-/// What a join or a shutdown is to do when, and how far its deadline moves: a pure value, like `TaskWord`.
+/// The steps of a join or a shutdown, and the extensions of its deadline: a pure value, like
+/// `TaskWord`.
 ///
-/// GC1: the deadline only moves on, and never beyond `limit`.
-/// GC2: the step `warn` comes once at the most, and `sample` once, and once more for each `sampleSoon`.
-/// GC3: a phase that is not the last ends before the deadline, or with it; what lies between them is what the
-///      later phases have left, and stays so when progress moves the phase's end.
+/// GC1: the deadline is only ever extended, and never beyond `limit`.
+/// GC2: the step `warn` comes at most once, and `sample` once, and once more for each `sampleSoon`.
+/// GC3: a phase that is not the last ends before the deadline, or with it; the time between them is
+///      left for the later phases, and stays the same when progress moves the phase's end.
 struct GraceClock {
   /// When the call began, on `CLOCK_MONOTONIC`.
   let start: Int64
   private(set) var deadline: Deadline
-  /// When the time of the phase that was asked last is over; never for the last phase (E5).
+  /// When the time of the phase that was asked last is over; never, for the last phase (E5).
   private(set) var phaseEnd = Deadline.never
   /// Whether progress moves it.
   private var phaseMoves = false
-  /// How far the deadline may move on; one before it is no leave to move.
+  /// The latest deadline after extensions; if it is before the deadline, there are no extensions.
   let limit: Deadline
-  /// A task makes progress if it told of any in the last so many nanoseconds (E4).
+  /// A task makes progress if it reported any within the last `window` nanoseconds (E4).
   let window: Int64
   private var warnAt: Deadline
   private var sampleAt: Deadline
   private let samples: Bool
-  /// How far the deadline has moved on, in nanoseconds.
+  /// How far the deadline was extended, in nanoseconds.
   private(set) var movedBy: Int64 = 0
 
-  /// What is to be done next.
+  /// The next step.
   enum Step: Equatable {
-    /// To wait, until then at the most.
+    /// Wait, at most until then.
     case wait(until: Deadline)
-    /// To note how much processor time those have used that are alive.
+    /// Sample the CPU time of the live tasks.
     case sample
-    /// To say that the deadline is near (E6).
+    /// Report that the deadline is near (E6).
     case warn
-    /// To say that the deadline has moved on by so many nanoseconds (E4).
+    /// Report that the deadline was extended by this many nanoseconds (E4).
     case moved(by: Int64)
-    /// To ask the next phase: the time of this one is over (E5).
+    /// Ask the next phase: the time of this one is over (E5).
     case phaseOver
-    /// To give up: the deadline has passed.
+    /// Stop waiting: the deadline has passed.
     case expired
   }
 
-  /// A clock that starts now.
+  /// Makes a clock that starts now.
   ///
   /// - Parameters:
   ///   - start: now, on `CLOCK_MONOTONIC`.
-  ///   - grace: nanoseconds to the deadline; negative is for ever.
-  ///   - maxGrace: nanoseconds to the limit; 0 is none.
+  ///   - grace: nanoseconds to the deadline; negative: no deadline.
+  ///   - maxGrace: nanoseconds to the limit; 0: no extensions.
   ///   - window: as in the property.
-  ///   - warnPercent: how much of the grace passes before the warning; 0 is none.
-  ///   - samples: whether processor times are wanted.
+  ///   - warnPercent: how much of the grace passes before the warning; 0: no warning.
+  ///   - samples: whether CPU times are needed.
   init(
     start: Int64, grace: Int64, maxGrace: Int64 = 0, window: Int64 = 0, warnPercent: UInt32 = 0,
     samples: Bool = false
@@ -67,33 +68,34 @@ struct GraceClock {
     }
   }
 
-  /// A phase was asked, or all that are left.
+  /// Starts the time of a phase that was asked, or of all that are left.
   ///
   /// - Parameters:
-  ///   - end: when its time is over, at the deadline at the latest; never if it is the last.
-  ///   - moves: whether progress moves that, as it moves the deadline.
+  ///   - end: when its time is over, at the deadline at the latest; never, if it is the last.
+  ///   - moves: whether progress moves the end, as it moves the deadline.
   mutating func beginPhase(until end: Deadline = .never, moves: Bool = false) {
     phaseEnd = end.nanoseconds < deadline.nanoseconds || end.isNever ? end : deadline
     phaseMoves = moves
   }
 
-  /// More tasks were asked to stop: their processor times are to be noted, if any are.
+  /// Schedules another sample of CPU times, because more tasks were asked to stop.
   ///
   /// - Parameters:
   ///   - now: on `CLOCK_MONOTONIC`.
-  ///   - time: nanoseconds that they have; negative is for ever.
+  ///   - time: nanoseconds that they have; negative: no limit.
   mutating func sampleSoon(after now: Int64, within time: Int64) {
     if !samples { return }
     let pause = time < 0 ? 10_000_000 : min(time / 10, 10_000_000)
     sampleAt = Deadline(nanoseconds: now).extended(by: pause)
   }
 
-  /// The next step.
+  /// Returns the next step.
   ///
   /// - Parameters:
   ///   - now: on `CLOCK_MONOTONIC`.
-  ///   - lastProgress: when a task that is alive last told of progress, of the phases asked so far alone if
-  ///     it is the time of a phase that is over; 0 is never. Asked at these two moments alone.
+  ///   - lastProgress: when a live task last reported progress; 0 if never. When a phase's time is
+  ///     over, it counts only the phases asked so far. It is called only when that time or the
+  ///     deadline is over.
   /// - Returns: what is to be done now.
   mutating func step(at now: Int64, lastProgress: (_ ofPhase: Bool) -> Int64) -> Step {
     if now >= sampleAt.nanoseconds {

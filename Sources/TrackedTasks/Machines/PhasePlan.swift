@@ -1,6 +1,6 @@
 /// How the time of a shutdown is divided among its phases (E5): pure, like `GraceClock`.
 struct PhasePlan {
-  /// The shares; all 0 are equal ones.
+  /// The shares; all 0: equal shares.
   var shares = InlineArray<8, UInt32>(repeating: 0)
 
   /// How many phases there are.
@@ -23,7 +23,7 @@ struct PhasePlan {
     for number in 0..<Self.count where later & (1 << number) != 0 {
       sum += areEqual ? 1 : Int64(shares[Int(number)])
     }
-    // None of them reserves any: the first has it all.
+    // None of them reserves time: the first gets all of it.
     if sum == 0 { return left }
     return left / sum * own + left % sum * own / sum
   }

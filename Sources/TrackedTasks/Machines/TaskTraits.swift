@@ -1,18 +1,19 @@
-/// What the end of a task means for its registry, and what it holds.
+/// What the end of a task means for its registry, and which optional state the task has.
 struct TaskTraits: OptionSet {
   let rawValue: UInt32
 
   /// Any end of the task cancels the registry's token.
   static var essential: TaskTraits { TaskTraits(rawValue: 1) }
-  /// An end other than returning 0 does.
+  /// Any end except returning 0 cancels the registry's token.
   static var essentialOnFailure: TaskTraits { TaskTraits(rawValue: 2) }
-  /// Its body is over, and its end is being carried out: the registry's token raises its flag no more.
+  /// Its body is over, and its end is being carried out: the registry's token no longer raises its
+  /// flag.
   static var finalizing: TaskTraits { TaskTraits(rawValue: 8) }
   /// It has notes; see `TaskActivity`.
   static var activity: TaskTraits { TaskTraits(rawValue: 16) }
-  /// It has promised heartbeats, of which its notes tell.
+  /// It has a heartbeat interval, which is in its notes.
   static var heartbeat: TaskTraits { TaskTraits(rawValue: 32) }
-  /// It has asked for the address of its flag.
+  /// It has taken the address of its flag.
   static var readsFlag: TaskTraits { TaskTraits(rawValue: 64) }
   /// Its end is in the metrics.
   static var measured: TaskTraits { TaskTraits(rawValue: 128) }

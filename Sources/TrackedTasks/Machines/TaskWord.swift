@@ -7,22 +7,22 @@
 ///     free → starting → running → ending → ended → free
 ///                 └──────────── withdrawn ───┘
 ///
-/// The references to the record are counted in the same word, so that taking one and looking what
-/// it is a reference to are one step.
+/// The references to the record are counted in the same word, so that taking one and checking the
+/// task's phase are one step.
 ///
 /// W1: the low 32 bits are 0 until the task is asked to stop and 1 from then on, and hold nothing
 ///     else: an application may read them through a pointer (`tr_task_cancel_flag`).
 /// W2: the phase only advances, until the record is free again.
-/// W3: once a task is ending, its flag and how it ended change no more.
-/// W4: a record is free exactly when its task has ended and nobody holds a reference: the
-///     transition that takes the last one makes it free.
-/// W5: where there are more references than the word has room for, the others are counted beside it
-///     (`TaskReference.moveReferencesOut`), and at least two in the word, one once the task has ended:
-///     it never looks as if nobody held it.
+/// W3: once a task is ending, its flag and how it ended no longer change.
+/// W4: a record is free exactly when its task has ended and there are no references: the transition
+///     that releases the last one makes it free.
+/// W5: if there are more references than the word has room for, the others are counted beside it
+///     (`TaskReference.moveReferencesOut`), and at least two in the word, one once the task has
+///     ended: the word never looks unreferenced.
 struct TaskWord: Equatable {
   var bits: UInt64
 
-  /// Where a task is in its life.
+  /// The phase of a task's life.
   enum Phase: UInt64 {
     /// The phase while the record belongs to no task.
     case free = 0
@@ -30,7 +30,7 @@ struct TaskWord: Equatable {
     case starting = 1
     /// The phase while the body, its drop or its last log event runs.
     case running = 2
-    /// The phase while the end is being counted: no longer listed, not yet to be learnt of.
+    /// The phase while the end is being counted: no longer listed, not yet observable.
     case ending = 3
     /// The phase while the outcome can be read.
     case ended = 4
@@ -38,7 +38,7 @@ struct TaskWord: Equatable {
 
   /// How a task ended (O1); the numbers are those of `TR_ENDED_…`.
   enum Ending: UInt64 {
-    /// The way while it has not ended, and of a task whose thread was refused.
+    /// The task has not ended, or the system refused it a thread.
     case none = 0
     /// The body returned 0.
     case returned = 1
@@ -93,37 +93,38 @@ struct TaskWord: Equatable {
   var isCancelRequested: Bool { bits & Self.flagBit != 0 }
   /// Whether it was alive at a join's deadline.
   var isOverdue: Bool { bits & Self.overdueBit != 0 }
-  /// Whether somebody waits for its end, or did.
+  /// Whether a thread waits for its end, or did.
   var isAwaited: Bool { bits & Self.awaitedBit != 0 }
-  /// Whether it was spawned for clean-up work, which the registry's token does not interrupt.
+  /// Whether it is a clean-up task, whose flag the registry's token does not raise.
   var isCleanup: Bool { bits & Self.cleanupBit != 0 }
   /// Whether it left a message.
   var hasMessage: Bool { bits & Self.messageBit != 0 }
-  /// Whether it is listed and counted: admitted, and its end not begun (N1).
+  /// Whether it is listed and counted: admitted, and not yet ending (N1).
   var isLive: Bool { phase == .starting || phase == .running }
 
   /// How many references the word counts: the running worker's, one per handle, one per pin.
   var references: UInt64 { bits >> 44 & Self.mostReferences }
   /// Whether more are counted beside it (W5).
   var hasMoreReferences: Bool { bits & Self.moreBit != 0 }
-  /// Whether there is no room for another.
+  /// Whether there is no room for another reference.
   var isFull: Bool { references == Self.mostReferences }
   /// Whether it has a descriptor, to be closed with its record.
   var hasDescriptor: Bool { bits & Self.descriptorBit != 0 }
-  /// Whether there is more to be done for it than for most; see `OptionalState`.
+  /// Whether it has optional state; see `OptionalState`.
   var hasOptionalState: Bool { bits & Self.extrasBit != 0 }
-  /// Whether the record holds a reference to its registry's memory, for the sake of handles.
+  /// Whether the record holds a reference to its registry's memory, because there are handles.
   var holdsRegistry: Bool { bits & Self.registryBit != 0 }
 
   // MARK: Transitions
 
-  /// The word of a task just admitted, with the worker's reference.
+  /// The word of a task that was just admitted, with the worker's reference.
   ///
   /// - Parameters:
-  ///   - cleanup: it was spawned for clean-up work.
-  ///   - flagged: it is born asked to stop.
-  ///   - handle: the spawner gets a handle: one reference more, and the registry's memory is held.
-  ///   - inGroup: the registry's memory is held, as the worker does not do it.
+  ///   - cleanup: whether it is a clean-up task.
+  ///   - flagged: whether it starts with its flag up.
+  ///   - handle: whether the spawner gets a handle: one more reference, and the registry's memory
+  ///     is held.
+  ///   - inGroup: whether the registry's memory is held because the worker does not hold it.
   ///   - extras: see `hasOptionalState`.
   /// - Returns: the word to publish.
   @inline(__always)
@@ -136,21 +137,20 @@ struct TaskWord: Equatable {
     ).with(.starting)
   }
 
-  /// What is shown of a thread that is no task.
+  /// The word that is shown for a thread that is not a task.
   static var ofThread: TaskWord { TaskWord(bits: 0).with(.running) }
 
-  /// Somebody who walks the records takes a reference; nil if the task is not alive, or if there is
-  /// no room.
+  /// A walk of the records takes a reference; nil if the task is not alive, or if there is no room.
   func pinned() -> TaskWord? {
     isLive && !isFull ? TaskWord(bits: bits &+ Self.oneReference) : nil
   }
 
-  /// Somebody who has a reference takes another, as a handle; nil if there is no room.
+  /// The holder of a reference takes another, as a handle; nil if there is no room.
   func handleAdded() -> TaskWord? {
     isFull ? nil : TaskWord(bits: bits &+ Self.oneReference | Self.registryBit)
   }
 
-  /// A reference is given back; nil if some that are counted beside the word are to be moved into it
+  /// A reference is released; nil if some that are counted beside the word must be moved into it
   /// first (W5).
   func unpinned() -> TaskWord? {
     bits & Self.moreBit != 0 && references <= 2 ? nil : withOneLess()
@@ -162,8 +162,9 @@ struct TaskWord: Equatable {
       ? TaskWord(bits: bits &- Self.movedReferences * Self.oneReference | Self.moreBit) : nil
   }
 
-  /// References are moved into the word, none being left beside it if they are the `last`; nil if it
-  /// needs none.
+  /// References are moved into the word; nil if it needs none.
+  ///
+  /// With `last`, none is left beside the word.
   func referencesMovedIn(last: Bool) -> TaskWord? {
     guard hasMoreReferences, references <= 2 else { return nil }
     let bits = bits &+ Self.movedReferences * Self.oneReference
@@ -174,61 +175,62 @@ struct TaskWord: Equatable {
     TaskWord(bits: bits &- Self.oneReference).freeIfUnused()
   }
 
-  /// The end of W4.
+  /// The last step of W4.
   ///
   /// The flag stays up until the next task is admitted, so that the spawner knows whether the time
-  /// of the request has to be put back.
+  /// of the request must be reset.
   private func freeIfUnused() -> TaskWord {
     phase == .ended && bits >> 44 == 0 ? TaskWord(bits: bits & Self.flagBit) : self
   }
 
-  /// Its thread enters the body.
+  /// The task's thread enters the body.
   func entered() -> TaskWord? { phase == .starting ? with(.running) : nil }
 
-  /// It is asked to stop; nil when it was before, or has begun to end.
+  /// The task is asked to stop; nil if it was asked before, or is ending.
   func cancelRequested() -> TaskWord? {
     isLive && !isCancelRequested ? TaskWord(bits: bits | Self.flagBit) : nil
   }
 
-  /// A join's deadline passed: asked to stop, and abandoned until it ends; nil when it has begun to
-  /// end.
+  /// A join's deadline passed: the task is asked to stop, and abandoned until it ends; nil if it is
+  /// ending.
   ///
   /// A second deadline leaves the word as it is.
   func overdue() -> TaskWord? {
     isLive ? TaskWord(bits: bits | Self.overdueBit | Self.flagBit) : nil
   }
 
-  /// Somebody is about to wait for its end; nil when it has ended.
+  /// A thread is about to wait for the task's end; nil if it has ended.
   func awaited() -> TaskWord? {
     isLive || phase == .ending ? TaskWord(bits: bits | Self.awaitedBit) : nil
   }
 
-  /// It left a message.
+  /// The task sets or removes its message.
   func messageLeft(_ present: Bool) -> TaskWord? {
     guard phase == .running else { return nil }
     return TaskWord(bits: present ? bits | Self.messageBit : bits & ~Self.messageBit)
   }
 
-  /// It needs what most do not; nil when its body is over.
+  /// The task gets optional state; nil if its body is over.
   func extrasAdded() -> TaskWord? {
     phase == .running ? TaskWord(bits: bits | Self.extrasBit) : nil
   }
 
-  /// It has got a descriptor.
+  /// The task gets a descriptor.
   func descriptorMade() -> TaskWord? {
     phase == .free ? nil : TaskWord(bits: bits | Self.descriptorBit)
   }
 
-  /// Its body is over: from here it is neither listed nor changed.
+  /// The task's body is over: from here it is neither listed nor changed.
   func ends(_ how: Ending) -> TaskWord? {
     phase == .running ? TaskWord(bits: bits | how.rawValue << Self.endingShift).with(.ending) : nil
   }
 
-  /// Its end is counted: the outcome may be read, and the worker's reference is given back.
+  /// The task's end is counted: the outcome can be read, and the worker's reference is released.
   func ended() -> TaskWord? { phase == .ending ? with(.ended).withOneLess() : nil }
 
-  /// No thread could be had for it: it ends without having run, and the worker's reference is
-  /// given back.
+  /// The system refused the task a thread: it ends without having run.
+  ///
+  /// The worker's reference is released.
   func withdrawn() -> TaskWord? { phase == .starting ? with(.ended).withOneLess() : nil }
 
   private func with(_ phase: Phase) -> TaskWord {

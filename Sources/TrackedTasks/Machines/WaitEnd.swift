@@ -4,6 +4,6 @@ enum WaitEnd {
   case ready
   /// The deadline passed first, or was forced.
   case timedOut
-  /// The flag of the calling task rose first (C4).
+  /// The flag of the calling task was raised first (C4).
   case cancelled
 }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What is remembered of a task that has ended: one of the slowest to stop, or one of the last.
+/// The facts of a task that has ended: one of the slowest to stop, or one of the last.
 struct EndedFacts {
   var id: UInt64 = 0
   var name = TaskName()
@@ -13,12 +13,12 @@ struct EndedFacts {
   var spawnedAt: Int64 = 0
   /// Nanoseconds from spawn to end.
   var ran: Int64 = 0
-  /// Nanoseconds from being asked to stop to the end; -1 if it was not asked.
+  /// Nanoseconds from the request to stop to the end; -1 if it was not asked.
   var stop: Int64 = -1
 }
 
 extension TaskReference {
-  /// What is to be remembered of the task, which is about to end.
+  /// The facts of the task, which is about to end.
   ///
   /// Called on the task's own thread.
   func endedFacts(_ how: TaskWord.Ending, at now: Int64) -> EndedFacts {
@@ -28,7 +28,8 @@ extension TaskReference {
       id: id, name: name, path: registry.pointer.pointee.path, kind: kind,
       how: UInt32(how.rawValue), code: how == .failed ? pointer.pointee.code : 0,
       spawnedAt: spawnedAt, ran: max(0, now &- spawnedAt),
-      // Who asks many tasks reads the clock once, maybe before this one was spawned.
+      // A caller that asks many tasks to stop reads the clock once, maybe before this one was
+      // spawned.
       stop: word.isCancelRequested ? max(0, now &- max(cancelledAt, spawnedAt)) : -1)
   }
 }

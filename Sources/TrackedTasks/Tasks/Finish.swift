@@ -3,24 +3,24 @@ import Synchronization
 
 // LOCKING
 // The end of a task takes no lock: it is three atomic steps (`finish`). The registry's Monitor
-// guards the list of waiters, and is taken after them to wake those on it, if the word says that
-// the task is awaited, or if `drainWaiters` is not 0. Nothing but unparking is done under it; log
+// guards the list of waiters. It is taken after them, to wake the waiters, if the word says that the
+// task is awaited, or if `drainWaiters` is not 0. Nothing but unparking is done under it; log
 // callbacks run before the first step, without it.
 //
-// How the gaps are survived. Between `ends` and the count a task is on no list and still counted as
-// alive: joins wait for it. Between the count and `ended` a join may return, and a wait for the
-// task waits without a deadline, as a few instructions are left. After `ended` the record may
-// belong to another task: `wakeWaiters` uses its address only as a key, and wakes a waiter of that
-// task in vain at the worst. A waiter enters the list, marks the word as awaited, and then reads
-// the word again, so it is found there or sees the end.
+// Between the steps. Between `ends` and the count a task is on no list but still counted as alive:
+// joins wait for it. Between the count and `ended` a join may return; a wait for the task then waits
+// without a deadline, because only a few instructions are left. After `ended` the record may belong
+// to another task: `wakeWaiters` uses its address only as a key, and at worst wakes a waiter of that
+// task in vain. A waiter enters the list, marks the word as awaited, and then reads the word again,
+// so either it is found on the list or it sees the end.
 
 extension TaskReference {
   /// Ends the task on its worker's thread.
   ///
-  /// Three steps, so that nobody learns of the end by one way and not by another: it leaves the
-  /// list (`ends`), it is counted, and its outcome is opened (`ended`). A join may return after
-  /// the second, a wait for this task only after the third; a wait that comes in between waits for
-  /// the few instructions that are left.
+  /// There are three steps, so that all ways to observe the end agree: the task leaves the list
+  /// (`ends`), it is counted, and its outcome becomes readable (`ended`). A join may return after
+  /// the second step, a wait for this task only after the third. A wait that starts between them
+  /// waits for the few instructions that are left.
   @inline(__always)
   func finish(_ how: TaskWord.Ending, in registry: RegistryReference) {
     let word = self.word
@@ -28,17 +28,18 @@ extension TaskReference {
     if !leaveList(how) { return }
     if word.isCancelRequested { recordStop(how) }
     registry.pointer.pointee.endings.count(how)
-    // The record may belong to another task from here on.
+    // From here on the record may belong to another task.
     wakeWaiters(advance { $0.ended() }, in: registry)
     registry.wakeJoinersIfDrained()
   }
 
-  /// The task leaves the list, after its log has heard of it if it is late (E6).
+  /// Removes the task from the list of live tasks; if it is late, that is logged first (E6).
   ///
-  /// - Returns: false in a child that the log's callback forked.
+  /// - Returns: false in a child that the log callback forked.
   @inline(__always)
   func leaveList(_ how: TaskWord.Ending) -> Bool {
-    // A deadline may find the task alive until the word says that it ends; then it is to be told of.
+    // A deadline may find the task alive until the word says that it ends; its late end is then
+    // reported.
     while advance({ $0.isOverdue && !isLateReported ? nil : $0.ends(how) }) == nil {
       if !word.isLive { return true }
       reportLate()
@@ -47,15 +48,16 @@ extension TaskReference {
     return true
   }
 
-  /// Whether what `reportLate` does is done for this task.
+  /// Whether `reportLate` has run for this task.
   private var isLateReported: Bool { Worker.current?.pointee.lateReported == id }
 
-  /// Reports the end of a task that was alive at a deadline, if the abort grace is over as well (O2, E6).
+  /// Reports the end of a task that was alive at a deadline, if the abort grace has also passed
+  /// (O2, E6).
   ///
   /// Called on the task's own thread.
   @inline(never)
   private func reportLate() {
-    // Before the callback, which may leave the thread.
+    // Set before the callback, which may leave the thread.
     Worker.current?.pointee.lateReported = id
     let late = monotonicNow() &- activity.pointee.lateFrom.load(ordering: .acquiring)
     let log = registry.options.log
@@ -75,7 +77,8 @@ extension TaskReference {
     }
   }
 
-  /// Wakes those who wait for the end of the task, if `before`, its last word, says that any do.
+  /// Wakes the threads that wait for the end of the task, if `before`, its last word, says there
+  /// are any.
   @inline(__always)
   func wakeWaiters(_ before: TaskWord?, in registry: RegistryReference) {
     guard let before, before.isAwaited else { return }
@@ -83,7 +86,7 @@ extension TaskReference {
     registry.monitor.withLock { $0.waiters.wake(key) }
   }
 
-  /// Reports an end other than returning 0, before anyone can learn of it (O2).
+  /// Reports an end other than returning 0, before the task's completion becomes observable (O2).
   func logEnd(_ how: TaskWord.Ending) {
     let log = registry.options.log
     if !log.isListening { return }
@@ -117,7 +120,7 @@ extension TaskReference {
   /// The most bytes a message keeps.
   static var messageLimit: Int { RecordPool.messageRoom - 1 }
 
-  /// Leaves a message for the outcome; called on the task's own thread from its body.
+  /// Sets the message of the outcome; called on the task's own thread from its body.
   func setMessage(_ text: UnsafePointer<UInt8>?) -> Status {
     guard let text, text[0] != 0 else {
       return advance { $0.messageLeft(false) } == nil ? Self.bodyIsOver : .ok
@@ -133,7 +136,7 @@ extension TaskReference {
     .invalid("tr_task_set_message", "the body of the task is over")
   }
 
-  /// Hands the message to `body`, NUL-terminated; empty if there is none.
+  /// Passes the message to `body`, NUL-terminated; empty if there is none.
   ///
   /// Requires that the task has ended or is the caller's own.
   func withMessage<Result>(_ body: (UnsafePointer<UInt8>, _ isPresent: Bool) -> Result) -> Result {
@@ -146,18 +149,18 @@ extension TaskReference {
 
   // MARK: Waiting
 
-  /// Spins for the end of the task.
+  /// Spins until the task ends.
   ///
-  /// What is polled is not the word, which its worker changes several times on the way to the end,
-  /// each time fetching the line back from the poller, but the worker's mailbox: it holds this task
-  /// until all is done, and then invites the next.
+  /// It polls the worker's mailbox, not the word. The worker changes the word several times on the
+  /// way to the end, and would fetch the cache line back from the poller each time. The mailbox
+  /// holds this task until all is done, and then becomes free for the next.
   private func spinForEnd(_ policy: SpinPolicy, until deadline: Deadline) {
     let bits = pointer.pointee.worker.load(ordering: .acquiring)
     guard let worker = Worker.Pointer(bitPattern: bits) else { return }
     let own = MailboxWord.task(pointer).bits
     let caller = Worker.currentTask
     _ = spin(for: policy.joiner, until: deadline) {
-      // Where the caller spins, the worker gets no further.
+      // While the caller spins on the worker's CPU, the worker makes no progress.
       worker.pointee.cpu.load(ordering: .relaxed) == cp_current_cpu()
         || caller?.word.isCancelRequested == true
     } until: {
@@ -171,7 +174,8 @@ extension TaskReference {
     let registry = self.registry
     if word.phase != .ended { spinForEnd(registry.pointer.pointee.spin, until: deadline) }
     if word.phase == .ended { return .ok }
-    // One that is counted already is a few instructions from its end: the answer is "ended" (J2).
+    // A task that is counted already is a few instructions from its end: the answer is "ended"
+    // (J2).
     let isEnding = word.phase == .ending
     let end = registry.monitor.wait(
       for: UInt(bitPattern: pointer), until: isEnding ? .never : deadline
@@ -189,7 +193,7 @@ extension TaskReference {
 }
 
 extension RegistryReference {
-  /// Wakes those who wait for the last task to end, if it has.
+  /// Wakes the threads that wait for the last task to end, if it has ended.
   @inline(__always)
   func wakeJoinersIfDrained() {
     let waiters = pointer.pointee.drainWaiters.load(ordering: .sequentiallyConsistent)

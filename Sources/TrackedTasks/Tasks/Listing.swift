@@ -1,10 +1,10 @@
 import CPlatform
 import Synchronization
 
-/// What is known of one live task at one moment (N2).
+/// The facts of one live task at one moment (N2).
 struct TaskFacts {
   var word: TaskWord
-  /// The registry or group it belongs to, which lives as long as the visit.
+  /// The registry or group it belongs to, which is valid as long as the visit.
   var registry: RegistryReference
   var id: UInt64
   var name: TaskName
@@ -14,7 +14,7 @@ struct TaskFacts {
   var spawnedAt: Int64
   /// Nanoseconds on `CLOCK_MONOTONIC`; 0 while the flag is down.
   var cancelledAt: Int64
-  /// What it told of itself; nil for most tasks.
+  /// Its checkpoint, progress and heartbeats; nil for most tasks.
   var activity: ActivityFacts?
 
   /// The number of `TR_STATE_…`.
@@ -38,9 +38,10 @@ extension TaskReference {
   func facts(in registry: RegistryReference) -> TaskFacts? {
     let record = pointer
     while true {
-      // Before the word: a word alone does not say whose it is, as that of the next task may have the
-      // same bits. Who reads the id of a task finds no word older than that task's record being free,
-      // and one that is live is that task's, or a later one's, whose id is seen at the second look.
+      // The id is read before the word: a word alone does not identify its task, because the word
+      // of the next task may have the same bits. A thread that has read the id of a task reads no
+      // word older than the moment when that task's record was free. A live word is then that
+      // task's, or a later one's, whose id the second read finds.
       let id = record.pointee.id.load(ordering: .acquiring)
       let word = self.word
       if !word.isLive { return nil }
@@ -60,14 +61,14 @@ extension TaskReference {
   }
 }
 
-/// Something that visits tasks: unlike a closure, it can be made part of the loop that calls it.
+/// A visitor of tasks: unlike a closure, it can be inlined into the loop that calls it.
 protocol FactsVisitor {
   /// Called for each task with 0, 1, …
   func visit(_ index: Int, _ facts: TaskFacts)
 }
 
 extension RegistryReference {
-  /// Visits every live task once, as `list` does with a closure, and faster where there are no groups.
+  /// Visits every live task once, as `list` does with a closure; faster where there are no groups.
   ///
   /// - Returns: how many were visited.
   @inline(__always)
@@ -84,7 +85,7 @@ extension RegistryReference {
     return count + listBelow(for: visitor, from: count)
   }
 
-  /// Visits every live task of the groups below.
+  /// Visits every live task of the groups inside.
   @inline(never)
   private func listBelow<Visitor: FactsVisitor>(for visitor: Visitor, from first: Int) -> Int {
     var count = 0

@@ -3,32 +3,35 @@ import Synchronization
 // LOCKING
 // This file has no lock of its own. `signal` is guarded by the timer thread's Monitor, and a wait
 // that `conditionWait` points to by the waker's; the two are never held together, nor under another
-// lock of the library's. `traits` are written by the task's own thread alone. A signal is sent
-// under the timer thread's lock, so that the task cannot leave its body meanwhile; none of the
+// lock of the library. `traits` are written only by the task's own thread. A signal is sent under
+// the timer thread's lock, so that the task cannot leave its body meanwhile; none of the
 // application's code runs under either lock.
 //
 // `flagHasRisen` reads both fields without a lock, to take none if there is nothing to do, and
-// again under the lock. The task stores a field and then reads its flag, the canceller raises the
+// again under the lock. The task stores a field and then reads its flag; the canceller raises the
 // flag and then reads the field: one of them sees the other. A field that was cleared between the
-// two readings is found empty under the lock.
+// two reads is found empty under the lock.
 
-/// What few tasks need: a part of the record that nobody looks at unless the word says `hasOptionalState`,
-/// so that it costs the others one bit.
+/// The part of a record that few tasks need.
+///
+/// It is read only if the word says `hasOptionalState`, so other tasks pay no more than a bit for
+/// it.
 struct OptionalState: ~Copyable {
   // atomic: the `CancelSignal` of the task, as bits. Written by the spawner before the task is
   // published, and by its own thread under the timer thread's lock; read under that lock.
   let signal = Atomic<UInt>(0)
-  // atomic: the `ConditionWait` that the task is in, as bits. Sequentially consistent: the task stores
-  // it and then looks at its flag, who raises the flag looks here afterwards; one of them sees the
-  // other. Who found one looks again under the waker's lock, see `ConditionWait`.
+  // atomic: the `ConditionWait` that the task is in, as bits. Sequentially consistent: the task
+  // stores it and then reads its flag; the thread that raises the flag reads this field afterwards.
+  // One of them sees the other. A thread that has found a wait reads it again under the waker's
+  // lock, see `ConditionWait`.
   let conditionWait = Atomic<UInt>(0)
-  // atomic: written by the spawner before the task is published, and then by its own thread, with
-  // release, as a trait tells that something is there to be read.
+  // atomic: written by the spawner before the task is published, and then by its own thread with
+  // release: a trait says that other fields can be read.
   let traits = Atomic<UInt32>(0)
 
-  /// The flag of the task has risen.
+  /// Does what follows when the flag of the task has been raised.
   ///
-  /// Called by the one who raised it, or by one who helps, with a reference to the task.
+  /// Called by the thread that raised it, or by one that helps, with a reference to the task.
   ///
   /// - Parameter again: whether it may have been called before.
   func flagHasRisen(again: Bool) {
@@ -58,7 +61,7 @@ extension TaskReference {
     pointer.pointee.extras.traits.store(known.union(trait).rawValue, ordering: .releasing)
   }
 
-  /// Makes sure that whoever raises the flag looks for a wait on a condition variable.
+  /// Makes every thread that raises the flag check for a wait on a condition variable.
   ///
   /// Called on the task's own thread, from its body.
   func makesFlagLookForWaits() {
@@ -70,20 +73,20 @@ extension TaskReference {
   /// Whether the calling thread's task has waited for a descriptor.
   var hasWaitPlace: Bool { word.hasOptionalState && traits.contains(.hasWaitPlace) }
 
-  /// Makes sure that whoever raises the flag looks for a `WaitDescriptor`.
+  /// Makes every thread that raises the flag check for a `WaitDescriptor`.
   ///
-  /// Called on the task's own thread, before it is alive no more.
+  /// Called on the task's own thread while it is still alive.
   func makesFlagLookForPlaces() {
     add(.hasWaitPlace)
     advance { $0.extrasAdded() }
   }
 
-  /// Gets what a task to be spawned needs besides; on failure nothing is kept.
+  /// Gets the optional state of a task that is being spawned; on failure nothing is kept.
   ///
   /// The record is the caller's own.
   func prepareOptionalState(_ request: borrowing SpawnRequest) -> Status {
     pointer.pointee.extras.traits.store(request.traits.rawValue, ordering: .relaxed)
-    // At least a millisecond: whoever watches a shorter promise does nothing else.
+    // At least a millisecond: a shorter interval would keep its watcher busy.
     let heartbeat = request.heartbeat == 0 ? 0 : max(request.heartbeat, 1_000_000)
     if request.traits.contains(.activity) { clearActivity(heartbeat: heartbeat) }
     if request.traits.contains(.heartbeat) {
@@ -97,14 +100,14 @@ extension TaskReference {
     return status
   }
 
-  /// Gives back what `prepareOptionalState` got: the task does not run.
+  /// Releases what `prepareOptionalState` got: the task does not run.
   func dropExtras() {
-    // Of an earlier task that had promised, in the same record, nothing is left to be dropped.
+    // An earlier task in the same record may have had heartbeats; its state was dropped at its end.
     if traits.contains(.heartbeat) { endHeartbeats() }
     if let signal = takeSignal() { signal.destroy() }
   }
 
-  /// Takes the signal from those who would send it.
+  /// Takes the signal away from the timer thread, which would send it.
   private func takeSignal() -> CancelSignal.Pointer? {
     let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
     guard let signal = CancelSignal.Pointer(bitPattern: bits) else { return nil }
@@ -115,14 +118,14 @@ extension TaskReference {
     return signal
   }
 
-  /// The task's thread is about to enter the body.
+  /// Called when the task's thread is about to enter the body.
   func bodyBegins() {
     if traits.contains(.heartbeat) { beginHeartbeats() }
     let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
     CancelSignal.Pointer(bitPattern: bits)?.arm()
   }
 
-  /// The task's thread has left the body.
+  /// Called when the task's thread has left the body.
   func bodyHasEnded() {
     if traits.contains(.heartbeat) { endHeartbeats() }
     guard let signal = takeSignal() else { return }
@@ -130,7 +133,7 @@ extension TaskReference {
     signal.destroy()
   }
 
-  /// The task has seen that it is to stop: its signal is sent no more.
+  /// Stops the cancel signal: the task has seen that it is asked to stop.
   ///
   /// Called on the task's own thread.
   func acknowledgeCancel() {
@@ -141,11 +144,12 @@ extension TaskReference {
     }
   }
 
-  /// Ends the task as `finish` does, with what it has besides.
+  /// Ends the task as `finish` does, and its optional state.
   ///
-  /// Called again if the thread leaves in the middle, which only what `finalize` and `leaveList` call can do.
+  /// It is called again if the thread leaves in the middle, which only functions that `finalize`
+  /// and `leaveList` call can do.
   func completeWithOptionalState(_ how: TaskWord.Ending) {
-    // The last step may give back the record's reference to its group.
+    // The last step may release the record's reference to its group.
     let registry = self.registry
     finalize(how, in: registry)
     if ProcessState.isForkedChild { return }
@@ -160,19 +164,19 @@ extension TaskReference {
     registry.countUpwards(how)
     wakeWaiters(advance { $0.ended() }, in: registry)
     registry.forEachUpwards { $0.wakeJoinersIfDrained() }
-    // The group may be freed now, and with it a log's context by the application's code, which is
-    // inside no task any more: the record is gone.
+    // The group may be freed now, and with it, by the application's code, the log's context. That
+    // code runs inside no task: the record is gone.
     Worker.current?.pointee.task = nil
     if registry.parent != nil { registry.endIfUnreachable() }
     registry.releaseStorage()
   }
 
-  /// What the end of the task means for its registry is carried out, and what it held is given up.
+  /// Carries out what the end of the task means for its registry, and releases what the task held.
   ///
-  /// Called on the task's own thread, while the task is still alive for everybody else: the callbacks
-  /// that the cancel runs may take their time, and waits for the task have deadlines. That it is
-  /// finalizing keeps its own flag down, so that its outcome does not say that it was asked to
-  /// stop when it was the one who asked.
+  /// Called on the task's own thread, while it is still alive for all other threads: the callbacks
+  /// that the cancel runs may take long, and waits for the task have deadlines. Because it is
+  /// finalizing, its own flag stays down, so that its outcome does not say that it was asked to
+  /// stop when it was the one that asked.
   private func finalize(_ how: TaskWord.Ending, in registry: RegistryReference) {
     let traits = self.traits
     if traits.contains(.essential)

@@ -1,22 +1,22 @@
 import CPlatform
 import Synchronization
 
-/// How far a task has come, as one call told it.
+/// How much of its work a task has done, as one call reported it.
 struct Progress {
   var done: UInt64 = 0
   var total: UInt64 = 0
-  /// Text that lives as long as the program.
+  /// Text that is valid until the process ends.
   var unit: UnsafePointer<UInt8>?
-  /// When it was told, on `CLOCK_MONOTONIC`; 0 is never.
+  /// When it was reported, on `CLOCK_MONOTONIC`; 0 if never.
   var at: Int64 = 0
 }
 
-/// One telling of progress.
+/// The progress of one report.
 struct ProgressSlot: ~Copyable {
   // atomic: relaxed, see `TaskActivity.progressCount`.
   let done: Atomic<UInt64>
   let total: Atomic<UInt64>
-  /// The address of the unit's text; 0 is none.
+  /// The address of the unit's text; 0 for none.
   let unit: Atomic<UInt>
   /// On `CLOCK_MONOTONIC`.
   let at: Atomic<Int64>

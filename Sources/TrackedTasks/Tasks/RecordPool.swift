@@ -2,19 +2,19 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// Free records form two stacks: spawners take from `free`, and whoever ends a task gives to
-// `returned`. Both are done without a lock, on a cache line of their own. When `free` is empty a
-// spawner moves the whole of `returned` there, or adds a chunk; that is done under the registry's
-// Monitor, so that nobody takes the moment in between for a want of records and adds another. The
-// heads carry a tag that changes with every push, against the ABA problem (Treiber, "Systems
-// Programming: Coping with Parallelism", IBM RJ 5118, 1986); reading the successor of a record that
-// somebody else just took is safe because records are never freed while the pool lives. A chunk is
-// published with release and found with acquire.
+// Free records form two stacks: spawners take from `free`, and the thread that ends a task pushes to
+// `returned`. Both are done without a lock, each on a cache line of its own. When `free` is empty, a
+// spawner moves the whole of `returned` there, or adds a chunk. That is done under the registry's
+// Monitor, so that no other spawner takes the moment between for a lack of records and adds another
+// chunk. The heads carry a tag that changes with every push, against the ABA problem (Treiber,
+// "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986). Reading the successor of a
+// record that another thread just took is safe, because records are never freed while the pool
+// lives. A chunk is published with release and found with acquire.
 //
 // Records are initialised a batch at a time, under the lock, so that a chunk takes no more memory
 // than was used of it.
 
-/// The records of one registry: as many as were ever alive at once, reused for ever (N1).
+/// The records of one registry: as many as were ever alive at once, reused indefinitely (N1).
 ///
 /// Pool1: a record below `made` is on one of the stacks, or belongs to a spawner, or has references;
 ///        one of these.
@@ -28,29 +28,29 @@ struct RecordPool: ~Copyable {
   // atomic: the chunks as bits; chunk n has `firstChunk << n` records.
   private let chunks = InlineArray<20, Atomic<UInt>> { _ in Atomic(0) }
   // atomic: how many records are initialised. Stored before any of them holds a task and loaded by
-  // walks, sequentially consistently: a cancelling walk that a task's spawner did not see coming
-  // sees its record (`Spawn.swift`).
+  // walks, sequentially consistently: if a task's spawner did not see a cancelling walk coming,
+  // that walk sees its record (`Spawn.swift`).
   private let made = Atomic<UInt32>(0)
   private let padding3 = InlineArray<3, UInt64>(repeating: 0)
 
-  /// Records made at a time; chunks are whole numbers of it.
+  /// Records initialised at a time; chunks are multiples of it.
   private static var batch: Int { 64 }
   private static var firstChunk: Int { batch }
   private static var mostChunks: Int { 20 }
 
-  /// Takes a free record; nil without memory.
+  /// Takes a free record; nil if there is no memory.
   @inline(__always)
   func take(for registry: RegistryReference) -> TaskReference? {
     pop() ?? takeReturnedOrNew(for: registry)
   }
 
-  /// Takes back a record that nobody holds.
+  /// Takes back a record without references.
   @inline(__always)
   func give(back record: TaskReference) {
     Self.push(record, record, on: returned)
   }
 
-  /// Calls `visit` for every record there is, free or not; false from it ends the walk.
+  /// Calls `visit` for every record, free or not, until it returns false.
   @inline(__always)
   func forEach(_ visit: (TaskReference) -> Bool) {
     var left = Int(made.load(ordering: .sequentiallyConsistent))
@@ -65,7 +65,7 @@ struct RecordPool: ~Copyable {
 
   /// Frees the memory.
   ///
-  /// Requires that nobody uses a record any more.
+  /// Requires that no record is in use any more.
   func destroy() {
     for number in 0..<Self.mostChunks {
       if let chunk = chunk(number) { CPlatform.free(chunk) }
@@ -85,7 +85,7 @@ struct RecordPool: ~Copyable {
     return nil
   }
 
-  /// Puts records that are linked from `first` to `last` on top of a stack.
+  /// Pushes records that are linked from `first` to `last` onto a stack.
   @inline(__always)
   private static func push(
     _ first: TaskReference, _ last: TaskReference, on stack: borrowing Atomic<UInt64>
@@ -101,7 +101,8 @@ struct RecordPool: ~Copyable {
     }
   }
 
-  /// The head of a stack whose first record is number `place` - 1, with another tag than `old`.
+  /// The head of a stack whose first record is number `place` - 1, with a tag that differs from
+  /// `old`.
   @inline(__always)
   private static func head(_ place: UInt32, after old: UInt64) -> UInt64 {
     (old >> 32 &+ 1) << 32 | UInt64(place)
@@ -139,7 +140,7 @@ struct RecordPool: ~Copyable {
 
   /// Makes `place` - 1 the first of `free`, which was found empty.
   ///
-  /// Requires the lock, under which alone anything is put there and under which it was looked at.
+  /// Requires the lock: only under it is anything pushed there, and `free` was read under it.
   private func replaceFree(_ place: UInt32) {
     if place == 0 { return }
     let old = free.load(ordering: .relaxed)
@@ -147,11 +148,11 @@ struct RecordPool: ~Copyable {
     free.store(Self.head(place, after: old), ordering: .releasing)
   }
 
-  /// Initialises the next few records and puts them on `free`.
+  /// Initialises the next few records and pushes them onto `free`.
   ///
   /// Requires the lock.
   ///
-  /// - Returns: the number of the chunk they would lie in, which matters if it does not exist.
+  /// - Returns: the number of the chunk that contains them, which matters if it does not exist.
   private func makeBatch(for registry: RegistryReference) -> Int {
     let first = made.load(ordering: .relaxed)
     let (number, place) = Self.position(of: first)
@@ -171,7 +172,7 @@ struct RecordPool: ~Copyable {
     UnsafeMutablePointer(bitPattern: chunks[number].load(ordering: .acquiring))
   }
 
-  /// The chunk of record `index`, and its place there.
+  /// The chunk of record `index`, and the record's place in it.
   private static func position(of index: UInt32) -> (chunk: Int, place: Int) {
     let shifted = Int(index) + firstChunk
     let number = Int.bitWidth - 1 - shifted.leadingZeroBitCount - firstChunk.trailingZeroBitCount
@@ -183,15 +184,16 @@ struct RecordPool: ~Copyable {
   /// Bytes of a task's message, with its NUL.
   static var messageRoom: Int { 128 }
 
-  /// Where the message of a task is kept: behind all records of its chunk, where it takes no memory
-  /// until the first is left.
+  /// The place of a task's message: behind all records of its chunk.
+  ///
+  /// It takes no memory until the first message of the chunk is set.
   static func messagePlace(of task: TaskReference) -> UnsafeMutablePointer<UInt8> {
     let (number, place) = position(of: task.pointer.pointee.index)
     let end = UnsafeMutableRawPointer(task.pointer - place + firstChunk << number)
     return (end + place * messageRoom).assumingMemoryBound(to: UInt8.self)
   }
 
-  /// Where the notes of a task are kept: behind the messages of its chunk, likewise.
+  /// The place of a task's notes: behind the messages of its chunk, likewise.
   static func activityPlace(of task: TaskReference) -> TaskActivity.Pointer {
     let (number, place) = position(of: task.pointer.pointee.index)
     let count = firstChunk << number
@@ -202,13 +204,13 @@ struct RecordPool: ~Copyable {
   /// Bytes of a task's notes.
   private static var activityRoom: Int { (MemoryLayout<TaskActivity>.size + 63) & ~63 }
 
-  /// Allocates a chunk, with nothing in it initialised; nil without memory.
+  /// Allocates a chunk and initialises nothing in it; nil if there is no memory.
   private static func allocateChunk(_ number: Int) -> UnsafeMutablePointer<TaskRecord>? {
     let count = firstChunk << number
     let bytes = count * (MemoryLayout<TaskRecord>.stride + messageRoom + activityRoom)
     var memory: UnsafeMutableRawPointer?
     guard posix_memalign(&memory, 64, bytes) == 0, let memory else { return nil }
-    // For all its time the rest is bytes, which memory may always be read and written as.
+    // The rest is only ever bytes, and memory may always be read and written as bytes.
     return memory.bindMemory(to: TaskRecord.self, capacity: count)
   }
 }

@@ -1,31 +1,32 @@
 import CPlatform
 import Synchronization
 
-/// A spawn as the boundary hands it over: checked, and with nothing left to copy but the name.
+/// A spawn as the boundary passes it: checked, and with nothing left to copy but the name.
 struct SpawnRequest {
   var name: TaskName
   var kind: UInt32
   var body: TaskBody?
   var context: UnsafeMutableRawPointer?
   var drop: TaskDrop?
-  /// Bytes, a multiple of the page size; nil is the registry's.
+  /// Bytes, a multiple of the page size; nil: the registry's.
   var stackSize: Int?
   var isCleanup = false
   var wantsFreshThread = false
   /// What its end means for the registry.
   var traits: TaskTraits = []
-  /// The signal that interrupts its system calls once it is asked to stop; 0 is none.
+  /// The signal that interrupts its system calls once it is asked to stop; 0: none.
   var cancelSignal: Int32 = 0
-  /// Nanoseconds in which it promises to beat; 0 is no promise.
+  /// The heartbeat interval in nanoseconds; 0: no heartbeats.
   var heartbeat: Int64 = 0
   /// Whether the caller gets a handle.
   var wantsHandle = false
 
-  /// Whether it needs what most do not; see `OptionalState`.
+  /// Whether it needs optional state, as most tasks do not; see `OptionalState`.
   @inline(__always)
   var hasOptionalState: Bool { cancelSignal != 0 || !traits.isEmpty }
 
-  /// Whether the registry's token lets it be: clean-up work (S5), and what a shutdown asks later (E5).
+  /// Whether the token does not raise its flag: clean-up tasks (S5), and tasks of later phases
+  /// (E5).
   @inline(__always)
   var outlastsToken: Bool { isCleanup || traits.phase != 0 }
 }
@@ -34,10 +35,10 @@ extension RegistryReference {
   /// Admits a task and gives it a thread.
   ///
   /// Closing and spawning meet in two words. The gate word decides whether the task is admitted
-  /// (S5). Whether it is born flagged is decided twice: from the gate word it was admitted by, and
-  /// again from the gate *after* its own word is published; whoever cancels writes the gate first
-  /// and then visits all published words. All four accesses are sequentially consistent, so one of
-  /// the two sees the other, and no task misses its flag (C3).
+  /// (S5). Whether it starts with its flag up is decided twice: from the gate word that admitted
+  /// it, and again from the gate *after* its own word is published. A canceller writes the gate
+  /// first and then visits all published words. All four accesses are sequentially consistent, so
+  /// one of the two sees the other, and no task misses its flag (C3).
   ///
   /// - Returns: the status, and the handle if one was asked for and the status is `.ok`.
   @inline(__always)
@@ -78,20 +79,20 @@ extension RegistryReference {
       let reason = cp_errno()
       withdraw(task, hasHandle: request.wantsHandle)
       _ = refuse(request, status)
-      // As pthread_create left it; the callback that hears of it may have changed that.
+      // The errno of pthread_create; the log callback may have changed it.
       cp_set_errno(reason)
       return (status, nil)
     }
     return (.ok, request.wantsHandle ? task : nil)
   }
 
-  /// The stack for a task of a group, as the topmost registry is to be asked for it.
+  /// The stack size for a task of a group, in the form in which the root registry takes it.
   private func stackSize(for request: borrowing SpawnRequest) -> Int? {
     let wanted = request.stackSize ?? options.stackSize
     return request.stackSize == nil && wanted == topmost.options.stackSize ? nil : wanted
   }
 
-  /// Counts the task in, here and in the registries above, unless one of them is closed or full.
+  /// Counts the task here and in the ancestors, unless one of them is closed or full.
   @inline(__always)
   private func admit(isCleanup: Bool) -> (Status, GateWord) {
     let (status, gate) = admitHere(isCleanup: isCleanup)
@@ -99,7 +100,8 @@ extension RegistryReference {
     return (admitAbove(isCleanup: isCleanup), gate)
   }
 
-  /// Counts a task of this group in above it; if it is refused, it is counted nowhere (S5, S6).
+  /// Counts a task of this group in the ancestors; if one rejects it, it is counted nowhere (S5,
+  /// S6).
   private func admitAbove(isCleanup: Bool) -> Status {
     var next = parent
     while let registry = next {
@@ -118,7 +120,7 @@ extension RegistryReference {
   private func admitHere(isCleanup: Bool) -> (Status, GateWord) {
     var old = gate
     while true {
-      // A token is seen cancelled before it has closed every gate (C1).
+      // A token is seen as cancelled before it has closed every gate (C1).
       let isClosing = old.isClosed || token.isCancelled
       let mayPass = isCleanup && isClosing && Worker.currentTask?.registry.isWithin(self) == true
       if isClosing && !mayPass { return (.closed, old) }
@@ -166,7 +168,7 @@ extension RegistryReference {
     _ = record.pointee.word.exchange(word.bits, ordering: .sequentiallyConsistent)
   }
 
-  /// Takes back a task for which there was no thread (S6).
+  /// Withdraws a task for which the system refused a thread (S6).
   private func withdraw(_ task: TaskReference, hasHandle: Bool) {
     if task.word.hasOptionalState {
       let phase = task.traits.phase
@@ -180,11 +182,12 @@ extension RegistryReference {
     forEachUpwards { $0.wakeJoinersIfDrained() }
   }
 
-  /// Whether it is closed and its last task has ended: its log hears of nothing more, and the log's
-  /// context may be gone (O2).
+  /// Whether the registry is closed and its last task has ended.
+  ///
+  /// Its log receives no further event then, and the log's context may be gone (O2).
   var isFinished: Bool { (gate.isClosed || token.isCancelled) && isDrained }
 
-  /// Counts and reports a refusal (O2, J8).
+  /// Counts and reports a rejected spawn (O2, J8).
   private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
     forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
     if isMeasured { measureRefusal(kind: request.kind) }
@@ -207,7 +210,7 @@ extension RegistryReference {
 }
 
 extension TaskReference {
-  /// Notes the worker that is to run the task.
+  /// Records the worker that is to run the task.
   @inline(__always)
   func assign(to worker: Worker.Pointer) {
     let bits = UInt(bitPattern: worker)

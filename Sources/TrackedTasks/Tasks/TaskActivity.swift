@@ -1,56 +1,58 @@
 import Synchronization
 
-/// What a task says of itself, and what others note of it that few tasks need (E2, E3, E7).
+/// The notes of a task: what it reports, and what others record of it, that few tasks need (E2, E3,
+/// E7).
 ///
 /// It lies behind the records of the chunk, where it takes no memory until the first task there has
-/// notes, and is never initialised as a whole: whoever opens it stores every field. All fields are
-/// atomics, and relaxed, as a snapshot may read them while the next task of the record opens them: what
-/// it read then, it throws away (see LOCKING in `TaskRecord.swift`). Whether a task has notes its traits
-/// say, which are stored with release after the fields.
+/// notes. It is never initialised as a whole: the thread that opens it stores every field. All
+/// fields are atomics, and relaxed, because a snapshot may read them while the next task of the
+/// record opens them; the snapshot discards what it read then (see LOCKING in `TaskRecord.swift`).
+/// A task's traits say whether it has notes; they are stored with release after the fields.
 struct TaskActivity: ~Copyable {
   typealias Pointer = UnsafeMutablePointer<TaskActivity>
 
-  /// What it has promised; the first field, so that its address is known.
+  /// The task's heartbeats; the first field, so that its address is known.
   let promise: HeartbeatPromise
-  // atomic: the address of the last checkpoint's text, a `KeptText`; 0 is none. Written by the task's own
-  // thread, with release after the text, and loaded with acquire.
+  // atomic: the address of the last checkpoint's text, a `KeptText`; 0 for none. Written by the
+  // task's own thread, with release after the text, and loaded with acquire.
   let checkpoint: Atomic<UInt>
-  // atomic: how often progress was told; the last is in the slot of its lowest bit. Released by the
-  // task's own thread after the slot is written, which is not the one that readers look at: a
-  // reader who finds the same number afterwards has read one call's progress, and need not
-  // wait for a task that stopped in the middle.
+  // atomic: how many times progress was reported; the last report is in the slot of its lowest bit.
+  // Released by the task's own thread after the slot is written, which is not the slot that readers
+  // use. A reader that finds the same number afterwards has read the progress of one call, and does
+  // not have to wait for a task that stopped in the middle.
   let progressCount: Atomic<UInt64>
   let evenProgress: ProgressSlot
   let oddProgress: ProgressSlot
-  // The others belong to no trait: the next two are there once `CancelChecks.isSampled`.
-  // atomic: the processor time of the task's thread at `sampledAt`, in nanoseconds.
+  // The others belong to no trait: the next two are valid once `CancelChecks.isSampled`.
+  // atomic: the CPU time of the task's thread at `sampledAt`, in nanoseconds.
   let sampledCPU: Atomic<Int64>
   // atomic: on `CLOCK_MONOTONIC`.
   let sampledAt: Atomic<Int64>
-  // atomic: when a deadline that found the task alive, and the abort grace after it, are over. Stored before
-  // the word says `isOverdue`.
+  // atomic: when both a deadline that found the task alive and the abort grace after it have
+  // passed. Stored before the word says `isOverdue`.
   let lateFrom: Atomic<Int64>
-  // atomic: how many references are counted beside the word, in units of `TaskWord.movedReferences`, if the
-  // word says that any are (W5). Relaxed, guarded by the registry's Monitor.
+  // atomic: how many references are counted beside the word, in units of
+  // `TaskWord.movedReferences`, if the word says that there are any (W5). Relaxed, guarded by the
+  // registry's Monitor.
   let moreReferences: Atomic<UInt64>
-  // atomic: the `WaitDescriptor` at which the task has a place, as bits, if its traits say `hasWaitPlace`; 0 is none.
-  // Relaxed; changed by the task's own thread, under the lock of those.
+  // atomic: the `WaitDescriptor` at which the task has a place, as bits, if its traits say
+  // `hasWaitPlace`; 0 for none. Relaxed; changed by the task's own thread, under the lock of those.
   let waitDescriptor: Atomic<UInt>
 }
 
-/// What is known of a task that has extras.
+/// The facts in the notes of a task.
 struct ActivityFacts {
   var phase: UInt32 = 0
-  /// Text that lives as long as the program.
+  /// Text that is valid until the process ends.
   var checkpoint: UnsafePointer<UInt8>?
   var progress = Progress()
   var readsFlag = false
-  /// Whether a promised heartbeat is overdue (E7).
+  /// Whether a heartbeat is overdue (E7).
   var isStalled = false
 }
 
 extension TaskReference {
-  /// What the task told of itself.
+  /// What the task has reported.
   ///
   /// Requires that the word says `hasOptionalState`; otherwise as `facts`.
   @inline(never)
@@ -77,7 +79,7 @@ extension TaskReference {
     promise.clear(interval: heartbeat)
   }
 
-  /// The notes of the calling thread's own task, opened if they are not.
+  /// The notes of the calling thread's own task, which are opened if they are not.
   @inline(__always)
   func openActivity() -> TaskActivity.Pointer {
     if !word.hasOptionalState || !traits.contains(.activity) {
@@ -88,14 +90,14 @@ extension TaskReference {
     return activity
   }
 
-  // MARK: Looking at the flag
+  // MARK: Cancellation checks
 
-  /// What happened since the flag rose.
+  /// What has happened since the flag was raised.
   var cancelChecks: CancelChecks {
     CancelChecks(bits: pointer.pointee.cancelChecks.load(ordering: .acquiring))
   }
 
-  /// Whether the task was asked to stop; the task's own looks are counted once it was (E2).
+  /// Whether the task was asked to stop; once it was, the task's own checks are counted (E2).
   @inline(__always)
   func checkCancel() -> Bool {
     let isUp = word.isCancelRequested
@@ -103,37 +105,36 @@ extension TaskReference {
     return isUp
   }
 
-  /// Counts a look at the flag, which is up, if it is the task's own.
+  /// Counts a check of the flag, which is up, if the task itself makes it.
   @inline(never)
   func countCancelCheck() {
     if Worker.currentTask != self || cancelChecks.count == CancelChecks.most { return }
     pointer.pointee.cancelChecks.wrappingAdd(1, ordering: .relaxed)
   }
 
-  /// Notes that the task asks for the address of its flag, where its looks are not counted (E2).
+  /// Records that the task takes the address of its flag, where its checks are not counted (E2).
   ///
-  /// Others may ask for it as well, who say nothing of the task.
+  /// Other threads may take it too, which says nothing about the task.
   func asksForFlag() {
     if Worker.currentTask != self || word.hasOptionalState && traits.contains(.readsFlag) { return }
     add(.readsFlag)
     advance { $0.extrasAdded() }
   }
 
-  // MARK: Processor time
+  // MARK: CPU time
 
-  /// Nanoseconds of processor time that the task's thread has used by now; -1 for a task that has not begun
-  /// its body, or has ended.
+  /// The CPU time of the task's thread in nanoseconds; -1 if the task is not in its body.
   ///
   /// Requires a reference.
   var threadCPU: Int64 {
     guard word.phase == .running else { return -1 }
     let now = ThreadClock.read(ofThread: pointer.pointee.threadID.load(ordering: .relaxed))
-    // Its thread has gone on to another task if it has ended meanwhile.
+    // If the task has ended, its thread has gone on to another one.
     atomicMemoryFence(ordering: .acquiring)
     return word.phase == .running ? now : -1
   }
 
-  /// Of `threadCPU`, what the task has used, as well as that is known; see `Worker.cpuBase`.
+  /// The part of `threadCPU` that the task has used, as far as that is known; see `Worker.cpuBase`.
   ///
   /// Requires a reference to the task, which is running.
   func ownCPU(of threadCPU: Int64) -> Int64 {
@@ -143,10 +144,11 @@ extension TaskReference {
     return base < 0 ? -1 : max(0, threadCPU &- base)
   }
 
-  /// Notes how much processor time the task's thread has used by now, unless that was noted before (E1).
+  /// Records the CPU time of the task's thread, unless that was done before (E1).
   ///
-  /// Requires a reference. Called once the flag is up: until then, nobody reads or resets `looks`. It is
-  /// wait-free, and takes a system call. A task that has not begun its body is left to the next who asks.
+  /// Requires a reference. Called once the flag is up: before that, no thread reads or resets
+  /// `cancelChecks`. It is wait-free, and takes a system call. If the task has not entered its
+  /// body, the next caller does it.
   func sampleCPU() {
     if pointer.pointee.cancelChecks.load(ordering: .relaxed) & CancelChecks.sampling != 0 { return }
     let used = threadCPU
@@ -156,13 +158,13 @@ extension TaskReference {
     if before & CancelChecks.sampling != 0 { return }
     activity.pointee.sampledCPU.store(used, ordering: .relaxed)
     activity.pointee.sampledAt.store(monotonicNow(), ordering: .relaxed)
-    // Acquired by `looks`.
+    // Acquired by `cancelChecks`.
     pointer.pointee.cancelChecks.bitwiseOr(CancelChecks.sampled, ordering: .releasing)
   }
 }
 
 extension TaskActivity {
-  /// What the task last told of its progress.
+  /// The progress that the task reported last.
   var progress: Progress {
     var count = progressCount.load(ordering: .acquiring)
     while true {
@@ -174,17 +176,17 @@ extension TaskActivity {
     }
   }
 
-  /// Notes progress; called by the task's own thread.
+  /// Records progress; called by the task's own thread.
   func store(_ progress: Progress) {
     let count = progressCount.load(ordering: .relaxed) &+ 1
-    // A reader that sees a field of this telling sees that the one it began with is not the last.
+    // A reader that sees a field of this report also sees that its first number is not the last.
     atomicMemoryFence(ordering: .releasing)
     if count & 1 == 0 { evenProgress.store(progress) } else { oddProgress.store(progress) }
     progressCount.store(count, ordering: .releasing)
   }
 }
 
-/// Says what the calling task is about to do (E3).
+/// Sets the checkpoint of the calling task (E3).
 ///
 /// - Parameter text: is copied; nil is nothing in particular.
 /// - Returns: `.ok`; `.invalid` outside a task.
@@ -198,7 +200,7 @@ func setCheckpoint(_ text: UnsafePointer<UInt8>?) -> Status {
   return .ok
 }
 
-/// Says how far the calling task has come (E3).
+/// Reports the progress of the calling task (E3).
 ///
 /// - Parameters:
 ///   - done: how much of it is done.

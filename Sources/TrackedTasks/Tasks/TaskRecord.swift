@@ -2,27 +2,26 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// A record is guarded by no lock. Its word is changed by `advance` alone, and counts who holds the
-// record: the running worker, each handle, and whoever walks the records and touches more than the
-// word. Records are never freed while their registry lives, so looking at one that is not held is
-// safe.
+// No lock guards a record. Its word is changed only by `advance`, and counts the holders of the
+// record: the running worker, each handle, and each walk that reads more of it than the word.
+// Records are never freed while their registry lives, so reading one that is not held is safe.
 //
-// A snapshot holds nothing. It reads like a sequence lock whose sequence is the task's id, unique
-// for ever (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
-// id, word, fields, fence, word and id again. The writer, while the word says that the record is free,
-// stores the id with release, then a release fence, the fields, and then the word. So a reader who saw
-// one new field sees the new id at its second look; and as the id comes before the word and after it, the
-// word is of the same task too, which its bits alone would not say: they come again with the
-// next task. All fields a snapshot reads are atomics for that reason.
+// A snapshot holds nothing. It reads as with a sequence lock whose sequence is the task's id, which
+// is never reused (Boehm, "Can seqlocks get along with programming language memory models?", MSPC
+// 2012): id, word, fields, fence, word and id again. The writer, while the word says that the record
+// is free, stores the id with release, then a release fence, the fields, and then the word. So a
+// reader that saw one new field sees the new id at its second read. The id is read before the word
+// and after it, so the word is of the same task too. The word's bits alone would not say that: they
+// can occur again with the next task. This is why all fields that a snapshot reads are atomics.
 
 /// One task: its state, what it runs, and how it ended.
 ///
-/// The first cache line is what a worker needs of a task, the second what only a snapshot wants
-/// besides, and the third is rarely touched: handing a task over moves one line.
+/// The first cache line has what a worker needs of a task, the second what only a snapshot needs,
+/// and the third is rarely used: handing a task over moves one line.
 struct TaskRecord: ~Copyable {
   // First line.
-  // atomic: the state; see `TaskWord`. Transitions release what was written before them and
-  // acquire what the earlier ones released.
+  // atomic: the state; see `TaskWord`. Transitions release what was written before them and acquire
+  // what the earlier ones released.
   let word = Atomic<UInt64>(0)
   // atomic: the sequence of the protocol above; unique in the process.
   let id = Atomic<UInt64>(0)
@@ -34,7 +33,7 @@ struct TaskRecord: ~Copyable {
   let index: UInt32
   // atomic: relaxed; the next record of a free list as index + 1.
   let nextFree = Atomic<UInt32>(0)
-  // atomic: relaxed under the sequence protocol. The 16 bytes the kernel wants of it are in the
+  // atomic: relaxed under the sequence protocol. The 16 bytes that the kernel needs are in the
   // first line.
   let name = AtomicText<8>()
 
@@ -43,18 +42,18 @@ struct TaskRecord: ~Copyable {
   let spawnedAt = Atomic<Int64>(0)
   // atomic: relaxed under the sequence protocol.
   let kind = Atomic<UInt32>(0)
-  // atomic: relaxed under the sequence protocol; the kernel's thread id. That of an earlier task
-  // while starting: readers then take it for 0.
+  // atomic: relaxed under the sequence protocol; the kernel's thread id. While starting it is that
+  // of an earlier task, and readers take it for 0.
   let threadID = Atomic<Int32>(0)
 
   // Third line.
   // atomic: the `Worker` whose thread runs the task, as bits. Stored by the spawner, with release
-  // as the worker may be a new one, before the worker makes the transition `entered`; loaded after
-  // `cancelRequested`: either the task sees the flag as it begins, or the one who raised it sees
-  // the worker. Workers are never freed while the registry lives, so one left over from an earlier
-  // task is merely unparked for nothing.
+  // because the worker may be new, before the worker makes the transition `entered`; loaded after
+  // `cancelRequested`. Either the task sees the flag when it starts, or the thread that raised it
+  // sees the worker. Workers are never freed while the registry lives, so one left over from an
+  // earlier task is merely unparked for nothing.
   let worker = Atomic<UInt>(0)
-  // atomic: relaxed under the sequence protocol; when the flag rose, 0 before.
+  // atomic: relaxed under the sequence protocol; when the flag was raised, 0 before.
   let cancelledAt = Atomic<Int64>(0)
   // immutable after init
   let registry: RegistryReference
@@ -64,8 +63,8 @@ struct TaskRecord: ~Copyable {
   let descriptor = CancelDescriptor()
   let callbacks = CancelCallbacks()
   let extras = OptionalState()
-  // atomic: what happened since the flag rose; see `CancelChecks`. Set to 0 by the spawner, like
-  // `cancelledAt`, if it can be anything else.
+  // atomic: what has happened since the flag was raised; see `CancelChecks`. Set to 0 by the
+  // spawner, like `cancelledAt`, if it can be anything else.
   let cancelChecks = Atomic<UInt32>(0)
 
   init(registry: RegistryReference, index: UInt32) {
@@ -79,7 +78,7 @@ typealias TaskBody = @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -
 /// The C shape of what frees a context.
 typealias TaskDrop = @convention(c) (UnsafeMutableRawPointer?) -> Void
 
-/// A pointer to a record; copying it counts nothing.
+/// A pointer to a record; copying it does not count a reference.
 struct TaskReference: Equatable {
   let pointer: UnsafeMutablePointer<TaskRecord>
 
@@ -97,9 +96,9 @@ struct TaskReference: Equatable {
   @inline(__always)
   var word: TaskWord { TaskWord(bits: pointer.pointee.word.load(ordering: .acquiring)) }
 
-  /// Applies a transition by compare-and-swap: the one place where a word changes.
+  /// Applies a transition by compare-and-swap: the only place where a word changes.
   ///
-  /// Sequentially consistent, because the closing of a registry and the birth of a task look at
+  /// It is sequentially consistent, because the closing of a registry and the start of a task read
   /// each other's word after writing their own (`Spawn.swift`, `Cancel.swift`).
   ///
   /// - Returns: the word before, or nil if the transition did not exist.
@@ -131,13 +130,13 @@ struct TaskReference: Equatable {
     return true
   }
 
-  /// Gives a reference back; the last one frees the record (W4).
+  /// Releases a reference; the last release frees the record (W4).
   @inline(__always)
   func unpin() {
     while advance({ $0.unpinned() }) == nil { moveReferencesIn() }
   }
 
-  /// Takes a reference for the application, which keeps the registry's memory too.
+  /// Takes a reference for the application, which also keeps the registry's memory.
   ///
   /// The caller has one already.
   ///
@@ -168,7 +167,8 @@ struct TaskReference: Equatable {
 
   /// Moves references into a word that needs some, if it still does (W5).
   ///
-  /// Who needs them has a reference, and waits; so the word does not get down to none meanwhile.
+  /// The thread that needs them has a reference, and waits; so the word does not reach zero
+  /// meanwhile.
   @inline(never)
   private func moveReferencesIn() {
     registry.monitor.withLock { _ in
@@ -179,7 +179,7 @@ struct TaskReference: Equatable {
     }
   }
 
-  /// The record has become free.
+  /// Called when the record has become free.
   @inline(__always)
   private func recycle(_ last: TaskWord) {
     let registry = self.registry
@@ -188,7 +188,7 @@ struct TaskReference: Equatable {
     if last.holdsRegistry { registry.releaseStorage() }
   }
 
-  /// The record may be used for another task.
+  /// Makes the record available for another task.
   @inline(__always)
   func giveBackRecord() { registry.pointer.pointee.records.give(back: self) }
 
@@ -209,7 +209,7 @@ struct TaskReference: Equatable {
     return name
   }
 
-  /// What the task says of itself; see `TaskActivity`.
+  /// The task's notes; see `TaskActivity`.
   var activity: TaskActivity.Pointer { RecordPool.activityPlace(of: self) }
 
   var kind: UInt32 { pointer.pointee.kind.load(ordering: .relaxed) }
@@ -227,34 +227,34 @@ struct TaskReference: Equatable {
     #endif
   }
 
-  /// Asks the task to stop, and ends the wait it is in; its callbacks are still to be run.
+  /// Asks the task to stop, and ends the wait it is in; its callbacks have yet to run.
   ///
   /// Requires a reference (C3, C4).
   ///
   /// - Parameters:
-  ///   - time: the time now, on `CLOCK_MONOTONIC`; who walks many tasks reads it once.
+  ///   - time: the time now, on `CLOCK_MONOTONIC`; a walk of many tasks reads it once.
   ///   - transition: `cancelRequested`, or `overdue`.
-  /// - Returns: the word before, or nil if it had begun to end.
+  /// - Returns: the word before, or nil if the task had begun to end.
   @discardableResult
   func raiseFlag(
     at time: Int64 = monotonicNow(), _ transition: (TaskWord) -> TaskWord?
   ) -> TaskWord? {
     guard transition(word) != nil else { return nil }
-    // Before the flag, so that whoever sees the flag sees the time.
+    // Stored before the flag, so that a thread that sees the flag sees the time.
     _ = pointer.pointee.cancelledAt.compareExchange(
       expected: 0, desired: time, ordering: .releasing)
     let before = advance(transition)
     if let before, !before.isCancelRequested {
       endWait(hasOptionalState: before.hasOptionalState)
     } else if !word.isCancelRequested {
-      // It began to end meanwhile, unflagged, and its flag rises no more (W3). The reference keeps
-      // the next task out of the record until this is undone.
+      // The task began to end meanwhile, unflagged, and its flag is no longer raised (W3). The
+      // reference keeps the next task out of the record until this is undone.
       pointer.pointee.cancelledAt.store(0, ordering: .relaxed)
     }
     return before
   }
 
-  /// Ends the wait that the task is in, as its flag is up; to do it again is in vain and does no harm.
+  /// Ends the wait that the task is in, because its flag is up; a second call does no harm.
   private func endWait(hasOptionalState: Bool, again: Bool = false) {
     let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
     if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
@@ -266,9 +266,9 @@ struct TaskReference: Equatable {
     if TaskTraits(rawValue: traits).contains(.hasWaitPlace) { WaitDescriptor.raise(for: self) }
   }
 
-  /// Ends the wait that the task is in if its flag is up: whoever raised that may be held up before he did so.
+  /// Ends the wait that the task is in if its flag is up.
   ///
-  /// Requires a reference.
+  /// The thread that raised the flag may be held up before it has done so. Requires a reference.
   func endWaitIfAsked() {
     let word = self.word
     if word.isLive && word.isCancelRequested {
