@@ -145,30 +145,30 @@ public func tr_snapshot_write(
 
 extension tr_straggler {
   /// The facts of a straggler that C receives, in a structure that says it has `size` bytes.
-  fileprivate init(_ facts: StragglerFacts, size: UInt32) {
+  fileprivate init(_ straggler: StragglerFacts, size: UInt32) {
     self.init()
     self.size = size
-    diagnosis = facts.diagnosis.rawValue
-    id = facts.id
+    diagnosis = straggler.diagnosis.rawValue
+    id = straggler.facts.id
     withUnsafeMutableBytes(of: &name) { bytes in
       for i in 0..<8 {
-        bytes.storeBytes(of: facts.name.words[i], toByteOffset: i * 8, as: UInt64.self)
+        bytes.storeBytes(of: straggler.facts.name.words[i], toByteOffset: i * 8, as: UInt64.self)
       }
     }
-    kind = facts.kind
-    thread_id = facts.threadID
-    state = facts.state
-    phase = facts.activity.phase
-    age_ns = facts.age
-    cancel_requested_for_ns = facts.askedAge
-    cpu_ns = facts.cpu
-    cpu_since_ns = facts.cpuSince
-    cpu_since_span_ns = facts.cpuSpan
-    cancel_checks = facts.cancelChecks
-    reads_flag_directly = facts.activity.readsFlag ? 1 : 0
-    scheduler_state = CChar(bitPattern: facts.thread.schedulerState)
+    kind = straggler.facts.kind
+    thread_id = straggler.facts.threadID
+    state = straggler.state.rawValue
+    phase = straggler.activity.phase
+    age_ns = straggler.age
+    cancel_requested_for_ns = straggler.askedAge
+    cpu_ns = straggler.cpu
+    cpu_since_ns = straggler.cpuSince
+    cpu_since_span_ns = straggler.cpuSpan
+    cancel_checks = straggler.cancelChecks
+    reads_flag_directly = straggler.activity.readsFlag ? 1 : 0
+    scheduler_state = CChar(bitPattern: straggler.thread.schedulerState)
     withUnsafeMutableBytes(of: &wait_channel) { bytes in
-      facts.thread.withWaitChannel { text in
+      straggler.thread.withWaitChannel { text in
         var place = 0
         while text[place] != 0 && place < bytes.count - 1 {
           bytes[place] = text[place]
@@ -176,21 +176,21 @@ extension tr_straggler {
         }
       }
     }
-    syscall = facts.thread.syscall
-    stalled = facts.activity.isStalled ? 1 : 0
-    syscall_name = facts.syscallName?.chars
-    checkpoint = facts.activity.checkpoint?.chars
-    progress_done = facts.activity.progress.done
-    progress_total = facts.activity.progress.total
-    progress_unit = facts.activity.progress.unit?.chars
-    progress_age_ns = facts.progressAge
-    frames = facts.frames
-    frame_count = UInt32(facts.frameCount)
-    backtrace = facts.backtrace.rawValue
-    probe_error = facts.thread.failure
+    syscall = straggler.thread.syscall
+    stalled = straggler.activity.isStalled ? 1 : 0
+    syscall_name = straggler.syscallName?.chars
+    checkpoint = straggler.activity.checkpoint?.chars
+    progress_done = straggler.activity.progress.done
+    progress_total = straggler.activity.progress.total
+    progress_unit = straggler.activity.progress.unit?.chars
+    progress_age_ns = straggler.progressAge
+    frames = straggler.frames
+    frame_count = UInt32(straggler.frameCount)
+    backtrace = straggler.backtrace.rawValue
+    probe_error = straggler.thread.failure
     withUnsafeMutableBytes(of: &group) { bytes in
       for i in 0..<16 {
-        bytes.storeBytes(of: facts.path.words[i], toByteOffset: i * 8, as: UInt64.self)
+        bytes.storeBytes(of: straggler.path.words[i], toByteOffset: i * 8, as: UInt64.self)
       }
     }
   }

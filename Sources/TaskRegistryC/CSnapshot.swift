@@ -44,7 +44,7 @@ extension CallersArray where Element == tr_task_summary {
     _ facts: TaskFacts, in element: UnsafeMutablePointer<tr_task_summary>, _ clocks: ClockPair
   ) {
     element.pointee.size = elementSize
-    element.pointee.state = facts.state
+    element.pointee.state = facts.state.rawValue
     element.pointee.id = facts.id
     withUnsafeMutableBytes(of: &element.pointee.name) { bytes in
       for i in 0..<8 {

@@ -111,36 +111,36 @@
     public let backtrace: BacktraceOutcome
 
     /// Makes a value of what the core recorded.
-    init(_ facts: StragglerFacts) {
-      id = facts.id
-      name = facts.name.withText { String(cString: $0) }
-      group = facts.path.withText { String(cString: $0) }
-      kind = TaskKind(rawValue: facts.kind)
-      state = TaskSummary.State(rawValue: facts.state) ?? .ended
-      phase = Int(facts.activity.phase)
-      threadID = facts.threadID
-      age = .nanoseconds(facts.age)
-      cancelRequestedFor = facts.askedAge < 0 ? nil : .nanoseconds(facts.askedAge)
-      diagnosis = Diagnosis(rawValue: facts.diagnosis.rawValue) ?? .unknown
-      cpu = facts.cpu < 0 ? nil : .nanoseconds(facts.cpu)
-      cpuSince = facts.cpuSince < 0 ? nil : .nanoseconds(facts.cpuSince)
-      cpuSinceSpan = facts.cpuSince < 0 ? nil : .nanoseconds(facts.cpuSpan)
-      cancelChecks = Int(facts.cancelChecks)
-      readsFlagDirectly = facts.activity.readsFlag
-      let state = facts.thread.schedulerState
+    init(_ straggler: StragglerFacts) {
+      id = straggler.facts.id
+      name = straggler.facts.name.withText { String(cString: $0) }
+      group = straggler.path.withText { String(cString: $0) }
+      kind = TaskKind(rawValue: straggler.facts.kind)
+      state = TaskSummary.State(rawValue: straggler.state.rawValue) ?? .ended
+      phase = Int(straggler.activity.phase)
+      threadID = straggler.facts.threadID
+      age = .nanoseconds(straggler.age)
+      cancelRequestedFor = straggler.askedAge < 0 ? nil : .nanoseconds(straggler.askedAge)
+      diagnosis = Diagnosis(rawValue: straggler.diagnosis.rawValue) ?? .unknown
+      cpu = straggler.cpu < 0 ? nil : .nanoseconds(straggler.cpu)
+      cpuSince = straggler.cpuSince < 0 ? nil : .nanoseconds(straggler.cpuSince)
+      cpuSinceSpan = straggler.cpuSince < 0 ? nil : .nanoseconds(straggler.cpuSpan)
+      cancelChecks = Int(straggler.cancelChecks)
+      readsFlagDirectly = straggler.activity.readsFlag
+      let state = straggler.thread.schedulerState
       schedulerText = state == 0 ? nil : String(UnicodeScalar(state))
-      waitChannel = facts.thread.withWaitChannel { $0[0] == 0 ? nil : String(cString: $0) }
-      syscall = facts.thread.syscall < 0 ? nil : Int(facts.thread.syscall)
-      syscallName = facts.syscallName.map { String(cString: $0) }
-      probeError = facts.thread.failure == 0 ? nil : facts.thread.failure
-      checkpoint = facts.activity.checkpoint.map { String(cString: $0) }
-      progress = TaskProgress(facts.activity.progress)
-      progressAge = facts.progressAge < 0 ? nil : .nanoseconds(facts.progressAge)
-      isStalled = facts.activity.isStalled
-      frames = (0..<facts.frameCount).compactMap { number in
-        facts.frames.map { BacktraceFrame(address: $0[number], depth: number) }
+      waitChannel = straggler.thread.withWaitChannel { $0[0] == 0 ? nil : String(cString: $0) }
+      syscall = straggler.thread.syscall < 0 ? nil : Int(straggler.thread.syscall)
+      syscallName = straggler.syscallName.map { String(cString: $0) }
+      probeError = straggler.thread.failure == 0 ? nil : straggler.thread.failure
+      checkpoint = straggler.activity.checkpoint.map { String(cString: $0) }
+      progress = TaskProgress(straggler.activity.progress)
+      progressAge = straggler.progressAge < 0 ? nil : .nanoseconds(straggler.progressAge)
+      isStalled = straggler.activity.isStalled
+      frames = (0..<straggler.frameCount).compactMap { number in
+        straggler.frames.map { BacktraceFrame(address: $0[number], depth: number) }
       }
-      backtrace = BacktraceOutcome(rawValue: facts.backtrace.rawValue) ?? .notEnabled
+      backtrace = BacktraceOutcome(rawValue: straggler.backtrace.rawValue) ?? .notEnabled
     }
   }
 

@@ -58,7 +58,7 @@
       name = facts.name.withText { String(cString: $0) }
       group = facts.registry.pointer.pointee.path.withText { String(cString: $0) }
       kind = TaskKind(rawValue: facts.kind)
-      state = State(rawValue: facts.state) ?? .ended
+      state = State(rawValue: facts.state.rawValue) ?? .ended
       threadID = facts.threadID
       spawnedAt = .nanoseconds(facts.spawnedAt)
       age = .nanoseconds(max(0, clocks.monotonic - facts.spawnedAt))

@@ -13,7 +13,7 @@ extension RegistryReference {
         writer.write(UInt64(facts.threadID.magnitude), width: 9)
         writer.write(UInt64(max(0, clocks.monotonic &- facts.spawnedAt) / 1_000_000), width: 13)
         writer.write("  ")
-        writer.write(Names.state(facts.state), width: 12)
+        writer.write(facts.state.text, width: 12)
         writer.write(Names.kind(facts.kind), width: 17)
         writer.write(path: facts.registry.pointer.pointee.path, name: facts.name)
         if let activity = facts.activity { writer.write(remarksOn: activity, at: clocks.monotonic) }
@@ -41,7 +41,7 @@ extension RegistryReference {
         writer.write(
           path: facts.registry.pointer.pointee.path, name: facts.name, kind: facts.kind)
         writer.write(",\"state\":\"")
-        writer.write(Names.state(facts.state))
+        writer.write(facts.state.text)
         writer.write("\",\"thread_id\":", facts.threadID)
         let age = max(0, clocks.monotonic &- facts.spawnedAt)
         writer.write(",\"spawned_at_unix_ns\":\"", exact: clocks.wall &- age)

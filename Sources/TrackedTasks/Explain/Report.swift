@@ -208,7 +208,7 @@ struct ReportReference: Equatable {
       at: count, until: .after(1_000_000_000),
       slot: { _ in
         let straggler = stragglers[next()]
-        return ProbeThread.Slot(threadID: straggler.threadID, look: straggler.thread)
+        return ProbeThread.Slot(threadID: straggler.facts.threadID, look: straggler.thread)
       },
       body: { number, look in
         if number == 0 { index = -1 }

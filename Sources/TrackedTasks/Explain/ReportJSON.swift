@@ -91,15 +91,15 @@ extension ReportReference {
 
 extension StragglerFacts {
   fileprivate func writeJSON(to writer: inout DescriptorWriter) {
-    writer.write("{\"id\":", id)
-    writer.write(path: path, name: name, kind: kind)
+    writer.write("{\"id\":", facts.id)
+    writer.write(path: path, name: facts.name, kind: facts.kind)
     writer.write(",\"state\":\"")
-    writer.write(Names.state(state))
+    writer.write(state.text)
     writer.write("\",\"diagnosis\":\"")
     writer.write(diagnosis.text)
     writer.write("\"")
     writer.write(",\"phase\":", activity.phase)
-    writer.write(",\"thread_id\":", threadID)
+    writer.write(",\"thread_id\":", facts.threadID)
     writer.write(",\"age_ns\":", age)
     writer.write(",\"cancel_requested_for_ns\":", orNull: askedAge)
     writer.write(",\"cancel_checks\":", cancelChecks)

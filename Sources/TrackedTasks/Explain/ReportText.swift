@@ -151,18 +151,18 @@ extension StragglerFacts {
   /// Writes a few lines: name, diagnosis, age, state, checkpoint, progress, and where its thread
   /// is.
   fileprivate func writeText(to writer: inout DescriptorWriter) {
-    writer.write(path: path, name: name)
+    writer.write(path: path, name: facts.name)
     writer.write(": ")
     writer.write(diagnosis.text)
     writeWhere(to: &writer)
     writer.write("\n  ")
-    writer.write(Names.kind(kind))
+    writer.write(Names.kind(facts.kind))
     writer.write(", id ")
-    writer.write(id)
+    writer.write(facts.id)
     writer.write(", thread ")
-    writer.write(threadID)
+    writer.write(facts.threadID)
     writer.write(", ")
-    writer.write(Names.state(state))
+    writer.write(state.text)
     writer.write(", age ")
     writer.write(duration: age)
     if activity.phase > 0 {
@@ -224,7 +224,7 @@ extension StragglerFacts {
   /// Writes whether it has checked for cancellation, and what it did since it was asked.
   private func writeEffort(to writer: inout DescriptorWriter) {
     writer.write("  ")
-    if cancelledAt == 0 {
+    if facts.cancelledAt == 0 {
       writer.write("not asked to stop")
     } else {
       writer.write("asked to stop ")

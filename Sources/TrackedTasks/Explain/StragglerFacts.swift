@@ -3,16 +3,12 @@ import Synchronization
 
 /// Everything that is reported of one straggler (E1).
 struct StragglerFacts {
-  /// Its identity and state; what the task has set itself is as of `probedAt`.
-  var id: UInt64
-  var name: TaskName
+  /// What a list says of it, as of `probedAt` unless it had ended by then.
+  ///
+  /// Its `registry` may be gone once `task` is nil.
+  var facts: TaskFacts
+  /// The path of its group.
   var path: GroupPath
-  var kind: UInt32
-  var state: UInt32
-  var threadID: Int32
-  var spawnedAt: Int64
-  var cancelledAt: Int64
-  var activity: ActivityFacts
 
   /// A reference, until it has been probed.
   var task: TaskReference?
@@ -62,17 +58,16 @@ struct StragglerFacts {
   ///   - facts: taken while it was alive, or of a task that has ended meanwhile.
   ///   - task: a reference, released once the task has been probed; nil if it has ended.
   init(_ facts: TaskFacts, task: TaskReference?) {
-    id = facts.id
-    name = facts.name
+    self.facts = facts
     path = facts.registry.pointer.pointee.path
-    kind = facts.kind
-    state = facts.state
-    threadID = facts.threadID
-    spawnedAt = facts.spawnedAt
-    cancelledAt = facts.cancelledAt
-    activity = facts.activity ?? ActivityFacts()
     self.task = task
   }
+
+  /// How far it has got.
+  var state: TaskFacts.State { diagnosis == .ended ? .ended : facts.state }
+
+  /// What the task has set itself.
+  var activity: ActivityFacts { facts.activity ?? ActivityFacts() }
 
   /// Probes its thread, unless the task has ended.
   ///
@@ -83,21 +78,18 @@ struct StragglerFacts {
   mutating func look(seen: ThreadProbe? = nil) {
     probedAt = monotonicNow()
     // Another task may have come into the record before the reference was taken.
-    guard let task, let facts = task.facts(in: task.registry), facts.id == id else {
+    guard let task, let now = task.facts(in: task.registry), now.id == facts.id else {
       hasEnded()
       return
     }
-    activity = facts.activity ?? ActivityFacts()
-    threadID = facts.threadID
-    cancelledAt = facts.cancelledAt
+    facts = now
     let checks = task.cancelChecks
     cancelChecks = checks.count
-    if threadID == 0 {
-      state = facts.state
+    if facts.threadID == 0 {
       diagnosis = .starting
       return
     }
-    thread = seen ?? ThreadProbe.at(threadID: threadID)
+    thread = seen ?? ThreadProbe.at(threadID: facts.threadID)
     let threadCPU = thread.cpu
     cpu = task.ownCPU(of: threadCPU)
     if checks.isSampled && threadCPU >= 0 {
@@ -108,7 +100,6 @@ struct StragglerFacts {
       hasEnded()
       return
     }
-    state = facts.state
     diagnosis = Self.diagnose(
       scheduler: thread.schedulerState, progressAge: progressAge, cpu: cpu,
       age: age, cpuSince: cpuSince, span: cpuSpan)
@@ -121,7 +112,6 @@ struct StragglerFacts {
     cpu = -1
     cpuSince = -1
     cpuSpan = 0
-    state = 5
     diagnosis = .ended
   }
 
@@ -134,12 +124,12 @@ struct StragglerFacts {
   }
 
   /// How long ago it was spawned, in nanoseconds.
-  var age: Int64 { max(0, probedAt &- spawnedAt) }
+  var age: Int64 { max(0, probedAt &- facts.spawnedAt) }
 
   /// How long ago it was asked to stop, in nanoseconds; -1 if it was not.
   ///
   /// It may have been asked during the probe.
-  var askedAge: Int64 { cancelledAt == 0 ? -1 : max(0, probedAt &- cancelledAt) }
+  var askedAge: Int64 { facts.cancelledAt == 0 ? -1 : max(0, probedAt &- facts.cancelledAt) }
 
   /// How long ago it last reported progress, in nanoseconds; -1 if never.
   var progressAge: Int64 {
@@ -178,12 +168,12 @@ struct StragglerFacts {
   mutating func takeBacktrace(
     in place: UnsafeMutablePointer<UInt64>, room: Int, until end: Deadline
   ) -> Int {
-    guard let task, threadID != 0, task.word.isLive else {
+    guard let task, facts.threadID != 0, task.word.isLive else {
       backtrace = .ended
       return 0
     }
     let (taken, outcome, syscall) = Backtrace.capture(
-      ofThread: threadID, of: task, into: place, capacity: room, until: end)
+      ofThread: facts.threadID, of: task, into: place, capacity: room, until: end)
     // If the kernel's own answer could be read, it is kept: it belongs to the moment of the probe.
     if thread.syscall < 0 && thread.failure != 0 { thread.syscall = syscall }
     backtrace = outcome

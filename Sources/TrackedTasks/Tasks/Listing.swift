@@ -17,13 +17,25 @@ struct TaskFacts {
   /// Its checkpoint, progress and heartbeats; nil for most tasks.
   var activity: ActivityFacts?
 
-  /// The number of `TR_STATE_…`.
-  var state: UInt32 {
+  /// How far it has got.
+  var state: State {
     switch word.phase {
-    case .starting: word.isOverdue ? 4 : 1
-    case .running: word.isOverdue ? 4 : word.isCancelRequested ? 3 : 2
-    default: 5
+    case .starting: word.isOverdue ? .abandoned : .starting
+    case .running: word.isOverdue ? .abandoned : word.isCancelRequested ? .cancelling : .running
+    default: .ended
     }
+  }
+
+  /// How far a task has got; the numbers are those of `TR_STATE_…`.
+  enum State: UInt32 {
+    case starting = 1
+    case running = 2
+    case cancelling = 3
+    case abandoned = 4
+    case ended = 5
+
+    /// Its name in text and in JSON.
+    var text: StaticString { Names.state(rawValue) }
   }
 }
 

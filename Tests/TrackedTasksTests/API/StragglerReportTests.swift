@@ -4,16 +4,16 @@ import Testing
 
 /// One straggler, as Swift tells of it.
 @Suite struct StragglerReportTests {
-  private static func makeFacts() throws -> StragglerFacts {
+  private static func makeStraggler() throws -> StragglerFacts {
     let registry = try TaskRegistry()
     let gate = Gate()
     let task = try registry.spawnDeaf("one", until: gate)
-    var facts = StragglerFacts(try #require(task.core.facts(in: registry.core)), task: nil)
-    facts.path = GroupPath()
+    var straggler = StragglerFacts(try #require(task.core.facts(in: registry.core)), task: nil)
+    straggler.path = GroupPath()
     gate.open()
     try registry.shutdown(grace: ample)
-    facts.probedAt = facts.spawnedAt + 10
-    return facts
+    straggler.probedAt = straggler.facts.spawnedAt + 10
+    return straggler
   }
 
   /// **Proves:** numbers that stand for "not known" in the core are nil, and all others are themselves (E1, E2).
@@ -21,26 +21,26 @@ import Testing
   /// **Why it matters:** a processor time of -1 ns makes sums wrong, and 0 is one.
   /// **Catches:** 0 taken for unknown; nil where there is a value.
   @Test func whatIsNotKnownIsNil() throws {
-    var facts = try Self.makeFacts()
-    let unknown = StragglerReport(facts)
+    var straggler = try Self.makeStraggler()
+    let unknown = StragglerReport(straggler)
     #expect(unknown.cpu == nil && unknown.cpuSince == nil && unknown.cpuSinceSpan == nil)
     #expect(unknown.schedulerState == nil && unknown.waitChannel == nil)
     #expect(unknown.syscall == nil && unknown.syscallName == nil)
     #expect(unknown.cancelRequestedFor == nil && unknown.progressAge == nil)
     #expect(unknown.diagnosis == .unknown && unknown.age == .nanoseconds(10))
-    facts.cpu = 0
-    facts.cpuSince = 0
-    facts.cpuSpan = 5
-    facts.cancelledAt = facts.probedAt - 3
-    facts.cancelChecks = 7
-    facts.thread.schedulerState = UInt8(ascii: "D")
-    facts.thread.waitChannel = InlineArray(repeating: 0)
-    facts.thread.waitChannel[0] = 0x6261
-    facts.thread.syscall = 0
-    facts.diagnosis = .blocked
-    facts.activity.readsFlag = true
-    facts.activity.progress = Progress(done: 1, total: 0, unit: nil, at: facts.probedAt)
-    let known = StragglerReport(facts)
+    straggler.cpu = 0
+    straggler.cpuSince = 0
+    straggler.cpuSpan = 5
+    straggler.facts.cancelledAt = straggler.probedAt - 3
+    straggler.cancelChecks = 7
+    straggler.thread.schedulerState = UInt8(ascii: "D")
+    straggler.thread.waitChannel = InlineArray(repeating: 0)
+    straggler.thread.waitChannel[0] = 0x6261
+    straggler.thread.syscall = 0
+    straggler.diagnosis = .blocked
+    straggler.facts.activity = ActivityFacts(
+      progress: Progress(done: 1, total: 0, unit: nil, at: straggler.probedAt), readsFlag: true)
+    let known = StragglerReport(straggler)
     #expect(known.cpu == .zero && known.cpuSince == .zero && known.cpuSinceSpan == .nanoseconds(5))
     #expect(known.schedulerState == "D" && known.waitChannel == "ab")
     #expect(known.syscall == 0 && known.syscallName != nil)
@@ -50,8 +50,8 @@ import Testing
     #expect(known.progressAge == .zero && known.progress?.total == nil)
     #expect(known.diagnosis == .blocked)
     // Asked while it was looked at.
-    facts.cancelledAt = facts.probedAt + 1
-    #expect(StragglerReport(facts).cancelRequestedFor == .zero)
+    straggler.facts.cancelledAt = straggler.probedAt + 1
+    #expect(StragglerReport(straggler).cancelRequestedFor == .zero)
   }
 
   /// **Proves:** there is a case for each diagnosis of the core, by number and name (E1).

@@ -73,4 +73,38 @@ import Testing
     #expect(names.allSatisfy { $0.allSatisfy { ("a"..."z").contains($0) } })
     #expect(Diagnosis(rawValue: 8) == nil)
   }
+
+  /// **Proves:** a straggler's facts are those of the probe; one that has ended by then is shown as ended, with the
+  /// last facts that are known, and its reference is released (E1).
+  ///
+  /// **Why it matters:** the deadline may be long ago when it is probed, and the text says where it is stuck now.
+  /// **Catches:** facts kept from the deadline; a state of that time beside the diagnosis "ended".
+  @Test func theFactsAreThoseOfTheProbe() throws {
+    let registry = try TaskRegistry()
+    let (started, mayContinue, continues, end) = (Gate(), Gate(), Gate(), Gate())
+    let task = try registry.spawn("one", kind: .backgroundLoop) { task in
+      try task.checkpoint("before")
+      started.open()
+      mayContinue.wait()
+      try task.checkpoint("after")
+      continues.open()
+      end.wait()
+    }
+    started.wait()
+    let atDeadline = try #require(task.core.facts(in: registry.core))
+    #expect(task.core.pin())
+    var straggler = StragglerFacts(atDeadline, task: task.core)
+    #expect(straggler.activity.checkpoint.map { String(cString: $0) } == "before")
+    mayContinue.open()
+    continues.wait()
+    straggler.look()
+    #expect(straggler.activity.checkpoint.map { String(cString: $0) } == "after")
+    #expect(straggler.state == .running && straggler.diagnosis != .ended)
+    end.open()
+    try registry.shutdown(grace: ample)
+    straggler.look()
+    #expect(straggler.state == .ended && straggler.diagnosis == .ended)
+    #expect(straggler.task == nil && straggler.facts.id == task.id)
+    #expect(straggler.activity.checkpoint.map { String(cString: $0) } == "after")
+  }
 }
