@@ -3,8 +3,8 @@ import Synchronization
 
 /// A NUL-terminated text of up to `8 * wordCount` - 1 bytes that may be read while it is written.
 ///
-/// The bytes are atomic words, so that a reader without a lock gets words that are old or new but
-/// no undefined behaviour; whether they belong together, the reader finds out by other means.
+/// The bytes are atomic words, so that a reader without a lock gets old or new words, and no
+/// undefined behaviour. The reader must check by other means whether the words belong together.
 ///
 /// atomic: each word relaxed; the order is that of the flag or word that publishes the text.
 struct AtomicText<let wordCount: Int>: ~Copyable {
@@ -18,7 +18,7 @@ struct AtomicText<let wordCount: Int>: ~Copyable {
   @inline(__always)
   func store(_ word: UInt64, at index: Int) { words[index].store(word, ordering: .relaxed) }
 
-  /// Stores `length` bytes of `text`, which fit with a NUL behind them.
+  /// Stores `length` bytes of `text`, which fit together with a NUL.
   func store(_ text: UnsafePointer<UInt8>, length: Int) {
     var copy = InlineArray<wordCount, UInt64>(repeating: 0)
     withUnsafeMutableBytes(of: &copy) { bytes in
@@ -27,7 +27,7 @@ struct AtomicText<let wordCount: Int>: ~Copyable {
     for index in 0..<wordCount { words[index].store(copy[index], ordering: .relaxed) }
   }
 
-  /// Hands a copy of the text to `body`, NUL-terminated.
+  /// Passes a copy of the text to `body`, NUL-terminated.
   func withText<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
     var copy = InlineArray<wordCount, UInt64>(repeating: 0)
     for index in 0..<wordCount { copy[index] = words[index].load(ordering: .relaxed) }

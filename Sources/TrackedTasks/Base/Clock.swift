@@ -1,10 +1,11 @@
 import CPlatform
 
 extension Deadline {
-  /// The moment `timeout` nanoseconds from now; -1 means never, as does one that overflows the clock.
+  /// The moment `timeout` nanoseconds from now.
   ///
-  /// Any other negative timeout is over: it is what `deadline - now` gives once the deadline has passed, and to
-  /// wait for ever then would be the opposite of what was meant.
+  /// -1 means never, and so does a timeout that overflows the clock. Any other negative timeout has
+  /// passed: it is the value of `deadline - now` once the deadline has passed, and must not become
+  /// an unlimited wait.
   static func after(_ timeout: Int64) -> Deadline {
     if timeout == -1 { return .never }
     if timeout < 0 { return Deadline(nanoseconds: 0) }
@@ -20,11 +21,11 @@ extension Deadline {
   }
 }
 
-/// Nanoseconds on `CLOCK_MONOTONIC`, the only clock the library decides by.
+/// Nanoseconds on `CLOCK_MONOTONIC`, the only clock on which the library bases decisions.
 @inline(__always)
 func monotonicNow() -> Int64 { readClock(cp_clock_monotonic()) }
 
-/// Nanoseconds on `CLOCK_REALTIME`, read only to show a person when something happened.
+/// Nanoseconds on `CLOCK_REALTIME`, read only to show people when something happened.
 func wallClockNow() -> Int64 { readClock(cp_clock_realtime()) }
 
 @inline(__always)

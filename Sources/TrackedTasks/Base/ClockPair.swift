@@ -1,4 +1,4 @@
-/// The two clocks at one moment, to derive wall time and age of everything listed.
+/// The two clocks at one moment, from which wall time and age of everything listed are derived.
 struct ClockPair {
   let monotonic: Int64
   let wall: Int64

@@ -1,13 +1,13 @@
 import CPlatform
 
-/// Text on its way to a descriptor, through a buffer; nothing is allocated.
+/// A buffered writer of text to a descriptor; it allocates nothing.
 ///
-/// After an error nothing more is written; `finish` tells of it.
+/// After an error nothing more is written; `finish` returns the error.
 struct DescriptorWriter: ~Copyable {
   private let descriptor: Int32
   private let buffer: UnsafeMutableBufferPointer<UInt8>
   private var count = 0
-  /// The error number of the first write that failed; 0 is none.
+  /// The error number of the first write that failed; 0 for none.
   private(set) var failure: Int32 = 0
 
   /// Writes through `buffer`, which outlives the value.
@@ -16,7 +16,7 @@ struct DescriptorWriter: ~Copyable {
     self.buffer = buffer
   }
 
-  // MARK: As it is
+  // MARK: Unescaped
 
   @inline(never)
   mutating func write(byte: UInt8) {
@@ -60,7 +60,7 @@ struct DescriptorWriter: ~Copyable {
     }
   }
 
-  /// Writes nanoseconds as seconds, with nine decimals.
+  /// Writes nanoseconds as seconds, with nine decimal places.
   @inline(never)
   mutating func write(seconds nanoseconds: Int64) {
     if nanoseconds < 0 { write("-") }
@@ -92,12 +92,14 @@ struct DescriptorWriter: ~Copyable {
 
   // MARK: Escaped
 
-  /// Writes text for people: control characters as `\\xHH`, so that no name makes a line of its own or speaks
-  /// to a terminal; what is not UTF-8 as U+FFFD.
+  /// Writes text for people.
+  ///
+  /// Control characters become `\\xHH`, so that no name starts a line of its own or controls a
+  /// terminal; bytes that are not UTF-8 become U+FFFD.
   ///
   /// - Parameters:
   ///   - text: NUL-terminated.
-  ///   - limit: bytes that are looked at.
+  ///   - limit: the most bytes of it that are read.
   @inline(never)
   mutating func write(text: UnsafePointer<UInt8>, limit: Int = 255) {
     writeCharacters(text, limit) { writer, bytes, length in
@@ -116,7 +118,7 @@ struct DescriptorWriter: ~Copyable {
     }
   }
 
-  /// Writes a JSON string (RFC 8259, section 7), or null; what is not UTF-8 as U+FFFD.
+  /// Writes a JSON string (RFC 8259, section 7), or null; bytes that are not UTF-8 become U+FFFD.
   @inline(never)
   mutating func write(json text: UnsafePointer<UInt8>?, limit: Int = 255) {
     guard let text else {
@@ -125,7 +127,7 @@ struct DescriptorWriter: ~Copyable {
     }
     write("\"")
     writeCharacters(text, limit) { writer, bytes, length in
-      // C1, which terminals obey.
+      // C1, which terminals interpret.
       if length == 2 && bytes[0] == 0xC2 && bytes[1] < 0xA0 {
         writer.write("\\u")
         writer.write(hexadecimal: UInt64(bytes[1]), digits: 4)
@@ -148,8 +150,10 @@ struct DescriptorWriter: ~Copyable {
     write("\"")
   }
 
-  /// Writes the value of a label, without its quotation marks, as OpenMetrics wants it; control characters but the
-  /// end of a line, and what is not UTF-8, as in text for people.
+  /// Writes the value of a label, without its quotation marks, as OpenMetrics requires it.
+  ///
+  /// Control characters, except for the end of a line, and bytes that are not UTF-8 are as in text
+  /// for people.
   @inline(never)
   mutating func write(label text: UnsafePointer<UInt8>) {
     writeCharacters(text, 255) { writer, bytes, length in
@@ -172,8 +176,9 @@ struct DescriptorWriter: ~Copyable {
     }
   }
 
-  /// Writes text character by character; `escape` writes those that are not to be written as they are, and
-  /// says so.
+  /// Writes text character by character.
+  ///
+  /// `escape` writes the characters that need escaping, and returns whether it wrote this one.
   private mutating func writeCharacters(
     _ text: UnsafePointer<UInt8>, _ limit: Int,
     escape: (inout DescriptorWriter, _ bytes: UnsafePointer<UInt8>, _ length: Int) -> Bool
@@ -203,7 +208,7 @@ struct DescriptorWriter: ~Copyable {
     count = 0
   }
 
-  /// Writes what is left.
+  /// Writes the rest of the buffer.
   ///
   /// - Returns: `.ok`; `.system` with errno set when a write failed.
   mutating func finish() -> Status {
@@ -216,11 +221,11 @@ struct DescriptorWriter: ~Copyable {
 
 /// Lets `body` write to a descriptor, through a buffer on the stack.
 ///
-/// A temporary allocation of more than 1024 bytes would be one on the heap.
+/// A temporary allocation of more than 1024 bytes would be on the heap.
 ///
-/// - Returns: what `finish` returns.
+/// - Returns: the result of `finish`.
 func withDescriptorWriter(_ descriptor: Int32, _ body: (inout DescriptorWriter) -> Void) -> Status {
-  // To write is a cancellation point.
+  // write(2) is a cancellation point.
   withCancellationDisabled {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) { buffer in
       var writer = DescriptorWriter(descriptor, buffer)

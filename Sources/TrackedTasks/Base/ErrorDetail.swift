@@ -1,22 +1,23 @@
 import CPlatform
 
-/// Why the calling thread's last call that was refused as invalid was refused, for `tr_error_detail`.
+/// The reason for the calling thread's last call that was rejected as invalid, for
+/// `tr_error_detail`.
 ///
-/// The text is the thread's own and lies in its thread-local storage: to write it takes no memory, and
-/// a thread that has had no such call has an empty one.
+/// Each thread has its own text in its thread-local storage: writing it takes no memory, and in a
+/// thread without such a call it is empty.
 enum ErrorDetail {
-  /// Notes "function: text".
+  /// Records "function: text".
   ///
-  /// Not inlined: the thread-local variable is one of this file's object.
+  /// Not inlined: the thread-local variable belongs to this file's object.
   @inline(never)
   static func note(_ function: StaticString, _ text: StaticString) {
     note(function) { $0.append(text) }
   }
 
-  /// Notes "function: " and what `build` appends.
+  /// Records "function: " and the text that `build` appends.
   @inline(never)
   static func note(_ function: StaticString, _ build: (inout FixedText) -> Void) {
-    // SAFETY: CP_ERROR_DETAIL_ROOM bytes, of this thread alone.
+    // SAFETY: CP_ERROR_DETAIL_ROOM bytes that only this thread uses.
     let room = UnsafeMutableRawPointer(cp_error_detail()).assumingMemoryBound(to: UInt8.self)
     var text = FixedText(
       in: UnsafeMutableBufferPointer(start: room, count: CP_ERROR_DETAIL_ROOM))
@@ -33,7 +34,7 @@ enum ErrorDetail {
 }
 
 extension Status {
-  /// `.invalid`, and why.
+  /// Returns `.invalid`, and records the reason.
   static func invalid(_ function: StaticString, _ text: StaticString) -> Status {
     ErrorDetail.note(function, text)
     return .invalid

@@ -1,12 +1,13 @@
 import CPlatform
 
-/// A line of text built in a fixed buffer, without allocation; what does not fit is cut at a
-/// character.
+/// A line of text built in a fixed buffer, without allocation.
+///
+/// Text that does not fit is cut at a character boundary.
 struct FixedText: ~Copyable {
   private let base: UnsafeMutablePointer<UInt8>
   private let capacity: Int
   private var count = 0
-  /// Whether something did not fit.
+  /// Whether some text did not fit.
   private(set) var isCut = false
 
   /// Builds in `buffer`, which has at least one byte and outlives the value.
@@ -23,11 +24,11 @@ struct FixedText: ~Copyable {
 
   /// Appends NUL-terminated text.
   ///
-  /// The label keeps string literals away, which would become a `String`, and that a pointer.
+  /// The label keeps string literals away, which would become a `String`, and then a pointer.
   ///
   /// - Parameters:
-  ///   - text: up to what is not UTF-8.
-  ///   - limit: how many bytes are taken of it.
+  ///   - text: appended up to the first byte that is not UTF-8.
+  ///   - limit: the most bytes of it that are used.
   mutating func append(utf8 text: UnsafePointer<UInt8>, limit: Int = .max) {
     let kept = UTF8Text.measure(text, limit: min(capacity - 1 - count, limit)).kept
     memcpy(base + count, text, kept)
@@ -56,7 +57,7 @@ struct FixedText: ~Copyable {
 
   /// Appends a duration for people: "350 µs", "12.3 ms", "4.56 s".
   ///
-  /// - Parameter nanoseconds: one below zero is written as zero.
+  /// - Parameter nanoseconds: a negative duration is written as zero.
   mutating func append(duration nanoseconds: Int64) {
     let magnitude = max(0, nanoseconds)
     if magnitude < 1_000_000 {
@@ -77,9 +78,10 @@ struct FixedText: ~Copyable {
   }
 }
 
-/// Builds a line of at most 511 bytes on the stack and hands it to `body`.
+/// Builds a line of at most 511 bytes on the stack and passes it to `body`.
 ///
-/// The capacity is a constant, without which the room would be on the heap; and one copy of this is enough.
+/// The capacity is a constant, because otherwise the buffer would be on the heap. It is not
+/// inlined: one copy of it is enough.
 @inline(never)
 func withFixedText(
   _ build: (inout FixedText) -> Void, _ body: (UnsafePointer<UInt8>) -> Void

@@ -1,42 +1,44 @@
 import CPlatform
 import Synchronization
 
-/// The texts of checkpoints and of units of progress, each kept once and for ever (E3).
+/// The texts of checkpoints and of units of progress, each kept once, until the process ends (E3).
 ///
-/// The text that an application passes may vanish while a reader looks at it: a literal goes with its
-/// plug-in, a buffer is written again. Tasks note the pointer to a copy instead, and readers need no lock.
-/// Texts are told apart by what they say, not by where they are. There are few in a program; those beyond
-/// the room are all shown as `tooMany`.
+/// The text that an application passes may vanish while it is read: a literal goes with its
+/// plug-in, a buffer is overwritten. Tasks record the pointer to a copy instead, and readers need
+/// no lock. Texts are compared by their bytes, not by their addresses. A program has few of them;
+/// those beyond the room are all shown as `tooMany`.
 ///
-/// LOCKING: none. A slot is written once, from 0 to the address of a copy, by compare-and-exchange with
-/// release, after the copy is whole; it is loaded with acquire. Copies are never changed nor freed. Whoever
-/// loses a slot to another thread looks at what that one put there, so a text is kept twice at no time.
+/// LOCKING: none. A slot is written once, from 0 to the address of a copy, by compare-and-exchange
+/// with release, after the copy is complete; it is loaded with acquire. Copies are never changed or
+/// freed. A thread that loses a slot to another compares the text that the other one put there, so a
+/// text is never kept twice.
 enum KeptText {
-  /// Memory of zeros is an empty one.
+  /// One slot of the table; zeroed memory is an empty slot.
   private struct Slot: ~Copyable {
-    // atomic: the address of a copy; 0 is none. See LOCKING.
+    // atomic: the address of a copy; 0 for none. See LOCKING.
     let address: Atomic<UInt>
   }
 
-  /// Twice the limit: half stay free, so every search ends at one.
+  /// Twice the limit: half of them stay free, so every search ends at a free slot.
   static let slotCount = 8192
   static let limit = 4096
-  /// Bytes kept of a text: the 255 that are shown, and the rest of a character that begins in them.
+  /// Bytes kept of a text: the 255 that are shown, and the rest of a character that starts in them.
   static let longest = 258
 
   static let tooMany: StaticString = "(too many different texts)"
 
   // atomic: the address of the slots; 0 before the first text.
   private static let slots = Atomic<UInt>(0)
-  // atomic: relaxed; slots that are taken, and those that somebody is about to take.
+  // atomic: relaxed; slots that are taken, or about to be.
   private static let count = Atomic<Int>(0)
 
   /// A copy is its hash and then the text, with a NUL.
   private static let textOffset = MemoryLayout<UInt64>.size
 
-  /// The copy of a text, made if this is its first use.
+  /// Returns the copy of a text, which is made at its first use.
   ///
-  /// - Returns: text that lives as long as the process; `tooMany` if there is no room or no memory for it.
+  /// - Returns: text that is valid until the process ends; `tooMany` if there is no room or no
+  ///   memory for it.
   @inline(never)
   static func copy(of text: UnsafePointer<UInt8>) -> UnsafePointer<UInt8> {
     // FNV-1a, 64 bits.
@@ -61,7 +63,7 @@ enum KeptText {
       }
       if made == nil { made = newCopy(hash, text, length) }
       guard let copy = made else { return tooMany.utf8Start }
-      // Whoever loses looks at the winner's text next.
+      // A thread that loses compares the winner's text next.
       let isMine = table[place].address.compareExchange(
         expected: 0, desired: UInt(bitPattern: copy), ordering: .releasing
       ).exchanged
@@ -84,7 +86,7 @@ enum KeptText {
     UnsafePointer((copy + textOffset).assumingMemoryBound(to: UInt8.self))
   }
 
-  /// Takes room for a text and copies it there; nil without room or memory.
+  /// Reserves room for a text and copies it there; nil if there is no room or no memory.
   private static func newCopy(
     _ hash: UInt64, _ text: UnsafePointer<UInt8>, _ length: Int
   ) -> UnsafeMutableRawPointer? {
@@ -107,7 +109,7 @@ enum KeptText {
     count.wrappingSubtract(1, ordering: .relaxed)
   }
 
-  /// The slots, made at the first text; nil without memory.
+  /// The slots, made at the first text; nil if there is no memory.
   private static var table: UnsafeMutablePointer<Slot>? {
     if let made = UnsafeMutablePointer<Slot>(bitPattern: slots.load(ordering: .acquiring)) {
       return made

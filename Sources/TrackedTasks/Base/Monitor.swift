@@ -1,29 +1,30 @@
 import CPlatform
 
 // LOCKING
-// A Monitor is one pthread mutex and the state it guards. The state can be reached through
-// `withLock` alone. Order: a Monitor's mutex may be held while a Parker's is taken, never the other
-// way round, and never two Monitors at once. Under a Monitor nothing is called that blocks, runs
-// the application's code, creates a thread, allocates or frees: a locked section is a few instructions
-// for each thing it changes. A thread can be preempted or stopped in one all the same, and then
-// whoever wants the lock waits for it; a call with a deadline uses `withLock(until:)` where it can (P6).
+// A Monitor is one pthread mutex and the state it guards. The state can be reached only through
+// `withLock`. Order: a Monitor's mutex may be held while a Parker's is taken, never the other way
+// round, and never two Monitors at once. Nothing is called under a Monitor that blocks, runs the
+// application's code, creates a thread, allocates or frees: a locked section is a few instructions
+// for each thing it changes. Even so, a thread can be preempted or stopped in one, and other threads
+// that need the lock then wait for it; a call with a deadline uses `withLock(until:)` where it can
+// (P6).
 
 /// State that a `Monitor` guards, with the invariants that hold whenever the lock is free.
 protocol MonitorState {
-  /// Stops the program when an invariant is broken; called in debug builds on leaving the lock.
+  /// Stops the program if an invariant is broken; called in debug builds when the lock is released.
   func checkInvariants()
 }
 
 /// A mutex with the state it guards inside.
 ///
-/// The mutex and the state live in one block of memory allocated once, so that their addresses are
-/// stable; the value itself is two pointers and may be copied. `pthread_mutex_t` is used rather
-/// than `Synchronization.Mutex` because ThreadSanitizer reports correct uses of the latter.
+/// The mutex and the state live in one block of memory, allocated once, so that their addresses are
+/// stable; the value itself is two pointers and may be copied. `pthread_mutex_t` is used instead of
+/// `Synchronization.Mutex` because ThreadSanitizer reports correct uses of the latter.
 struct Monitor<State: MonitorState> {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let state: UnsafeMutablePointer<State>
 
-  /// Allocates the memory; nil without memory.
+  /// Allocates the memory; nil if there is none.
   init?(_ initial: State) {
     guard let memory = malloc(Self.mutexRoom + MemoryLayout<State>.size) else { return nil }
     mutex = memory.bindMemory(to: pthread_mutex_t.self, capacity: 1)
@@ -46,7 +47,7 @@ struct Monitor<State: MonitorState> {
 
   /// Runs `body` with the lock held.
   ///
-  /// What is to be woken or freed afterwards, `body` returns.
+  /// `body` returns what must be woken or freed afterwards.
   @inline(__always)
   func withLock<Result>(_ body: (inout State) -> Result) -> Result {
     mustSucceed(pthread_mutex_lock(mutex), "pthread_mutex_lock")
@@ -58,9 +59,9 @@ struct Monitor<State: MonitorState> {
     return result
   }
 
-  /// Runs `body` with the lock held, unless it cannot be had by the deadline.
+  /// Runs `body` with the lock held, unless the lock is not free by the deadline.
   ///
-  /// - Returns: what `body` returned; nil without having called it.
+  /// - Returns: the result of `body`; nil if it was not called.
   func withLock<Result>(until deadline: Deadline, _ body: (inout State) -> Result) -> Result? {
     if deadline.isNever { return withLock(body) }
     var limit = deadline.timespec
@@ -85,15 +86,16 @@ struct Monitor<State: MonitorState> {
   }
 }
 
-/// Ends the process when a call has failed that fails only by a defect of ours, or where a filter of system calls
-/// forbids it, having said which it was.
+/// Ends the process when a call has failed that can fail only by a defect of the library, or
+/// because a system call filter forbids it.
 ///
-/// Never for what depends on what the application does with its own objects, or with the thread it runs in.
+/// It first prints which call it was. It is never used for a result that depends on what the
+/// application does with its own objects, or with the thread that runs it.
 ///
 /// - Parameters:
-///   - code: what the call returned: 0, or an error number.
+///   - code: the result of the call: 0, or an error number.
 ///   - call: its name.
-///   - advice: what to look at.
+///   - advice: what to check.
 ///   - file: where it is called.
 ///   - line: likewise.
 @inline(__always)
@@ -105,7 +107,7 @@ func mustSucceed(
   if code != 0 { endProcess(code, call, advice, file, line) }
 }
 
-/// The one thing that the library prints (O2).
+/// The only text that the library prints (O2).
 @inline(never)
 private func endProcess(
   _ code: Int32, _ call: StaticString, _ advice: StaticString, _ file: StaticString, _ line: UInt

@@ -1,4 +1,4 @@
-/// The names of what the C API has numbers for, for log files, reports and tables; static and in lower case.
+/// The names of the C API's numbers, for log files, reports and tables; static and in lower case.
 enum Names {
   /// The name of a kind: "application" for the application's own.
   static func kind(_ number: UInt32) -> StaticString {
@@ -58,7 +58,7 @@ enum Names {
     }
   }
 
-  /// The name of a way to end.
+  /// The name of an ending.
   static func ending(_ number: UInt32) -> StaticString {
     switch number {
     case 1: "returned"

@@ -5,14 +5,14 @@ import CPlatform
 
 /// One thread's place to sleep: a permit, a mutex and a condition variable.
 ///
-/// Semantics of `LockSupport.park` (Doug Lea, java.util.concurrent): `unpark` gives the permit,
-/// `park` waits for it and takes it. A permit may be left over from earlier, so `park` may return
-/// for no reason and every caller loops around its own predicate. A thread makes known where it
-/// sleeps *before* it looks at the predicate, and a waker changes the predicate *before* it
+/// The semantics are those of `LockSupport.park` (Doug Lea, java.util.concurrent): `unpark` gives
+/// the permit, `park` waits for it and takes it. A permit may be left over from earlier, so `park`
+/// may return spuriously and every caller loops around its own predicate. A thread publishes where
+/// it sleeps *before* it reads the predicate, and a waker changes the predicate *before* it
 /// unparks: so no wake-up is lost.
 ///
-/// The condition variable is process-shared only to leave the small private futex hash that Linux
-/// 6.16 and newer give each process, in which a crowd of sleepers makes every wake-up walk a long
+/// The condition variable is process-shared only to avoid the small private futex hash that Linux
+/// 6.16 and newer give each process. In it, a crowd of sleepers makes every wake-up walk a long
 /// chain.
 struct Parker {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -54,7 +54,7 @@ struct Parker {
 
   /// Waits for the permit and takes it.
   ///
-  /// Called by the owning thread alone.
+  /// Called only by the owning thread.
   ///
   /// - Returns: false when `deadline` passed without a permit.
   func park(until deadline: Deadline) -> Bool {
@@ -83,18 +83,18 @@ struct Parker {
     let wasPermitted = permit.pointee
     permit.pointee = true
     mustSucceed(pthread_mutex_unlock(mutex), "pthread_mutex_unlock")
-    // After the unlock, so that the woken thread does not run into the mutex.
+    // After the unlock, so that the woken thread does not block on the mutex.
     if !wasPermitted { mustSucceed(pthread_cond_signal(condition), "pthread_cond_signal") }
   }
 
-  /// Requires that nobody parks or unparks any more.
+  /// Requires that no thread parks or unparks any more.
   func destroy() {
     mustSucceed(pthread_cond_destroy(condition), "pthread_cond_destroy")
     mustSucceed(pthread_mutex_destroy(mutex), "pthread_mutex_destroy")
   }
 }
 
-/// Runs `body` with a place to sleep on the stack, to which nobody else gives permits.
+/// Runs `body` with a place to sleep on the stack, to which no other code gives permits.
 func withParkerOfItsOwn<Result>(_ body: (Parker) -> Result) -> Result {
   withUnsafeTemporaryAllocation(byteCount: Parker.byteCount, alignment: 16) { memory in
     // SAFETY: a temporary allocation of that size has a base address.

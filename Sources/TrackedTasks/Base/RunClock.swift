@@ -2,34 +2,36 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// None. The timer thread alone writes, into the slot that readers do not look at; a reader who finds another count
-// afterwards begins anew, and waits for nobody, wherever the timer thread is stopped.
+// None. Only the timer thread writes, into the slot that readers do not use. A reader that finds
+// another count afterwards starts again, so it never waits, wherever the timer thread is stopped.
 
-/// `CLOCK_MONOTONIC` less the time in which the process did not run: stopped by a signal or a debugger, frozen, or
-/// suspended with its machine.
+/// `CLOCK_MONOTONIC` without the time in which the process did not run.
 ///
-/// Nothing tells a process that it was stopped. But the timer thread says when it will be back, and while anybody has
-/// promised heartbeats it comes back often: from the moment at which it is late this clock stands still, until it
-/// is back. On a busy machine it is late for want of a processor, and so are those who are to beat.
+/// The process does not run while it is stopped by a signal or a debugger, frozen, or suspended
+/// with its machine, and nothing reports that to it. But the timer thread publishes when it will
+/// wake, and wakes often while any heartbeat interval is set. From the moment at which it is late,
+/// this clock stands still until it wakes. On a busy machine it is late because it gets no CPU, and
+/// the tasks that are to send heartbeats are late as well.
 ///
-/// It goes back, by no more than the sleep that the timer thread was woken from, only for who reads it while that
-/// thread is between reading the time and telling of it.
+/// The clock goes back, by at most the sleep that the timer thread was woken from, and only for a
+/// thread that reads it between the timer thread's reading of the time and its publishing it.
 enum RunClock {
-  /// What is known at one moment.
+  /// The state at one moment.
   private struct Slot: ~Copyable {
     // atomic: relaxed, see `count`. Nanoseconds in which the process did not run.
     let stopped = Atomic<Int64>(0)
-    // atomic: likewise. When the timer thread will be back, on `CLOCK_MONOTONIC`; `.max` while nobody needs it.
+    // atomic: likewise. When the timer thread will wake, on `CLOCK_MONOTONIC`; `.max` while it is
+    // not needed.
     let backAt = Atomic<Int64>(.max)
   }
 
   private static let even = Slot()
   private static let odd = Slot()
-  // atomic: how often something was stored; the last is in the slot of its lowest bit. Released by the timer
-  // thread after the slot, acquired by readers.
+  // atomic: how often a slot was stored; the last is in the slot of its lowest bit. Released by the
+  // timer thread after the slot, acquired by readers.
   private static let count = Atomic<UInt64>(0)
 
-  /// How long the timer thread is awake at the most, if it runs: microseconds, as a rule.
+  /// The longest time that the timer thread is awake, if it runs; usually it takes microseconds.
   private static var longestStep: Int64 { 10_000_000 }
 
   /// The time now, in nanoseconds.
@@ -45,7 +47,7 @@ enum RunClock {
     }
   }
 
-  /// What `CLOCK_MONOTONIC` says when this clock says `time`, should the process run until then.
+  /// The time on `CLOCK_MONOTONIC` when this clock reads `time`, if the process runs until then.
   static func monotonic(at time: Int64) -> Int64 {
     let (sum, overflow) = time.addingReportingOverflow(monotonicNow() &- now())
     return overflow ? .max : sum
@@ -53,20 +55,22 @@ enum RunClock {
 
   // MARK: The timer thread
 
-  /// It is about to sleep.
+  /// The timer thread is about to sleep.
   static func willSleep(until deadline: Deadline) { willBeBack(at: deadline.nanoseconds) }
 
-  /// It has woken.
+  /// The timer thread has woken.
   static func hasWoken() { willBeBack(at: monotonicNow() &+ longestStep) }
 
-  /// It leaves, as nobody has promised anything; or it is the parent's, in a child of fork that begins anew.
+  /// The timer thread ends, because no interval is set; or this is a child of fork that starts
+  /// anew.
   static func hasLeft() { willBeBack(at: .max) }
 
   private static func willBeBack(at backAt: Int64) {
     let count = self.count.load(ordering: .relaxed)
     let before = last(count)
     let late = max(0, monotonicNow() &- before.backAt)
-    // A reader that sees a field of this slot as it will be sees that the one it began with is not the last.
+    // A reader that sees a field of this slot's new state also sees that its first count is not the
+    // last.
     atomicMemoryFence(ordering: .releasing)
     store(before.stopped &+ late, backAt, count &+ 1)
     self.count.store(count &+ 1, ordering: .releasing)

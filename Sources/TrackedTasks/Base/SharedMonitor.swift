@@ -1,9 +1,10 @@
 import CPlatform
 import Synchronization
 
-/// The Monitor of which the process has one: made at its first use, and never freed.
+/// A Monitor of which the process has one: made at its first use, and never freed.
 ///
-/// Its owner keeps the address, as bits, in an atomic that is 0 before: stored with release, loaded with acquire.
+/// Its owner keeps the address, as bits, in an atomic that is 0 before: stored with release, loaded
+/// with acquire.
 extension Monitor {
   /// The Monitor at `place`; nil if it was not made yet.
   @inline(__always)
@@ -11,7 +12,7 @@ extension Monitor {
     Monitor(bits: place.load(ordering: .acquiring))
   }
 
-  /// The Monitor at `place`, which is made with `initial` if there is none; nil without memory.
+  /// The Monitor at `place`, made with `initial` if there is none; nil if there is no memory.
   static func shared(
     at place: borrowing Atomic<UInt>, orMadeOf initial: @autoclosure () -> State
   ) -> Monitor? {

@@ -1,14 +1,14 @@
 import CPlatform
 
-/// How long the library may spin in the place of sleeping, and whether at all.
+/// How long the library may spin instead of sleeping, and whether it spins at all.
 ///
-/// A short spin saves the 25 µs that waking a thread on another core costs; it never yields
-/// (`sched_yield` hands whole time slices to any busy process) and ends at once when the thread
+/// A short spin saves the 25 µs that waking a thread on another core costs. It never yields
+/// (`sched_yield` gives whole time slices to any busy process). It ends at once when the thread
 /// waited for runs on the spinner's own core, where it cannot make progress meanwhile.
 struct SpinPolicy {
-  /// How long a worker without a task looks for the next one, in nanoseconds; 0 is not at all.
+  /// How long a worker without a task polls for the next one, in nanoseconds; 0: not at all.
   let worker: Int64
-  /// How long a joiner looks before it parks, in nanoseconds; 0 is not at all.
+  /// How long a joiner polls before it parks, in nanoseconds; 0: not at all.
   let joiner: Int64
   /// How long a spawner waits for the hot worker to end a short task, in nanoseconds.
   let spawner: Int64
@@ -25,11 +25,11 @@ struct SpinPolicy {
 /// Spins until `isReady`, for `nanoseconds`, or until `deadline`, whichever is first.
 ///
 /// - Parameters:
-///   - nanoseconds: how long at the most; 0 or less is one look.
-///   - deadline: when to give up; one that has passed is one look.
-///   - isFutile: asked between rounds; true ends the spin.
-///   - isReady: what is waited for.
-/// - Returns: whether `isReady` was seen true.
+///   - nanoseconds: the longest time; 0 or less: `isReady` is called once.
+///   - deadline: when to stop; if it has passed, `isReady` is called once.
+///   - isFutile: called between rounds; true ends the spin.
+///   - isReady: the condition that is waited for.
+/// - Returns: whether `isReady` has returned true.
 @inline(__always)
 func spin(
   for nanoseconds: Int64, until deadline: Deadline = .never, unless isFutile: () -> Bool,

@@ -1,18 +1,19 @@
 import CPlatform
 
-/// The stacks of a registry's threads, many to a mapping.
+/// The stacks of a registry's threads, many in each mapping.
 ///
-/// A stack of its own costs a thread two mappings, its guard being one, and
-/// `vm.max_map_count` then ends a program at about 32 000 threads. Here a region holds up to 64
-/// stacks, and Linux 6.13 and newer make the guards inside it without a mapping of their own
-/// (`MADV_GUARD_INSTALL`, madvise(2)); older kernels get `mprotect`.
+/// With a stack of its own a thread needs two mappings, one of which is the guard, and
+/// `vm.max_map_count` then limits a program to about 32 000 threads. Here a region holds up to 64
+/// stacks, and Linux 6.13 and newer make the guards inside it without mappings of their own
+/// (`MADV_GUARD_INSTALL`, madvise(2)); on older kernels `mprotect` is used.
 ///
-/// A region is as large as all before it together, so that at most half of what is mapped is in no thread's use;
-/// memory that the program locks (mlockall(2)) is mapped stack by stack. One spawner at a time adds a
-/// region, and those that come meanwhile do not wait for it: each maps one stack for itself.
+/// A region is as large as all earlier ones together, so that at most half of what is mapped is
+/// unused by threads; memory that the program locks (mlockall(2)) is mapped stack by stack. One
+/// spawner at a time adds a region. Spawners that come meanwhile do not wait for it: each maps one
+/// stack for itself.
 ///
-/// A stack belongs to its worker for as long as both live, so that there is nothing to free but
-/// whole regions. Part of what the registry's Monitor guards.
+/// A stack belongs to its worker for as long as both live, so only whole regions are freed. The
+/// arena is part of what the registry's Monitor guards.
 ///
 /// A1: `next` ..< `end` are the stacks of the newest growth that no worker has.
 /// A2: `isGrowing` while one spawner is between `take` and `add` or `giveUp`; then `next` == `end`.
@@ -32,17 +33,19 @@ struct StackArena {
     let byteCount: Int
   }
 
-  /// What a worker that needs a stack gets.
+  /// The next step of a worker that needs a stack.
   enum Step {
     case stack(UnsafeMutableRawPointer)
-    /// It is to map a region of so many, and add it.
+    /// Map a region of `count` stacks, and add it.
     case grow(count: Int)
-    /// Another does that: it is to map one for itself.
+    /// Another spawner is doing that: map one stack.
     case single
   }
 
-  /// Bytes below each stack that fault on any access: a function with large locals, not compiled with
-  /// -fstack-clash-protection, may go beyond a page without touching it.
+  /// Bytes below each stack that fault on any access.
+  ///
+  /// A function with large locals that was not compiled with -fstack-clash-protection may go beyond
+  /// a page without touching it.
   static var guardSize: Int {
     let page = pageSize
     return ((64 << 10) + page - 1) / page * page
@@ -52,7 +55,7 @@ struct StackArena {
   private static var most: Int { 64 }
   private static var fewest: Int { 4 }
 
-  /// Takes a stack, the lowest bytes of which are its guard, or says what to do to get one.
+  /// Takes a stack, whose lowest bytes are its guard, or returns what to do to get one.
   mutating func take(stackSize: Int) -> Step {
     if next != end {
       let stack = UnsafeMutableRawPointer(bitPattern: next).unsafelyUnwrapped
@@ -64,7 +67,7 @@ struct StackArena {
     return .grow(count: min(Self.most, max(Self.fewest, count)))
   }
 
-  /// Adds a region made after `.grow`.
+  /// Adds a region that was made after `.grow`.
   ///
   /// - Returns: its first stack, which is the caller's.
   mutating func add(
@@ -90,10 +93,10 @@ struct StackArena {
     return region.pointee.base
   }
 
-  /// Maps a region for `count` stacks, or for one if the system refuses that many or locks what it maps; nil if it
-  /// refuses that, too.
+  /// Maps a region for `count` stacks; nil if the system refuses.
   ///
-  /// Called without the lock.
+  /// If the system refuses that many, or locks new mappings, the region has one stack. Called
+  /// without the lock.
   static func makeRegion(
     count: Int, stackSize: Int, executable: Bool
   ) -> UnsafeMutablePointer<Region>? {
@@ -128,7 +131,8 @@ struct StackArena {
     return region
   }
 
-  /// Maps one stack of any size that is in no arena, with its guard below it; nil if the system refuses.
+  /// Maps one stack of any size that belongs to no arena, with its guard below it; nil if the
+  /// system refuses.
   static func mapStack(size: Int, executable: Bool) -> UnsafeMutableRawPointer? {
     guard let memory = cp_map_stacks(size + guardSize, executable) else { return nil }
     if cp_install_guard(memory, guardSize, false) { return memory }
@@ -136,7 +140,7 @@ struct StackArena {
     return nil
   }
 
-  /// Gives back what `mapStack` gave.
+  /// Unmaps a stack from `mapStack`.
   static func unmapStack(_ stack: UnsafeMutableRawPointer, size: Int) {
     cp_unmap(stack, size + guardSize)
   }

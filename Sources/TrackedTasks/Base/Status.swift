@@ -1,4 +1,4 @@
-/// What a call of the core came to; the numbers are those of `tr_status` in taskreg.h.
+/// The result of a call of the core; the numbers are those of `tr_status` in taskreg.h.
 enum Status: Int32 {
   case ok = 0
   case invalid = -1

@@ -1,15 +1,16 @@
 import CPlatform
 import Synchronization
 
-/// Nanoseconds of processor time that threads have used, by their own clocks (E1).
+/// CPU time of threads in nanoseconds, by their own clocks (E1).
 enum ThreadClock {
-  /// What the calling thread has used.
+  /// The CPU time of the calling thread.
   @inline(__always)
   static var own: Int64 { max(0, read(cp_clock_thread())) }
 
-  /// What a thread of this process has used; -1 if the kernel knows no such thread.
+  /// The CPU time of a thread of this process; -1 if the kernel has no such thread.
   static func read(ofThread threadID: Int32) -> Int64 {
-    // A clock's number has 29 bits for the id's complement. Linux has no more than 4 million ids.
+    // A clock's number has 29 bits for the complement of the id. Linux has no more than 4 million
+    // ids.
     threadID > 0 && threadID < 1 << 28 ? read(cp_clock_of_thread(threadID)) : -1
   }
 

@@ -1,19 +1,20 @@
 import CPlatform
 
-/// What a thread of the library runs.
+/// The function that a thread of the library runs.
 typealias ThreadMain = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
 
-/// `pthread_create` with an explicit stack and an explicit signal mask, which goes in through the
-/// attributes, so that the caller's is never touched (S7).
+/// Calls `pthread_create` with an explicit stack and an explicit signal mask.
+///
+/// The mask is passed in the attributes, so that the caller's is never changed (S7).
 ///
 /// - Parameters:
 ///   - mask: the signals that the thread blocks.
 ///   - stack: the lowest byte of memory to run on; nil: the system allocates the stack.
 ///   - stackSize: bytes, a multiple of the page size.
-///   - isDetached: nobody is going to join the thread.
-///   - argument: what `main` gets.
-///   - main: what the thread runs. It finds its own id by `pthread_self`: it may run, and have ended,
-///     before this returns.
+///   - isDetached: whether the thread will not be joined.
+///   - argument: passed to `main`.
+///   - main: the function that the thread runs. It finds its own id by `pthread_self`: it may run,
+///     and may have ended, before this returns.
 /// - Returns: 0, or the error number; and the thread.
 func startThread(
   mask: SignalMask = .all, stack: UnsafeMutableRawPointer? = nil, stackSize: Int,
@@ -40,20 +41,20 @@ func startThread(
   return (code, thread)
 }
 
-/// What a thread of the library's own does first.
+/// Prepares a thread of the library, as its first act.
 ///
-/// It tells the kernel its name, and sets its mask, which the attributes said already, but AddressSanitizer's
-/// `pthread_create` does not heed them. It is scheduled as the process's main thread is, not as the one that happened
-/// to need it first (S1).
+/// It sets its name, and its mask. The attributes contain the mask already, but AddressSanitizer's
+/// `pthread_create` ignores it. The thread gets the scheduling of the process's main thread, not
+/// that of the thread that first needed it (S1).
 func beginOwnThread(_ name: StaticString) {
   SignalMask.all.apply()
   var now = cp_get_scheduling(0)
   var ofMain = cp_inherited(cp_get_scheduling(getpid()))
-  // Where the system refuses, it runs as its creator did.
+  // If the system refuses, it keeps the scheduling of its creator.
   var changes = false
   _ = cp_schedule(&now, &ofMain, &changes)
   // SAFETY: CChar and UInt8 have the same layout, and the text is NUL-terminated.
   let text = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
-  // Of no consequence when it fails.
+  // A failure has no consequences.
   _ = cp_set_own_thread_name(text)
 }

@@ -2,14 +2,16 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// None. What can change, as the process drops privileges, is two atomics that mean nothing together.
+// None. The parts that can change, when the process drops privileges, are two atomics that are
+// independent of each other.
 
-/// How the threads of a registry are when a task begins: as the thread was that created the registry, whoever
-/// makes them later (S1).
+/// The state of a registry's threads when a task starts: that of the thread that created the
+/// registry, whichever thread creates them later (S1).
 ///
-/// Processes change their privileges as a whole, in all threads: then the threads are no longer as the creator
-/// was, and yet as they should be. So a thread that differs is compared with the main thread as well, by what
-/// /proc says of both; if they are alike, that is from now on what the others are compared with.
+/// Processes change their privileges as a whole, in all threads. The threads then differ from the
+/// creator, and yet are in the right state. So a thread that differs is also compared with the main
+/// thread, by what /proc says about both; if they are equal, that is from now on what the others
+/// are compared with.
 struct ThreadOrigin: ~Copyable {
   // immutable after init
   /// Policy, priority, nice value and affinity.
@@ -18,11 +20,11 @@ struct ThreadOrigin: ~Copyable {
   private let timerSlack: UInt64
   private let ioPriority: Int32
   private let hasDefaultMemoryPolicy: Bool
-  /// Not in /proc, and set by single threads only.
+  /// Not in /proc, and set only by single threads.
   private let securebits: UInt64
-  /// Whether a thread can change the ids its files are looked at by.
+  /// Whether a thread can change the ids that are used for file access.
   ///
-  /// One with more capabilities than the creator is found by those.
+  /// A thread with more capabilities than the creator is detected by its capabilities.
   private let mayChangeIDs: Bool
   /// Whether it can enter namespaces; likewise.
   private let mayChangeNamespaces: Bool
@@ -30,7 +32,7 @@ struct ThreadOrigin: ~Copyable {
   private let usualIdentity = Atomic<UInt64>(0)
   private let usualSurroundings = Atomic<UInt64>(0)
 
-  /// Of the calling thread, if it `isCaptured`; else of nobody.
+  /// Captures the state of the calling thread if `isCaptured`, else none.
   init(isCaptured: Bool) {
     guard isCaptured else {
       scheduling = cp_scheduling()
@@ -51,7 +53,7 @@ struct ThreadOrigin: ~Copyable {
     usualSurroundings.store(surroundings, ordering: .relaxed)
   }
 
-  /// Whom the calling thread acts for and where: capabilities, ids, directories and umask.
+  /// The identity of the calling thread: capabilities, ids, directories and umask.
   private var identity: UInt64 {
     var words = InlineArray<5, UInt64>(repeating: 0)
     let capabilities = cp_get_capabilities()
@@ -63,7 +65,7 @@ struct ThreadOrigin: ~Copyable {
     return withUnsafeBytes(of: words) { cp_hash(cp_hash_start(), $0.baseAddress, 5) }
   }
 
-  /// What else surrounds the calling thread: confinement, descriptors, namespaces.
+  /// The other surroundings of the calling thread: confinement, descriptors, namespaces.
   private var surroundings: UInt64 {
     var words = InlineArray<3, UInt64>(repeating: 0)
     words[0] = cp_confinement()
@@ -72,9 +74,9 @@ struct ThreadOrigin: ~Copyable {
     return withUnsafeBytes(of: words) { cp_hash(cp_hash_start(), $0.baseAddress, 3) }
   }
 
-  /// Puts back timer slack, I/O priority and memory policy of the calling thread.
+  /// Restores timer slack, I/O priority and memory policy of the calling thread.
   ///
-  /// - Returns: false if that failed, or the thread is not what or where it should be.
+  /// - Returns: false if that failed, or the thread's identity or surroundings are wrong.
   @inline(never)
   func restore() -> Bool {
     cp_set_timer_slack(timerSlack)
@@ -83,7 +85,7 @@ struct ThreadOrigin: ~Copyable {
     return identityIsUsual() && surroundingsAreUsual()
   }
 
-  /// Whether the calling thread acts for whom it should.
+  /// Whether the calling thread's identity is right.
   @inline(never)
   private func identityIsUsual() -> Bool {
     let now = identity
@@ -95,7 +97,7 @@ struct ThreadOrigin: ~Copyable {
     return true
   }
 
-  /// Whether the calling thread is where it should be.
+  /// Whether the calling thread's surroundings are right.
   @inline(never)
   private func surroundingsAreUsual() -> Bool {
     let now = surroundings
@@ -109,7 +111,7 @@ struct ThreadOrigin: ~Copyable {
 
   /// Whether something is shared with the main thread, by the result of kcmp(2).
   ///
-  /// When that has ended nobody can tell: then what the thread has passes.
+  /// If the main thread has ended, that is not known, and the thread's state is accepted.
   private func sharesWithMain(_ order: UInt64) -> Bool {
     order == 0 || ThreadProbe.hasEnded(threadID: process)
   }

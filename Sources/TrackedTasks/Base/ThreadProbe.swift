@@ -1,30 +1,34 @@
 import CPlatform
 
-/// What Linux says of one thread of this process at one moment (E1).
+/// The state of one thread of this process at one moment, as Linux reports it (E1).
 ///
-/// The kernel's answers are read one after the other, from files that are made as they are read: they
-/// need not agree on a thread that moves. Nothing is allocated, no lock taken and the thread not held up.
+/// It is read from several files, one after the other, whose contents are generated as they are
+/// read: they need not agree if the thread is running. Nothing is allocated, no lock is taken, and
+/// the thread is not held up.
 struct ThreadProbe {
-  /// As in proc_pid_stat(5): 82 is 'R'; 0 is not known.
+  /// As in proc_pid_stat(5): 82 is 'R'; 0: not known.
   var schedulerState: UInt8 = 0
-  /// The kernel's function the thread sleeps in: NUL-terminated, at most 46 bytes, which is what `tr_straggler` has
-  /// room for; empty if it sleeps in none or that is not known.
+  /// The kernel function that the thread sleeps in; empty if it sleeps in none or that is not
+  /// known.
+  ///
+  /// NUL-terminated, at most 46 bytes, which is the room in `tr_straggler`.
   var waitChannel = InlineArray<6, UInt64>(repeating: 0)
   /// The number of the system call it is in; -1: in none, or not known.
   var syscall: Int32 = -1
-  /// Processor time it has used, in nanoseconds; -1: not known.
+  /// CPU time it has used, in nanoseconds; -1: not known.
   var cpu: Int64 = -1
-  /// The error number with which the first of its files that could not be read failed; 0 is none.
+  /// The error number of the first of its files that could not be read; 0 for none.
   var failure: Int32 = 0
 
-  /// Whether there was no descriptor to look with.
+  /// Whether no descriptor was available to read the files.
   var isWithoutDescriptor: Bool { failure == EMFILE || failure == ENFILE }
 
-  /// Looks at a thread.
+  /// Reads the state of a thread.
   ///
-  /// - Parameter threadID: the kernel's; of one that is gone, nothing is known.
+  /// - Parameter threadID: the kernel's id; nothing is known of a thread that has ended.
   /// - Returns: what is known.
-  /// *Concurrency:* any thread; opens and closes descriptors; preserves errno.
+  ///
+  /// *Concurrency:* any thread; opens and closes descriptors; does not change errno.
   static func at(threadID: Int32) -> ThreadProbe {
     var look = ThreadProbe()
     if threadID <= 0 { return look }
@@ -42,7 +46,7 @@ struct ThreadProbe {
     return look
   }
 
-  /// Hands the text of the wait channel to `body`, NUL-terminated.
+  /// Passes the text of the wait channel to `body`, NUL-terminated.
   func withWaitChannel<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
     withUnsafeBytes(of: waitChannel) { bytes in
       // SAFETY: never empty, and the last byte is NUL.
@@ -50,7 +54,8 @@ struct ThreadProbe {
     }
   }
 
-  /// Whether a thread has blocked a signal, so that it would not answer; false if that is not known.
+  /// Whether a thread has blocked a signal, so that it would not answer; false if that is not
+  /// known.
   ///
   /// *Concurrency:* as `at`.
   static func blocks(_ signal: Int32, threadID: Int32) -> Bool {
@@ -60,7 +65,7 @@ struct ThreadProbe {
     return blocked >> UInt64(signal - 1) & 1 != 0
   }
 
-  /// The signals that a thread blocks, number 1 as bit 0; nil if that is not known.
+  /// The signals that a thread blocks, signal 1 as bit 0; nil if that is not known.
   ///
   /// *Concurrency:* as `at`.
   static func blockedSignals(threadID: Int32) -> UInt64? {
@@ -100,7 +105,7 @@ struct ThreadProbe {
     }
   }
 
-  /// Hands the first bytes of a file of the thread's to `body`, none if it cannot be read.
+  /// Passes the first bytes of a file of the thread's to `body`; none if it cannot be read.
   ///
   /// - Returns: 0, or the error number.
   private static func withFile(
@@ -132,10 +137,12 @@ struct ThreadProbe {
   }
 }
 
-/// How the files are read: functions of their bytes and nothing else.
+/// The parsers of the files: functions of their bytes only.
 extension ThreadProbe {
-  /// The state in the bytes of a `stat` file: the letter after the name, which stands in parentheses and may
-  /// be made of any characters, so that the last one that closes counts; 0 without one.
+  /// The state in the bytes of a `stat` file: the letter after the name; 0 if there is none.
+  ///
+  /// The name is in parentheses and may contain any characters, so it ends at the last closing
+  /// parenthesis.
   static func schedulerState(in bytes: UnsafeBufferPointer<UInt8>) -> UInt8 {
     var place = bytes.count - 1
     while place >= 0 && bytes[place] != 0x29 { place -= 1 }
@@ -144,13 +151,14 @@ extension ThreadProbe {
     return isLetter(state) ? state : 0
   }
 
-  /// The name in the bytes of a `wchan` file, where "0" is none.
+  /// The name in the bytes of a `wchan` file, where "0" stands for none.
   static func waitChannel(in bytes: UnsafeBufferPointer<UInt8>) -> InlineArray<6, UInt64> {
     var text = InlineArray<6, UInt64>(repeating: 0)
     if bytes.isEmpty || bytes[0] == 0x30 { return text }
     withUnsafeMutableBytes(of: &text) { text in
       var place = 0
-      // Up to what is no part of a name: such a function has printable characters alone.
+      // Ends at the first byte that is not part of a name: such a function has only printable
+      // characters.
       while place < min(bytes.count, 46) && bytes[place] > 0x20 && bytes[place] < 0x7F {
         text[place] = bytes[place]
         place += 1
@@ -159,7 +167,7 @@ extension ThreadProbe {
     return text
   }
 
-  /// The number in the bytes of a `syscall` file, where "running" is none and so is -1; -1 if it is cut.
+  /// The number in the bytes of a `syscall` file; -1 for "running" and "-1", or if it is cut.
   static func syscall(in bytes: UnsafeBufferPointer<UInt8>) -> Int32 {
     var number: Int32 = 0
     var place = 0
@@ -180,8 +188,9 @@ extension ThreadProbe {
     return blocked >> UInt64(signal - 1) & 1 != 0
   }
 
-  /// The signals that are blocked by the bytes of a `status` file: a line "SigBlk:", a tab and 16
-  /// hexadecimal digits, whose lowest bit is signal 1; nil if they do not say.
+  /// The signals that are blocked by the bytes of a `status` file; nil if they do not say.
+  ///
+  /// The line is "SigBlk:", a tab and 16 hexadecimal digits, whose lowest bit is signal 1.
   static func blockedSignals(in bytes: UnsafeBufferPointer<UInt8>) -> UInt64? {
     let title: StaticString = "\nSigBlk:\t"
     let length = title.utf8CodeUnitCount
@@ -199,8 +208,9 @@ extension ThreadProbe {
     return nil
   }
 
-  /// What the bytes of a `status` file say in the lines Uid, Gid, Cap…, NoNewPrivs and Seccomp…, hashed; 0 without
-  /// the last of the ids and capabilities that count.
+  /// A hash of the lines Uid, Gid, Cap…, NoNewPrivs and Seccomp… in the bytes of a `status` file.
+  ///
+  /// It is 0 if the last of the ids and capabilities is missing.
   static func privileges(in bytes: UnsafeBufferPointer<UInt8>) -> UInt64 {
     var digest = cp_hash_start()
     var start = 0

@@ -1,13 +1,13 @@
 import CPlatform
 
-/// Text as it crosses the boundary: UTF-8 bytes ending in NUL, cut only at characters.
+/// Text as it crosses the boundary: UTF-8 bytes ending in NUL, cut only at character boundaries.
 ///
 /// Well-formedness is Table 3-7 of the Unicode Standard: no overlong forms, no surrogates, nothing
 /// above U+10FFFF.
 enum UTF8Text {
-  /// The length of the character at `bytes`, or 0 if no well-formed one begins there.
+  /// The length of the character at `bytes`, or 0 if no well-formed one starts there.
   ///
-  /// Reads no byte beyond the first that does not fit, hence none beyond a terminating NUL.
+  /// It reads no byte beyond the first that does not fit, hence none beyond a terminating NUL.
   static func characterLength(at bytes: UnsafePointer<UInt8>) -> Int {
     let first = bytes[0]
     switch first {
@@ -64,8 +64,9 @@ enum UTF8Text {
   }
 }
 
-/// A task's name: at most 63 bytes of UTF-8 and a NUL, as eight words so that a snapshot can copy
-/// it from under a writer (see `TaskRecord`).
+/// A task's name: at most 63 bytes of UTF-8 and a NUL.
+///
+/// It is eight words, so that a snapshot can copy it while it is written (see `TaskRecord`).
 struct TaskName {
   var words: InlineArray<8, UInt64>
 
@@ -74,7 +75,7 @@ struct TaskName {
 
   init() { words = InlineArray(repeating: 0) }
 
-  /// Copies `text`, cut at a character; nil when it is empty or not UTF-8 (S2).
+  /// Copies `text`, cut at a character boundary; nil if it is empty or not UTF-8 (S2).
   init?(_ text: UnsafePointer<UInt8>) {
     let (kept, isWellFormed) = UTF8Text.measure(text, limit: Self.limit)
     if kept == 0 || !isWellFormed { return nil }
@@ -82,7 +83,7 @@ struct TaskName {
     withUnsafeMutableBytes(of: &words) { $0.baseAddress.map { _ = memcpy($0, text, kept) } }
   }
 
-  /// Hands the name to `body` as a NUL-terminated string.
+  /// Passes the name to `body` as a NUL-terminated string.
   func withText<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
     withUnsafeBytes(of: words) { bytes in
       // SAFETY: eight words of bytes, the last of which is NUL because at most 63 are ever set.
@@ -90,7 +91,8 @@ struct TaskName {
     }
   }
 
-  /// What the kernel gets: the first 15 bytes, cut at a character.
+  /// Passes the kernel's form of the name to `body`: its first 15 bytes, cut at a character
+  /// boundary.
   func withKernelName(_ body: (UnsafePointer<CChar>) -> Void) {
     withText { text in
       withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { short in
