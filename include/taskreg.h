@@ -1472,6 +1472,20 @@ enum {
    Since:     0.2 */
 tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASKREG_MUST_USE;
 
+/* As tr_report_write, into a buffer of the caller's, as snprintf would: at most capacity - 1 bytes,
+   cut at a character boundary, and a terminating NUL when capacity is not 0. A report does not
+   change, so a second call with a buffer for *length + 1 bytes has room for it. [E10]
+
+   Requires:  format is TR_FORMAT_TEXT or TR_FORMAT_JSON; buffer has room for capacity bytes, or is
+              NULL and capacity is 0, to get the length alone; length is not NULL.
+   Returns:   TR_OK; TR_ERR_TRUNCATED when capacity is not above *length; TR_ERR_INVALID.
+   Output:    *length, on TR_OK and TR_ERR_TRUNCATED, is the length in bytes of the whole text
+              without the NUL. Nothing is written on an error.
+   Threads:   any thread; not a cancellation point. Allocates nothing.
+   Since:     0.2 */
+tr_status tr_report_write_buffer(const tr_report *report, uint32_t format, char *buffer,
+                                 size_t capacity, size_t *length) TASKREG_MUST_USE;
+
 /* Write the live tasks of `registry` to the descriptor `fd`, as a table or as JSON. The guarantees
    of tr_snapshot about the list apply here too. [E9]
 
@@ -1480,6 +1494,18 @@ tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASK
    Threads:   as tr_report_write. Tasks are written in no particular order.
    Since:     0.2 */
 tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
+
+/* As tr_snapshot_write, into a buffer of the caller's, as tr_report_write_buffer does. Each call
+   lists the tasks that are alive at the time, so a second call may need more room than the first
+   one said: call again, with some room to spare, until the result is TR_OK. [E9]
+
+   Requires:  as tr_report_write_buffer.
+   Returns:   as tr_report_write_buffer.
+   Output:    as tr_report_write_buffer; *length is that of the text of this call.
+   Threads:   as tr_report_write_buffer. Tasks are written in no particular order.
+   Since:     0.2 */
+tr_status tr_snapshot_write_buffer(tr_registry *registry, uint32_t format, char *buffer,
+                                   size_t capacity, size_t *length) TASKREG_MUST_USE;
 
 /* Enable backtraces of stragglers in reports: signal_number is sent to the thread of each
    straggler, and its handler records the return addresses.
@@ -1565,6 +1591,19 @@ tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metri
    Since:     0.2 */
 tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
 
+/* As tr_metrics_write, into a buffer of the caller's, as tr_report_write_buffer does. Each call
+   takes the metrics of the moment, so a second call may need more room than the first one said:
+   call again, with some room to spare, until the result is TR_OK. [E9]
+
+   Requires:  as tr_report_write_buffer, but format is TR_FORMAT_OPENMETRICS.
+   Returns:   as tr_report_write_buffer; TR_ERR_NOMEM.
+   Output:    as tr_report_write_buffer; *length is that of the text of this call.
+   Threads:   any thread; not a cancellation point. It allocates a copy of the metrics and takes a
+              lock briefly.
+   Since:     0.2 */
+tr_status tr_metrics_write_buffer(tr_registry *registry, uint32_t format, char *buffer,
+                                  size_t capacity, size_t *length) TASKREG_MUST_USE;
+
 /* One of several registries in an exposition. Start from TR_METRICS_SOURCE_INIT. */
 typedef struct tr_metrics_source {
   uint32_t size;         /* sizeof(tr_metrics_source) */
@@ -1595,6 +1634,18 @@ typedef struct tr_metrics_source {
    Since:     0.2 */
 tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd, uint32_t format,
                                uint32_t flags) TASKREG_MUST_USE;
+
+/* As tr_metrics_write_all, into a buffer of the caller's. [E9]
+
+   Requires:  sources, count and flags as in tr_metrics_write_all; the rest as in
+              tr_metrics_write_buffer.
+   Returns:   as tr_metrics_write_buffer.
+   Output:    as tr_metrics_write_buffer.
+   Threads:   as tr_metrics_write_buffer. The metrics of one registry are of one moment.
+   Since:     0.2 */
+tr_status tr_metrics_write_all_buffer(const tr_metrics_source *sources, size_t count,
+                                      uint32_t format, uint32_t flags, char *buffer,
+                                      size_t capacity, size_t *length) TASKREG_MUST_USE;
 
 /* How many of the tasks that ended last a registry with TR_REGISTRY_METRICS remembers. */
 #define TR_RECENT_MOST 64u

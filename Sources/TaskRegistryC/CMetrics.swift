@@ -50,12 +50,32 @@ public func tr_metrics_read(
 public func tr_metrics_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_metrics_write", "registry") }
-  guard descriptor >= 0 else { return refuse("tr_metrics_write", "fd is negative", in: registry) }
-  guard format == UInt32(TR_FORMAT_OPENMETRICS) else {
-    return refuse("tr_metrics_write", "format is not TR_FORMAT_OPENMETRICS", in: registry)
+  let function: StaticString = "tr_metrics_write"
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  guard let sink = TextSink(descriptor, function, in: registry) else { return Status.invalid.code }
+  return writeMetrics(of: registry, to: sink, format, function)
+}
+
+@implementation @_cdecl("tr_metrics_write_buffer")
+public func tr_metrics_write_buffer(
+  _ handle: OpaquePointer?, _ format: UInt32, _ buffer: UnsafeMutablePointer<CChar>?,
+  _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
+) -> tr_status {
+  let function: StaticString = "tr_metrics_write_buffer"
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  guard let sink = TextSink(buffer, capacity, length, function, in: registry) else {
+    return Status.invalid.code
   }
-  return Exposition.write(1, to: descriptor, isEnded: true) { _ in (registry, nil) }.code
+  return writeMetrics(of: registry, to: sink, format, function)
+}
+
+private func writeMetrics(
+  of registry: RegistryReference, to sink: TextSink, _ format: UInt32, _ function: StaticString
+) -> tr_status {
+  guard format == UInt32(TR_FORMAT_OPENMETRICS) else {
+    return refuse(function, "format is not TR_FORMAT_OPENMETRICS", in: registry)
+  }
+  return Exposition.write(1, to: sink, isEnded: true) { _ in (registry, nil) }.code
 }
 
 @implementation @_cdecl("tr_metrics_write_all")
@@ -65,7 +85,25 @@ public func tr_metrics_write_all(
 ) -> tr_status {
   let function: StaticString = "tr_metrics_write_all"
   if ProcessState.isForkedChild { return Status.forked.code }
-  guard descriptor >= 0 else { return refuse(function, "fd is negative") }
+  guard let sink = TextSink(descriptor, function) else { return Status.invalid.code }
+  return writeMetrics(of: sources, count, to: sink, format, flags, function)
+}
+
+@implementation @_cdecl("tr_metrics_write_all_buffer")
+public func tr_metrics_write_all_buffer(
+  _ sources: UnsafePointer<tr_metrics_source>?, _ count: Int, _ format: UInt32, _ flags: UInt32,
+  _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
+) -> tr_status {
+  let function: StaticString = "tr_metrics_write_all_buffer"
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let sink = TextSink(buffer, capacity, length, function) else { return Status.invalid.code }
+  return writeMetrics(of: sources, count, to: sink, format, flags, function)
+}
+
+private func writeMetrics(
+  of sources: UnsafePointer<tr_metrics_source>?, _ count: Int, to sink: TextSink,
+  _ format: UInt32, _ flags: UInt32, _ function: StaticString
+) -> tr_status {
   guard format == UInt32(TR_FORMAT_OPENMETRICS) else {
     return refuse(function, "format is not TR_FORMAT_OPENMETRICS")
   }
@@ -80,7 +118,8 @@ public func tr_metrics_write_all(
   }
   let array = CallersSources(sources, count)
   guard array.areValid(function) else { return Status.invalid.code }
-  return Exposition.write(count, to: descriptor, isEnded: flags & TR_METRICS_NO_EOF == 0) {
+  let isEnded = flags & TR_METRICS_NO_EOF == 0
+  return Exposition.write(count, to: sink, isEnded: isEnded, for: function) {
     let source = array[$0]
     return (RegistryReference(source.registry), source.name?.utf8)
   }.code

@@ -119,13 +119,30 @@ public func tr_report_phase(
 public func tr_report_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal("tr_report_write", "report") }
-  guard descriptor >= 0 else { return refuse("tr_report_write", "fd is negative") }
+  let function: StaticString = "tr_report_write"
+  guard let report = report(handle) else { return refusal(function, "report") }
+  guard let sink = TextSink(descriptor, function) else { return Status.invalid.code }
+  return write(report, to: sink, format, function)
+}
+
+@implementation @_cdecl("tr_report_write_buffer")
+public func tr_report_write_buffer(
+  _ handle: OpaquePointer?, _ format: UInt32, _ buffer: UnsafeMutablePointer<CChar>?,
+  _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
+) -> tr_status {
+  let function: StaticString = "tr_report_write_buffer"
+  guard let report = report(handle) else { return refusal(function, "report") }
+  guard let sink = TextSink(buffer, capacity, length, function) else { return Status.invalid.code }
+  return write(report, to: sink, format, function)
+}
+
+private func write(
+  _ report: ReportReference, to sink: TextSink, _ format: UInt32, _ function: StaticString
+) -> tr_status {
   switch format {
-  case UInt32(TR_FORMAT_TEXT): return report.writeText(to: descriptor).code
-  case UInt32(TR_FORMAT_JSON): return report.writeJSON(to: descriptor).code
-  default:
-    return refuse("tr_report_write", "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
+  case UInt32(TR_FORMAT_TEXT): return report.writeText(to: sink).code
+  case UInt32(TR_FORMAT_JSON): return report.writeJSON(to: sink).code
+  default: return refuse(function, "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
   }
 }
 
@@ -133,13 +150,34 @@ public func tr_report_write(
 public func tr_snapshot_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_snapshot_write", "registry") }
-  guard descriptor >= 0 else { return refuse("tr_snapshot_write", "fd is negative") }
+  let function: StaticString = "tr_snapshot_write"
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  guard let sink = TextSink(descriptor, function, in: registry) else { return Status.invalid.code }
+  return writeList(of: registry, to: sink, format, function)
+}
+
+@implementation @_cdecl("tr_snapshot_write_buffer")
+public func tr_snapshot_write_buffer(
+  _ handle: OpaquePointer?, _ format: UInt32, _ buffer: UnsafeMutablePointer<CChar>?,
+  _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
+) -> tr_status {
+  let function: StaticString = "tr_snapshot_write_buffer"
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  guard let sink = TextSink(buffer, capacity, length, function, in: registry) else {
+    return Status.invalid.code
+  }
+  return writeList(of: registry, to: sink, format, function)
+}
+
+private func writeList(
+  of registry: RegistryReference, to sink: TextSink, _ format: UInt32, _ function: StaticString
+) -> tr_status {
   switch format {
-  case UInt32(TR_FORMAT_TEXT): return registry.writeListAsText(to: descriptor).code
-  case UInt32(TR_FORMAT_JSON): return registry.writeListAsJSON(to: descriptor).code
+  case UInt32(TR_FORMAT_TEXT): return registry.writeListAsText(to: sink).code
+  case UInt32(TR_FORMAT_JSON): return registry.writeListAsJSON(to: sink).code
   default:
-    return refuse("tr_snapshot_write", "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
+    return refuse(
+      function, "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON", in: registry)
   }
 }
 

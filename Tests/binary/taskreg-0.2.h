@@ -410,7 +410,11 @@ enum {
   TR_FORMAT_OPENMETRICS = 3
 };
 tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASKREG_MUST_USE;
+tr_status tr_report_write_buffer(const tr_report *report, uint32_t format, char *buffer,
+                                 size_t capacity, size_t *length) TASKREG_MUST_USE;
 tr_status tr_snapshot_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
+tr_status tr_snapshot_write_buffer(tr_registry *registry, uint32_t format, char *buffer,
+                                   size_t capacity, size_t *length) TASKREG_MUST_USE;
 tr_status tr_enable_backtraces(int signal_number) TASKREG_MUST_USE;
 typedef struct tr_metrics {
   uint32_t size;
@@ -437,6 +441,8 @@ tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metri
     TASKREG_MUST_USE;
 #define TR_OPENMETRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 tr_status tr_metrics_write(tr_registry *registry, int fd, uint32_t format) TASKREG_MUST_USE;
+tr_status tr_metrics_write_buffer(tr_registry *registry, uint32_t format, char *buffer,
+                                  size_t capacity, size_t *length) TASKREG_MUST_USE;
 typedef struct tr_metrics_source {
   uint32_t size;
   uint32_t reserved;
@@ -448,6 +454,9 @@ typedef struct tr_metrics_source {
 #define TR_METRICS_NO_EOF 1u
 tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd, uint32_t format,
                                uint32_t flags) TASKREG_MUST_USE;
+tr_status tr_metrics_write_all_buffer(const tr_metrics_source *sources, size_t count,
+                                      uint32_t format, uint32_t flags, char *buffer,
+                                      size_t capacity, size_t *length) TASKREG_MUST_USE;
 #define TR_RECENT_MOST 64u
 tr_status tr_recent(tr_registry *registry, tr_ended_task *buffer, size_t capacity, size_t *count)
     TASKREG_MUST_USE;

@@ -458,6 +458,34 @@ CALL(tr_snapshot_write) {
   syscall(SYS_close, ends[1]);
   return 0;
 }
+CALL(tr_report_write_buffer) {
+  char text[4096];
+  size_t length;
+  tr_report *report = NULL;
+  EXPECT(tr_explain(at->registry, &report) == TR_OK);
+  EXPECT(tr_report_write_buffer(report, TR_FORMAT_JSON, text, sizeof text, &length) == TR_OK);
+  tr_report_release(report);
+  return 0;
+}
+CALL(tr_snapshot_write_buffer) {
+  char text[4096];
+  size_t length;
+  EXPECT(tr_snapshot_write_buffer(at->registry, TR_FORMAT_TEXT, text, sizeof text, &length) == TR_OK);
+  EXPECT(strlen(text) == length);
+  return 0;
+}
+CALL(tr_metrics_write_buffer) {
+  size_t length;
+  EXPECT(tr_metrics_write_buffer(at->registry, TR_FORMAT_OPENMETRICS, NULL, 0, &length) == TR_OK && length > 0);
+  return 0;
+}
+CALL(tr_metrics_write_all_buffer) {
+  size_t length;
+  tr_metrics_source source = TR_METRICS_SOURCE_INIT;
+  source.registry = at->registry;
+  EXPECT(tr_metrics_write_all_buffer(&source, 1, TR_FORMAT_OPENMETRICS, 0, NULL, 0, &length) == TR_OK && length > 0);
+  return 0;
+}
 ANSWERS(tr_enable_backtraces, tr_enable_backtraces(SIGRTMIN + 3) == TR_OK)
 CALL(tr_metrics_read) {
   tr_metrics metrics = TR_METRICS_INIT;

@@ -179,6 +179,15 @@ FORKED(report_write, tr_report_write(at->full, -1, TR_FORMAT_TEXT) == TR_ERR_FOR
 FORKED(snapshot_write, tr_snapshot_write(at->registry, -1, TR_FORMAT_JSON) == TR_ERR_FORKED)
 FORKED(metrics_write, tr_metrics_write(at->registry, -1, TR_FORMAT_OPENMETRICS) == TR_ERR_FORKED)
 FORKED(metrics_write_all, tr_metrics_write_all(NULL, 1, -1, TR_FORMAT_OPENMETRICS, 0) == TR_ERR_FORKED)
+static int forked_buffers(struct at_fork *at) {
+  char text[16] = "untouched";
+  size_t length = 4711;
+  return tr_report_write_buffer(at->full, TR_FORMAT_TEXT, text, sizeof text, &length) == TR_ERR_FORKED &&
+         tr_snapshot_write_buffer(at->registry, TR_FORMAT_JSON, text, sizeof text, &length) == TR_ERR_FORKED &&
+         tr_metrics_write_buffer(at->registry, TR_FORMAT_OPENMETRICS, text, sizeof text, &length) == TR_ERR_FORKED &&
+         tr_metrics_write_all_buffer(NULL, 0, TR_FORMAT_OPENMETRICS, 0, text, sizeof text, &length) == TR_ERR_FORKED &&
+         length == 4711 && strcmp(text, "untouched") == 0;
+}
 static int forked_metrics_read(struct at_fork *at) {
   tr_metrics metrics = TR_METRICS_INIT;
   metrics.live = 4711;
@@ -234,7 +243,7 @@ static const struct forked_call forked_calls[] = {
     ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
     ROW(snapshot_write), ROW(metrics_write), ROW(metrics_write_all), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
     ROW(systemd_start), ROW(systemd_stop), ROW(quiesce), ROW(diagnosis_name), ROW(signal_watch_start), ROW(signal_watch_stop),
-    ROW(signal_watch_move), ROW(signal_watch_pending), ROW(initialisers),
+    ROW(signal_watch_move), ROW(signal_watch_pending), ROW(initialisers), ROW(buffers),
 #undef ROW
 };
 enum {

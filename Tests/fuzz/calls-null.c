@@ -62,6 +62,10 @@ void call_reports_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(NULL, quiet_pipe[1], TR_FORMAT_TEXT));
   MUST_EQ(TR_ERR_INVALID, tr_metrics_write(NULL, quiet_pipe[1], TR_FORMAT_OPENMETRICS));
   MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all(NULL, 1, quiet_pipe[1], TR_FORMAT_OPENMETRICS, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_report_write_buffer(NULL, TR_FORMAT_TEXT, NULL, 0, &count));
+  MUST_EQ(TR_ERR_INVALID, tr_snapshot_write_buffer(NULL, TR_FORMAT_TEXT, NULL, 0, &count));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_buffer(NULL, TR_FORMAT_OPENMETRICS, NULL, 0, &count));
+  MUST_EQ(TR_ERR_INVALID, tr_metrics_write_all_buffer(NULL, 1, TR_FORMAT_OPENMETRICS, 0, NULL, 0, &count));
   MUST_EQ(TR_ERR_INVALID, tr_metrics_read(NULL, 0, &metrics));
   MUST_EQ(TR_ERR_INVALID, tr_recent(NULL, &ended, 1, &count));
   MUST_EQ(TR_ERR_INVALID, tr_health(NULL, &summary, 1, &count));

@@ -168,6 +168,19 @@ static void read_written(void) {
   MUST_EQ(length, strlen(written));
 }
 
+/* The same text in a buffer, which may be too small for it: `call` writes to `buffered`, `room` and `&length`. What
+   is in `written` was of the same moment, unless it has ages in it. */
+static char buffered[sizeof written];
+
+static void check_buffered(tr_status status, size_t room, size_t length, int isSame) {
+  size_t kept = strnlen(buffered, sizeof buffered);
+  MUST_EQ(room > length ? TR_OK : TR_ERR_TRUNCATED, status);
+  MUST(room == 0 || (kept < room && kept + 4 >= (room > length ? length : room)));
+  if (!isSame) return;
+  MUST_EQ(strlen(written), length);
+  MUST(room == 0 || strncmp(written, buffered, kept) == 0);
+}
+
 static size_t occurrences(const char *text) {
   size_t count = 0;
   for (const char *at = written; (at = strstr(at, text)) != NULL; at += strlen(text)) count++;
@@ -194,6 +207,9 @@ void check_written_report(const tr_report *full, size_t stragglers, int how) {
   MUST_EQ(TR_OK, tr_report_write(full, file, how == 0 ? TR_FORMAT_TEXT : TR_FORMAT_JSON));
   read_written();
   if (how == 1) MUST_EQ(stragglers, occurrences("\"diagnosis\":"));
+  size_t room = stragglers % 3 == 0 ? 100 * stragglers : sizeof buffered, length = 0;
+  tr_status status = tr_report_write_buffer(full, how == 0 ? TR_FORMAT_TEXT : TR_FORMAT_JSON, buffered, room, &length);
+  check_buffered(status, room, length, 1);
 }
 
 /* One text of all registries: every family once, every registry under the name that it was given here. */
@@ -212,6 +228,10 @@ static void check_exposition(void) {
   begin_writing();
   MUST_EQ(TR_OK, tr_metrics_write_all(sources, count, file, TR_FORMAT_OPENMETRICS, TR_METRICS_NO_EOF));
   read_written();
+  size_t length = 0;
+  MUST_EQ(TR_OK, tr_metrics_write_all_buffer(sources, count, TR_FORMAT_OPENMETRICS, TR_METRICS_NO_EOF, buffered,
+                                             sizeof buffered, &length));
+  check_buffered(TR_OK, sizeof buffered, length, 1);
   MUST_EQ(0, occurrences("# EOF"));
   MUST_EQ(1, occurrences("# TYPE taskreg_tasks_live gauge\n"));
   for (size_t i = 0; i < count; i++) {
@@ -243,12 +263,16 @@ static void refuse_exposition(tr_registry *registry) {
 
 void check_written(int number, int what) {
   tr_registry *registry = registries[number].it;
+  size_t room = what % 7 == 0 ? (size_t)what : sizeof buffered, length = 0;
+  tr_status status;
   begin_writing();
   switch (what % 6) {
     case 0:
       MUST_EQ(TR_OK, tr_snapshot_write(registry, file, TR_FORMAT_TEXT));
       read_written();
       check_ids(number, 0);
+      status = tr_snapshot_write_buffer(registry, TR_FORMAT_TEXT, buffered, room, &length);
+      check_buffered(status, room, length, 0);
       break;
     case 1:
     case 2:
@@ -262,6 +286,8 @@ void check_written(int number, int what) {
       read_written();
       MUST_EQ(1, occurrences("# EOF\n"));
       MUST_EQ(0, strcmp("# EOF\n", written + strlen(written) - 6));
+      status = tr_metrics_write_buffer(registry, TR_FORMAT_OPENMETRICS, buffered, room, &length);
+      check_buffered(status, room, length, 1);
       check_exposition();
       break;
     case 4:

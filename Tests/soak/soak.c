@@ -460,6 +460,13 @@ static void op_explain(struct actor *actor) {
 static void op_show(struct actor *actor) {
   struct hall *hall = hall_enter(actor);
   CHECK_EQ(TR_OK, tr_snapshot_write(hall_seen(actor, hall), nowhere, next(actor) % 2 ? TR_FORMAT_TEXT : TR_FORMAT_JSON));
+  char text[2048];
+  size_t room = next(actor) % (sizeof text + 1), length = 0;
+  memset(text, '#', sizeof text);
+  tr_status status = tr_snapshot_write_buffer(hall_seen(actor, hall), TR_FORMAT_JSON, text, room, &length);
+  CHECK_EQ(room > length ? TR_OK : TR_ERR_TRUNCATED, status);
+  for (size_t at = room; at < sizeof text; at++) CHECK_EQ('#', text[at]);
+  CHECK(room == 0 || strnlen(text, room) == (room > length ? length : strnlen(text, room)));
   size_t count = 77;
   CHECK_EQ(TR_OK, tr_health(hall_seen(actor, hall), NULL, 0, &count));
   CHECK_EQ(0, count);

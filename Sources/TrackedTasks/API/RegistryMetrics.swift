@@ -103,7 +103,19 @@
     /// *Concurrency:* blocks as write(2) does, even if the descriptor is non-blocking.
     public func writeMetrics(to fd: Int32) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
-      try check(Exposition.write(1, to: fd, isEnded: true) { _ in (core, nil) })
+      try check(Exposition.write(1, to: .descriptor(fd), isEnded: true) { _ in (core, nil) })
+    }
+
+    /// Collects what `writeMetrics(to:)` writes (E9).
+    ///
+    /// - Returns: the text.
+    /// - Throws: `outOfMemory`, `forkedChild`.
+    /// *Concurrency:* takes a lock briefly.
+    public func metricsString() throws(TaskRegistryError) -> String {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      return try collected { sink in
+        Exposition.write(1, to: sink, isEnded: true) { _ in (core, nil) }
+      }
     }
 
     /// The Content-Type with which an HTTP server sends such a text.
@@ -141,7 +153,7 @@
         text.append(0)
       }
       let status = text.withUnsafeBufferPointer { text in
-        Exposition.write(registries.count, to: fd, isEnded: isEnded) { number in
+        Exposition.write(registries.count, to: .descriptor(fd), isEnded: isEnded) { number in
           (
             registries[number].registry.core,
             name: places[number].flatMap { place in text.baseAddress.map { $0 + place } }

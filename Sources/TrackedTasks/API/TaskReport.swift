@@ -93,8 +93,24 @@
       if ProcessState.isForkedChild { throw .forkedChild }
       if fd < 0 { throw .invalidArgument }
       switch format {
-      case .text: try check(core.writeText(to: fd))
-      case .json: try check(core.writeJSON(to: fd))
+      case .text: try check(core.writeText(to: .descriptor(fd)))
+      case .json: try check(core.writeJSON(to: .descriptor(fd)))
+      }
+    }
+
+    /// Collects what `write(to:as:)` writes (E10).
+    ///
+    /// - Parameter format: for whom.
+    /// - Returns: the text.
+    /// - Throws: `forkedChild`.
+    /// *Concurrency:* never blocks.
+    public func string(as format: ReportFormat) throws(TaskRegistryError) -> String {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      return try collected { sink in
+        switch format {
+        case .text: core.writeText(to: sink)
+        case .json: core.writeJSON(to: sink)
+        }
       }
     }
   }
@@ -129,8 +145,24 @@
       if ProcessState.isForkedChild { throw .forkedChild }
       if fd < 0 { throw .invalidArgument }
       switch format {
-      case .text: try check(core.writeListAsText(to: fd))
-      case .json: try check(core.writeListAsJSON(to: fd))
+      case .text: try check(core.writeListAsText(to: .descriptor(fd)))
+      case .json: try check(core.writeListAsJSON(to: .descriptor(fd)))
+      }
+    }
+
+    /// Collects what `writeSnapshot(to:as:)` writes (E9).
+    ///
+    /// - Parameter format: for whom.
+    /// - Returns: the text.
+    /// - Throws: `forkedChild`.
+    /// *Concurrency:* never blocks. The tasks are listed again if the list grows while it is written.
+    public func snapshotString(as format: ReportFormat) throws(TaskRegistryError) -> String {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      return try collected { sink in
+        switch format {
+        case .text: core.writeListAsText(to: sink)
+        case .json: core.writeListAsJSON(to: sink)
+        }
       }
     }
   }

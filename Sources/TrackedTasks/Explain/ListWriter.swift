@@ -1,11 +1,11 @@
-/// Lists of the live tasks, written to a descriptor while they are walked (E9): they need no
+/// Lists of the live tasks, written while they are walked (E9): they need no
 /// memory, and no lock is held.
 extension RegistryReference {
   /// Writes a table.
   ///
-  /// - Returns: `.ok`; `.system` with errno set.
-  func writeListAsText(to descriptor: Int32) -> Status {
-    withDescriptorWriter(descriptor) { writer in
+  /// - Returns: `.ok`; `.system` with errno set; `.truncated`.
+  func writeListAsText(to sink: TextSink) -> Status {
+    withTextWriter(sink) { writer in
       let clocks = ClockPair.now
       writer.write("      ID   THREAD       AGE/ms  STATE       KIND             NAME\n")
       let count = list { _, facts in
@@ -29,9 +29,9 @@ extension RegistryReference {
   /// Wall time is text: nanoseconds since 1970 exceed 2^53, and a reader that stores numbers as
   /// doubles (RFC 8259, section 6) would round them.
   ///
-  /// - Returns: `.ok`; `.system` with errno set.
-  func writeListAsJSON(to descriptor: Int32) -> Status {
-    withDescriptorWriter(descriptor) { writer in
+  /// - Returns: `.ok`; `.system` with errno set; `.truncated`.
+  func writeListAsJSON(to sink: TextSink) -> Status {
+    withTextWriter(sink) { writer in
       let clocks = ClockPair.now
       writer.write("{\"at_unix_ns\":\"", exact: clocks.wall)
       writer.write("\",\"tasks\":[")
@@ -62,7 +62,7 @@ extension RegistryReference {
   }
 }
 
-extension DescriptorWriter {
+extension TextWriter {
   /// Writes what follows a task's name: its checkpoint, its progress, and whether it is stalled.
   @inline(never)
   fileprivate mutating func write(remarksOn activity: ActivityFacts, at now: Int64) {

@@ -2,9 +2,9 @@
 extension ReportReference {
   /// Writes the report as one JSON object.
   ///
-  /// - Returns: `.ok`; `.system` with errno set.
-  func writeJSON(to descriptor: Int32) -> Status {
-    withDescriptorWriter(descriptor) { writer in
+  /// - Returns: `.ok`; `.system` with errno set; `.truncated`.
+  func writeJSON(to sink: TextSink) -> Status {
+    withTextWriter(sink) { writer in
       let tally = pointer.pointee.tally
       writer.write("{\"occasion\":\"")
       writer.write(occasionName)
@@ -56,7 +56,7 @@ extension ReportReference {
   }
 
   /// Writes the callback that took longest.
-  private static func write(_ callbacks: CallbackTimes, to writer: inout DescriptorWriter) {
+  private static func write(_ callbacks: CallbackTimes, to writer: inout TextWriter) {
     writer.write(",\"longest_callback\":")
     if callbacks.longest == 0 {
       writer.write("null")
@@ -78,7 +78,7 @@ extension ReportReference {
     writer.write("\"}")
   }
 
-  private static func write(_ phase: PhaseFacts, to writer: inout DescriptorWriter) {
+  private static func write(_ phase: PhaseFacts, to writer: inout TextWriter) {
     writer.write("{\"phase\":", phase.phase)
     writer.write(",\"asked\":", phase.asked)
     writer.write(",\"remaining\":", phase.remaining)
@@ -90,7 +90,7 @@ extension ReportReference {
 }
 
 extension StragglerFacts {
-  fileprivate func writeJSON(to writer: inout DescriptorWriter) {
+  fileprivate func writeJSON(to writer: inout TextWriter) {
     writer.write("{\"id\":", facts.id)
     writer.write(path: path, name: facts.name, kind: facts.kind)
     writer.write(",\"state\":\"")
@@ -133,7 +133,7 @@ extension StragglerFacts {
     writer.write("]}")
   }
 
-  private func write(frame number: Int, to writer: inout DescriptorWriter) {
+  private func write(frame number: Int, to writer: inout TextWriter) {
     guard let address = frames?[number] else { return }
     writer.write("{\"address\":\"0x")
     writer.write(hexadecimal: address)
@@ -163,7 +163,7 @@ extension FixedWidthInteger {
   }
 }
 
-extension DescriptorWriter {
+extension TextWriter {
   /// Writes `key`, which includes all punctuation, and a number that a double can hold exactly.
   @inline(never)
   mutating func write<Number: FixedWidthInteger>(_ key: StaticString, _ number: Number) {

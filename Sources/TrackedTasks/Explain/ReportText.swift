@@ -4,9 +4,9 @@ import CPlatform
 extension ReportReference {
   /// Writes the report as text.
   ///
-  /// - Returns: `.ok`; `.system` with errno set.
-  func writeText(to descriptor: Int32) -> Status {
-    withDescriptorWriter(descriptor) { writer in
+  /// - Returns: `.ok`; `.system` with errno set; `.truncated`.
+  func writeText(to sink: TextSink) -> Status {
+    withTextWriter(sink) { writer in
       writeSummary(to: &writer)
       for index in 0..<pointer.pointee.phaseCount {
         Self.write(pointer.pointee.phases[index], to: &writer)
@@ -36,7 +36,7 @@ extension ReportReference {
   }
 
   /// Writes the first lines: the call, its reason, and the counts.
-  private func writeSummary(to writer: inout DescriptorWriter) {
+  private func writeSummary(to writer: inout TextWriter) {
     let tally = pointer.pointee.tally
     switch pointer.pointee.occasion {
     case .explain:
@@ -97,7 +97,7 @@ extension ReportReference {
   }
 
   /// Writes the callback that took longest, if callbacks took a millisecond or more in total.
-  private static func write(_ callbacks: CallbackTimes, to writer: inout DescriptorWriter) {
+  private static func write(_ callbacks: CallbackTimes, to writer: inout TextWriter) {
     if callbacks.total < 1_000_000 { return }
     writer.write("; callbacks took ")
     writer.write(duration: callbacks.total)
@@ -120,7 +120,7 @@ extension ReportReference {
     writer.write(duration: callbacks.longest)
   }
 
-  private static func write(_ phase: PhaseFacts, to writer: inout DescriptorWriter) {
+  private static func write(_ phase: PhaseFacts, to writer: inout TextWriter) {
     writer.write("  phase ")
     writer.write(phase.phase)
     writer.write(": asked ")
@@ -150,7 +150,7 @@ extension ReportReference {
 extension StragglerFacts {
   /// Writes a few lines: name, diagnosis, age, state, checkpoint, progress, and where its thread
   /// is.
-  fileprivate func writeText(to writer: inout DescriptorWriter) {
+  fileprivate func writeText(to writer: inout TextWriter) {
     writer.write(path: path, name: facts.name)
     writer.write(": ")
     writer.write(diagnosis.text)
@@ -204,7 +204,7 @@ extension StragglerFacts {
   }
 
   /// Writes what the thread waits in.
-  private func writeWhere(to writer: inout DescriptorWriter) {
+  private func writeWhere(to writer: inout TextWriter) {
     if let name = syscallName {
       writer.write(" in ")
       writer.write(text: name)
@@ -222,7 +222,7 @@ extension StragglerFacts {
   }
 
   /// Writes whether it has checked for cancellation, and what it did since it was asked.
-  private func writeEffort(to writer: inout DescriptorWriter) {
+  private func writeEffort(to writer: inout TextWriter) {
     writer.write("  ")
     if facts.cancelledAt == 0 {
       writer.write("not asked to stop")
@@ -254,7 +254,7 @@ extension StragglerFacts {
     writer.write("\n")
   }
 
-  private func write(frame number: Int, to writer: inout DescriptorWriter) {
+  private func write(frame number: Int, to writer: inout TextWriter) {
     guard let address = frames?[number] else { return }
     writer.write("  #")
     writer.write(number)
@@ -280,7 +280,7 @@ extension StragglerFacts {
   }
 }
 
-extension DescriptorWriter {
+extension TextWriter {
   /// Writes a task's name, preceded by those of its groups.
   @inline(never)
   mutating func write(path: GroupPath, name: TaskName) {

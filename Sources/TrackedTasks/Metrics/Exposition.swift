@@ -32,17 +32,19 @@ enum Exposition {
   /// The maximum length of a name in bytes.
   static var longestName: Int { 255 }
 
-  /// Writes the metrics of registries to a descriptor in the OpenMetrics text format.
+  /// Writes the metrics of registries in the OpenMetrics text format.
   ///
   /// - Parameters:
   ///   - count: how many.
-  ///   - descriptor: open for writing.
+  ///   - sink: to where.
   ///   - isEnded: whether nothing follows, so that the end marker is written.
+  ///   - function: of the C interface, for `tr_error_detail`.
   ///   - registry: number 0, 1, …, to which the caller has a reference, and a name or nil.
   /// - Returns: `.ok`; `.invalid` if two have the same name, or one has an invalid name;
-  ///   `.noMemory`; `.system` with errno set.
+  ///   `.noMemory`; `.system` with errno set; `.truncated`.
   static func write(
-    _ count: Int, to descriptor: Int32, isEnded: Bool,
+    _ count: Int, to sink: TextSink, isEnded: Bool,
+    for function: StaticString = "tr_metrics_write_all",
     _ registry: (Int) -> (RegistryReference, name: UnsafePointer<UInt8>?)
   ) -> Status {
     var size = count * MemoryLayout<ExposedRegistry>.stride
@@ -50,7 +52,7 @@ enum Exposition {
       let (registry, name) = registry(number)
       if let name, !isName(name) {
         return .invalid(
-          "tr_metrics_write_all", "a name is empty, longer than 255 bytes or not UTF-8")
+          function, "a name is empty, longer than 255 bytes or not UTF-8")
       }
       if registry.metrics != nil { size += MetricsState.kindsSize }
     }
@@ -67,9 +69,9 @@ enum Exposition {
     let status =
       hasNameTwice(all)
       ? Status.invalid(
-        "tr_metrics_write_all",
+        function,
         "two registries have the same name, or none: their samples are one's")
-      : withDescriptorWriter(descriptor) { writer in
+      : withTextWriter(sink) { writer in
         writer.writeOpenMetrics(all)
         if isEnded { writer.endOpenMetrics() }
       }

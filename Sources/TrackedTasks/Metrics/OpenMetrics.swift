@@ -3,7 +3,7 @@
 /// The lines of a family stand together: TYPE, UNIT and HELP, and then its samples, registry by
 /// registry. Buckets are cumulative, one for each power of two. The finer ranges of a histogram are
 /// not written, as every line costs storage at the receiver.
-extension DescriptorWriter {
+extension TextWriter {
   /// Writes the metrics of registries: by kind if a registry keeps metrics, otherwise its totals
   /// alone.
   mutating func writeOpenMetrics(_ registries: UnsafeBufferPointer<ExposedRegistry>) {
@@ -98,7 +98,7 @@ extension DescriptorWriter {
   private mutating func writeHistograms(
     _ family: StaticString, _ registries: UnsafeBufferPointer<ExposedRegistry>,
     _ body: (
-      inout DescriptorWriter, StaticString, UnsafePointer<ExposedRegistry>, Int,
+      inout TextWriter, StaticString, UnsafePointer<ExposedRegistry>, Int,
       UnsafePointer<KindMetrics>
     ) -> Void
   ) {

@@ -114,7 +114,7 @@ extension FixedText {
   }
 
   /// Appends text with control characters as `\\xHH`, so that it cannot start a new line, and with
-  /// U+FFFD for what is not UTF-8, like `DescriptorWriter.write(text:)`.
+  /// U+FFFD for what is not UTF-8, like `TextWriter.write(text:)`.
   ///
   /// - Parameters:
   ///   - text: NUL-terminated.

@@ -226,4 +226,31 @@ import Testing
     close(full)
     try registry.shutdown(grace: ample)
   }
+
+  /// **Proves:** a report, a list and metrics are strings of the same text that a descriptor gets, however long (E9, E10).
+  ///
+  /// **Why it matters:** a handler that answers a request needs the text, not a file.
+  /// **Catches:** a text cut at the first room that was tried; half a character at its end.
+  @Test func textsAreStringsAsWell() throws {
+    let registry = try TaskRegistry()
+    let gate = Gate()
+    let tasks = try (0..<40).map { number in
+      try registry.spawn("é€😀 \(number)", kind: .maintenance) { _ in gate.wait() }
+    }
+    let report = try registry.explain(withBacktraces: false)
+    for format in [ReportFormat.text, .json] {
+      let file = TemporaryFile()
+      try report.write(to: file.descriptor, as: format)
+      let text = try report.string(as: format)
+      #expect(text == String(decoding: file.bytes, as: UTF8.self))
+      #expect(text.utf8.count > 4096)
+      let list = try registry.snapshotString(as: format)
+      #expect(tasks.allSatisfy { list.contains($0.name) } && list.hasSuffix("\n"))
+    }
+    let file = TemporaryFile()
+    try registry.writeMetrics(to: file.descriptor)
+    #expect(try registry.metricsString() == String(decoding: file.bytes, as: UTF8.self))
+    gate.open()
+    try registry.joinAll(timeout: nil)
+  }
 }

@@ -1,27 +1,51 @@
 import CPlatform
 
-/// A buffered writer of text to a descriptor; it allocates nothing.
+/// Where a text goes.
+enum TextSink {
+  /// To a descriptor that is open for writing.
+  case descriptor(Int32)
+
+  /// To memory of the caller's, as snprintf(3) writes: at most `capacity` - 1 bytes and a NUL.
+  ///
+  /// `memory` is nil if only the length is wanted. `length` gets the bytes of the whole text, without the NUL.
+  case memory(
+    UnsafeMutablePointer<UInt8>?, capacity: Int, length: UnsafeMutablePointer<Int>)
+}
+
+/// A writer of text to a descriptor or to memory of the caller's; it allocates nothing.
 ///
-/// After an error nothing more is written; `finish` returns the error.
-struct DescriptorWriter: ~Copyable {
-  private let descriptor: Int32
+/// Text for a descriptor goes through a buffer, which is written whenever it is full. After an error nothing more is
+/// written; `finish` returns the error. Text for memory is put there directly. When the memory is full, what follows goes
+/// to the buffer, and is only counted.
+struct TextWriter: ~Copyable {
+  private let sink: TextSink
+  /// Holds what is on its way to a descriptor, or what the caller's memory has no room for.
   private let buffer: UnsafeMutableBufferPointer<UInt8>
+  /// Where the next bytes are put: `buffer`, or the caller's memory.
+  private var room: UnsafeMutableBufferPointer<UInt8>
+  /// How many bytes are in `room`.
   private var count = 0
+  /// How many bytes were in `room` whenever it was full, in total.
+  private var flushed = 0
   /// The error number of the first write that failed; 0 for none.
   private(set) var failure: Int32 = 0
 
-  /// Writes through `buffer`, which outlives the value.
-  init(_ descriptor: Int32, _ buffer: UnsafeMutableBufferPointer<UInt8>) {
-    self.descriptor = descriptor
+  /// Writes through `buffer`, which is not empty and outlives the value.
+  init(_ sink: TextSink, _ buffer: UnsafeMutableBufferPointer<UInt8>) {
+    self.sink = sink
     self.buffer = buffer
+    room = buffer
+    if case .memory(let memory?, let capacity, _) = sink, capacity > 1 {
+      room = UnsafeMutableBufferPointer(start: memory, count: capacity - 1)
+    }
   }
 
   // MARK: Unescaped
 
   @inline(never)
   mutating func write(byte: UInt8) {
-    if count == buffer.count { flush() }
-    buffer[count] = byte
+    if count == room.count { flush() }
+    room[count] = byte
     count += 1
   }
 
@@ -181,7 +205,7 @@ struct DescriptorWriter: ~Copyable {
   /// `escape` writes the characters that need escaping, and returns whether it wrote this one.
   private mutating func writeCharacters(
     _ text: UnsafePointer<UInt8>, _ limit: Int,
-    escape: (inout DescriptorWriter, _ bytes: UnsafePointer<UInt8>, _ length: Int) -> Bool
+    escape: (inout TextWriter, _ bytes: UnsafePointer<UInt8>, _ length: Int) -> Bool
   ) {
     var place = 0
     while text[place] != 0 && place < limit {
@@ -202,33 +226,58 @@ struct DescriptorWriter: ~Copyable {
   // MARK: The end
 
   private mutating func flush() {
-    if failure == 0 {
-      failure = cp_write_all(descriptor, buffer.baseAddress, count)
+    if case .descriptor(let descriptor) = sink, failure == 0 {
+      failure = cp_write_all(descriptor, room.baseAddress, count)
     }
+    flushed += count
     count = 0
+    room = buffer
   }
 
-  /// Writes the rest of the buffer.
+  /// Writes what is left, or ends the text in the caller's memory.
   ///
-  /// - Returns: `.ok`; `.system` with errno set when a write failed.
+  /// - Returns: `.ok`; `.system` with errno set when a write failed; `.truncated` when the caller's memory has not
+  ///   got all of the text.
   mutating func finish() -> Status {
     flush()
-    if failure == 0 { return .ok }
-    cp_set_errno(failure)
-    return .system
+    switch sink {
+    case .descriptor:
+      if failure == 0 { return .ok }
+      cp_set_errno(failure)
+      return .system
+    case .memory(let memory, let capacity, let length):
+      length.pointee = flushed
+      guard let memory else { return .ok }
+      if capacity > 0 { memory[Self.kept(of: flushed, in: memory, capacity)] = 0 }
+      return flushed < capacity ? .ok : .truncated
+    }
+  }
+
+  /// How many bytes of a text of `length` bytes stay in `memory`: no character is cut.
+  private static func kept(
+    of length: Int, in memory: UnsafeMutablePointer<UInt8>, _ capacity: Int
+  ) -> Int {
+    if length < capacity { return length }
+    var start = capacity - 1
+    memory[start] = 0  // characterLength(at:) reads no further
+    while start > 0 {
+      start -= 1
+      if memory[start] & 0xC0 != 0x80 { break }
+    }
+    return UTF8Text.characterLength(at: memory + start) == 0 ? start : capacity - 1
   }
 }
 
-/// Lets `body` write to a descriptor, through a buffer on the stack.
+/// Lets `body` write to a descriptor or to memory, through a buffer on the stack.
 ///
 /// A temporary allocation of more than 1024 bytes would be on the heap.
 ///
 /// - Returns: the result of `finish`.
-func withDescriptorWriter(_ descriptor: Int32, _ body: (inout DescriptorWriter) -> Void) -> Status {
+func withTextWriter(_ sink: TextSink, _ body: (inout TextWriter) -> Void) -> Status {
   // write(2) is a cancellation point.
   withCancellationDisabled {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) { buffer in
-      var writer = DescriptorWriter(descriptor, buffer)
+      var writer = TextWriter(sink, buffer)
       body(&writer)
       return writer.finish()
     }

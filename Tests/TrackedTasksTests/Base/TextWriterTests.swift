@@ -5,15 +5,15 @@ import Testing
 @testable import TrackedTasks
 
 /// Text on its way to a descriptor.
-@Suite struct DescriptorWriterTests {
+@Suite struct TextWriterTests {
   /// What `body` writes to a file.
-  private static func written(_ body: (inout DescriptorWriter) -> Void) -> [UInt8] {
+  private static func written(_ body: (inout TextWriter) -> Void) -> [UInt8] {
     let file = TemporaryFile()
-    #expect(withDescriptorWriter(file.descriptor, body) == .ok)
+    #expect(withTextWriter(.descriptor(file.descriptor), body) == .ok)
     return file.bytes
   }
 
-  private static func text(_ body: (inout DescriptorWriter) -> Void) -> String {
+  private static func text(_ body: (inout TextWriter) -> Void) -> String {
     String(decoding: written(body), as: UTF8.self)
   }
 
@@ -174,7 +174,7 @@ import Testing
       let file = TemporaryFile()
       let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: buffer)
       defer { memory.deallocate() }
-      var writer = DescriptorWriter(file.descriptor, memory)
+      var writer = TextWriter(.descriptor(file.descriptor), memory)
       for number in 0..<500 {
         writer.write(number)
         writer.write(" é")
@@ -191,11 +191,12 @@ import Testing
   /// **Catches:** a failure forgotten when the next write succeeds; errno of a later call.
   @Test func aFailureIsTheEnd() {
     cp_set_errno(0)
-    #expect(withDescriptorWriter(-1) { for _ in 0..<5000 { $0.write(byte: 0x61) } } == .system)
+    #expect(
+      withTextWriter(.descriptor(-1)) { for _ in 0..<5000 { $0.write(byte: 0x61) } } == .system)
     #expect(cp_errno() == EBADF)
     let file = TemporaryFile()
     let full = open("/dev/full", O_WRONLY)
-    let status = withDescriptorWriter(full) { writer in
+    let status = withTextWriter(.descriptor(full)) { writer in
       for _ in 0..<1025 { writer.write(byte: 0x61) }
       #expect(writer.failure == ENOSPC)
       // The descriptor works now.
@@ -224,7 +225,9 @@ import Testing
       var ends: [Int32] = [0, 0]
       #expect(pipe(&ends) == 0)
       close(ends[0])
-      let status = withDescriptorWriter(ends[1]) { for _ in 0..<5000 { $0.write(byte: 0x61) } }
+      let status = withTextWriter(.descriptor(ends[1])) {
+        for _ in 0..<5000 { $0.write(byte: 0x61) }
+      }
       let error = cp_errno()
       var pending = sigset_t()
       sigpending(&pending)
@@ -256,7 +259,8 @@ import Testing
         read.withLock { $0 += count }
       }
     }
-    #expect(withDescriptorWriter(ends[1]) { for _ in 0..<count { $0.write(byte: 0x61) } } == .ok)
+    #expect(
+      withTextWriter(.descriptor(ends[1])) { for _ in 0..<count { $0.write(byte: 0x61) } } == .ok)
     close(ends[1])
     reader.join()
     close(ends[0])
