@@ -1,11 +1,11 @@
-# Install rules: header, library with its links, archive, manual pages, examples, the schemas of what is written as JSON,
+# Install rules: headers, library with its links, archive, manual pages, examples, the schemas of what is written as JSON,
 # taskreg.pc and the CMake package. The two last find the rest relative to themselves, so the prefix may be
 # moved, and DESTDIR works.
 
 include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/taskreg")
 
-install(FILES include/taskreg.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES include/taskreg.h include/taskreg.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(FILES
   "${TASKREG_LIBRARY}" "${TASKREG_LIBRARY_DIR}/${TASKREG_SONAME}" "${TASKREG_LIBRARY_DIR}/libtaskreg.so"
   DESTINATION "${CMAKE_INSTALL_LIBDIR}"

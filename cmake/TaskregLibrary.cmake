@@ -42,7 +42,8 @@ endif()
 # What SwiftPM does not track: C headers, which Swift imports (measured on 6.3.1), and the version
 # script, which is named in linker flags alone. When one has changed, SwiftPM starts anew.
 file(GLOB untracked CONFIGURE_DEPENDS
-  "${PROJECT_SOURCE_DIR}/include/*" "${PROJECT_SOURCE_DIR}/Sources/CPlatform/include/*")
+  "${PROJECT_SOURCE_DIR}/include/*.h" "${PROJECT_SOURCE_DIR}/include/*.modulemap"  # taskreg.hpp is C++ programs' alone
+  "${PROJECT_SOURCE_DIR}/Sources/CPlatform/include/*")
 list(APPEND untracked "${TASKREG_MAP}")
 set(untracked_stamp "${CMAKE_CURRENT_BINARY_DIR}/swiftpm.stamp")
 add_custom_command(OUTPUT "${untracked_stamp}"

@@ -1,0 +1,1982 @@
+/* taskreg.hpp - the C++ interface of libtaskreg: named, listed, cancellable threads that are joined
+   with a deadline.
+
+   Header only, C++17, and nothing but taskreg.h behind it: the program links libtaskreg and no other
+   library. With C++20 it also converts to and from std::stop_token. It compiles with and without
+   exceptions and RTTI.
+
+     taskreg::registry tasks;
+     auto answer = tasks.spawn("counter", [text] { return count_words(text); });
+     std::printf("%d words\n", answer.get()); // the value, or the exception of the body
+     tasks.shutdown(std::chrono::seconds(5));
+
+   What holds for everything here, unless a member says otherwise:
+
+   - Threads. Any thread may call it. Several threads may use one handle at a time as long as none of
+     them changes the handle itself (assigns to it, moves from it, destroys it). Nothing is a
+     cancellation point of pthread_cancel(3). Nothing is async-signal-safe, except request_shutdown.
+   - Handles. token, registry, group and task_ref are counted references to an object of the library:
+     copies refer to the same object, and the last one frees it. The end of a handle stops no task and
+     waits for none; a scope does both. task, report, signal_watch and the like have one owner, and
+     cannot be copied. An empty handle (moved from, or made of nullptr) may be asked anything: it is
+     not cancelled, has no tasks, and what can fail returns status::invalid.
+   - Errors. What can fail in the course of its work, such as a wait that times out, returns a status,
+     which must not be ignored. What makes something (a constructor, spawn) throws: std::bad_alloc if
+     there is no memory, else taskreg::error. Each of these has a form that does not throw, with `try_`
+     in its name, which stores a status instead. In a program compiled without exceptions the throwing
+     forms end the program by std::terminate.
+   - Time. A timeout is any std::chrono::duration, any std::chrono time point, or taskreg::forever. It is
+     measured on CLOCK_MONOTONIC from the call on. One that is too long for 64 bits of nanoseconds is
+     as long as they can say (292 years); one that is negative is over already. See taskreg::timeout.
+   - Cancellation. Inside a task each wait of the library, get() included, ends with status::cancelled
+     once the flag of the *calling* task is up. The end of a scope is the exception: it waits for the
+     tasks of the scope, whatever happens.
+   - Exceptions in callbacks. One that leaves the body of a task is the failure of that task: see
+     registry::spawn. One that leaves a cancel callback, a log function, or the destructor of a body's
+     captures ends the program by std::terminate, even if a caller of the library's function would
+     catch it. pthread_exit(3) and pthread_cancel(3) are not exceptions: their unwinding passes through
+     a body, runs its destructors, and the task has exited.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef TASKREG_HPP
+#define TASKREG_HPP
+
+#if !defined(__cplusplus) || __cplusplus < 201703L
+#error "taskreg.hpp needs C++17 or newer; taskreg.h is for C and for older C++"
+#endif
+
+#include <taskreg.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <csignal>
+
+#if defined(__has_include)
+#if __has_include(<version>)
+#include <version>
+#endif
+#endif
+#if defined(__cpp_lib_jthread)
+#include <stop_token>
+#define TASKREG_HAS_STOP_TOKEN 1
+#else
+#define TASKREG_HAS_STOP_TOKEN 0
+#endif
+
+#if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
+#define TASKREG_HAS_EXCEPTIONS 1
+#else
+#define TASKREG_HAS_EXCEPTIONS 0
+#endif
+
+/* libstdc++ lets `catch (...)` see the unwinding of pthread_exit(3) and pthread_cancel(3), which has to
+   go on; its name for it is abi::__forced_unwind. libc++abi runs destructors alone. */
+#if TASKREG_HAS_EXCEPTIONS && defined(__GLIBCXX__)
+#include <cxxabi.h>
+#define TASKREG_HAS_FORCED_UNWIND 1
+#else
+#define TASKREG_HAS_FORCED_UNWIND 0
+#endif
+
+/* The constants of taskreg.h are C's, casts included. */
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#endif
+
+namespace taskreg {
+
+// ---- Status and errors ---------------------------------------------------------------------
+
+/// The result of a call: `ok`, or why not. The numbers are those of tr_status.
+enum class [[nodiscard]] status : std::int32_t {
+  ok = TR_OK,
+  invalid = TR_ERR_INVALID,     ///< an argument is wrong; error_detail() says which
+  nomem = TR_ERR_NOMEM,         ///< out of memory
+  again = TR_ERR_AGAIN,         ///< the system refused a thread; it may not do so later
+  limit = TR_ERR_LIMIT,         ///< max_tasks tasks are alive already
+  closed = TR_ERR_CLOSED,       ///< the registry accepts no more tasks
+  deadline = TR_ERR_DEADLINE,   ///< the deadline passed with tasks still alive
+  timed_out = TR_ERR_TIMEDOUT,  ///< the timeout passed before the event
+  cancelled = TR_ERR_CANCELLED, ///< the calling task was asked to stop
+  deadlock = TR_ERR_DEADLOCK,   ///< the calling task would wait for itself
+  forked = TR_ERR_FORKED,       ///< the parent process had objects of the library at fork
+  system = TR_ERR_SYSTEM,       ///< a system call failed; errno says how
+  truncated = TR_ERR_TRUNCATED, ///< the buffer was too small for everything
+  stalled = TR_ERR_STALLED      ///< a task has missed its heartbeat interval
+};
+
+} // namespace taskreg
+
+/// A status converts to std::error_code: `code == taskreg::status::closed`.
+template <>
+struct std::is_error_code_enum<taskreg::status> : std::true_type {};
+
+namespace taskreg {
+
+/// Says that a status is not needed, where a compiler would warn: `ignore(task.cancel())`.
+inline void ignore(status) noexcept {}
+
+/// One English sentence for `code`, for log files and error messages. Never null.
+inline const char *to_string(status code) noexcept { return tr_strerror(static_cast<tr_status>(code)); }
+
+/// Describes the calling thread's last status::invalid: which argument of which function was wrong. Valid
+/// until the thread's next one; "" if there was none.
+inline const char *error_detail() noexcept { return tr_error_detail(); }
+
+/// The version of the library that is running, as 0xMMmmpp; TR_VERSION is that of the header.
+inline std::uint32_t version() noexcept { return tr_version(); }
+
+namespace detail {
+
+class category_type final : public std::error_category {
+ public:
+  const char *name() const noexcept override { return "taskreg"; }
+  std::string message(int code) const override { return tr_strerror(static_cast<tr_status>(code)); }
+  std::error_condition default_error_condition(int code) const noexcept override {
+    switch (static_cast<status>(code)) {
+      case status::invalid: return std::errc::invalid_argument;
+      case status::nomem: return std::errc::not_enough_memory;
+      case status::again: return std::errc::resource_unavailable_try_again;
+      case status::timed_out:
+      case status::deadline: return std::errc::timed_out;
+      case status::cancelled: return std::errc::operation_canceled;
+      case status::deadlock: return std::errc::resource_deadlock_would_occur;
+      default: return {code, *this};
+    }
+  }
+};
+
+} // namespace detail
+
+/// The std::error_category of a status. Codes compare equal to the std::errc of the same meaning:
+/// `error.code() == std::errc::timed_out`.
+inline const std::error_category &category() noexcept {
+  static const detail::category_type only;
+  return only;
+}
+
+/// A status as a std::error_code.
+inline std::error_code make_error_code(status code) noexcept { return {static_cast<int>(code), category()}; }
+
+/// A status of the library as an exception. what() names the call and says why it failed.
+class error : public std::system_error {
+ public:
+  /// `errno_value` is the errno that goes with status::system and status::again, else 0.
+  error(taskreg::status code, const std::string &what, int errno_value)
+      : std::system_error(make_error_code(code), what), why(code), number(errno_value) {}
+  /// The status.
+  taskreg::status status() const noexcept { return why; }
+  /// The errno of the system call that failed, for status::system and status::again; else 0.
+  int system_errno() const noexcept { return number; }
+
+ private:
+  taskreg::status why;
+  int number;
+};
+
+/// What task::get() throws if the body ended its thread: by pthread_exit(3), or because the thread was
+/// cancelled by pthread_cancel(3).
+class exited : public std::exception {
+ public:
+  const char *what() const noexcept override { return "the task left its body by pthread_exit or pthread_cancel"; }
+};
+
+// ---- Timeouts ------------------------------------------------------------------------------
+
+/// The type of `forever`.
+struct forever_t {
+  explicit constexpr forever_t() = default;
+};
+/// A timeout that never passes: `task.wait(taskreg::forever)`.
+inline constexpr forever_t forever{};
+
+namespace detail {
+
+/// The duration in nanoseconds, rounded up, or the nearest number there is. Not a number is 0.
+template <class Rep, class Period>
+constexpr std::int64_t saturated(const std::chrono::duration<Rep, Period> &duration) noexcept {
+  using ratio = std::ratio_divide<Period, std::nano>;
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min();
+  if constexpr (std::is_integral_v<Rep> && sizeof(Rep) <= sizeof(std::int64_t) && ratio::den == 1) {
+    const Rep count = duration.count();
+    if constexpr (std::is_signed_v<Rep>) {
+      if (static_cast<std::int64_t>(count) < least / ratio::num) return least;
+      if (static_cast<std::int64_t>(count) > most / ratio::num) return most;
+    } else {
+      if (static_cast<std::uint64_t>(count) > static_cast<std::uint64_t>(most / ratio::num)) return most;
+    }
+    return static_cast<std::int64_t>(count) * ratio::num;
+  } else {
+    const long double exact =
+        static_cast<long double>(duration.count()) * (static_cast<long double>(ratio::num) / ratio::den);
+    if (exact >= 9.2e18L) return most;
+    if (exact <= -9.2e18L) return least;
+    if (!(exact < 0) && !(exact >= 0)) return 0; // not a number
+    const auto down = static_cast<std::int64_t>(exact);
+    return static_cast<long double>(down) < exact ? down + 1 : down;
+  }
+}
+
+} // namespace detail
+
+/// How long a call may wait. It is made of
+/// - any std::chrono::duration: that long from the call; negative: it is over already; too long: 292 years;
+/// - a time point of any clock: until then, as far away as it is when the timeout is made. A wall clock that
+///   is set afterwards changes nothing;
+/// - `forever`.
+/// Fractions of a nanosecond are rounded up. Numbers without a unit are not accepted.
+class timeout {
+ public:
+  constexpr timeout(forever_t) noexcept : nanoseconds_(TR_FOREVER) {}
+  template <class Rep, class Period>
+  constexpr timeout(const std::chrono::duration<Rep, Period> &duration) noexcept
+      : nanoseconds_(detail::saturated(duration)) {
+    if (nanoseconds_ < 0) nanoseconds_ = 0; // and never TR_FOREVER
+  }
+  template <class Clock, class Duration>
+  timeout(const std::chrono::time_point<Clock, Duration> &deadline) noexcept {
+    const std::int64_t end = detail::saturated(deadline.time_since_epoch());
+    const std::int64_t now = detail::saturated(Clock::now().time_since_epoch());
+    if (end <= now) return;
+    constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    const std::uint64_t left = static_cast<std::uint64_t>(end) - static_cast<std::uint64_t>(now);
+    nanoseconds_ = static_cast<std::int64_t>(left < most ? left : most);
+  }
+
+  /// The number for the C functions: nanoseconds, at least 0; or TR_FOREVER.
+  constexpr std::int64_t count() const noexcept { return nanoseconds_; }
+  /// Whether it never passes.
+  constexpr bool is_forever() const noexcept { return nanoseconds_ == TR_FOREVER; }
+
+ private:
+  std::int64_t nanoseconds_ = 0;
+};
+
+// ---- Inside --------------------------------------------------------------------------------
+
+namespace detail {
+
+/// A structure of the C interface, with every field at its default. (spin_ns is the one whose default is
+/// not zero: see registry_options.)
+template <class Structure>
+Structure sized() noexcept {
+  Structure made{};
+  made.size = static_cast<std::uint32_t>(sizeof made);
+  return made;
+}
+
+constexpr status to_status(tr_status code) noexcept { return static_cast<status>(code); }
+
+/// Throws what stands for `code`, or ends the program where there are no exceptions.
+[[noreturn]] inline void raise(status code, const char *call) {
+#if TASKREG_HAS_EXCEPTIONS
+  const int number = code == status::system || code == status::again ? errno : 0;
+  if (code == status::nomem) throw std::bad_alloc();
+  const char *detail = code == status::invalid ? tr_error_detail() : "";
+  std::string what = *detail != '\0' ? detail : call;
+  if (number != 0) what += ": " + std::generic_category().message(number);
+  throw error(code, what, number);
+#else
+  (void)code, (void)call;
+  std::terminate();
+#endif
+}
+
+inline void require(tr_status code, const char *call) {
+  if (code != TR_OK) raise(to_status(code), call);
+}
+
+inline void require(status code, const char *call) {
+  if (code != status::ok) raise(code, call);
+}
+
+/// A counted reference to an object of the library.
+template <class Object, Object *(*Retain)(Object *), void (*Release)(Object *)>
+class handle {
+ public:
+  constexpr handle(std::nullptr_t) noexcept : object(nullptr) {}
+  handle(const handle &other) noexcept : object(Retain(other.object)) {}
+  handle(handle &&other) noexcept : object(std::exchange(other.object, nullptr)) {}
+  handle &operator=(const handle &other) noexcept {
+    Object *old = std::exchange(object, Retain(other.object));
+    Release(old);
+    return *this;
+  }
+  handle &operator=(handle &&other) noexcept {
+    if (this != &other) Release(std::exchange(object, std::exchange(other.object, nullptr)));
+    return *this;
+  }
+  ~handle() {
+    if (object != nullptr) Release(object);
+  }
+
+  /// The object for the C functions, borrowed; null if the handle is empty.
+  Object *get() const noexcept { return object; }
+  /// Gives the reference away, to be released by the C function; the handle is empty afterwards.
+  Object *release() noexcept { return std::exchange(object, nullptr); }
+  /// Whether the handle refers to anything.
+  explicit operator bool() const noexcept { return object != nullptr; }
+
+  friend bool operator==(const handle &a, const handle &b) noexcept { return a.object == b.object; }
+  friend bool operator!=(const handle &a, const handle &b) noexcept { return a.object != b.object; }
+
+ protected:
+  Object *object;
+};
+
+/// A string that a function copies with snprintf's rules.
+template <class Copy>
+std::string copied(Copy copy) {
+  std::string text(copy(nullptr, std::size_t{0}), '\0');
+  // A longer text cannot follow: names never change, and a message is set once.
+  if (!text.empty()) copy(&text[0], text.size() + 1);
+  return text;
+}
+
+} // namespace detail
+
+/// A string argument: a C string, a std::string, or a std::string_view, of which as much is copied as the
+/// library keeps (255 bytes, cut at a character). It lives as long as the call that it is an argument of.
+class text {
+ public:
+  text(const char *string) noexcept : pointer(string) {}
+  text(std::nullptr_t) noexcept : pointer(nullptr) {}
+  text(const std::string &string) noexcept : pointer(string.c_str()) {}
+  text(std::string_view view) noexcept : pointer(copy) {
+    std::size_t length = view.size();
+    if (length > sizeof copy - 1) {
+      length = sizeof copy - 1;
+      while (length > 0 && (static_cast<unsigned char>(view[length]) & 0xC0u) == 0x80u) length--;
+    }
+    if (length != 0) std::memcpy(copy, view.data(), length);
+    copy[length] = '\0';
+  }
+  text(const text &) = delete;
+  text &operator=(const text &) = delete;
+  /// The C string; null if made of nullptr.
+  const char *c_str() const noexcept { return pointer; }
+
+ private:
+  const char *pointer;
+  char copy[256];
+};
+
+// ---- Tokens --------------------------------------------------------------------------------
+
+/// Why a token was cancelled. Any number may be converted to it, and is kept.
+enum class reason : std::uint32_t {
+  none = TR_REASON_NONE,
+  user_requested = TR_REASON_USER_REQUESTED,
+  rpc_requested = TR_REASON_RPC_REQUESTED,
+  reload_requested = TR_REASON_RELOAD_REQUESTED,
+  requested_by_run = TR_REASON_REQUESTED_BY_RUN,
+  fatal = TR_REASON_FATAL,
+  deadline = TR_REASON_DEADLINE
+};
+
+/// The reason's name in lower case: "user-requested". Never null.
+inline const char *to_string(reason why) noexcept { return tr_reason_name(static_cast<tr_reason>(why)); }
+
+/// Whether a stop for this reason counts as success: all but reason::fatal do.
+inline bool is_graceful(reason why) noexcept { return tr_reason_is_graceful(static_cast<tr_reason>(why)) != 0; }
+
+/// A one-shot cancellation flag with a reason and a message, in a tree: to cancel a token cancels its
+/// children. A counted handle; copies are the same token.
+class token : public detail::handle<tr_token, tr_token_retain, tr_token_release> {
+  using base = detail::handle<tr_token, tr_token_retain, tr_token_release>;
+
+ public:
+  /// Makes a token without a parent. Throws std::bad_alloc.
+  token() : base(nullptr) {
+    object = tr_token_create();
+    if (object == nullptr) detail::raise(status::nomem, "tr_token_create");
+  }
+  /// An empty handle.
+  constexpr token(std::nullptr_t) noexcept : base(nullptr) {}
+  /// Takes over a reference that the caller holds.
+  static token adopt(tr_token *raw) noexcept { return token(raw, nullptr); }
+  /// Adds a reference to a borrowed token.
+  static token share(tr_token *raw) noexcept { return token(tr_token_retain(raw), nullptr); }
+
+  /// Makes a child: cancelled when this token is, or on its own, or when `after` has passed (with
+  /// reason::deadline). An empty handle if there is no memory or the system refuses the timer's thread.
+  token try_child(timeout after = forever) const noexcept {
+    return adopt(tr_token_child_with_timeout(object, after.count()));
+  }
+  /// As try_child. Throws std::bad_alloc instead; taskreg::error with status::invalid if this handle is empty.
+  token child(timeout after = forever) const {
+    token made = try_child(after);
+    if (!made) detail::raise(object == nullptr ? status::invalid : status::nomem, "tr_token_child_with_timeout");
+    return made;
+  }
+
+  /// Cancels the token: the flags of everything below it are up when this returns, and callbacks have run,
+  /// on this thread. `message` is copied. Returns whether this call was the first, whose reason and message
+  /// are kept. Does not wait for tasks.
+  bool cancel(reason why = reason::none, const text &message = nullptr) const noexcept {
+    return tr_token_cancel(object, static_cast<tr_reason>(why), message.c_str()) != 0;
+  }
+  /// Whether it is cancelled: one atomic load.
+  bool cancelled() const noexcept { return tr_token_is_cancelled(object) != 0; }
+  /// The same, under the name that std::stop_token has for it.
+  bool stop_requested() const noexcept { return cancelled(); }
+  /// The reason it was cancelled with; reason::none before.
+  taskreg::reason reason() const noexcept { return static_cast<taskreg::reason>(tr_token_reason(object)); }
+  /// The message it was cancelled with; "" before. May throw std::bad_alloc.
+  std::string message() const {
+    return detail::copied([this](char *buffer, std::size_t size) { return tr_token_message(object, buffer, size); });
+  }
+  /// Waits until it is cancelled. Returns ok, timed_out, cancelled, invalid. Blocks.
+  status wait(timeout most = forever) const noexcept { return detail::to_status(tr_token_wait(object, most.count())); }
+  /// Stores a descriptor that is readable once the token is cancelled. It is the token's: do not read or
+  /// close it. Returns ok, invalid, nomem, system with errno.
+  status fd(int &descriptor) const noexcept { return detail::to_status(tr_token_fd(object, &descriptor)); }
+
+ private:
+  token(tr_token *raw, std::nullptr_t) noexcept : base(nullptr) { object = raw; }
+};
+
+/// Asks the thread of a signal_watch to cancel `token` soon. The one function that a signal handler may
+/// call. Returns ok, or invalid without a watch.
+inline status request_shutdown(const token &which, reason why) noexcept {
+  return detail::to_status(tr_request_shutdown(which.get(), static_cast<tr_reason>(why)));
+}
+
+// ---- Tasks ---------------------------------------------------------------------------------
+
+/// What a task is for. The application's own numbers start at kind::application: `kind{0x101}`.
+enum class kind : std::uint32_t {
+  background_loop = TR_KIND_BACKGROUND_LOOP,
+  peer_connection = TR_KIND_PEER_CONNECTION,
+  rpc_handler = TR_KIND_RPC_HANDLER,
+  maintenance = TR_KIND_MAINTENANCE,
+  application = TR_KIND_APPLICATION
+};
+
+/// The kind's name in lower case: "peer-connection". Never null.
+inline const char *to_string(kind what) noexcept { return tr_kind_name(static_cast<tr_kind>(what)); }
+
+/// How a task ended.
+enum class ended : std::uint32_t {
+  returned = TR_ENDED_RETURNED, ///< its body returned, and if it returned an exit_code, 0
+  failed = TR_ENDED_FAILED,     ///< its body threw, or returned an exit_code other than 0
+  exited = TR_ENDED_EXITED      ///< its thread left the body: pthread_exit or pthread_cancel
+};
+
+/// The outcome of a task.
+struct outcome : tr_outcome {
+  outcome() noexcept : tr_outcome(detail::sized<tr_outcome>()) {}
+  /// How it ended.
+  ended ending() const noexcept { return static_cast<ended>(how); }
+  /// Whether it returned.
+  bool ok() const noexcept { return how == TR_ENDED_RETURNED; }
+};
+
+/// What a body returns to end with a code, as a body in C does: 0 is success, anything else a failure.
+/// (An int that a body returns is a result like any other.)
+struct exit_code {
+  int value = 0;
+};
+
+/// The code in the outcome of a task whose body threw an exception.
+inline constexpr int exception_code = -1;
+
+/// A counted handle of any task. The task runs whether or not anybody has one.
+class task_ref : public detail::handle<tr_task, tr_task_retain, tr_task_release> {
+  using base = detail::handle<tr_task, tr_task_retain, tr_task_release>;
+
+ public:
+  /// An empty handle.
+  constexpr task_ref(std::nullptr_t = nullptr) noexcept : base(nullptr) {}
+  /// Takes over a reference that the caller holds.
+  static task_ref adopt(tr_task *raw) noexcept { return task_ref(raw, 0); }
+  /// Adds a reference to a borrowed task.
+  static task_ref share(tr_task *raw) noexcept { return task_ref(tr_task_retain(raw), 0); }
+
+  /// The id, unique in the process and never reused; 0 if the handle is empty.
+  std::uint64_t id() const noexcept { return tr_task_id(object); }
+  /// The name. May throw std::bad_alloc.
+  std::string name() const {
+    return detail::copied([this](char *buffer, std::size_t size) { return tr_task_name(object, buffer, size); });
+  }
+  /// The kind.
+  taskreg::kind kind() const noexcept { return static_cast<taskreg::kind>(tr_task_kind(object)); }
+  /// Asks the task to stop: raises its flag and ends the library's wait that it is in. Its callbacks run on
+  /// this thread. Returns ok, also for a task that has ended; invalid for an empty handle.
+  status cancel() const noexcept { return detail::to_status(tr_task_cancel(object)); }
+  /// The same, under the name that std::jthread has for it. Returns false if the handle is empty.
+  bool request_stop() const noexcept { return cancel() == status::ok; }
+  /// Whether it was asked to stop: one atomic load.
+  bool cancelled() const noexcept { return tr_task_is_cancelled(object) != 0; }
+  /// The same, under the name that std::stop_token has for it.
+  bool stop_requested() const noexcept { return cancelled(); }
+  /// Waits until the task has ended; what its body captured has been destroyed then. Several threads may
+  /// wait. Returns ok, timed_out, cancelled, deadlock from the task itself, invalid. Blocks.
+  status wait(timeout most = forever) const noexcept {
+    return detail::to_status(tr_task_wait(object, most.count(), nullptr));
+  }
+  /// As wait, and stores how the task ended if it returns ok.
+  status wait(timeout most, outcome &how) const noexcept {
+    return detail::to_status(tr_task_wait(object, most.count(), &how));
+  }
+  /// Stores a descriptor that is readable once the task is asked to stop. It is the task's: do not read or
+  /// close it. Returns ok, invalid, nomem, system with errno.
+  status fd(int &descriptor) const noexcept { return detail::to_status(tr_task_fd(object, &descriptor)); }
+
+ protected:
+  task_ref(tr_task *raw, int) noexcept : base(nullptr) { object = raw; }
+};
+
+/// What a body may ask of its own task: the first parameter of a body that has one of this type. Valid while
+/// the body runs.
+class context {
+ public:
+  explicit context(tr_task *task) noexcept : own(task) {}
+  /// The task for the C functions, borrowed.
+  tr_task *get() const noexcept { return own; }
+  /// A handle of the task, which may outlive the body.
+  task_ref task() const noexcept { return task_ref::share(own); }
+  /// The id.
+  std::uint64_t id() const noexcept { return tr_task_id(own); }
+  /// Whether the task was asked to stop: one atomic load.
+  bool cancelled() const noexcept { return tr_task_is_cancelled(own) != 0; }
+  /// The same, under the name that std::stop_token has for it.
+  bool stop_requested() const noexcept { return cancelled(); }
+  /// The address of the flag, for loops too tight for a call: 0 until the task is asked to stop. Read it
+  /// atomically: `__atomic_load_n(flag, __ATOMIC_ACQUIRE)`.
+  const std::uint32_t *flag() const noexcept { return tr_task_cancel_flag(own); }
+  /// Sets the message of the task's outcome; 127 bytes are kept. Returns ok, or invalid if it is not UTF-8.
+  /// What an exception says replaces it.
+  status set_message(const text &message) const noexcept {
+    return detail::to_status(tr_task_set_message(own, message.c_str()));
+  }
+
+ private:
+  tr_task *own;
+};
+
+// ---- Callbacks -----------------------------------------------------------------------------
+
+/// Calls a function when a token, or a task, is cancelled: std::stop_callback for the library. The function
+/// is called at most once, on the thread that cancels, with no lock held; at once, by the constructor, if that
+/// has happened before. (While another thread is in the middle of cancelling, cancelled() is true already, and
+/// that thread calls the function.) The destructor waits until a call on another thread has returned; then the
+/// function is not running and never will. It does not wait if it is called by the function itself.
+///
+/// The function is kept in this object, which cannot be moved: nothing is allocated for it here. An exception
+/// that leaves it ends the program by std::terminate.
+template <class Function>
+class cancel_callback {
+  static_assert(std::is_invocable_v<Function>, "a cancel callback is called without arguments");
+
+ public:
+  /// Throws std::bad_alloc; taskreg::error with status::invalid if the handle is empty.
+  template <class From, class = std::enable_if_t<std::is_constructible_v<Function, From>>>
+  cancel_callback(const token &of, From &&from) : function(std::forward<From>(from)) {
+    attach(tr_token_on_cancel(of.get(), run, this, nullptr, &registration), "tr_token_on_cancel");
+  }
+  template <class From, class = std::enable_if_t<std::is_constructible_v<Function, From>>>
+  cancel_callback(const task_ref &of, From &&from) : function(std::forward<From>(from)) {
+    attach(tr_task_on_cancel(of.get(), run, this, nullptr, &registration), "tr_task_on_cancel");
+  }
+  template <class From, class = std::enable_if_t<std::is_constructible_v<Function, From>>>
+  cancel_callback(context of, From &&from) : function(std::forward<From>(from)) {
+    attach(tr_task_on_cancel(of.get(), run, this, nullptr, &registration), "tr_task_on_cancel");
+  }
+  cancel_callback(const cancel_callback &) = delete;
+  cancel_callback &operator=(const cancel_callback &) = delete;
+  ~cancel_callback() { tr_registration_remove(registration); }
+
+ private:
+  static void run(void *self) { std::invoke(std::forward<Function>(static_cast<cancel_callback *>(self)->function)); }
+  static void attach(tr_status code, const char *call) {
+    if (code != TR_OK && code != TR_ERR_CANCELLED) detail::raise(detail::to_status(code), call);
+  }
+
+  Function function;
+  tr_registration *registration = nullptr;
+};
+
+template <class Function>
+cancel_callback(const token &, Function) -> cancel_callback<Function>;
+template <class Function>
+cancel_callback(const task_ref &, Function) -> cancel_callback<Function>;
+template <class Function>
+cancel_callback(context, Function) -> cancel_callback<Function>;
+
+#if TASKREG_HAS_STOP_TOKEN
+
+/// A std::stop_source whose stop is requested when a token, or a task, is cancelled: for code that takes a
+/// std::stop_token. It stays connected as long as it lives; a stop_token that outlives it does not change any
+/// more. A body whose first parameter is a std::stop_token gets one of its own, and needs none of these. C++20.
+class linked_stop_source {
+ public:
+  /// Throws std::bad_alloc; taskreg::error with status::invalid if the handle is empty.
+  explicit linked_stop_source(const token &of) : link(of, request{source}) {}
+  explicit linked_stop_source(const task_ref &of) : link(of, request{source}) {}
+  explicit linked_stop_source(context of) : link(of, request{source}) {}
+  /// A token of it.
+  std::stop_token get_token() const noexcept { return source.get_token(); }
+  /// Whether the stop was requested.
+  bool stop_requested() const noexcept { return source.stop_requested(); }
+
+ private:
+  struct request {
+    std::stop_source source;
+    void operator()() { source.request_stop(); }
+  };
+  std::stop_source source;
+  cancel_callback<request> link; // last: it uses the source, and goes first
+};
+
+/// Cancels a token when a stop of a std::stop_token is requested, on the thread that requests it; at once if
+/// that has happened before. It stays connected as long as it lives. C++20.
+class cancel_on_stop {
+  struct cancel {
+    token which;
+    reason why;
+    void operator()() noexcept { which.cancel(why, "a std::stop_token was stopped"); }
+  };
+  std::stop_callback<cancel> link;
+
+ public:
+  cancel_on_stop(const std::stop_token &stop, const token &which, reason why = reason::user_requested)
+      : link(stop, cancel{which, why}) {}
+};
+
+#endif // TASKREG_HAS_STOP_TOKEN
+
+// ---- Inside: the block of a spawned task -----------------------------------------------------
+
+namespace detail {
+
+enum class stage : std::uint8_t { running, value, thrown, left, taken };
+
+template <class Result>
+using stored = std::conditional_t<
+    std::is_void_v<Result>, char,
+    std::conditional_t<std::is_reference_v<Result>, std::remove_reference_t<Result> *, std::remove_cv_t<Result>>>;
+
+/// What a task's end leaves for its handle. It is shared by the task and one handle; whoever is the last of the
+/// two frees it.
+template <class Result>
+struct result_block {
+  /// Who still needs this: the task until its drop, and the handle.
+  std::atomic<unsigned> users{0};
+  /// `running` until the body is over. Written by the task, with release; read by the handle, with acquire.
+  std::atomic<detail::stage> stage{stage::running};
+  std::optional<stored<Result>> value;
+  std::exception_ptr thrown;
+
+  void (*destroy)(result_block *) noexcept = nullptr;
+
+  void let_go() noexcept {
+    // The last one alone needs no read-modify-write: nobody else can add a user.
+    if (users.load(std::memory_order_acquire) == 1 || users.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(this);
+  }
+
+  /// The value, moved out, or the exception. The task has ended.
+  Result take() {
+    switch (stage.load(std::memory_order_acquire)) {
+      case stage::value: break;
+      case stage::thrown:
+#if TASKREG_HAS_EXCEPTIONS
+        std::rethrow_exception(thrown);
+#else
+        std::terminate();
+#endif
+      case stage::left:
+#if TASKREG_HAS_EXCEPTIONS
+        throw exited();
+#else
+        std::terminate();
+#endif
+      default: raise(status::invalid, "taskreg::task::get: the result has been taken before");
+    }
+    if constexpr (!std::is_void_v<Result>) stage.store(stage::taken, std::memory_order_relaxed);
+    if constexpr (std::is_reference_v<Result>)
+      return static_cast<Result>(**value);
+    else if constexpr (!std::is_void_v<Result>)
+      return std::move(*value);
+  }
+};
+
+template <class Decayed>
+struct is_reference_wrapper : std::false_type {};
+template <class Of>
+struct is_reference_wrapper<std::reference_wrapper<Of>> : std::true_type {};
+
+/// How a body is called: with the task's context, with a std::stop_token, or with its arguments alone.
+enum class form { context, stop_token, plain, none };
+
+template <class Function, class... Arguments>
+constexpr form form_of() noexcept {
+  if (std::is_invocable_v<Function, context, Arguments...>) return form::context;
+#if TASKREG_HAS_STOP_TOKEN
+  if (std::is_invocable_v<Function, std::stop_token, Arguments...>) return form::stop_token;
+#endif
+  if (std::is_invocable_v<Function, Arguments...>) return form::plain;
+  return form::none;
+}
+
+struct nothing {};
+
+template <form Form, class Function, class... Arguments>
+struct result_of {
+  using type = nothing; // form::none: a static_assert says so
+};
+template <class Function, class... Arguments>
+struct result_of<form::context, Function, Arguments...> : std::invoke_result<Function, context, Arguments...> {};
+#if TASKREG_HAS_STOP_TOKEN
+template <class Function, class... Arguments>
+struct result_of<form::stop_token, Function, Arguments...>
+    : std::invoke_result<Function, std::stop_token, Arguments...> {};
+#endif
+template <class Function, class... Arguments>
+struct result_of<form::plain, Function, Arguments...> : std::invoke_result<Function, Arguments...> {};
+
+template <class Function, class... Arguments>
+using body_result = typename result_of<form_of<std::decay_t<Function>, std::decay_t<Arguments>...>(),
+                                       std::decay_t<Function>, std::decay_t<Arguments>...>::type;
+
+template <class Result>
+constexpr int code_of(const Result &result) noexcept {
+  if constexpr (std::is_same_v<Result, exit_code>)
+    return result.value;
+  else
+    return 0;
+}
+
+/// Leaves what an exception says as the message of the task. Text that is not UTF-8 is shown as far as it is
+/// ASCII.
+inline void tell(tr_task *self, const char *what) noexcept {
+  if (what == nullptr || tr_task_set_message(self, what) == TR_OK) return;
+  char shown[128];
+  std::size_t length = 0;
+  for (; length < sizeof shown - 1 && what[length] != '\0'; length++)
+    shown[length] = static_cast<unsigned char>(what[length]) < 0x80 ? what[length] : '?';
+  shown[length] = '\0';
+  TR_IGNORE(tr_task_set_message(self, shown));
+}
+
+/// The owner of a task that no scope owns.
+struct no_owner {
+  void threw(const std::exception_ptr &) const noexcept {}
+  void ended(bool) const noexcept {}
+};
+
+/// A body with its arguments, its result, and the functions that the library calls. One allocation.
+/// `Exceptions` is there to give the blocks of files that are compiled with and without exceptions different types.
+template <class Result, class Owner, bool Exceptions, class Function, class... Arguments>
+struct block final : result_block<Result> {
+  using callable = std::tuple<Function, Arguments...>;
+  std::optional<callable> body; // destroyed by drop, on the task's thread
+  Owner owner;
+
+  template <class... From>
+  explicit block(Owner who, From &&...from) : body(std::in_place, std::forward<From>(from)...), owner(who) {
+    this->destroy = [](result_block<Result> *self) noexcept { delete static_cast<block *>(self); };
+  }
+
+  template <class... First>
+  decltype(auto) call(First &&...first) {
+    return std::apply(
+        [&](Function &function, Arguments &...arguments) -> decltype(auto) {
+          return std::invoke(std::move(function), std::forward<First>(first)..., std::move(arguments)...);
+        },
+        *body);
+  }
+
+  template <class... First>
+  int keep(First &&...first) {
+    if constexpr (std::is_void_v<Result>) {
+      call(std::forward<First>(first)...);
+      this->stage.store(stage::value, std::memory_order_release);
+      return 0;
+    } else {
+      if constexpr (std::is_reference_v<Result>)
+        this->value.emplace(std::addressof(call(std::forward<First>(first)...)));
+      else
+        this->value.emplace(call(std::forward<First>(first)...));
+      const int code = code_of(*this->value);
+      this->stage.store(stage::value, std::memory_order_release);
+      return code;
+    }
+  }
+
+  int run(tr_task *self) {
+    (void)self;
+    constexpr form how = form_of<Function, Arguments...>();
+    if constexpr (how == form::context) return keep(context(self));
+#if TASKREG_HAS_STOP_TOKEN
+    if constexpr (how == form::stop_token) {
+      const linked_stop_source source{context(self)};
+      return keep(source.get_token());
+    }
+#endif
+    if constexpr (how == form::plain) return keep();
+  }
+
+  int fail() noexcept {
+    this->thrown = std::current_exception();
+    owner.threw(this->thrown);
+    this->stage.store(stage::thrown, std::memory_order_release);
+    return exception_code;
+  }
+
+  static int enter(tr_task *self, void *ctx) {
+    auto *own = static_cast<block *>(ctx);
+    // Pairs with the release in spawn, for tools that do not see how the library hands the pointer over.
+    static_cast<void>(own->users.load(std::memory_order_acquire));
+#if TASKREG_HAS_EXCEPTIONS
+    try {
+      return own->run(self);
+    }
+#if TASKREG_HAS_FORCED_UNWIND
+    catch (const abi::__forced_unwind &) {
+      throw; // pthread_exit or pthread_cancel: the unwinding goes on
+    }
+#endif
+    catch (const std::exception &thrown) {
+      tell(self, thrown.what());
+      return own->fail();
+    } catch (...) {
+      tell(self, "an exception that is not a std::exception");
+      return own->fail();
+    }
+#else
+    return own->run(self);
+#endif
+  }
+
+  static void drop(void *ctx) {
+    auto *own = static_cast<block *>(ctx);
+    const bool left = own->stage.load(std::memory_order_relaxed) == stage::running;
+    if (left) own->stage.store(stage::left, std::memory_order_release);
+    own->body.reset();
+    Owner owner = own->owner;
+    own->let_go();
+    owner.ended(left); // last: the scope may be gone afterwards
+  }
+};
+
+template <class Function, class... Arguments>
+constexpr void check_body() noexcept {
+  static_assert(form_of<std::decay_t<Function>, std::decay_t<Arguments>...>() != form::none,
+                "the body cannot be called with these arguments, nor with a taskreg::context or (in C++20) a "
+                "std::stop_token before them; bodies get copies of their arguments, as those of std::thread do");
+  using result = body_result<Function, Arguments...>;
+  static_assert(!std::is_rvalue_reference_v<result>, "the body returns a reference to something that is gone");
+  static_assert(std::is_void_v<result> || std::is_lvalue_reference_v<result> || std::is_move_constructible_v<result>,
+                "the result of the body cannot be moved to whoever gets it");
+}
+
+} // namespace detail
+
+// ---- Tasks with a result -------------------------------------------------------------------
+
+template <class Result>
+class task;
+
+namespace detail {
+template <class Result>
+task<Result> make_task(tr_task *raw, result_block<Result> *block) noexcept;
+}
+
+/// A task that was spawned, and its result. It has one owner, as std::future has: it can be moved, and not copied.
+/// For a handle that can be copied, convert it to task_ref. The end of this object neither stops the task nor waits
+/// for it: the task belongs to its registry.
+template <class Result = void>
+class task : public task_ref {
+ public:
+  /// An empty handle.
+  constexpr task() noexcept : task_ref(nullptr) {}
+  task(const task &) = delete;
+  task &operator=(const task &) = delete;
+  task(task &&other) noexcept : task_ref(std::move(other)), block(std::exchange(other.block, nullptr)) {}
+  task &operator=(task &&other) noexcept {
+    if (this == &other) return *this;
+    let_go();
+    task_ref::operator=(std::move(other));
+    block = std::exchange(other.block, nullptr);
+    return *this;
+  }
+  ~task() { let_go(); }
+
+  /// Waits for the end of the task and returns what its body returned, moved out; or throws the exception that the
+  /// body threw; or taskreg::exited. A value can be got once, and an exception more than once. Throws
+  /// taskreg::error: cancelled if the calling task was asked to stop first (the task may still be running),
+  /// deadlock from the task itself, invalid if the handle is empty or the value was got before. Blocks.
+  Result get() {
+    detail::require(wait(), "taskreg::task::get");
+    return block->take();
+  }
+  /// The result if the task has ended and has one, else null. It does not wait, does not throw, and leaves the
+  /// result where it is; it is valid as long as this object. For a void task it points to nothing of use.
+  auto *result() noexcept {
+    const bool has = block != nullptr && block->stage.load(std::memory_order_acquire) == detail::stage::value;
+    if constexpr (std::is_reference_v<Result>)
+      return has ? *block->value : nullptr;
+    else if constexpr (std::is_void_v<Result>)
+      return has ? static_cast<void *>(block) : nullptr;
+    else
+      return has ? std::addressof(*block->value) : nullptr;
+  }
+  /// The exception that the body threw; null if it has not, or the task has not ended. It does not wait.
+  std::exception_ptr exception() const noexcept {
+    const bool threw = block != nullptr && block->stage.load(std::memory_order_acquire) == detail::stage::thrown;
+    return threw ? block->thrown : nullptr;
+  }
+
+ private:
+  friend task detail::make_task<Result>(tr_task *, detail::result_block<Result> *) noexcept;
+  task(tr_task *raw, detail::result_block<Result> *shared) noexcept : task_ref(raw, 0), block(shared) {}
+  void let_go() noexcept {
+    if (block != nullptr) block->let_go();
+  }
+
+  detail::result_block<Result> *block = nullptr;
+};
+
+namespace detail {
+template <class Result>
+task<Result> make_task(tr_task *raw, result_block<Result> *block) noexcept {
+  return task<Result>(raw, block);
+}
+} // namespace detail
+
+// ---- Spawning ------------------------------------------------------------------------------
+
+/// Whether the end of a task cancels its registry's token.
+enum class essential : std::uint32_t {
+  no = 0,
+  yes = TR_SPAWN_ESSENTIAL,                  ///< however it ends
+  on_failure = TR_SPAWN_ESSENTIAL_ON_FAILURE ///< if it failed or exited
+};
+
+/// How one task is spawned. In C++20: `{.kind = taskreg::kind::maintenance, .phase = 1}`.
+struct spawn_options {
+  /// What the task is for.
+  taskreg::kind kind = taskreg::kind::application;
+  /// When a shutdown asks the task to stop: 0 (first, with the registry's token) to TR_PHASES - 1.
+  std::uint32_t phase = 0;
+  /// Accept it while the registry stops, if the caller is one of its tasks; the token does not raise its flag.
+  bool cleanup = false;
+  /// Run it in a thread that has run no other body and will run no other.
+  bool fresh_thread = false;
+  /// Whether its end cancels the registry's token.
+  taskreg::essential essential = taskreg::essential::no;
+  /// Bytes of its stack; 0: the registry's. Another value implies a fresh thread.
+  std::uint64_t stack_size = 0;
+  /// The signal that interrupts its system calls once it is asked to stop; 0: none. See install_cancel_signal.
+  std::int32_t cancel_signal = 0;
+  /// The longest time between two heartbeats; 0: there are none; negative: status::invalid.
+  std::chrono::nanoseconds heartbeat = std::chrono::nanoseconds::zero();
+};
+
+namespace detail {
+
+inline tr_spawn_options to_c(const spawn_options &from) noexcept {
+  auto made = sized<tr_spawn_options>();
+  made.flags = static_cast<std::uint32_t>(from.essential) | (from.cleanup ? TR_SPAWN_CLEANUP : 0u) |
+               (from.fresh_thread ? TR_SPAWN_FRESH_THREAD : 0u);
+  made.stack_size = from.stack_size;
+  made.cancel_signal = from.cancel_signal;
+  made.phase = from.phase;
+  made.heartbeat_ns = from.heartbeat.count();
+  return made;
+}
+
+template <class Owner, class Function, class... Arguments>
+using block_of = block<body_result<Function, Arguments...>, Owner, TASKREG_HAS_EXCEPTIONS != 0, std::decay_t<Function>,
+                       std::decay_t<Arguments>...>;
+
+/// Spawns a task with a handle. `out` is set on success, `code` always. The owner is not told of a failure.
+template <class Owner, class Function, class... Arguments>
+task<body_result<Function, Arguments...>> spawn(tr_registry *registry, const text &name, const spawn_options &options,
+                                                Owner owner, status &code, Function &&function,
+                                                Arguments &&...arguments) {
+  check_body<Function, Arguments...>();
+  using own_block = block_of<Owner, Function, Arguments...>;
+  auto *made = new (std::nothrow)
+      own_block(owner, std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+  code = status::nomem;
+  if (made == nullptr) return {};
+  made->users.store(2, std::memory_order_release);
+  tr_spawn_options raw = to_c(options);
+  raw.drop = own_block::drop;
+  tr_task *handle = nullptr;
+  code = to_status(tr_spawn_with(registry, name.c_str(), static_cast<tr_kind>(options.kind), own_block::enter, made,
+                                 &raw, &handle));
+  if (code == status::ok) return make_task<body_result<Function, Arguments...>>(handle, made);
+  const int number = errno;
+  delete made;
+  errno = number;
+  return {};
+}
+
+/// A body that fits into the pointer that the library carries: nothing is allocated for it.
+template <class Function>
+inline constexpr bool fits_in_pointer = sizeof(Function) <= sizeof(void *) && alignof(Function) <= alignof(void *) &&
+                                        std::is_trivially_copyable_v<Function> &&
+                                        std::is_trivially_destructible_v<Function>;
+
+template <bool Exceptions, class Function>
+struct small {
+  static int enter(tr_task *self, void *ctx) {
+    alignas(void *) unsigned char room[sizeof(void *)];
+    std::memcpy(room, &ctx, sizeof ctx);
+    auto &function = *std::launder(reinterpret_cast<Function *>(room));
+#if TASKREG_HAS_EXCEPTIONS
+    try {
+      return run(self, function);
+    }
+#if TASKREG_HAS_FORCED_UNWIND
+    catch (const abi::__forced_unwind &) {
+      throw;
+    }
+#endif
+    catch (const std::exception &thrown) {
+      tell(self, thrown.what());
+      return exception_code;
+    } catch (...) {
+      tell(self, "an exception that is not a std::exception");
+      return exception_code;
+    }
+#else
+    return run(self, function);
+#endif
+  }
+
+  template <class... First>
+  static int call(Function &function, First &&...first) {
+    if constexpr (std::is_void_v<decltype(std::invoke(std::move(function), std::forward<First>(first)...))>) {
+      std::invoke(std::move(function), std::forward<First>(first)...);
+      return 0;
+    } else {
+      return code_of(std::invoke(std::move(function), std::forward<First>(first)...));
+    }
+  }
+
+  static int run(tr_task *self, Function &function) {
+    (void)self;
+    constexpr form how = form_of<Function>();
+    if constexpr (how == form::context) return call(function, context(self));
+#if TASKREG_HAS_STOP_TOKEN
+    if constexpr (how == form::stop_token) {
+      const linked_stop_source source{context(self)};
+      return call(function, source.get_token());
+    }
+#endif
+    if constexpr (how == form::plain) return call(function);
+  }
+};
+
+/// Spawns a task without a handle.
+template <class Owner, class Function, class... Arguments>
+status detach(tr_registry *registry, const text &name, const spawn_options &options, Owner owner, Function &&function,
+              Arguments &&...arguments) {
+  check_body<Function, Arguments...>();
+  using result = body_result<Function, Arguments...>;
+  static_assert(std::is_void_v<result> || std::is_same_v<result, exit_code> || std::is_same_v<result, nothing>,
+                "nobody would get the result of this body: use spawn, or return nothing");
+  tr_spawn_options raw = to_c(options);
+  const auto what = static_cast<tr_kind>(options.kind);
+  if constexpr (sizeof...(Arguments) == 0 && std::is_same_v<Owner, no_owner> &&
+                fits_in_pointer<std::decay_t<Function>>) {
+    void *ctx = nullptr;
+    std::decay_t<Function> copy(std::forward<Function>(function));
+    std::memcpy(&ctx, static_cast<const void *>(std::addressof(copy)), sizeof copy);
+    return to_status(tr_spawn_with(registry, name.c_str(), what,
+                                   small<TASKREG_HAS_EXCEPTIONS != 0, std::decay_t<Function>>::enter, ctx, &raw,
+                                   nullptr));
+  } else {
+    using own_block = block_of<Owner, Function, Arguments...>;
+    auto *made = new (std::nothrow)
+        own_block(owner, std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+    if (made == nullptr) return status::nomem;
+    made->users.store(1, std::memory_order_release);
+    raw.drop = own_block::drop;
+    const status code = to_status(tr_spawn_with(registry, name.c_str(), what, own_block::enter, made, &raw, nullptr));
+    if (code == status::ok) return code;
+    const int number = errno;
+    delete made;
+    errno = number;
+    return code;
+  }
+}
+
+template <class Type>
+inline constexpr bool is_options = std::is_same_v<std::decay_t<Type>, spawn_options>;
+
+} // namespace detail
+
+// ---- Lists and reports ---------------------------------------------------------------------
+
+/// The stage a task has reached. It only advances.
+enum class stage : std::uint32_t {
+  starting = TR_STATE_STARTING,     ///< admitted; its thread has not entered the body yet
+  running = TR_STATE_RUNNING,       ///< in its body
+  cancelling = TR_STATE_CANCELLING, ///< in its body, asked to stop
+  abandoned = TR_STATE_ABANDONED,   ///< still alive after a join's deadline
+  ended = TR_STATE_ENDED            ///< ended; only a straggler in a join report shows this
+};
+
+/// The stage's name in lower case. Never null.
+inline const char *to_string(taskreg::stage reached) noexcept {
+  return tr_state_name(static_cast<std::uint32_t>(reached));
+}
+
+/// One live task, as registry::snapshot lists it: the fields of tr_task_summary, with typed readers.
+struct task_summary : tr_task_summary {
+  task_summary() noexcept : tr_task_summary(detail::sized<tr_task_summary>()) {}
+  /// The stage it has reached.
+  taskreg::stage reached() const noexcept { return static_cast<taskreg::stage>(state); }
+  /// What it is for.
+  taskreg::kind purpose() const noexcept { return static_cast<taskreg::kind>(kind); }
+  /// From its spawn to the moment it was listed.
+  std::chrono::nanoseconds age() const noexcept { return std::chrono::nanoseconds(age_ns); }
+  /// When it was spawned, on CLOCK_MONOTONIC.
+  std::chrono::steady_clock::time_point spawned_at() const noexcept {
+    return std::chrono::steady_clock::time_point(
+        std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::chrono::nanoseconds(spawned_at_ns)));
+  }
+  /// Whether it was asked to stop.
+  bool cancelled() const noexcept { return cancel_requested != 0; }
+};
+static_assert(sizeof(task_summary) == sizeof(tr_task_summary), "an array of one is an array of the other");
+
+/// A task that did not stop in time; see tr_straggler. What it points to is valid as long as the report.
+struct straggler : tr_straggler {
+  straggler() noexcept : tr_straggler(detail::sized<tr_straggler>()) {}
+  /// From its spawn to the moment it was examined.
+  std::chrono::nanoseconds age() const noexcept { return std::chrono::nanoseconds(age_ns); }
+  /// What it seems to be doing: "blocked", "spinning", ...
+  const char *diagnosis_name() const noexcept { return tr_diagnosis_name(diagnosis); }
+};
+
+/// A task that has ended; see tr_ended_task.
+struct ended_task : tr_ended_task {
+  ended_task() noexcept : tr_ended_task(detail::sized<tr_ended_task>()) {}
+  /// How it ended.
+  ended ending() const noexcept { return static_cast<ended>(how); }
+  /// From its spawn to its end.
+  std::chrono::nanoseconds ran() const noexcept { return std::chrono::nanoseconds(ran_ns); }
+};
+static_assert(sizeof(ended_task) == sizeof(tr_ended_task), "an array of one is an array of the other");
+
+/// One phase of a shutdown; see tr_phase_report.
+struct phase_report : tr_phase_report {
+  phase_report() noexcept : tr_phase_report(detail::sized<tr_phase_report>()) {}
+  /// The time it took.
+  std::chrono::nanoseconds duration() const noexcept { return std::chrono::nanoseconds(duration_ns); }
+};
+
+/// Counters and durations of tasks; see tr_metrics.
+struct metrics : tr_metrics {
+  metrics() noexcept : tr_metrics(detail::sized<tr_metrics>()) {}
+};
+
+/// In which format something is written.
+enum class format : std::uint32_t {
+  text = TR_FORMAT_TEXT,              ///< for people
+  json = TR_FORMAT_JSON,              ///< one JSON object on one line
+  openmetrics = TR_FORMAT_OPENMETRICS ///< for registry::write_metrics alone
+};
+
+/// The full result of a join, a shutdown or an explain: see tr_report. It copies its data and refers to neither
+/// registry nor tasks. It has one owner, and may be empty.
+class report {
+ public:
+  /// An empty report.
+  constexpr report() noexcept = default;
+  /// Takes over a report of the C interface.
+  static report adopt(tr_report *raw) noexcept {
+    report made;
+    made.object = raw;
+    return made;
+  }
+  report(const report &) = delete;
+  report &operator=(const report &) = delete;
+  report(report &&other) noexcept : object(std::exchange(other.object, nullptr)) {}
+  report &operator=(report &&other) noexcept {
+    if (this != &other) tr_report_release(std::exchange(object, std::exchange(other.object, nullptr)));
+    return *this;
+  }
+  ~report() { tr_report_release(object); }
+
+  /// Whether there is one.
+  explicit operator bool() const noexcept { return object != nullptr; }
+  /// The report for the C functions, borrowed.
+  const tr_report *get() const noexcept { return object; }
+  /// Writes it to a descriptor, as text or JSON. Returns ok, invalid, system with errno. Blocks as write(2) does.
+  status write(int fd, format as = format::text) const noexcept {
+    return detail::to_status(tr_report_write(object, fd, static_cast<std::uint32_t>(as)));
+  }
+  /// The tasks that did not stop; empty if there are none. May throw std::bad_alloc, as the next two.
+  std::vector<straggler> stragglers() const { return list<straggler>(tr_report_straggler); }
+  /// The tasks that took longest to stop, the slowest first, up to 16; stragglers are not among them.
+  std::vector<ended_task> slowest() const { return list<ended_task>(tr_report_slowest); }
+  /// The phases of the shutdown that had tasks, in order.
+  std::vector<phase_report> phases() const { return list<phase_report>(tr_report_phase); }
+
+ private:
+  template <class Entry, class Raw>
+  std::vector<Entry> list(tr_status (*read)(const tr_report *, std::size_t, Raw *)) const {
+    std::vector<Entry> found;
+    Entry entry;
+    while (object != nullptr && read(object, found.size(), &entry) == TR_OK) found.push_back(entry);
+    return found;
+  }
+
+  tr_report *object = nullptr;
+};
+
+/// The result of a join or a shutdown. The counts mean something if the status is ok or deadline, and are 0 else.
+struct [[nodiscard]] join_result {
+  /// ok: no task is alive. deadline: some were alive at the deadline, and are tracked further. cancelled: the flag
+  /// of the calling task was raised. deadlock: the caller is one of the tasks. invalid, nomem, forked.
+  taskreg::status status = taskreg::status::ok;
+  std::uint64_t ended = 0;       ///< tasks that ended while the call waited, however they ended
+  std::uint64_t failed = 0;      ///< of these, those that failed
+  std::uint64_t exited = 0;      ///< of these, those that exited
+  std::uint64_t pending = 0;     ///< tasks alive at the deadline
+  std::uint64_t aborted = 0;     ///< of these, ended within the abort grace
+  std::uint64_t abandoned = 0;   ///< of these, still alive after it
+  std::uint64_t rejected = 0;    ///< spawns rejected while the call waited
+  std::uint32_t threads_left = 0; ///< threads that a shutdown could not join although their tasks had ended
+  std::chrono::nanoseconds elapsed{0};   ///< how long the call took
+  std::chrono::nanoseconds extended{0};  ///< how far the deadline was extended for tasks that made progress
+  std::chrono::nanoseconds callbacks{0}; ///< time spent in the application's functions during the call
+  taskreg::report report;        ///< the full report, if one was wanted and the status is ok or deadline
+
+  /// Whether no task is alive.
+  explicit operator bool() const noexcept { return status == taskreg::status::ok; }
+};
+
+// ---- Registries ----------------------------------------------------------------------------
+
+/// How a registry behaves. In C++20: `{.max_tasks = 64, .metrics = true}`.
+struct registry_options {
+  /// The token to link to; empty: the registry makes one of its own. Not for groups.
+  taskreg::token token = nullptr;
+  /// The most tasks alive at once; 0: no limit.
+  std::uint64_t max_tasks = 0;
+  /// Bytes of a task's stack; 0: 1 MiB, or the parent's for a group.
+  std::uint64_t stack_size = 0;
+  /// How long a join waits for tasks whose flag it raised at its deadline.
+  timeout abort_grace = std::chrono::nanoseconds::zero();
+  /// How long a worker polls for its next task before it sleeps; at most 1 ms.
+  std::chrono::nanoseconds spin = std::chrono::nanoseconds(TR_SPIN_NS_DEFAULT);
+  /// How long an idle thread is kept; 0: 2 s; forever.
+  timeout idle = std::chrono::nanoseconds::zero();
+  /// How many idle threads are kept longer than that; 0: 16; TR_IDLE_THREADS_NONE: none.
+  std::uint32_t idle_threads = 0;
+  /// Keep metrics: see TR_REGISTRY_METRICS.
+  bool metrics = false;
+  /// Receives log events, with log_context; null: there are none. See log_to.
+  tr_log_fn log = nullptr;
+  void *log_context = nullptr;
+  /// The signals that are blocked when a task starts; null: those that the calling thread blocks. Copied.
+  const sigset_t *blocked_signals = nullptr;
+
+  /// Sends log events to `receiver(const tr_log_event &)`, which is called on the thread where the event arises,
+  /// several at a time, with no lock held. It is not copied: it must live until the registry is closed (or its last
+  /// handle gone) and its last task has ended. An exception that leaves it ends the program by std::terminate.
+  template <class Receiver>
+  registry_options &log_to(Receiver &receiver) noexcept {
+    static_assert(std::is_invocable_v<Receiver &, const tr_log_event &>,
+                  "a log function is called with a const tr_log_event &");
+    log = [](void *context, const tr_log_event *event) { (*static_cast<Receiver *>(context))(*event); };
+    log_context = const_cast<void *>(static_cast<const void *>(std::addressof(receiver)));
+    return *this;
+  }
+  /// A receiver that would be gone before the first event.
+  template <class Receiver>
+  registry_options &log_to(const Receiver &&receiver) = delete;
+};
+
+/// How a shutdown proceeds.
+struct shutdown_options {
+  /// The percentage of the grace after which TR_EVENT_DEADLINE_NEAR is reported: 1 to 99; 0: 80; TR_WARN_NEVER.
+  std::uint32_t warn_percent = 0;
+  /// The deadline is extended while tasks make progress, but never beyond this from the call; 0: not at all.
+  timeout max_grace = std::chrono::nanoseconds::zero();
+  /// A task makes progress if it reported any within this time; 0: 1 s.
+  timeout progress_window = std::chrono::nanoseconds::zero();
+  /// How the time is divided among the phases; all 0: equally.
+  std::uint32_t phase_share[TR_PHASES] = {};
+  /// Whether to make a full report. It is needed to say who did not stop.
+  bool report = true;
+};
+
+namespace detail {
+constexpr std::int64_t bounded(timeout span) noexcept {
+  return span.is_forever() ? std::numeric_limits<std::int64_t>::max() : span.count();
+}
+
+inline tr_registry_options to_c(const registry_options &from) noexcept {
+  auto made = sized<tr_registry_options>();
+  made.flags = from.metrics ? TR_REGISTRY_METRICS : 0u;
+  made.token = from.token.get();
+  made.max_tasks = from.max_tasks;
+  made.stack_size = from.stack_size;
+  made.abort_grace_ns = bounded(from.abort_grace);
+  made.log = from.log;
+  made.log_context = from.log_context;
+  made.spin_ns = from.spin.count();
+  made.idle_ns = from.idle.count(); // forever is negative: indefinitely
+  made.idle_threads = from.idle_threads;
+  made.blocked_signals = from.blocked_signals;
+  return made;
+}
+} // namespace detail
+
+/// A list of live tasks that is closed, cancelled and joined as one. A counted handle; copies are the same registry.
+/// The end of the last handle neither stops tasks nor waits for them: call shutdown, or use a scope.
+class registry : public detail::handle<tr_registry, tr_registry_retain, tr_registry_release> {
+  using base = detail::handle<tr_registry, tr_registry_retain, tr_registry_release>;
+
+ public:
+  /// Makes an open, empty registry. Throws std::bad_alloc; taskreg::error with status::invalid for wrong options.
+  registry() : registry(registry_options()) {}
+  explicit registry(const registry_options &options) : base(nullptr) {
+    const tr_registry_options raw = detail::to_c(options);
+    detail::require(tr_registry_create(&raw, &object), "tr_registry_create");
+  }
+  /// An empty handle.
+  constexpr registry(std::nullptr_t) noexcept : base(nullptr) {}
+  /// As the constructor; the status is stored in `code`, and the handle is empty if it is not ok.
+  static registry try_make(status &code, const registry_options &options = {}) noexcept {
+    registry made(nullptr);
+    const tr_registry_options raw = detail::to_c(options);
+    code = detail::to_status(tr_registry_create(&raw, &made.object));
+    return made;
+  }
+  /// Takes over a reference that the caller holds.
+  static registry adopt(tr_registry *raw) noexcept {
+    registry made(nullptr);
+    made.object = raw;
+    return made;
+  }
+  /// Adds a reference to a borrowed registry.
+  static registry share(tr_registry *raw) noexcept { return adopt(tr_registry_retain(raw)); }
+
+  /// Runs `body(arguments...)` in a thread of its own, as a task with this name: 1 to 63 bytes of UTF-8, the first
+  /// 15 of which are the thread's name. Body and arguments are copied or moved, as std::thread does it, and are
+  /// destroyed on the task's thread before its end is observable. The body is called
+  ///   - with a taskreg::context before the arguments, if it can be: its own task;
+  ///   - else, in C++20, with a std::stop_token before them, if it can be: it is stopped when the task is cancelled;
+  ///   - else with the arguments alone.
+  /// What it returns is the result of the task. An exception that leaves it is the task's failure: the outcome has
+  /// the code exception_code and what() as its message, and get() rethrows it.
+  ///
+  /// Throws std::bad_alloc; taskreg::error with closed, limit, again, system, invalid; and what copying the body
+  /// throws. The body has not run then, and has been destroyed. Does not wait for other tasks. One allocation
+  /// beyond those of tr_spawn_with.
+  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  [[nodiscard]] auto spawn(const text &name, Function &&body, Arguments &&...arguments) const {
+    return spawn(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  }
+  template <class Function, class... Arguments>
+  [[nodiscard]] auto spawn(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) const {
+    status code;
+    auto made = detail::spawn(object, name, options, detail::no_owner(), code, std::forward<Function>(body),
+                              std::forward<Arguments>(arguments)...);
+    detail::require(code, "tr_spawn");
+    return made;
+  }
+  /// As spawn; the status is stored in `code`, and the task is empty if it is not ok. It throws only what copying
+  /// the body throws.
+  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  [[nodiscard]] auto try_spawn(status &code, const text &name, Function &&body, Arguments &&...arguments) const {
+    return try_spawn(code, name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  }
+  template <class Function, class... Arguments>
+  [[nodiscard]] auto try_spawn(status &code, const text &name, const spawn_options &options, Function &&body,
+                 Arguments &&...arguments) const {
+    return detail::spawn(object, name, options, detail::no_owner(), code, std::forward<Function>(body),
+                         std::forward<Arguments>(arguments)...);
+  }
+
+  /// As spawn, without a handle: the task is the registry's alone. The body returns nothing, or an exit_code; what an
+  /// exception says is in the log event TR_EVENT_TASK_FAILED. A std::ref does not compile, since nobody waits for
+  /// the task before what it refers to goes; a reference that a lambda captures is the same mistake, and cannot be
+  /// found. A body that is trivially copyable and not larger than a pointer needs no allocation.
+  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  void detach(const text &name, Function &&body, Arguments &&...arguments) const {
+    detach(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  }
+  template <class Function, class... Arguments>
+  void detach(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) const {
+    detail::require(
+        try_detach(name, options, std::forward<Function>(body), std::forward<Arguments>(arguments)...), "tr_spawn");
+  }
+  /// As detach; returns the status.
+  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  status try_detach(const text &name, Function &&body, Arguments &&...arguments) const {
+    return try_detach(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  }
+  template <class Function, class... Arguments>
+  status try_detach(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) const {
+    static_assert(!detail::is_reference_wrapper<std::decay_t<Function>>::value &&
+                      (!detail::is_reference_wrapper<std::decay_t<Arguments>>::value && ...),
+                  "a detached task must not be given a reference: nobody waits for the task before what it refers to "
+                  "goes. Use a scope, or give it a std::shared_ptr");
+    return detail::detach(object, name, options, detail::no_owner(), std::forward<Function>(body),
+                          std::forward<Arguments>(arguments)...);
+  }
+
+  /// The token that the registry is linked to. Cancelling it closes the registry and asks its tasks to stop.
+  taskreg::token token() const noexcept { return taskreg::token::share(tr_registry_token(object)); }
+  /// Cancels that token.
+  bool cancel(reason why = reason::none, const text &message = nullptr) const noexcept {
+    return tr_token_cancel(tr_registry_token(object), static_cast<tr_reason>(why), message.c_str()) != 0;
+  }
+  /// How many tasks are alive.
+  std::size_t size() const noexcept { return tr_len(object); }
+  /// Whether none is.
+  bool empty() const noexcept { return tr_is_empty(object) != 0; }
+  /// The live tasks, in no particular order. A task that is alive throughout the call is listed exactly once. May
+  /// throw std::bad_alloc; taskreg::error with invalid or forked.
+  std::vector<task_summary> snapshot() const { return list(tr_snapshot, "tr_snapshot"); }
+  /// The tasks that have missed their heartbeat interval. Throws as snapshot.
+  std::vector<task_summary> stalled() const { return list(tr_health, "tr_health"); }
+  /// Writes the live tasks to a descriptor, as a table or JSON. Returns ok, invalid, system with errno.
+  status write_snapshot(int fd, format as = format::text) const noexcept {
+    return detail::to_status(tr_snapshot_write(object, fd, static_cast<std::uint32_t>(as)));
+  }
+
+  /// Waits until no task is alive, and asks none to stop. Returns ok, timed_out, cancelled, deadlock, invalid. Blocks.
+  status wait(timeout most = forever) const noexcept {
+    return detail::to_status(tr_registry_wait(object, most.count()));
+  }
+  /// Waits until no task is alive; at the deadline asks those that are to stop. `with_report` also makes the full
+  /// report. Blocks.
+  join_result join(timeout most = forever, bool with_report = false) const noexcept {
+    return joined(with_report,
+                  [&](tr_join_report *counts) { return tr_join_all(object, most.count(), counts); });
+  }
+  /// Closes the registry, cancels its token, asks its tasks to stop phase by phase, and waits for them until `grace`
+  /// has passed. After ok no thread of the registry is left. Stragglers are tracked further. Blocks.
+  join_result shutdown(timeout grace, reason why = reason::requested_by_run, const text &message = nullptr,
+                       const shutdown_options &options = {}) const noexcept {
+    auto raw = detail::sized<tr_shutdown_options>();
+    raw.warn_percent = options.warn_percent;
+    raw.max_grace_ns = detail::bounded(options.max_grace);
+    raw.progress_window_ns = detail::bounded(options.progress_window);
+    std::memcpy(raw.phase_share, options.phase_share, sizeof raw.phase_share);
+    return joined(options.report, [&](tr_join_report *counts) {
+      return tr_shutdown_with(object, static_cast<tr_reason>(why), message.c_str(), grace.count(), &raw, counts);
+    });
+  }
+
+  /// A report of every live task now; none is asked to stop. Throws std::bad_alloc; taskreg::error with invalid.
+  report explain(bool backtraces = true) const {
+    tr_report *made = nullptr;
+    detail::require(tr_explain_with(object, backtraces ? 0u : TR_EXPLAIN_NO_BACKTRACES, &made), "tr_explain");
+    return report::adopt(made);
+  }
+  /// Reads the metrics of all kinds, or of one (with registry_options::metrics). Returns ok or invalid.
+  status read(metrics &into) const noexcept { return detail::to_status(tr_metrics_read(object, 0, &into)); }
+  status read(metrics &into, kind of) const noexcept {
+    return detail::to_status(tr_metrics_read(object, static_cast<tr_kind>(of), &into));
+  }
+  /// Writes the metrics to a descriptor as OpenMetrics text. Returns ok, invalid, nomem, system with errno.
+  status write_metrics(int fd) const noexcept {
+    return detail::to_status(tr_metrics_write(object, fd, TR_FORMAT_OPENMETRICS));
+  }
+  /// The tasks that ended last, the latest first, up to TR_RECENT_MOST (with registry_options::metrics). May throw
+  /// std::bad_alloc; taskreg::error with invalid.
+  std::vector<ended_task> recent() const {
+    std::vector<ended_task> found(TR_RECENT_MOST);
+    std::size_t count = 0;
+    detail::require(tr_recent(object, found.data(), found.size(), &count), "tr_recent");
+    found.resize(count < found.size() ? count : found.size());
+    return found;
+  }
+
+ private:
+  static std::vector<task_summary> listed(tr_registry *from,
+                                          tr_status (*fill)(tr_registry *, tr_task_summary *, std::size_t,
+                                                            std::size_t *),
+                                          const char *call) {
+    std::vector<task_summary> found(tr_len(from) + 8);
+    for (;;) {
+      std::size_t count = 0;
+      const tr_status code = fill(from, found.data(), found.size(), &count);
+      // tr_health: TR_ERR_STALLED, and more of them than there is room for, which count says.
+      if (code != TR_OK && code != TR_ERR_TRUNCATED && code != TR_ERR_STALLED)
+        detail::raise(detail::to_status(code), call);
+      if (count <= found.size()) {
+        found.resize(count);
+        return found;
+      }
+      found.assign(count + count / 8 + 8, task_summary());
+    }
+  }
+  std::vector<task_summary> list(tr_status (*fill)(tr_registry *, tr_task_summary *, std::size_t, std::size_t *),
+                                 const char *call) const {
+    return listed(object, fill, call);
+  }
+
+  template <class Call>
+  static join_result joined(bool with_report, Call call) noexcept {
+    auto counts = detail::sized<tr_join_report>();
+    tr_report *full = nullptr;
+    if (with_report) counts.full = &full;
+    join_result result;
+    result.status = detail::to_status(call(&counts));
+    result.ended = counts.ended;
+    result.failed = counts.failed;
+    result.exited = counts.exited;
+    result.pending = counts.pending;
+    result.aborted = counts.aborted;
+    result.abandoned = counts.abandoned;
+    result.rejected = counts.rejected;
+    result.threads_left = counts.threads_left;
+    result.elapsed = std::chrono::nanoseconds(counts.elapsed_ns);
+    result.extended = std::chrono::nanoseconds(counts.extended_ns);
+    result.callbacks = std::chrono::nanoseconds(counts.callbacks_ns);
+    result.report = report::adopt(full);
+    return result;
+  }
+};
+
+/// A registry inside another, with a token, a join and a shutdown of its own. Its tasks are also tasks of every registry
+/// around it, and run in the threads of the root registry. A counted handle.
+class group : public registry {
+ public:
+  /// Makes a group of `parent` with a name: 1 to 63 bytes of UTF-8 without '/'. The options' token must be empty;
+  /// what is 0 in them is as in the parent. Throws std::bad_alloc; taskreg::error with status::invalid.
+  group(const registry &parent, const text &name) : registry(nullptr) {
+    detail::require(tr_registry_child(parent.get(), name.c_str(), nullptr, &object), "tr_registry_child");
+  }
+  group(const registry &parent, const text &name, const registry_options &options) : registry(nullptr) {
+    const tr_registry_options raw = detail::to_c(options);
+    detail::require(tr_registry_child(parent.get(), name.c_str(), &raw, &object), "tr_registry_child");
+  }
+  /// An empty handle.
+  constexpr group(std::nullptr_t) noexcept : registry(nullptr) {}
+  /// As the constructor; the status is stored in `code`, and the handle is empty if it is not ok.
+  static group try_make(status &code, const registry &parent, const text &name,
+                        const registry_options &options = {}) noexcept {
+    group made(nullptr);
+    const tr_registry_options raw = detail::to_c(options);
+    code = detail::to_status(tr_registry_child(parent.get(), name.c_str(), &raw, &made.object));
+    return made;
+  }
+};
+
+// ---- Scopes --------------------------------------------------------------------------------
+
+/// A group of tasks that ends with a block of the program: when the destructor has returned, each of them has
+/// ended, and what they captured is gone. So they may use what lives longer than the scope, by reference.
+///
+/// The first task that fails or exits cancels the others; join() rethrows what it threw. The destructor cancels
+/// what still runs and waits for it, as std::jthread does: also when an exception or pthread_exit ends the block,
+/// and also in a task that was itself asked to stop. A scope that is made inside a task is cancelled when that
+/// task is. It cannot be moved. Spawn from any thread, also from the scope's own tasks; join from the thread that
+/// has the scope. with_scope() is the form that waits without cancelling.
+class scope {
+ public:
+  /// A scope in a registry: a group of it, so its shutdown sees the tasks. Throws std::bad_alloc; taskreg::error.
+  explicit scope(const registry &parent, const text &name = "scope") : tasks(nullptr) {
+    detail::require(tr_registry_child(parent.get(), name.c_str(), nullptr, &raw), "tr_registry_child");
+    tasks = registry::adopt(raw);
+    follow();
+  }
+  /// A scope with a registry of its own, whose threads have ended, too, when it is over.
+  scope() : tasks(registry_options()), raw(tasks.get()), is_root(true) { follow(); }
+  scope(const scope &) = delete;
+  scope &operator=(const scope &) = delete;
+  /// Cancels and waits. A scope that is destroyed by one of its own tasks ends the program by std::terminate.
+  ~scope() {
+    tasks.cancel(reason::requested_by_run, "the scope is over");
+    if (wait() == status::deadlock) std::terminate();
+    tr_registration_remove(following);
+    // The tasks have ended; if the caller was itself asked to stop, the threads end a moment later.
+    if (is_root) TR_IGNORE(tr_shutdown(raw, TR_REASON_REQUESTED_BY_RUN, nullptr, TR_FOREVER, nullptr));
+  }
+
+  /// As registry::spawn. The handle may be dropped: the scope waits, and join() tells of failures. If the scope is
+  /// cancelled because a task has thrown, it throws the exception of that task, and not taskreg::error with closed.
+  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  auto spawn(const text &name, Function &&body, Arguments &&...arguments) {
+    return spawn(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  }
+  template <class Function, class... Arguments>
+  auto spawn(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) {
+    status code;
+    auto made = try_spawn(code, name, options, std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    admit(code);
+    return made;
+  }
+  /// As registry::try_spawn.
+  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  auto try_spawn(status &code, const text &name, Function &&body, Arguments &&...arguments) {
+    return try_spawn(code, name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  }
+  template <class Function, class... Arguments>
+  auto try_spawn(status &code, const text &name, const spawn_options &options, Function &&body,
+                 Arguments &&...arguments) {
+    entering one(*this);
+    auto made = detail::spawn(raw, name, options, owner{this}, code, std::forward<Function>(body),
+                              std::forward<Arguments>(arguments)...);
+    one.admitted = code == status::ok;
+    return made;
+  }
+  /// As registry::detach, and std::ref is welcome: the scope waits for the task.
+  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  void detach(const text &name, Function &&body, Arguments &&...arguments) {
+    detach(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  }
+  template <class Function, class... Arguments>
+  void detach(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) {
+    admit(try_detach(name, options, std::forward<Function>(body), std::forward<Arguments>(arguments)...));
+  }
+  /// As registry::try_detach.
+  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  status try_detach(const text &name, Function &&body, Arguments &&...arguments) {
+    return try_detach(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  }
+  template <class Function, class... Arguments>
+  status try_detach(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) {
+    entering one(*this);
+    const status code = detail::detach(raw, name, options, owner{this}, std::forward<Function>(body),
+                                       std::forward<Arguments>(arguments)...);
+    one.admitted = code == status::ok;
+    return code;
+  }
+
+  /// Asks the tasks of the scope to stop; further spawns are rejected with status::closed.
+  void cancel(reason why = reason::none, const text &message = nullptr) noexcept { tasks.cancel(why, message); }
+  /// The scope's token.
+  taskreg::token token() const noexcept { return tasks.token(); }
+  /// The scope's registry, for lists and reports.
+  const registry &all() const noexcept { return tasks; }
+
+  /// Waits until every task of the scope has ended, without asking any to stop. Unlike every other wait it goes on
+  /// when the calling task is asked to stop: that cancels the scope, and the tasks end. Returns ok; deadlock from a
+  /// task of the scope; forked. Blocks.
+  status wait() noexcept {
+    const status code = tasks.wait();
+    if (code != status::cancelled) return code;
+    // The calling task was asked to stop, and no wait of the library's would wait. Those of the task itself have to
+    // be told apart from the scope's: the registry has checked for deadlock before it looked at the flag.
+    int cancelability = PTHREAD_CANCEL_ENABLE;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelability);
+    {
+      std::unique_lock<std::mutex> hold(lock);
+      none_left.wait(hold, [this] { return live == 0; });
+    }
+    pthread_setcancelstate(cancelability, &cancelability);
+    return status::ok;
+  }
+  /// Waits as wait() does, then rethrows what the first task that failed has thrown, if it was an exception, or
+  /// throws taskreg::exited if the first that ended badly exited. Rethrows once. Throws taskreg::error with
+  /// deadlock or forked.
+  void join() {
+    detail::require(wait(), "taskreg::scope::join");
+    std::unique_lock<std::mutex> hold(lock);
+    const std::exception_ptr thrown = std::exchange(first, nullptr);
+    const bool left = std::exchange(first_left, false);
+    hold.unlock();
+#if TASKREG_HAS_EXCEPTIONS
+    if (thrown) std::rethrow_exception(thrown);
+    if (left) throw exited();
+#else
+    if (thrown || left) std::terminate();
+#endif
+  }
+  /// Whether a task has thrown or exited so far.
+  bool failed() noexcept {
+    const std::lock_guard<std::mutex> hold(lock);
+    return has_failed;
+  }
+
+ private:
+  /// How a task's block tells the scope of its end.
+  struct owner {
+    scope *of;
+    void threw(const std::exception_ptr &thrown) const noexcept { of->note(thrown, false); }
+    void ended(bool left) const noexcept { of->leave(left); }
+  };
+
+  /// Counts a task that is being spawned; takes it back if it is not admitted.
+  struct entering {
+    scope &of;
+    bool admitted = false;
+    explicit entering(scope &which) noexcept : of(which) {
+      const std::lock_guard<std::mutex> hold(of.lock);
+      of.live++;
+    }
+    entering(const entering &) = delete;
+    entering &operator=(const entering &) = delete;
+    ~entering() {
+      if (!admitted) of.leave(false);
+    }
+  };
+
+  /// Throws if a task was not admitted: why the scope was cancelled, if that is known.
+  void admit(status code) {
+#if TASKREG_HAS_EXCEPTIONS
+    if (code == status::closed) {
+      std::unique_lock<std::mutex> hold(lock);
+      const std::exception_ptr thrown = first;
+      hold.unlock();
+      if (thrown) std::rethrow_exception(thrown);
+    }
+#endif
+    detail::require(code, "tr_spawn");
+  }
+
+  void note(const std::exception_ptr &thrown, bool left) noexcept {
+    {
+      const std::lock_guard<std::mutex> hold(lock);
+      if (std::exchange(has_failed, true)) return;
+      first = thrown;
+      first_left = left;
+    }
+    tasks.cancel(reason::fatal, left ? "a task of the scope exited" : "a task of the scope failed");
+  }
+
+  void leave(bool left) noexcept {
+    if (left) note(nullptr, true);
+    const std::lock_guard<std::mutex> hold(lock);
+    // Under the lock: after it the scope may be gone.
+    if (--live == 0) none_left.notify_all();
+  }
+
+  /// Inside a task: its request to stop is the scope's.
+  void follow() {
+    tr_task *self = tr_task_self();
+    if (self == nullptr) return;
+    const tr_status code = tr_task_on_cancel(
+        self,
+        [](void *group) {
+          tr_token_cancel(tr_registry_token(static_cast<tr_registry *>(group)), TR_REASON_NONE,
+                          "the task that has the scope was asked to stop");
+        },
+        raw, nullptr, &following);
+    if (code == TR_OK || code == TR_ERR_CANCELLED) return;
+    following = nullptr;
+    detail::require(code, "tr_task_on_cancel");
+  }
+
+  registry tasks;
+  tr_registry *raw = nullptr; // borrowed from `tasks`
+  tr_registration *following = nullptr;
+  const bool is_root = false;
+  std::mutex lock;
+  std::condition_variable none_left; // signalled when `live` becomes 0
+  // Guarded by `lock`:
+  std::size_t live = 0; // tasks being spawned, or whose drop has not run
+  bool has_failed = false, first_left = false;
+  std::exception_ptr first;
+};
+
+/// Calls `block(scope &)`, waits for the tasks it has spawned, and returns what it returned. If a task failed, the
+/// others are cancelled, and its exception is thrown here; if the block throws, all are cancelled, and its exception
+/// goes on. In either case every task has ended.
+template <class Block>
+auto with_scope(const registry &parent, Block &&block) -> std::invoke_result_t<Block, scope &> {
+  scope tasks(parent);
+  if constexpr (std::is_void_v<std::invoke_result_t<Block, scope &>>) {
+    std::invoke(std::forward<Block>(block), tasks);
+    tasks.join();
+  } else {
+    std::invoke_result_t<Block, scope &> result = std::invoke(std::forward<Block>(block), tasks);
+    tasks.join();
+    return result;
+  }
+}
+
+// ---- The calling task ----------------------------------------------------------------------
+
+/// What the calling thread may ask and say, if it runs a task. Outside a task the waits are plain waits.
+namespace this_task {
+
+/// A handle of the calling task; empty outside a task.
+inline task_ref self() noexcept { return task_ref::share(tr_task_self()); }
+/// Whether the calling task was asked to stop; false outside a task.
+inline bool cancelled() noexcept { return tr_task_is_cancelled(tr_task_self()) != 0; }
+/// The same, under the name that std::stop_token has for it.
+inline bool stop_requested() noexcept { return cancelled(); }
+/// Sleeps. Returns ok after the whole time; cancelled once the task is asked to stop.
+inline status sleep(timeout how_long) noexcept { return detail::to_status(tr_sleep(how_long.count())); }
+/// Waits until the task is asked to stop. Returns cancelled, timed_out; invalid outside a task.
+inline status wait_cancelled(timeout most = forever) noexcept {
+  return detail::to_status(tr_wait_cancelled(most.count()));
+}
+/// Waits until a descriptor has one of `events` (POLLIN, POLLOUT, ...). Returns ok, timed_out, cancelled, invalid if
+/// it is not open, nomem, system with errno.
+inline status wait_fd(int fd, short events, timeout most = forever) noexcept {
+  return detail::to_status(tr_wait_fd(fd, events, most.count()));
+}
+/// Says what the task does next: see tr_checkpoint. Each different text is kept for the life of the process: use
+/// a few. Returns ok; invalid outside a task.
+inline status checkpoint(const text &where) noexcept { return detail::to_status(tr_checkpoint(where.c_str())); }
+/// Reports progress: `done` of `total` (0: not known). Returns ok; invalid outside a task.
+inline status progress(std::uint64_t done, std::uint64_t total, const text &unit = nullptr) noexcept {
+  return detail::to_status(tr_progress(done, total, unit.c_str()));
+}
+/// Reports a heartbeat. Returns ok; invalid in a thread that has no interval and is no task.
+inline status heartbeat() noexcept { return detail::to_status(tr_heartbeat()); }
+/// Sets the heartbeat interval of the calling task; 0 removes it. See tr_heartbeat_promise.
+inline status promise_heartbeat(std::chrono::nanoseconds interval, bool except_waits = false) noexcept {
+  return detail::to_status(
+      tr_heartbeat_promise(nullptr, interval.count(), except_waits ? TR_HEARTBEAT_EXCEPT_WAITS : 0u));
+}
+/// The same for a thread that is no task, which tr_health of the registry then includes.
+inline status promise_heartbeat(const registry &in, std::chrono::nanoseconds interval,
+                                bool except_waits = false) noexcept {
+  return detail::to_status(
+      tr_heartbeat_promise(in.get(), interval.count(), except_waits ? TR_HEARTBEAT_EXCEPT_WAITS : 0u));
+}
+/// Pauses the heartbeat interval of the calling thread while it lives, for an operation that is known to take long.
+class heartbeat_pause {
+ public:
+  heartbeat_pause() noexcept { TR_IGNORE(tr_heartbeat_pause()); }
+  heartbeat_pause(const heartbeat_pause &) = delete;
+  heartbeat_pause &operator=(const heartbeat_pause &) = delete;
+  ~heartbeat_pause() { TR_IGNORE(tr_heartbeat_resume()); }
+};
+/// Stops the cancel signal of the calling task. Returns ok; invalid outside a task.
+inline status acknowledge_cancel() noexcept { return detail::to_status(tr_acknowledge_cancel()); }
+
+} // namespace this_task
+
+/// Waits on a condition variable of the program's own, once: until it is signalled, the timeout passes, or the
+/// calling task is asked to stop, which is checked first. ok may be spurious. `held` is locked before and after.
+/// Other waiters of `condition` may wake for no reason when a task is cancelled. Returns ok, timed_out, cancelled,
+/// invalid if `held` is not locked, nomem, system with errno.
+inline status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held,
+                   timeout most = forever) noexcept {
+  if (!held.owns_lock()) return status::invalid;
+  return detail::to_status(tr_cond_wait(condition.native_handle(), held.mutex()->native_handle(), most.count()));
+}
+
+/// Waits until `until()` is true, which is called with the lock held: ok, also if the flag is up by then; else as the
+/// wait above. Throws what `until` throws.
+template <class Predicate>
+status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held, timeout most, Predicate until) {
+  if (!held.owns_lock()) return status::invalid;
+  const auto start = std::chrono::steady_clock::now();
+  status code = status::ok;
+  timeout left = most;
+  while (!until()) {
+    if (code != status::ok) return code;
+    if (!most.is_forever()) {
+      const std::int64_t gone =
+          detail::saturated(std::chrono::steady_clock::now() - start);
+      left = std::chrono::nanoseconds(most.count() - (gone < most.count() ? gone : most.count()));
+    }
+    code = wait(condition, held, left);
+  }
+  return status::ok;
+}
+
+template <class Predicate, class = std::enable_if_t<std::is_invocable_r_v<bool, Predicate &>>>
+status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held, Predicate until) {
+  return wait(condition, held, forever, std::move(until));
+}
+
+// ---- The process ---------------------------------------------------------------------------
+
+/// Lets signals shut a registry down for as long as it lives: see tr_signal_watch_start. The first cancels the
+/// registry's token, the second cuts the grace short, the third ends the process. A process has one at a time.
+class signal_watch {
+ public:
+  /// SIGINT and SIGTERM, except those that are ignored. `hup_reloads`: SIGHUP, too, cancels with
+  /// reason::reload_requested. Throws std::bad_alloc; taskreg::error with invalid (there is a watch already), again,
+  /// system.
+  explicit signal_watch(const registry &stops, bool hup_reloads = false) : watched(stops) { start(nullptr, hup_reloads); }
+  /// These signals; none of them need be given.
+  signal_watch(const registry &stops, std::initializer_list<int> signals, bool hup_reloads = false) : watched(stops) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : signals)
+      if (sigaddset(&set, number) != 0) detail::raise(status::invalid, "taskreg::signal_watch: no such signal");
+    start(&set, hup_reloads);
+  }
+  signal_watch(const signal_watch &) = delete;
+  signal_watch &operator=(const signal_watch &) = delete;
+  /// Gives the signals their previous actions; waits for callbacks that run on the watch's thread.
+  ~signal_watch() {
+    if (watched) TR_IGNORE(tr_signal_watch_stop(watched.get()));
+  }
+
+  /// Watches for another registry from now on; signals that have arrived move along. For reloads. Returns ok, invalid.
+  status move_to(const registry &next) noexcept {
+    const status code = detail::to_status(tr_signal_watch_move(watched.get(), next.get()));
+    if (code == status::ok) watched = next;
+    return code;
+  }
+  /// The first signal that asked the program to stop and that no token has reported; 0 if there is none.
+  static int pending() noexcept { return tr_signal_watch_pending(); }
+
+ private:
+  void start(const sigset_t *set, bool hup_reloads) {
+    auto options = detail::sized<tr_signal_options>();
+    options.flags = hup_reloads ? TR_SIGNALS_HUP_RELOADS : 0u;
+    detail::require(tr_signal_watch_start(watched.get(), set, &options), "tr_signal_watch_start");
+  }
+  registry watched;
+};
+
+/// Notifies systemd for as long as it lives: see tr_systemd_start. Without systemd it does nothing.
+class systemd_notifier {
+ public:
+  /// Throws std::bad_alloc; taskreg::error with invalid, again, system.
+  explicit systemd_notifier(const registry &of) : served(of) {
+    detail::require(tr_systemd_start(served.get(), nullptr), "tr_systemd_start");
+  }
+  systemd_notifier(const systemd_notifier &) = delete;
+  systemd_notifier &operator=(const systemd_notifier &) = delete;
+  ~systemd_notifier() { TR_IGNORE(tr_systemd_stop(served.get())); }
+
+ private:
+  registry served;
+};
+
+/// Installs a handler that does nothing for a signal, as spawn_options::cancel_signal needs. Returns ok, invalid.
+inline status install_cancel_signal(int number) noexcept {
+  return detail::to_status(tr_install_cancel_signal(number));
+}
+/// Enables backtraces of stragglers in reports; call it before the first spawn. Returns ok, invalid, nomem.
+inline status enable_backtraces(int number) noexcept { return detail::to_status(tr_enable_backtraces(number)); }
+/// Waits until the library's own threads have ended: before fork(2), dlclose(3), or a leak check. Returns ok,
+/// timed_out, cancelled, deadlock. Blocks.
+inline status quiesce(timeout most = forever) noexcept { return detail::to_status(tr_quiesce(most.count())); }
+
+} // namespace taskreg
+
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+#endif /* TASKREG_HPP */
