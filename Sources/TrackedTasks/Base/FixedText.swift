@@ -55,24 +55,26 @@ struct FixedText: ~Copyable {
     }
   }
 
-  /// Appends a duration for people: "350 µs", "12.3 ms", "4.56 s".
+  /// Appends a duration for people: "350 µs", "12.3 ms", "4.56 s", rounded to the nearest.
   ///
   /// - Parameter nanoseconds: a negative duration is written as zero.
   mutating func append(duration nanoseconds: Int64) {
     let magnitude = max(0, nanoseconds)
-    if magnitude < 1_000_000 {
-      append(magnitude / 1_000)
+    if magnitude < 999_500 {
+      append((magnitude + 500) / 1_000)
       append(" µs")
-    } else if magnitude < 1_000_000_000 {
-      append(magnitude / 1_000_000)
+    } else if magnitude < 999_950_000 {
+      let tenths = (magnitude + 50_000) / 100_000
+      append(tenths / 10)
       append(".")
-      append(magnitude / 100_000 % 10)
+      append(tenths % 10)
       append(" ms")
     } else {
-      append(magnitude / 1_000_000_000)
+      let hundredths = magnitude / 10_000_000 + (magnitude % 10_000_000 < 5_000_000 ? 0 : 1)
+      append(hundredths / 100)
       append(".")
-      append(magnitude / 100_000_000 % 10)
-      append(magnitude / 10_000_000 % 10)
+      append(hundredths / 10 % 10)
+      append(hundredths % 10)
       append(" s")
     }
   }

@@ -141,10 +141,12 @@ import Testing
     }
   }
 
-  /// **Proves:** seconds have nine decimals, and durations for people the unit that fits, without rounding up (E10).
+  /// **Proves:** seconds have nine decimals, and durations for people the unit that fits, rounded to the
+  /// nearest (E10).
   ///
-  /// **Why it matters:** "1000.0 ms" is read twice.
-  /// **Catches:** a zero lost behind the point; the sign lost of what is less than a second.
+  /// **Why it matters:** "1000.0 ms" is read twice, and a phase that "took 5.00 s of 4.99 s" looks late.
+  /// **Catches:** a zero lost behind the point; the sign lost of what is less than a second; digits cut off; a
+  /// rounding that reaches the next unit and stays in its own.
   @Test func durations() {
     let seconds: [(Int64, String)] = [
       (0, "0.000000000"), (1, "0.000000001"), (-1, "-0.000000001"), (1_000_000_000, "1.000000000"),
@@ -153,9 +155,11 @@ import Testing
     ]
     for (number, text) in seconds { #expect(Self.text { $0.write(seconds: number) } == text) }
     let durations: [(Int64, String)] = [
-      (0, "0 µs"), (999, "0 µs"), (1_000, "1 µs"), (999_999, "999 µs"), (1_000_000, "1.0 ms"),
-      (12_345_678, "12.3 ms"), (999_999_999, "999.9 ms"), (1_000_000_000, "1.00 s"),
-      (4_567_000_000, "4.56 s"), (4_007_000_000, "4.00 s"), (3_600_000_000_000, "3600.00 s"),
+      (0, "0 µs"), (499, "0 µs"), (500, "1 µs"), (1_000, "1 µs"), (999_499, "999 µs"),
+      (999_500, "1.0 ms"), (1_000_000, "1.0 ms"), (12_345_678, "12.3 ms"),
+      (12_350_000, "12.4 ms"), (999_949_999, "999.9 ms"), (999_950_000, "1.00 s"),
+      (1_000_000_000, "1.00 s"), (4_567_000_000, "4.57 s"), (4_999_950_000, "5.00 s"),
+      (4_004_999_999, "4.00 s"), (3_600_000_000_000, "3600.00 s"), (.max, "9223372036.85 s"),
       (-5_000, "0 µs"),
     ]
     for (number, text) in durations { #expect(Self.text { $0.write(duration: number) } == text) }
