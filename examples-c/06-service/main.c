@@ -146,14 +146,30 @@ static void write_report(const tr_report *report, const char *name) {
   }
 }
 
-/* Stop the service and print a report. Returns the program's exit status. */
+/* Print what the service did. */
+static void print_summary(const struct settings *settings, int is_graceful) {
+  uint64_t appended, written;
+
+  if (ftrylockfile(stdout) != 0) return; /* a straggler is stuck in a write to stdout */
+  printf("served: %" PRIu64 " connections, %" PRIu64 " refused, %" PRIu64 " requests\n",
+         (uint64_t)atomic_load(&service.accepted), (uint64_t)atomic_load(&service.refused),
+         (uint64_t)atomic_load(&service.requests));
+  if (settings->journal != NULL) {
+    journal_count(&service.journal, &appended, &written);
+    printf("journal: %" PRIu64 " of %" PRIu64 " entries written\n", written, appended);
+  }
+  printf("shutdown: %s\n", is_graceful ? "graceful" : "not graceful");
+  funlockfile(stdout);
+}
+
+/* Stop the service and print a report. Returns the program's exit status; does not return if tasks
+   are left. */
 static int stop(const struct settings *settings) {
   /* How the time is divided: clients get the most, and nobody takes away what the journal needs. */
   tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
   tr_join_report counts = TR_JOIN_REPORT_INIT;
   tr_token *token = tr_registry_token(service.registry);
   tr_report *report = NULL;
-  uint64_t appended, written;
   int is_graceful;
   tr_status status;
 
@@ -168,26 +184,20 @@ static int stop(const struct settings *settings) {
                             &counts);
   if (status != TR_OK && status != TR_ERR_DEADLINE) {
     fprintf(stderr, "tr_shutdown_with: %s\n", tr_strerror(status));
-    return 1;
+    _exit(1); /* tasks may be left, as below */
   }
   write_report(report, settings->report);
-  tr_report_release(report);
-  printf("served: %" PRIu64 " connections, %" PRIu64 " refused, %" PRIu64 " requests\n",
-         (uint64_t)atomic_load(&service.accepted), (uint64_t)atomic_load(&service.refused),
-         (uint64_t)atomic_load(&service.requests));
-  if (settings->journal != NULL) {
-    journal_count(&service.journal, &appended, &written);
-    printf("journal: %" PRIu64 " of %" PRIu64 " entries written\n", written, appended);
-  }
   is_graceful = status == TR_OK && tr_reason_is_graceful(tr_token_reason(token));
-  if (status == TR_OK) { /* no thread is left */
-    store_clear(&service.store);
-    TR_IGNORE(tr_systemd_stop(service.registry));
-    TR_IGNORE(tr_signal_watch_stop(service.registry));
-    tr_registry_release(service.peers);
-    tr_registry_release(service.registry);
-  } /* else abandoned tasks still run and use all this: it goes with the process */
-  printf("shutdown: %s\n", is_graceful ? "graceful" : "not graceful");
+  print_summary(settings, is_graceful);
+  /* Stragglers still use all that is freed below, and may hold the lock of a stream that exit(3)
+     would flush. */
+  if (status != TR_OK) _exit(1);
+  tr_report_release(report);
+  store_clear(&service.store);
+  TR_IGNORE(tr_systemd_stop(service.registry));
+  TR_IGNORE(tr_signal_watch_stop(service.registry));
+  tr_registry_release(service.peers);
+  tr_registry_release(service.registry);
   return is_graceful ? 0 : 1;
 }
 
