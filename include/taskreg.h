@@ -1089,8 +1089,9 @@ typedef void (*tr_cancel_fn)(void *ctx);
 /* Register fn(ctx) to be called when `token` is cancelled, with the semantics of C++20's
    std::stop_callback: at most once, on the thread that cancels, with no lock held, once the flags
    of everything below the token are up. If the token is already cancelled, this call itself calls
-   fn. If a task is cancelled by the deadline of a tr_join_all or tr_shutdown, a thread of the
-   library calls fn. [C7, J4]
+   fn; or the thread that cancels does, if it is still calling the token's callbacks: then this call
+   returns TR_OK, and tr_registration_remove waits for fn. If a task is cancelled by the deadline of
+   a tr_join_all or tr_shutdown, a thread of the library calls fn. [C7, J4]
 
    Requires:  token, fn and registration are not NULL.
    Returns:   TR_OK; TR_ERR_CANCELLED when fn was called at once; TR_ERR_INVALID; TR_ERR_NOMEM.

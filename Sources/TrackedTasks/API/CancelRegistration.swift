@@ -72,7 +72,8 @@
   extension ShutdownToken {
     /// Runs `body` once when the token is cancelled, or at once if it is cancelled already.
     ///
-    /// `body` runs on the thread that cancels, and no lock of the library is held meanwhile.
+    /// `body` runs on the thread that cancels, and no lock of the library is held meanwhile. At once is in
+    /// this call, or in the thread that cancels if that is still running the token's callbacks.
     ///
     /// - Returns: the registration, which is removed when the object is deallocated.
     /// - Throws: `outOfMemory`, `forkedChild`.
