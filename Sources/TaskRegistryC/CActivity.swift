@@ -28,7 +28,7 @@ public func tr_heartbeat_promise(
   guard flags & ~TR_HEARTBEAT_EXCEPT_WAITS == 0 else {
     return Status.invalid("tr_heartbeat_promise", "flags has unknown bits").code
   }
-  return makeHeartbeatPromise(
+  return setHeartbeatInterval(
     every: interval, sparesWaits: flags & TR_HEARTBEAT_EXCEPT_WAITS != 0,
     in: registry(handle)
   ).code

@@ -34,7 +34,7 @@
     ) throws(TaskRegistryError) {
       try checkCaller()
       try check(
-        makeHeartbeatPromise(every: interval.wholeNanoseconds, sparesWaits: exceptWaits, in: nil))
+        setHeartbeatInterval(every: interval.wholeNanoseconds, sparesWaits: exceptWaits, in: nil))
     }
 
     /// Pauses the heartbeat interval until `resumeHeartbeats`, for an operation that is known to
@@ -102,7 +102,7 @@
     ) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(
-        makeHeartbeatPromise(every: interval.wholeNanoseconds, sparesWaits: exceptWaits, in: core))
+        setHeartbeatInterval(every: interval.wholeNanoseconds, sparesWaits: exceptWaits, in: core))
     }
 
     /// Reports a heartbeat of the calling thread, or of its task.

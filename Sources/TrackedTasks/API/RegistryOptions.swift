@@ -93,8 +93,8 @@
     /// The traits of the task; nil if the options break their documented requirements.
     func traits() -> TaskTraits? {
       guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero else { return nil }
-      let promise: TaskTraits = heartbeat == nil ? [] : [.activity, .heartbeat]
-      return essential.traits.union(.phase(UInt32(phase))).union(promise)
+      let heartbeats: TaskTraits = heartbeat == nil ? [] : [.activity, .heartbeat]
+      return essential.traits.union(.phase(UInt32(phase))).union(heartbeats)
     }
 
     /// The ends of a task that cancel the registry's token.

@@ -26,7 +26,7 @@ import Synchronization
 
 /// The backtraces of stragglers, taken by a signal handler on their own threads (E12).
 struct Backtrace: ~Copyable {
-  // atomic: a `Phase` in the lowest three bits, and above it the number of the capture. The first
+  // atomic: a `Stage` in the lowest three bits, and above it the number of the capture. The first
   // field, so that its address is known; askers sleep on it. Each transition acquires what was
   // written before the last one.
   fileprivate let word = Atomic<UInt32>(0)
@@ -48,7 +48,7 @@ struct Backtrace: ~Copyable {
   private typealias Pointer = UnsafeMutablePointer<Backtrace>
 
   /// The steps of a capture.
-  fileprivate enum Phase {
+  fileprivate enum Stage {
     /// No capture is under way.
     static var free: UInt32 { 0 }
     /// An asker is preparing.
@@ -218,7 +218,7 @@ struct Backtrace: ~Copyable {
     guard let capture = slot.hold(until: deadline) else { return (0, .unanswered, -1) }
     slot.pointee.threadID.store(threadID, ordering: .relaxed)
     slot.pointee.record.store(UInt(bitPattern: task?.pointer), ordering: .relaxed)
-    slot.pointee.word.store(capture | Phase.asked, ordering: .releasing)
+    slot.pointee.word.store(capture | Stage.asked, ordering: .releasing)
     let isSent = cp_signal_thread(threadID, signal)
     if isSent { slot.awaitAnswer(to: capture, until: deadline) }
     return slot.finish(capture, into: buffer, capacity)
@@ -258,10 +258,10 @@ extension UnsafeMutablePointer<Backtrace> {
   fileprivate func hold(until deadline: Deadline) -> UInt32? {
     var old = pointee.word.load(ordering: .acquiring)
     while true {
-      if old & Backtrace.Phase.mask == Backtrace.Phase.free {
-        let capture = old &+ Backtrace.Phase.oneCapture
+      if old & Backtrace.Stage.mask == Backtrace.Stage.free {
+        let capture = old &+ Backtrace.Stage.oneCapture
         let (done, seen) = pointee.word.compareExchange(
-          expected: old, desired: capture | Backtrace.Phase.held, ordering: .acquiring)
+          expected: old, desired: capture | Backtrace.Stage.held, ordering: .acquiring)
         if done { return capture }
         old = seen
       } else {
@@ -276,7 +276,7 @@ extension UnsafeMutablePointer<Backtrace> {
   fileprivate func awaitAnswer(to capture: UInt32, until deadline: Deadline) {
     while true {
       let word = pointee.word.load(ordering: .acquiring)
-      if word == capture | Backtrace.Phase.done || deadline.hasPassed { return }
+      if word == capture | Backtrace.Stage.done || deadline.hasPassed { return }
       sleep(while: word, until: deadline)
     }
   }
@@ -288,7 +288,7 @@ extension UnsafeMutablePointer<Backtrace> {
     _ capture: UInt32, into buffer: UnsafeMutablePointer<UInt64>, _ capacity: Int
   ) -> (count: Int, outcome: Backtrace.Outcome, syscall: Int32) {
     let withdrawn = pointee.word.compareExchange(
-      expected: capture | Backtrace.Phase.asked, desired: capture | Backtrace.Phase.free,
+      expected: capture | Backtrace.Stage.asked, desired: capture | Backtrace.Stage.free,
       ordering: .acquiringAndReleasing)
     if withdrawn.exchanged {
       cp_futex_wake(self)
@@ -296,7 +296,7 @@ extension UnsafeMutablePointer<Backtrace> {
     }
     // Claimed, and perhaps done by now.
     let left = pointee.word.compareExchange(
-      expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.abandoned,
+      expected: capture | Backtrace.Stage.claimed, desired: capture | Backtrace.Stage.abandoned,
       ordering: .acquiringAndReleasing)
     if left.exchanged { return (0, .unanswered, -1) }
     let total = Int(pointee.frameCount.load(ordering: .relaxed))
@@ -312,7 +312,7 @@ extension UnsafeMutablePointer<Backtrace> {
 
   /// Makes the slot free, and wakes the threads that wait for it.
   private func release(_ capture: UInt32) {
-    pointee.word.store(capture | Backtrace.Phase.free, ordering: .releasing)
+    pointee.word.store(capture | Backtrace.Stage.free, ordering: .releasing)
     cp_futex_wake(self)
   }
 
@@ -330,13 +330,13 @@ extension UnsafeMutablePointer<Backtrace> {
   /// allocates, and generic functions may: neither is used here.
   fileprivate func answer(_ context: UnsafeMutableRawPointer?) {
     let asked = pointee.word.load(ordering: .acquiring)
-    guard asked & Backtrace.Phase.mask == Backtrace.Phase.asked,
+    guard asked & Backtrace.Stage.mask == Backtrace.Stage.asked,
       pointee.threadID.load(ordering: .relaxed) == cp_gettid()
     else { return }
-    let capture = asked & ~Backtrace.Phase.mask
+    let capture = asked & ~Backtrace.Stage.mask
     // If another capture is under way by now, this fails.
     let claim = pointee.word.compareExchange(
-      expected: asked, desired: capture | Backtrace.Phase.claimed, ordering: .acquiring)
+      expected: asked, desired: capture | Backtrace.Stage.claimed, ordering: .acquiring)
     if !claim.exchanged { return }
     let record = pointee.record.load(ordering: .relaxed)
     if record != 0 && UInt(bitPattern: Worker.currentTask?.pointer) != record {
@@ -353,7 +353,7 @@ extension UnsafeMutablePointer<Backtrace> {
   /// Hands the frames to the asker, if it is still waiting.
   private func answered(_ capture: UInt32) {
     let done = pointee.word.compareExchange(
-      expected: capture | Backtrace.Phase.claimed, desired: capture | Backtrace.Phase.done,
+      expected: capture | Backtrace.Stage.claimed, desired: capture | Backtrace.Stage.done,
       ordering: .acquiringAndReleasing)
     if done.exchanged { cp_futex_wake(self) } else { release(capture) }
   }

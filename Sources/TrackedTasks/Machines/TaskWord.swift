@@ -8,11 +8,11 @@
 ///                 └──────────── withdrawn ───┘
 ///
 /// The references to the record are counted in the same word, so that taking one and checking the
-/// task's phase are one step.
+/// task's stage are one step.
 ///
 /// W1: the low 32 bits are 0 until the task is asked to stop and 1 from then on, and hold nothing
 ///     else: an application may read them through a pointer (`tr_task_cancel_flag`).
-/// W2: the phase only advances, until the record is free again.
+/// W2: the stage only advances, until the record is free again.
 /// W3: once a task is ending, its flag and how it ended no longer change.
 /// W4: a record is free exactly when its task has ended and there are no references: the transition
 ///     that releases the last one makes it free.
@@ -22,17 +22,17 @@
 struct TaskWord: Equatable {
   var bits: UInt64
 
-  /// The phase of a task's life.
-  enum Phase: UInt64 {
-    /// The phase while the record belongs to no task.
+  /// The stage of a task's life.
+  enum Stage: UInt64 {
+    /// The stage while the record belongs to no task.
     case free = 0
-    /// The phase while the task is admitted and its thread has not entered the body.
+    /// The stage while the task is admitted and its thread has not entered the body.
     case starting = 1
-    /// The phase while the body, its drop or its last log event runs.
+    /// The stage while the body, its drop or its last log event runs.
     case running = 2
-    /// The phase while the end is being counted: no longer listed, not yet observable.
+    /// The stage while the end is being counted: no longer listed, not yet observable.
     case ending = 3
-    /// The phase while the outcome can be read.
+    /// The stage while the outcome can be read.
     case ended = 4
   }
 
@@ -49,8 +49,8 @@ struct TaskWord: Equatable {
   }
 
   private static let flagBit: UInt64 = 1
-  private static let phaseShift: UInt64 = 32
-  private static let phaseMask: UInt64 = 7 << 32
+  private static let stageShift: UInt64 = 32
+  private static let stageMask: UInt64 = 7 << 32
   private static let overdueBit: UInt64 = 1 << 35
   private static let awaitedBit: UInt64 = 1 << 36
   private static let cleanupBit: UInt64 = 1 << 37
@@ -71,8 +71,8 @@ struct TaskWord: Equatable {
 
   // MARK: Reading
 
-  var phase: Phase {
-    switch (bits & Self.phaseMask) >> Self.phaseShift {
+  var stage: Stage {
+    switch (bits & Self.stageMask) >> Self.stageShift {
     case 1: .starting
     case 2: .running
     case 3: .ending
@@ -100,7 +100,7 @@ struct TaskWord: Equatable {
   /// Whether it left a message.
   var hasMessage: Bool { bits & Self.messageBit != 0 }
   /// Whether it is listed and counted: admitted, and not yet ending (N1).
-  var isLive: Bool { phase == .starting || phase == .running }
+  var isLive: Bool { stage == .starting || stage == .running }
 
   /// How many references the word counts: the running worker's, one per handle, one per pin.
   var references: UInt64 { bits >> 44 & Self.mostReferences }
@@ -180,11 +180,11 @@ struct TaskWord: Equatable {
   /// The flag stays up until the next task is admitted, so that the spawner knows whether the time
   /// of the request must be reset.
   private func freeIfUnused() -> TaskWord {
-    phase == .ended && bits >> 44 == 0 ? TaskWord(bits: bits & Self.flagBit) : self
+    stage == .ended && bits >> 44 == 0 ? TaskWord(bits: bits & Self.flagBit) : self
   }
 
   /// The task's thread enters the body.
-  func entered() -> TaskWord? { phase == .starting ? with(.running) : nil }
+  func entered() -> TaskWord? { stage == .starting ? with(.running) : nil }
 
   /// The task is asked to stop; nil if it was asked before, or is ending.
   func cancelRequested() -> TaskWord? {
@@ -201,39 +201,39 @@ struct TaskWord: Equatable {
 
   /// A thread is about to wait for the task's end; nil if it has ended.
   func awaited() -> TaskWord? {
-    isLive || phase == .ending ? TaskWord(bits: bits | Self.awaitedBit) : nil
+    isLive || stage == .ending ? TaskWord(bits: bits | Self.awaitedBit) : nil
   }
 
   /// The task sets or removes its message.
   func messageLeft(_ present: Bool) -> TaskWord? {
-    guard phase == .running else { return nil }
+    guard stage == .running else { return nil }
     return TaskWord(bits: present ? bits | Self.messageBit : bits & ~Self.messageBit)
   }
 
   /// The task gets optional state; nil if its body is over.
   func extrasAdded() -> TaskWord? {
-    phase == .running ? TaskWord(bits: bits | Self.extrasBit) : nil
+    stage == .running ? TaskWord(bits: bits | Self.extrasBit) : nil
   }
 
   /// The task gets a descriptor.
   func descriptorMade() -> TaskWord? {
-    phase == .free ? nil : TaskWord(bits: bits | Self.descriptorBit)
+    stage == .free ? nil : TaskWord(bits: bits | Self.descriptorBit)
   }
 
   /// The task's body is over: from here it is neither listed nor changed.
   func ends(_ how: Ending) -> TaskWord? {
-    phase == .running ? TaskWord(bits: bits | how.rawValue << Self.endingShift).with(.ending) : nil
+    stage == .running ? TaskWord(bits: bits | how.rawValue << Self.endingShift).with(.ending) : nil
   }
 
   /// The task's end is counted: the outcome can be read, and the worker's reference is released.
-  func ended() -> TaskWord? { phase == .ending ? with(.ended).withOneLess() : nil }
+  func ended() -> TaskWord? { stage == .ending ? with(.ended).withOneLess() : nil }
 
   /// The system refused the task a thread: it ends without having run.
   ///
   /// The worker's reference is released.
-  func withdrawn() -> TaskWord? { phase == .starting ? with(.ended).withOneLess() : nil }
+  func withdrawn() -> TaskWord? { stage == .starting ? with(.ended).withOneLess() : nil }
 
-  private func with(_ phase: Phase) -> TaskWord {
-    TaskWord(bits: bits & ~Self.phaseMask | phase.rawValue << Self.phaseShift)
+  private func with(_ stage: Stage) -> TaskWord {
+    TaskWord(bits: bits & ~Self.stageMask | stage.rawValue << Self.stageShift)
   }
 }

@@ -17,10 +17,10 @@ enum ProcessState {
   ///
   /// atomic: as `workerKeyPlusOne`.
   private static let frameKeyPlusOne = Atomic<UInt64>(0)
-  /// The key whose value is the calling thread's `ThreadPromise`, plus one; 0 before it exists.
+  /// The key whose value is the calling thread's `ThreadHeartbeats`, plus one; 0 before it exists.
   ///
   /// atomic: likewise.
-  private static let promiseKeyPlusOne = Atomic<UInt64>(0)
+  private static let heartbeatsKeyPlusOne = Atomic<UInt64>(0)
   /// How many objects of the library exist: registries, tokens, reports.
   ///
   /// All other things, such as tasks, callbacks and watches, hold one of these.
@@ -90,27 +90,28 @@ enum ProcessState {
         expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
       if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
     }
-    if promiseKeyPlusOne.load(ordering: .acquiring) == 0 {
+    if heartbeatsKeyPlusOne.load(ordering: .acquiring) == 0 {
       var key = pthread_key_t()
-      if pthread_key_create(&key, { ThreadPromise.threadIsEnding($0) }) != 0 { return .system }
-      let made = promiseKeyPlusOne.compareExchange(
+      if pthread_key_create(&key, { ThreadHeartbeats.threadIsEnding($0) }) != 0 { return .system }
+      let made = heartbeatsKeyPlusOne.compareExchange(
         expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
       if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
     }
     return MainThread.prepare()
   }
 
-  /// The calling thread's `ThreadPromise`, as bits; 0 for none.
-  static var promise: UInt {
-    let key = promiseKeyPlusOne.load(ordering: .acquiring)
+  /// The calling thread's `ThreadHeartbeats`, as bits; 0 for none.
+  static var threadHeartbeats: UInt {
+    let key = heartbeatsKeyPlusOne.load(ordering: .acquiring)
     return key == 0
       ? 0 : UInt(bitPattern: pthread_getspecific(pthread_key_t(truncatingIfNeeded: key &- 1)))
   }
 
-  /// Sets the calling thread's `ThreadPromise`; as `setFrame`.
-  static func setPromise(_ promise: UInt) -> Bool {
-    let key = pthread_key_t(truncatingIfNeeded: promiseKeyPlusOne.load(ordering: .acquiring) &- 1)
-    return pthread_setspecific(key, UnsafeRawPointer(bitPattern: promise)) == 0
+  /// Sets the calling thread's `ThreadHeartbeats`; as `setFrame`.
+  static func setThreadHeartbeats(_ heartbeats: UInt) -> Bool {
+    let key = pthread_key_t(
+      truncatingIfNeeded: heartbeatsKeyPlusOne.load(ordering: .acquiring) &- 1)
+    return pthread_setspecific(key, UnsafeRawPointer(bitPattern: heartbeats)) == 0
   }
 
   /// The calling thread's innermost `CallFrame`, as bits; 0 for none.

@@ -119,7 +119,7 @@ extension RegistryReference {
   ///
   /// - Returns: how the wait for them ended, and how many are left.
   private func endThreads(until deadline: Deadline) -> (WaitEnd, left: UInt32) {
-    retirePromises(forWatchdog: false)
+    retireHeartbeats(forWatchdog: false)
     if parent == nil {
       let threads = joinThreads(until: deadline, ifForced: Self.threadAllowance)
       if threads.end != .ready { return (threads.end, UInt32(clamping: threads.left)) }

@@ -100,7 +100,7 @@ extension RegistryReference {
       }
       // One read: between two, a running task could end.
       let word = task.word
-      if word.ending == .none && word.phase == .ended {
+      if word.ending == .none && word.stage == .ended {
         // It never ran: the system refused its thread meanwhile (S6).
         tally.pending -= 1
       } else {
@@ -124,7 +124,7 @@ extension TaskReference {
   func pinnedFacts(_ word: TaskWord) -> TaskFacts {
     TaskFacts(
       word: word, registry: registry, id: id, name: name, kind: kind,
-      threadID: word.phase == .starting
+      threadID: word.stage == .starting
         ? 0 : pointer.pointee.threadID.load(ordering: .relaxed),
       spawnedAt: pointer.pointee.spawnedAt.load(ordering: .relaxed),
       cancelledAt: pointer.pointee.cancelledAt.load(ordering: .relaxed),

@@ -172,17 +172,17 @@ extension TaskReference {
   func wait(until deadline: Deadline) -> Status {
     if TaskReference.isHeldUpByCaller({ $0 == self }) { return .deadlock }
     let registry = self.registry
-    if word.phase != .ended { spinForEnd(registry.pointer.pointee.spin, until: deadline) }
-    if word.phase == .ended { return .ok }
+    if word.stage != .ended { spinForEnd(registry.pointer.pointee.spin, until: deadline) }
+    if word.stage == .ended { return .ok }
     // A task that is counted already is a few instructions from its end: the answer is "ended"
     // (J2).
-    let isEnding = word.phase == .ending
+    let isEnding = word.stage == .ending
     let end = registry.monitor.wait(
       for: UInt(bitPattern: pointer), until: isEnding ? .never : deadline
     ) {
       advance { $0.awaited() }
     } isReady: {
-      word.phase == .ended
+      word.stage == .ended
     }
     switch end {
     case .ready: return .ok

@@ -19,7 +19,7 @@ struct TaskFacts {
 
   /// How far it has got.
   var state: State {
-    switch word.phase {
+    switch word.stage {
     case .starting: word.isOverdue ? .abandoned : .starting
     case .running: word.isOverdue ? .abandoned : word.isCancelRequested ? .cancelling : .running
     default: .ended
@@ -59,7 +59,7 @@ extension TaskReference {
       if !word.isLive { return nil }
       let facts = TaskFacts(
         word: word, registry: registry, id: id, name: name, kind: kind,
-        threadID: word.phase == .starting
+        threadID: word.stage == .starting
           ? 0 : record.pointee.threadID.load(ordering: .relaxed),
         spawnedAt: record.pointee.spawnedAt.load(ordering: .relaxed),
         cancelledAt: word.isCancelRequested

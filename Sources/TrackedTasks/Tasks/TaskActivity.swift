@@ -12,7 +12,7 @@ struct TaskActivity: ~Copyable {
   typealias Pointer = UnsafeMutablePointer<TaskActivity>
 
   /// The task's heartbeats; the first field, so that its address is known.
-  let promise: HeartbeatPromise
+  let heartbeats: HeartbeatState
   // atomic: the address of the last checkpoint's text, a `KeptText`; 0 for none. Written by the
   // task's own thread, with release after the text, and loaded with acquire.
   let checkpoint: Atomic<UInt>
@@ -64,7 +64,7 @@ extension TaskReference {
     facts.checkpoint = UnsafePointer(
       bitPattern: activity.pointee.checkpoint.load(ordering: .acquiring))
     facts.progress = activity.pointee.progress
-    if traits.contains(.heartbeat) { facts.isStalled = promise.isOverdue }
+    if traits.contains(.heartbeat) { facts.isStalled = heartbeats.isOverdue }
     return facts
   }
 
@@ -76,7 +76,7 @@ extension TaskReference {
     activity.pointee.checkpoint.store(0, ordering: .relaxed)
     activity.pointee.progressCount.store(0, ordering: .relaxed)
     activity.pointee.evenProgress.store(Progress())
-    promise.clear(interval: heartbeat)
+    heartbeats.clear(interval: heartbeat)
   }
 
   /// The notes of the calling thread's own task, which are opened if they are not.
@@ -127,11 +127,11 @@ extension TaskReference {
   ///
   /// Requires a reference.
   var threadCPU: Int64 {
-    guard word.phase == .running else { return -1 }
+    guard word.stage == .running else { return -1 }
     let now = ThreadClock.read(ofThread: pointer.pointee.threadID.load(ordering: .relaxed))
     // If the task has ended, its thread has gone on to another one.
     atomicMemoryFence(ordering: .acquiring)
-    return word.phase == .running ? now : -1
+    return word.stage == .running ? now : -1
   }
 
   /// The part of `threadCPU` that the task has used, as far as that is known; see `Worker.cpuBase`.

@@ -112,7 +112,7 @@ struct TaskReference: Equatable {
       let (done, seen) = pointer.pointee.word.compareExchange(
         expected: old.bits, desired: new.bits, ordering: .sequentiallyConsistent)
       if done {
-        if new.phase == .free { recycle(old) }
+        if new.stage == .free { recycle(old) }
         return old
       }
       old = TaskWord(bits: seen)

@@ -88,8 +88,8 @@ func waitOnCondition(
 ) -> Status {
   if cp_mutex_is_robust(mutex) != 0 { return .invalid("tr_cond_wait", "mutex is robust") }
   // The flag of a task whose end is under way cannot rise any more (W3).
-  guard let task = Worker.currentTask, task.word.phase == .running else {
-    return withPromiseAtRest(reports: false) {
+  guard let task = Worker.currentTask, task.word.stage == .running else {
+    return withHeartbeatsSuspended(reports: false) {
       withCancellationDisabled { block(on: condition, mutex, until: deadline) }
     }
   }
@@ -107,7 +107,9 @@ func waitOnCondition(
         UInt(bitPattern: wait), ordering: .sequentiallyConsistent)
       var status = Status.cancelled
       if !task.isFlagUp {
-        status = withPromiseAtRest(reports: false) { block(on: condition, mutex, until: deadline) }
+        status = withHeartbeatsSuspended(reports: false) {
+          block(on: condition, mutex, until: deadline)
+        }
         if task.isFlagUp && status != .invalid && status != .system {
           status = .cancelled
           // The wake-up may have been meant for another thread: it is passed on.

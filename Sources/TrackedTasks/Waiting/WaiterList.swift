@@ -114,7 +114,7 @@ extension Monitor where State: WaitableState {
     if isReady() { return .ready }
     let task = isCancellable ? Worker.currentTask : nil
     if let task, task.checkCancel() { return .cancelled }
-    return withPromiseAtRest {
+    return withHeartbeatsSuspended {
       withCancellationDisabled {
         withParker { parker in
           var node = Waiter(parker: parker, key: key)

@@ -8,7 +8,7 @@ func sleepCallingThread(for duration: Int64) -> Status {
   let task = Worker.currentTask
   let deadline = Deadline.after(duration)
   return withCancellationDisabled {
-    withPromiseAtRest {
+    withHeartbeatsSuspended {
       withParker { parker in
         while true {
           if let task, task.checkCancel() { return .cancelled }
@@ -28,7 +28,7 @@ func waitUntilCancelled(until deadline: Deadline) -> Status {
     return .invalid("tr_wait_cancelled", "the caller is not a task")
   }
   return withCancellationDisabled {
-    withPromiseAtRest {
+    withHeartbeatsSuspended {
       withParker { parker in
         while true {
           if task.checkCancel() { return .cancelled }
@@ -53,7 +53,7 @@ func waitUntilCancelled(until deadline: Deadline) -> Status {
 ///   not be made.
 func waitForDescriptor(_ descriptor: Int32, events: Int16, until deadline: Deadline) -> Status {
   if descriptor < 0 { return .invalid("tr_wait_fd", "fd is negative") }
-  return withPromiseAtRest { pollDescriptor(descriptor, events: events, until: deadline) }
+  return withHeartbeatsSuspended { pollDescriptor(descriptor, events: events, until: deadline) }
 }
 
 @inline(never)

@@ -2,7 +2,7 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// Guarded by the timer thread's Monitor, except the fields of the promise, which are atomics. No
+// Guarded by the timer thread's Monitor, except the fields of the interval, which are atomics. No
 // event is sent under it: the timer thread finds a stall under the lock and posts the report, which
 // an event thread sends. The thread that ends the body takes, under the lock, the watch out of the
 // queue, and a report that no event thread has taken out of the events, and waits for a report that
@@ -23,13 +23,13 @@ struct HeartbeatWatch {
   // immutable after init
   /// The task or thread; no reference is held, as the watch is freed before it.
   fileprivate let subject: Subject
-  fileprivate let promise: HeartbeatPromise.Pointer
+  fileprivate let heartbeats: HeartbeatState.Pointer
 
   // Guarded by the timer thread's Monitor.
-  /// Whether the body, or the thread's promise, is over.
+  /// Whether the body, or the thread's interval, is over.
   fileprivate var isOver = false
   /// Whether the watch no longer holds the timer thread and no longer checks, although the thread
-  /// has not ended its promise yet.
+  /// has not ended its interval yet.
   fileprivate(set) var isRetired = false
   /// How long the task had been silent, in nanoseconds, when that was found.
   fileprivate var stalledFor: Int64 = 0
@@ -51,7 +51,7 @@ struct HeartbeatWatch {
   enum Subject {
     case task(TaskReference)
     /// A thread that is not a task.
-    case thread(ThreadPromise.Pointer)
+    case thread(ThreadHeartbeats.Pointer)
 
     var registry: RegistryReference {
       switch self {
@@ -61,7 +61,7 @@ struct HeartbeatWatch {
     }
   }
 
-  /// What was reported of a task; stored in its promise.
+  /// What was reported of a task; stored in its interval.
   enum Stage: UInt32 {
     /// No stall was reported, or its end was.
     case quiet = 0
@@ -79,7 +79,7 @@ struct HeartbeatWatch {
 
   /// Makes one, which holds the timer thread.
   static func make(
-    _ subject: Subject, _ promise: HeartbeatPromise.Pointer, interval: Int64
+    _ subject: Subject, _ heartbeats: HeartbeatState.Pointer, interval: Int64
   ) -> (Status, Pointer?) {
     guard let memory = malloc(MemoryLayout<HeartbeatWatch>.size) else { return (.noMemory, nil) }
     let status = TimerThread.hold()
@@ -89,9 +89,9 @@ struct HeartbeatWatch {
     }
     let this = memory.bindMemory(to: HeartbeatWatch.self, capacity: 1)
     this.initialize(
-      to: HeartbeatWatch(timer: Timer(.heartbeat(this)), subject: subject, promise: promise))
+      to: HeartbeatWatch(timer: Timer(.heartbeat(this)), subject: subject, heartbeats: heartbeats))
     TimerThread.change { state in
-      state.promiseIsMade()
+      state.intervalIsSet()
       state.recordInterval(interval)
     }
     return (.ok, this)
@@ -110,28 +110,28 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
   ///
   /// Requires the lock, and the stage `quiet`.
   func arm(_ queue: inout TimerQueue) {
-    let promise = pointee.promise
+    let heartbeats = pointee.heartbeats
     if pointee.isRetired { return }
     while true {
-      let overdueAt = promise.overdueAt
+      let overdueAt = heartbeats.overdueAt
       if overdueAt != .max {
         return queue.insert(timer, due: RunClock.monotonic(at: overdueAt))
       }
       // Every heartbeat from here on sees that.
-      promise.enter(.idle)
-      if promise.overdueAt == .max { return }
-      promise.enter(.quiet)
+      heartbeats.enter(.idle)
+      if heartbeats.overdueAt == .max { return }
+      heartbeats.enter(.quiet)
     }
   }
 
   /// Queues the next check anew, as the interval has changed.
   ///
-  /// Requires the lock. Called on the thread that has the promise.
+  /// Requires the lock. Called on the thread that has the interval.
   private func armAgain(_ queue: inout TimerQueue) {
-    switch pointee.promise.currentStage {
+    switch pointee.heartbeats.currentStage {
     case .quiet, .idle:
       queue.remove(timer)
-      pointee.promise.enter(.quiet)
+      pointee.heartbeats.enter(.quiet)
       arm(&queue)
     // Done at the end of these stages.
     case .reporting, .reported, .beatMeanwhile, .recovering: break
@@ -145,22 +145,22 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
   /// - Returns: whether `report` must be called, without the lock. The registry's memory is
   ///   retained for it.
   func finds(stallAgain queue: inout TimerQueue) -> Bool {
-    let promise = pointee.promise
+    let heartbeats = pointee.heartbeats
     let now = RunClock.now()
-    if promise.overdueAt <= now {
-      promise.enter(.reporting)
-      if promise.overdueAt <= now {
-        pointee.stalledFor = now &- promise.pointee.beatAt.load(ordering: .relaxed)
+    if heartbeats.overdueAt <= now {
+      heartbeats.enter(.reporting)
+      if heartbeats.overdueAt <= now {
+        pointee.stalledFor = now &- heartbeats.pointee.beatAt.load(ordering: .relaxed)
         if !pointee.subject.registry.options.log.isListening {
           // Treated as reported.
-          promise.enter(.reported)
+          heartbeats.enter(.reported)
           return false
         }
         pointee.step = .stall
         pointee.subject.registry.retainStorage()
         return true
       }
-      promise.enter(.quiet)
+      heartbeats.enter(.quiet)
     }
     arm(&queue)
     return false
@@ -183,10 +183,10 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
   private func goOnReporting() {
     let subject = pointee.subject
     let registry = subject.registry
-    let promise = pointee.promise
+    let heartbeats = pointee.heartbeats
     if pointee.step == .stall {
       pointee.step = .recovery
-      let interval = abs(promise.pointee.interval.load(ordering: .relaxed))
+      let interval = abs(heartbeats.pointee.interval.load(ordering: .relaxed))
       subject.logStall(silence: pointee.stalledFor, interval: interval)
       if ProcessState.isForkedChild { return }
     }
@@ -194,9 +194,9 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     var isBeaten = true
     if pointee.step == .recovery {
       isBeaten = TimerThread.withQueue { _ in
-        if promise.currentStage != .beatMeanwhile {
+        if heartbeats.currentStage != .beatMeanwhile {
           // The task may end from here on, and the watch with it.
-          promise.enter(.reported)
+          heartbeats.enter(.reported)
           return false
         }
         pointee.step = .end
@@ -209,7 +209,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
       TimerThread.withQueue { queue in
         // Once the body is over, the thread that ends it waits for this alone.
         let isOver = pointee.isOver
-        promise.enter(.quiet)
+        heartbeats.enter(.quiet)
         if !isOver { arm(&queue) }
       }
     }
@@ -219,9 +219,9 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
 
   /// Stops reporting, and frees the watch when a report that is under way is over.
   ///
-  /// Called on the thread that has the promise, or by the spawner of a task that does not run.
+  /// Called on the thread that has the interval, or by the spawner of a task that does not run.
   func end() {
-    let promise = pointee.promise
+    let heartbeats = pointee.heartbeats
     let registry = pointee.subject.registry
     let isWithdrawn = TimerThread.change { state in
       pointee.isOver = true
@@ -230,20 +230,20 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     }
     // The stall was not reported.
     if isWithdrawn {
-      promise.enter(.quiet)
+      heartbeats.enter(.quiet)
       registry.releaseStorage()
     }
     _ = registry.monitor.wait(for: UInt(bitPattern: self), until: .never, isCancellable: false) {
-      let stage = promise.currentStage
+      let stage = heartbeats.currentStage
       return stage != .reporting && stage != .beatMeanwhile
     }
     let isRetired = pointee.isRetired
     free(self)
-    if !isRetired { TimerThread.change { $0.promiseIsOver() } }
+    if !isRetired { TimerThread.change { $0.intervalIsOver() } }
   }
 
-  /// Stops watching the promise and holding the timer thread; called on another thread than the one
-  /// that has the promise, which does not know yet.
+  /// Stops watching the interval and holding the timer thread; called on another thread than the
+  /// one that has the interval, which does not know yet.
   ///
   /// Requires the lock.
   ///
@@ -252,22 +252,22 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
   func retire(_ state: inout TimerState) -> Bool {
     if pointee.isRetired { return false }
     pointee.isRetired = true
-    pointee.promise.pointee.interval.store(0, ordering: .sequentiallyConsistent)
+    pointee.heartbeats.pointee.interval.store(0, ordering: .sequentiallyConsistent)
     state.queue.remove(timer)
     let isWithdrawn = state.withdraw(timer)
     // The stall was not reported.
-    if isWithdrawn { pointee.promise.enter(.quiet) }
-    state.promiseIsOver()
+    if isWithdrawn { pointee.heartbeats.enter(.quiet) }
+    state.intervalIsOver()
     return isWithdrawn
   }
 
   /// Informs the timer thread that the interval has changed.
   ///
-  /// Called on the thread that has the promise.
-  func promiseHasChanged(to interval: Int64) {
+  /// Called on the thread that has the interval.
+  func intervalHasChanged(to interval: Int64) {
     TimerThread.change { state in
       if pointee.isRetired {
-        pointee.promise.pointee.interval.store(0, ordering: .sequentiallyConsistent)
+        pointee.heartbeats.pointee.interval.store(0, ordering: .sequentiallyConsistent)
         return
       }
       if interval > 0 { state.recordInterval(interval) }
@@ -278,22 +278,22 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
   /// Handles a heartbeat after the task was reported as stalled, while that is being reported, or
   /// while it was not checked.
   ///
-  /// Called on the thread that has the promise.
+  /// Called on the thread that has the interval.
   func hasRecovered(silence: Int64) -> Status {
-    let promise = pointee.promise
+    let heartbeats = pointee.heartbeats
     let isMine = TimerThread.withQueue { queue in
-      switch promise.currentStage {
+      switch heartbeats.currentStage {
       case .reporting:
         pointee.silence = silence
-        promise.enter(.beatMeanwhile)
+        heartbeats.enter(.beatMeanwhile)
         return false
       case .reported:
         // A wait that is left out may have come before the heartbeat.
         pointee.silence = max(silence, pointee.stalledFor)
-        promise.enter(.recovering)
+        heartbeats.enter(.recovering)
         return true
       case .idle:
-        promise.enter(.quiet)
+        heartbeats.enter(.quiet)
         arm(&queue)
         return false
       case .quiet, .beatMeanwhile, .recovering: return false
@@ -303,7 +303,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     pointee.subject.logRecovery(silence: pointee.silence, isHeldUp: false)
     if ProcessState.isForkedChild { return .forked }
     TimerThread.withQueue { queue in
-      promise.enter(.quiet)
+      heartbeats.enter(.quiet)
       arm(&queue)
     }
     return .ok

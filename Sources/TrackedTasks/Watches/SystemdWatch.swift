@@ -203,7 +203,7 @@ struct SystemdWatch {
         !isNotifying.load(ordering: .sequentiallyConsistent)
           && TimerThread.withQueue { _ in !watch.pointee.isReporting }
       }
-      registry.retirePromises(forWatchdog: true)
+      registry.retireHeartbeats(forWatchdog: true)
       watch.notifyLast()
       if ProcessState.isForkedChild { return }
       watch.destroy()

@@ -337,38 +337,38 @@ struct TimerState: MonitorState {
   /// Whether no thread exists any more; meaningful while none is needed.
   var isGone: Bool { !isRunning && starting == 0 && leaving.isEmpty }
 
-  // MARK: Promises
+  // MARK: Intervals
 
-  /// How many heartbeat promises there are.
-  private(set) var promises = 0
-  /// The shortest heartbeat interval since there was no promise, in nanoseconds.
-  private var shortestPromise = Int64.max
-  /// The promises of threads that are not tasks, the newest first; see `ThreadPromise`.
-  var firstPromise: ThreadPromise.Pointer?
+  /// How many heartbeat intervals there are.
+  private(set) var intervals = 0
+  /// The shortest heartbeat interval since there was none, in nanoseconds.
+  private var shortestInterval = Int64.max
+  /// The intervals of threads that are not tasks, the newest first; see `ThreadHeartbeats`.
+  var firstThread: ThreadHeartbeats.Pointer?
   /// The watch for systemd, while it is armed.
   var systemd: SystemdWatch.Pointer?
 
-  /// Counts a promise, whose owner holds the thread.
-  mutating func promiseIsMade() {
-    if promises == 0 { shortestPromise = .max }
-    promises += 1
+  /// Counts an interval, whose owner holds the thread.
+  mutating func intervalIsSet() {
+    if intervals == 0 { shortestInterval = .max }
+    intervals += 1
   }
 
-  /// Uncounts a promise, and releases its hold of the thread.
-  mutating func promiseIsOver() {
-    promises -= 1
+  /// Uncounts an interval, and releases its hold of the thread.
+  mutating func intervalIsOver() {
+    intervals -= 1
     holds -= 1
   }
 
   /// Records a heartbeat interval in nanoseconds.
   mutating func recordInterval(_ interval: Int64) {
-    shortestPromise = min(shortestPromise, interval)
+    shortestInterval = min(shortestInterval, interval)
   }
 
-  /// How long the thread sleeps at the most, in nanoseconds: while there is a promise, it wakes
+  /// How long the thread sleeps at the most, in nanoseconds: while there is an interval, it wakes
   /// eight times in an interval, but at most a hundred times a second, to detect that the process
   /// was stopped; see `RunClock`.
-  fileprivate var pulse: Int64 { promises == 0 ? .max : max(shortestPromise / 8, 10_000_000) }
+  fileprivate var pulse: Int64 { intervals == 0 ? .max : max(shortestInterval / 8, 10_000_000) }
 
   /// Until when the thread sleeps.
   fileprivate func sleepsUntil(from now: Int64) -> Deadline {
@@ -449,7 +449,7 @@ struct TimerState: MonitorState {
   }
 
   func checkInvariants() {
-    if holds < 0 || starting < 0 || promises < 0 || callbacks < 0 {
+    if holds < 0 || starting < 0 || intervals < 0 || callbacks < 0 {
       fatalError("H1: the users of the timer thread are miscounted")
     }
     if eventThreads < 0 || eventThreads > Self.mostEventThreads {

@@ -86,7 +86,7 @@ import Testing
     }
     let id = { task.core.pointer.pointee.threadID.load(ordering: .relaxed) }
     #expect(
-      eventually { task.core.word.phase == .running && ThreadProbe.at(threadID: id()).syscall == 0 }
+      eventually { task.core.word.stage == .running && ThreadProbe.at(threadID: id()).syscall == 0 }
     )
     var found: [UInt64] = []
     #expect(
@@ -127,7 +127,7 @@ import Testing
       var byte: UInt8 = 0
       _ = Glibc.read(reading, &byte, 1)
     }
-    #expect(eventually { task.core.word.phase == .running })
+    #expect(eventually { task.core.word.stage == .running })
     for _ in 0..<3 {
       let report = try registry.explain(withBacktraces: false)
       let found = try #require(report.stragglers.first)

@@ -26,7 +26,7 @@ struct TaskModel: Hashable {
   var givable: UInt64 { references - (isLive || life == .ending ? 1 : 0) }
 
   func matches(_ word: TaskWord) -> Bool {
-    let phase: TaskWord.Phase =
+    let stage: TaskWord.Stage =
       switch life {
       case .starting: .starting
       case .running: .running
@@ -34,7 +34,7 @@ struct TaskModel: Hashable {
       case .ended: .ended
       case .free: .free
       }
-    return word.phase == phase && word.isCancelRequested == flag && word.isOverdue == overdue
+    return word.stage == stage && word.isCancelRequested == flag && word.isOverdue == overdue
       && word.isAwaited == awaited && word.isCleanup == cleanup && word.hasMessage == message
       && word.hasOptionalState == extras
       && word.ending == how && word.isLive == isLive && word.references == references

@@ -81,9 +81,9 @@ private struct Reached {
     for reached in Self.reachable {
       for step in TaskStep.all where step.mayBeAsked(reached.model) {
         guard let next = step.word(reached.word) else { continue }
-        let isRelease = next.phase == .free
+        let isRelease = next.stage == .free
         #expect(
-          next.phase.rawValue >= reached.word.phase.rawValue || isRelease, "\(step.name)")
+          next.stage.rawValue >= reached.word.stage.rawValue || isRelease, "\(step.name)")
       }
     }
   }
@@ -94,10 +94,10 @@ private struct Reached {
   /// **Catches:** `unpinned` that frees a record whose task still runs.
   @Test func aRecordIsFreeWhenNobodyHoldsAnEndedTask() {
     for reached in Self.reachable {
-      let isFree = reached.word.phase == .free
+      let isFree = reached.word.stage == .free
       #expect(isFree == (reached.word.references == 0))
       for step in TaskStep.all where step.mayBeAsked(reached.model) {
-        guard !isFree, let next = step.word(reached.word), next.phase == .free else { continue }
+        guard !isFree, let next = step.word(reached.word), next.stage == .free else { continue }
         #expect(reached.word.references == 1)
         #expect(["unpinned", "ended", "withdrawn"].contains(step.name))
       }
@@ -121,7 +121,7 @@ private struct Reached {
     #expect(most > 2 * TaskWord.movedReferences - 2)
 
     let lighter = try #require(word.referencesMovedOut())
-    #expect(lighter.hasMoreReferences && lighter.phase == .starting)
+    #expect(lighter.hasMoreReferences && lighter.stage == .starting)
     #expect(lighter.references == most - TaskWord.movedReferences)
     #expect(lighter.referencesMovedIn(last: true) == nil)
     word = lighter
@@ -129,7 +129,7 @@ private struct Reached {
     #expect(word.references == 2)
     // The worker's own is given back whatever is left.
     let ended = try #require(word.entered()?.ends(.returned)?.ended())
-    #expect(ended.phase == .ended && ended.references == 1)
+    #expect(ended.stage == .ended && ended.references == 1)
     #expect(ended.unpinned() == nil)
     for last in [false, true] {
       word = try #require(ended.referencesMovedIn(last: last))
@@ -137,7 +137,7 @@ private struct Reached {
       #expect(word.references == TaskWord.movedReferences + 1)
     }
     while word.references > 1 { word = try #require(word.unpinned()) }
-    #expect(try #require(word.unpinned()).phase == .free)
+    #expect(try #require(word.unpinned()).stage == .free)
   }
 
   /// **Proves:** no transition lowers the flag or forgets a deadline or a waiter (C3, W3).
@@ -151,7 +151,7 @@ private struct Reached {
         guard let next = step.word(word) else { continue }
         #expect(next.isCancelRequested || !word.isCancelRequested, "\(step.name)")
         // A record that becomes free remembers nothing else.
-        if next.phase == .free { continue }
+        if next.stage == .free { continue }
         #expect(next.isOverdue || !word.isOverdue, "\(step.name)")
         #expect(next.isAwaited || !word.isAwaited, "\(step.name)")
         #expect(next.isCleanup == word.isCleanup, "\(step.name)")
@@ -177,9 +177,9 @@ private struct Reached {
   /// **Why it matters:** two who ask for the outcome must get the same answer.
   /// **Catches:** `cancelRequested` accepted while the end is being counted.
   @Test func anEndingTaskKeepsItsFlagAndItsOutcome() {
-    for reached in Self.reachable where !reached.word.isLive && reached.word.phase != .free {
+    for reached in Self.reachable where !reached.word.isLive && reached.word.stage != .free {
       for step in TaskStep.all where step.mayBeAsked(reached.model) {
-        guard let next = step.word(reached.word), next.phase != .free else { continue }
+        guard let next = step.word(reached.word), next.stage != .free else { continue }
         #expect(next.isCancelRequested == reached.word.isCancelRequested, "\(step.name)")
         #expect(next.isOverdue == reached.word.isOverdue, "\(step.name)")
         #expect(next.ending == reached.word.ending, "\(step.name)")
@@ -193,7 +193,7 @@ private struct Reached {
   /// **Why it matters:** whoever still looks at a recycled record must not change the next task.
   /// **Catches:** `awaited` written as "not ended" instead of "live or ending".
   @Test func aFreeRecordTakesNoTransition() {
-    let free = Self.reachable.map(\.word).filter { $0.phase == .free } + [TaskWord(bits: 0)]
+    let free = Self.reachable.map(\.word).filter { $0.stage == .free } + [TaskWord(bits: 0)]
     let withoutReference = TaskModel(cleanup: false, references: 0, holdsRegistry: false)
     for word in free {
       for step in TaskStep.all where step.mayBeAsked(withoutReference.with { $0.life = .free }) {

@@ -18,7 +18,7 @@ import Testing
     let before = record.raiseFlag { word in
       if word.isLive {
         gate.open()
-        while record.word.phase != .ended { sched_yield() }
+        while record.word.stage != .ended { sched_yield() }
       }
       return word.cancelRequested()
     }

@@ -2,17 +2,17 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// The timer thread's Monitor guards the list of all promises, and keeps each in memory while it is
-// read there. Only the thread that has a promise makes, changes and frees it. A shutdown, and the
-// end of systemd's watchdog, retire promises that are not needed any more, so that the timer thread
-// can leave: these stay in the list, and in memory, until the thread withdraws its promise, or
-// ends.
+// The timer thread's Monitor guards the list of all intervals, and keeps each in memory while it is
+// read there. Only the thread that has an interval sets, changes and frees it. A shutdown, and the
+// end of systemd's watchdog, retire intervals that are not needed any more, so that the timer
+// thread can leave: these stay in the list, and in memory, until the thread withdraws its interval,
+// or ends.
 
 /// The heartbeat interval of a thread that is not a task, such as the one that runs main's event
 /// loop (E7).
-struct ThreadPromise: ~Copyable {
+struct ThreadHeartbeats: ~Copyable {
   /// The first field, so that its address is known.
-  let promise = HeartbeatPromise()
+  let heartbeats = HeartbeatState()
 
   // immutable after init
   /// The registry whose health includes it; a reference to its memory is held.
@@ -20,50 +20,50 @@ struct ThreadPromise: ~Copyable {
   let name: TaskName
   let threadID: Int32
   let since: Int64
-  /// Whether it was made for systemd's watchdog, and ends with that.
+  /// Whether it was set for systemd's watchdog, and ends with that.
   fileprivate let isForWatchdog: Bool
 
   // Guarded by the timer thread's Monitor.
   fileprivate var previous: Pointer?
   fileprivate var next: Pointer?
 
-  typealias Pointer = UnsafeMutablePointer<ThreadPromise>
+  typealias Pointer = UnsafeMutablePointer<ThreadHeartbeats>
 
   // MARK: The thread's own
 
-  private static var current: Pointer? { Pointer(bitPattern: ProcessState.promise) }
+  private static var current: Pointer? { Pointer(bitPattern: ProcessState.threadHeartbeats) }
 
-  /// Makes a promise, which replaces an earlier one of the calling thread.
+  /// Sets an interval, which replaces an earlier one of the calling thread.
   ///
   /// - Returns: `.ok`; `.noMemory`; `.again` if the system refuses the timer thread; `.deadlock` as
-  ///   `withdraw`; `.closed` if the registry is closed and has no task; an earlier promise is
+  ///   `withdraw`; `.closed` if the registry is closed and has no task; an earlier interval is
   ///   withdrawn even then.
-  static func promise(
+  static func set(
     _ interval: Int64, sparesWaits: Bool, in registry: RegistryReference,
     isForWatchdog: Bool = false
   ) -> Status {
     if let current, current.pointee.registry == registry, !current.pointee.isForWatchdog,
       !isForWatchdog, !current.isRetired
     {
-      return current.promise.change(to: interval, sparesWaits: sparesWaits)
+      return current.heartbeats.change(to: interval, sparesWaits: sparesWaits)
     }
-    guard let memory = malloc(MemoryLayout<ThreadPromise>.size) else { return .noMemory }
-    let this = memory.bindMemory(to: ThreadPromise.self, capacity: 1)
-    let (status, watch) = HeartbeatWatch.make(.thread(this), this.promise, interval: interval)
+    guard let memory = malloc(MemoryLayout<ThreadHeartbeats>.size) else { return .noMemory }
+    let this = memory.bindMemory(to: ThreadHeartbeats.self, capacity: 1)
+    let (status, watch) = HeartbeatWatch.make(.thread(this), this.heartbeats, interval: interval)
     guard let watch else {
       free(memory)
       return status
     }
     this.initialize(
-      to: ThreadPromise(
+      to: ThreadHeartbeats(
         registry: registry, name: TaskName.ofCallingThread, threadID: cp_gettid(),
         since: monotonicNow(), isForWatchdog: isForWatchdog, previous: nil, next: nil))
-    this.promise.clear(interval: interval)
-    this.promise.pointee.watch.store(UInt(bitPattern: watch), ordering: .relaxed)
-    this.promise.pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
+    this.heartbeats.clear(interval: interval)
+    this.heartbeats.pointee.watch.store(UInt(bitPattern: watch), ordering: .relaxed)
+    this.heartbeats.pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
     var end = withdraw()
     // Only the first value of the key needs memory.
-    if end == .ok && !ProcessState.setPromise(UInt(bitPattern: this)) { end = .noMemory }
+    if end == .ok && !ProcessState.setThreadHeartbeats(UInt(bitPattern: this)) { end = .noMemory }
     if end != .ok {
       watch.end()
       free(memory)
@@ -71,8 +71,8 @@ struct ThreadPromise: ~Copyable {
     }
     registry.retainStorage()
     TimerThread.change { $0.add(this) }
-    this.promise.begin()
-    // A thread that shuts the registry down retires the promises that it finds in the list.
+    this.heartbeats.begin()
+    // A thread that shuts the registry down retires the intervals that it finds in the list.
     if registry.isFinished {
       _ = withdraw()
       return .closed
@@ -80,19 +80,19 @@ struct ThreadPromise: ~Copyable {
     return .ok
   }
 
-  /// Withdraws the calling thread's promise.
+  /// Withdraws the calling thread's interval.
   ///
   /// - Returns: `.ok`, also if there is none; `.deadlock` in the log callback that reports the end
-  ///   of its stall: the promise is in use there.
+  ///   of its stall: the interval is in use there.
   static func withdraw() -> Status {
     guard let this = current else { return .ok }
-    if this.promise.currentStage == .recovering { return .deadlock }
-    _ = ProcessState.setPromise(0)
+    if this.heartbeats.currentStage == .recovering { return .deadlock }
+    _ = ProcessState.setThreadHeartbeats(0)
     end(this)
     return .ok
   }
 
-  /// The destructor of the thread-specific key: ends the promise of a thread that ends.
+  /// The destructor of the thread-specific key: ends the interval of a thread that ends.
   static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
     if ProcessState.isForkedChild { return }
     if let this = Pointer(bitPattern: UInt(bitPattern: value)) { end(this) }
@@ -101,8 +101,8 @@ struct ThreadPromise: ~Copyable {
   private static func end(_ this: Pointer) {
     let registry = this.pointee.registry
     TimerThread.change { $0.remove(this) }
-    this.promise.pointee.interval.store(0, ordering: .relaxed)
-    this.promise.watch?.end()
+    this.heartbeats.pointee.interval.store(0, ordering: .relaxed)
+    this.heartbeats.watch?.end()
     if ProcessState.isForkedChild { return }
     free(this)
     registry.releaseStorage()
@@ -110,40 +110,41 @@ struct ThreadPromise: ~Copyable {
 
   // MARK: The watchdog
 
-  /// Makes the promise that systemd's watchdog requires, if there is one: a heartbeat in half of
+  /// Sets the interval that systemd's watchdog requires, if there is one: a heartbeat in half of
   /// the watchdog's timeout.
-  static func promiseForWatchdog() -> Status {
+  static func setForWatchdog() -> Status {
     guard let (registry, pause) = SystemdWatch.watchdogInUse() else {
       return .invalid("tr_heartbeat", "the caller is not a task, and has promised nothing")
     }
-    var status = promise(pause, sparesWaits: false, in: registry, isForWatchdog: true)
+    var status = set(pause, sparesWaits: false, in: registry, isForWatchdog: true)
     // Nothing is left that would need a heartbeat.
     if status == .closed { status = .ok }
-    // The watchdog may have ended before it could find the promise.
+    // The watchdog may have ended before it could find the interval.
     if status == .ok && !SystemdWatch.isInUse(for: registry) { _ = withdraw() }
     registry.releaseStorage()
     return status
   }
 
-  /// Whether the calling thread has no promise, or only one for a watchdog that is gone.
+  /// Whether the calling thread has no interval, or only one for a watchdog that is gone.
   static var isOver: Bool {
     guard let current else { return true }
-    let promise = current.promise
+    let heartbeats = current.heartbeats
     // A log callback that reports the end of the stall is still using it.
-    return current.pointee.isForWatchdog && promise.pointee.interval.load(ordering: .relaxed) == 0
-      && promise.currentStage != .recovering
+    return current.pointee.isForWatchdog
+      && heartbeats.pointee.interval.load(ordering: .relaxed) == 0
+      && heartbeats.currentStage != .recovering
   }
 }
 
-extension UnsafeMutablePointer<ThreadPromise> {
+extension UnsafeMutablePointer<ThreadHeartbeats> {
   /// SAFETY: the first field.
-  var promise: HeartbeatPromise.Pointer {
-    UnsafeMutableRawPointer(self).assumingMemoryBound(to: HeartbeatPromise.self)
+  var heartbeats: HeartbeatState.Pointer {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: HeartbeatState.self)
   }
 
-  /// Whether it was retired; called on the thread that has the promise.
+  /// Whether it was retired; called on the thread that has the interval.
   fileprivate var isRetired: Bool {
-    TimerThread.withQueue { _ in promise.watch?.pointee.isRetired ?? true }
+    TimerThread.withQueue { _ in heartbeats.watch?.pointee.isRetired ?? true }
   }
 }
 
@@ -161,24 +162,24 @@ extension TaskName {
 }
 
 extension TimerState {
-  fileprivate mutating func add(_ promise: ThreadPromise.Pointer) {
-    promise.pointee.next = firstPromise
-    firstPromise?.pointee.previous = promise
-    firstPromise = promise
+  fileprivate mutating func add(_ thread: ThreadHeartbeats.Pointer) {
+    thread.pointee.next = firstThread
+    firstThread?.pointee.previous = thread
+    firstThread = thread
   }
 
-  fileprivate mutating func remove(_ promise: ThreadPromise.Pointer) {
-    if let previous = promise.pointee.previous {
-      previous.pointee.next = promise.pointee.next
+  fileprivate mutating func remove(_ thread: ThreadHeartbeats.Pointer) {
+    if let previous = thread.pointee.previous {
+      previous.pointee.next = thread.pointee.next
     } else {
-      firstPromise = promise.pointee.next
+      firstThread = thread.pointee.next
     }
-    promise.pointee.next?.pointee.previous = promise.pointee.previous
+    thread.pointee.next?.pointee.previous = thread.pointee.previous
   }
 }
 
 extension RegistryReference {
-  /// Whether a thread that is not a task, with a promise for the registry or a group below it, is
+  /// Whether a thread that is not a task, with an interval for the registry or a group below it, is
   /// stalled.
   var hasStalledThread: Bool { withStalledThread(0) { _ in true } ?? false }
 
@@ -192,14 +193,14 @@ extension RegistryReference {
   }
 
   private func withStalledThread<Result>(
-    _ index: Int, _ body: (ThreadPromise.Pointer) -> Result
+    _ index: Int, _ body: (ThreadHeartbeats.Pointer) -> Result
   ) -> Result? {
     TimerThread.ifExisting { state in
       var left = index
-      var next = state.firstPromise
+      var next = state.firstThread
       while let current = next {
         next = current.pointee.next
-        if !current.promise.isOverdue || !current.pointee.registry.isWithin(self) { continue }
+        if !current.heartbeats.isOverdue || !current.pointee.registry.isWithin(self) { continue }
         if left == 0 { return body(current) }
         left -= 1
       }
@@ -207,18 +208,18 @@ extension RegistryReference {
     }
   }
 
-  /// Retires what threads have promised for the registry, or a group below it: it was shut down, or
+  /// Retires the intervals of threads for the registry, or a group below it: it was shut down, or
   /// systemd's watchdog is gone.
   ///
   /// Requires a reference to the registry.
   ///
-  /// - Parameter forWatchdog: whether only promises that were made for the watchdog are retired.
-  func retirePromises(forWatchdog: Bool) {
-    // If the report of a promise was withdrawn, its registry's memory is still retained; these
+  /// - Parameter forWatchdog: whether only intervals that were set for the watchdog are retired.
+  func retireHeartbeats(forWatchdog: Bool) {
+    // If the report of an interval was withdrawn, its registry's memory is still retained; these
     // references are released one after the other.
     while true {
       let withdrawn = TimerThread.changeIfExisting { state -> RegistryReference? in
-        var next = state.firstPromise
+        var next = state.firstThread
         while let current = next {
           next = current.pointee.next
           if forWatchdog && !current.pointee.isForWatchdog
@@ -226,7 +227,7 @@ extension RegistryReference {
           {
             continue
           }
-          if current.promise.watch?.retire(&state) == true { return current.pointee.registry }
+          if current.heartbeats.watch?.retire(&state) == true { return current.pointee.registry }
         }
         return nil
       }
@@ -238,7 +239,7 @@ extension RegistryReference {
 
 extension TaskFacts {
   /// The facts of a stalled thread that is not a task.
-  fileprivate init(of thread: ThreadPromise.Pointer) {
+  fileprivate init(of thread: ThreadHeartbeats.Pointer) {
     self.init(
       word: .ofThread, registry: thread.pointee.registry, id: 0, name: thread.pointee.name,
       kind: 0, threadID: thread.pointee.threadID, spawnedAt: thread.pointee.since, cancelledAt: 0,

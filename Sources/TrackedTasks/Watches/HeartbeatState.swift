@@ -2,12 +2,12 @@ import Synchronization
 
 /// The heartbeat interval of a thread, and its last heartbeat (E7).
 ///
-/// It is the first field of a task's `TaskActivity`, or of a `ThreadPromise`. All fields are
+/// It is the first field of a task's `TaskActivity`, or of a `ThreadHeartbeats`. All fields are
 /// atomics: a snapshot may read them while they change.
-struct HeartbeatPromise: ~Copyable {
-  typealias Pointer = UnsafeMutablePointer<HeartbeatPromise>
+struct HeartbeatState: ~Copyable {
+  typealias Pointer = UnsafeMutablePointer<HeartbeatState>
 
-  // atomic: nanoseconds; negative while paused; 0 if there is no promise. Written by the spawner,
+  // atomic: nanoseconds; negative while paused; 0 if there is no interval. Written by the spawner,
   // and then by the thread itself; finally, as 0, by a thread that retires it. Sequentially
   // consistent with `stage`, like `beatAt`.
   let interval = Atomic<Int64>(0)
@@ -22,7 +22,7 @@ struct HeartbeatPromise: ~Copyable {
   let watch = Atomic<UInt>(0)
 }
 
-extension UnsafeMutablePointer<HeartbeatPromise> {
+extension UnsafeMutablePointer<HeartbeatState> {
   /// Stores every field.
   func clear(interval: Int64) {
     pointee.interval.store(interval, ordering: .relaxed)
@@ -47,14 +47,14 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
     pointee.interval.load(ordering: .relaxed) > 0 && overdueAt <= RunClock.now()
   }
 
-  // MARK: The thread that promised
+  // MARK: The thread with the interval
 
-  /// The promise of the calling thread: its task's, or, outside a task, its own.
-  static var ofCaller: HeartbeatPromise.Pointer? {
+  /// The interval of the calling thread: its task's, or, outside a task, its own.
+  static var ofCaller: HeartbeatState.Pointer? {
     if let task = Worker.currentTask {
-      return task.word.hasOptionalState && task.traits.contains(.heartbeat) ? task.promise : nil
+      return task.word.hasOptionalState && task.traits.contains(.heartbeat) ? task.heartbeats : nil
     }
-    return HeartbeatPromise.Pointer(bitPattern: ProcessState.promise)
+    return HeartbeatState.Pointer(bitPattern: ProcessState.threadHeartbeats)
   }
 
   /// Starts the interval.
@@ -78,7 +78,7 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
     if status != .ok { return status }
     pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
     pointee.interval.store(interval, ordering: .sequentiallyConsistent)
-    watch?.promiseHasChanged(to: interval)
+    watch?.intervalHasChanged(to: interval)
     return .ok
   }
 
@@ -103,7 +103,7 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
     return beat()
   }
 
-  /// A thread that retires the promise sets it to 0, and it must stay 0.
+  /// A thread that retires the interval sets it to 0, and it must stay 0.
   private func negate(_ interval: Int64) {
     _ = pointee.interval.compareExchange(
       expected: interval, desired: -interval, ordering: .sequentiallyConsistent)
@@ -139,7 +139,7 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
   }
 }
 
-/// Runs `body`, one of the library's own waits, which the calling thread's promise may leave out
+/// Runs `body`, one of the library's own waits, which the calling thread's interval may leave out
 /// (E7).
 ///
 /// - Parameters:
@@ -147,68 +147,68 @@ extension UnsafeMutablePointer<HeartbeatPromise> {
 ///     held.
 ///   - body: the wait.
 /// - Returns: what `body` returned.
-func withPromiseAtRest<Result>(reports: Bool = true, _ body: () -> Result) -> Result {
-  guard let promise = HeartbeatPromise.Pointer.ofCaller,
-    promise.pointee.sparesWaits.load(ordering: .relaxed) != 0,
+func withHeartbeatsSuspended<Result>(reports: Bool = true, _ body: () -> Result) -> Result {
+  guard let heartbeats = HeartbeatState.Pointer.ofCaller,
+    heartbeats.pointee.sparesWaits.load(ordering: .relaxed) != 0,
     // A wait within a wait.
-    promise.pointee.beatAt.load(ordering: .relaxed) != .max
+    heartbeats.pointee.beatAt.load(ordering: .relaxed) != .max
   else { return body() }
-  promise.rest(reports: reports)
+  heartbeats.rest(reports: reports)
   let result = body()
-  if !ProcessState.isForkedChild { promise.rise() }
+  if !ProcessState.isForkedChild { heartbeats.rise() }
   return result
 }
 
 extension TaskReference {
-  /// The task's promise, in its `TaskActivity`.
+  /// The task's interval, in its `TaskActivity`.
   ///
   /// Requires that it has one.
-  var promise: HeartbeatPromise.Pointer {
+  var heartbeats: HeartbeatState.Pointer {
     // SAFETY: the first field of a `TaskActivity`.
-    UnsafeMutableRawPointer(activity).assumingMemoryBound(to: HeartbeatPromise.self)
+    UnsafeMutableRawPointer(activity).assumingMemoryBound(to: HeartbeatState.self)
   }
 
-  // MARK: The life of a promise
+  // MARK: The life of an interval
 
   /// Makes what a task with a heartbeat interval needs.
   ///
   /// Its `TaskActivity` was cleared.
   func prepareHeartbeats(interval: Int64) -> Status {
-    let (status, watch) = HeartbeatWatch.make(.task(self), promise, interval: interval)
-    promise.pointee.watch.store(UInt(bitPattern: watch), ordering: .relaxed)
+    let (status, watch) = HeartbeatWatch.make(.task(self), heartbeats, interval: interval)
+    heartbeats.pointee.watch.store(UInt(bitPattern: watch), ordering: .relaxed)
     return status
   }
 
   /// Starts the interval: the task's thread is about to enter the body.
-  func beginHeartbeats() { promise.begin() }
+  func beginHeartbeats() { heartbeats.begin() }
 
-  /// Ends the promise: the body is over, or does not run.
+  /// Ends the interval: the body is over, or does not run.
   ///
   /// Waits for a report that is under way.
   func endHeartbeats() {
-    promise.pointee.interval.store(0, ordering: .relaxed)
-    promise.pointee.sparesWaits.store(0, ordering: .relaxed)
-    promise.watch?.end()
-    promise.pointee.watch.store(0, ordering: .relaxed)
+    heartbeats.pointee.interval.store(0, ordering: .relaxed)
+    heartbeats.pointee.sparesWaits.store(0, ordering: .relaxed)
+    heartbeats.watch?.end()
+    heartbeats.pointee.watch.store(0, ordering: .relaxed)
   }
 
   /// Sets the interval of the calling task, or changes it.
-  fileprivate func promise(_ interval: Int64, sparesWaits: Bool) -> Status {
-    // A promise made later would not be ended by anything.
+  fileprivate func setHeartbeatInterval(_ interval: Int64, sparesWaits: Bool) -> Status {
+    // An interval set later would not be ended by anything.
     if Worker.current?.pointee.stage != .body {
       return .invalid("tr_heartbeat_promise", "the body of the calling task is over")
     }
     if word.hasOptionalState && traits.contains(.heartbeat) {
-      return promise.change(to: interval, sparesWaits: sparesWaits)
+      return heartbeats.change(to: interval, sparesWaits: sparesWaits)
     }
     if interval == 0 { return .ok }
     _ = openActivity()
     let status = prepareHeartbeats(interval: interval)
     if status != .ok { return status }
-    promise.pointee.interval.store(interval, ordering: .relaxed)
-    promise.pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
+    heartbeats.pointee.interval.store(interval, ordering: .relaxed)
+    heartbeats.pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
     add(.heartbeat)
-    promise.begin()
+    heartbeats.begin()
     return .ok
   }
 }
@@ -218,23 +218,23 @@ extension TaskReference {
 /// - Returns: `.ok`, also for a task without an interval; `.invalid` outside a task, in a thread
 ///   without an interval, if there is no systemd watchdog.
 func recordHeartbeat() -> Status {
-  if let promise = HeartbeatPromise.Pointer.ofCaller {
-    if Worker.currentTask != nil || !ThreadPromise.isOver { return promise.beat() }
+  if let heartbeats = HeartbeatState.Pointer.ofCaller {
+    if Worker.currentTask != nil || !ThreadHeartbeats.isOver { return heartbeats.beat() }
   } else if Worker.currentTask != nil {
     return .ok
   }
-  return ThreadPromise.promiseForWatchdog()
+  return ThreadHeartbeats.setForWatchdog()
 }
 
 /// Sets the calling thread's heartbeat interval: from now on, at least one heartbeat every
 /// `interval` nanoseconds (E7).
 ///
 /// - Parameters:
-///   - interval: 0 ends the promise.
+///   - interval: 0 is none from now on.
 ///   - sparesWaits: whether the time in the library's own waits is left out.
 ///   - registry: the registry whose health includes the thread; in a task nil, or the task's own.
-/// - Returns: `.ok`; `.invalid`; `.noMemory`, `.again`; `.deadlock` as `ThreadPromise.withdraw`.
-func makeHeartbeatPromise(
+/// - Returns: `.ok`; `.invalid`; `.noMemory`, `.again`; `.deadlock` as `ThreadHeartbeats.withdraw`.
+func setHeartbeatInterval(
   every interval: Int64, sparesWaits: Bool, in registry: RegistryReference?
 ) -> Status {
   if interval < 0 { return .invalid("tr_heartbeat_promise", "interval_ns is negative") }
@@ -244,20 +244,20 @@ func makeHeartbeatPromise(
     if let registry, registry != task.registry {
       return .invalid("tr_heartbeat_promise", "registry is not the calling task's")
     }
-    return task.promise(interval, sparesWaits: sparesWaits)
+    return task.setHeartbeatInterval(interval, sparesWaits: sparesWaits)
   }
-  if interval == 0 { return ThreadPromise.withdraw() }
+  if interval == 0 { return ThreadHeartbeats.withdraw() }
   guard let registry else {
     return .invalid("tr_heartbeat_promise", "registry is NULL, and the caller is not a task")
   }
-  return ThreadPromise.promise(interval, sparesWaits: sparesWaits, in: registry)
+  return ThreadHeartbeats.set(interval, sparesWaits: sparesWaits, in: registry)
 }
 
 /// Pauses the calling thread's interval, or resumes it; `.invalid` if it has none.
 func setHeartbeatsPaused(_ isPaused: Bool) -> Status {
-  guard let promise = HeartbeatPromise.Pointer.ofCaller else {
+  guard let heartbeats = HeartbeatState.Pointer.ofCaller else {
     return .invalid(
       isPaused ? "tr_heartbeat_pause" : "tr_heartbeat_resume", "the caller has promised nothing")
   }
-  return isPaused ? promise.pause() : promise.resume()
+  return isPaused ? heartbeats.pause() : heartbeats.resume()
 }
