@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 void uses(taskreg::registry tasks, taskreg::token token) {
   int local = 0;
-  (void)local;
+  (void)local, (void)token;
   auto log = [](const tr_log_event &) {};
   auto task = tasks.spawn("right", [&local] { return local; });
   taskreg::registry_options options;
@@ -41,11 +41,11 @@ void uses(taskreg::registry tasks, taskreg::token token) {
   auto copied = scope;
 #elif REJECT == 7 // deleted
   options.log_to([](const tr_log_event &) {});
-#elif REJECT == 8 // nodiscard|unused
+#elif REJECT == 8 // declared with .*nodiscard
   tasks.spawn("handle dropped", [] {});
-#elif REJECT == 9 // nodiscard|unused
+#elif REJECT == 9 // declared with .*nodiscard
   task.wait(5s);
-#elif REJECT == 10 // nodiscard|unused
+#elif REJECT == 10 // declared with .*nodiscard
   tasks.shutdown(5s);
 #elif REJECT == 11 // timeout
   taskreg::ignore(task.wait(5));
