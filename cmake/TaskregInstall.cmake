@@ -19,9 +19,10 @@ install(FILES docs/schema/report.json docs/schema/snapshot.json
 
 include("${PROJECT_SOURCE_DIR}/cmake/TaskregManPages.cmake")
 
-# The examples as they are: their CMakeLists.txt and their Makefile work against an installed library.
+# The examples as they are: their CMakeLists.txt, and the Makefile of those in C, work against an installed library.
 install(DIRECTORY examples-c/ DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/libtaskreg/examples"
   USE_SOURCE_PERMISSIONS)
+install(DIRECTORY examples-cpp/ DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/libtaskreg/examples-cpp")
 
 # `cmake --install --strip`: CMake strips the targets it links itself, so this says it for ours.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")

@@ -69,10 +69,11 @@ consume() {
 }
 
 quietly "$cmake" --install "$build" --prefix "$scratch/first"
-for file in include/taskreg.h "$libdir/libtaskreg.so" "$libdir/libtaskreg.so.0" "$libdir/libtaskreg.a" \
+for file in include/taskreg.h include/taskreg.hpp "$libdir/libtaskreg.so" "$libdir/libtaskreg.so.0" "$libdir/libtaskreg.a" \
   "$libdir/pkgconfig/taskreg.pc" "$libdir/cmake/taskreg/taskregConfig.cmake" \
   "$libdir/cmake/taskreg/taskregConfigVersion.cmake" share/taskreg/schema/{report,snapshot}.json \
-  share/doc/libtaskreg/examples/{CMakeLists.txt,Makefile,01-hello.c}; do
+  share/doc/libtaskreg/examples/{CMakeLists.txt,Makefile,01-hello.c} \
+  share/doc/libtaskreg/examples-cpp/{CMakeLists.txt,01-hello.cpp}; do
   [ -e "$scratch/first/$file" ] || fail "$file is not installed"
 done
 [ -L "$scratch/first/$libdir/libtaskreg.so" ] && [ -L "$scratch/first/$libdir/libtaskreg.so.0" ] ||
@@ -100,6 +101,10 @@ quietly "$cmake" -S "$examples" -B "$scratch/examples" -G "$generator" \
   -DCMAKE_PREFIX_PATH="$scratch/moved" -DCMAKE_C_COMPILER="$cc"
 quietly "$cmake" --build "$scratch/examples"
 quietly "$ctest" --test-dir "$scratch/examples" --output-on-failure --no-tests=error -R 01-hello
+quietly "$cmake" -S "$scratch/moved/share/doc/libtaskreg/examples-cpp" -B "$scratch/examples-cpp" -G "$generator" \
+  -DCMAKE_PREFIX_PATH="$scratch/moved" -DCMAKE_CXX_COMPILER="$cxx"
+quietly "$cmake" --build "$scratch/examples-cpp" --target example-cpp-01-hello
+quietly "$ctest" --test-dir "$scratch/examples-cpp" --output-on-failure --no-tests=error -R 01-hello
 export PKG_CONFIG_PATH="$scratch/moved/$libdir/pkgconfig"
 quietly "$cmake" -S "$examples" -B "$scratch/examples-pc" -G "$generator" -DTASKREG_VIA_PKG_CONFIG=ON \
   -DCMAKE_C_COMPILER="$cc"
