@@ -1,8 +1,8 @@
 import CModel
 import Synchronization
 
-/// Stands in for `Synchronization.Atomic` when the core is compiled for the explorer, and tells it
-/// of each access.
+/// Replaces `Synchronization.Atomic` when the core is compiled for the explorer, and reports each
+/// access to it.
 ///
 /// The explorer runs one thread at a time, so the orderings mean nothing here.
 struct Atomic<Value: AtomicRepresentable & BitwiseCopyable & Equatable>: ~Copyable {

@@ -1,7 +1,7 @@
 import CModel
 import CPlatform
 
-/// Phases (E5), and what a log hears of those that are late (E6).
+/// Phases (E5), and log events about late tasks (E6).
 extension Scenario {
   static let phased = [laterPhase, twoPhases, phaseAlone]
 

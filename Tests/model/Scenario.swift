@@ -4,9 +4,9 @@ import CPlatform
 /// One small program to be run in every interleaving.
 struct Scenario {
   let name: StaticString
-  /// What it shows, and the rules.
+  /// The claim, and the rules.
   let claim: StaticString
-  /// How often a thread that could go on is interrupted; negative is any number.
+  /// How often a thread that could continue is interrupted; negative: any number of times.
   var preemptions: Int32 = -1
   /// How many time-outs may come while others could run.
   var timeouts: Int32 = 0
@@ -30,9 +30,9 @@ struct Scenario {
   }
 }
 
-/// What the threads of a scenario share.
+/// The state that the threads of a scenario share.
 ///
-/// All of it is set before the first of them is made, but for the words, which change by
+/// All of it is set before the first of them is created, except for the words, which change by
 /// `model_add`.
 enum Stage {
   // SAFETY: written by the first thread of an execution before it makes others.
@@ -56,7 +56,7 @@ enum Stage {
   static func waitFor(_ word: Word, _ value: Int32) { model_await(words + word.rawValue, value) }
   static func value(_ word: Word) -> Int32 { model_value(words + word.rawValue) }
 
-  /// Makes the stage anew, with a registry whose threads wait for ever for a task.
+  /// Resets the stage, with a registry whose threads wait indefinitely for a task.
   static func open(_ change: (inout RegistryOptionsCore) -> Void = { _ in }) {
     words.update(repeating: 0, count: 8)
     var options = RegistryOptionsCore()
@@ -69,12 +69,12 @@ enum Stage {
     madeRegistry = made
   }
 
-  /// Waits for the application's own threads, shuts the registry down, and lets go of it: every
-  /// scenario ends so, and the explorer looks whether memory or threads are left.
+  /// Waits for the application's own threads, shuts the registry down, and releases it: every
+  /// scenario ends this way, and the explorer checks whether memory or threads are left.
   ///
   /// - Parameters:
-  ///   - hosts: how many of its own threads there are.
-  ///   - last: what is to be looked at when nothing is left.
+  ///   - hosts: how many threads of its own the application has.
+  ///   - last: a check that runs when nothing is left.
   static func close(hosts: Int32 = 0, _ last: () -> Void = {}) {
     waitFor(.hosts, hosts)
     while true {

@@ -13,7 +13,8 @@ extension Scenario {
     Stage.add(1, to: .begun)
     return 0
   }
-  /// A body that ends when two have begun: one that stood behind the other would wait for ever.
+  /// A body that ends when two have begun: one that was queued behind the other would wait
+  /// indefinitely.
   private static let pair: TaskBody = { _, _ in
     Stage.add(1, to: .begun)
     Stage.waitFor(.begun, 2)
@@ -100,8 +101,8 @@ extension Scenario {
     Stage.close()
   }
 
-  /// The wait itself the explorer cannot see: where the task would begin it, it waits for the cancel and
-  /// looks whether the descriptor tells of it.
+  /// The explorer cannot see the wait itself: where the task would start it, it waits for the
+  /// cancel and checks whether the descriptor reports it.
   static let places = Scenario(
     name: "places",
     claim:
@@ -287,7 +288,7 @@ extension Scenario {
     Stage.spawn(short)
     Stage.registry.release()
     Stage.waitFor(.dropped, 1)
-    // Whoever next makes or releases a registry frees those that are left behind.
+    // The next call that creates or releases a registry frees those that are left.
     model_await_others()
     DeferredFree.tend()
   }
@@ -344,8 +345,9 @@ extension Scenario {
     Stage.close()
   }
 
-  /// With tasks whose threads are refused, so that there are two threads and all orders can be tried: the word
-  /// of a task that starts has the same bits as that of the next one in its record.
+  /// With tasks that the system refuses threads, so that there are two threads and all orders can
+  /// be tried: the word of a task that starts has the same bits as that of the next one in its
+  /// record.
   static let reusedRecord = Scenario(
     name: "reused record",
     claim: "a record changes hands under a reader: no entry mixes two tasks (N3)",

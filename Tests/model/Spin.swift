@@ -1,7 +1,7 @@
-/// Stands in for `Base/Spin.swift`: spinning is on, and is one look.
+/// Replaces `Base/Spin.swift`: spinning is on, and checks once.
 ///
-/// Looks before the last change nothing, and the explorer lets others run before it, so one look
-/// shows all that many do.
+/// Checks before the last one change nothing, and the explorer lets other threads run before it, so
+/// one check shows everything that many would.
 struct SpinPolicy {
   let worker: Int64
   let joiner: Int64

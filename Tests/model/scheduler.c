@@ -1,25 +1,26 @@
 /* scheduler.c - the explorer; see scheduler.h.
 
-   How it explores. An execution runs the scenario with real stacks and real memory. Before each access
-   to something that two threads meet in, the explorer chooses who goes on; an execution is the list of
-   its choices. Depth first, each execution repeats the choices of the one before up to the last that
-   has an alternative, and takes that (Godefroid, "Model checking for programming languages using
-   VeriSoft", POPL 1997). Preemptions may be bounded (Musuvathi and Qadeer, "Iterative context bounding",
-   PLDI 2007).
+   How it explores. An execution runs the scenario with real stacks and real memory. Before each
+   access to something that two threads share, the explorer chooses the thread that runs next; an
+   execution is the list of its choices. Depth first, each execution repeats the choices of the one
+   before up to the last that has an alternative, and takes that (Godefroid, "Model checking for
+   programming languages using VeriSoft", POPL 1997). Preemptions may be bounded (Musuvathi and
+   Qadeer, "Iterative context bounding", PLDI 2007).
 
-   States. Two executions that differ only in the order of accesses that do not touch each other lead
-   to the same state. Each thread carries a hash of what it has done and of all that what it has done
-   depends on; the hashes of all threads are the state. A state that was seen before is not explored
-   again. (Two states with the same 64 bits would be taken for one; among 10^7 states the odds of that
-   are below one in 10^5.)
+   States. Two executions that differ only in the order of accesses that do not touch each other
+   lead to the same state. Each thread has a hash of what it has done and of everything that this
+   depended on; the hashes of all threads are the state. A state that was seen before is not
+   explored again. (Two states with the same 64 bits would count as one; among 10^7 states the odds
+   of that are below one in 10^5.)
 
-   Where threads meet. An atomic whose accesses are all ordered by what happens at other places needs
-   no choice: by vector clocks the explorer sees for each pair of accesses whether it is. If it is not,
-   the atomic is one more meeting place, and the exploration begins anew. In the end no unordered pair
-   is left anywhere else, in any execution, so that nothing is lost by choosing at meeting places only.
+   Where threads meet. An atomic whose accesses are all ordered by what happens at other places
+   needs no choice: the explorer checks each pair of accesses by vector clocks. If one is not
+   ordered, the atomic is one more meeting place, and the exploration starts again. In the end no
+   unordered pair is left anywhere else, in any execution, so that nothing is lost by choosing at
+   meeting places only.
 
-   What is not explored: orders weaker than sequential consistency (for those there is ThreadSanitizer),
-   and wake-ups of condition variables for no reason. */
+   What is not explored: orders weaker than sequential consistency (for those there is
+   ThreadSanitizer), and spurious wake-ups of condition variables. */
 
 #define _GNU_SOURCE
 
@@ -63,7 +64,7 @@ enum state { UNUSED, READY, ON_MUTEX, ON_CONDITION, ON_WORD, ON_THREAD, DONE };
 
 struct thread {
   enum state state;
-  jmp_buf context;       /* where it goes on */
+  jmp_buf context;       /* where it continues */
   jmp_buf base;          /* where pthread_exit leads */
   void *(*start)(void *);
   void *argument;
@@ -132,7 +133,7 @@ static void on_trap(int number) {
 
 /* ---- Locations ------------------------------------------------------------------------------- */
 
-/* What is remembered of one address in this execution. */
+/* The accesses to one address in this execution. */
 struct location {
   const void *address;
   uint32_t epoch;   /* the execution this is of */
@@ -217,9 +218,9 @@ static void touch(struct location *place, int kind) {
   }
 }
 
-/* A meeting place from the start: mutexes, condition variables, ends of threads. One that was an ordinary
-   atomic so far in this execution, as the word that the kernel clears when a thread has ended, was passed
-   without a choice: the exploration begins anew. */
+/* A meeting place from the start: mutexes, condition variables, ends of threads. One that was an
+   ordinary atomic so far in this execution, as the word that the kernel clears when a thread has
+   ended, was passed without a choice: the exploration starts again. */
 static struct location *meeting_of(const void *address) {
   struct location *place = location_of(address);
   if (!place->isMeeting) {
@@ -232,13 +233,13 @@ static struct location *meeting_of(const void *address) {
 
 /* ---- Choices --------------------------------------------------------------------------------- */
 
-/* A way to go on: a thread, and whether its wait times out. */
+/* An option: a thread, and whether its wait times out. */
 #define OPTION(thread, times_out) ((thread) * 2 + (times_out))
 
 struct choice {
   uint8_t options[2 * THREADS];
   uint8_t count, taken;
-  int8_t runner;         /* the option that is no preemption; -1: none is one */
+  int8_t runner;         /* the option that is not a preemption; -1: all of them are */
   int8_t preemptions, timeouts; /* left before the choice; preemptions are -1 when unbounded */
 };
 static struct choice choices[DEPTH];
@@ -246,7 +247,7 @@ static int depth, replayed; /* choices of this execution; those that are repeate
 static int preemptions_left, timeouts_left;
 static bool isBounded;
 
-/* The states seen, each with what was left; an open hash table that grows. */
+/* The states seen, each with its remaining preemptions; an open hash table that grows. */
 struct seen {
   uint64_t key;
   uint8_t preemptions, timeouts;
@@ -300,7 +301,8 @@ static bool can_run(const struct thread *thread) {
   }
 }
 
-/* Choose who goes on; the number of an option, or -1 when everybody has ended. */
+/* Choose the thread that runs next; returns the number of an option, or -1 when all threads have
+   ended. */
 __attribute__((noinline)) static int choose(void) {
   uint8_t options[2 * THREADS];
   int count = 0, runner = -1;
@@ -317,7 +319,7 @@ __attribute__((noinline)) static int choose(void) {
     if (threads[i].state != ON_CONDITION || threads[i].deadline == INT64_MAX) continue;
     if (earliest < 0 || threads[i].deadline < threads[earliest].deadline) earliest = i;
   }
-  /* Time passes when nobody can run; besides, a few times, whenever it likes. */
+  /* Time passes when no thread can run, and a few times at any point. */
   if (earliest >= 0 && (count == 0 || timeouts_left > 0))
     options[count++] = (uint8_t)OPTION(earliest, 1);
   if (count == 0) {
@@ -346,7 +348,7 @@ __attribute__((noinline)) static int choose(void) {
   return option;
 }
 
-/* Make the last choice that has an alternative anew; false if there is none. */
+/* Take the next alternative of the last choice that has one; false if there is none. */
 static bool next_execution(void) {
   while (depth > 0) {
     struct choice *choice = &choices[depth - 1];
@@ -381,7 +383,7 @@ static void go_to(int number) {
   setcontext(&context);
 }
 
-/* Let the one who is chosen go on; returns when that is the calling thread. */
+/* Run the chosen thread; returns when that is the calling thread. */
 static void yield(void) {
   if (step_count > STEPS) model_fail("an execution without an end");
   int option = choose();
@@ -484,11 +486,11 @@ void model_keep(void *address, int size) {
 struct block {
   size_t size;
   int owner, isFreed;
-  struct block *before; /* the one freed before it, by whomever */
+  struct block *before; /* the block freed before it, by any thread */
 };
 static struct block *last_freed;
 
-/* Nobody has written to a block after it was freed. */
+/* No thread has written to a block after it was freed. */
 static void expect_untouched(void) {
   for (const struct block *block = last_freed; block != NULL; block = block->before) {
     const char *bytes = (const char *)(block + 1);
@@ -689,7 +691,8 @@ void model_keep_blocks(int blocks) { threads[current].blocks -= blocks; }
 
 double model_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
-/* ---- What the C library does elsewhere ------------------------------------------------------- */
+/* ---- Replacements for functions of the C library
+   ------------------------------------------------------- */
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*start)(void *), void *argument) {
@@ -701,7 +704,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
   return 0;
 }
 
-/* No file is read: what the kernel tells of a program is not what is explored. */
+/* No file is read: what the kernel reports about a process is not explored. */
 int __wrap_open(const char *path, int flags, ...) {
   (void)path, (void)flags;
   errno = ENOENT;
@@ -770,7 +773,7 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex) {
   touch(place, MODEL_WRITE);
   return 0;
 }
-/* Nobody is held up for so long that a deadline passes: it is a lock like the others. */
+/* No thread is held up for so long that a deadline passes: it is a lock like the others. */
 int __wrap_pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *limit) {
   (void)clock, (void)limit;
   return __wrap_pthread_mutex_lock(mutex);
@@ -836,10 +839,10 @@ int __wrap_pthread_cond_destroy(pthread_cond_t *condition) {
   return 0;
 }
 
-/* Memory: of the thread's own, so that an address depends on what that thread did and on nothing
-   else; never used again within an execution. What is freed is filled with zeros, which the core reads as
-   "nobody", "not yet" or a null pointer: whoever goes on with it does something, and is found by that, or
-   by what it wrote when the execution ends. */
+/* Memory: each thread has its own, so that an address depends only on what that thread did; it is
+   never used again within an execution. Freed memory is filled with zeros, which the core reads as
+   "none", "not yet" or a null pointer. A thread that still uses it therefore acts on these, which
+   is detected, or is detected by what it wrote when the execution ends. */
 
 void *__wrap_malloc(size_t size) {
   struct thread *self = &threads[current];
@@ -852,7 +855,7 @@ void *__wrap_malloc(size_t size) {
   return block + 1;
 }
 int __wrap_posix_memalign(void **memory, size_t alignment, size_t size) {
-  (void)alignment; /* 64 at the most, as everything here has */
+  (void)alignment; /* at most 64, as for everything here */
   *memory = __wrap_malloc(size);
   return 0;
 }
@@ -869,7 +872,7 @@ void __wrap_free(void *memory) {
   memset(owner->freed + first, 1, (block->size + GRAIN - 1) / GRAIN);
   threads[current].blocks--;
 }
-/* Stacks, on which nobody runs here. */
+/* Stacks, on which no thread runs here. */
 void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset) {
   (void)address, (void)size, (void)protection, (void)flags, (void)file, (void)offset;
   return (void *)(uintptr_t)0x10000;

@@ -1,9 +1,10 @@
 /* scheduler.h - an exhaustive explorer of thread interleavings.
 
-   The core is compiled for it as it is, with two things put in its place: `Atomic` (Atomic.swift),
-   which tells the explorer of each access, and the functions of the C library that threads meet in,
-   which the linker's --wrap replaces by those of scheduler.c. Threads are coroutines here; one runs
-   at a time, and where two could disturb each other the explorer tries every order. */
+   The core is compiled for it unchanged, with two things replaced: `Atomic` (Atomic.swift),
+   which reports each access to the explorer, and the functions of the C library through which
+   threads interact, which the linker's --wrap replaces by those of scheduler.c. Threads are
+   coroutines here; one runs at a time, and where two could disturb each other the explorer tries
+   every order. */
 
 #ifndef TASKREG_MODEL_SCHEDULER_H
 #define TASKREG_MODEL_SCHEDULER_H
@@ -29,11 +30,12 @@ void model_fail(const char *what);
 struct model_run {
   const char *name;
   void (*body)(void);  /* the first thread */
-  int preemptions;     /* how often a thread that could go on is interrupted; negative: any number */
+  int preemptions;     /* how often a thread that could continue is interrupted; negative: any
+                          number */
   int timeouts;        /* how many time-outs may come while others could run; the rest come last */
 };
 
-/* What an exploration came to. */
+/* The result of an exploration. */
 struct model_result {
   uint64_t executions, states, steps;
   int locations; /* atomics on which two threads meet */
@@ -56,7 +58,7 @@ void model_await_others(void);
 void model_refuse_threads(bool refuses);
 /* The calling thread has so many blocks of memory that stay for good. */
 void model_keep_blocks(int blocks);
-/* Seconds on the processor's clock, for reports. */
+/* Seconds of CPU time, for reports. */
 double model_seconds(void);
 
 #endif

@@ -33,9 +33,9 @@ import Testing
 
   /// **Proves:** when the waits are over their threads leave, and are joined by one that stays (G4).
   ///
-  /// **Why it matters:** nobody shuts down the registry they run in; ThreadSanitizer reports a thread
-  /// that was never joined when the process ends.
-  /// **Catches:** a registry all of whose threads leave; then nobody is left to join the last.
+  /// **Why it matters:** no call shuts down the registry they run in; ThreadSanitizer reports a
+  /// thread that was never joined when the process ends.
+  /// **Catches:** a registry all of whose threads leave; then no thread is left to join the last.
   @Test func threadsThatWaitedLeave() async throws {
     let token = try ShutdownToken()
     await withTaskGroup(of: Void.self) { group in
@@ -55,7 +55,7 @@ import Testing
 
   /// **Proves:** the async forms give what the blocking ones give (O3, J1, J8).
   ///
-  /// **Why it matters:** they are the same calls in another dress.
+  /// **Why it matters:** they are the same calls in another form.
   /// **Catches:** a form that loses the result or the error.
   @Test func resultsAndErrorsComeThrough() async throws {
     let registry = try TaskRegistry()
@@ -120,7 +120,7 @@ import Testing
   /// **Proves:** a Swift task cancelled beforehand does not wait at all (C4).
   ///
   /// **Why it matters:** the request may come before the wait has its thread.
-  /// **Catches:** a wish for cancellation forgotten until the thread exists.
+  /// **Catches:** a request for cancellation forgotten before the thread exists.
   @Test func aTaskCancelledBeforehandDoesNotWait() async throws {
     let token = try ShutdownToken()
     for _ in 0..<30 {
@@ -138,10 +138,10 @@ import Testing
     #expect(!token.isCancelled)
   }
 
-  /// **Proves:** what has happened already is returned, cancelled or not (J2, O3).
+  /// **Proves:** a result that exists already is returned, cancelled or not (J2, O3).
   ///
-  /// **Why it matters:** an outcome that is there should not be thrown away.
-  /// **Catches:** a wait that gives up before it looks.
+  /// **Why it matters:** an outcome that exists should not be discarded.
+  /// **Catches:** a wait that ends before it has checked.
   @Test func whatHasHappenedIsReturned() async throws {
     let registry = try TaskRegistry()
     let task = try registry.spawn("done", kind: .rpcHandler) { _ in }

@@ -3,12 +3,12 @@ import Testing
 
 @testable import TrackedTasks
 
-/// A return address, and what it belongs to.
+/// A return address, and the code it belongs to.
 @Suite struct BacktraceFrameTests {
-  /// **Proves:** an address in a library is found with its function, one of nobody's is not, and both read well
-  /// (E10, E12).
+  /// **Proves:** an address in a library is found with its function, an address that belongs to no
+  /// object is not, and both read well (E10, E12).
   ///
-  /// **Why it matters:** a number alone helps nobody without the core file.
+  /// **Why it matters:** a number alone is useless without the core file.
   /// **Catches:** the name of the object for that of the function; "+0x" without a function; a call that does not
   /// return shown as one in the function behind.
   @Test func addressesAreFound() throws {

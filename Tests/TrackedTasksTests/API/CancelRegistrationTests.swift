@@ -4,7 +4,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// Closures that run when something is cancelled, and descriptors that tell of it.
+/// Closures that run when something is cancelled, and descriptors that report it.
 @Suite struct CancelRegistrationTests {
   /// **Proves:** a closure runs once when its token is cancelled, and at once if it is already (C7).
   ///
@@ -78,7 +78,7 @@ import Testing
   /// wait for a descriptor ends by the flag (C6, C8).
   ///
   /// **Why it matters:** event loops wait for descriptors.
-  /// **Catches:** a descriptor that is not raised; a wait that does not look at the flag.
+  /// **Catches:** a descriptor that is not raised; a wait that does not check the flag.
   @Test func descriptorsTellOfCancellation() throws {
     let registry = try TaskRegistry()
     let token = try registry.token.fileDescriptor()

@@ -25,10 +25,10 @@ import Testing
     }
   }
 
-  /// **Proves:** no timeout is for ever, and a negative one is "look, do not wait" (J1).
+  /// **Proves:** a nil timeout never times out, and a negative one is "check, do not wait" (J1).
   ///
-  /// **Why it matters:** a computed timeout that has run out must not become for ever.
-  /// **Catches:** the negative number handed through to the core, where it means for ever.
+  /// **Why it matters:** a computed timeout that has run out must not become unlimited.
+  /// **Catches:** the negative number passed on to the core, where it means indefinitely.
   @Test func negativeTimeoutsDoNotWait() {
     #expect(timeoutNanoseconds(nil) == -1)
     #expect(timeoutNanoseconds(.seconds(-1)) == 0)

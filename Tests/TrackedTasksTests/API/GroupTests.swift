@@ -27,8 +27,8 @@ private final class Witness: Sendable {
   /// **Proves:** tasks of a group are the parent's too, counted and listed there with their path, and
   /// the summary survives encoding (T1, T2, T3).
   ///
-  /// **Why it matters:** whoever looks at the whole need not know the parts.
-  /// **Catches:** the path of the registry that is asked instead of the task's.
+  /// **Why it matters:** an overview must not need knowledge of the parts.
+  /// **Catches:** the path of the registry that lists instead of the task's.
   @Test func tasksOfAGroupAreTheParentsToo() throws {
     let registry = try TaskRegistry()
     let net = try registry.group(named: "net")
@@ -47,8 +47,8 @@ private final class Witness: Sendable {
     #expect(peers.isEmpty)
   }
 
-  /// **Proves:** a group is shut down alone; its parent goes on, and can have another by that name; the
-  /// parent's shutdown stops what is in its groups (T1, T2).
+  /// **Proves:** a group is shut down alone; its parent continues, and can have another group of
+  /// that name; the parent's shutdown stops what is in its groups (T1, T2).
   ///
   /// **Why it matters:** one part is restarted while the others serve.
   /// **Catches:** a group that is linked to its parent's token.
@@ -96,7 +96,7 @@ private final class Witness: Sendable {
 
   /// **Proves:** a report lists the stragglers of groups with their path, in words as well (T3, J8).
   ///
-  /// **Why it matters:** "reader" alone does not say where to look.
+  /// **Why it matters:** "reader" alone does not identify the task.
   /// **Catches:** a description of names without groups.
   @Test func stragglersAreNamedWithTheirGroups() throws {
     let registry = try TaskRegistry()
@@ -114,7 +114,8 @@ private final class Witness: Sendable {
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** wrong names and options are refused, and what a log closure captured is let go of (P4, T1).
+  /// **Proves:** wrong names and options are rejected, and what a log closure captured is released
+  /// (P4, T1).
   ///
   /// **Why it matters:** an error has to leave nothing behind.
   /// **Catches:** the name cut at a NUL; a token that is silently ignored.
@@ -181,7 +182,7 @@ private final class Witness: Sendable {
   /// task's thread (T6).
   ///
   /// **Why it matters:** code that runs then would find itself in a task whose memory is gone.
-  /// **Catches:** a thread that has its task until everything is freed.
+  /// **Catches:** a thread that keeps its task until everything is freed.
   @Test func whatAGroupHeldIsFreedOutsideItsLastTask() throws {
     let sights = Locked<[Witness.Sight]>([])
     let registry = try TaskRegistry()
@@ -202,9 +203,10 @@ private final class Witness: Sendable {
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a group keeps those above it alive, and works without them (T6).
+  /// **Proves:** a group keeps its ancestors alive, and works without other references to them
+  /// (T6).
   ///
-  /// **Why it matters:** a part may be handed on by those who made the whole.
+  /// **Why it matters:** the code that created the parent may pass only the group on.
   /// **Catches:** a group that does not hold its parent.
   @Test func aGroupKeepsThoseAboveItAlive() throws {
     let peers = try TaskRegistry().group(named: "net").group(named: "peers")

@@ -2,13 +2,13 @@ import Testing
 
 @testable import TrackedTasks
 
-/// Promised signs of life; the C suite proves the rest.
+/// Heartbeats; the C suite proves the rest.
 @Suite struct HeartbeatsTests {
-  /// **Proves:** a task that misses its heartbeat is logged as stalled and listed, and logged as recovered
-  /// when it beats (E7, O2).
+  /// **Proves:** a task that misses its heartbeat is logged as stalled and listed, and logged as
+  /// recovered at its next heartbeat (E7, O2).
   ///
-  /// **Why it matters:** this is the whole of what a Swift program needs to notice a hang.
-  /// **Catches:** the promise dropped on the way from the options.
+  /// **Why it matters:** this is all that a Swift program needs to detect a hang.
+  /// **Catches:** the interval lost on the way from the options.
   @Test func aStallAndItsEndAreLogged() throws {
     let events = Locked<[LogEvent]>([])
     let stalled = Gate()
@@ -32,7 +32,8 @@ import Testing
     seen.open()
     try task.wait(timeout: ample)
     #expect(registry.isHealthy && registry.stalledTasks().isEmpty)
-    // A beat while the stall is being reported is reported by the timer thread, before the end.
+    // A heartbeat while the stall is being reported is reported by the timer thread, before the
+    // end.
     let logged = events.value
     #expect(logged.prefix(2).map(\.event) == [.taskStalled, .taskRecovered])
     #expect(logged.prefix(2).map(\.level) == [.warning, .info])
@@ -41,8 +42,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a task can promise, pause that and go on, and a thread that is no task can promise, too, until it takes
-  /// that back or the registry has been shut down (E7).
+  /// **Proves:** a task can set an interval, pause and resume it; so can a thread that is not a
+  /// task, until it removes the interval or the registry has been shut down (E7).
   ///
   /// **Why it matters:** this is what a long operation and the loop of main need.
   /// **Catches:** an interval in another unit; a pause that resumes.
@@ -77,10 +78,11 @@ import Testing
     }
   }
 
-  /// **Proves:** who promised nothing may beat, and is healthy without it (E7).
+  /// **Proves:** a task without an interval may report heartbeats, and is healthy without them
+  /// (E7).
   ///
-  /// **Why it matters:** shared code beats without knowing who runs it.
-  /// **Catches:** an error for want of a promise.
+  /// **Why it matters:** shared code reports heartbeats without knowing which task runs it.
+  /// **Catches:** an error because no interval is set.
   @Test func withoutAPromiseNothingIsMissed() throws {
     let registry = try TaskRegistry()
     let task = try registry.spawn("free", kind: .rpcHandler) { try $0.heartbeat() }

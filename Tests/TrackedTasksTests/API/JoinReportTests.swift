@@ -3,7 +3,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a join came to, in words.
+/// The result of a join, in words.
 @Suite struct JoinReportTests {
   /// **Proves:** the description is one line, with the counts that are not 0 (J8).
   ///
@@ -31,11 +31,11 @@ import Testing
     #expect(full.pending == 8 && full.threadsLeft == 7)
     #expect(full.elapsed == .milliseconds(1))
   }
-  /// **Proves:** an explanation is no part of a report's value: it is neither coded nor compared, and everything
-  /// else is (J8, E1).
+  /// **Proves:** an explanation is not part of a report's value: it is neither encoded nor
+  /// compared, and everything else is (J8, E1).
   ///
   /// **Why it matters:** reports are stored and compared, and an explanation is an object of this process.
-  /// **Catches:** a count left out of the coding; two reports with the same counts unequal.
+  /// **Catches:** a count left out of the encoding; two reports with the same counts unequal.
   @Test func anExplanationIsNoPartOfTheValue() throws {
     let registry = try TaskRegistry()
     let gate = Gate()

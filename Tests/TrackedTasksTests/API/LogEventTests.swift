@@ -6,7 +6,7 @@ private struct Mishap: Error, CustomStringConvertible {
   var description: String
 }
 
-/// What a registry has to say.
+/// The events of a registry.
 @Suite struct LogEventTests {
   private static func makeRegistry(
     _ events: Locked<[LogEvent]>, _ change: (inout RegistryOptions) -> Void = { _ in }
@@ -17,9 +17,10 @@ private struct Mishap: Error, CustomStringConvertible {
     return try TaskRegistry(options)
   }
 
-  /// **Proves:** a failed task is logged with name, id and message before its end is known (O2).
+  /// **Proves:** a failed task is logged with name, id and message before its completion becomes
+  /// observable (O2).
   ///
-  /// **Why it matters:** whoever sees the failure finds the reason in the log.
+  /// **Why it matters:** a caller that sees the failure finds the reason in the log.
   /// **Catches:** the event sent after the waiters are woken.
   @Test func aFailureIsLoggedBeforeItIsKnown() throws {
     let events = Locked<[LogEvent]>([])
@@ -51,10 +52,10 @@ private struct Mishap: Error, CustomStringConvertible {
     #expect(events.value.isEmpty)
   }
 
-  /// **Proves:** each refusal is logged with the name of the task and why (O2, S6).
+  /// **Proves:** each rejected spawn is logged with the name of the task and the reason (O2, S6).
   ///
   /// **Why it matters:** a task that never ran is in no list.
-  /// **Catches:** refusals that only the caller hears of.
+  /// **Catches:** rejections that are reported only to the caller.
   @Test func refusalsAreLogged() throws {
     let events = Locked<[LogEvent]>([])
     let registry = try Self.makeRegistry(events) { $0.maxTasks = 1 }

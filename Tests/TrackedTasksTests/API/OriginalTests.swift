@@ -51,8 +51,9 @@ import Testing
 
   /// **Proves:** a task that outlasts the deadline makes the join fail with the right count (J4).
   ///
-  /// **Why it matters:** a hung task must not hang the shutdown, and the operator must hear of it.
-  /// **Catches:** a join that blocks without end; a count that is off by one.
+  /// **Why it matters:** a hung task must not hang the shutdown, and it must be reported to the
+  /// operator.
+  /// **Catches:** a join that blocks indefinitely; a count that is off by one.
   @Test func joinAllAbortsSlowTasks() throws {
     let registry = try makeRegistry(grace: ample)
     let slow = try registry.spawn("slow", kind: .backgroundLoop) { task in

@@ -4,7 +4,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a registry counts, for Swift.
+/// The counts of a registry, in Swift.
 @Suite struct RegistryMetricsTests {
   private static func measured(maxTasks: Int? = nil) throws -> TaskRegistry {
     var options = RegistryOptions.underTest
@@ -79,8 +79,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** the last tasks are listed last first, with the group they belonged to, how they ended and
-  /// what they took, and survive encoding (E8).
+  /// **Proves:** the tasks that ended last are listed latest first, with their group, how they
+  /// ended and how long they ran, and survive encoding (E8).
   ///
   /// **Why it matters:** as above.
   /// **Catches:** an ending taken for another; -1 nanoseconds for "was not asked".
@@ -113,7 +113,8 @@ import Testing
     #expect(errorOf { () throws(TaskRegistryError) in try group.recentTasks() } == .invalidArgument)
   }
 
-  /// **Proves:** without metrics there are totals and nothing else, and what is no kind is an error (E8).
+  /// **Proves:** without metrics there are only totals, and a number that is not a kind is an error
+  /// (E8).
   ///
   /// **Why it matters:** 0 for "not kept" is taken for a measurement.
   /// **Catches:** nil and 0 confused; `.application(1)` answered with all of the application's.
@@ -144,7 +145,7 @@ import Testing
   /// **Proves:** the metrics are written as OpenMetrics, with kinds where they are kept; a descriptor that
   /// is not open is an error (E9).
   ///
-  /// **Why it matters:** what it looks like in full Tests/formats proves; this is the Swift way to it.
+  /// **Why it matters:** Tests/formats proves the full text; this is the Swift call for it.
   /// **Catches:** the text of a registry without metrics for one with them.
   @Test func metricsAreWritten() throws {
     for isMeasured in [false, true] {
@@ -163,8 +164,8 @@ import Testing
     }
   }
 
-  /// **Proves:** several registries are written as one text, told apart by the names that were given; two without a
-  /// name, and a name that is none, are refused (E9).
+  /// **Proves:** several registries are written as one text, distinguished by the given names; two
+  /// without a name, and an invalid name, are rejected (E9).
   ///
   /// **Why it matters:** names are Swift strings, which end elsewhere than C's.
   /// **Catches:** one registry's name for another's; a NUL that cuts a name.

@@ -5,9 +5,9 @@ import Testing
 
 /// How a registry behaves, as far as it may be chosen.
 @Suite struct RegistryOptionsTests {
-  /// **Proves:** options that make no sense are refused, and nothing is kept of them (P4, S4).
+  /// **Proves:** invalid options are rejected, and nothing of them is kept (P4, S4).
   ///
-  /// **Why it matters:** a limit of -1 is a mistake and not a wish.
+  /// **Why it matters:** a limit of -1 is a mistake.
   /// **Catches:** one of the checks left out; the log closure retained on the way.
   @Test func senselessOptionsAreRefused() {
     let senseless: [(inout RegistryOptions) -> Void] = [
@@ -31,7 +31,7 @@ import Testing
 
   /// **Proves:** options at the ends of what is allowed are accepted (P4).
   ///
-  /// **Why it matters:** a check that is too strict refuses sensible programs.
+  /// **Why it matters:** a check that is too strict rejects valid programs.
   /// **Catches:** `<` where `<=` is right.
   @Test func optionsAtTheirLimitsAreAccepted() throws {
     let sensible: [(inout RegistryOptions) -> Void] = [
@@ -54,7 +54,7 @@ import Testing
 
   /// **Proves:** stacks are rounded up to pages, at least 64 KiB and at most 1 TiB (S7).
   ///
-  /// **Why it matters:** the system refuses sizes that are no whole pages, or makes tiny ones.
+  /// **Why it matters:** the system rejects sizes that are not whole pages, or makes tiny stacks.
   /// **Catches:** rounding down; no floor.
   @Test func stacksAreRoundedUpToPages() {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
@@ -69,9 +69,9 @@ import Testing
     #expect(RegistryOptionsCore.defaultStackSize == 1 << 20)
   }
 
-  /// **Proves:** a spawn with a senseless stack size is refused (P4, S4).
+  /// **Proves:** a spawn with an invalid stack size is rejected (P4, S4).
   ///
-  /// **Why it matters:** the body would otherwise run on a stack nobody asked for.
+  /// **Why it matters:** the body would otherwise run on a stack of another size than requested.
   /// **Catches:** the option of the spawn not checked.
   @Test func senselessStacksAreRefusedAtSpawn() throws {
     let registry = try TaskRegistry()

@@ -4,10 +4,10 @@ import Testing
 
 /// Waiting for all tasks and asking none (J9).
 @Suite struct RegistryWaitTests {
-  /// **Proves:** a wait ends with its timeout and asks nobody to stop, and ends without an error once the last
-  /// task has ended, in its `async` form as well (J9).
+  /// **Proves:** a wait ends with its timeout and asks no task to stop, and ends without an error
+  /// once the last task has ended, in its `async` form as well (J9).
   ///
-  /// **Why it matters:** a loop of bounded waits must not break off what it waits for.
+  /// **Why it matters:** a loop of bounded waits must not stop the tasks that it waits for.
   /// **Catches:** a wait that is a join.
   @Test func aBoundedWaitAsksNobodyToStop() async throws {
     let registry = try TaskRegistry()

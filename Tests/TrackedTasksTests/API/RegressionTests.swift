@@ -4,12 +4,12 @@ import Testing
 
 private struct Mishap: Error {}
 
-/// What was wrong with the original, one test for each line of the table in the contract.
+/// The defects of the original, one test for each line of the table in the contract.
 @Suite struct MendedTests {
   /// **Proves:** a straggler is flagged, counted, named and still tracked (J4, J5).
   ///
-  /// **Why it matters:** the original detached it, and it ran on unseen.
-  /// **Catches:** a join that forgets whom it could not wait for.
+  /// **Why it matters:** the original detached it, and it continued unseen.
+  /// **Catches:** a join that forgets the tasks it could not wait for.
   @Test func aStragglerIsNotLostFromSight() throws {
     let registry = try TaskRegistry()
     let gate = Gate()
@@ -27,7 +27,7 @@ private struct Mishap: Error {}
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** finished tasks are no stragglers although the time is used up (J2).
+  /// **Proves:** finished tasks are not stragglers even if the time is used up (J2).
   ///
   /// **Why it matters:** the original counted everything behind the first slow task.
   /// **Catches:** the count taken from the list instead of from the tasks.
@@ -119,7 +119,7 @@ private struct Mishap: Error {}
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a join from inside a task is refused at once (J7).
+  /// **Proves:** a join from inside a task fails at once (J7).
   ///
   /// **Why it matters:** in the original it burned the whole deadline.
   /// **Catches:** a join that waits for its caller.

@@ -30,10 +30,10 @@ import Testing
     #expect((0..<8).map { request.plan.shares[$0] } == [0, 5, 0, 0, 0, 0, 0, 1_000_000])
   }
 
-  /// **Proves:** options that make no sense are refused, and nothing is changed by it (E4, E5, E6).
+  /// **Proves:** invalid options are rejected, and nothing is changed (E4, E5, E6).
   ///
   /// **Why it matters:** a shutdown with a share of the ninth phase would be one without it.
-  /// **Catches:** a check left out; the registry closed before the options are looked at.
+  /// **Catches:** a check left out; the registry closed before the options are checked.
   @Test func nonsenseIsRefused() throws {
     let registry = try TaskRegistry()
     let changes: [(inout ShutdownOptions) -> Void] = [
@@ -59,11 +59,11 @@ import Testing
     }
   }
 
-  /// **Proves:** while a task tells of progress the deadline moves on, which is an event, and told in the report
-  /// (E4).
+  /// **Proves:** while a task reports progress the deadline is extended, which is an event, and is
+  /// in the report (E4).
   ///
   /// **Why it matters:** a task that is writing its last block loses it otherwise.
-  /// **Catches:** `maxGrace` not handed on; the time it moved by told as 0.
+  /// **Catches:** `maxGrace` not passed on; the extension reported as 0.
   @Test func progressPutsTheDeadlineOff() throws {
     let moved = Gate()
     let began = Gate()
@@ -88,10 +88,11 @@ import Testing
     #expect(report.ended == 1 && report.pending == 0)
   }
 
-  /// **Proves:** the warning comes before the deadline, once, and not at all if it is not wanted (E6).
+  /// **Proves:** the warning comes before the deadline, once, and not at all if it is switched off
+  /// (E6).
   ///
-  /// **Why it matters:** it is the last moment at which somebody can look what the program does.
-  /// **Catches:** `warnPercent` not handed on.
+  /// **Why it matters:** it is the last moment at which an operator can inspect the program.
+  /// **Catches:** `warnPercent` not passed on.
   @Test(arguments: [1, nil]) func theWarningIsWanted(percent: Int?) throws {
     let warnings = Counter()
     var options = RegistryOptions.underTest
@@ -111,7 +112,7 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** what the synchronous forms take, the asynchronous ones hand on (E1, E4).
+  /// **Proves:** the asynchronous forms pass on every argument of the synchronous ones (E1, E4).
   ///
   /// **Why it matters:** a service in `async` code shuts down by these.
   /// **Catches:** an argument left out of the forwarding.

@@ -10,7 +10,7 @@ import Testing
   /// **Proves:** a signal cancels the token with its name, and the shutdown that follows ends the tasks
   /// (C13).
   ///
-  /// **Why it matters:** this is the whole of what a Swift daemon has to write.
+  /// **Why it matters:** this is all that a Swift daemon has to write.
   /// **Catches:** a number that becomes another bit; a watch that does not end.
   @Test(arguments: [SIGUSR2, SIGWINCH]) func aSignalCancelsTheToken(number: Int32) throws {
     let registry = try TaskRegistry()
@@ -38,8 +38,8 @@ import Testing
     try registry.shutdown()
   }
 
-  /// **Proves:** a stop that comes during a reload is told, and begins the next watch; a watch is handed over
-  /// (C13).
+  /// **Proves:** a stop that comes during a reload is reported, and starts the next watch; a watch
+  /// can be moved (C13).
   ///
   /// **Why it matters:** a service that reloads would come up again instead of ending.
   /// **Catches:** a registry that is mistaken for the other on the way.
@@ -64,11 +64,11 @@ import Testing
     try second.shutdown()
   }
 
-  /// **Proves:** what cannot be watched is refused, a second watch too, and ending what was not begun
-  /// (P4).
+  /// **Proves:** a signal that cannot be watched is rejected, and so are a second watch, and
+  /// stopping a watch that was not started (P4).
   ///
   /// **Why it matters:** bad input gets a clear error.
-  /// **Catches:** a shift by a number that is no signal.
+  /// **Catches:** a shift by a number that is not a signal.
   @Test func nonsenseIsRefused() throws {
     let registry = try TaskRegistry()
     for number: Int32 in [0, -1, 65, .max, .min, SIGKILL, SIGSEGV] {
@@ -89,8 +89,8 @@ import Testing
   /// **Proves:** a request cancels the token with its reason while there is a watch, and is an error
   /// otherwise (C14).
   ///
-  /// **Why it matters:** handlers of the application's own want to stop things.
-  /// **Catches:** a request that nobody hears of.
+  /// **Why it matters:** the application's own handlers request stops.
+  /// **Catches:** a request that is lost.
   @Test func aRequestIsAnswered() throws {
     let registry = try TaskRegistry()
     let token = try ShutdownToken()

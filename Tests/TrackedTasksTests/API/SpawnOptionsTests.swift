@@ -30,11 +30,11 @@ import Testing
     }
   }
 
-  /// **Proves:** a cancel signal ends a system call of the task's, again until it acknowledges; without
-  /// a handler, or with a number that is none, the spawn is refused (C10).
+  /// **Proves:** a cancel signal ends a system call of the task's, repeatedly until it
+  /// acknowledges; without a handler, or with an invalid number, the spawn is rejected (C10).
   ///
   /// **Why it matters:** Swift programs call C libraries that block.
-  /// **Catches:** the option not handed on; the check left out.
+  /// **Catches:** the option not passed on; the check left out.
   @Test func aCancelSignalInterruptsWhatBlocks() throws {
     let registry = try TaskRegistry()
     var options = SpawnOptions()
@@ -69,8 +69,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** the phase is in the summary; phases beyond the eight there are, and promises of no time,
-  /// are refused (E5, E7, P4).
+  /// **Proves:** the phase is in the summary; phases above 7, and heartbeat intervals of zero, are
+  /// rejected (E5, E7, P4).
   ///
   /// **Why it matters:** options are computed.
   /// **Catches:** a phase that is masked; a trait that overwrites another.

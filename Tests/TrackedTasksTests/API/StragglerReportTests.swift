@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// One straggler, as Swift tells of it.
+/// One straggler, as Swift reports it.
 @Suite struct StragglerReportTests {
   private static func makeStraggler() throws -> StragglerFacts {
     let registry = try TaskRegistry()
@@ -18,7 +18,7 @@ import Testing
 
   /// **Proves:** numbers that stand for "not known" in the core are nil, and all others are themselves (E1, E2).
   ///
-  /// **Why it matters:** a processor time of -1 ns makes sums wrong, and 0 is one.
+  /// **Why it matters:** a CPU time of -1 ns makes sums wrong, and 0 is a valid time.
   /// **Catches:** 0 taken for unknown; nil where there is a value.
   @Test func whatIsNotKnownIsNil() throws {
     var straggler = try Self.makeStraggler()
@@ -49,7 +49,7 @@ import Testing
         && known.readsFlagDirectly)
     #expect(known.progressAge == .zero && known.progress?.total == nil)
     #expect(known.diagnosis == .blocked)
-    // Asked while it was looked at.
+    // Asked to stop while it was examined.
     straggler.facts.cancelledAt = straggler.probedAt + 1
     #expect(StragglerReport(straggler).cancelRequestedFor == .zero)
   }

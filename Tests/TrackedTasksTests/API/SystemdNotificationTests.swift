@@ -4,9 +4,9 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What systemd is told.
+/// Notifications to systemd.
 ///
-/// The C suite proves the rest. There is one telling at a time: serialized.
+/// The C suite proves the rest. There is one notifier at a time: serialized.
 @Suite(.serialized) struct SystemdNotificationTests {
   /// A socket in systemd's place, at an abstract address.
   private struct Manager {
@@ -73,8 +73,8 @@ import Testing
     close(manager.descriptor)
   }
 
-  /// **Proves:** nonsense, a second telling and an end without a beginning are refused; without a socket
-  /// nothing is begun (E11, P4).
+  /// **Proves:** invalid arguments, a second start and a stop without a start are rejected; without
+  /// a socket nothing is started (E11, P4).
   ///
   /// **Why it matters:** the same program runs in a terminal.
   /// **Catches:** an interval of zero taken for the default; a path cut at a NUL.

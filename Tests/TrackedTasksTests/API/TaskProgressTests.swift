@@ -5,11 +5,11 @@ import Testing
 
 /// What tasks say of themselves.
 @Suite struct TaskProgressTests {
-  /// **Proves:** what a task last told is in its summary, survives encoding, and reads well; a task that told
-  /// nothing has none (E3, N2).
+  /// **Proves:** the progress a task last reported is in its summary, survives encoding, and reads
+  /// well; a task that reported none has none (E3, N2).
   ///
-  /// **Why it matters:** whoever asks what takes so long sees it there.
-  /// **Catches:** a total of 0 shown as one; a text that is not handed on.
+  /// **Why it matters:** an operator sees there what takes so long.
+  /// **Catches:** a total of 0 shown as one; a text that is not passed on.
   @Test func summariesShowWhatWasReported() throws {
     let registry = try TaskRegistry()
     let told = Gate()
@@ -81,10 +81,10 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** nobody but the task itself may tell (E3).
+  /// **Proves:** only the task itself may report its progress (E3).
   ///
-  /// **Why it matters:** what is told is read as what the task knows.
-  /// **Catches:** the caller's own task being told of instead.
+  /// **Why it matters:** the report is read as the task's own.
+  /// **Catches:** the progress of the caller's own task set instead.
   @Test func onlyTheTaskItselfReports() throws {
     let registry = try TaskRegistry()
     let gate = Gate()

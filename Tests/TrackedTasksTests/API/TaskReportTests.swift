@@ -4,9 +4,9 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a join, a shutdown or a look has to tell, in full.
+/// The full report of a join, a shutdown or an explain.
 @Suite struct TaskReportTests {
-  /// Burns the processor until it is let go.
+  /// Burns CPU time until it is released.
   private static func burn(until gate: Gate) {
     var number: UInt64 = 1
     while !gate.isOpen { for _ in 0..<10_000 { number = number &* 3 &+ 1 } }
@@ -19,10 +19,11 @@ import Testing
     return try #require(JSONSerialization.jsonObject(with: Data(file.bytes)) as? [String: Any])
   }
 
-  /// **Proves:** a shutdown that misses its deadline explains each straggler: who it is, where it is, what it told
-  /// and whether it waits or computes; and what is written says the same (E1, E3, E10).
+  /// **Proves:** a shutdown that misses its deadline explains each straggler: its name, where it
+  /// is, what it reported and whether it waits or computes; and the written report says the same
+  /// (E1, E3, E10).
   ///
-  /// **Why it matters:** this is what somebody reads at night.
+  /// **Why it matters:** this is what the operator reads at night.
   /// **Catches:** two stragglers exchanged; a task that waits called spinning; a list in another order than
   /// the text.
   @Test func aMissedShutdownIsExplained() throws {
@@ -62,7 +63,7 @@ import Testing
     #expect(waits.kind == .peerConnection && waits.state == .abandoned && waits.cancelChecks == 0)
     #expect(waits.checkpoint == "flushing" && waits.progress?.description == "30 of 100 blocks")
     #expect(waits.cancelRequestedFor != nil && waits.progressAge != nil && !waits.readsFlagDirectly)
-    // It told of progress at the begin, which may be less than a second ago.
+    // It reported progress at its start, which may be less than a second ago.
     #expect([.blocked, .progressing].contains(waits.diagnosis))
     #expect(waits.schedulerState == "S" && waits.frames.map(\.depth) == Array(waits.frames.indices))
     let computes = try #require(stragglers.first { $0.id == spinning.id })
@@ -87,8 +88,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a shutdown that succeeds tells which tasks were the slowest to stop, the slowest first, and how
-  /// long its phases took (E5, E6).
+  /// **Proves:** a shutdown that succeeds reports which tasks were the slowest to stop, the slowest
+  /// first, and how long its phases took (E5, E6).
   ///
   /// **Why it matters:** the next one, which takes a little longer, misses its deadline.
   /// **Catches:** the report of a success empty; phases out of order.
@@ -123,9 +124,9 @@ import Testing
       try JSONDecoder().decode([PhaseReport].self, from: JSONEncoder().encode(phases)) == phases)
   }
 
-  /// **Proves:** nothing is explained unless that is asked for (E1).
+  /// **Proves:** nothing is explained unless that is requested (E1).
   ///
-  /// **Why it matters:** looking takes time for each straggler, when there is none left.
+  /// **Why it matters:** examining takes time for each straggler, when no time is left.
   /// **Catches:** a report made in any case.
   @Test func nothingIsExplainedUnasked() throws {
     let registry = try TaskRegistry()
@@ -139,10 +140,10 @@ import Testing
     #expect(try registry.shutdown(grace: ample).explanation == nil)
   }
 
-  /// **Proves:** a look tells of every live task and asks nobody to stop; the report outlives tasks and registry
-  /// (E1).
+  /// **Proves:** an explain reports every live task and asks none to stop; the report outlives
+  /// tasks and registry (E1).
   ///
-  /// **Why it matters:** it is what a signal asks for in a running service.
+  /// **Why it matters:** a running service does this on a signal.
   /// **Catches:** a flag raised; a report that refers to a task's memory.
   @Test func aLookAsksNobodyToStop() throws {
     let gate = Gate()
@@ -168,7 +169,8 @@ import Testing
     #expect(try Self.json(explanation)["grace_ns"] as? Int == 0)
   }
 
-  /// **Proves:** a report knows its call: a timeout of nil is none, in what is written too (E10).
+  /// **Proves:** a report contains the timeout of its call: nil is no timeout, in the written
+  /// report too (E10).
   ///
   /// **Why it matters:** "of 0 µs" would be a lie.
   /// **Catches:** -1 shown as a number.
@@ -201,9 +203,9 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a descriptor that takes nothing is an error, and errno says which (E9, E10).
+  /// **Proves:** a failing write is an error, and errno is set (E9, E10).
   ///
-  /// **Why it matters:** a report that is lost in silence is not looked for.
+  /// **Why it matters:** a report that is lost silently is never missed.
   /// **Catches:** the status of the writer dropped.
   @Test func whatCannotBeWrittenIsAnError() throws {
     let registry = try TaskRegistry()

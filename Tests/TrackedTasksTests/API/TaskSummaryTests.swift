@@ -3,7 +3,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// Values that leave the library: what they say, and that they survive encoding.
+/// Values that leave the library: their contents, and that they survive encoding.
 @Suite struct TaskSummaryTests {
   private static func roundTrip<Value: Codable>(_ value: Value) throws -> Value {
     try JSONDecoder().decode(Value.self, from: JSONEncoder().encode(value))
@@ -11,8 +11,8 @@ import Testing
 
   /// **Proves:** summaries and reports come back equal from encoding and decoding (N2, J8).
   ///
-  /// **Why it matters:** services send them to whoever watches.
-  /// **Catches:** a field left out of the coding.
+  /// **Why it matters:** services send them to monitoring systems.
+  /// **Catches:** a field left out of the encoding.
   @Test func summariesAndReportsSurviveEncoding() throws {
     let registry = try TaskRegistry()
     let gate = Gate()

@@ -38,7 +38,7 @@ import Testing
     let registry = try TaskRegistry(options)
     let gate = Gate()
     let task = try spawnFailing(in: registry, inDrop, gate)
-    // From here on the body alone holds what it captured.
+    // From here on only the body holds what it captured.
     gate.open()
     try task.wait(timeout: ample)
     #expect(inLog.value == task.id)
@@ -77,7 +77,7 @@ import Testing
 
   /// **Proves:** a handle may be dropped at any time without touching its task (O3, C5).
   ///
-  /// **Why it matters:** most callers never look at it.
+  /// **Why it matters:** most callers never use it.
   /// **Catches:** a deinit that cancels or waits.
   @Test func droppingAHandleDoesNotTouchTheTask() throws {
     let registry = try TaskRegistry()
@@ -113,10 +113,10 @@ import Testing
     #expect(try task.wait(timeout: .zero).ending == .returned)
   }
 
-  /// **Proves:** the body and the spawner get the same object, also where the spawner looks first.
+  /// **Proves:** the body and the spawner get the same object, even if the spawner uses it first.
   ///
   /// **Why it matters:** a spawn makes one object, for both; either may be the first to use it.
-  /// **Catches:** an object that only one of the two has told which task it stands for.
+  /// **Catches:** an object whose task only one of the two has set.
   @Test func theBodyGetsTheObjectThatSpawnReturns() throws {
     let registry = try TaskRegistry()
     let gate = Gate()
@@ -173,7 +173,7 @@ import Testing
   }
 }
 
-/// Looks, as it is let go, which task is current.
+/// When it is released, it checks which task is current.
 private final class Witness: Sendable {
   private let seen: Locked<UInt64?>
 

@@ -8,7 +8,7 @@ import Testing
     text.withText { String(cString: $0) }
   }
 
-  /// **Proves:** what is stored comes out again, up to the longest text there is room for (S2, O1).
+  /// **Proves:** the stored text is read back, up to the longest text there is room for (S2, O1).
   ///
   /// **Why it matters:** names and failure messages are kept in this.
   /// **Catches:** the last word left out.

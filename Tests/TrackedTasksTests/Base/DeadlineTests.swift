@@ -6,8 +6,8 @@ import Testing
 @Suite struct DeadlineTests {
   /// **Proves:** a timeout is added to now; 0 has passed already (J1).
   ///
-  /// **Why it matters:** 0 means "look, do not wait".
-  /// **Catches:** `>=` turned into `>`, or the clock of the wall used.
+  /// **Why it matters:** 0 means "check, do not wait".
+  /// **Catches:** `>=` turned into `>`, or the wall clock used.
   @Test func timeoutsCountFromNow() {
     #expect(Deadline.after(0).hasPassed)
     let before = monotonicNow()
@@ -20,17 +20,17 @@ import Testing
 
   /// **Proves:** a negative timeout other than -1 has passed (P4).
   ///
-  /// **Why it matters:** it is what is left of a deadline that has passed.
-  /// **Catches:** every negative number taken for "for ever".
+  /// **Why it matters:** it is the rest of a deadline that has passed.
+  /// **Catches:** every negative number taken for "never times out".
   @Test(arguments: [-2, -1_000_000, .min] as [Int64])
   func negativeTimeoutsHavePassed(timeout: Int64) {
     #expect(Deadline.after(timeout).hasPassed)
     #expect(!Deadline.after(timeout).isNever)
   }
 
-  /// **Proves:** -1 and what is beyond the clock's range never pass (J1, P4).
+  /// **Proves:** -1 and times beyond the clock's range never pass (J1, P4).
   ///
-  /// **Why it matters:** an overflow would turn "for ever" into "long ago".
+  /// **Why it matters:** an overflow would turn "never" into "long ago".
   /// **Catches:** the sum computed with a wrapping operator.
   @Test(arguments: [-1, .max, .max - 1] as [Int64])
   func absurdTimeoutsNeverPass(timeout: Int64) {
@@ -52,9 +52,9 @@ import Testing
     #expect(Deadline(nanoseconds: .max - 1).extended(by: 2).isNever)
   }
 
-  /// **Proves:** seconds and nanoseconds are split as the system wants them (J1).
+  /// **Proves:** seconds and nanoseconds are split as the system requires (J1).
   ///
-  /// **Why it matters:** a nanosecond part of a second or more is refused with EINVAL.
+  /// **Why it matters:** a nanosecond part of a second or more fails with EINVAL.
   /// **Catches:** a division by the wrong power of ten.
   @Test(arguments: [0, 1, 999_999_999, 1_000_000_000, 1_000_000_001, .max] as [Int64])
   func theSystemGetsSecondsAndNanoseconds(moment: Int64) {
@@ -63,10 +63,10 @@ import Testing
     #expect(Int64(split.tv_sec) * 1_000_000_000 + Int64(split.tv_nsec) == moment)
   }
 
-  /// **Proves:** the clock the library decides by does not run backwards (J1).
+  /// **Proves:** the clock on which the library bases decisions does not run backwards (J1).
   ///
   /// **Why it matters:** ages and elapsed times would be negative.
-  /// **Catches:** the wall clock read in its place, when somebody sets it.
+  /// **Catches:** the wall clock read instead, which can be set.
   @Test func theClockDoesNotRunBackwards() {
     var last = monotonicNow()
     for _ in 0..<1000 {

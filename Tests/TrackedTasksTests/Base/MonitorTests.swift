@@ -48,9 +48,9 @@ private final class SharedMonitor: @unchecked Sendable {
     #expect(shared.monitor.withLock { $0.first } == 12_000)
   }
 
-  /// **Proves:** what the body returns comes out, and debug builds look at the invariants (N3).
+  /// **Proves:** the body's result is returned, and debug builds check the invariants (N3).
   ///
-  /// **Why it matters:** what is to be woken after the unlock leaves the lock this way.
+  /// **Why it matters:** this is how the threads to be woken after the unlock are returned.
   /// **Catches:** the check of the invariants left out.
   @Test func resultsComeOutAndInvariantsAreLookedAt() throws {
     let shared = try #require(SharedMonitor())

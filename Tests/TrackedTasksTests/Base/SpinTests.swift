@@ -4,9 +4,9 @@ import Testing
 
 /// Short waits without sleeping.
 @Suite struct SpinTests {
-  /// **Proves:** whoever may not spin looks once and goes on (J1, S1).
+  /// **Proves:** a thread that may not spin checks once and continues (J1, S1).
   ///
-  /// **Why it matters:** a program that forbids spinning pays no processor time for it.
+  /// **Why it matters:** a program that forbids spinning spends no CPU time on it.
   /// **Catches:** the loop entered with no time to spend.
   @Test(arguments: [0, -1, .min] as [Int64])
   func withoutTimeItLooksOnce(nanoseconds: Int64) {
@@ -27,7 +27,7 @@ import Testing
     #expect(isReady)
   }
 
-  /// **Proves:** a spin ends by what it waits for, by the clock, or when it is futile (J1).
+  /// **Proves:** a spin ends when its condition holds, by the clock, or when it is futile (J1).
   ///
   /// **Why it matters:** a spin without an end is a hang at full load.
   /// **Catches:** the answer of `isFutile` ignored.
@@ -57,9 +57,9 @@ import Testing
     #expect(asked == 3)
   }
 
-  /// **Proves:** forbidding to spin forbids it to everybody (S1).
+  /// **Proves:** forbidding spins forbids all of them (S1).
   ///
-  /// **Why it matters:** that is what the option promises.
+  /// **Why it matters:** that is the meaning of the option.
   /// **Catches:** a share of the time that is not a share of the option.
   @Test func noSpinningMeansNone() {
     let none = SpinPolicy(nanoseconds: 0)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// The numbers and sentences of what a call came to.
+/// The numbers and sentences of the results of calls.
 @Suite struct StatusTests {
   private static let all: [Status] = (-13...0).compactMap { Status(rawValue: $0) }
 

@@ -14,7 +14,7 @@ import Testing
     return result
   }
 
-  /// **Proves:** names up to 63 bytes are kept whole, longer ones cut, empty ones refused (S2).
+  /// **Proves:** names up to 63 bytes are kept whole, longer ones cut, empty ones rejected (S2).
   ///
   /// **Why it matters:** a name is how a person finds the task in a log.
   /// **Catches:** a limit of 62 or 64.
@@ -26,7 +26,7 @@ import Testing
 
   /// **Proves:** a long name is cut at a character, whatever the length of its characters (S2).
   ///
-  /// **Why it matters:** a name cut through a character is no UTF-8 any more.
+  /// **Why it matters:** a name cut through a character is not UTF-8 any more.
   /// **Catches:** the cut taken at byte 63.
   @Test(arguments: ["é", "€", "🌍"])
   func longNamesAreCutAtACharacter(character: String) {
@@ -40,9 +40,9 @@ import Testing
     }
   }
 
-  /// **Proves:** bytes that are no UTF-8 make no name, also behind the part that is kept (S2).
+  /// **Proves:** bytes that are not UTF-8 are not a name, even behind the part that is kept (S2).
   ///
-  /// **Why it matters:** the caller has an encoding problem and should hear of it.
+  /// **Why it matters:** the caller has an encoding problem, which should be reported.
   /// **Catches:** validation that stops at the limit.
   @Test func malformedNamesAreRefused() {
     let broken: [[UInt8]] = [
@@ -54,8 +54,8 @@ import Testing
 
   /// **Proves:** the kernel gets the first 15 bytes, cut at a character (S2).
   ///
-  /// **Why it matters:** it refuses longer ones, and the thread would have no name at all.
-  /// **Catches:** 16 bytes handed over; a cut through a character.
+  /// **Why it matters:** it rejects longer ones, and the thread would have no name at all.
+  /// **Catches:** 16 bytes passed; a cut through a character.
   @Test func theKernelGetsFifteenBytes() {
     #expect(Self.kernelName("heartbeat") == "heartbeat")
     #expect(Self.kernelName("exactly15bytes!") == "exactly15bytes!")
@@ -68,7 +68,7 @@ import Testing
   /// **Proves:** a thread carries the name of its task, also its second one (S2).
   ///
   /// **Why it matters:** `top -H` and core files show nothing but the kernel's names.
-  /// **Catches:** the comparison with the last name told always true.
+  /// **Catches:** a comparison with the last name that is always true.
   @Test func theThreadCarriesTheNameOfItsTask() throws {
     let registry = try TaskRegistry()
     for name in ["first", "second", "a name of more bytes than fifteen", "first"] {

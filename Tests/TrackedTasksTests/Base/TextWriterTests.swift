@@ -45,8 +45,8 @@ import Testing
   /// **Proves:** text for people has its control characters, C0, DEL and C1, as \xHH, and everything else as it
   /// is (E10).
   ///
-  /// **Why it matters:** a task's name must not make a line of its own, nor speak to a terminal.
-  /// **Catches:** C1 let through, which some terminals obey; a letter with an accent escaped.
+  /// **Why it matters:** a task's name must not start a line of its own, nor control a terminal.
+  /// **Catches:** C1 not escaped, which some terminals interpret; a letter with an accent escaped.
   @Test func textEscapesControlCharacters() {
     for character in Self.characters {
       let shown = Self.asText(Array(String(character).utf8))
@@ -59,11 +59,11 @@ import Testing
     #expect(Self.asText(Array("a\nb\u{1B}[31mc\u{9B}d\\".utf8)) == "a\\x0ab\\x1b[31mc\\x9bd\\")
   }
 
-  /// **Proves:** a JSON string is read back as what was written, by another's parser; quotes, backslashes and
-  /// control characters are escaped (E10).
+  /// **Proves:** a JSON string is read back as it was written, by a parser that is not ours;
+  /// quotes, backslashes and control characters are escaped (E10).
   ///
-  /// **Why it matters:** one raw control character and no parser reads the report.
-  /// **Catches:** `"` unescaped; \u with three digits; \x, which JSON has not.
+  /// **Why it matters:** with one raw control character no parser reads the report.
+  /// **Catches:** `"` unescaped; \u with three digits; \x, which JSON lacks.
   @Test func jsonIsReadBack() throws {
     let all = String(String.UnicodeScalarView(Self.characters.prefix(120)))
     for text in Self.characters.map({ String($0) }) + [
@@ -86,8 +86,8 @@ import Testing
   /// **Proves:** each byte that is not UTF-8 becomes U+FFFD, and what follows is read from the next byte on (E10).
   ///
   /// **Why it matters:** a checkpoint is any bytes; the report is UTF-8 in any case.
-  /// **Catches:** a whole sequence skipped with the character behind it; overlong forms and surrogates let
-  /// through; reading beyond the NUL.
+  /// **Catches:** a whole sequence skipped with the character behind it; overlong forms and
+  /// surrogates accepted; reading beyond the NUL.
   @Test func whatIsNotUTF8IsReplaced() {
     let bad = "\u{FFFD}"
     let cases: [([UInt8], String)] = [
@@ -165,7 +165,8 @@ import Testing
     for (number, text) in durations { #expect(Self.text { $0.write(duration: number) } == text) }
   }
 
-  /// **Proves:** what is longer than the buffer arrives whole and in order, whatever stands at its end (E10).
+  /// **Proves:** text longer than the buffer arrives complete and in order, wherever the buffer
+  /// ends (E10).
   ///
   /// **Why it matters:** most reports are longer.
   /// **Catches:** the byte that does not fit dropped; a buffer written twice.
@@ -188,10 +189,10 @@ import Testing
     }
   }
 
-  /// **Proves:** a failure is told with its number, however much is written after it, and nothing is written after
-  /// it (E10).
+  /// **Proves:** a failure is reported with its number, and nothing reaches the descriptor after
+  /// it, whatever else is appended (E10).
   ///
-  /// **Why it matters:** the end of a report behind a hole is worse than none.
+  /// **Why it matters:** the end of a report behind a gap is worse than none.
   /// **Catches:** a failure forgotten when the next write succeeds; errno of a later call.
   @Test func aFailureIsTheEnd() {
     cp_set_errno(0)
@@ -212,10 +213,12 @@ import Testing
     close(full)
   }
 
-  /// **Proves:** a pipe nobody reads from is EPIPE and no signal; one that was pending before stays (E10).
+  /// **Proves:** a pipe without a reader is EPIPE without a signal; a signal that was pending
+  /// before stays (E10).
   ///
-  /// **Why it matters:** a report piped into `head` must not end the service; nor may its own SIGPIPE be eaten.
-  /// **Catches:** SIGPIPE left pending, or delivered when the mask comes back.
+  /// **Why it matters:** a report piped into `head` must not end the service; nor may the service's
+  /// own SIGPIPE be lost.
+  /// **Catches:** SIGPIPE left pending, or delivered when the mask is restored.
   @Test(arguments: [false, true]) func aBrokenPipeIsNoSignal(wasPending: Bool) {
     let outcome = Locked<(Status, Int32, Bool)?>(nil)
     PlainThread {

@@ -5,12 +5,12 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a task leaves behind in its thread, and what the next one finds.
+/// The state that a task leaves in its thread, and the state that the next one finds.
 @Suite struct ThreadStateTests {
   /// **Proves:** a task that changes its signal mask does not change that of the next (S7).
   ///
   /// **Why it matters:** signals would land in tasks because some other task was careless.
-  /// **Catches:** the mask not put back between two tasks.
+  /// **Catches:** the mask not restored between two tasks.
   @Test func theSignalMaskIsPutBack() throws {
     var options = RegistryOptions()
     options.blockedSignals = [SIGUSR1]
@@ -33,7 +33,8 @@ import Testing
   /// made by asynchronous code, whose threads block nearly every signal (S7).
   ///
   /// **Why it matters:** a mask goes through exec, and such a program can only be killed.
-  /// **Catches:** tasks that block signals of their own accord, or what a thread of libdispatch's does.
+  /// **Catches:** tasks that block signals the program does not, or those that a thread of
+  /// libdispatch blocks.
   @Test func whatATaskStartsCanBeEnded() async throws {
     let registry = try TaskRegistry()
     let signals = Locked<[Int32]>([])
@@ -51,10 +52,10 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** errno is 0 as a task begins, whatever the one before left there (S1).
+  /// **Proves:** errno is 0 when a task starts, whatever the one before left there (S1).
   ///
-  /// **Why it matters:** C code looks at it after calls that succeed without setting it.
-  /// **Catches:** errno handed on from task to task.
+  /// **Why it matters:** C code reads it after calls that succeed without setting it.
+  /// **Catches:** errno passed from task to task.
   @Test func errnoBeginsAtZero() throws {
     let registry = try TaskRegistry()
     let wrong = Counter()
@@ -71,7 +72,7 @@ import Testing
   /// **Proves:** a thread whose cancel type a task changed serves the next as a new one would (S1).
   ///
   /// **Why it matters:** with asynchronous cancellation a thread can die inside `malloc`.
-  /// **Catches:** state or type not put back.
+  /// **Catches:** state or type not restored.
   @Test func theCancelTypeIsPutBack() throws {
     let registry = try TaskRegistry()
     let wrong = Counter()

@@ -35,7 +35,7 @@ import Testing
 
   /// **Proves:** all patterns of one and two bytes are judged as Swift's own decoder does (S2).
   ///
-  /// **Why it matters:** a name that is no UTF-8 would break every program that prints it.
+  /// **Why it matters:** a name that is not UTF-8 would break every program that prints it.
   /// **Catches:** 0xC0 or 0xC1 accepted as the lead of an overlong form.
   @Test func allPatternsOfOneAndTwoBytesAreJudgedAsSwiftDoes() {
     var wrong: [[UInt8]] = []
@@ -122,8 +122,8 @@ import Testing
 
   /// **Proves:** no byte beyond the NUL is read, however the text breaks off (S2, P4).
   ///
-  /// **Why it matters:** the byte after a string may belong to a page that is not there.
-  /// **Catches:** the continuation bytes loaded before the one in front was looked at.
+  /// **Why it matters:** the byte after a string may belong to an unmapped page.
+  /// **Catches:** the continuation bytes loaded before the byte in front was checked.
   @Test func nothingIsReadBeyondTheEndOfTheText() throws {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let memory = try #require(

@@ -43,8 +43,8 @@ import Testing
 
   /// **Proves:** a flag raised before the wait begins ends it at once (C4).
   ///
-  /// **Why it matters:** the request may come a moment too early to wake anybody.
-  /// **Catches:** the look at the flag before sleeping left out.
+  /// **Why it matters:** the request may come a moment too early to wake the task.
+  /// **Catches:** the check of the flag before sleeping left out.
   @Test func aFlagRaisedBeforeTheWaitEndsIt() throws {
     let registry = try TaskRegistry()
     let gate = Gate()
@@ -70,7 +70,7 @@ import Testing
 
   /// **Proves:** a flag raised during any wait of the library ends it (C4).
   ///
-  /// **Why it matters:** a task blocked in a wait cannot look at its flag.
+  /// **Why it matters:** a task blocked in a wait cannot check its flag.
   /// **Catches:** one kind of wait that does not sleep where `cancel` wakes.
   @Test func aFlagRaisedDuringAWaitEndsIt() throws {
     let registry = try TaskRegistry()
@@ -105,7 +105,7 @@ import Testing
   /// **Proves:** no request is lost, whenever it comes in the life of a sleeping task (C4).
   ///
   /// **Why it matters:** one lost wake-up in a million is a service that hangs once a week.
-  /// **Catches:** the task's worker announced after the sleeper looked at its flag.
+  /// **Catches:** the task's worker published after the sleeper checked its flag.
   @Test func noRequestIsLost() throws {
     let registry = try TaskRegistry()
     for round in 0..<500 {
@@ -122,7 +122,7 @@ import Testing
   /// **Proves:** the request wakes the thread that runs the task, and no other (C3, C4).
   ///
   /// **Why it matters:** the warm thread may be busy; the one woken must be the one that sleeps.
-  /// **Catches:** the worker a task was first promised to left in its record.
+  /// **Catches:** the worker that a task was first meant for left in its record.
   @Test func theRequestFindsTheThreadThatRunsTheTask() throws {
     let registry = try TaskRegistry()
     let gate = Gate()
@@ -149,7 +149,8 @@ import Testing
     _ = try? registry.shutdown(grace: .seconds(1))
   }
 
-  /// **Proves:** a task that never looks is flagged and reported, and runs on unharmed (C5, J4).
+  /// **Proves:** a task that never checks its flag is flagged and reported, and continues unharmed
+  /// (C5, J4).
   ///
   /// **Why it matters:** a thread killed in the middle leaves locks held and files half written.
   /// **Catches:** `pthread_cancel` used on stragglers.
@@ -195,7 +196,7 @@ import Testing
     let registry = try TaskRegistry()
     let gate = Gate()
     let task = try registry.spawnDeaf(until: gate)
-    // Read as the header tells applications to: atomically.
+    // Read atomically, as the header tells applications to.
     let flag = UnsafeRawPointer(task.core.cancelFlag).assumingMemoryBound(to: Atomic<UInt32>.self)
     #expect(flag.pointee.load(ordering: .acquiring) == 0)
     task.cancel()

@@ -4,10 +4,11 @@ import Testing
 
 /// Trees of tokens and the registries linked to them.
 @Suite struct TokenStorageTests {
-  /// **Proves:** of many who cancel at once one wins, and its reason and message stay (C1).
+  /// **Proves:** of many threads that cancel at once one wins, and its reason and message stay
+  /// (C1).
   ///
   /// **Why it matters:** "why did it stop?" has one answer.
-  /// **Catches:** the flag tested outside the lock; the last message kept in place of the first.
+  /// **Catches:** the flag tested outside the lock; the last message kept instead of the first.
   @Test func theFirstCancelWinsAmongMany() throws {
     for _ in 0..<50 {
       let token = try ShutdownToken()
@@ -25,7 +26,7 @@ import Testing
     }
   }
 
-  /// **Proves:** whoever sees the flag sees reason and message too (C1).
+  /// **Proves:** a thread that sees the flag sees reason and message too (C1).
   ///
   /// **Why it matters:** a task that stops logs why.
   /// **Catches:** the flag raised before the reason is written.
@@ -61,10 +62,11 @@ import Testing
     #expect(left.reason == .rpcRequested && leaf.message == "left only")
   }
 
-  /// **Proves:** a child of a cancelled parent is born cancelled, with its reason and message (C2).
+  /// **Proves:** a child of a cancelled parent is created cancelled, with its reason and message
+  /// (C2).
   ///
   /// **Why it matters:** a connection accepted a moment too late must not live on.
-  /// **Catches:** the child linked to a list that nobody will walk again.
+  /// **Catches:** the child linked to a list that will not be walked again.
   @Test func aChildOfACancelledParentIsBornCancelled() throws {
     let parent = try ShutdownToken()
     parent.cancel(reason: .reloadRequested, message: "again")
@@ -78,8 +80,8 @@ import Testing
 
   /// **Proves:** children made while the parent is being cancelled are cancelled, every one (C2).
   ///
-  /// **Why it matters:** a child that falls between is deaf for ever.
-  /// **Catches:** the child put on the list without a look at the flag under the lock.
+  /// **Why it matters:** a child that is missed can never be cancelled by its parent.
+  /// **Catches:** the child put on the list without a check of the flag under the lock.
   @Test func childrenMadeDuringACancellationAreCancelled() throws {
     for _ in 0..<50 {
       let parent = try ShutdownToken()
@@ -126,8 +128,8 @@ import Testing
 
   /// **Proves:** when `cancel` has returned to its first caller, every flag below is up (C2, C3).
   ///
-  /// **Why it matters:** the caller goes on to tear down what those below would use.
-  /// **Catches:** a branch skipped because somebody else is still busy cancelling it.
+  /// **Why it matters:** the caller continues by tearing down what the descendants would use.
+  /// **Catches:** a branch skipped because another thread is still busy cancelling it.
   @Test func whenCancelReturnsEveryFlagBelowIsUp() throws {
     let late = Counter()
     for _ in 0..<10 {

@@ -15,7 +15,7 @@ import Testing
   /// Whether signals are delivered when ThreadSanitizer thinks fit.
   private static let isUnderThreadSanitizer = dlsym(nil, "__tsan_init") != nil
 
-  /// What a thread answers.
+  /// The answer of a thread.
   private static func frames(
     of threadID: Int32, capacity: Int = Backtrace.mostFrames
   ) -> [UInt64] {
@@ -40,8 +40,8 @@ import Testing
     pthread_sigmask(how, &set, nil)
   }
 
-  /// **Proves:** what a `status` file says of a blocked signal is read, for each of the 64, and nothing else in the
-  /// file is taken for it (E12).
+  /// **Proves:** the blocked signals in a `status` file are read, for each of the 64, and nothing
+  /// else in the file is taken for them (E12).
   ///
   /// **Why it matters:** a thread that blocks the signal would be waited for, and keep it pending.
   /// **Catches:** a bit beside the right one; a line that a thread's name makes.
@@ -67,11 +67,12 @@ import Testing
     #expect(!parse("Name:\tSigBlk:\t\(all)\n", 1))
   }
 
-  /// **Proves:** a task that waits in read(2) is found there, called by its thread's begin in the end; that
-  /// changes nothing for it; and no more is written than there is room for (E12).
+  /// **Proves:** a task that waits in read(2) is found there, with its thread's start function as
+  /// the outermost caller; the task is not disturbed; and no more is written than there is room for
+  /// (E12).
   ///
-  /// **Why it matters:** this is what says who waits for what.
-  /// **Catches:** the handler's frames left in; the order turned; a read that ends with EINTR.
+  /// **Why it matters:** this is what shows which task waits for what.
+  /// **Catches:** the handler's frames left in; the order reversed; a read that ends with EINTR.
   @Test func aReadingTaskIsFoundInRead() throws {
     try Self.enable()
     var ends: [Int32] = [0, 0]
@@ -111,12 +112,12 @@ import Testing
     close(writing)
   }
 
-  /// **Proves:** `explain` interrupts nobody when it is to do without backtraces, and says so of each task; without
-  /// a word about it, and when they are wanted, each task has its own (E12).
+  /// **Proves:** `explain` without backtraces interrupts no thread, and says so for each task; by
+  /// default, and with backtraces, each task has its own (E12).
   ///
-  /// **Why it matters:** who looks at a healthy program must not disturb it, and who looks at one that hangs wants
-  /// to know where.
-  /// **Catches:** the argument not handed on, or turned round.
+  /// **Why it matters:** inspecting a healthy program must not disturb it, and inspecting one that
+  /// hangs must show where.
+  /// **Catches:** the argument not passed on, or inverted.
   @Test func anExplainMayDoWithoutBacktraces() throws {
     try Self.enable()
     var ends: [Int32] = [0, 0]
@@ -153,11 +154,11 @@ import Testing
     close(writing)
   }
 
-  /// **Proves:** a thread that blocks the signal has no backtrace, and the signal is not sent to it; nor has one
-  /// that there is not (E12).
+  /// **Proves:** a thread that blocks the signal has no backtrace, and the signal is not sent to
+  /// it; nor has a thread that does not exist (E12).
   ///
-  /// **Why it matters:** it would be pending there for ever, and each report would add one.
-  /// **Catches:** the mask not looked at.
+  /// **Why it matters:** it would stay pending there, and each report would add one.
+  /// **Catches:** the mask not checked.
   @Test func aThreadThatBlocksTheSignalIsLeftAlone() throws {
     try Self.enable()
     let id = Locked<Int32>(0)
@@ -181,8 +182,8 @@ import Testing
 
   /// **Proves:** a thread can be asked for its own backtrace (E12).
   ///
-  /// **Why it matters:** a task may ask what the program is doing, and is part of it.
-  /// **Catches:** an asker that sleeps before the handler on its thread has run.
+  /// **Why it matters:** a task may make a report of the program, and is part of it.
+  /// **Catches:** a requester that sleeps before the handler on its thread has run.
   @Test func aThreadMayAskForItsOwn() throws {
     try Self.enable()
     let count = Locked(0)
@@ -195,16 +196,18 @@ import Testing
     if !Self.isUnderThreadSanitizer { #expect(count.value > 3) }
   }
 
-  /// **Claim:** with askers and threads of every temper, which run, wait, block the signal, come and go,
-  /// each backtrace is that of the thread that was asked, and every asker gets its answer or none in time.
+  /// **Claim:** with requesters, and with threads that run, wait, block the signal, start and end,
+  /// each backtrace is that of the thread that was asked, and every requester gets its answer, or
+  /// none, in time.
   ///
-  /// A thread is known by the depth to which it has called itself.
+  /// A thread is identified by the depth of its recursion.
   ///
-  /// **Proves:** a capture is never mixed up with another (E12).
+  /// **Proves:** a capture is never confused with another (E12).
   ///
   /// **Why it matters:** a wrong backtrace blames the wrong code.
-  /// **Catches:** a handler that does not look who is asked, or that claims a capture that was withdrawn; a slot
-  /// that is not given back; a handler that allocates, as a `for` does without optimisation.
+  /// **Catches:** a handler that does not check which thread is asked, or that claims a capture
+  /// that was withdrawn; a slot that is not released; a handler that allocates, as a `for` does
+  /// without optimisation.
   @Test func nobodyGetsTheFramesOfAnother() throws {
     try Self.enable()
     let repeated = try #require(Climber.returnAddress)
@@ -233,7 +236,7 @@ import Testing
           // Even: on its way up or down.
           if !isSame || before % 2 == 0 || frames.isEmpty { continue }
           answered.add()
-          // One that ends early, where there is nothing to unwind by, is nobody else's.
+          // One that ends early, where there are no unwind tables, is still not another thread's.
           let depth = frames.count(where: { $0 == repeated })
           let isAnothers = climbers.contains { $0.depth == depth && $0 !== climber }
           if depth > climber.depth || isAnothers { wrong.add() }
@@ -255,7 +258,8 @@ import Testing
   }
 }
 
-/// A thread that calls itself to a depth that tells it from the others, and does something down there.
+/// A thread that recurses to a depth that distinguishes it from the others, and does something
+/// there.
 private final class Climber: Sendable {
   let depth: Int
   let temper: Int

@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What is made of what Linux says of a thread.
+/// The conclusions from what Linux reports about a thread.
 @Suite struct StragglerFactsTests {
   private typealias Diagnosis = StragglerFacts.Diagnosis
   private static let ms: Int64 = 1_000_000
@@ -16,8 +16,8 @@ import Testing
       cpuSince: since, span: span)
   }
 
-  /// **Proves:** the diagnosis is the one of the table: what is not known and what is stopped come first, then
-  /// progress, then processor time, then how it is scheduled (E1).
+  /// **Proves:** the diagnosis is the one of the table: unknown and stopped come first, then
+  /// progress, then CPU time, then how it is scheduled (E1).
   ///
   /// **Why it matters:** "blocked" and "spinning" send people to two different places.
   /// **Catches:** a limit of a tenth for a half; a task that progresses called spinning; -1 taken for a time.
@@ -47,8 +47,8 @@ import Testing
     }
   }
 
-  /// **Proves:** what was used since the task was asked to stop counts, if that is at least a millisecond, and
-  /// all it used otherwise (E1).
+  /// **Proves:** the CPU time since the task was asked to stop counts, if that was at least a
+  /// millisecond ago, and all its CPU time otherwise (E1).
   ///
   /// **Why it matters:** a task that computed for a day and now waits for a lock is blocked.
   /// **Catches:** the time since the spawn for the time since the request.

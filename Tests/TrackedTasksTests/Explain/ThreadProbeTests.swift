@@ -26,8 +26,10 @@ import Testing
   /// **Proves:** the state is read behind the name, whatever the thread is called, and is unknown when it is
   /// not there (E1).
   ///
-  /// **Why it matters:** threads are called what a peer sent, and a peer must not choose what a report says.
-  /// **Catches:** a parser that looks for the first parenthesis, or counts spaces; a read past the end.
+  /// **Why it matters:** a thread's name may come from a peer, which must not choose what a report
+  /// says.
+  /// **Catches:** a parser that searches for the first parenthesis, or counts spaces; a read past
+  /// the end.
   @Test(arguments: [
     ("4711 (worker) S 1 4711", "S"), ("4711 (x) R () D 1 2", "D"), ("4711 (a b c) R 1", "R"),
     ("4711 () ) t 1", "t"), ("4711 ((((((((() Z 1", "Z"), ("4711 (\u{1B}]0;) S) R 0", "R"),
@@ -56,7 +58,7 @@ import Testing
     #expect(channel(in: String(long.dropLast())).count == 45)
   }
 
-  /// **Proves:** the number of a system call is told if it is there in full, and -1 otherwise (E1).
+  /// **Proves:** the number of a system call is reported if it is complete, and -1 otherwise (E1).
   ///
   /// **Why it matters:** a wrong name of a call sends people looking in the wrong place.
   /// **Catches:** a number that is cut or too large; "running" taken for 0.
@@ -70,8 +72,8 @@ import Testing
     #expect(parse(text) { ThreadProbe.syscall(in: $0) } == number, "\(text)")
   }
 
-  /// **Proves:** a thread that waits in read(2) is seen asleep there, using no processor, also if it is called
-  /// like a line of its own `stat` file; and errno is as before (E1).
+  /// **Proves:** a thread that waits in read(2) is seen asleep there, using no CPU time, even if
+  /// its name is like a line of its own `stat` file; and errno is as before (E1).
   ///
   /// **Why it matters:** this is what makes the difference between stuck and slow.
   /// **Catches:** the caller's files read instead of the thread's; errno changed.
@@ -105,10 +107,11 @@ import Testing
     close(writing)
   }
 
-  /// **Proves:** a thread that runs is seen running, in no system call, and its processor time grows (E1).
+  /// **Proves:** a thread that runs is seen running, in no system call, and its CPU time grows
+  /// (E1).
   ///
-  /// **Why it matters:** a loop that never looks at its flag is found by this.
-  /// **Catches:** the process's clock, or the looker's, read instead of the thread's.
+  /// **Why it matters:** a loop that never checks its flag is found by this.
+  /// **Catches:** the process's clock, or the caller's, read instead of the thread's.
   @Test func aThreadThatRunsIsSeenRunning() {
     let id = Locked<Int32>(0)
     let isOver = Locked(false)
@@ -128,9 +131,9 @@ import Testing
     thread.join()
   }
 
-  /// **Proves:** of a thread that there is not, nothing is known (E1).
+  /// **Proves:** nothing is known of a thread that does not exist (E1).
   ///
-  /// **Why it matters:** stragglers end while they are looked at.
+  /// **Why it matters:** stragglers end while they are examined.
   /// **Catches:** bytes of an earlier file taken for those of one that could not be read.
   @Test(arguments: [0, -1, Int32.min, Int32.max, 1])
   func ofNoThreadNothingIsKnown(id: Int32) {

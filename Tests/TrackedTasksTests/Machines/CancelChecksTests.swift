@@ -4,19 +4,20 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What is counted of a task once its flag is up, and what is known of its processor time.
+/// A task's cancellation checks once its flag is up, and its CPU time.
 @Suite struct CancelChecksTests {
-  /// Uses the processor for so many nanoseconds.
+  /// Uses CPU time for this many nanoseconds.
   private static func burn(_ duration: Int64) {
     let end = ThreadClock.own + duration
     while ThreadClock.own < end {}
   }
 
-  /// **Proves:** a task's own looks at its flag count from when it is up, each way of looking once, and nobody
-  /// else's do (E2).
+  /// **Proves:** a task's own checks of its flag count once it is up, each kind of check once, and
+  /// other threads' checks do not (E2).
   ///
-  /// **Why it matters:** "it has never looked" and "it looked, and went on" are two different defects.
-  /// **Catches:** a look counted twice, or not, or another thread's.
+  /// **Why it matters:** "it has never checked" and "it checked, and continued" are two different
+  /// defects.
+  /// **Catches:** a check counted twice, or not, or another thread's.
   @Test func ownChecksCountOnceTheFlagIsUp() throws {
     let registry = try TaskRegistry()
     let other = try TaskRegistry()
@@ -69,10 +70,10 @@ import Testing
     try other.shutdown(grace: ample)
   }
 
-  /// **Proves:** a wait that the flag ends in the middle counts one look (E2).
+  /// **Proves:** a wait that the flag ends in the middle counts one check (E2).
   ///
-  /// **Why it matters:** this is how most tasks notice.
-  /// **Catches:** only the look before the wait counted.
+  /// **Why it matters:** this is how most tasks see their flag.
+  /// **Catches:** only the check before the wait counted.
   @Test func aWaitThatEndsByTheFlagCounts() throws {
     let registry = try TaskRegistry()
     let waiting = Gate()
@@ -90,12 +91,13 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** `cancel` notes once what the task had used, a token does not, and the next task of the record
-  /// has neither look nor sample (E1, E2).
+  /// **Proves:** `cancel` records once the CPU time of the task, a token does not, and the next
+  /// task of the record has neither check nor sample (E1, E2).
   ///
-  /// **Why it matters:** the time since the request is what tells a loop from a slow end; a token that is
-  /// cancelled asks a crowd, and takes no system call for each.
-  /// **Catches:** the second `cancel` noting again; a sample without the time; `looks` not reset.
+  /// **Why it matters:** the time since the request is what distinguishes a loop from a slow end; a
+  /// token that is cancelled asks many tasks, and makes no system call for each.
+  /// **Catches:** the second `cancel` sampling again; a sample without the time; `cancelChecks` not
+  /// reset.
   @Test func cancelNotesTheProcessorTimeOnce() throws {
     let registry = try TaskRegistry()
     for round in 0..<3 {
@@ -133,12 +135,12 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** what one task used is not counted as the next one's: it begins at zero where the thread slept
-  /// in between, and with what is not known where it did not (E1).
+  /// **Proves:** CPU time of one task is not counted as the next one's: it starts at zero if the
+  /// thread slept in between, and is not known if it did not (E1).
   ///
   /// **Why it matters:** threads serve many tasks, and an innocent one would be called a spinning one.
-  /// **Catches:** a base that is kept after a long body; one that is not noted before a sleep, or not set back
-  /// for a new thread.
+  /// **Catches:** a base that is kept after a long body; one that is not recorded before a sleep,
+  /// or not reset for a new thread.
   @Test(arguments: [true, false]) func tasksBeginAtZero(spins: Bool) throws {
     var options = RegistryOptions.underTest
     options.spin = spins ? .milliseconds(1) : .zero
@@ -156,10 +158,10 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a task that has not begun or has ended has no processor time (E1).
+  /// **Proves:** a task that has not started or has ended has no CPU time (E1).
   ///
   /// **Why it matters:** its thread is another task's by then.
-  /// **Catches:** the thread's time told for a task that has ended.
+  /// **Catches:** the thread's time reported for a task that has ended.
   @Test func whatHasEndedHasNoProcessorTime() throws {
     let registry = try TaskRegistry()
     let task = try registry.spawn("ends", kind: .rpcHandler) { _ in }

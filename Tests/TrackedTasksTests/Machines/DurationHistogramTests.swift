@@ -20,11 +20,11 @@ import Testing
     }
   }
 
-  /// **Proves:** the bounds rise, each by a quarter of its power of two at the most; a bound lies in its
-  /// own range and one nanosecond more in the next; the last range has none (E8).
+  /// **Proves:** the bounds rise, each by at most a quarter of its power of two; a bound lies in
+  /// its own range and one nanosecond more in the next; the last range has none (E8).
   ///
-  /// **Why it matters:** a duration that lies in no range, or in one that ends below it, makes a quantile
-  /// that is no upper bound.
+  /// **Why it matters:** a duration that lies in no range, or in one that ends below it, makes a
+  /// quantile that is not an upper bound.
   /// **Catches:** bounds that belong to the range above; the first range of a power left out.
   @Test func rangesFollowEachOther() throws {
     #expect(DurationHistogram.range(of: 0) == 0)
@@ -82,11 +82,12 @@ import Testing
     #expect(histogram.maximum == sorted.last)
   }
 
-  /// **Proves:** an empty histogram has no quantiles and no longest; one duration is all of them; what is
-  /// longer than the last bound is told as the longest; a negative duration is 0 (E8).
+  /// **Proves:** an empty histogram has no quantiles and no longest; a single duration is all of
+  /// them; a duration beyond the last bound is reported as the longest; a negative duration is 0
+  /// (E8).
   ///
-  /// **Why it matters:** a service that has just begun has ended no task.
-  /// **Catches:** 0 for "none"; a bound for what has none.
+  /// **Why it matters:** in a service that has just started no task has ended.
+  /// **Catches:** 0 for "none"; a bound for the range that has none.
   @Test func edgesOfQuantiles() {
     let empty = DurationHistogram()
     #expect(empty.quantile(percent: 50) == -1)
@@ -104,10 +105,10 @@ import Testing
     #expect(Self.histogram([-5]).sum == 0)
   }
 
-  /// **Proves:** what was recorded in parts and merged is what was recorded at once: each range, the
+  /// **Proves:** durations recorded in parts and merged are as if recorded at once: each range, the
   /// number, the sum and the longest; and the number is the sum of the ranges (E8).
   ///
-  /// **Why it matters:** the quantiles of all kinds are made of those of each.
+  /// **Why it matters:** the quantiles of all kinds are computed from the histograms of each.
   /// **Catches:** a field that is not merged.
   @Test(arguments: 1...20)
   func partsMergeToTheWhole(seed: UInt64) {

@@ -21,10 +21,11 @@ import Testing
     return word
   }
 
-  /// **Proves:** who is let in depends on closing, right to pass, and limit (S5, S6).
+  /// **Proves:** admission depends on closing, on the right to pass a closed gate, and on the limit
+  /// (S5, S6).
   ///
-  /// **Why it matters:** a task let in by mistake is one that nobody waits for.
-  /// **Catches:** `>=` turned into `>` in the limit; clean-up refused once closed.
+  /// **Why it matters:** no join waits for a task that is admitted by mistake.
+  /// **Catches:** `>=` turned into `>` in the limit; clean-up rejected once closed.
   @Test(arguments: [false, true], [false, true])
   func admissionFollowsTheTable(closed: Bool, cancelled: Bool) throws {
     for count: UInt64 in 0...5 {
@@ -53,7 +54,7 @@ import Testing
 
   /// **Proves:** closing, cancelling and deadlines only add, and leave the count (S5, C3).
   ///
-  /// **Why it matters:** a gate that opens again would take tasks nobody joins.
+  /// **Why it matters:** a gate that opens again would admit tasks that are never joined.
   /// **Catches:** `cancelled()` that forgets to close; `overdue()` on an open gate.
   @Test func theGateNeverOpensAgain() throws {
     for count: UInt64 in [0, 1, 7] {
@@ -76,9 +77,10 @@ import Testing
     }
   }
 
-  /// **Proves:** ordinary newborns are flagged by the token, clean-up by a deadline (S5, C3).
+  /// **Proves:** new ordinary tasks are flagged by the token, new clean-up tasks by a deadline (S5,
+  /// C3).
   ///
-  /// **Why it matters:** clean-up work has to run although everybody else is told to stop.
+  /// **Why it matters:** clean-up work has to run although all other tasks are asked to stop.
   /// **Catches:** the two conditions of `flagsNewborn` exchanged.
   @Test func onlyTheRightNewbornAreFlagged() {
     let open = GateWord(bits: 0)

@@ -21,12 +21,12 @@ import Testing
 
   private static let start: Int64 = 1_000
 
-  /// Asks the clock of a call at each of `moments`.
+  /// Steps the clock of a call at each of `moments`.
   ///
   /// - Parameters:
   ///   - setting: the call.
   ///   - moments: after the start, ascending.
-  ///   - told: the bit of each moment at which a task tells of progress, before the clock is asked.
+  ///   - told: the bit of each moment at which a task reports progress, before the step.
   /// - Returns: what went wrong; nil if nothing.
   private static func defect(
     of setting: Setting, at moments: some Sequence<Int64>, told: UInt64
@@ -105,9 +105,10 @@ import Testing
     return nil
   }
 
-  /// **Proves:** whatever tasks tell and whenever the clock is asked, the deadline only moves on, to the window
-  /// after the last progress and never beyond the limit; a sample and a warning come once if they are wanted;
-  /// it expires at the deadline and not before, unless there is progress in the window (GC1, GC2, E4, E6).
+  /// **Proves:** whatever tasks report and whenever the clock is stepped, the deadline is only
+  /// extended, to the window after the last progress and never beyond the limit; a sample and a
+  /// warning come once if they are requested; it expires at the deadline and not before, unless
+  /// there is progress in the window (GC1, GC2, E4, E6).
   ///
   /// **Why it matters:** a deadline that runs away never ends a shutdown, one that moves back kills work.
   /// **Catches:** a limit not applied; the window counted from now; a warning each time round.
@@ -153,11 +154,11 @@ import Testing
     }
   }
 
-  /// **Proves:** the warning comes at the percentage of the grace, the sample after a tenth of it, 10 ms at the
-  /// most; both before the deadline, the sample first (E1, E6).
+  /// **Proves:** the warning comes at the percentage of the grace, the sample after a tenth of it,
+  /// at most 10 ms; both before the deadline, the sample first (E1, E6).
   ///
-  /// **Why it matters:** a warning is of use while there is time left.
-  /// **Catches:** the percentage of the limit; a sample at the begin.
+  /// **Why it matters:** a warning is useful while there is time left.
+  /// **Catches:** the percentage of the limit; a sample at the start.
   @Test func stepsComeInTheirOrder() {
     let second: Int64 = 1_000_000_000
     var clock = GraceClock(start: 7, grace: second, warnPercent: 80, samples: true)
@@ -172,20 +173,20 @@ import Testing
       clock.step(at: 7 + second / 5 * 4) { _ in 0 }
         == .wait(until: Deadline(nanoseconds: 7 + second)))
     #expect(clock.step(at: 7 + second) { _ in 0 } == .expired)
-    // Looked at late, one after the other.
+    // Stepped late, one step after the other.
     clock = GraceClock(start: 7, grace: 100, warnPercent: 80, samples: true)
     var steps: [GraceClock.Step] = []
     for _ in 0..<3 { steps.append(clock.step(at: 500) { _ in 0 }) }
     #expect(steps == [.sample, .warn, .expired])
   }
 
-  /// **Proves:** whatever its tasks tell and whenever the clock is asked, the time of a phase is over at its end
-  /// and not before, unless there is progress in the window; when that moves the end, the deadline moves with it,
-  /// so that the later phases keep what they had; neither moves beyond the limit, nor when a phase is not to move
-  /// (GC1, GC3, E4, E5).
+  /// **Proves:** whatever its tasks report and whenever the clock is stepped, the time of a phase
+  /// is over at its end and not before, unless there is progress in the window; when that moves the
+  /// end, the deadline moves with it, so that the later phases keep what they had; neither moves
+  /// beyond the limit, nor if the phase must not move (GC1, GC3, E4, E5).
   ///
-  /// **Why it matters:** what others depend on must not be stopped while they still drain, and what is stopped
-  /// last needs its time.
+  /// **Why it matters:** a task that others depend on must not be stopped while they still drain,
+  /// and the last phase needs its time.
   /// **Catches:** an end that is fixed when the phase begins; one that moves into the time of the later phases.
   @Test func theTimeOfAPhaseMovesWithProgress() {
     var defects: [String] = []
@@ -275,10 +276,11 @@ import Testing
     #expect(endless.step(at: 5) { _ in 5 } == .wait(until: .never))
   }
 
-  /// **Proves:** without a grace nothing is waited for and nothing said; for ever, or so long that the clock does
-  /// not reach, is never over (J1, E6).
+  /// **Proves:** without a grace there is neither a wait nor an event; an unlimited grace, or one
+  /// beyond the clock's range, never ends (J1, E6).
   ///
-  /// **Why it matters:** `0` means "look, do not wait", and INT64_MAX is what people write for ever.
+  /// **Why it matters:** `0` means "check, do not wait", and INT64_MAX is what people write for
+  /// "indefinitely".
   /// **Catches:** a sum that overflows into the past.
   @Test func theEndsOfTheScale() {
     var none = GraceClock(start: 50, grace: 0, warnPercent: 50, samples: true)
@@ -298,7 +300,7 @@ import Testing
     var wide = GraceClock(start: 0, grace: 10, maxGrace: 30, window: .max)
     #expect(wide.step(at: 10) { _ in 9 } == .moved(by: 20))
     #expect(wide.step(at: 30) { _ in 29 } == .expired)
-    // No leave to move: nobody is asked.
+    // Extensions are off: progress is not read.
     var fixed = GraceClock(start: 0, grace: 10, maxGrace: 10, window: 5)
     #expect(
       fixed.step(at: 10) { _ in

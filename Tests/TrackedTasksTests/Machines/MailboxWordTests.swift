@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a worker without a task is told.
+/// The messages for a worker without a task.
 @Suite struct MailboxWordTests {
   /// **Proves:** only "leave" and a task count as posted, and only a task names a record (S1, M1).
   ///
@@ -26,9 +26,9 @@ import Testing
     #expect(word.record == record)
   }
 
-  /// **Proves:** the five things a mailbox can say differ (M1).
+  /// **Proves:** the five messages of a mailbox differ (M1).
   ///
-  /// **Why it matters:** a poster tells from the old word whether the worker must be woken.
+  /// **Why it matters:** the old word tells the posting thread whether the worker must be woken.
   /// **Catches:** two of the numbers made equal.
   @Test func noTwoWordsAreAlike() {
     let all: [MailboxWord] = [.listening, .sleeping, .restoring, .leave]

@@ -10,7 +10,7 @@ import Testing
     return plan
   }
 
-  /// The shares that are looked at.
+  /// The shares that are tried.
   private static let plans: [[UInt32]] = [
     [], [1], [0, 1], [0, 0, 0, 0, 0, 0, 0, 1], [1, 2, 3, 4, 5, 6, 7, 8], [5, 0, 5, 0, 5, 0, 5, 0],
     Array(repeating: 1_000_000, count: 8), [1_000_000, 1], [1, 1_000_000, 0, 999_999],

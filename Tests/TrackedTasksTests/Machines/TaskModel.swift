@@ -22,7 +22,7 @@ struct TaskModel: Hashable {
   var holdsRegistry: Bool
 
   var isLive: Bool { life == .starting || life == .running }
-  /// The references that somebody other than the worker may give back.
+  /// The references that threads other than the worker may release.
   var givable: UInt64 { references - (isLive || life == .ending ? 1 : 0) }
 
   func matches(_ word: TaskWord) -> Bool {
@@ -66,7 +66,7 @@ struct TaskStep: Sendable {
   let name: String
   let word: OfWord
   let model: OfModel
-  /// Whether somebody may ask for the transition, where it does not say nil by itself.
+  /// Whether the transition may be requested, where it does not return nil by itself.
   let mayBeAsked: @Sendable (TaskModel) -> Bool
 
   init(

@@ -88,7 +88,8 @@ private struct Reached {
     }
   }
 
-  /// **Proves:** a record is free exactly when its task has ended and nobody holds it (N1, W4).
+  /// **Proves:** a record is free exactly when its task has ended and there are no references (N1,
+  /// W4).
   ///
   /// **Why it matters:** freed too early it gets a second task, and too late it is lost.
   /// **Catches:** `unpinned` that frees a record whose task still runs.
@@ -104,11 +105,11 @@ private struct Reached {
     }
   }
 
-  /// **Proves:** a word that is full of references takes no more, gives some away once, and never looks as
-  /// if nobody held it while some are counted beside it (N1, W4, W5).
+  /// **Proves:** a word that is full of references takes no more, moves some out once, and never
+  /// looks unreferenced while some are counted beside it (N1, W4, W5).
   ///
-  /// **Why it matters:** a count that wraps around is a task in a record still in use; one that sticks is
-  /// memory, and a descriptor, for ever.
+  /// **Why it matters:** a count that wraps around is a task in a record still in use; one that
+  /// sticks leaks memory, and a descriptor.
   /// **Catches:** `unpinned` that takes the last but one from such a word.
   @Test func aFullWordGivesReferencesAwayAndGetsThemBack() throws {
     var word = TaskWord.admitted(cleanup: false, flagged: false, handle: true)
@@ -127,7 +128,7 @@ private struct Reached {
     word = lighter
     while let next = word.unpinned() { word = next }
     #expect(word.references == 2)
-    // The worker's own is given back whatever is left.
+    // The worker's own is released whatever is left.
     let ended = try #require(word.entered()?.ends(.returned)?.ended())
     #expect(ended.stage == .ended && ended.references == 1)
     #expect(ended.unpinned() == nil)
@@ -142,7 +143,7 @@ private struct Reached {
 
   /// **Proves:** no transition lowers the flag or forgets a deadline or a waiter (C3, W3).
   ///
-  /// **Why it matters:** a task asked to stop must never be told the opposite.
+  /// **Why it matters:** a task that was asked to stop must never see the opposite.
   /// **Catches:** a `with(_:)` whose mask clears more than the phase.
   @Test func whatIsSetStaysSet() {
     for reached in Self.reachable {
@@ -174,7 +175,7 @@ private struct Reached {
 
   /// **Proves:** once a task is ending, neither its flag nor its outcome changes (O1, W3).
   ///
-  /// **Why it matters:** two who ask for the outcome must get the same answer.
+  /// **Why it matters:** two threads that read the outcome must get the same answer.
   /// **Catches:** `cancelRequested` accepted while the end is being counted.
   @Test func anEndingTaskKeepsItsFlagAndItsOutcome() {
     for reached in Self.reachable where !reached.word.isLive && reached.word.stage != .free {
@@ -188,9 +189,9 @@ private struct Reached {
     }
   }
 
-  /// **Proves:** a record that belongs to nobody takes no transition at all (N1).
+  /// **Proves:** a free record takes no transition at all (N1).
   ///
-  /// **Why it matters:** whoever still looks at a recycled record must not change the next task.
+  /// **Why it matters:** a thread that still uses a recycled record must not change the next task.
   /// **Catches:** `awaited` written as "not ended" instead of "live or ending".
   @Test func aFreeRecordTakesNoTransition() {
     let free = Self.reachable.map(\.word).filter { $0.stage == .free } + [TaskWord(bits: 0)]

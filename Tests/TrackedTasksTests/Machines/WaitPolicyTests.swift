@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a forced deadline does to a wait.
+/// The effect of a forced deadline on a wait.
 @Suite struct WaitPolicyTests {
   /// **Proves:** a forced deadline ends the waits of a shutdown, and no other wait; tasks that have ended count
   /// more than the forcing (C13).

@@ -10,10 +10,10 @@ import Testing
     EndedFacts(id: id, kind: kind, how: how, ran: ran, stop: stop)
   }
 
-  /// **Proves:** each kind of the library's is counted apart, and all of the application's together;
-  /// a caller may ask for these five alone (E8).
+  /// **Proves:** each kind of the library's is counted separately, and all of the application's
+  /// together; a caller may read only these five (E8).
   ///
-  /// **Why it matters:** a number between is no kind and no place in a table.
+  /// **Why it matters:** a number between is not a kind and has no place in a table.
   /// **Catches:** 0x101 answered with all of the application's; 5 taken for it.
   @Test func kindsHaveTheirPlaces() {
     #expect((1...4).map { KindSlot(of: $0).index } == [0, 1, 2, 3])
@@ -24,8 +24,8 @@ import Testing
     #expect(names == [1, 2, 3, 4, 0x100].map { TaskKind(rawValue: $0).description })
   }
 
-  /// **Proves:** after any sequence of spawns, withdrawals, refusals and ends the counters of each kind and
-  /// of all are those of a model, the peaks included (E8).
+  /// **Proves:** after any sequence of spawns, withdrawals, rejections and ends the counters of
+  /// each kind and of all are those of a model, the peaks included (E8).
   ///
   /// **Why it matters:** as of all counters.
   /// **Catches:** a withdrawn spawn that stays counted; a peak that is not of its kind.
@@ -77,9 +77,10 @@ import Testing
     #expect(state.all.failed > 0 && state.all.exited > 0)
   }
 
-  /// **Proves:** the last 64 that ended are remembered, the last first, however many there were (E8).
+  /// **Proves:** the last 64 tasks that ended are remembered, the latest first, however many there
+  /// were (E8).
   ///
-  /// **Why it matters:** what ended last is what is asked for.
+  /// **Why it matters:** the tasks that ended last are the interesting ones.
   /// **Catches:** a ring that is read from its beginning.
   @Test func theRingHasTheLast() throws {
     var state = try #require(MetricsState.make())

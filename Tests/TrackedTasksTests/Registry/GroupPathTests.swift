@@ -13,8 +13,8 @@ import Testing
     return path.withText { String(cString: $0) }
   }
 
-  /// **Proves:** a path is the names from the top, with slashes between them; that of the topmost
-  /// registry is empty (T3).
+  /// **Proves:** a path is the names from the root registry, with slashes between them; the root
+  /// registry's own is empty (T3).
   ///
   /// **Why it matters:** it is what a person reads.
   /// **Catches:** a slash in front; the names in the other order.
@@ -26,10 +26,10 @@ import Testing
     #expect(Self.path(["é", "🌍"]) == "é/🌍")
   }
 
-  /// **Proves:** whatever the names, what is kept is the longest beginning of the whole path that has
-  /// 127 bytes at the most and ends at a character (T3).
+  /// **Proves:** whatever the names, the kept part is the longest prefix of the whole path that has
+  /// at most 127 bytes and ends at a character boundary (T3).
   ///
-  /// **Why it matters:** a path that says something else than the whole names another group.
+  /// **Why it matters:** a wrong path names another group.
   /// **Catches:** a limit of 126 or 128; a name appended to a path that was cut.
   @Test(arguments: ["a", "é", "€", "🌍"])
   func longPathsAreBeginningsOfTheWhole(character: String) {
@@ -50,10 +50,10 @@ import Testing
     }
   }
 
-  /// **Proves:** a name is one of a task without a slash, wherever the slash is (T3, S2, P4).
+  /// **Proves:** a name is valid as a task's name and has no slash anywhere (T3, S2, P4).
   ///
   /// **Why it matters:** with one, two groups could have the same path.
-  /// **Catches:** the slash looked for in what is kept only.
+  /// **Catches:** the slash searched only in the part that is kept.
   @Test func aNameHasNoSlash() {
     let long = String(repeating: "a", count: 100)
     for name in ["", "/", "a/b", "/a", "a/", long + "/"] {

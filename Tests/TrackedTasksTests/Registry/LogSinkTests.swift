@@ -12,7 +12,7 @@ import Testing
 
   /// **Proves:** numbers are written as Swift writes them, at the ends of their ranges too (O2).
   ///
-  /// **Why it matters:** codes and counts are what a log line is read for.
+  /// **Why it matters:** a log line is read for its codes and counts.
   /// **Catches:** a sign lost, or `abs` of the smallest number overflowing.
   @Test func numbersReadAsSwiftWritesThem() {
     for number in [0, 1, 9, 10, -1, -10, 1234, Int64.max, Int64.min] as [Int64] {
@@ -39,7 +39,8 @@ import Testing
     #expect(Self.line(capacity: 1) { $0.append(12345) } == "")
   }
 
-  /// **Proves:** a sink nobody set does nothing, and one that is set gets its own context (O2).
+  /// **Proves:** a sink that was not set does nothing, and one that is set gets its own context
+  /// (O2).
   ///
   /// **Why it matters:** the library prints nothing by itself.
   /// **Catches:** target and context exchanged in `send`.

@@ -2,12 +2,12 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What the library keeps once per process.
+/// The state that the library keeps once for each process.
 @Suite struct ProcessStateTests {
-  /// **Proves:** ids are unique, whoever asks, and above 0 (N2).
+  /// **Proves:** ids are unique in all threads, and above 0 (N2).
   ///
   /// **Why it matters:** an id in yesterday's log must not mean another task.
-  /// **Catches:** a load and a store in place of one addition.
+  /// **Catches:** a load and a store instead of one addition.
   @Test func idsAreNeverGivenTwice() {
     let all = Locked(Set<UInt64>())
     onThreads(4) { _ in

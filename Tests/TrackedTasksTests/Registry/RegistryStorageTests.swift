@@ -44,7 +44,7 @@ import Testing
   /// **Proves:** several registries on one token are closed by it together (G2, C3).
   ///
   /// **Why it matters:** the parts of a service stop together.
-  /// **Catches:** only the first on the token's list told.
+  /// **Catches:** only the first on the token's list closed.
   @Test func registriesOnOneTokenStopTogether() throws {
     let token = try ShutdownToken()
     let registries = try (0..<5).map { _ in try TaskRegistry(token: token) }
@@ -62,7 +62,7 @@ import Testing
 
   /// **Proves:** a registry made on a cancelled token is closed from the start (G2, S5).
   ///
-  /// **Why it matters:** it would otherwise never hear that it is over.
+  /// **Why it matters:** it would otherwise never be closed.
   /// **Catches:** the registry linked to a list that was walked already.
   @Test func aRegistryOnACancelledTokenIsClosed() throws {
     let token = try ShutdownToken()
@@ -115,7 +115,7 @@ import Testing
     #expect(task.name == "outlives")
   }
 
-  /// **Proves:** the token reaches the tasks of a registry nobody refers to any more (G3, C3).
+  /// **Proves:** the token reaches the tasks of a registry without references (G3, C3).
   ///
   /// **Why it matters:** they are still running, and it is the only way to stop them.
   /// **Catches:** the registry unlinked with its last reference instead of with its memory.

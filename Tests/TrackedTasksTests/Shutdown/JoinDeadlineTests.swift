@@ -2,12 +2,12 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a join does at its deadline.
+/// A join at its deadline.
 @Suite struct JoinDeadlineTests {
-  /// **Proves:** tasks that have ended are no stragglers, with a timeout of 0 either (J2).
+  /// **Proves:** tasks that have ended are not stragglers, even with a timeout of 0 (J2).
   ///
   /// **Why it matters:** a report that blames the finished hides the one that hangs.
-  /// **Catches:** the tasks counted without a look at them once time is up.
+  /// **Catches:** the tasks counted without a check once time is up.
   @Test func finishedTasksAreNeverStragglers() throws {
     let registry = try TaskRegistry()
     for _ in 0..<50 {
@@ -29,7 +29,7 @@ import Testing
 
   /// **Proves:** stragglers are flagged, counted and named, and stay tracked (J4, J5).
   ///
-  /// **Why it matters:** a thread that runs on unseen uses what the program tears down.
+  /// **Why it matters:** a thread that continues unseen uses what the program tears down.
   /// **Catches:** stragglers taken off the list; their flags left down.
   @Test func stragglersAreFlaggedCountedNamedAndTracked() throws {
     let registry = try TaskRegistry()
@@ -66,9 +66,10 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** those who end within the abort grace count as aborted, the rest as abandoned (J4).
+  /// **Proves:** tasks that end within the abort grace count as aborted, the rest as abandoned
+  /// (J4).
   ///
-  /// **Why it matters:** the one needs no care, the other does.
+  /// **Why it matters:** an aborted task needs no attention, an abandoned one does.
   /// **Catches:** aborted counted as abandoned; a straggler that ended reported as alive.
   @Test func theGraceSeparatesAbortedFromAbandoned() throws {
     let registry = try makeRegistry(grace: .milliseconds(400))
@@ -95,7 +96,8 @@ import Testing
 
   /// **Proves:** a straggler whose body was not entered yet is abandoned as well (J4, J8).
   ///
-  /// **Why it matters:** a report is about who is left, and "starting" says all is well.
+  /// **Why it matters:** a report is about the tasks that are left, and "starting" suggests that
+  /// all is well.
   /// **Catches:** the state of a straggler taken from its phase alone.
   @Test func aStragglerThatHasHardlyStartedIsReportedAsAbandoned() throws {
     let registry = try TaskRegistry()
@@ -133,7 +135,7 @@ import Testing
   /// **Proves:** without a grace every straggler is abandoned at once (J4).
   ///
   /// **Why it matters:** the caller said how long it can afford to wait.
-  /// **Catches:** a call that waits for the deaf.
+  /// **Catches:** a call that waits for tasks that do not respond.
   @Test func withoutAGraceNobodyIsWaitedFor() throws {
     let registry = try TaskRegistry()
     let gate = Gate()

@@ -6,8 +6,8 @@ import Testing
 @Suite struct JoinTests {
   /// **Proves:** a join of nothing succeeds, with any timeout, and closes nothing (J1).
   ///
-  /// **Why it matters:** it is also how a program looks whether all is quiet.
-  /// **Catches:** a join that closes; the deadline looked at before the tasks.
+  /// **Why it matters:** it is also how a program checks whether no task is left.
+  /// **Catches:** a join that closes; the deadline checked before the tasks.
   @Test(arguments: [nil, .zero, .seconds(-1), .seconds(5), .seconds(Int64.max)] as [Duration?])
   func joiningNothingSucceeds(timeout: Duration?) throws {
     let registry = try TaskRegistry()
@@ -120,10 +120,10 @@ import Testing
     }
   }
 
-  /// **Proves:** joining or shutting down from inside is refused at once and changes nothing (J7).
+  /// **Proves:** joining or shutting down from inside fails at once and changes nothing (J7).
   ///
   /// **Why it matters:** the task would wait for itself until the deadline.
-  /// **Catches:** the registry closed before the question is asked.
+  /// **Catches:** the registry closed before the check.
   @Test func joiningFromInsideIsRefused() throws {
     let registry = try TaskRegistry()
     let errors = Locked<[TaskRegistryError?]>([])
@@ -146,8 +146,8 @@ import Testing
 
   /// **Proves:** a task may join another registry, and wait for another task (J7).
   ///
-  /// **Why it matters:** a service that runs a service inside is no deadlock.
-  /// **Catches:** every join from any task refused.
+  /// **Why it matters:** a service that runs another service inside is not a deadlock.
+  /// **Catches:** every join from any task rejected.
   @Test func joiningAnotherRegistryFromInsideIsAllowed() throws {
     let outer = try TaskRegistry()
     let inner = try TaskRegistry()
@@ -167,10 +167,10 @@ import Testing
     try outer.shutdown(grace: ample)
   }
 
-  /// **Proves:** the report counts ends, failures, refusals and time of the wait (J8).
+  /// **Proves:** the report counts ends, failures, rejections and the time of the wait (J8).
   ///
-  /// **Why it matters:** it is what the operator gets to read.
-  /// **Catches:** failures not counted among the ended; refusals of earlier counted again.
+  /// **Why it matters:** it is what the operator reads.
+  /// **Catches:** failures not counted among the ended; earlier rejections counted again.
   @Test func theReportSaysWhatHappenedMeanwhile() throws {
     let registry = try TaskRegistry()
     for _ in 0..<3 { try registry.spawn("before", kind: .rpcHandler) { _ in } }
@@ -201,7 +201,7 @@ import Testing
     }
     gate.open()
     joiner.join()
-    // What was counted once is not counted again.
+    // A task that was counted once is not counted again.
     let again = try registry.shutdown(grace: ample)
     #expect(again.ended == 0 && again.failed == 0 && again.rejected == 0)
   }

@@ -1,11 +1,11 @@
 import CPlatform
 
-/// A door that is opened once; whoever waits before it goes on.
+/// A gate that is opened once; threads that wait at it then continue.
 ///
-/// Tests make threads meet at gates instead of sleeping. A wait that takes absurdly long gives up
-/// and says so, so that a broken library makes a red test and not a hanging one.
+/// Tests make threads meet at gates instead of sleeping. A wait that takes absurdly long ends with
+/// a failure, so that a broken library makes a red test and not a hanging one.
 final class Gate: @unchecked Sendable {
-  // SAFETY: what the mutex guards is reached with the mutex held.
+  // SAFETY: the guarded state is accessed only with the mutex held.
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var opened = false

@@ -1,10 +1,10 @@
 import CPlatform
 import Glibc
 
-/// What the kernel calls the calling thread.
+/// The kernel's name of the calling thread.
 func kernelNameOfCallingThread() -> String { kernelName(ofThread: "\(cp_gettid())") }
 
-/// What the kernel calls a thread; empty if there is none by that number.
+/// The kernel's name of a thread; empty if there is no thread with that id.
 private func kernelName(ofThread number: String) -> String {
   let file = open("/proc/self/task/\(number)/comm", O_RDONLY)
   if file < 0 { return "" }

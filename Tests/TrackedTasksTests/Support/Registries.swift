@@ -11,7 +11,7 @@ func makeRegistry(grace: Duration) throws -> TaskRegistry {
 }
 
 extension TaskRegistry {
-  /// Spawns a task that looks at no flag and ends when the gate opens.
+  /// Spawns a task that checks no flag and ends when the gate opens.
   @discardableResult
   func spawnDeaf(
     _ name: String = "deaf", kind: TaskKind = .backgroundLoop, until gate: Gate
@@ -54,9 +54,10 @@ func errorOf<Value>(_ call: () throws(TaskRegistryError) -> Value) -> TaskRegist
   } catch { return error }
 }
 
-/// Looks until `condition` holds, for what goes with the memory of a registry.
+/// Polls until `condition` holds, for objects that are freed with the memory of a registry.
 ///
-/// A registry whose last reference was one of its own threads is freed when the next one is made.
+/// A registry whose last reference was one of its own threads is freed when the next one is
+/// created.
 func eventuallyFreed(_ condition: () -> Bool) -> Bool {
   eventually {
     _ = try? TaskRegistry()

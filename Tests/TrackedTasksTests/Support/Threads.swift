@@ -4,7 +4,7 @@ import CPlatform
 
 /// A thread of the test's own, unknown to the library.
 final class PlainThread: @unchecked Sendable {
-  // SAFETY: the identifier is written in init, before anybody else has the object.
+  // SAFETY: the identifier is written in init, before any other code has the object.
   private var thread = pthread_t()
 
   init(_ body: @escaping @Sendable () -> Void) {
@@ -37,7 +37,7 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
   for thread in threads { thread.join() }
 }
 
-/// Looks until `condition` holds, for things that nobody announces.
+/// Polls until `condition` holds, for events that are not signalled.
 ///
 /// - Returns: false when it did not within a very long time.
 func eventually(_ condition: () -> Bool) -> Bool {

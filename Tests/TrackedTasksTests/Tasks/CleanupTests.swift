@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// Clean-up work: spawned by tasks that are stopping, and not itself told to stop by the token.
+/// Clean-up work: spawned by tasks that are stopping, and not itself asked to stop by the token.
 @Suite struct CleanupTests {
   private static var cleanup: SpawnOptions {
     var options = SpawnOptions()
@@ -12,8 +12,8 @@ import Testing
 
   /// **Proves:** a task may spawn clean-up after the closing, unflagged and joined (S5).
   ///
-  /// **Why it matters:** stopping well takes work: flushing, saying goodbye.
-  /// **Catches:** clean-up tasks flagged by the token; clean-up refused once closed.
+  /// **Why it matters:** a clean stop takes work: flushing, closing connections.
+  /// **Catches:** clean-up tasks flagged by the token; clean-up rejected once closed.
   @Test func aStoppingTaskMaySpawnCleanup() throws {
     let registry = try TaskRegistry()
     let wasFlagged = Locked<Bool?>(nil)
@@ -38,10 +38,11 @@ import Testing
     #expect(refusal.value == .closed)
   }
 
-  /// **Proves:** once closed, clean-up from outside or another registry is refused (S5).
+  /// **Proves:** once closed, clean-up from outside or another registry is rejected (S5).
   ///
-  /// **Why it matters:** only a running task is waited for, so only it can be sure of the join.
-  /// **Catches:** any task's right taken for the right.
+  /// **Why it matters:** only a running task is waited for, so only then is the join certain to
+  /// wait for the new one.
+  /// **Catches:** any task accepted as the spawner.
   @Test func othersMayNotSpawnCleanupOnceClosed() throws {
     let registry = try TaskRegistry()
     let other = try TaskRegistry()
@@ -64,9 +65,10 @@ import Testing
     try other.shutdown(grace: ample)
   }
 
-  /// **Proves:** the flag of a clean-up task rises at the deadline, not with the token (S5, J4).
+  /// **Proves:** the flag of a clean-up task is raised at the deadline, not with the token (S5,
+  /// J4).
   ///
-  /// **Why it matters:** clean-up that hangs must hear of the deadline, or nothing ends it.
+  /// **Why it matters:** the deadline must reach clean-up that hangs, or nothing ends it.
   /// **Catches:** clean-up left out of the walk at the deadline.
   @Test func theDeadlineStopsCleanupToo() throws {
     let registry = try makeRegistry(grace: ample)
@@ -85,9 +87,9 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** clean-up spawned after a closed registry's deadline is born flagged (S5).
+  /// **Proves:** clean-up spawned after a closed registry's deadline starts with its flag up (S5).
   ///
-  /// **Why it matters:** time is up for everybody, and a loop of clean-up must come to an end.
+  /// **Why it matters:** time is up for all tasks, and a loop of clean-up must end.
   /// **Catches:** the missed deadline not remembered in the gate.
   @Test func cleanupBornAfterTheDeadlineIsFlagged() throws {
     let registry = try TaskRegistry()
@@ -110,8 +112,8 @@ import Testing
 
   /// **Proves:** `cancel` reaches a clean-up task at any time (C3, S5).
   ///
-  /// **Why it matters:** whoever holds the handle decides.
-  /// **Catches:** clean-up excepted from more than the token.
+  /// **Why it matters:** the holder of the handle decides.
+  /// **Catches:** clean-up exempted from more than the token.
   @Test func cancelReachesCleanup() throws {
     let registry = try TaskRegistry()
     let task = try registry.spawn("flush", kind: .maintenance, options: Self.cleanup) {

@@ -7,7 +7,7 @@ private struct Mishap: Error, CustomStringConvertible {
   var description: String
 }
 
-/// How tasks end, and who learns of it when.
+/// How tasks end, and when the end is observable.
 @Suite struct FinishTests {
   /// **Proves:** a thrown error is a failed task with the error's description (O1).
   ///
@@ -39,10 +39,12 @@ private struct Mishap: Error, CustomStringConvertible {
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** `cancelled` thrown by one who was asked is a return, else a failure (O1).
+  /// **Proves:** `cancelled` thrown by a task that was asked to stop is a return, else a failure
+  /// (O1).
   ///
-  /// **Why it matters:** obeying is no failure, and an error out of the blue is one.
-  /// **Catches:** the question whether it was asked left out.
+  /// **Why it matters:** stopping on request is not a failure; the same error without a request is
+  /// one.
+  /// **Catches:** the check whether it was asked left out.
   @Test func cancelledIsAReturnOnlyForThoseWhoWereAsked() throws {
     let registry = try TaskRegistry()
     let obedient = try registry.spawnSleeper()
@@ -85,12 +87,12 @@ private struct Mishap: Error, CustomStringConvertible {
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** what a closure captured is let go exactly once, on every way a Swift closure can
-  /// end (S4).
+  /// **Proves:** what a closure captured is released exactly once, however a Swift closure ends
+  /// (S4).
   ///
   /// What its frames retained when the thread leaves in the middle is never released, by the nature
-  /// of Swift; that `drop` runs then too is shown by the C tests.
-  /// **Why it matters:** a socket captured and never released stays open for ever.
+  /// of Swift; the C tests show that `drop` runs then too.
+  /// **Why it matters:** a socket that is captured and never released stays open.
   /// **Catches:** `drop` skipped after a failure.
   @Test(arguments: ["returned", "failed", "cancelled"])
   func whatABodyCapturedIsLetGoOnce(way: String) throws {
@@ -99,7 +101,7 @@ private struct Mishap: Error, CustomStringConvertible {
     let task = try spawn(way, in: registry, ends)
     if way == "cancelled" { task.cancel() }
     try task.wait(timeout: ample)
-    // Whoever knows of the end may rely on it.
+    // Code that has observed the end may rely on it.
     #expect(ends.value == 1)
     try registry.shutdown(grace: ample)
     #expect(ends.value == 1)
@@ -119,9 +121,9 @@ private struct Mishap: Error, CustomStringConvertible {
     }
   }
 
-  /// **Proves:** a join learns of an end only after the captured objects are gone (S4).
+  /// **Proves:** a join sees an end only after the captured objects are gone (S4).
   ///
-  /// **Why it matters:** after a join the program tears down what tasks used.
+  /// **Why it matters:** after a join the program tears down what the tasks used.
   /// **Catches:** the end counted before `drop` runs.
   @Test func joinsReturnAfterTheDrop() throws {
     let registry = try TaskRegistry()
@@ -163,8 +165,8 @@ private struct Mishap: Error, CustomStringConvertible {
 
   /// **Proves:** a wait that runs out says so and changes nothing (O3).
   ///
-  /// **Why it matters:** waiting for a task is no way to stop it.
-  /// **Catches:** a wait that raises the flag when it gives up.
+  /// **Why it matters:** waiting for a task must not stop it.
+  /// **Catches:** a wait that raises the flag when it times out.
   @Test func aWaitThatRunsOutChangesNothing() throws {
     let registry = try TaskRegistry()
     let gate = Gate()

@@ -69,7 +69,7 @@ import Testing
 
   /// **Proves:** a list taken while a join waits shows the tasks (N3, J6).
   ///
-  /// **Why it matters:** that is just when one wants to know what is still running.
+  /// **Why it matters:** that is when an operator needs to know what is still running.
   /// **Catches:** the list moved into the join.
   @Test func theListIsCompleteDuringAJoin() throws {
     let registry = try TaskRegistry()
@@ -92,7 +92,7 @@ import Testing
   @Test func listsAreTrueDuringChurn() throws {
     let registry = try TaskRegistry()
     let gate = Gate()
-    // The residents' records come to lie behind many without a task.
+    // The residents' records are then behind many without a task.
     let room = Gate()
     for _ in 0..<80 { try registry.spawnDeaf("makes room", until: room) }
     let residents = try (0..<8).map { try registry.spawnDeaf("resident \($0)", until: gate) }
@@ -135,7 +135,7 @@ import Testing
 
   /// **Proves:** a task whose wait has returned is in no list made afterwards (N3).
   ///
-  /// **Why it matters:** the promise is about those alive throughout.
+  /// **Why it matters:** the guarantee is about tasks that are alive throughout.
   /// **Catches:** a list that shows a task whose wait has returned.
   @Test func whatEndedBeforeIsNeverListed() throws {
     let registry = try TaskRegistry()

@@ -4,7 +4,7 @@ import Testing
 
 /// What few tasks need.
 @Suite struct OptionalStateTests {
-  /// **Proves:** the traits of a task are apart from each other, and say what the options said (C12).
+  /// **Proves:** the traits of a task are distinct, and match the options (C12).
   ///
   /// **Why it matters:** each is a bit beside the others.
   /// **Catches:** two traits with one number.

@@ -26,7 +26,7 @@ private final class SharedPool: @unchecked Sendable {
   }
 }
 
-/// Records are reused for ever and never given to two at once.
+/// Records are reused indefinitely and never given to two threads at once.
 @Suite struct RecordPoolTests {
   /// **Proves:** a record is a whole number of cache lines, and each starts on one (N1).
   ///
@@ -55,7 +55,7 @@ private final class SharedPool: @unchecked Sendable {
     let size = shared.size
     #expect(size >= 961)
 
-    // Given back and taken again in any order, they are the same records.
+    // Returned and taken again in any order, they are the same records.
     for record in taken.shuffled() { shared.pool.give(back: record) }
     var again: Set<UInt> = []
     for _ in 0..<961 { again.insert(UInt(bitPattern: try #require(shared.take()).pointer)) }
@@ -63,7 +63,7 @@ private final class SharedPool: @unchecked Sendable {
     #expect(shared.size == size)
   }
 
-  /// **Proves:** a walk visits each record there is once, and ends when told to (N3).
+  /// **Proves:** a walk visits each existing record once, and ends when told to (N3).
   ///
   /// **Why it matters:** snapshots and cancellation walk this way.
   /// **Catches:** a chunk left out, or visited with the size of another.

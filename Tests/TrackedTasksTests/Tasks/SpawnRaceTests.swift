@@ -3,13 +3,14 @@ import Testing
 
 @testable import TrackedTasks
 
-/// Claim: however spawns and a closing interleave, each spawn is either refused or its task sees
+/// Claim: however spawns and a closing interleave, each spawn is either rejected or its task sees
 /// its flag, ends, and is counted by the join; never both and never neither.
 @Suite struct SpawnRaceTests {
-  /// **Proves:** check and insert are one step: nobody gets in behind a shutdown (S5, J3).
+  /// **Proves:** check and insert are one step: no task is admitted after a shutdown (S5, J3).
   ///
-  /// **Why it matters:** a task let in and not joined runs on in a program that has stopped.
-  /// **Catches:** the second look at the gate, after the record is published, left out.
+  /// **Why it matters:** a task that is admitted and not joined continues in a program that has
+  /// stopped.
+  /// **Catches:** the second read of the gate, after the record is published, left out.
   @Test func everyTaskAdmittedIsJoined() throws {
     var generator = SplitMix(state: 5)
     for _ in 0..<150 {
@@ -38,7 +39,7 @@ import Testing
       let letIn = registry.core.gate.admitted
       #expect(error == nil, "a task did not see its flag")
       for thread in spawners { thread.join() }
-      // Nobody came in after the shutdown had returned.
+      // No task was admitted after the shutdown had returned.
       #expect(registry.core.gate.admitted == letIn)
       #expect(ended.value == admitted.value)
       #expect(registry.isEmpty)
@@ -48,7 +49,7 @@ import Testing
 
   /// **Proves:** tasks spawned while the token is cancelled see their flag, all of them (C3, S5).
   ///
-  /// **Why it matters:** a task admitted just before and born without a flag would run for ever.
+  /// **Why it matters:** a task admitted just before, with its flag down, would run indefinitely.
   /// **Catches:** a cancellation that closes the gate and raises no flag.
   @Test func everyTaskAdmittedSeesItsFlag() throws {
     var generator = SplitMix(state: 6)

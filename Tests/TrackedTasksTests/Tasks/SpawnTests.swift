@@ -3,7 +3,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// Admission of tasks: what is accepted, what is refused, and what a refusal leaves behind.
+/// Admission of tasks: what is accepted, what is rejected, and what a rejected spawn leaves behind.
 @Suite struct SpawnTests {
   /// **Proves:** a spawned body runs once, in a thread that is not the caller's (S1).
   ///
@@ -42,10 +42,10 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** an empty name and one with a NUL inside are refused, long ones are not (S2).
+  /// **Proves:** an empty name and one with a NUL inside are rejected, long ones are not (S2).
   ///
   /// **Why it matters:** a name cut silently at a NUL is not the name that was given.
-  /// **Catches:** the look for NUL bytes left out.
+  /// **Catches:** the check for NUL bytes left out.
   @Test func namesWithoutTextAreRefused() throws {
     let registry = try TaskRegistry()
     for name in ["", "\0", "a\0b"] {
@@ -59,9 +59,10 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** after a shutdown a spawn is refused and its body let go unrun (S4, S5).
+  /// **Proves:** after a shutdown a spawn is rejected and its body released without having run (S4,
+  /// S5).
   ///
-  /// **Why it matters:** a task spawned after the join is one that nobody joins.
+  /// **Why it matters:** a task spawned after the join would never be joined.
   /// **Catches:** the body box not released on the way out.
   @Test func spawnAfterShutdownIsRefusedAndKeepsNothing() throws {
     let registry = try TaskRegistry()
@@ -84,7 +85,7 @@ import Testing
 
   /// **Proves:** cancelling the token closes the registry, without a shutdown (S5, G2).
   ///
-  /// **Why it matters:** whoever holds the token alone must be able to stop what is to come.
+  /// **Why it matters:** code that has only the token must be able to prevent further spawns.
   /// **Catches:** `cancelled()` that flags and does not close.
   @Test func spawnAfterTheTokenIsCancelledIsRefused() throws {
     let registry = try TaskRegistry()
@@ -152,15 +153,15 @@ import Testing
     #expect(report.pending == 0)
   }
 
-  /// **Proves:** a thread refused by the system leaves the registry as it was (S4, S6).
+  /// **Proves:** a thread that the system refuses leaves the registry as it was (S4, S6).
   ///
-  /// **Why it matters:** a task counted and never run would be waited for without end.
+  /// **Why it matters:** a task counted and never run would be waited for indefinitely.
   /// **Catches:** `withdraw` that does not count the end.
   @Test func aRefusedThreadLeavesNothingBehind() throws {
     let registry = try TaskRegistry()
     let ends = Counter()
     var options = SpawnOptions()
-    // More than a machine can promise; one that promises anything shows nothing here.
+    // More than a machine can reserve; with overcommit this test shows nothing.
     options.stackSize = 1 << 40
     var rejected = false
     do {
@@ -181,11 +182,11 @@ import Testing
     #expect(report.failed == 0)
   }
 
-  /// **Proves:** the caller's signal mask is as before, and tasks block what the options say, but for the
-  /// faults and SIGABRT (S7).
+  /// **Proves:** the caller's signal mask is as before, and tasks block what the options say,
+  /// except for the faults and SIGABRT (S7).
   ///
   /// **Why it matters:** a signal meant for the program must not land in one of its tasks.
-  /// **Catches:** the mask set in the caller and not put back.
+  /// **Catches:** the mask set in the caller and not restored.
   @Test func tasksBlockSignalsAndCallersDoNot() throws {
     var before = sigset_t()
     pthread_sigmask(SIG_SETMASK, nil, &before)

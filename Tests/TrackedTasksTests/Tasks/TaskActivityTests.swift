@@ -4,12 +4,12 @@ import Testing
 
 @testable import TrackedTasks
 
-// Claim: a reader of progress sees numbers that one and the same telling told, never older ones than it saw
-// before, and never waits for the one who tells, wherever that one has stopped.
+// Claim: a reader of progress sees numbers of one report, never older ones than it saw before, and
+// never waits for the reporting task, wherever that has stopped.
 
-/// What a task tells of itself, as others read it.
+/// A task's notes, as other threads read them.
 @Suite struct TaskActivityTests {
-  /// Notes as a task that has told nothing has them.
+  /// The notes of a task that has reported nothing.
   private static func makeActivity() -> TaskActivity.Pointer {
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: MemoryLayout<TaskActivity>.size, alignment: MemoryLayout<TaskActivity>.alignment)
@@ -29,10 +29,10 @@ import Testing
       && UInt64(bitPattern: progress.at) == 4 &* progress.done
   }
 
-  /// **Proves:** the claim above, with one who tells without a pause and two who read (E3).
+  /// **Proves:** the claim above, with one task that reports without a pause and two readers (E3).
   ///
-  /// **Why it matters:** "90 of 10 blocks" is believed by nobody, and a shutdown decides by it.
-  /// **Catches:** one slot for all; the count stored before the slot; no second look at the count.
+  /// **Why it matters:** "90 of 10 blocks" is not credible, and a shutdown decides by it.
+  /// **Catches:** a single slot; the count stored before the slot; no second read of the count.
   @Test func progressIsNeverMixed() {
     // SAFETY: freed when all threads have ended; all its fields are atomics.
     nonisolated(unsafe) let activity = Self.makeActivity()
@@ -42,7 +42,7 @@ import Testing
     let ended = Counter()
     onThreads(1 + readers) { number in
       if number == 0 {
-        // As long as anybody reads.
+        // As long as a reader runs.
         var round: UInt64 = 0
         while ended.value < readers {
           round += 1
@@ -65,7 +65,8 @@ import Testing
     activity.deallocate()
   }
 
-  /// **Proves:** one who has stopped in the middle of telling holds nobody up: what was told before is read (E3).
+  /// **Proves:** a task that has stopped in the middle of a report holds no reader up: the report
+  /// before is read (E3).
   ///
   /// **Why it matters:** a report is made of tasks that hang, and must not hang with them.
   /// **Catches:** a sequence lock, whose readers wait while the count is odd.
@@ -73,7 +74,7 @@ import Testing
     let activity = Self.makeActivity()
     #expect(activity.pointee.progress.at == 0)
     for told in 1...UInt64(20) {
-      // The next telling has come to each of its fields in turn, and no further.
+      // The next report stops at each of its fields in turn.
       for stopped in 0..<4 {
         let count = activity.pointee.progressCount.load(ordering: .relaxed)
         func write(_ slot: borrowing ProgressSlot) {
@@ -96,11 +97,12 @@ import Testing
     activity.deallocate()
   }
 
-  /// **Proves:** the same as the claim by way of a task and its registry's list, and the same numbers told again
-  /// are no news (E3, E4).
+  /// **Proves:** the same as the claim by way of a task and its registry's list, and the same
+  /// numbers reported again are not progress (E3, E4).
   ///
-  /// **Why it matters:** a loop that tells the same again and again would put a deadline off for ever.
-  /// **Catches:** the time of the call noted, whatever it told.
+  /// **Why it matters:** a loop that reports the same numbers repeatedly would extend a deadline
+  /// indefinitely.
+  /// **Catches:** the time of the call recorded, whatever it reported.
   @Test func listsShowOneReport() throws {
     let registry = try TaskRegistry()
     let began = Gate()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// One task's record: who holds it, and what its transitions leave behind.
+/// One task's record: its references, and the results of its transitions.
 @Suite struct TaskRecordTests {
   /// **Proves:** a request too late leaves no trace on the record's next task (N2, N3).
   ///
@@ -14,7 +14,8 @@ import Testing
     let gate = Gate()
     var first: TrackedTask? = try registry.spawnDeaf("first", until: gate)
     let record = try #require(first).core
-    // Whoever raises the flag sees the task alive; before the transition is applied, it has ended.
+    // The thread that raises the flag sees the task alive; before the transition is applied, it has
+    // ended.
     let before = record.raiseFlag { word in
       if word.isLive {
         gate.open()
@@ -64,9 +65,9 @@ import Testing
     #expect(try task.wait(timeout: .zero) == outcome)
   }
 
-  /// **Proves:** a free record cannot be taken hold of (N1).
+  /// **Proves:** a free record cannot be pinned (N1).
   ///
-  /// **Why it matters:** whoever walks the records would keep one that belongs to nobody.
+  /// **Why it matters:** a walk of the records would keep a free one.
   /// **Catches:** `pin` as a plain addition.
   @Test func aFreeRecordCannotBePinned() throws {
     let registry = try TaskRegistry()

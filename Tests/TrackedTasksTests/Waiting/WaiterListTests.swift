@@ -16,7 +16,7 @@ private final class Place {
     node.initialize(to: Waiter(parker: parker, key: key))
   }
 
-  /// Whether the permit was given since the last look.
+  /// Whether the permit was given since the last check.
   func wasUnparked() -> Bool { parker.park(until: Deadline(nanoseconds: 0)) }
 
   deinit {
@@ -40,7 +40,7 @@ private struct Waiters: WaitableState {
 
   /// **Proves:** waiters may leave in any order, and the rest stay reachable (C4).
   ///
-  /// **Why it matters:** a waiter lost from the list is a thread that sleeps for ever.
+  /// **Why it matters:** a waiter lost from the list is a thread that sleeps indefinitely.
   /// **Catches:** the neighbour's `previous` left pointing to a node on a stack that is gone.
   @Test(arguments: orders) func waitersLeaveInAnyOrder(order: [Int]) {
     let places = (0..<3).map { _ in Place(key: 7) }
@@ -57,9 +57,10 @@ private struct Waiters: WaitableState {
     }
   }
 
-  /// **Proves:** a wake-up reaches all who wait for that key and nobody else (C4).
+  /// **Proves:** a wake-up reaches all threads that wait for that key and no other (C4).
   ///
-  /// **Why it matters:** waking everybody for everything costs a crowd of threads at each end.
+  /// **Why it matters:** waking all waiters for every event would wake many threads at each end of
+  /// a task.
   /// **Catches:** the comparison of keys left out; only the first waiter woken.
   @Test func wakingReachesThoseWithTheKeyAlone() {
     let places = [1, 2, 1, 3, 2].map { Place(key: $0) }
@@ -73,8 +74,8 @@ private struct Waiters: WaitableState {
 
   /// **Proves:** a wait whose predicate holds returns at once, also past its deadline (J2).
   ///
-  /// **Why it matters:** what has happened has not timed out.
-  /// **Catches:** the deadline looked at before the predicate.
+  /// **Why it matters:** an event that has happened has not timed out.
+  /// **Catches:** the deadline checked before the predicate.
   @Test func whatIsReadyHasNotTimedOut() throws {
     let monitor = try #require(Monitor(Waiters()))
     defer { monitor.destroy() }
@@ -83,10 +84,10 @@ private struct Waiters: WaitableState {
     #expect(monitor.wait(for: 1, until: past, isReady: { false }) == .timedOut)
   }
 
-  /// **Proves:** a change between the waiter's listing and its look is not missed (C4).
+  /// **Proves:** a change between the waiter's listing and its check is not missed (C4).
   ///
   /// **Why it matters:** this is the window in which wake-ups get lost.
-  /// **Catches:** the predicate looked at before the waiter is on the list.
+  /// **Catches:** the predicate checked before the waiter is on the list.
   @Test func noWakeUpIsLostBetweenListingAndLooking() throws {
     let monitor = try #require(Monitor(Waiters()))
     defer { monitor.destroy() }

@@ -4,9 +4,9 @@ import Testing
 
 /// Sleeping inside tasks and outside.
 @Suite struct SleepTests {
-  /// **Proves:** a sleep lasts its whole time when nobody interrupts it (C4).
+  /// **Proves:** a sleep lasts its whole time if it is not interrupted (C4).
   ///
-  /// **Why it matters:** a loop that beats too fast is a loop that burns.
+  /// **Why it matters:** a periodic loop would become a busy loop.
   /// **Catches:** a sleep ended by a permit left over from earlier.
   @Test func aSleepLastsItsTime() throws {
     let registry = try TaskRegistry()
@@ -14,7 +14,7 @@ import Testing
     let task = try registry.spawn("sleeps", kind: .backgroundLoop) { task in
       for _ in 0..<5 {
         let start = monotonicNow()
-        // A permit nobody asked for must not shorten the sleep.
+        // A left-over permit must not shorten the sleep.
         Worker.current?.pointee.parker.unpark()
         try task.sleep(for: .milliseconds(3))
         if monotonicNow() - start < 3_000_000 { short.add() }
@@ -38,7 +38,7 @@ import Testing
 
   /// **Proves:** only the task itself may sleep through its handle (C4, P4).
   ///
-  /// **Why it matters:** a sleep from outside would end by nobody's flag.
+  /// **Why it matters:** no flag would end a sleep from outside.
   /// **Catches:** the caller not compared with the task.
   @Test func sleepingThroughAForeignHandleIsRefused() throws {
     let registry = try TaskRegistry()
@@ -58,7 +58,7 @@ import Testing
   /// **Proves:** zero and negative durations return at once (C4, P4).
   ///
   /// **Why it matters:** a duration that was computed may well be negative.
-  /// **Catches:** a negative duration taken for ever.
+  /// **Catches:** a negative duration taken for "indefinitely".
   @Test func nothingToSleepReturnsAtOnce() throws {
     let registry = try TaskRegistry()
     let task = try registry.spawn("naps", kind: .backgroundLoop) { task in

@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a stop waits for, in a few words.
+/// The tasks that a stop waits for, in a few words.
 @Suite struct StopStatusTests {
   private static func status(
     of registry: TaskRegistry, after before: StopStatus = StopStatus()
@@ -19,11 +19,11 @@ import Testing
     return (status, line)
   }
 
-  /// **Proves:** telling of progress and ending are moves, each once; being spawned and telling the same
-  /// again are none (E11).
+  /// **Proves:** reporting progress and ending are moves, each once; being spawned and reporting
+  /// the same again are not (E11).
   ///
-  /// **Why it matters:** a service that hangs must not be given time for ever.
-  /// **Catches:** a digest that counts what could not be known; one that sums ids alone.
+  /// **Why it matters:** a service that hangs must not get more time indefinitely.
+  /// **Catches:** a digest that counts unknown values; one that sums only ids.
   @Test func aMoveIsCountedOnce() throws {
     let registry = try TaskRegistry()
     let gate = Gate()
@@ -72,8 +72,8 @@ import Testing
   /// **Proves:** text for people has its control characters escaped, and what is not UTF-8 replaced, cut at
   /// a character and never within an escape (E11).
   ///
-  /// **Why it matters:** systemd drops a status that is not UTF-8, and believes lines.
-  /// **Catches:** C1 passed on; a cut that goes on with what fits.
+  /// **Why it matters:** systemd drops a status that is not UTF-8, and parses lines.
+  /// **Catches:** C1 passed on; a cut that continues with later text that fits.
   @Test func textIsEscaped() {
     func escaped(_ bytes: [UInt8], capacity: Int = 512, limit: Int = 255) -> String {
       var line = ""

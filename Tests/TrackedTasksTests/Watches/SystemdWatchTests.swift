@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// Where systemd listens; what is told stands in `SystemdNotificationTests`.
+/// The address of systemd's socket; `SystemdNotificationTests` has the notifications.
 @Suite struct SystemdWatchTests {
   /// **Proves:** an address is a path or an abstract name, of a length that a socket can have (E11).
   ///

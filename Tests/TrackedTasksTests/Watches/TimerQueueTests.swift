@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// The queue of what is due, without a thread.
+/// The queue of timers, without a thread.
 @Suite struct TimerQueueTests {
   /// Timers in memory of the test's own; their actions are never carried out.
   private struct Timers {
@@ -22,11 +22,11 @@ import Testing
     subscript(number: Int) -> Timer.Pointer { base + number }
   }
 
-  /// **Proves:** after any row of insertions and removals the first timer is the one that is due first,
-  /// as a sorted array says, and what is not in the queue is not found in it (C11).
+  /// **Proves:** after any sequence of insertions and removals the first timer is the one that is
+  /// due first, as in a sorted array, and a timer that is not queued is not found (C11).
   ///
   /// **Why it matters:** one link that is wrong is a timeout that never passes.
-  /// **Catches:** the children of a removed timer dropped; a link to the left not mended.
+  /// **Catches:** the children of a removed timer dropped; a link to the left not repaired.
   @Test(arguments: 0..<20) func theFirstIsTheOneDueFirst(seed: UInt64) throws {
     let timers = try Timers(200)
     defer { timers.free() }
@@ -94,10 +94,11 @@ import Testing
     #expect(seen == expected)
   }
 
-  /// **Proves:** a timer that is not queued may be removed any number of times, and queued anew (C11).
+  /// **Proves:** a timer that is not queued may be removed any number of times, and queued again
+  /// (C11).
   ///
-  /// **Why it matters:** whoever cancels a token takes its timer out, and so does its last release.
-  /// **Catches:** a removal that looks at links left over from the last time.
+  /// **Why it matters:** cancelling a token removes its timer, and so does its last release.
+  /// **Catches:** a removal that follows links left over from the last time.
   @Test func removingWhatIsNotThereDoesNothing() throws {
     let timers = try Timers(3)
     defer { timers.free() }

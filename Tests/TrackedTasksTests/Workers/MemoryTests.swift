@@ -2,7 +2,7 @@ import Testing
 
 @testable import TrackedTasks
 
-/// What a registry needs does not grow with what it has done.
+/// A registry's memory does not grow with the number of tasks it has run.
 @Suite struct MemoryTests {
   private static func recordsOf(_ registry: TaskRegistry) -> Int {
     var count = 0
@@ -75,9 +75,9 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** so many idle threads as asked for stay, and the rest leave (N1).
+  /// **Proves:** as many idle threads as requested stay, and the rest leave (N1).
   ///
-  /// **Why it matters:** making threads anew for each burst costs what keeping a few saves.
+  /// **Why it matters:** creating threads for each burst costs what keeping a few saves.
   /// **Catches:** all idle threads leaving, or none.
   @Test func asManyIdleThreadsStayAsAskedFor() throws {
     var options = RegistryOptions.underTest

@@ -29,7 +29,7 @@ import Testing
 
   /// **Proves:** a task spawned by a task that then waits for it runs, however deep (S1).
   ///
-  /// **Why it matters:** the one who waits must not hold the thread that the other needs.
+  /// **Why it matters:** the waiting task must not hold the thread that the other needs.
   /// **Catches:** a task posted to the worker that is about to be busy.
   @Test func aTaskWaitedForByItsSpawnerRuns() throws {
     let registry = try TaskRegistry()
@@ -82,7 +82,7 @@ import Testing
       options.wantsFreshThread = round % 2 == 0
       let isFresh = options.wantsFreshThread
       try registry.spawn("leaves a mark", kind: .rpcHandler, options: options) { _ in
-        // A fresh thread has no mark, and its mark is seen by nobody.
+        // A fresh thread has no mark, and no other task sees its mark.
         if key.value == 2 || (isFresh && key.value != 0) { marked.add() }
         key.value = isFresh ? 2 : 1
       }.wait(timeout: ample)
@@ -93,8 +93,8 @@ import Testing
 
   /// **Proves:** without idle threads every task has a thread of its own that ends with it (S1).
   ///
-  /// **Why it matters:** that is what the option is for.
-  /// **Catches:** a worker that looks for a second task all the same.
+  /// **Why it matters:** that is the purpose of the option.
+  /// **Catches:** a worker that takes a second task all the same.
   @Test func withoutIdleThreadsNoThreadOutlivesItsTask() throws {
     var options = RegistryOptions.underTest
     options.idleThreads = nil
@@ -114,7 +114,7 @@ import Testing
   /// **Proves:** after a successful shutdown all threads are joined, their destructors run (G4).
   ///
   /// **Why it matters:** the program may now unload what those destructors use.
-  /// **Catches:** threads detached, or told to leave and not joined.
+  /// **Catches:** threads detached, or asked to leave and not joined.
   @Test func afterAShutdownNoThreadIsLeft() throws {
     for crowd in [1, 2, 20] {
       let registry = try TaskRegistry()
