@@ -1,0 +1,3 @@
+module taskreg
+
+go 1.18
