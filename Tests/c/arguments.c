@@ -1,6 +1,6 @@
-/* arguments.c - what no caller should pass, and what a caller of another version passes: NULL in
-   every pointer argument, unknown kinds and flags, sizes too small and too large, absurd numbers.
-   Rules P4, S3, S4. */
+/* arguments.c - invalid arguments, and those of a caller of another version: NULL in every pointer
+   argument, unknown kinds and flags, sizes too small and too large, absurd numbers. Rules P4, S3,
+   S4. */
 
 #include "guarded.h"
 
@@ -16,8 +16,8 @@ enum {
 };
 
 /* Proves: NULL in every pointer argument of every function that returns a status is
-   TR_ERR_INVALID, or what the header says it means (P4).  Why it matters: a forgotten check of
-   malloc must not take the process down.  Catches: dereferencing before looking; NULL accepted
+   TR_ERR_INVALID, or what the header says it means (P4). Why it matters: a forgotten check of
+   malloc must not take the process down. Catches: dereferencing before the check; NULL accepted
    where it has no meaning. */
 CASE(null_is_an_error_in_every_pointer_argument) {
   CHECK_EQ(TR_ERR_INVALID, tr_token_wait(NULL, 0));
@@ -62,9 +62,9 @@ CASE(null_is_an_error_in_every_pointer_argument) {
   registry_finish(registry);
 }
 
-/* Proves: the functions that return no status answer NULL as the header says: NULL for NULL, 0,
-   an empty registry, nothing done (P4).  Why it matters: clean-up paths release what was never
-   made.  Catches: a missing check in any of them. */
+/* Proves: the functions that return no status handle NULL as the header says: NULL for NULL, 0, an
+   empty registry, nothing done (P4). Why it matters: clean-up paths release objects that were never
+   created. Catches: a missing check in any of them. */
 CASE(null_is_answered_where_there_is_no_status) {
   CHECK(tr_token_child(NULL) == NULL);
   CHECK(tr_token_retain(NULL) == NULL);
@@ -111,9 +111,9 @@ CASE(null_is_fine_where_the_header_says_so) {
   tr_registry_release(registry);
 }
 
-/* Proves: every status has a sentence of its own, every number that is none has "unknown
-   status", and the version is the header's (P4).  Why it matters: these strings are what the
-   operator reads.  Catches: a table that is indexed without a bound; a status without text. */
+/* Proves: every status has a sentence of its own, every other number has "unknown status", and the
+   version is the header's (P4). Why it matters: these strings are what the operator reads. Catches:
+   a table that is indexed without a bound; a status without text. */
 CASE(every_status_has_a_sentence) {
   for (tr_status a = 0; a >= TR_ERR_STALLED; a--) {
     const char *text = tr_strerror(a);
@@ -243,9 +243,9 @@ CASE(registry_options_size_is_checked) {
 }
 
 /* Proves: larger registry options with zeros behind are accepted, with anything else behind they
-   are not, and an absurd size is refused without reading that far (P4).  Why it matters:
-   programs built for a later library run on this one as long as they ask for nothing new.
-   Catches: ignoring the tail; reading 4 GiB of it. */
+   are not, and an absurd size is rejected without reading that far (P4). Why it matters: programs
+   built for a later library run on this one as long as they ask for nothing new. Catches: ignoring
+   the tail; reading 4 GiB of it. */
 CASE(registry_options_tail_must_be_zero) {
   char bytes[sizeof(tr_registry_options) + 200];
   for (size_t extra = 1; extra <= 200; extra += extra < 20 ? 1 : 45) {
@@ -278,8 +278,8 @@ CASE(registry_options_tail_must_be_zero) {
 }
 
 /* Proves: 64 KiB is the largest size a structure may have, and that one is served: options with
-   zeros behind, outputs with zeros made behind (P4).  Why it matters: a bound that nobody
-   reaches by growth and nobody passes by accident.  Catches: an off-by-one at the bound. */
+   zeros behind, outputs with zeros made behind (P4). Why it matters: a bound that no structure
+   reaches by growth and no caller passes by accident. Catches: an off-by-one at the bound. */
 CASE(largest_size_is_served) {
   static union {
     uint32_t size;
@@ -328,8 +328,8 @@ CASE(largest_size_is_served) {
 }
 
 /* Proves: the same three things for the spawn options: every smaller size, every tail, absurd
-   sizes; and a refused spawn leaves nothing behind (P4, S4).  Why it matters: as for the
-   registry's.  Catches: checking one structure and not the other. */
+   sizes; and a rejected spawn leaves nothing behind (P4, S4). Why it matters: as for the
+   registry's. Catches: checking one structure and not the other. */
 CASE(spawn_options_size_and_tail_are_checked) {
   tr_registry *registry = registry_new();
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
@@ -375,10 +375,10 @@ CASE(spawn_options_size_and_tail_are_checked) {
   CHECK_EQ(spawned, drops);
 }
 
-/* Proves: a join report of every smaller size and of absurd ones is TR_ERR_INVALID before
-   anybody waits or is asked to stop, by tr_join_all and by tr_shutdown (P4, J8).
-   Why it matters: a join that fails after its work has been done loses the report.  Catches:
-   checking the report at the end; closing the registry first. */
+/* Proves: a join report of every smaller size and of absurd ones is TR_ERR_INVALID before the call
+   waits or asks a task to stop, by tr_join_all and by tr_shutdown (P4, J8). Why it matters: a join
+   that fails after its work has been done loses the report. Catches: checking the report at the
+   end; closing the registry first. */
 CASE(join_report_size_is_checked_first) {
   struct gate gate = GATE_INIT;
   tr_registry *registry = registry_new();
@@ -428,10 +428,10 @@ CASE(larger_join_report_is_filled_and_its_tail_zeroed) {
   registry_finish(registry);
 }
 
-/* Proves: an array for stragglers with a wrong element size is TR_ERR_INVALID before anybody
-   waits, one of capacity 0 is not looked at, and a capacity beyond all memory is no crash (P4,
-   J8).  Why it matters: the array is the part of a report a caller sets up.  Catches: dividing
-   or multiplying by an unchecked size. */
+/* Proves: an array for stragglers with a wrong element size is TR_ERR_INVALID before the call
+   waits, one of capacity 0 is not read, and a capacity beyond all memory does not crash (P4, J8).
+   Why it matters: the array is the part of a report a caller sets up. Catches: dividing or
+   multiplying by an unchecked size. */
 CASE(straggler_array_is_checked_first) {
   struct gate gate = GATE_INIT;
   tr_registry *registry = registry_new();
@@ -573,12 +573,11 @@ INITIALISED(metrics, TR_METRICS_INIT)
 INITIALISED(metrics_source, TR_METRICS_SOURCE_INIT)
 INITIALISED(systemd_options, TR_SYSTEMD_OPTIONS_INIT)
 
-/* Proves: each tr_..._init makes of a structure what its macro does, writes exactly as many bytes as the caller
-   says it has, up to 64 KiB, and writes nothing if that is less than the structure had in 0.2, or more; a
-   structure is all zero but for its size (P4).
-   Why it matters: languages that cannot use the macros start from these, and a binding may be older or newer
-   than the library.
-   Catches: the library's own size in the place of the caller's; a default that is not zero. */
+/* Proves: each tr_..._init makes of a structure what its macro does, writes exactly as many bytes
+   as the caller says it has, up to 64 KiB, and writes nothing if that is less than the structure
+   had in 0.2, or more; a structure is all zero except for its size (P4). Why it matters: languages
+   that cannot use the macros start from these, and a binding may be older or newer than the
+   library. Catches: the library's own size instead of the caller's; a default that is not zero. */
 CASE(structures_are_initialised_by_functions) {
 #define ROW(type) {#type, initialise_##type, &initial_##type, sizeof(tr_##type)}
   const struct {
@@ -614,9 +613,9 @@ CASE(structures_are_initialised_by_functions) {
   }
 }
 
-/* Proves: a capacity beyond all memory is no crash and no overflow: what is alive is listed, or
-   the call refused (P4, N3).  Why it matters: capacity times element size wraps around.
-   Catches: a multiplication before the comparison. */
+/* Proves: a capacity beyond all memory neither crashes nor overflows: the live tasks are listed, or
+   the call is rejected (P4, N3). Why it matters: capacity times element size wraps around. Catches:
+   a multiplication before the comparison. */
 CASE(absurd_snapshot_capacity_is_no_crash) {
   struct gate gate = GATE_INIT;
   tr_registry *registry = registry_new();
@@ -712,9 +711,9 @@ CASE(options_at_their_ends_still_run_tasks) {
     }
 }
 
-/* Proves: an error leaves every output as it was: out, count, report, outcome (P4, S4, J7).
-   Why it matters: callers initialise outputs and look at them after an error.  Catches: clearing
-   *out first. */
+/* Proves: an error leaves every output as it was: out, count, report, outcome (P4, S4, J7). Why
+   it matters: callers initialise outputs and read them after an error. Catches: clearing *out
+   first. */
 CASE(errors_leave_outputs_untouched) {
   tr_registry *registry = registry_new();
   tr_registry *marked_registry = registry;
@@ -793,9 +792,10 @@ static int body_looks_at_timeouts(tr_task *self, void *context) {
   return 0;
 }
 
-/* Proves: a negative timeout other than -1 is over, like 0, in every function that takes one (P4).  Why it
-   matters: `deadline - now` is such a number once the deadline has passed, and a wait without end is then
-   the opposite of what was meant.  Catches: every negative number taken for TR_FOREVER, anywhere. */
+/* Proves: a negative timeout other than -1 has passed, like 0, in every function that takes one
+   (P4). Why it matters: `deadline - now` is such a number once the deadline has passed, and an
+   unlimited wait is then the opposite of the intention. Catches: every negative number taken for
+   TR_FOREVER, anywhere. */
 CASE(a_negative_timeout_is_over) {
   const int64_t over[] = {0, -2, -1000000, INT64_MIN, INT64_MIN + 1};
   for (size_t i = 0; i < sizeof over / sizeof *over; i++) {

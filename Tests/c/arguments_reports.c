@@ -17,8 +17,8 @@ enum {
   FIRST_SYSTEMD_OPTIONS = 32
 };
 
-/* A registry with metrics, in which one task has ended after it was asked to stop, and one is deaf, and the
-   report of a shutdown that gave it up. */
+/* A registry with metrics, in which one task has ended after it was asked to stop, and one ignores
+   its flag, and the report of a shutdown that abandoned it. */
 static struct {
   tr_registry *registry;
   tr_report *full;
@@ -34,7 +34,7 @@ static void scene_open(void) {
   scene.started = (struct gate)GATE_INIT;
   CHECK_EQ(TR_OK, tr_registry_create(&options, &scene.registry));
   tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
-  how.heartbeat_ns = 1; /* it has missed it before anybody looks */
+  how.heartbeat_ns = 1; /* it has missed it before the check */
   CHECK_EQ(TR_OK, tr_spawn_with(scene.registry, "deaf", TR_KIND_MAINTENANCE, body_deaf, &scene.gate, &how, &scene.deaf));
   tr_task *obeys = spawn(scene.registry, "obeys", body_obeys, &scene.started);
   gate_await(&scene.gate, 1);
@@ -53,9 +53,9 @@ static void scene_close(void) {
 }
 
 /* Proves: NULL in every pointer argument of the functions on reports, metrics, notes and systemd is
-   TR_ERR_INVALID, or what the header says it means, and outputs stay as they were (P4, E1, E8, E11).
-   Why it matters: a report that could not be had is NULL in the code that writes it.  Catches: an output that
-   is written before the rest has been looked at. */
+   TR_ERR_INVALID, or what the header says it means, and outputs stay as they were (P4, E1, E8,
+   E11). Why it matters: a report that was not made is NULL in the code that writes it. Catches: an
+   output that is written before the other arguments are checked. */
 CASE(null_is_an_error_in_every_argument_of_reports) {
   scene_open();
   tr_registry *registry = scene.registry;
@@ -183,12 +183,12 @@ static tr_status fill_slowest(void *place) { return tr_report_slowest(scene.full
 static tr_status fill_phase(void *place) { return tr_report_phase(scene.full, 0, place); }
 static tr_status fill_metrics(void *place) { return tr_metrics_read(scene.registry, 0, place); }
 
-/* A structure, what fills it, and what is to be found in it at an offset, in eight bytes. */
+/* A structure, the function that fills it, and the eight bytes expected at an offset. */
 struct filling {
   const char *name;
   tr_status (*fill)(void *);
   size_t first, size, offset;
-  uint64_t expected; /* 0: the deaf task's id */
+  uint64_t expected; /* 0: the id of the task that ignores its flag */
 };
 
 static const struct filling fillings[] = {
@@ -199,11 +199,11 @@ static const struct filling fillings[] = {
     {"tr_metrics", fill_metrics, FIRST_METRICS, sizeof(tr_metrics), offsetof(tr_metrics, spawned), 2},
 };
 
-/* Proves: each structure that is filled may have any size from its first one to 64 KiB: it is filled no
-   further than it claims, its size stays the caller's, and what is not known here becomes zero; every
-   smaller size and absurd ones are TR_ERR_INVALID, with nothing written (P4, E1, E8, E10).
-   Why it matters: they will grow, as the others have.  Catches: a size that is not looked at in one of them;
-   a first size that is that of another structure. */
+/* Proves: each structure that is filled may have any size from its first one to 64 KiB: it is
+   filled no further than it claims, its size stays the caller's, and members that this library does
+   not know become zero; every smaller size and absurd ones are TR_ERR_INVALID, with nothing written
+   (P4, E1, E8, E10). Why it matters: they will grow, as the others have. Catches: a size that is
+   not checked in one of them; the first size of another structure. */
 CASE(structures_of_reports_are_filled_as_far_as_they_go) {
   scene_open();
   static char bytes[sizeof(tr_straggler) + 128];
@@ -221,7 +221,7 @@ CASE(structures_of_reports_are_filled_as_far_as_they_go) {
     }
     for (size_t size = filling->first; size <= filling->size + 128; size += 8) {
       memset(bytes, '#', sizeof bytes);
-      if (filling->fill == fill_counts) { /* it has inputs, which are not looked at */
+      if (filling->fill == fill_counts) { /* it has inputs, which are not checked */
         tr_join_report counts = TR_JOIN_REPORT_INIT;
         memcpy(bytes, &counts, sizeof counts);
       }
@@ -248,10 +248,10 @@ static tr_status use_shutdown(void *options) {
 }
 static tr_status use_systemd(void *options) { return tr_systemd_start(scene.registry, options); }
 
-/* Proves: options of a shutdown and of systemd that are smaller than their first size, absurdly large, or
-   not zero behind what is known here, are TR_ERR_INVALID; larger ones with zeros are accepted (P4, E5, E11).
-   Why it matters: a wish of a later library's must not be passed over.  Catches: a tail that is not looked
-   at. */
+/* Proves: options of a shutdown and of systemd that are smaller than their first size, absurdly
+   large, or not zero behind the known members, are TR_ERR_INVALID; larger ones with zeros are
+   accepted (P4, E5, E11). Why it matters: an option of a later library must not be ignored.
+   Catches: a tail that is not checked. */
 CASE(options_of_shutdowns_are_read_as_far_as_they_go) {
   const struct {
     tr_status (*use)(void *);
@@ -299,10 +299,11 @@ static tr_status list_stalled(void *array, size_t capacity, size_t *count) {
   return tr_health(scene.registry, array, capacity, count);
 }
 
-/* Proves: the elements of the arrays of tr_recent and tr_health may have any size that is a multiple of eight from
-   their first one on, and are filled at the caller's stride, with zeros behind; others are TR_ERR_INVALID,
-   with nothing written; a capacity beyond all memory is no crash (P4, E7, E8).  Why it matters: as with
-   tr_snapshot.  Catches: striding by the library's own size; a size that alignment forbids. */
+/* Proves: the elements of the arrays of tr_recent and tr_health may have any size that is a
+   multiple of eight from their first one on, and are filled at the caller's stride, with zeros
+   behind; others are TR_ERR_INVALID, with nothing written; a capacity beyond all memory does not
+   crash (P4, E7, E8). Why it matters: as with tr_snapshot. Catches: striding by the library's own
+   size; a size that alignment forbids. */
 CASE(elements_of_lists_have_the_size_of_the_callers) {
   const struct {
     tr_status (*list)(void *, size_t, size_t *);

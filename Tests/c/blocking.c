@@ -1,5 +1,5 @@
-/* blocking.c - stopping what blocks: descriptors that tell of a cancellation (C6), and the waits
-   that look at one (C8). */
+/* blocking.c - stopping what blocks: descriptors that report a cancellation (C6), and the waits
+   that poll one (C8). */
 
 #include "support.h"
 
@@ -28,9 +28,10 @@ static int fd_of_task(tr_task *task) {
   return fd;
 }
 
-/* Proves: a token's descriptor is not readable before it is cancelled and is for ever after, at every
-   call the same, non-blocking, closed on exec, and gone with the token (C6).  Why it matters: it
-   sits in somebody's event loop.  Catches: a descriptor that is drained, or leaks into children. */
+/* Proves: a token's descriptor is not readable before it is cancelled and stays readable
+   afterwards, is the same at every call, non-blocking, closed on exec, and gone with the token
+   (C6). Why it matters: it is in an application's event loop. Catches: a descriptor that is
+   drained, or leaks into children. */
 CASE(descriptor_of_a_token_tells_of_its_cancellation) {
   tr_token *token = tr_token_create();
   int fd = fd_of_token(token);
@@ -47,9 +48,9 @@ CASE(descriptor_of_a_token_tells_of_its_cancellation) {
   CHECK(fcntl(fd, F_GETFD) == -1 && errno == EBADF);
 }
 
-/* Proves: a descriptor first asked for after the cancellation is readable, and a child's becomes so
-   with its parent (C6, C2).  Why it matters: who asks late waits for ever otherwise.
-   Catches: a descriptor raised by the cancelling call alone. */
+/* Proves: a descriptor first requested after the cancellation is readable, and a child's becomes so
+   with its parent (C6, C2). Why it matters: a late caller would wait indefinitely. Catches: a
+   descriptor raised only by the cancelling call. */
 CASE(late_descriptors_and_those_of_children_are_readable) {
   tr_token *parent = tr_token_create(), *child = tr_token_child(parent);
   int fd = fd_of_token(child);
@@ -64,10 +65,10 @@ CASE(late_descriptors_and_those_of_children_are_readable) {
   tr_token_release(parent);
 }
 
-/* Proves: a task's descriptor tells of each way to be asked to stop: by its handle, by the token, by
-   the deadline of a join (C6, C3); it outlives the task as long as a handle, and no longer.
-   Why it matters: the body polls it.  Catches: one of the ways left out; a descriptor that leaks
-   with its record. */
+/* Proves: a task's descriptor reports each kind of request to stop: by its handle, by the token, by
+   the deadline of a join (C6, C3); it outlives the task as long as a handle, and no longer. Why it
+   matters: the body polls it. Catches: one of the ways left out; a descriptor that leaks with its
+   record. */
 CASE(descriptor_of_a_task_tells_of_every_way_to_be_stopped) {
   for (int way = 0; way < 3; way++) {
     tr_registry *registry = registry_new();
@@ -152,8 +153,8 @@ static int body_waits_for_fd(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a wait for a descriptor ends with what comes first: an event, a hang-up, its timeout (C8).
-   Why it matters: it stands in for poll.  Catches: a hang-up that is waited out; a timeout in the
+/* Proves: a wait for a descriptor ends with what comes first: an event, a hang-up, its timeout
+   (C8). Why it matters: it replaces poll. Catches: a hang-up that is waited out; a timeout in the
    wrong unit; a closed descriptor that is waited for. */
 CASE(wait_for_a_descriptor_ends_with_what_comes_first) {
   int ends[2];
@@ -194,8 +195,8 @@ static int body_waits_flagged(tr_task *self, void *ctx) {
 }
 
 /* Proves: with the flag up every wait is TR_ERR_CANCELLED, whatever is ready and however short the
-   time (C8, C4).  Why it matters: a loop around a wait ends by it.  Catches: the descriptor looked
-   at first. */
+   time (C8, C4). Why it matters: a loop around a wait ends by it. Catches: the descriptor checked
+   first. */
 CASE(the_flag_comes_before_the_descriptor) {
   int ends[2];
   CHECK_EQ(0, pipe(ends));
@@ -218,8 +219,8 @@ static int body_waits_a_moment(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: waiting for the flag outside a task is refused, and inside ends by its timeout (C8).
-   Why it matters: nothing could end it.  Catches: a thread that sleeps for ever. */
+/* Proves: waiting for the flag outside a task is rejected, and inside ends by its timeout (C8). Why
+   it matters: nothing could end it. Catches: a thread that sleeps indefinitely. */
 CASE(waiting_for_the_flag_needs_a_task) {
   CHECK_EQ(TR_ERR_INVALID, tr_wait_cancelled(0));
   CHECK_EQ(TR_ERR_INVALID, tr_wait_cancelled(FOREVER));
@@ -242,7 +243,7 @@ enum way {
   WAY_JOIN
 };
 
-/* What there is to wait for, none of which comes. */
+/* Events to wait for, none of which happens. */
 struct awaited {
   int fd;
   tr_token *token;
@@ -330,8 +331,8 @@ CASE(nor_on_the_way_into_a_wait_for_a_token) { race_with_the_entry(WAY_TOKEN); }
 CASE(nor_on_the_way_into_a_wait_for_a_task) { race_with_the_entry(WAY_TASK); }
 CASE(nor_on_the_way_into_a_join) { race_with_the_entry(WAY_JOIN); }
 
-/* Proves: every argument that may be NULL or nonsense is answered, and reasons tell whether they are
-   graceful (P4).  Why it matters: the boundary is where the errors are.  Catches: a crash. */
+/* Proves: every NULL or invalid argument is handled, and reasons say whether they are graceful
+   (P4). Why it matters: the boundary is where the errors are. Catches: a crash. */
 CASE(nonsense_is_refused) {
   int fd = -7;
   tr_token *token = tr_token_create();
@@ -346,8 +347,9 @@ CASE(nonsense_is_refused) {
 }
 
 /* Proves: descriptors of the library are never 0, 1 or 2, also where those are closed, and work
-   (C6).  Why it matters: a daemon that was started with its output closed would print into them,
-   and what it prints would look like a cancellation.  Catches: handing out what eventfd(2) gave. */
+   (C6). Why it matters: a daemon that was started with its output closed would print into them, and
+   what it prints would look like a cancellation. Catches: returning the result of eventfd(2)
+   unchanged. */
 CASE(descriptors_are_never_the_standard_ones) {
   int kept[3];
   for (int fd = 0; fd < 3; fd++) {

@@ -1,6 +1,6 @@
 /* buffers.c - reports, lists and metrics as text in a buffer of the caller's. Rules E9, E10, P4.
 
-   What the texts say is checked by explain.c, metrics.c and Tests/formats, in a file; here it is checked that a
+   explain.c, metrics.c and Tests/formats check the contents, in a file; this program checks that a
    buffer gets the same. */
 
 #include "guarded.h"
@@ -77,7 +77,7 @@ static const struct text {
              {"metrics of all", all_fd, all_buffer, TR_FORMAT_OPENMETRICS}};
 enum { TEXTS = sizeof texts / sizeof *texts };
 
-/* What a descriptor gets, as a string to be freed. */
+/* The text that a descriptor gets, as a string to be freed. */
 static char *written_to_a_file(const struct text *text, size_t *length) {
   int file = memfd_create("text", MFD_CLOEXEC);
   CHECK(file >= 0);
@@ -97,11 +97,11 @@ static int ends_at_a_character(const char *text, size_t bytes) {
   return ((unsigned char)text[bytes] & 0xC0) != 0x80;
 }
 
-/* Proves: a buffer of every capacity gets as much of the text that a descriptor gets as it has room for, with no
-   character cut in two, and a NUL; the status says whether that is all of it, the length is always that of the
-   whole text, and no byte behind the capacity is touched (E9, E10).
-   Why it matters: whoever makes a binding passes this text on, and half a character is an exception there.
-   Catches: a NUL behind the end; the length of what was kept; a text that is cut at 1024 bytes. */
+/* Proves: a buffer of every capacity gets as much of the text that a descriptor gets as it has room
+   for, with no character cut in two, and a NUL; the status says whether that is all of it, the
+   length is always that of the whole text, and no byte behind the capacity is touched (E9, E10).
+   Why it matters: bindings pass this text on, and half a character is an exception there. Catches:
+   a NUL behind the end; the length of what was kept; a text that is cut at 1024 bytes. */
 CASE(a_buffer_gets_what_a_descriptor_gets) {
   scene_open();
   for (int t = 0; t < TEXTS; t++) {
@@ -226,10 +226,10 @@ static tr_status too_many(uint32_t format, char *buffer, size_t capacity, size_t
   return tr_metrics_write_all_buffer(&source, 1025, format, 0, buffer, capacity, length);
 }
 
-/* Proves: NULL for the object or the length, NULL for the buffer with a capacity, and formats that a text does not
-   have are TR_ERR_INVALID, with nothing written; tr_error_detail names the function that was called (P4).
-   Why it matters: the message is what a binding's exception says.  Catches: a check that the sibling for
-   descriptors has alone; its name in the message. */
+/* Proves: NULL for the object or the length, NULL for the buffer with a capacity, and formats that
+   a text does not have are TR_ERR_INVALID, with nothing written; tr_error_detail names the function
+   that was called (P4). Why it matters: the message is what a binding's exception says. Catches: a
+   check that only the function for descriptors has; its name in the message. */
 CASE(wrong_arguments_are_errors_and_write_nothing) {
   scene_open();
   tr_status (*const all[])(uint32_t, char *, size_t, size_t *) = {report_buffer, list_buffer, metrics_buffer, all_buffer};

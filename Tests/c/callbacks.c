@@ -9,7 +9,7 @@ static tr_registration *on_token(tr_token *token, tr_cancel_fn fn, void *ctx, tr
   return registration;
 }
 
-/* What a callback did. */
+/* The actions of a callback. */
 struct record {
   atomic_int calls, drops;
   pthread_t thread;
@@ -52,9 +52,9 @@ CASE(callback_runs_once_or_not_at_all) {
   CHECK_EQ(1, atomic_load(&undone.drops));
 }
 
-/* Proves: with the token cancelled already the function is called at once, by the call, which says so
-   and leaves nothing to undo (C7).  Why it matters: who registers late must not wait for ever.
-   Catches: a callback that is only put on the list. */
+/* Proves: with the token cancelled already the function is called at once, by the call, which
+   returns that and leaves nothing to undo (C7). Why it matters: a late registrant must not wait
+   indefinitely. Catches: a callback that is only put on the list. */
 CASE(late_registration_runs_at_once) {
   tr_token *token = tr_token_create();
   CHECK_EQ(1, tr_token_cancel(token, TR_REASON_NONE, NULL));
@@ -122,8 +122,8 @@ CASE(callbacks_run_after_all_flags_and_may_call_everything) {
 
 static void token_is_released(void *ctx) { tr_token_release(ctx); }
 
-/* Proves: a callback may give back the last reference of the application to its token (C7).
-   Why it matters: owners tidy up as they are stopped.  Catches: the token freed under the call that
+/* Proves: a callback may release the application's last reference to its token (C7). Why it
+   matters: owners tidy up when they are stopped. Catches: the token freed under the call that
    cancels it. */
 CASE(callback_may_release_its_token) {
   tr_token *token = tr_token_create();
@@ -195,9 +195,9 @@ static void *undo_held(void *argument) {
   return NULL;
 }
 
-/* Proves: undoing a callback that another thread runs waits for it, and says so; undoing another one does not
-   (C7).  Why it matters: what the callback uses is freed next.  Catches: tr_registration_remove that returns
-   while fn runs; one lock for all callbacks. */
+/* Proves: removing a callback that another thread runs waits for it, and returns that; removing
+   another one does not (C7). Why it matters: the memory that the callback uses is freed next.
+   Catches: tr_registration_remove that returns while fn runs; one lock for all callbacks. */
 CASE(undoing_waits_for_that_callback_alone) {
   tr_token *token = tr_token_create();
   struct held held = {GATE_INIT, 0};
@@ -337,10 +337,10 @@ static void *cancel_at_once(void *argument) {
   return NULL;
 }
 
-/* Proves: a callback that undoes its own registration while the call that registers it is still under way
-   runs once, and so does its drop (C7).  Why it matters: the callback of one who comes late is over
-   before he knows it, and what is freed then is the next one's.  Catches: looking at a callback that its
-   runner may have freed (with AddressSanitizer; the explorer finds it in any case). */
+/* Proves: a callback that removes its own registration while the call that registers it is still in
+   progress runs once, and so does its drop (C7). Why it matters: a late registrant's callback has
+   ended before the call returns, and the freed memory may be reused. Catches: reading a callback
+   that its runner may have freed (with AddressSanitizer; the explorer finds it in any case). */
 CASE(callback_may_undo_itself_before_it_is_registered) {
   for (int round = 0; round < check_rounds(2000); round++) {
     pthread_barrier_t start;
@@ -359,9 +359,9 @@ CASE(callback_may_undo_itself_before_it_is_registered) {
   }
 }
 
-/* Proves: a token with which callbacks are registered and undone over and over does not grow (C7).
-   Why it matters: the process's own token lives as long as it does.  Catches: a list that keeps
-   what was undone. */
+/* Proves: a token with which callbacks are registered and removed repeatedly does not grow (C7).
+   Why it matters: the process's own token lives as long as it does. Catches: a list that keeps
+   removed callbacks. */
 CASE(callbacks_that_went_leave_nothing_behind) {
   tr_token *token = tr_token_create();
   struct record record = {0};
@@ -377,9 +377,9 @@ CASE(callbacks_that_went_leave_nothing_behind) {
   tr_token_release(token);
 }
 
-/* Proves: NULL for any argument that must not be is refused, and nothing runs (P4).
-   Why it matters: the boundary is where the errors are.  Catches: a crash; a drop for what was never
-   taken. */
+/* Proves: NULL for any argument that must not be NULL is rejected, and nothing runs (P4). Why it
+   matters: the boundary is where the errors are. Catches: a crash; a drop for a context that was
+   never taken. */
 CASE(null_is_refused) {
   tr_token *token = tr_token_create();
   tr_registry *registry = registry_new();

@@ -1,9 +1,9 @@
-/* cancel.c - the flag of a task: who raises it, what it ends, and what it does not.
-   Rules C3, C4, C5. */
+/* cancel.c - the flag of a task: the calls that raise it, the waits it ends, and what it does not
+   end. Rules C3, C4, C5. */
 
 #include "support.h"
 
-/* ---- Who raises the flag ------------------------------------------------------------------- */
+/* ---- Raising the flag ---------------------------------------------------------------------- */
 
 /* Check that `task` is flagged or not, by every way of looking at it. */
 static void check_flag(tr_registry *registry, tr_task *task, int up) {
@@ -96,9 +96,9 @@ CASE(token_raises_every_flag) {
   }
 }
 
-/* Proves: a join's deadline raises the flags of those alive then, and of nobody before (C3, J1,
-   J4).  Why it matters: a join is patient until its time is up.  Catches: raising flags when the
-   join begins; not raising them at all. */
+/* Proves: a join's deadline raises the flags of the tasks that are alive then, and none before (C3,
+   J1, J4). Why it matters: a join is patient until its time is up. Catches: raising flags when the
+   join starts; not raising them at all. */
 CASE(deadline_raises_the_flags_of_stragglers) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -148,7 +148,7 @@ CASE(cancelling_a_spawner_leaves_what_it_spawned) {
   registry_finish(registry);
 }
 
-/* ---- What the flag ends -------------------------------------------------------------------- */
+/* ---- Waits that the flag ends -------------------------------------------------------------- */
 
 enum wait { SLEEPS, SLEEPS_LONG, WAITS_TOKEN, WAITS_TASK, JOINS, SHUTS_DOWN, WAITS };
 enum raise { BY_TASK, BY_TOKEN, BY_PARENT, BY_SHUTDOWN, BY_DEADLINE, RAISES };
@@ -247,19 +247,19 @@ static void check_wait_ends(enum wait wait, enum raise raise, int before) {
   tr_token_release(parent);
 }
 
-/* Proves: every wait of the library, in a task, ends with TR_ERR_CANCELLED at once when the
-   task's flag rises during it, whoever raises it: tr_task_cancel, the token, its parent, a
-   shutdown, a join's deadline; what was waited for is left as it was (C4, C3).  Why it matters:
-   a service stops as fast as its slowest wait.  Catches: a wait, or a way of raising, that was
-   forgotten; polling with a period. */
+/* Proves: every wait of the library, in a task, ends with TR_ERR_CANCELLED at once when the task's
+   flag is raised during it, by any of: tr_task_cancel, the token, its parent, a shutdown, a join's
+   deadline; the object waited for is unchanged (C4, C3). Why it matters: a service stops as fast as
+   its slowest wait. Catches: a wait, or a way of raising, that was forgotten; polling with a
+   period. */
 CASE(flag_raised_during_any_wait_ends_it) {
   for (enum wait wait = SLEEPS; wait < WAITS; wait++)
     for (enum raise raise = BY_TASK; raise < RAISES; raise++) check_wait_ends(wait, raise, 0);
 }
 
-/* Proves: the same when the flag rose before the wait began (C4).  Why it matters: between
-   looking at the flag and waiting there is always a moment.  Catches: a wait that looks for a
-   new event only. */
+/* Proves: the same when the flag was raised before the wait started (C4). Why it matters: between
+   checking the flag and waiting there is always a moment. Catches: a wait that only detects a new
+   event. */
 CASE(flag_raised_before_any_wait_ends_it) {
   for (enum wait wait = SLEEPS; wait < WAITS; wait++)
     for (enum raise raise = BY_TASK; raise < RAISES; raise++) check_wait_ends(wait, raise, 1);
@@ -388,10 +388,10 @@ static void await_progress(struct counting *counting) {
   while (atomic_load(&counting->steps) < seen + 10) sched_yield();
 }
 
-/* Proves: a task that never looks at its flag runs on after tr_task_cancel, after the token,
-   after a deadline and after a shutdown that gave up, and ends in its own way with its own code
-   (C5, J4).  Why it matters: killing a thread leaves locks taken and memory lost.  Catches:
-   pthread_cancel on a straggler; a body whose result is replaced by "cancelled". */
+/* Proves: a task that never checks its flag continues after tr_task_cancel, after the token, after
+   a deadline and after a shutdown that timed out, and ends in its own way with its own code (C5,
+   J4). Why it matters: killing a thread leaves locks taken and memory lost. Catches: pthread_cancel
+   on a straggler; a body whose result is replaced by "cancelled". */
 CASE(nothing_kills_a_thread) {
   tr_registry *registry = registry_new();
   struct counting counting = {0, 0};
@@ -422,9 +422,9 @@ static int body_plain_sleep(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a sleep that nobody disturbs takes its whole time, in a task and outside of one, and
-   outside a task a cancelled token does not shorten it (C4).  Why it matters: outside a task
-   there is no flag.  Catches: returning early; confusing milliseconds and nanoseconds. */
+/* Proves: a sleep that is not interrupted takes its whole time, in a task and outside of one, and
+   outside a task a cancelled token does not shorten it (C4). Why it matters: outside a task there
+   is no flag. Catches: returning early; confusing milliseconds and nanoseconds. */
 CASE(undisturbed_sleep_takes_its_time) {
   tr_registry *registry = registry_new();
   int64_t took = 0;

@@ -57,7 +57,8 @@ struct check_case {
   void (*run)(void);
 };
 
-/* With what the process of one case of several ends when the case has passed: nobody's _exit(0) passes it. */
+/* The exit status of a process of one case of several when the case has passed: a stray _exit(0)
+   does not pass it. */
 enum { CHECK_PASSED = 42 };
 
 /* Opens a case. CMakeLists.txt finds the cases by this word at the start of a line. */
@@ -105,7 +106,7 @@ static inline int check_under_a_tool(void) {
 #endif
 }
 
-/* A number of repetitions: `natively`, or fewer when a tool makes each one dear. */
+/* A number of repetitions: `natively`, or fewer when a tool makes each one slow. */
 static inline int check_rounds(int natively) {
   int rounds = check_under_a_tool() ? natively / 10 : natively;
   return rounds < 1 ? 1 : rounds;
@@ -141,7 +142,7 @@ check_fail(const char *file, int line, const char *format, ...) {
     }                                                                                              \
   } while (0)
 
-/* Check that an integer is what it should be. */
+/* Check that an integer has the expected value. */
 #define CHECK_EQ(expected, actual)                                                                 \
   do {                                                                                             \
     long long check_expected = (long long)(expected), check_actual = (long long)(actual);          \
@@ -150,7 +151,7 @@ check_fail(const char *file, int line, const char *format, ...) {
                  #expected, check_expected);                                                       \
   } while (0)
 
-/* Check that a string is what it should be. */
+/* Check that a string has the expected value. */
 #define CHECK_STR(expected, actual)                                                                \
   do {                                                                                             \
     const char *check_expected = (expected), *check_actual = (actual);                             \
@@ -194,7 +195,7 @@ static inline void check_watch(void) {
 /* The process that runs a case at the moment; 0 between them. Its children are none of it. */
 static volatile pid_t check_process;
 
-/* Whoever calls exit in the middle of a case has not passed it. */
+/* A case that calls exit in the middle has not passed. */
 static inline void check_at_exit(void) {
   if (check_process != getpid()) return;
   dprintf(check_messages, "case %s: the process was ended by exit before the case was over\n", check_current);

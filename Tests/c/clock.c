@@ -1,7 +1,8 @@
 /* clock.c - the wall clock jumps by an hour, there and back, and no wait becomes shorter or longer. The
    contract's section 6 (timeouts are measured on CLOCK_MONOTONIC), with C9, C11, J1, N2.
 
-   Whoever computed a deadline from a wall clock that has jumped would wait for an hour, or not at all. */
+   A deadline computed from a wall clock that has jumped would make a wait last an hour, or end at
+   once. */
 
 #include "support.h"
 
@@ -11,7 +12,7 @@
 
 #define HOUR (3600 * SECOND)
 
-/* What a wait is given to wait for: nothing that comes. */
+/* Objects to wait for: nothing happens to them. */
 struct world {
   tr_token *token;
   tr_task *task;
@@ -92,9 +93,9 @@ static int body_waits_its_time(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: sleeps, joins, the timeouts of tokens and every other wait take as long as they were told,
-   whether the wall clock jumped by an hour, there or back, before them or during them (J1, C9, C11).
-   Why it matters: clocks are set, and shutdown happens all the same.  Catches: a deadline on
+/* Proves: sleeps, joins, the timeouts of tokens and every other wait take as long as requested,
+   whether the wall clock jumped by an hour, there or back, before them or during them (J1, C9,
+   C11). Why it matters: clocks are set, and shutdown happens all the same. Catches: a deadline on
    CLOCK_REALTIME, computed or waited for. */
 CASE(a_jump_of_the_wall_clock_changes_no_wait) {
   int ends[2];
@@ -132,8 +133,8 @@ CASE(a_jump_of_the_wall_clock_changes_no_wait) {
   timer_thread_leaves();
 }
 
-/* Proves: the wall clock is read where a snapshot tells a person when a task began, and nowhere else
-   (N2).  Why it matters: it shows that the clock of this test is the library's.  Catches: a jump that the
+/* Proves: the wall clock is read where a snapshot shows when a task started, and nowhere else (N2).
+   Why it matters: it shows that the clock of this test is the library's. Catches: a jump that the
    library does not see, with which the case above would prove nothing. */
 CASE(the_wall_clock_is_read_for_snapshots_alone) {
   tr_registry *registry = registry_new();

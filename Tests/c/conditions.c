@@ -26,7 +26,7 @@ static void lock_destroy(struct lock *lock) {
   CHECK_EQ(0, pthread_mutex_destroy(&lock->mutex));
 }
 
-/* Check that the caller holds the mutex, once, as far as its type can tell, and give it back. */
+/* Check that the caller holds the mutex, once, as far as its type can detect, and unlock it. */
 static void unlock_held(struct lock *lock, int type) {
   if (type == PTHREAD_MUTEX_ERRORCHECK) CHECK_EQ(EDEADLK, pthread_mutex_lock(&lock->mutex));
   if (type == PTHREAD_MUTEX_NORMAL) CHECK_EQ(EBUSY, pthread_mutex_trylock(&lock->mutex));
@@ -122,9 +122,9 @@ CASE(a_wait_ends_with_what_comes_first) {
   timer_thread_leaves();
 }
 
-/* Proves: a task that waits, for ever or with a timeout, with each type of mutex, is woken by being asked
-   to stop, and holds the mutex (C9).  Why it matters: this is what the call is for.  Catches: a flag
-   that is looked at only before the wait. */
+/* Proves: a task that waits, indefinitely or with a timeout, with each type of mutex, is woken by
+   being asked to stop, and holds the mutex (C9). Why it matters: this is the purpose of the call.
+   Catches: a flag that is checked only before the wait. */
 CASE(being_asked_to_stop_ends_a_wait) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 2 * lock_types; i++) {
@@ -154,9 +154,9 @@ static int body_waits_flagged(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: with the flag up a wait is TR_ERR_CANCELLED at once, whatever its timeout, without giving the
-   mutex up (C9, C8).  Why it matters: a loop around a wait ends by it.  Catches: the flag looked at after
-   the wait. */
+/* Proves: with the flag up a wait is TR_ERR_CANCELLED at once, whatever its timeout, without
+   unlocking the mutex (C9, C8). Why it matters: a loop around a wait ends by it. Catches: the flag
+   checked after the wait. */
 CASE(the_flag_comes_first) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < lock_types; i++) {
@@ -181,9 +181,9 @@ static int body_makes_mistakes(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: NULL, and a mutex that can tell it is not the caller's, are refused, inside a task and outside,
-   and nothing is locked (C9, P4).  Why it matters: the alternative is a lock corrupted far from the
-   mistake.  Catches: the code of pthread_cond_clockwait thrown away. */
+/* Proves: NULL, and a mutex that can detect that it is not the caller's, are rejected, inside a
+   task and outside, and nothing is locked (C9, P4). Why it matters: the alternative is a lock
+   corrupted far from the mistake. Catches: the code of pthread_cond_clockwait ignored. */
 CASE(mistakes_are_refused) {
   tr_registry *registry = registry_new();
   for (int i = 1; i < lock_types; i++) {
@@ -197,8 +197,9 @@ CASE(mistakes_are_refused) {
   timer_thread_leaves();
 }
 
-/* Proves: whoever asks the task to stop may hold the mutex while doing so (C9).  Why it matters: the
-   decision to stop is often made under the same lock.  Catches: a canceller that locks the mutex. */
+/* Proves: the thread that asks the task to stop may hold the mutex meanwhile (C9). Why it matters:
+   the decision to stop is often made under the same lock. Catches: a canceller that locks the
+   mutex. */
 CASE(the_canceller_may_hold_the_mutex) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 2 * lock_types; i++) {
@@ -248,7 +249,7 @@ CASE(a_third_thread_may_hold_the_mutex) {
     await_asleep(&waiter.tid);
     pthread_t thread = thread_start(hold_the_mutex, &holder);
     gate_await(&holder.gate, 1);
-    CHECK_EQ(TR_OK, tr_task_cancel(task)); /* the holder waits for what comes after this */
+    CHECK_EQ(TR_OK, tr_task_cancel(task)); /* the holder waits for the next step */
     CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 30 * MS, NULL));
     gate_open(&holder.gate);
     wait_and_release(task);
@@ -307,7 +308,7 @@ static int body_takes_one(tr_task *self, void *ctx) {
     queue->items--;
     atomic_fetch_add(&queue->taken, 1);
   } else {
-    CHECK_EQ(TR_ERR_CANCELLED, status); /* it does not look whether there is an item */
+    CHECK_EQ(TR_ERR_CANCELLED, status); /* it does not check whether there is an item */
     atomic_fetch_add(&queue->stopped, 1);
   }
   pthread_mutex_unlock(&queue->lock.mutex);
@@ -323,11 +324,11 @@ static void *put_one(void *argument) {
   return NULL;
 }
 
-/* Claim: one signal an item is enough, whoever of the consumers is asked to stop meanwhile: nobody sleeps
-   while an item is there.
-   Proves: that a wake-up which a cancelled wait has consumed is passed on (C9).  Why it matters: a
-   queue with one signal an item is the most common use there is.  Catches: a task that takes an
-   item and says that it was cancelled. What entering.c holds still, this lets run. */
+/* Claim: one signal an item is enough, whichever consumer is asked to stop meanwhile: no consumer
+   sleeps while there is an item. Proves: that a wake-up which a cancelled wait has consumed is
+   passed on (C9). Why it matters: a queue with one signal an item is the most common use there is.
+   Catches: a task that takes an item and says that it was cancelled. entering.c stops the threads
+   at this point; here they run. */
 CASE(a_wake_up_is_not_lost_with_a_cancelled_task) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < check_rounds(10000); i++) {
@@ -343,7 +344,7 @@ CASE(a_wake_up_is_not_lost_with_a_cancelled_task) {
     thread_end(thread);
     wait_and_release(stopped);
     if (atomic_load(&queue.stopped) == 1) {
-      wait_and_release(other); /* hangs if nobody told it of the item */
+      wait_and_release(other); /* hangs if it was not woken for the item */
     } else {
       CHECK_EQ(1, atomic_load(&queue.taken));
       put_one(&queue);
@@ -366,10 +367,10 @@ static int body_waits_cancelled(tr_task *self, void *ctx) {
   check_fail(__FILE__, __LINE__, "the pthread_cancel was lost");
 }
 
-/* Proves: the wait is no cancellation point: a thread that is cancelled in it, by pthread_cancel, waits
-   on, holds the mutex afterwards, and is cancelled at its next one (C9, C4).  Why it matters: a thread
-   that goes with the mutex locked takes everybody with it.  Catches: the wait made without thread
-   cancellation disabled. */
+/* Proves: the wait is not a cancellation point: a thread that is cancelled in it, by
+   pthread_cancel, waits on, holds the mutex afterwards, and is cancelled at its next one (C9, C4).
+   Why it matters: a thread that ends with the mutex locked blocks all others. Catches: the wait
+   made without thread cancellation disabled. */
 CASE(the_wait_is_no_cancellation_point) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 10; i++) {
@@ -394,9 +395,9 @@ static int body_waits_and_exits(tr_task *self, void *ctx) {
   pthread_exit(NULL);
 }
 
-/* Proves: however a task that has waited ends, what the wait needed goes with it: no thread is left
-   (C9).  Why it matters: one that stays for what is over stays for ever.  Catches: a thread that wakes
-   and does not leave. */
+/* Proves: however a task that has waited ends, what the wait needed is freed: no thread is left
+   (C9). Why it matters: a thread that stays for a finished wait never ends. Catches: a thread that
+   wakes and does not leave. */
 CASE(what_a_wait_needs_goes_with_its_task) {
   int threads = thread_baseline();
   tr_registry *registry = registry_new();
@@ -413,9 +414,10 @@ CASE(what_a_wait_needs_goes_with_its_task) {
   threads_settle(threads, SECOND + 5 * SECOND * check_scale());
 }
 
-/* Proves: tr_quiesce waits for the threads that wake condition variables, also for one that tries again and again, and
-   none is left when it, or a shutdown, has returned TR_OK (C9, G4).  Why it matters: what is on its last instructions is
-   what leak checkers report.  Catches: a thread that nobody counts. */
+/* Proves: tr_quiesce waits for the threads that wake condition variables, also for one that
+   tries repeatedly, and none is left when it, or a shutdown, has returned TR_OK (C9, G4). Why it
+   matters: leak checkers report threads on their last instructions. Catches: a thread that is
+   not counted. */
 CASE(a_thread_that_wakes_is_waited_for) {
   CHECK_EQ(TR_OK, tr_quiesce(FOREVER)); /* those of the cases before */
   for (int i = 0; i < 20; i++) {
@@ -428,7 +430,8 @@ CASE(a_thread_that_wakes_is_waited_for) {
     pthread_t thread = thread_start(hold_the_mutex, &holder);
     gate_await(&holder.gate, 1);
     CHECK_EQ(TR_OK, tr_task_cancel(task));
-    CHECK_EQ(TR_ERR_TIMEDOUT, tr_quiesce(20 * MS)); /* the thread cannot know who holds the mutex */
+    CHECK_EQ(TR_ERR_TIMEDOUT, tr_quiesce(20 * MS)); /* the thread cannot know which thread holds the
+                                                       mutex */
     gate_open(&holder.gate);
     wait_and_release(task);
     if (i % 2)
@@ -459,9 +462,9 @@ static int body_waits_with_a_robust_mutex(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a robust mutex is refused, in a task and outside, and stays with the caller (C9, P4).  Why it matters: a wait
-   that found its holder dead ended the process, in a call that could not be made good.  Catches: locking one that only the
-   application can make consistent. */
+/* Proves: a robust mutex is rejected, in a task and outside, and stays with the caller (C9, P4).
+   Why it matters: a wait that found its holder dead ended the process, in a call that could not
+   recover. Catches: locking one that only the application can make consistent. */
 CASE(a_robust_mutex_is_refused) {
   tr_registry *registry = registry_new();
   body_waits_with_a_robust_mutex(NULL, NULL);

@@ -99,10 +99,10 @@ class Gate {
   bool opened = false;
 };
 
-/* Proves: the header is C++17: the initialisers fill their structures, functions have C linkage
-   and plain pointer types, constants have the types of what they are for (P4).  Why it matters:
-   C++ programs include the same header.  Catches: designated initialisers, a keyword as a
-   parameter name, a missing extern "C". */
+/* Proves: the header is C++17: the initialisers fill their structures, functions have C linkage and
+   plain pointer types, constants have the types that their uses need (P4). Why it matters: C++
+   programs include the same header. Catches: designated initialisers, a keyword as a parameter
+   name, a missing extern "C". */
 CASE(header_is_cplusplus) {
   tr_registry_options registry = TR_REGISTRY_OPTIONS_INIT;
   tr_spawn_options spawn = TR_SPAWN_OPTIONS_INIT;
@@ -153,9 +153,9 @@ CASE(handles_are_owned_by_scopes) {
   CHECK_EQ(1, counted.use_count());
 }
 
-/* Proves: a spawn that is refused leaves what it was given to the caller, whose unique_ptr frees
-   it (S4, S5).  Why it matters: ownership that depends on the result is where leaks are made.
-   Catches: a drop on the error path. */
+/* Proves: a spawn that is rejected leaves its argument to the caller, whose unique_ptr frees it
+   (S4, S5). Why it matters: ownership that depends on the result is where leaks are made. Catches:
+   a drop on the error path. */
 CASE(refused_spawn_leaves_ownership) {
   auto counted = std::make_shared<std::atomic<int>>(0);
   Registry registry;
@@ -193,7 +193,7 @@ CASE(exception_becomes_a_failed_task) {
 
 /* Proves: an exception that leaves a body ends the program by std::terminate, as one that leaves
    std::thread does: it is not swallowed, and no destructor of a frame below the library runs (O1).
-   Why it matters: it says what the header's "must not" comes to.  Catches: a body's exception that
+   Why it matters: it shows the result of the header's "must not". Catches: a body's exception that
    passes for an end of its task. */
 CASE(exception_that_leaves_a_body_terminates) {
   pid_t child = fork();
@@ -248,7 +248,7 @@ tr_token *token_that_throws(tr_token *token) {
   return token;
 }
 
-/* Each leads to a callback that throws, with somebody above the call who would catch everything. */
+/* Each leads to a callback that throws, with a caller that would catch everything. */
 void (*const that_throw[])() = {
     [] { // a drop of a task
       tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
@@ -298,10 +298,10 @@ void (*const that_throw[])() = {
 
 } // namespace
 
-/* Proves: an exception that leaves a callback of any kind, a drop, a log, one on cancel, of a signal or of a heartbeat,
-   ends the program by std::terminate, also where somebody above the call of the library would catch it (P7).  Why it
-   matters: to let it through would leave the library's calls in the middle.  Catches: frames of the library that an
-   exception passes. */
+/* Proves: an exception that leaves a callback of any kind, a drop, a log, one on cancel, of a
+   signal or of a heartbeat, ends the program by std::terminate, even if a caller of the library
+   would catch it (P7). Why it matters: an exception that passes the library leaves its calls half
+   done. Catches: frames of the library that an exception passes. */
 CASE(exception_that_leaves_a_callback_terminates) {
   for (auto throwing : that_throw) {
     pid_t child = fork();

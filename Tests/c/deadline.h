@@ -1,5 +1,5 @@
-/* deadline.h - what the programs on shutdowns that explain themselves share: tasks with a phase, a log that
-   remembers, and a full report. */
+/* deadline.h - shared by the programs that test reports of shutdowns: tasks with a phase, a log
+   that remembers, and a full report. */
 
 #ifndef TASKREG_TESTS_DEADLINE_H
 #define TASKREG_TESTS_DEADLINE_H

@@ -1,14 +1,15 @@
-/* deadlines.c - what a deadline says: that it is near, that it moves on for progress, that somebody was late
-   (E4, E6). */
+/* deadlines.c - the events of a deadline: that it is near, that it is extended for progress, that a
+   task was late (E4, E6). */
 
 #include "deadline.h"
 
 #include "groups.h"
 
-/* Proves: when 80 % of the grace have passed with tasks alive, one warning names them, with where they are;
-   it comes before the deadline does, and not at all when all have ended by then, when it is not wanted, or
-   when nobody is asked (E6, O2).  Why it matters: an operator may still do something.  Catches: a warning at
-   every look, one after the deadline, one by tr_join_all, a share of the wrong time. */
+/* Proves: when 80 % of the grace have passed with tasks alive, one warning names them, with where
+   they are; it comes before the deadline does, and not at all when all have ended by then, when it
+   is switched off, or when no task is asked (E6, O2). Why it matters: an operator may still do
+   something. Catches: a warning at every check, one after the deadline, one by tr_join_all, a share
+   of the wrong time. */
 CASE(a_deadline_that_is_near_is_told_once) {
   struct events events = EVENTS_INIT;
   tr_registry *registry = registry_noting(&events, 0);
@@ -55,9 +56,10 @@ static int body_checks_in(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: the events of a deadline say where tasks are, groups and checkpoints included, and in phases that a
-   deadline is near comes while an earlier phase still takes its time (E3, E5, E6).  Why it matters: "deaf" alone
-   does not tell what to look at.  Catches: names without paths; a warning that waits for the last phase. */
+/* Proves: the events of a deadline say where tasks are, groups and checkpoints included, and in
+   phases that a deadline is near comes while an earlier phase still takes its time (E3, E5, E6).
+   Why it matters: the name "deaf" alone does not say where the task is. Catches: names without
+   paths; a warning that waits for the last phase. */
 CASE(events_of_a_deadline_say_where_tasks_are) {
   struct events events = EVENTS_INIT;
   tr_registry *registry = registry_noting(&events, 0);
@@ -88,11 +90,11 @@ CASE(events_of_a_deadline_say_where_tasks_are) {
   registry_finish(registry);
 }
 
-/* Proves: an abandoned task that ends after all is told of once, on its own thread, with its name, before
-   anyone can learn of the end; one that ends within the abort grace is not late, nor one that ended before
-   the deadline (E6, J4).  Why it matters: the operator who read "abandoned" learns how it went on.
-   Catches: a late event for every flagged task, for an aborted one, twice after two deadlines, or after the
-   end was told. */
+/* Proves: the late end of an abandoned task is reported once, on its own thread, with its name,
+   before its completion becomes observable; one that ends within the abort grace is not late, nor
+   one that ended before the deadline (E6, J4). Why it matters: the operator who read "abandoned"
+   sees how it ended. Catches: a late event for every flagged task, for an aborted one, twice after
+   two deadlines, or after the end was observable. */
 CASE(who_ends_after_all_is_late_once) {
   struct events events = EVENTS_INIT;
   tr_registry *registry = registry_noting(&events, 0);
@@ -136,9 +138,9 @@ static void exit_on_late(void *context, const tr_log_event *event) {
   pthread_exit(NULL);
 }
 
-/* Proves: a log callback that leaves the thread while it hears of a late end is called once, and the task
-   ends, once for everybody (E6, O1).  Why it matters: nothing a callback does may lose a task.
-   Catches: telling again from the destructor; an end that is counted twice or never. */
+/* Proves: a log callback that leaves the thread while a late end is reported is called once, and
+   the task ends exactly once (E6, O1). Why it matters: nothing a callback does may lose a task.
+   Catches: reporting again from the destructor; an end that is counted twice or never. */
 CASE(a_callback_may_leave_the_thread_of_a_late_task) {
   atomic_int told = 0;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
@@ -168,7 +170,8 @@ CASE(a_callback_may_leave_the_thread_of_a_late_task) {
 
 struct worker {
   struct gate started;
-  int steps;    /* how many times it tells of progress once it is asked, 2 ms apart; negative: for ever */
+  int steps;    /* how many times it reports progress once it is asked, 2 ms apart; negative:
+                   indefinitely */
   int repeats;  /* 1: with the same numbers again and again */
   atomic_int *stop;
 };
@@ -187,10 +190,10 @@ static int body_works_on(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: while a task tells of progress the deadline moves on, and the call succeeds when it has ended;
-   the report and an event say how far; without the option it does not move (E4).  Why it matters: a flush
-   that needs a second more is no reason to lose it.  Catches: a deadline that stays; one that moves without
-   being asked to; an extension that is not told. */
+/* Proves: while a task reports progress the deadline is extended, and the call succeeds when it has
+   ended; the report and an event say how far; without the option it is not extended (E4). Why it
+   matters: a flush that needs a second more must not be lost. Catches: a deadline that stays; one
+   that is extended without the option; an extension that is not reported. */
 CASE(progress_moves_the_deadline_on) {
   struct events events = EVENTS_INIT;
   for (int moves = 1; moves >= 0; moves--) {
@@ -223,16 +226,17 @@ CASE(progress_moves_the_deadline_on) {
   }
 }
 
-/* Proves: the deadline never moves beyond the cap, whatever tasks tell; it does not move for a task that
-   tells the same again, nor for one that has stopped telling for longer than the window (E4).
-   Why it matters: systemd kills what takes for ever.  Catches: a cap that counts from the last extension;
-   every call of tr_progress taken for progress; a window that is not looked at. */
+/* Proves: the deadline is never extended beyond the cap, whatever tasks report; it is not extended
+   for a task that reports the same numbers again, nor for one that has reported nothing for longer
+   than the window (E4). Why it matters: systemd kills a service that takes too long. Catches: a cap
+   that counts from the last extension; every call of tr_progress taken for progress; a window that
+   is not checked. */
 CASE(the_cap_bounds_what_progress_can_do) {
   struct {
     int repeats, steps;
     int64_t grace, max, window, least, most;
   } ways[] = {
-      {0, -1, 50 * MS, 300 * MS, 100 * MS, 300 * MS, 300 * MS},   /* progress for ever */
+      {0, -1, 50 * MS, 300 * MS, 100 * MS, 300 * MS, 300 * MS},   /* progress indefinitely */
       {1, -1, 150 * MS, 60 * SECOND, 20 * MS, 150 * MS, 150 * MS}, /* the same numbers */
       {0, 1, 400 * MS, 60 * SECOND, 50 * MS, 400 * MS, 400 * MS},  /* one step, long ago */
       {0, -1, 100 * MS, 50 * MS, 10 * SECOND, 100 * MS, 100 * MS}, /* a cap before the grace is none */
@@ -266,9 +270,10 @@ CASE(the_cap_bounds_what_progress_can_do) {
   }
 }
 
-/* Proves: a second signal makes the deadline now, however much progress there is, and asks all phases, of which
-   the report tells (E4, E5, C13).  Why it matters: whoever sends it wants an end, and then to know.
-   Catches: an extension that outlasts it; phases that are asked and not told of. */
+/* Proves: a second signal makes the deadline now, however much progress there is, and asks all
+   phases, which are in the report (E4, E5, C13). Why it matters: the sender wants an end, and
+   then an explanation. Catches: an extension that outlasts it; phases that are asked and not
+   reported. */
 CASE(a_second_signal_goes_before_progress) {
   tr_registry *registry = registry_new();
   atomic_int stop = 0;
@@ -312,9 +317,10 @@ static int body_takes(tr_task *self, void *ctx) {
   return *(int64_t *)ctx == 0 ? 7 : 0;
 }
 
-/* Proves: a shutdown that succeeds names the tasks that took longest to stop, the slowest first, with times,
-   kinds, groups and how they ended; at most sixteen of them (E6).  Why it matters: what is slow today does not
-   stop in time tomorrow.  Catches: the fastest ones; the last to come; times from the spawn. */
+/* Proves: a shutdown that succeeds names the tasks that took longest to stop, the slowest first,
+   with times, kinds, groups and how they ended; at most sixteen of them (E6). Why it matters: a
+   task that is slow today does not stop in time tomorrow. Catches: the fastest ones; the last to
+   come; times from the spawn. */
 CASE(the_slowest_to_stop_are_named_in_success) {
   enum { TASKS = 20 };
   tr_registry *registry = registry_new();

@@ -1,5 +1,5 @@
 /* drop.c - ctx and drop: exactly once on success, never on an error, on the task's thread, under no
-   lock, before anyone can learn of the end. Rule S4. */
+   lock, before the task's completion becomes observable. Rule S4. */
 
 #include "support.h"
 
@@ -89,9 +89,8 @@ static uint32_t how_of(enum way way) {
 
 /* Proves: drop runs exactly once after a body that returned, failed, called pthread_exit (in its
    first frame or deep down) or whose thread was cancelled, in an ordinary and in a fresh thread,
-   after the body and on the same thread (S4, O1).  Why it matters: ctx is memory; twice is a
-   crash, never is a leak.  Catches: drop called beside the body's return only; called by whoever
-   joins. */
+   after the body and on the same thread (S4, O1). Why it matters: ctx is memory; twice is a crash,
+   never is a leak. Catches: drop called only after the body's return; called by the joiner. */
 CASE(drop_runs_once_on_every_way_out) {
   tr_registry *registry = registry_new();
   for (int round = 0; round < check_rounds(50); round++)
@@ -128,9 +127,9 @@ CASE(drop_is_called_with_null_too) {
   registry_finish(registry);
 }
 
-/* Proves: while drop runs the task is alive for everyone: counted, listed, not to be waited for,
-   and a straggler to a join; the moment drop has returned it is none of these (S4, N1, J5).
-   Why it matters: whoever learns of the end may free what drop uses.  Catches: reporting the end
+/* Proves: while drop runs the task is alive for all threads: counted, listed, not ended for a wait,
+   and a straggler to a join; the moment drop has returned it is none of these (S4, N1, J5). Why it
+   matters: a thread that has seen the end may free what drop uses. Catches: reporting the end
    between the body and drop, on any way out. */
 CASE(nobody_learns_of_the_end_before_drop_has_returned) {
   for (enum way way = RETURNS; way < WAYS; way++) {
@@ -302,10 +301,10 @@ static void drop_at_a_cancellation_point(void *ctx) {
   be_cancelled(0);
 }
 
-/* Proves: a cancellation of the thread that is still pending when the body returns takes nothing
-   away: drop is entered once, the task ends, nobody hangs (S4, O1).  Why it matters: a
-   pthread_cancel that comes a moment late meets the library's own code.  Catches: a cancellation
-   point under a lock, or between drop and the report of the end. */
+/* Proves: a cancellation of the thread that is still pending when the body returns changes nothing:
+   drop is entered once, the task ends, no thread hangs (S4, O1). Why it matters: a pthread_cancel
+   that comes a moment late meets the library's own code. Catches: a cancellation point under a
+   lock, or between drop and the report of the end. */
 CASE(pending_cancellation_does_not_lose_the_drop) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < check_rounds(100); i++) {

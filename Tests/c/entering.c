@@ -1,5 +1,5 @@
-/* entering.c - a task that has looked at its flag and has not begun to wait, held there for as long as
-   it takes: what a race of 10 000 rounds meets now and then. Rule C9. */
+/* entering.c - a task that has checked its flag and has not started to wait, held there for as long
+   as needed: a race of 10 000 rounds meets this only now and then. Rule C9. */
 
 #include "support.h"
 
@@ -20,7 +20,7 @@ struct queue {
 #define QUEUE_INIT                                                                                 \
   { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, GATE_INIT, 0, 0, 1 }
 
-/* Called with the mutex held, when the task has looked at its flag. */
+/* Called with the mutex held, when the task has checked its flag. */
 static void hold_on(void *argument) {
   struct queue *queue = argument;
   gate_pass(&queue->entering);
@@ -50,9 +50,9 @@ static void *thread_takes_an_item(void *argument) {
   return NULL;
 }
 
-/* Proves: a task that is asked to stop after its look at the flag and before its wait is woken from that
-   wait, although nobody could know when it began (C9).  Why it matters: the broadcast comes too early, and
-   there is no other.  Catches: a condition variable broadcast once. */
+/* Proves: a task that is asked to stop after its check of the flag and before its wait is woken
+   from that wait, although its start is not observable (C9). Why it matters: the broadcast comes
+   too early, and there is no other. Catches: a condition variable broadcast once. */
 CASE(a_task_asked_to_stop_on_its_way_into_the_wait_is_woken) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 20; i++) {
@@ -72,10 +72,11 @@ CASE(a_task_asked_to_stop_on_its_way_into_the_wait_is_woken) {
 
 static void callback_passes(void *ctx) { gate_pass(ctx); }
 
-/* Proves: a wake-up that comes to a task which has been asked to stop, and is not awake yet, is passed on
-   to another waiter (C9).  Why it matters: one signal an item is the most common use of a queue.
-   Catches: a wake-up that goes down with the task that got it.  The thread that wakes is held up
-   meanwhile, so that it does not wake them both; and the task waits first, so that the signal is its. */
+/* Proves: a wake-up that comes to a task which has been asked to stop, and is not awake yet, is
+   passed on to another waiter (C9). Why it matters: one signal an item is the most common use of a
+   queue. Catches: a wake-up that is lost with the task that got it. The thread that wakes is held
+   up meanwhile, so that it does not wake them both; and the task waits first, so that the signal is
+   its. */
 CASE(a_wake_up_of_a_cancelled_task_is_passed_on) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 10; i++) {

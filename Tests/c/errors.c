@@ -1,10 +1,11 @@
-/* errors.c - how a program learns what it did wrong: tr_error_detail, the events that tell a log of it, and the
-   macros that keep nanoseconds from being mistaken. That every TR_ERR_INVALID is explained under the name of its
-   function is checked wherever a program here checks for one; see CHECK_EQ in support.h. Rules P4, O2. */
+/* errors.c - how a program's mistakes are reported: tr_error_detail, the log events about it, and
+   the macros that keep nanoseconds from being mistaken. That every TR_ERR_INVALID is explained
+   under the name of its function is checked wherever a program here checks for one; see CHECK_EQ in
+   support.h. Rules P4, O2. */
 
 #include "support.h"
 
-/* The last event of a kind that a log has heard. */
+/* The last event of a kind that a log has received. */
 struct heard {
   _Atomic(int) count;
   uint32_t wanted, level;
@@ -30,8 +31,9 @@ static tr_registry *registry_that_logs(struct heard *heard) {
   return registry;
 }
 
-/* Proves: the text names the function and the argument, and tells causes of one function apart (P4).  Why it
-   matters: TR_ERR_INVALID alone has some twenty causes.  Catches: one text for all; the argument of another. */
+/* Proves: the text names the function and the argument, and distinguishes the causes of one
+   function (P4). Why it matters: TR_ERR_INVALID alone has some twenty causes. Catches: one text for
+   all; the argument of another. */
 CASE(each_cause_has_a_text_of_its_own) {
   tr_registry *registry = registry_new();
   tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
@@ -76,8 +78,9 @@ CASE(the_text_is_the_threads_own) {
   tr_token_release(token);
 }
 
-/* Proves: a log hears of invalid calls with its registry, or a task of it, with the same line (P4).  Why it matters:
-   a status that nobody looked at is seen in the log.  Catches: no event; one for a call without a registry. */
+/* Proves: the log receives invalid calls with its registry, or a task of it, with the same line
+   (P4). Why it matters: a status that was ignored is seen in the log. Catches: no event; one for a
+   call without a registry. */
 CASE(a_log_hears_of_invalid_calls) {
   struct heard heard = {.wanted = TR_EVENT_INVALID_CALL};
   tr_registry *registry = registry_that_logs(&heard);
@@ -132,10 +135,11 @@ CASE(durations_are_nanoseconds) {
   CHECK_EQ(-1, TR_FOREVER);
 }
 
-/* Proves: where the process is ended on purpose, one line on descriptor 2 names the call, its error, the place, and what to
-   look at: here a program that has deleted every key for thread-specific data, the library's own among them (O2).
-   Why it matters: a process that is gone without a word is looked for in the wrong place.  Catches: a line that is
-   not written, or does not say which call it was. */
+/* Proves: where the process is ended on purpose, one line on descriptor 2 names the call, its
+   error, the place, and what to check: here a program that has deleted every key for
+   thread-specific data, the library's own among them (O2). Why it matters: without a message the
+   cause is searched in the wrong place. Catches: a line that is not written, or does not say which
+   call it was. */
 CASE(an_end_on_purpose_says_why) {
   if (check_under_a_tool()) return; /* which has keys of its own */
   int ends[2];

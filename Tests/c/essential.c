@@ -20,11 +20,12 @@ static void check_cancelled_with(tr_token *token, tr_reason reason, const char *
   CHECK_STR(message, text);
 }
 
-/* Proves: each end of an essential task cancels the registry's token with the task's name, returning
-   0 with REQUESTED_BY_RUN and the others with FATAL; the option for failures alone lets a return
-   pass; the other tasks stop, and the task's own flag and outcome say that nobody asked it to (C12).
-   Why it matters: the report names the task to blame, and that task did not obey, it caused.
-   Catches: a reason for all ends; the flag of the task itself raised by its own end. */
+/* Proves: each end of an essential task cancels the registry's token with the task's name,
+   returning 0 with REQUESTED_BY_RUN and the others with FATAL; with the option for failures a
+   return cancels nothing; the other tasks stop, and the task's own flag and outcome say that it was
+   not asked to (C12). Why it matters: the report names the task to blame, which was not stopped but
+   caused the stop. Catches: a reason for all ends; the flag of the task itself raised by its own
+   end. */
 CASE(the_end_of_an_essential_task_cancels_the_token) {
   int code = 7;
   struct {
@@ -76,9 +77,9 @@ CASE(a_token_cancelled_before_keeps_its_reason) {
   registry_finish(registry);
 }
 
-/* Proves: only the registry's own token is cancelled, and what is below it: not its parent, and the
-   tasks of other registries linked to the same token (C12, C2, G2).  Why it matters: the end of one
-   part must not end the process.  Catches: cancelling the root. */
+/* Proves: only the registry's own token is cancelled, and its descendants: not its parent, and the
+   tasks of other registries linked to the same token (C12, C2, G2). Why it matters: the end of one
+   part must not end the process. Catches: cancelling the root. */
 CASE(the_cancel_goes_down_not_up) {
   tr_token *root = tr_token_create(), *part = tr_token_child(root);
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
@@ -99,10 +100,10 @@ CASE(the_cancel_goes_down_not_up) {
   tr_token_release(root);
 }
 
-/* Proves: whoever learns of the end of an essential task, by waiting for it, by a snapshot or by the
-   count, finds the token cancelled and every flag up (C12).  Why it matters: who sees the main loop
-   gone and spawns a replacement must be refused.  Catches: cancelling when the task has left the
-   list; counting the end first. */
+/* Proves: once the end of an essential task is observable, by a wait, a snapshot or the count, the
+   token is cancelled and every flag is up (C12). Why it matters: code that sees the main loop gone
+   and spawns a replacement must be rejected. Catches: cancelling when the task has left the list;
+   counting the end first. */
 CASE(the_flags_are_up_before_the_end_can_be_learnt_of) {
   enum { others = 40 };
   for (int round = 0; round < check_rounds(300); round++) {
@@ -128,7 +129,7 @@ CASE(the_flags_are_up_before_the_end_can_be_learnt_of) {
   }
 }
 
-/* What a callback finds out, on the thread that cancels. */
+/* The observations of a callback, on the thread that cancels. */
 struct finding {
   struct gate gate;
   tr_registry *registry;
@@ -148,10 +149,9 @@ static void callback_looks(void *ctx) {
 }
 
 /* Proves: callbacks on the token run on the essential task's thread while it is still alive: inside
-   the task, listed and counted; whoever waits for it meanwhile has its timeout, and a join its
-   deadline, with the task as its straggler (C12, C7, O3, J4, J7).  Why it matters: a callback that
-   takes its time would take away everybody's timeouts.  Catches: a task that is neither alive nor
-   ended while callbacks run. */
+   the task, listed and counted; a wait for it meanwhile has its timeout, and a join its deadline,
+   with the task as its straggler (C12, C7, O3, J4, J7). Why it matters: a slow callback would
+   disable all timeouts. Catches: a task that is neither alive nor ended while callbacks run. */
 CASE(callbacks_of_the_token_run_within_the_task) {
   tr_registry *registry = registry_new();
   struct finding finding = {GATE_INIT, registry, NULL, TR_OK, TR_OK, 0};
@@ -201,15 +201,15 @@ static void end_the_thread_from_a_callback(void) {
   CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
 }
 
-/* Proves: a callback that leaves the thread of an essential task against the rules takes nobody's end
-   away: the task has returned, is counted once, and the registry can be joined (C12, O1).  Why it
-   matters: a join that hangs hides the mistake.  Catches: an end that is carried out twice, or not at
-   all.  In a process of its own, as what the callback leaves behind is lost. */
+/* Proves: a callback that leaves the thread of an essential task, against the rules, loses no end:
+   the task has returned, is counted once, and the registry can be joined (C12, O1). Why it matters:
+   a join that hangs hides the mistake. Catches: an end that is carried out twice, or not at all. In
+   a process of its own, as what the callback leaves behind is lost. */
 CASE(a_callback_that_ends_the_thread_ends_no_join) {
   CHECK_EXITED(0, status_of_role("callback-exits", NULL));
 }
 
-/* What a callback that forks tells. */
+/* The observations of a callback that forks. */
 struct forking {
   pid_t child;
   atomic_int later;
@@ -228,9 +228,10 @@ static void drop_in_one_process(void *ctx) {
   if (getpid() != *(const pid_t *)ctx) _exit(3);
 }
 
-/* Proves: when a callback on an essential task's thread forks, the parent goes on as ever, and in the
-   child nothing else runs: no other callback, and its thread ends (C12, P1).  Why it matters: the
-   child has locks that nobody opens.  Catches: the end of the task carried on in the child. */
+/* Proves: when a callback on an essential task's thread forks, the parent continues as usual, and
+   in the child nothing else runs: no other callback, and its thread ends (C12, P1). Why it matters:
+   the child has locks that no thread releases. Catches: the end of the task carried on in the
+   child. */
 CASE(a_callback_may_fork) {
   tr_registry *registry = registry_new();
   struct forking forking = {-1, 0};
@@ -252,9 +253,9 @@ CASE(a_callback_may_fork) {
   registry_finish(registry);
 }
 
-/* Proves: an essential task that is refused, at the limit or by a closed registry, has no effect, and
-   neither has the next task in its record (C12, S6).  Why it matters: a spawn that failed did not
-   happen.  Catches: what was prepared left in the record. */
+/* Proves: an essential task that is rejected, at the limit or by a closed registry, has no effect,
+   and neither has the next task in its record (C12, S6). Why it matters: a spawn that failed did
+   not happen. Catches: prepared state left in the record. */
 CASE(a_refused_spawn_has_no_effect) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 1;

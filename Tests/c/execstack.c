@@ -2,7 +2,7 @@
 
 #include "support.h"
 
-/* Whether the memory at `address` may be executed, as the kernel tells it. */
+/* Whether the memory at `address` may be executed, according to the kernel. */
 static int is_executable(const void *address) {
   FILE *file = fopen("/proc/self/maps", "re");
   CHECK(file != NULL);

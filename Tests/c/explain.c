@@ -1,4 +1,5 @@
-/* explain.c - what a report says of each kind of task that does not stop (E1, E2, E3, E10, E12). */
+/* explain.c - what a report says about each kind of task that does not stop (E1, E2, E3, E10,
+   E12). */
 
 #include "deadline.h"
 
@@ -12,7 +13,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-/* What is stuck, each in its way; all of it ends when `release` is called. */
+/* Tasks that are stuck, each in its own way; all of them end when `release` is called. */
 struct stuck {
   struct gate started;
   pthread_mutex_t mutex;
@@ -77,7 +78,7 @@ static int body_spins(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Tells of progress until it is asked to stop, and then no more. */
+/* Reports progress until it is asked to stop, and then no more. */
 static int body_stops_in_the_middle(tr_task *self, void *ctx) {
   struct stuck *stuck = ctx;
   char byte;
@@ -101,7 +102,7 @@ static int body_progresses(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Looks at its flag three times once it is up, and does not care. */
+/* Checks its flag three times once it is up, and continues. */
 static int body_looks(tr_task *self, void *ctx) {
   struct stuck *stuck = ctx;
   char byte;
@@ -135,7 +136,7 @@ static const struct {
              {"has the address", body_has_the_address}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* Whether this system tells what a thread waits in: not all containers do. */
+/* Whether this system reports what a thread waits in: not all containers do. */
 static int proc_tells(const char *file) {
   char path[64];
   snprintf(path, sizeof path, "/proc/self/task/%d/%s", gettid(), file);
@@ -167,11 +168,12 @@ static void release_all(struct stuck *stuck, tr_registry *registry, tr_task *tas
   stuck_destroy(stuck);
 }
 
-/* Proves: for each kind of task that does not stop the report says what it does: blocked in read, in a lock, in
-   a sleep, spinning, stopped in the middle of progress, making progress; with thread, age, when it was asked,
-   CPU time since, how often it looked, its last checkpoint and how far it has come (E1, E2, E3).
-   Why it matters: that is what an operator asks at three in the morning.  Catches: facts of another
-   task or thread; times from the spawn for times since the request; looks counted while the flag was down. */
+/* Proves: for each kind of task that does not stop the report says what it does: blocked in read,
+   in a lock, in a sleep, spinning, stopped in the middle of progress, making progress; with thread,
+   age, when it was asked, CPU time since, how often it checked its flag, its last checkpoint and
+   its progress (E1, E2, E3). Why it matters: an operator needs that at three in the morning.
+   Catches: facts of another task or thread; times from the spawn for times since the request;
+   checks counted while the flag was down. */
 CASE(each_kind_of_straggler_is_told_from_the_others) {
   struct stuck stuck;
   tr_registry *registry = registry_new();
@@ -258,10 +260,10 @@ static char *written(tr_status (*write_it)(const tr_report *, int, uint32_t), co
   return text;
 }
 
-/* Proves: the text of the report has for each straggler a line that says what it does, and the lines that tell
-   when it was asked, whether it looked, and what it said of itself; and the report outlives registry and
-   tasks (E1, E2, E10).  Why it matters: this is what people read.  Catches: a line left out or put under
-   another task; a report that refers to what is gone. */
+/* Proves: the text of the report has for each straggler a line that says what it does, and the
+   lines that say when it was asked, whether it checked, and what it reported; and the report
+   outlives registry and tasks (E1, E2, E10). Why it matters: people read this. Catches: a line left
+   out or put under another task; a report that refers to freed memory. */
 CASE(the_text_says_it_in_words) {
   struct stuck stuck;
   tr_registry *registry = registry_new();
@@ -301,9 +303,10 @@ static int body_is_asked_and_ends(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a straggler that ended within the abort grace is listed as ended, without the facts of whatever its
-   thread does now; a join without stragglers has an empty report (E1, J4).  Why it matters: a thread goes on
-   to the next task at once.  Catches: looking at a thread that is somebody else's. */
+/* Proves: a straggler that ended within the abort grace is listed as ended, without the facts of
+   its thread's next task; a join without stragglers has an empty report (E1, J4). Why it
+   matters: a thread continues with the next task at once. Catches: examining a thread that runs
+   another task. */
 CASE(who_has_ended_meanwhile_is_not_looked_at) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.abort_grace_ns = 3600 * SECOND;
@@ -336,9 +339,9 @@ CASE(who_has_ended_meanwhile_is_not_looked_at) {
   registry_finish(registry);
 }
 
-/* Proves: tr_explain looks at every live task, asks nobody to stop, and can be used in a task about itself
-   (E1, J7).  Why it matters: a signal may ask what the program does while all is well.  Catches: a flag that
-   rises; a task that waits for itself. */
+/* Proves: tr_explain examines every live task, asks none to stop, and can be used in a task about
+   itself (E1, J7). Why it matters: a signal may request a report while all is well. Catches: a flag
+   that is raised; a task that waits for itself. */
 static int body_explains(tr_task *self, void *ctx) {
   tr_report *report = NULL;
   CHECK_EQ(TR_OK, tr_explain(ctx, &report));
@@ -397,10 +400,11 @@ static void *drain(void *argument) {
   return (void *)total;
 }
 
-/* Proves: a descriptor that is closed or refuses gives TR_ERR_SYSTEM with errno, a pipe nobody reads from
-   EPIPE and no SIGPIPE, with the caller's signal mask as it was; a non-blocking pipe that is full is
-   waited for; unknown formats are refused (E10, P4).  Why it matters: a report that cannot be written must not
-   end the program that is to make it.  Catches: a SIGPIPE; EAGAIN taken for an error; a mask left changed. */
+/* Proves: a descriptor that is closed or fails gives TR_ERR_SYSTEM with errno, a pipe without a
+   reader EPIPE and no SIGPIPE, with the caller's signal mask as it was; a non-blocking pipe that is
+   full is waited for; unknown formats are rejected (E10, P4). Why it matters: a report that cannot
+   be written must not end the program. Catches: a SIGPIPE; EAGAIN taken for an error; a mask left
+   changed. */
 CASE(writing_fails_without_ending_the_program) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -473,9 +477,9 @@ static int body_tells_from_a_buffer(tr_task *task, void *argument) {
   return 0;
 }
 
-/* Proves: a checkpoint and a unit are read by nobody in the caller's memory once the call is over, and another
-   text at the same address is another text (E3).  Why it matters: a literal goes with its plug-in.  Catches: a
-   pointer that is kept; a look-up by address. */
+/* Proves: a checkpoint and a unit are not read in the caller's memory once the call has returned,
+   and another text at the same address is another text (E3). Why it matters: a literal is unmapped
+   with its plug-in. Catches: a pointer that is kept; a look-up by address. */
 CASE(texts_may_vanish_after_the_call) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -492,8 +496,8 @@ CASE(texts_may_vanish_after_the_call) {
   registry_finish(registry);
 }
 
-/* Take all descriptors, by a limit that is lower than before; `descriptors_back` gives the limit back. What is taken
-   stays open. */
+/* Take all descriptors, by a limit that is lower than before; `descriptors_back` restores the
+   limit. The descriptors stay open. */
 static struct rlimit descriptors_before;
 static void take_descriptors(void) {
   int next = dup(0);
@@ -508,10 +512,11 @@ static void descriptors_back(void) {
   CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &descriptors_before));
 }
 
-/* Proves: a report that is made at the limit of descriptors tells of each task what one tells at any time, and
-   opens and closes none of the process's (E1).  Why it matters: a program that hangs has often run out of them,
-   and a reserve could be closed by the program, which then gets its number.  Catches: "unknown" of all tasks; a
-   descriptor of the program's that is gone afterwards; a record lock that is lost. */
+/* Proves: a report that is made at the limit of descriptors says about each task what any other
+   report says, and opens and closes no descriptor of the process (E1). Why it matters: a program
+   that hangs has often run out of them, and a reserve could be closed by the program, which then
+   gets its number. Catches: "unknown" of all tasks; a descriptor of the program's that is gone
+   afterwards; a record lock that is lost. */
 CASE(a_report_needs_no_descriptor_of_the_process) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -568,12 +573,13 @@ CASE(a_report_needs_no_descriptor_of_the_process) {
   registry_finish(registry);
 }
 
-/* Proves: in a program that has changed its user a report says that the system call could not be read for want of
-   permission, and tells the rest as before; with PR_SET_DUMPABLE it tells all (E1).  Why it matters: daemons begin as
-   root and do not stay that; an empty place is taken for "in no system call".  Catches: an error that is not
-   told; one that is told where all was read. */
+/* Proves: in a program that has changed its user a report says that the system call could not be
+   read for lack of permission, and the rest is as before; with PR_SET_DUMPABLE it is complete (E1).
+   Why it matters: daemons start as root and do not stay root; an empty field is taken for "in no
+   system call". Catches: an error that is not reported; one that is reported where everything was
+   read. */
 CASE(after_a_change_of_user_a_report_says_what_it_may_not_read) {
-  if (geteuid() != 0) return; /* who is not root has no user to change to */
+  if (geteuid() != 0) return; /* only root can change to another user */
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
@@ -617,13 +623,13 @@ CASE(after_a_change_of_user_a_report_says_what_it_may_not_read) {
   CHECK_EQ(0, how);
 }
 
-/* Proves: the same with backtraces: a call that goes on after their signal is known by its name, one that ends with EINTR
-   is not, nor is there any in a thread that spins (E1, E12).  Why it matters: "where does it hang" is asked of daemons
-   that have given root's rights up.  Catches: a register of a thread that is in no call taken for a number; what
-   the kernel said overwritten. */
+/* Proves: the same with backtraces: a call that is restarted after their signal is known by its
+   name, one that ends with EINTR is not, nor is there any in a thread that spins (E1, E12). Why it
+   matters: daemons that have given up root's rights hang too. Catches: a register of a thread that
+   is in no call taken for a number; the kernel's answer overwritten. */
 CASE(after_a_change_of_user_the_signal_shows_the_call) {
 #if defined(__x86_64__) && !defined(CHECK_UNDER_TSAN) /* which delivers a signal when it likes */
-  if (geteuid() != 0 || check_under_valgrind()) return; /* that has all signals of who runs blocked */
+  if (geteuid() != 0 || check_under_valgrind()) return; /* that has all signals blocked */
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
   struct stuck stuck;
   stuck_init(&stuck);
@@ -726,9 +732,9 @@ static void *report_with_a_cancel_pending(void *argument) {
   return registry;
 }
 
-/* Proves: nothing that looks, writes or sends is a point at which a cancelled thread leaves (C4, E10 to E12).
-   Why it matters: it would leave a report, a signal mask or a lock behind.  Catches: a write, a send or a
-   load of a library outside the library's own protection. */
+/* Proves: no call that examines, writes or sends is a point at which a cancelled thread ends (C4,
+   E10 to E12). Why it matters: it would leave a report, a signal mask or a lock behind. Catches: a
+   write, a send or a load of a library outside the library's own protection. */
 CASE(reporting_is_no_cancellation_point) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -811,10 +817,11 @@ static int body_spins_deep(tr_task *self, void *ctx) {
   return result;
 }
 
-/* Proves: with a signal for it a report has the backtrace of each straggler's own thread, the innermost
-   function first; a read goes on afterwards; a thread that blocks the signal has none, and the rest have
-   theirs (E12).  Why it matters: "where exactly" is the last question.  Catches: another thread's frames,
-   those of the signal handler, a report that waits for a thread that does not answer. */
+/* Proves: with a signal for it a report has the backtrace of each straggler's own thread, the
+   innermost function first; a read continues afterwards; a thread that blocks the signal has none,
+   and the rest have theirs (E12). Why it matters: "where exactly" is the last question. Catches:
+   another thread's frames, those of the signal handler, a report that waits for a thread that does
+   not answer. */
 CASE(stragglers_have_their_own_backtraces) {
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
   struct stuck stuck;
@@ -835,7 +842,7 @@ CASE(stragglers_have_their_own_backtraces) {
     spinner = straggler_called(full, "spins"), reader = straggler_called(full, "reads");
   }
   if (check_under_valgrind()) {
-    CHECK_EQ(0, spinner.frame_count); /* it has all signals of who runs blocked */
+    CHECK_EQ(0, spinner.frame_count); /* it has all signals blocked */
   } else {
     CHECK_MSG(spinner.frame_count >= 2, "%u", spinner.frame_count);
     uintptr_t function = (uintptr_t)a_function_that_spins, caller = (uintptr_t)body_spins_deep;
@@ -862,9 +869,9 @@ CASE(stragglers_have_their_own_backtraces) {
   stuck_destroy(&stuck);
 }
 
-/* Proves: with backtraces enabled an explain that says so takes none; one without
-   the flag takes them; unknown flags are TR_ERR_INVALID (E12).  Why it matters: who looks at a healthy program
-   must not disturb it.  Catches: a signal that is sent all the same; a flag that is not looked at. */
+/* Proves: with backtraces enabled an explain with the flag takes none; one without the flag takes
+   them; unknown flags are TR_ERR_INVALID (E12). Why it matters: inspecting a healthy program must
+   not disturb it. Catches: a signal that is sent all the same; a flag that is not checked. */
 CASE(an_explain_may_do_without_backtraces) {
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
   struct stuck stuck;

@@ -1,13 +1,14 @@
-/* failing.c - everything the library asks of the system fails, one call after the other. Rules P4, S6,
-   S4, G4, C6, J4, E1, E5, E7 to E12.
+/* failing.c - every call that the library makes of the system fails, one after the other. Rules P4,
+   S6, S4, G4, C6, J4, E1, E5, E7 to E12.
 
-   Three scenarios use the whole interface, two of them what needs threads of the library's own. Each runs in
-   one child process after the other, and in the n-th the n-th call that the library makes of the system is refused (refuse.h), until there is no n-th.
-   Each call of the interface must then succeed all the same, or return TR_ERR_NOMEM, TR_ERR_AGAIN or
-   TR_ERR_SYSTEM (or NULL) and succeed when it is made again. At the end nothing is left: no memory, no
-   mapping, no descriptor, no thread. An alarm ends a child that hangs.
+   Three scenarios use the whole interface, two of them the parts that need threads of the library.
+   Each runs in one child process after the other, and in the n-th the n-th call that the library
+   makes of the system fails (refuse.h), until there is no n-th. Each call of the interface must
+   then still succeed, or return TR_ERR_NOMEM, TR_ERR_AGAIN or TR_ERR_SYSTEM (or NULL) and succeed
+   when it is made again. At the end nothing is left: no memory, no mapping, no descriptor, no
+   thread. An alarm ends a child that hangs.
 
-   What is not refused, and why that is right:
+   Calls that do not fail here, and why that is right:
    - clock_gettime: of CLOCK_MONOTONIC and CLOCK_REALTIME, with a valid address, it cannot fail
      (clock_gettime(2): EFAULT, EINVAL for clocks the kernel does not know). Timers there are none: waits
      with a deadline are pthread_cond_timedwait and ppoll.
@@ -37,15 +38,16 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* ---- Calls that may be refused -------------------------------------------------------------- */
+/* ---- Calls that may fail -------------------------------------------------------------------- */
 
-/* How many calls of the interface have failed for what was refused, and how many were made. */
+/* How many calls of the interface have failed because a system call failed, and how many were
+   made. */
 static atomic_int failures_seen, calls_made;
 
-/* Whether refusing goes on until a call of the interface has failed. */
+/* Whether all system calls fail until a call of the interface has failed. */
 static int lasts;
 
-/* A call of the interface has failed: look whether it may. From here on nothing is refused. */
+/* A call of the interface has failed: check whether it may. From here on no system call fails. */
 static void check_failure(tr_status status, const char *call, int line) {
   if (status != TR_ERR_NOMEM && status != TR_ERR_AGAIN && status != TR_ERR_SYSTEM)
     check_fail(__FILE__, line, "%s returned %d after %s was refused", call, (int)status,
@@ -55,7 +57,7 @@ static void check_failure(tr_status status, const char *call, int line) {
   refuse_none();
 }
 
-/* Make a call that returns `expected`, or fails for what was refused and then returns it. */
+/* Make a call that returns `expected`, or fails because of a system call and then returns it. */
 #define EXPECT(expected, call)                                                                     \
   do {                                                                                             \
     atomic_fetch_add(&calls_made, 1);                                                              \
@@ -101,7 +103,7 @@ struct stage {
   struct gate gate;
   int pipe[2];
   atomic_int drops, callbacks, refusals_logged;
-  long kept; /* blocks that the library keeps for ever */
+  long kept; /* blocks that the library keeps until the process ends */
   int nowhere;
 };
 
@@ -172,7 +174,7 @@ static void use_tokens(struct stage *stage) {
   DO(tr_token_release(parent));
 }
 
-/* Looks at a report and writes it: whatever was refused, it is whole, with less in it. */
+/* Reads a report and writes it: whatever failed, it is complete, with less in it. */
 static void use_report(struct stage *stage, tr_report *full, uint64_t pending) {
   CHECK(full != NULL);
   tr_join_report counts = TR_JOIN_REPORT_INIT;
@@ -338,7 +340,7 @@ static int body_reads(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Tells where it is and that it lives, in the last phase, until it is asked to stop. */
+/* Sets checkpoints and reports heartbeats, in the last phase, until it is asked to stop. */
 static int body_tells(tr_task *self, void *ctx) {
   struct stage *stage = ctx;
   (void)self;
@@ -350,7 +352,7 @@ static int body_tells(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* A socket that stands in for systemd's, which is told of `registry`. */
+/* A socket that replaces systemd's, to which the state of `registry` is sent. */
 static int listen_for(tr_registry *registry) {
   struct sockaddr_un name;
   char address[64], text[64];
@@ -385,7 +387,7 @@ static void use_explanations(struct stage *stage) {
   int systemd = listen_for(registry);
   enum { TASKS = 3 };
   tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
-  how.heartbeat_ns = 1000 * SECOND; /* somebody listens, so that it is watched */
+  how.heartbeat_ns = 1000 * SECOND; /* there is a log, so that it is watched */
   stage->gate = (struct gate)GATE_INIT;
   for (uint32_t i = 0; i < TASKS; i++) {
     how.phase = i * 3;
@@ -489,18 +491,19 @@ static int descriptor_count(void) {
   return count;
 }
 
-/* How a process is to fare, and what it came to. */
+/* The conditions of a process, and its result. */
 struct trial {
   int timers;     /* the scenario: 1: timers and signals, 2: what explains a shutdown, 0: the rest */
   int keys;       /* made before the library makes its own */
-  long first;     /* the first call to refuse */
-  int lasts;      /* whether all after it are refused, until a call of the interface has failed */
+  long first;     /* the first call that fails */
+  int lasts;      /* whether all after it fail, until a call of the interface has failed */
   int *made;      /* shared: calls of the interface made */
   int *was_there; /* shared: whether there was such a call */
   int *was_told;  /* shared: whether a call of the interface failed */
 };
 
-/* Has the library keep the texts of the trial, which it does for ever, if it had no memory for them before. */
+/* Makes the library keep the texts of the trial, if it had no memory for them before; it never
+   frees them. */
 static int body_tells_texts(tr_task *self, void *ctx) {
   (void)self;
   (void)ctx;
@@ -548,7 +551,8 @@ static void run_trial(void *argument) {
   *trial->made = atomic_load(&calls_made);
   refuse_none();
   CHECK(atomic_load(&stage.refusals_logged) <= atomic_load(&failures_seen));
-  /* What was buried with threads on their last instructions is freed by whoever comes next. */
+  /* Registries that were buried with threads on their last instructions are freed by the next
+     call. */
   threads_settle(threads, 20 * SECOND * check_scale());
   wait_and_release(spawn(stage.registry = registry_new(), "last",
                          trial->timers == 2 ? body_tells_texts : body_returns, NULL));
@@ -561,7 +565,7 @@ static void run_trial(void *argument) {
   threads_settle(threads, 20 * SECOND * check_scale());
 }
 
-/* Run the scenario with the n-th call refused, for every n (under a tool: every 200th). */
+/* Run the scenario with the n-th call failing, for every n (under a tool: every 200th). */
 static void refuse_each(int timers, int keys, int lasting) {
   int *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   CHECK(shared != MAP_FAILED);
@@ -582,39 +586,39 @@ static void refuse_each(int timers, int keys, int lasting) {
   munmap(shared, 4096);
 }
 
-/* Proves: whatever single call of the system fails, the call of the interface that needed it returns
-   an error and works when made again, or did without; nothing is leaked and nothing hangs (P4, S6,
-   S4, G4).  Why it matters: a machine that runs out of something gives a daemon one refusal at a
-   time, anywhere.  Catches: an allocation or a mapping that an error path forgets; a result not
-   looked at. */
+/* Proves: whatever single call of the system fails, the call of the interface that needed it
+   returns an error and works when made again, or succeeded without it; nothing is leaked and
+   nothing hangs (P4, S6, S4, G4). Why it matters: on a machine that runs out of something any
+   single call may fail. Catches: an allocation or a mapping that an error path forgets; a result
+   that is ignored. */
 CASE(each_call_of_the_system_may_fail) { refuse_each(0, 0, 0); }
 
-/* Proves: the same when everything fails from the n-th call on, until the program has been told (P4,
-   S6).  Why it matters: what is refused once is refused again; the fallback is, too.  Catches: an
-   error path that needs memory. */
+/* Proves: the same when everything fails from the n-th call on, until a call has returned an error
+   (P4, S6). Why it matters: a call that fails once fails again, and so does the fallback. Catches:
+   an error path that needs memory. */
 CASE(everything_may_fail_from_some_moment_on) { refuse_each(0, 0, 1); }
 
-/* Proves: both of what has timers, groups, condition variables and signals (P4, C9 to C14, T1).  Why it
-   matters: a daemon that cannot have a timer has to hear of it.  Catches: a thread of the library's own
-   that is taken for granted; a hold that is not given back. */
+/* Proves: both, for timers, groups, condition variables and signals (P4, C9 to C14, T1). Why it
+   matters: a daemon that gets no timer must receive an error. Catches: a thread of the library's
+   own that is taken for granted; a hold that is not released. */
 CASE(timers_and_signals_may_fail) {
   refuse_each(1, 0, 0);
   refuse_each(1, 0, 1);
 }
 
-/* Proves: the same of phases, heartbeats, backtraces and systemd: what fails is an error that the header
-   names, or a report with less in it (P4, E1, E5, E7, E9, E11, E12).  Why it matters: reports are
-   made when a machine is in trouble.  Catches: a watch, a socket or a look at a thread that an error path
-   forgets; a file below /proc taken for one that can be opened. */
+/* Proves: the same of phases, heartbeats, backtraces and systemd: what fails is an error that the
+   header names, or a report with less in it (P4, E1, E5, E7, E9, E11, E12). Why it matters: reports
+   are made when a machine is in trouble. Catches: a watch, a socket or an examined thread that an
+   error path forgets; a file below /proc taken for one that can be opened. */
 CASE(what_explains_a_shutdown_may_fail) {
   refuse_each(2, 0, 0);
   refuse_each(2, 0, 1);
 }
 
 /* Proves: the same in a program with so many keys for thread-specific data that the library's own
-   takes memory in each thread: the spawn is refused, not the program ended (S6, P4).
-   Why it matters: large programs have that many.  Catches: pthread_setspecific taken for a call that
-   cannot fail. */
+   takes memory in each thread: the spawn fails, and the program does not end (S6, P4). Why it
+   matters: large programs have that many. Catches: pthread_setspecific taken for a call that cannot
+   fail. */
 CASE(threads_may_fail_to_begin) {
   refuse_each(0, 40, 0);
   refuse_each(0, 40, 1);

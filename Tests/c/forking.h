@@ -1,4 +1,4 @@
-/* forking.h - for programs whose tasks or callbacks fork: what the child does first. */
+/* forking.h - for programs whose tasks or callbacks fork: the first acts of the child. */
 
 #ifndef TASKREG_TESTS_FORKING_H
 #define TASKREG_TESTS_FORKING_H

@@ -20,7 +20,7 @@ static void drop_of_released(void *ctx) { CHECK_EQ(0, sem_post(((struct released
 
 enum { HELD_TOP, HELD_NET, HELD_PEERS, HELD_TASK, HELD_TOKEN, HELD };
 
-/* Give back the objects of a tree with a task at the bottom in the order of `order`; its task ends
+/* Release the objects of a tree with a task at the bottom in the order of `order`; its task ends
    after `early` of them. */
 static void release_in_order(const int order[HELD], int early) {
   struct gate gate = GATE_INIT;
@@ -51,11 +51,11 @@ static void release_in_order(const int order[HELD], int early) {
   CHECK_EQ(0, sem_destroy(&dropped));
 }
 
-/* Proves: a topmost registry, two groups, a group's token and the handle of its task may be released in
-   each of their 120 orders, with the task alive to the last or ended before; it is never cancelled,
-   and dropped once; no memory and no thread is left (T6, G3, S4).  Why it matters: who owns a part rarely
-   knows who owns the whole.  Catches: a group that does not keep those above it; a task that does not
-   keep its group. */
+/* Proves: a root registry, two groups, a group's token and the handle of its task may be released
+   in each of their 120 orders, with the task alive to the last or ended before; it is never
+   cancelled, and dropped once; no memory and no thread is left (T6, G3, S4). Why it matters: the
+   owner of a part rarely knows the owner of the whole. Catches: a group that does not keep its
+   ancestors; a task that does not keep its group. */
 CASE(groups_may_be_released_in_every_order) {
   int threads = thread_baseline();
   int number = 0;
@@ -94,7 +94,7 @@ static int body_lets_go(tr_task *self, void *ctx) {
   tr_registry *own = inside->held[2], *above = inside->held[1];
   release_all_held(inside);
   CHECK_EQ(0, tr_task_is_cancelled(self));
-  /* Nobody but this task keeps them now. */
+  /* Only this task keeps them now. */
   CHECK_EQ(1, tr_len(own));
   CHECK_EQ(1, tr_len(above));
   CHECK(tr_registry_retain(own) == own);
@@ -121,10 +121,10 @@ static void drop_lets_go(void *ctx) {
   post_done(ctx);
 }
 
-/* Proves: a task may give back the last references to its group and to those above it, from its body
-   or its drop; from its body it may then still use its group, make groups in it, and join those (T6, G3).
-   Why it matters: the last one out turns off the light.  Catches: a group that is freed with its
-   last reference while its task runs. */
+/* Proves: a task may release the last references to its group and to its ancestors, from its body
+   or its drop; from its body it may then still use its group, make groups in it, and join those
+   (T6, G3). Why it matters: the last user must be able to clean up. Catches: a group that is freed
+   with its last reference while its task runs. */
 CASE(a_task_may_release_its_own_group) {
   int threads = thread_baseline();
   for (int round = 0; round < check_rounds(200); round++) {
@@ -149,9 +149,9 @@ CASE(a_task_may_release_its_own_group) {
   tr_registry_release(registry_new());
 }
 
-/* Proves: a group whose parent's last reference is gone goes on: it spawns, lists, joins and shuts
-   down, and its threads leave by themselves (T6, G3).  Why it matters: as above.  Catches: groups
-   that are closed, or freed, with the topmost registry. */
+/* Proves: a group whose parent's last reference is gone continues: it spawns, lists, joins and
+   shuts down, and its threads leave by themselves (T6, G3). Why it matters: as above. Catches:
+   groups that are closed, or freed, with the root registry. */
 CASE(a_group_outlives_its_parents_last_reference) {
   int threads = thread_baseline();
   tr_registry *registry = registry_new();
@@ -249,10 +249,10 @@ CASE(memory_does_not_grow_with_groups_ever_made) {
 
 /* ---- Arguments and processes ---------------------------------------------------------------- */
 
-/* Proves: what is wrong in any argument is TR_ERR_INVALID with nothing made and *out untouched; a name
-   that is too long is cut at a character and not refused (P4, S2, T1, T3).  Why it matters: a slash in a
-   name would make two groups look like one.  Catches: a name checked up to its 63rd byte only; a token
-   in the options that is silently ignored. */
+/* Proves: any invalid argument is TR_ERR_INVALID with nothing created and *out untouched; a name
+   that is too long is cut at a character boundary and not rejected (P4, S2, T1, T3). Why it
+   matters: a slash in a name would make two groups look like one. Catches: a name checked up to its
+   63rd byte only; a token in the options that is silently ignored. */
 CASE(wrong_arguments_of_a_group_are_refused) {
   tr_registry *registry = registry_new();
   tr_registry *untouched = (tr_registry *)&untouched, *out = untouched;
@@ -319,12 +319,12 @@ static void use_groups_in_child(void *argument) {
   if (tr_snapshot(tree[TOP], NULL, 0, &count) != TR_ERR_FORKED) _exit(6);
   if (tr_len(tree[PEERS]) != 0) _exit(7);
   for (int i = 0; i < TREE; i++) tr_registry_release(tree[i]);
-  raise(SIGKILL); /* no leak checker looks around */
+  raise(SIGKILL); /* no leak checker runs */
 }
 
-/* Proves: in a child of fork every call on a group is refused and touches nothing, while in the parent
-   its tasks go on (P1, T1).  Why it matters: a lock of the tree that was held at the fork stays held.
-   Catches: handles that are not refused where they come in. */
+/* Proves: in a child of fork every call on a group fails and touches nothing, while in the parent
+   its tasks continue (P1, T1). Why it matters: a lock of the tree that was held at the fork stays
+   held. Catches: handles that are not rejected at the boundary. */
 CASE(groups_are_refused_in_a_child_of_fork) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -394,11 +394,11 @@ static void *be_in_the_crowd(void *argument) {
   return NULL;
 }
 
-/* Claim: whatever four threads do to groups of random depth, whose tasks are spawned, refused, cancelled,
-   joined and let go of: each accepted task runs and is dropped once, and at the end the topmost
-   registry, which was joined all the while, has reported each end and each refusal once.
-   Proves: counts agree across a tree that changes all the time (T2, T6, S4, J8).  Why it matters: a
-   count that is off by one is a join that never returns.  Catches: counting an end at a parent
+/* Claim: whatever four threads do to groups of random depth, whose tasks are spawned, rejected,
+   cancelled, joined and released: each accepted task runs and is dropped once, and at the end the
+   root registry, which was joined all the time, has reported each end and each rejection once.
+   Proves: counts agree across a tree that changes all the time (T2, T6, S4, J8). Why it matters: a
+   count that is off by one is a join that never returns. Catches: counting an end at a parent
    before the task was admitted there, or not at all. */
 CASE(four_threads_do_everything_to_groups_at_once) {
   int threads_before = thread_baseline();

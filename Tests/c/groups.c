@@ -1,15 +1,15 @@
-/* groups.c - registries inside registries: their tokens, counts, lists, joins and refusals. Rules T1 to
-   T5, with C2, C7, C12, G4, J3, J4, J7, J8, N3, O2, S5, S6, S7. */
+/* groups.c - registries inside registries: their tokens, counts, lists, joins and rejections. Rules
+   T1 to T5, with C2, C7, C12, G4, J3, J4, J7, J8, N3, O2, S5, S6, S7. */
 
 #include "groups.h"
 
 /* ---- Tokens -------------------------------------------------------------------------------- */
 
-/* Proves: a group has a token of its own; cancelling it stops the group and those below, and
-   nothing above or beside; cancelling the topmost one's stops all, with its reason, but leaves the
-   reason of those that were stopped before; a group of a stopped one is born stopped and closed (T1, C2).
-   Why it matters: one part of a server is shut down, or all of it.  Catches: a group linked to its
-   parent's token. */
+/* Proves: a group has a token of its own; cancelling it stops the group and the groups inside it,
+   but no ancestor or sibling; cancelling the root registry's stops all, with its reason, but those
+   that were stopped before keep theirs; a group of a stopped one is created stopped and closed (T1,
+   C2). Why it matters: one part of a server is shut down, or all of it. Catches: a group linked to
+   its parent's token. */
 CASE(a_cancel_goes_down_and_not_up) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -43,9 +43,9 @@ CASE(a_cancel_goes_down_and_not_up) {
   tree_finish(tree);
 }
 
-/* Proves: an essential task of a group that ends stops its group and those below, and neither the
-   registry above nor a group beside (C12, T1).  Why it matters: what is essential for the network
-   is not for the rest.  Catches: cancelling the topmost registry's token. */
+/* Proves: an essential task of a group that ends stops its group and the groups inside it, and
+   neither the parent nor a sibling (C12, T1). Why it matters: a task that is essential for the
+   network is not for the rest. Catches: cancelling the root registry's token. */
 CASE(an_essential_task_stops_its_group_alone) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -67,9 +67,9 @@ CASE(an_essential_task_stops_its_group_alone) {
 
 /* ---- Counting and listing ------------------------------------------------------------------- */
 
-/* Proves: a task is counted in its group and in each registry above it, and nowhere else, from the
-   moment spawn returns to the moment its end can be learnt (T2, N1).  Why it matters: `tr_len` of the
-   topmost registry is what a status page shows.  Catches: an end that is counted in the group alone. */
+/* Proves: a task is counted in its group and in each ancestor, and nowhere else, from the moment
+   spawn returns until its completion becomes observable (T2, N1). Why it matters: a status page
+   shows `tr_len` of the root registry. Catches: an end that is counted only in the group. */
 CASE(tasks_count_at_every_level_above) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -99,10 +99,10 @@ CASE(tasks_count_at_every_level_above) {
   tree_finish(tree);
 }
 
-/* Proves: every registry lists its tasks and those below with the path of their group, during a join
-   as well, and a group does not list what is above or beside it (T3, N3).  Why it matters: the list is
-   what says where a task belongs.  Catches: the path of the registry that is listed instead of the
-   task's own. */
+/* Proves: every registry lists its tasks and those of groups inside it with the path of their
+   group, during a join as well, and a group does not list tasks of ancestors or siblings (T3, N3).
+   Why it matters: the list is what says where a task belongs. Catches: the path of the registry
+   that is listed instead of the task's own. */
 CASE(tasks_are_listed_with_the_path_of_their_group) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -132,10 +132,10 @@ CASE(tasks_are_listed_with_the_path_of_their_group) {
   tree_finish(tree);
 }
 
-/* Proves: 127 bytes of a path are kept, cut at a character, and below a path that was cut nothing is
-   put in the place of what is missing (T3).  Why it matters: half a character breaks whoever prints
-   the list, and a wrong path is worse than a short one.  Catches: a name appended to a path that
-   was cut before its last bytes. */
+/* Proves: 127 bytes of a path are kept, cut at a character boundary, and nothing is appended to a
+   path that was cut (T3). Why it matters: half a character breaks programs that print the list, and
+   a wrong path is worse than a short one. Catches: a name appended to a path that was cut before
+   its last bytes. */
 CASE(long_paths_are_cut_at_a_character) {
   char name[2][64], path[256];
   memset(name, 0, sizeof name);
@@ -182,7 +182,7 @@ static void *come_and_go(void *argument) {
     random = random * 1664525u + 1013904223u;
     tr_registry *outer = group_new(self->parents[random >> 30], "outer");
     tr_registry *inner = group_new(outer, "inner");
-    /* Most have no task: what is looked for is a group at the moment that it goes. */
+    /* Most have no task: the test looks for a group at the moment that it is freed. */
     tr_task *task = NULL;
     if ((random >> 24 & 7) == 0)
       task = spawn(random >> 29 & 1 ? inner : outer, "short", body_returns, NULL);
@@ -247,9 +247,9 @@ CASE(groups_that_stay_are_listed_while_others_come_and_go) {
 
 /* ---- Joining -------------------------------------------------------------------------------- */
 
-/* Proves: when a join at any level has returned, the tasks it waited for are counted as ended at every
-   other, too (T2).  Why it matters: who has joined a part of the program looks at the whole next.
-   Catches: joins that look at a count which is not the last to be written. */
+/* Proves: when a join at any level has returned, the tasks it waited for are counted as ended at
+   every other, too (T2). Why it matters: a program that has joined a part checks the whole next.
+   Catches: joins that read a count which is not the last to be written. */
 CASE(a_join_that_returned_finds_nothing_counted_elsewhere) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -261,10 +261,10 @@ CASE(a_join_that_returned_finds_nothing_counted_elsewhere) {
   tree_finish(tree);
 }
 
-/* Proves: a join of the parent waits for tasks of its groups, for a group that is made meanwhile and
-   for its task, and the end of that task, which is the last, wakes it; a join of the group waits for
-   none but its own (J3, T1, T2).  Why it matters: the parent's join is the program's last line.
-   Catches: waking those alone who joined the task's own group. */
+/* Proves: a join of the parent waits for tasks of its groups, for a group that is made meanwhile
+   and for its task, and the end of that task, which is the last, wakes it; a join of the group
+   waits only for its own (J3, T1, T2). Why it matters: the parent's join is the program's last
+   line. Catches: waking only the joiners of the task's own group. */
 CASE(a_join_waits_for_groups_made_meanwhile) {
   for (int round = 0; round < check_rounds(50); round++) {
     tr_registry *registry = registry_new();
@@ -315,10 +315,11 @@ static void keep_event(void *log_context, const tr_log_event *event) {
   pthread_mutex_unlock(&kept->lock);
 }
 
-/* Proves: at the deadline of a join each task of the groups below is a straggler once, with its path in
-   the report and in the log event, flagged and abandoned, while tokens stay as they are; the join of
-   a group names its own alone (T2, T3, J4, J8, O2).  Why it matters: "net/peers/reader" says where to
-   look.  Catches: visiting the records of the joined registry alone; names without paths. */
+/* Proves: at the deadline of a join each task of the groups inside is a straggler once, with its
+   path in the report and in the log event, flagged and abandoned, while tokens stay as they are;
+   the join of a group names only its own (T2, T3, J4, J8, O2). Why it matters: "net/peers/reader"
+   identifies the task. Catches: visiting only the records of the joined registry; names without
+   paths. */
 CASE(stragglers_in_groups_are_named_with_their_paths) {
   struct kept_event kept = KEPT_EVENT_INIT;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
@@ -369,11 +370,11 @@ CASE(stragglers_in_groups_are_named_with_their_paths) {
   tree_finish(tree);
 }
 
-/* Proves: with an abort grace tasks of groups are aborted or abandoned, each once, also when the
-   group's last reference is gone and its task is all that keeps it; they are listed with their
-   paths (J4, J8, T2, T6).  Why it matters: the report has to add up, and to outlive what it reports.
-   Catches: counting a straggler at each level; under AddressSanitizer, listing it after its reference
-   is given back. */
+/* Proves: with an abort grace tasks of groups are aborted or abandoned, each once, even if the
+   group's last reference is gone and only its task keeps it; they are listed with their paths (J4,
+   J8, T2, T6). Why it matters: the report has to add up, and to outlive what it reports. Catches:
+   counting a straggler at each level; under AddressSanitizer, listing it after its reference is
+   released. */
 CASE(aborted_and_abandoned_add_up_across_groups) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.abort_grace_ns = 300 * MS * check_scale();
@@ -426,9 +427,9 @@ static void release_the_group(void *ctx) {
   tr_registry_release(stopping->group);
 }
 
-/* Proves: callbacks of the tasks of groups run at the deadline of a join above them, and one of them
-   may give back its group's last reference (C7, J4, T6).  Why it matters: they are what wakes a
-   task that blocks.  Catches: running those of the joined registry's tasks alone. */
+/* Proves: callbacks of the tasks of groups run at the deadline of an ancestor's join, and one of
+   them may release its group's last reference (C7, J4, T6). Why it matters: they wake a task that
+   blocks. Catches: running only those of the joined registry's tasks. */
 CASE(callbacks_of_tasks_in_groups_run_at_a_deadline_above) {
   tr_registry *registry = registry_new();
   tr_registry *outer = group_new(registry, "outer");
@@ -448,7 +449,7 @@ CASE(callbacks_of_tasks_in_groups_run_at_a_deadline_above) {
   registry_finish(registry);
 }
 
-/* ---- Refusals ------------------------------------------------------------------------------- */
+/* ---- Rejections ----------------------------------------------------------------------------- */
 
 /* Begin a join of each registry of the tree, all of which have tasks. */
 static void joins_begin(struct join_call calls[TREE], tr_registry *tree[TREE]) {
@@ -464,11 +465,11 @@ static void check_rejected(struct join_call calls[TREE], const uint64_t expected
   }
 }
 
-/* Proves: max_tasks of a registry counts the tasks of its groups; what is refused by it, wherever it is
-   spawned, leaves every count as it was, is rejected in the reports of the group and those above, and
-   uses up no group's limit; and there is room again once one has ended (T2, S6, J8).  Why it matters:
-   the limit of a server holds for all of its parts.  Catches: looking at the group's limit alone; a
-   refusal that stays counted in the group. */
+/* Proves: max_tasks of a registry counts the tasks of its groups; a spawn that it rejects, in any
+   group, leaves every count as it was, is rejected in the reports of the group and its ancestors,
+   and uses up no group's limit; and there is room again once one has ended (T2, S6, J8). Why it
+   matters: the limit of a server holds for all of its parts. Catches: checking only the group's
+   limit; a rejected spawn that stays counted in the group. */
 CASE(limits_count_the_tasks_of_groups) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   tr_registry *tree[TREE];
@@ -509,9 +510,10 @@ CASE(limits_count_the_tasks_of_groups) {
   tree_finish(tree);
 }
 
-/* Proves: once a registry is shut down its groups refuse too, old ones and new ones, and what they
-   refuse is rejected at every level and counted nowhere (T2, S5, J8).  Why it matters: a part that
-   still accepted would never be joined.  Catches: counting what was refused in the group alone. */
+/* Proves: once a registry is shut down its groups reject spawns too, old groups and new ones,
+   and the spawn is rejected at every level and counted nowhere (T2, S5, J8). Why it matters: a
+   part that still accepted would never be joined. Catches: counting a rejected spawn only in the
+   group. */
 CASE(closed_above_is_closed_below) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -622,9 +624,9 @@ static int body_cleans_up_too_late(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: clean-up work spawned in a group after the deadline of a shutdown above it is born flagged (S5,
-   T2).  Why it matters: nobody comes again to tell it that time is up.  Catches: a deadline that is
-   noted in the joined registry alone. */
+/* Proves: clean-up work spawned in a group after the deadline of an ancestor's shutdown starts with
+   its flag up (S5, T2). Why it matters: no later call raises it. Catches: a deadline that is
+   recorded only in the joined registry. */
 CASE(cleanup_after_a_deadline_above_is_born_flagged) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -667,10 +669,11 @@ static int body_joins_everything(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: from inside a task a join or a shutdown of its own group or of any registry above is
-   TR_ERR_DEADLOCK at once and changes nothing; of a group beside or below it is not (T5, J7).
-   Why it matters: it would wait for itself for ever; and a part may well shut down its own parts.
-   Catches: comparing the task's own registry alone; refusing whoever is in the same tree. */
+/* Proves: from inside a task a join or a shutdown of its own group or of any ancestor is
+   TR_ERR_DEADLOCK at once and changes nothing; that of a sibling or of a group inside is not
+   (T5, J7). Why it matters: it would wait for itself indefinitely; and a part may well shut down
+   its own parts. Catches: comparing only the task's own registry; rejecting every caller in the
+   same tree. */
 CASE(joining_from_inside_is_a_deadlock_at_every_level_above) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -686,9 +689,10 @@ CASE(joining_from_inside_is_a_deadlock_at_every_level_above) {
 
 /* ---- Shutdown ------------------------------------------------------------------------------- */
 
-/* Proves: a shutdown of a group stops and joins its own tasks and those below, and reports none but
-   those; the parent and a group beside go on, are open, and their tasks keep their flags down (T1, T4).
-   Why it matters: one part is restarted while the server serves.  Catches: closing the parent. */
+/* Proves: a shutdown of a group stops and joins its own tasks and those of groups inside it, and
+   reports only those; the parent and a sibling continue, are open, and their tasks keep their flags
+   down (T1, T4). Why it matters: one part is restarted while the server serves. Catches: closing
+   the parent. */
 CASE(a_groups_own_shutdown_leaves_the_others_open) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -712,9 +716,9 @@ CASE(a_groups_own_shutdown_leaves_the_others_open) {
   tree_finish(tree);
 }
 
-/* Proves: tasks of groups run in threads of the topmost registry: after its shutdown none is left, and
-   the groups, which are still held, have none either (T4, G4).  Why it matters: what comes next
-   unloads plug-ins.  Catches: threads that belong to the group. */
+/* Proves: tasks of groups run in threads of the root registry: after its shutdown none is left, and
+   the groups, which are still held, have none either (T4, G4). Why it matters: the next step
+   unloads plug-ins. Catches: threads that belong to the group. */
 CASE(shutdown_of_the_topmost_leaves_no_thread) {
   int threads = thread_baseline();
   tr_registry *tree[TREE];
@@ -764,9 +768,9 @@ static uint64_t aborted_in(tr_registry *registry, int count) {
 }
 
 /* Proves: stack size, abort grace and log of a group are its parent's unless it has its own, down
-   several levels, and max_tasks is not the parent's again (T1, S7, J4, O2).  Why it matters: what
-   holds for a server holds for its parts unless they say otherwise.  Catches: defaults instead of
-   the parent's; a log that is inherited without its context; one that both hear. */
+   several levels, and max_tasks is not the parent's again (T1, S7, J4, O2). Why it matters: the
+   parts of a server should have its options unless they set their own. Catches: defaults instead of
+   the parent's; a log that is inherited without its context; an event that both logs receive. */
 CASE(options_are_inherited_unless_given) {
   static const size_t mib = 1 << 20;
   struct kept_event all = KEPT_EVENT_INIT, own = KEPT_EVENT_INIT;
@@ -804,7 +808,8 @@ CASE(options_are_inherited_unless_given) {
   wait_and_release(spawn(below, "fails", body_fails, &code));
   CHECK_EQ(1, all.events);
   CHECK_EQ(1, own.events);
-  CHECK_EQ(8, aborted_in(grandchild, 8)); /* at the limit of the topmost, with none of its own */
+  CHECK_EQ(8, aborted_in(grandchild, 8)); /* at the limit of the root registry, with none of its
+                                             own */
   CHECK_EQ(1, all.deadlines);
   struct gate deaf = GATE_INIT;
   CHECK_EQ(TR_OK, tr_spawn(below, "deaf", TR_KIND_RPC_HANDLER, body_deaf, &deaf, NULL));

@@ -32,7 +32,7 @@ static inline void tree_below(tr_registry *top, tr_registry *tree[TREE]) {
 
 static inline void tree_new(tr_registry *tree[TREE]) { tree_below(registry_new(), tree); }
 
-/* Shut the topmost registry down, and release all of them. */
+/* Shut the root registry down, and release all of them. */
 static inline void tree_finish(tr_registry *tree[TREE]) {
   CHECK_EQ(TR_OK, shutdown_fully(tree[TOP], TR_REASON_REQUESTED_BY_RUN, "end", FOREVER, NULL));
   for (int i = 0; i < TREE; i++) {
@@ -69,7 +69,7 @@ static inline void check_path(const char *path, tr_registry *registry, tr_task *
   CHECK_STR(path, entry.group);
 }
 
-/* Spawn what is to be refused. */
+/* Make a spawn that must be rejected. */
 static inline tr_status try_spawn(tr_registry *registry) {
   return tr_spawn(registry, "refused", TR_KIND_RPC_HANDLER, body_never, NULL, NULL);
 }

@@ -1,12 +1,13 @@
-/* guards.c - TASKREG_DEBUG=handles: what is released twice, or used after its release, ends the process with a
-   message that says where. Each mistake is made in a process of its own. Rule P8. */
+/* guards.c - TASKREG_DEBUG=handles: a double release, or a use after the release, ends the process
+   with a message that says where. Each mistake is made in a process of its own. Rule P8. */
 
 #include "support.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* What the mistakes are made with. Exported, so that the message can name the functions that release. */
+/* The objects of the mistakes. Exported, so that the message can name the functions that
+   release. */
 static volatile int was_called;
 static tr_registry *registry;
 static tr_token *token;
@@ -169,7 +170,8 @@ EXPORTED int role_report_used(void) {
   return 0;
 }
 
-/* Three references, two of them the registries': the program gives back its own twice, and takes one. */
+/* Three references, two of them the registries': the program releases its own twice, and takes
+   one. */
 EXPORTED int role_lives_on(void) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   tr_registry *first = NULL, *second = NULL;
@@ -243,7 +245,7 @@ static void checks_handles(void) { listen_to_it("handles"); }
 static void checks_nothing(void) { listen_to_it(NULL); }
 static void checks_something_else(void) { listen_to_it("handle"); }
 
-/* Run a role; what it says on stderr, and its wait status. */
+/* Run a role; returns its stderr, and its wait status. */
 static int run_role(const char *role, void (*prepare)(void), char *said, size_t size) {
   CHECK_EQ(0, pipe2(messages, O_CLOEXEC));
   int status = status_of_role(role, prepare);
@@ -265,9 +267,10 @@ static void check_found(const char *role, const char *const *parts) {
 }
 #define CHECK_FOUND(role, ...) check_found(role, (const char *const[]){__VA_ARGS__, NULL})
 
-/* Proves: a second release ends the process and says of what, and where the first was, whether the object is gone
-   or others hold it (P8).  Why it matters: it takes away somebody else's reference, and what breaks is he.
-   Catches: a kind of handle that is not counted; the program's references mixed with the library's. */
+/* Proves: a second release ends the process and names the object, and the place of the first,
+   whether the object is gone or still referenced (P8). Why it matters: it takes another holder's
+   reference, and that holder breaks. Catches: a kind of handle that is not counted; the program's
+   references mixed with the library's. */
 CASE(second_release_is_found) {
   CHECK_FOUND("registry-twice", "libtaskreg: tr_registry_release: the tr_registry 0x", " is released a second time\n",
               "called by gives_back_registry+0x", "released by gives_back_registry+0x");
@@ -282,9 +285,9 @@ CASE(second_release_is_found) {
               "released by gives_back_report+0x");
 }
 
-/* Proves: a use of what is gone ends the process and says where it was released (P8).  Why it matters: the memory
-   is another object's by then, which is cancelled in its place.  Catches: a function, or a field of a structure,
-   that is not looked at; memory that is used again at once. */
+/* Proves: the use of an object that is gone ends the process and says where it was released (P8).
+   Why it matters: the memory is another object's by then, which is cancelled instead. Catches: a
+   function, or a field of a structure, that is not checked; memory that is used again at once. */
 CASE(use_after_release_is_found) {
   CHECK_FOUND("registry-used", "libtaskreg: tr_len: the tr_registry 0x", " is used after its release\n",
               "called by role_registry_used+0x", "released by gives_back_registry+0x");
@@ -302,15 +305,17 @@ CASE(use_after_release_is_found) {
               "called by role_report_used+0x", "released by gives_back_report+0x");
 }
 
-/* Proves: so does the release of a handle that is borrowed, and its use after what it was borrowed of is gone (P8).
-   Why it matters: it looks like any other handle.  Catches: only handles that were given are known. */
+/* Proves: so does the release of a handle that is borrowed, and its use after its owner is gone
+   (P8). Why it matters: it looks like any other handle. Catches: only handles that were given are
+   known. */
 CASE(what_is_borrowed_is_not_given_back) {
   CHECK_FOUND("borrowed-token-released", "tr_token_release: the tr_token 0x", "the program has no reference");
   CHECK_FOUND("borrowed-task-used", "tr_task_id: the tr_task 0x", "is used, which was borrowed and is there no more");
 }
 
-/* Proves: programs without mistakes run as ever, however many objects come and go (P8).  Why it matters: a check that
-   cries wolf is switched off.  Catches: a reference that is not counted; memory given back while it is used. */
+/* Proves: programs without mistakes run as usual, however many objects come and go (P8). Why it
+   matters: a check that cries wolf is switched off. Catches: a reference that is not counted;
+   memory freed while it is used. */
 CASE(normal_life_goes_on) {
   char said[4096];
   CHECK_EXITED(0, run_role("normal", checks_handles, said, sizeof said));

@@ -1,11 +1,11 @@
-/* heartbeats.c - tasks that promise to give signs of life, and who is told when they do not. Rule E7, with
+/* heartbeats.c - tasks with heartbeat intervals, and the events when they miss one. Rule E7, with
    O2, T3, S4, P1, P4. */
 
 #include "support.h"
 
 #include "forking.h"
 
-/* ---- What was told -------------------------------------------------------------------------- */
+/* ---- The events ---------------------------------------------------------------------------- */
 
 /* One log event, as it came. */
 struct told {
@@ -16,7 +16,7 @@ struct told {
   char task[64], message[128], thread[16];
 };
 
-/* Everything that was told. Guards: all fields. `changed` is signalled when one is added. */
+/* All events. Guards: all fields. `changed` is signalled when one is added. */
 struct log {
   pthread_mutex_t lock;
   pthread_cond_t changed;
@@ -74,7 +74,7 @@ static double read_duration(const char *text, char **end) {
   return *end += 4, number * 1e3;
 }
 
-/* ---- Tasks that promise --------------------------------------------------------------------- */
+/* ---- Tasks with intervals ------------------------------------------------------------------- */
 
 static tr_registry *registry_with(tr_log_fn receive, void *context) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
@@ -95,7 +95,7 @@ static tr_task *spawn_promising(tr_registry *registry, const char *name, int64_t
   return task;
 }
 
-/* A task that does what it is told, step by step, and what the steps came to. */
+/* A task that carries out steps on request, and their results. */
 struct puppet {
   sem_t go, done;
   int beats, leaves, exits;
@@ -131,7 +131,7 @@ static void puppet_leaves(struct puppet *puppet) {
   sem_post(&puppet->go);
 }
 
-/* Wait until the timer thread has done what it is at, and no report is under way. */
+/* Wait until the timer thread has finished its current action, and no report is under way. */
 static void timer_thread_settles(void) {
   tr_token *parent = tr_token_create(), *token = NULL;
   /* One whose time is up as it is made would not be cancelled there. */
@@ -154,12 +154,13 @@ static size_t stalled_count(tr_registry *registry) {
   return count;
 }
 
-/* Proves: a task that misses a promised heartbeat is reported once, on a thread of the library's, as a warning
-   with its name, id and kind, how long it is silent and what it promised; it is listed by tr_health and
-   as stalled in snapshots; its next heartbeat is reported as its recovery, on its own thread, and it
-   can stall again; tasks that beat, and those that promised nothing, are never named (E7, O2).  Why it
-   matters: this is how a hang is noticed while nobody is shutting down.  Catches: a report at every
-   look; a watch that is not armed again; a beat that is not stored. */
+/* Proves: a task that misses a heartbeat is reported once, on a thread of the library's, as a
+   warning with its name, id and kind, the time since its last heartbeat and its interval; it is
+   listed by tr_health and as stalled in snapshots; its next heartbeat is reported as its recovery,
+   on its own thread, and it can stall again; tasks that report heartbeats, and those without an
+   interval, are never named (E7, O2). Why it matters: this is how a hang is detected while no
+   shutdown is under way. Catches: a report at every check; a watch that is not armed again; a
+   heartbeat that is not stored. */
 CASE(a_stall_and_its_end_are_reported) {
   static struct log log;
   log_init(&log, NULL);
@@ -237,9 +238,9 @@ static int body_beats(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task that beats in time is never reported, through several intervals (E7).  Why it matters:
-   false alarms are switched off.  Catches: a look that compares with the beginning instead of the last
-   beat. */
+/* Proves: a task that reports heartbeats in time is never reported, through several intervals (E7).
+   Why it matters: false alarms are switched off. Catches: a check that compares with the start
+   instead of the last heartbeat. */
 CASE(a_task_that_beats_is_left_alone) {
   static struct log log;
   log_init(&log, NULL);
@@ -256,9 +257,9 @@ CASE(a_task_that_beats_is_left_alone) {
   timer_thread_leaves();
 }
 
-/* Proves: a beat while the stall is being reported does not wait for that, and is reported right after
-   it (E7).  Why it matters: a task is not to be held up by whoever writes the log.  Catches: an event
-   between the two that is lost, or comes first. */
+/* Proves: a heartbeat while the stall is being reported does not wait for that, and is reported
+   right after it (E7). Why it matters: the log must not hold the task up. Catches: an event between
+   the two that is lost, or comes first. */
 CASE(a_beat_during_the_report_is_reported_after_it) {
   static struct log log;
   struct gate gate = GATE_INIT;
@@ -283,7 +284,7 @@ CASE(a_beat_during_the_report_is_reported_after_it) {
   timer_thread_leaves();
 }
 
-/* What a callback finds when it waits for the task it is told of. */
+/* The result of a callback that waits for the task of its event. */
 struct waits_there {
   struct gate gate;
   tr_registry *registry, *other;
@@ -302,10 +303,10 @@ static void log_waits(void *context, const tr_log_event *event) {
   gate_pass(&waits->gate);
 }
 
-/* Proves: a task does not end while its stall is being reported, and a wait for it there is refused (E7,
-   O2, O3, J7).  Why it matters: an event that names a task that has ended sends people looking in
-   vain, and one that comes after the last task has ended finds a log's context freed.  Catches: an end
-   that does not wait; a deadlock in a callback that shuts down. */
+/* Proves: a task does not end while its stall is being reported, and a wait for it there fails (E7,
+   O2, O3, J7). Why it matters: an event that names a task that has ended misleads the operator, and
+   one that comes after the last task has ended finds a log's context freed. Catches: an end that
+   does not wait; a deadlock in a callback that shuts down. */
 CASE(the_end_waits_for_a_report) {
   struct waits_there waits = {GATE_INIT, NULL, registry_new(), NULL, 1, 1, 1, 1};
   waits.registry = registry_with(log_waits, &waits);
@@ -344,9 +345,9 @@ static int body_ends_somehow(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: the promise holds as long as the body, however that ends: what is run afterwards may take its
-   time (E7, S4).  Why it matters: a drop cannot beat for a body that is over.  Catches: a watch that is
-   left behind; a task listed as stalled while it is being cleared away. */
+/* Proves: the interval lasts as long as the body, however that ends: what runs afterwards may take
+   long (E7, S4). Why it matters: a drop cannot report heartbeats for a body that is over. Catches:
+   a watch that is left behind; a task listed as stalled while it is being cleaned up. */
 CASE(the_promise_ends_with_the_body) {
   for (int exits = 0; exits < 2; exits++) {
     static struct log log;
@@ -376,9 +377,10 @@ static int body_beats_once(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: tr_heartbeat is for tasks alone, and for all of them; a promise of 0 is none, one beyond the
-   clock is kept, a negative one is refused, and a task without a promise is not stalled (E7, P4).
-   Why it matters: a library calls it without knowing who runs it.  Catches: a sum that overflows. */
+/* Proves: tr_heartbeat is only for tasks, and for all of them; an interval of 0 is none, one beyond
+   the clock's range is kept, a negative one is rejected, and a task without an interval is not
+   stalled (E7, P4). Why it matters: a library calls it without knowing which task runs it. Catches:
+   a sum that overflows. */
 CASE(promises_at_the_ends_of_their_range) {
   CHECK_EQ(TR_ERR_INVALID, tr_heartbeat());
   static struct log log;
@@ -409,9 +411,9 @@ CASE(promises_at_the_ends_of_their_range) {
   timer_thread_leaves();
 }
 
-/* Proves: tr_health tells of stalls without a log, too; without a promise there is no timer thread, and with one it
-   goes again (E7, O2).  Why it matters: nobody pays for what he does not use.  Catches: a hold that is not given
-   back. */
+/* Proves: tr_health lists stalls without a log, too; without an interval there is no timer thread,
+   and with one it ends again (E7, O2). Why it matters: unused features cost nothing. Catches: a
+   hold that is not released. */
 CASE(the_thread_goes_with_the_promises) {
   while (threads_called("taskreg-timer") > 0) breathe();
   tr_registry *registry = registry_new();
@@ -431,7 +433,7 @@ CASE(the_thread_goes_with_the_promises) {
   log_init(&log, NULL);
   registry = registry_with(log_adds, &log);
   wait_and_release(spawn_promising(registry, "brief", SECOND, body_returns, NULL, NULL));
-  /* Nor is anything kept of a task that was refused. */
+  /* Nor is anything kept of a task that was rejected. */
   CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_FATAL, NULL));
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   options.heartbeat_ns = SECOND;
@@ -442,10 +444,10 @@ CASE(the_thread_goes_with_the_promises) {
   while (threads_called("taskreg-timer") > 0) breathe();
 }
 
-/* Proves: tr_health lists the stalled tasks of a registry and of the groups below it, as many as there is
-   room for, and counts all; an element of any accepted size, no registry and no senseless array (E7, T3,
-   P4).  Why it matters: a watchdog looks at the topmost registry.  Catches: groups left out; an index
-   that counts the healthy ones, too. */
+/* Proves: tr_health lists the stalled tasks of a registry and of the groups inside it, as many as
+   there is room for, and counts all; an element of any accepted size, no registry and no invalid
+   array (E7, T3, P4). Why it matters: a watchdog checks the root registry. Catches: groups left
+   out; an index that counts the healthy ones, too. */
 CASE(health_lists_the_stalled_tasks) {
   tr_registry *registry = registry_new(), *group = NULL;
   CHECK_EQ(TR_OK, tr_registry_child(registry, "net", NULL, &group));
@@ -515,8 +517,8 @@ CASE(health_lists_the_stalled_tasks) {
   registry_finish(registry);
 }
 
-/* Proves: a stall in a group is told to the group's log, or to that of the nearest registry above it that
-   has one (E7, T3).  Why it matters: a part of a program has its own log.  Catches: the topmost
+/* Proves: a stall in a group is reported to the group's log, or to that of the nearest ancestor
+   that has one (E7, T3). Why it matters: a part of a program has its own log. Catches: the root
    registry's log for all. */
 CASE(the_nearest_log_is_told) {
   static struct log above, own;
@@ -545,7 +547,7 @@ CASE(the_nearest_log_is_told) {
   timer_thread_leaves();
 }
 
-/* One of many tasks that beat as they like. */
+/* One of many tasks that report heartbeats at random. */
 struct random_beats {
   unsigned random;
   atomic_int *stop;
@@ -564,10 +566,10 @@ static int body_beats_at_random(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Claim: whenever tasks beat, as they are being found stalled or not, and whenever they end, the events of
-   each alternate, a stall first; none comes after its task has ended.
-   Proves: that (E7).  Why it matters: who counts stalls and recoveries must not be left with a wrong
-   balance.  Catches: a stage that is changed without the lock; a report that the end does not wait for. */
+/* Claim: whenever tasks report heartbeats, while they are found stalled or not, and whenever they
+   end, the events of each alternate, a stall first; none comes after its task has ended. Proves:
+   that (E7). Why it matters: a count of stalls and recoveries must balance. Catches: a stage that
+   is changed without the lock; a report that the end does not wait for. */
 CASE(the_events_of_a_task_alternate) {
   static struct log log;
   enum { tasks = 4 };
@@ -608,9 +610,9 @@ CASE(the_events_of_a_task_alternate) {
   timer_thread_leaves();
 }
 
-/* Proves: a registry whose last reference is given back while a stall of its task is being reported lives
-   until that is done (E7, G3).  Why it matters: tasks outlive whoever spawned them.  Catches: a report
-   that uses memory it does not hold. */
+/* Proves: a registry whose last reference is released while a stall of its task is being reported
+   lives until that is done (E7, G3). Why it matters: tasks outlive the code that spawned them.
+   Catches: a report that uses memory it does not hold. */
 CASE(a_report_outlives_the_last_reference) {
   int threads = thread_baseline();
   for (int round = 0; round < 5; round++) {
@@ -633,15 +635,16 @@ CASE(a_report_outlives_the_last_reference) {
   timer_thread_leaves();
 }
 
-/* ---- Promises that change, and those of other threads ------------------------------------------- */
+/* ---- Intervals that change, and those of other threads
+   ---------------------------------------- */
 
-/* Sleep as one who is busy with something else does. */
+/* Sleep, as a busy task would. */
 static void stay_silent(int64_t for_ns) {
   struct timespec left = {for_ns / SECOND, for_ns % SECOND};
   while (nanosleep(&left, &left) != 0) CHECK(errno == EINTR);
 }
 
-/* What a task does with its promise, step by step. */
+/* What a task does with its interval, step by step. */
 struct promiser {
   tr_registry *registry;
   struct log *log;
@@ -657,7 +660,7 @@ static int body_changes_its_promise(tr_task *self, void *ctx) {
   for (int round = 0; round < 2; round++) {
     CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
     CHECK_EQ(1, stalled_count(promiser->registry));
-    CHECK_EQ(TR_OK, tr_heartbeat_pause()); /* as good as a beat */
+    CHECK_EQ(TR_OK, tr_heartbeat_pause()); /* counts as a heartbeat */
     CHECK_EQ(TR_OK, tr_heartbeat_pause());
     CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
     stay_silent(60 * MS);
@@ -672,7 +675,8 @@ static int body_changes_its_promise(tr_task *self, void *ctx) {
   CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
   stay_silent(60 * MS);
   CHECK_EQ(told, log_count(promiser->log));
-  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, MS, 0)); /* a shorter one, though the next look was far away */
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, MS, 0)); /* a shorter one, though the next check was
+                                                         far away */
   CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
   CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0)); /* none */
   CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
@@ -682,10 +686,11 @@ static int body_changes_its_promise(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task that has promised nothing can promise, change that, pause it and go on, each of which counts as a
-   beat; nobody is stalled in a pause, whoever beats meanwhile; a shorter promise holds at once (E7).  Why it
-   matters: a migration that takes an hour is known beforehand.  Catches: a timer that is not queued again after a
-   pause; a beat that ends it; a change that waits for the old interval. */
+/* Proves: a task without an interval can set one, change it, pause and resume it, each of which
+   counts as a heartbeat; a paused task is never stalled, whatever heartbeats come meanwhile; a
+   shorter interval holds at once (E7). Why it matters: a migration that takes an hour is known
+   beforehand. Catches: a timer that is not queued again after a pause; a heartbeat that ends it; a
+   change that waits for the old interval. */
 CASE(a_promise_is_changed_and_paused) {
   static struct log log;
   log_init(&log, NULL);
@@ -725,9 +730,10 @@ static int body_loops_in_waits(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: with TR_HEARTBEAT_EXCEPT_WAITS the time in the library's waits is left out, and the end of each is a beat; a
-   stall outside of them is found (E7).  Why it matters: a loop that waits for its next event cannot say how long
-   that takes.  Catches: a kind of wait that is forgotten; a watch that does not look again after one. */
+/* Proves: with TR_HEARTBEAT_EXCEPT_WAITS the time in the library's waits does not count, and the
+   end of each is a heartbeat; a stall outside of them is found (E7). Why it matters: a loop that
+   waits for its next event cannot say how long that takes. Catches: a kind of wait that is
+   forgotten; a watch that does not check again after one. */
 CASE(waits_are_left_out_if_so_promised) {
   static struct log log;
   log_init(&log, NULL);
@@ -760,9 +766,9 @@ static void *thread_promises(void *argument) {
   return NULL; /* without taking it back */
 }
 
-/* Proves: a thread that is no task can promise: its stalls are told with its name, and listed; the promise ends with the
-   thread, or when it is taken back (E7).  Why it matters: main's event loop hangs like any other.  Catches: a
-   promise that outlives its thread. */
+/* Proves: a thread that is not a task can set an interval: its stalls are reported with its name,
+   and listed; the interval ends with the thread, or when it is removed (E7). Why it matters: main's
+   event loop can hang too. Catches: an interval that outlives its thread. */
 CASE(any_thread_can_promise) {
   static struct log log;
   log_init(&log, NULL);
@@ -798,10 +804,10 @@ static void drop_promises(void *ctx) {
   CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_promise(NULL, MS, 0));
 }
 
-/* Proves: a promise that a task makes in its body ends with that, however it ends, and none can be made afterwards, with
-   an earlier one or without: nothing watches then, and the timer thread goes (E7, C11).  Why it matters: the
-   memory of the task's record is the next task's.  Catches: the end of those promises alone that were made by the
-   spawner. */
+/* Proves: an interval that a task sets in its body ends with the body, however that ends, and none
+   can be set afterwards, with an earlier one or without: nothing is watched then, and the timer
+   thread ends (E7, C11). Why it matters: the memory of the task's record is the next task's.
+   Catches: the end of only those intervals that the spawner set. */
 CASE(a_promise_made_in_the_body_ends_with_it) {
   tr_registry *registry = registry_new();
   static int leaves;
@@ -821,7 +827,7 @@ CASE(a_promise_made_in_the_body_ends_with_it) {
   timer_thread_leaves();
 }
 
-/* What the log of a stalled thread does. */
+/* The acts of a log callback for a stalled thread. */
 struct ends_there {
   struct gate gate;
   tr_registry *registry;
@@ -859,11 +865,11 @@ static void *thread_shuts_down(void *argument) {
   return NULL;
 }
 
-/* Proves: a shutdown waits for the log callback that hears of a thread's stall, and ends what threads have promised, in
-   groups as well: no event comes after it, the timer thread goes, and nothing more can be promised; a beat
-   harms nobody (E7, O2, G4).  Why it matters: a log's context is freed after the shutdown, and main's loop has
-   no reason to take its promise back.  Catches: a callback that is under way when the shutdown returns; a promise that
-   holds the timer thread for ever. */
+/* Proves: a shutdown waits for the log callback for a thread's stall, and ends the intervals of
+   threads, in groups as well: no event comes after it, the timer thread ends, and no interval can
+   be set; a heartbeat does no harm (E7, O2, G4). Why it matters: a log's context is freed after the
+   shutdown, and main's loop has no reason to remove its interval. Catches: a callback that is under
+   way when the shutdown returns; an interval that holds the timer thread indefinitely. */
 CASE(a_shutdown_ends_what_threads_promised) {
   for (int in_group = 0; in_group < 2; in_group++) {
     static struct ends_there ends;
@@ -884,7 +890,7 @@ CASE(a_shutdown_ends_what_threads_promised) {
     CHECK_EQ(1, atomic_load(&ends.calls));
     while (threads_called("taskreg-timer") > 0) breathe();
     CHECK_EQ(TR_ERR_CLOSED, tr_heartbeat_promise(group, MS, 0));
-    CHECK_EQ(TR_ERR_INVALID, tr_heartbeat()); /* what was promised before is over */
+    CHECK_EQ(TR_ERR_INVALID, tr_heartbeat()); /* the old interval has ended */
     CHECK_EQ(1, atomic_load(&ends.calls));
     tr_registry_release(group);
     registry_finish(above);
@@ -892,10 +898,11 @@ CASE(a_shutdown_ends_what_threads_promised) {
   timer_thread_leaves();
 }
 
-/* Proves: the log callback that hears of a thread's stall may shut the registry down, which does not wait for itself;
-   the one that hears of its own thread's recovery may promise something else, and is refused what would end the promise
-   that it hears of (E7, O2).  Why it matters: this is what a program does that gives up.  Catches: a shutdown that
-   waits a second for its caller; memory that is used after the callback has freed it. */
+/* Proves: the log callback for a thread's stall may shut the registry down, which does not wait for
+   itself; the one for its own thread's recovery may set another interval, except where that would
+   end the interval of the event (E7, O2). Why it matters: a program that stops itself does this.
+   Catches: a shutdown that waits a second for its caller; memory that is used after the callback
+   has freed it. */
 CASE(a_log_may_end_what_it_hears_of) {
   static struct ends_there ends;
   ends = (struct ends_there){.gate = GATE_INIT, .shutdown = 1, .withdrawal = 1, .change = 1};
@@ -949,10 +956,10 @@ static void is_stopped(void *unused) {
   registry_finish(silent);
 }
 
-/* Proves: a process that was stopped for longer than what was promised reports nobody who beats when he can, and
-   tr_health finds nobody at once, with a log and without one (E7).  Why it matters: a debugger, a frozen
-   container or a suspended machine is nobody's fault.  Catches: silence that is measured on the clock on the
-   wall. */
+/* Proves: a process that was stopped for longer than an interval reports no task that sends
+   heartbeats when it can, and tr_health finds none at once, with a log and without one (E7). Why it
+   matters: a debugger, a frozen container or a suspended machine is not the task's fault. Catches:
+   time that is measured on the wall clock. */
 CASE(a_stopped_process_makes_nobody_stalled) {
   pid_t child = fork();
   CHECK(child >= 0);
@@ -977,7 +984,7 @@ static void use_in_child(void *argument) {
   CHECK_EQ(4711, count);
 }
 
-/* What a log that forks tells. */
+/* The observations of a log callback that forks. */
 struct forking_log {
   struct gate gate;
   uint32_t forks_at;
@@ -1009,10 +1016,10 @@ static int body_beats_and_tells(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: in a child of fork these calls answer TR_ERR_FORKED, and a log that forks when it is told of a
-   stall, on a thread of the library's, or of a recovery, on the task's own, leaves a child that ends and a parent
-   that goes on (E7, P1).  Why it matters: a watchdog starts a process to look at the hang.  Catches: the
-   child of that thread that goes on; a lock that is held. */
+/* Proves: in a child of fork these calls return TR_ERR_FORKED, and a log callback that forks in the
+   event of a stall, on a thread of the library's, or of a recovery, on the task's own, leaves a
+   child that ends and a parent that continues (E7, P1). Why it matters: a watchdog starts a process
+   to inspect the hang. Catches: the child of that thread that continues; a lock that is held. */
 CASE(a_log_may_fork) {
   tr_registry *idle = registry_new();
   CHECK_EXITED(0, status_of_child(use_in_child, idle));
@@ -1030,7 +1037,7 @@ CASE(a_log_may_fork) {
     int status;
     while (waitpid(log.child, &status, 0) < 0) CHECK(errno == EINTR);
     if (check_under_valgrind())
-      CHECK(WIFEXITED(status)); /* it counts what the threads that the child has not would free */
+      CHECK(WIFEXITED(status)); /* it counts memory of the parent's other threads */
     else
       CHECK_EXITED(0, status);
     CHECK_EQ(TR_OK, tr_task_cancel(task));
