@@ -1,4 +1,4 @@
-/* hook.h - runs a function of the test's between a caller's look at what it waits for and the wait.
+/* hook.h - runs a function of the test between a caller's check of its condition and the wait.
 
    hook.c is a shared library of its own, found before the C library, for the reason given in
    refuse.h. */
@@ -12,8 +12,8 @@
    the calling thread, before the wait begins and with the mutex held. */
 void hook_next_wait(pthread_cond_t *condition, void (*function)(void *), void *argument);
 
-/* Have function(argument) called before the `number`th broadcast from now on to `condition`, by whoever
-   broadcasts. */
+/* Make the thread that broadcasts call function(argument) before the `number`th broadcast to
+   `condition` from now on. */
 void hook_broadcast(pthread_cond_t *condition, int number, void (*function)(void *), void *argument);
 
 #endif /* TASKREG_TESTS_HOOK_H */

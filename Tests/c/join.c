@@ -1,4 +1,4 @@
-/* join.c - joining with a deadline, and what the report tells. Rules J1 to J8. */
+/* join.c - joining with a deadline, and the report. Rules J1 to J8. */
 
 #include "support.h"
 
@@ -29,8 +29,9 @@ CASE(join_of_an_empty_registry_is_immediate) {
 }
 
 /* Proves: the deadline is one for the whole call: with twenty stragglers a join of 100 ms takes
-   100 ms, not twenty times as long, and its report's time is the time it took (J1, J4, J8).
-   Why it matters: the caller has so much time in all.  Catches: a timeout for each task in turn. */
+   100 ms, not twenty times as long, and its report's time is the time it took (J1, J4, J8). Why
+   it matters: the caller has only this much time in total. Catches: a timeout for each task in
+   turn. */
 CASE(one_deadline_for_the_whole_call) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -51,11 +52,11 @@ CASE(one_deadline_for_the_whole_call) {
   registry_finish(registry);
 }
 
-/* Proves: with stragglers that never look at their flag tr_join_all(50 ms) returns within 60 ms,
-   with the right counts each time, and they stay listed until they end (J4, J5, C5).
-   Why it matters: this is what the library is for.  Catches: waiting for a straggler; a deadline
-   that is looked at only now and then. On a busy machine any wake-up may be late, so half of the
-   100 runs must be in time; with TASKREG_QUIET_MACHINE set in the environment, all. */
+/* Proves: with stragglers that never check their flag tr_join_all(50 ms) returns within 60 ms, with
+   the right counts each time, and they stay listed until they end (J4, J5, C5). Why it matters:
+   this is the purpose of the library. Catches: waiting for a straggler; a deadline that is checked
+   only now and then. On a busy machine any wake-up may be late, so half of the 100 runs must be in
+   time; with TASKREG_QUIET_MACHINE set in the environment, all. */
 CASE(deaf_stragglers_delay_no_join) {
   enum { runs = 100 };
   const int64_t timeout = 50 * MS, margin = 10 * MS * check_scale();
@@ -90,9 +91,9 @@ CASE(deaf_stragglers_delay_no_join) {
   registry_finish(registry);
 }
 
-/* Proves: a join asks nobody to stop before its deadline: flags stay down while it waits (J1,
-   C3).  Why it matters: joining is waiting; stopping is tr_shutdown.  Catches: a join that
-   cancels first. */
+/* Proves: a join asks no task to stop before its deadline: flags stay down while it waits (J1,
+   C3). Why it matters: joining is waiting; stopping is tr_shutdown. Catches: a join that cancels
+   first. */
 CASE(join_is_patient_until_its_deadline) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT, sleeping = GATE_INIT;
@@ -146,12 +147,12 @@ CASE(shutdown_closes_cancels_and_joins) {
   tr_registry_release(registry);
 }
 
-/* ---- Who is a straggler -------------------------------------------------------------------- */
+/* ---- Which tasks are stragglers ------------------------------------------------------------ */
 
-/* Proves: tasks that have ended are never counted as pending, with a timeout of 0, with one that
-   is used up by a straggler, and with many of them: pending is exactly those alive (J2).
-   Why it matters: the original blamed finished tasks once the time was used up.  Catches:
-   counting what is not yet unlinked; walking the list with the deadline in hand. */
+/* Proves: tasks that have ended are never counted as pending, with a timeout of 0, with one that is
+   used up by a straggler, and with many of them: pending is exactly those alive (J2). Why it
+   matters: the original blamed finished tasks once the time was used up. Catches: counting tasks
+   that are not yet unlinked; walking the list after the deadline without a check. */
 CASE(finished_tasks_are_never_stragglers) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -174,9 +175,9 @@ CASE(finished_tasks_are_never_stragglers) {
   registry_finish(registry);
 }
 
-/* Proves: a join of 0 right after the last task was waited for is TR_OK, every time (J2, O3).
-   Why it matters: 0 means "is anything left?".  Catches: a task that is unlinked a moment after
-   its waiters are told. */
+/* Proves: a join of 0 right after the last task was waited for is TR_OK, every time (J2, O3). Why
+   it matters: 0 means "is anything left?". Catches: a task that is unlinked a moment after its
+   waiters are woken. */
 CASE(join_of_zero_sees_the_end_that_a_wait_saw) {
   tr_registry *registry = registry_new();
   for (int round = 0; round < check_rounds(2000); round++) {
@@ -276,10 +277,10 @@ static tr_registry *registry_with_grace(int64_t grace) {
   return registry;
 }
 
-/* Proves: stragglers that end within the abort grace are aborted, the others abandoned, pending
-   is both, and the array names each with its state, name, kind, id, thread and age (J4, J8).
-   Why it matters: this report is what tells the operator whom to blame.  Catches: counts taken
-   at different moments; aborted ones left out of the array; states swapped. */
+/* Proves: stragglers that end within the abort grace are aborted, the others abandoned, pending is
+   both, and the array names each with its state, name, kind, id, thread and age (J4, J8). Why it
+   matters: this report tells the operator which task to blame. Catches: counts taken at different
+   moments; aborted ones left out of the array; states swapped. */
 CASE(aborted_and_abandoned_are_told_apart) {
   tr_registry *registry = registry_with_grace(300 * MS * check_scale());
   struct gate gate = GATE_INIT, sleeping = GATE_INIT;
@@ -376,9 +377,9 @@ CASE(join_returns_with_the_last_straggler) {
   }
 }
 
-/* Proves: without an abort grace nobody is waited for after the deadline: a timeout of 0 returns
-   at once, with every living task abandoned and flagged (J4, C3).  Why it matters: 0 is the
-   default.  Catches: a grace that is always there; returning before the flags are up. */
+/* Proves: without an abort grace the call does not wait after the deadline: a timeout of 0 returns
+   at once, with every living task abandoned and flagged (J4, C3). Why it matters: 0 is the default.
+   Catches: a grace that is always there; returning before the flags are up. */
 CASE(without_grace_the_deadline_is_final) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -399,9 +400,9 @@ CASE(without_grace_the_deadline_is_final) {
   registry_finish(registry);
 }
 
-/* Proves: the array of stragglers is filled to its capacity and never beyond, and the counts are
-   of all (J8, P4).  Why it matters: nobody knows beforehand how many will be late.  Catches:
-   writing past the array; counts cut down to it. */
+/* Proves: the array of stragglers is filled to its capacity and never beyond, and the counts are of
+   all (J8, P4). Why it matters: the number of late tasks is not known beforehand. Catches: writing
+   past the array; counts cut down to it. */
 CASE(straggler_array_may_be_too_small) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -433,10 +434,10 @@ CASE(straggler_array_may_be_too_small) {
 
 /* ---- Abandoned tasks ----------------------------------------------------------------------- */
 
-/* Proves: an abandoned task stays counted and listed, as abandoned, until it ends; joins that
-   time out go on counting it, and a later join, and a shutdown, can still succeed (J5, N2).
-   Why it matters: in the original a straggler was detached and ran on unseen.  Catches: dropping
-   it from the list; a registry that is spoilt by one deadline. */
+/* Proves: an abandoned task stays counted and listed, as abandoned, until it ends; joins that time
+   out still count it, and a later join, and a shutdown, can still succeed (J5, N2). Why it matters:
+   in the original a straggler was detached and continued unseen. Catches: dropping it from the
+   list; a registry that is spoilt by one deadline. */
 CASE(abandoned_tasks_stay_tracked) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -591,9 +592,9 @@ static int body_joins_its_own(tr_task *self, void *ctx) {
 
 /* Proves: joining or shutting down its own registry and waiting for itself is TR_ERR_DEADLOCK
    for a task, at once, whatever the timeout, with nothing changed: report, flags, token,
-   registry; other registries and tasks can be joined and waited for (J7).  Why it matters: in
-   the original this burned the whole deadline.  Catches: closing before the check; refusing
-   every join inside a task. */
+   registry; other registries and tasks can be joined and waited for (J7). Why it matters: in the
+   original this burned the whole deadline. Catches: closing before the check; rejecting every
+   join inside a task. */
 CASE(joining_from_inside_is_a_deadlock) {
   tr_registry *registry = registry_new(), *other = registry_new();
   struct gate gate = GATE_INIT;
@@ -619,9 +620,9 @@ static int body_joins_through_a_thread(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a thread that a task has made is no task: its join is an ordinary one, with a deadline
-   (J7).  Why it matters: the check is about the calling thread, not about ancestry.  Catches: a
-   process-wide notion of "inside". */
+/* Proves: a thread that a task has created is not a task: its join is an ordinary one, with a
+   deadline (J7). Why it matters: the check is about the calling thread, not about ancestry.
+   Catches: a process-wide notion of "inside". */
 CASE(threads_made_by_a_task_are_outside) {
   tr_registry *registry = registry_new();
   wait_and_release(spawn(registry, "maker", body_joins_through_a_thread, registry));
@@ -639,10 +640,10 @@ static int body_passes_then(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: the report counts all that ended while the call waited, failed and exited among them,
-   the refusals for want of room while it waited, and the time it took; a task that ended before
-   the call is in none (J8, O1).  Why it matters: in the original a failed task left no trace.
-   Catches: counting since creation; failed counted as exited; refusals before the call. */
+/* Proves: the report counts all that ended while the call waited, failed and exited among them, the
+   spawns rejected at the limit while it waited, and the time it took; a task that ended before the
+   call is not counted (J8, O1). Why it matters: in the original a failed task left no trace.
+   Catches: counting since creation; failed counted as exited; rejections before the call. */
 CASE(report_counts_what_happened_during_the_call) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 9;
@@ -677,8 +678,8 @@ CASE(report_counts_what_happened_during_the_call) {
   registry_finish(registry);
 }
 
-/* Proves: during a shutdown refused spawns are counted as rejected, one by one (J8, S5).
-   Why it matters: it shows who has not heard yet.  Catches: counting TR_ERR_LIMIT only. */
+/* Proves: during a shutdown rejected spawns are counted, one by one (J8, S5). Why it matters: it
+   shows which parts still spawn. Catches: counting TR_ERR_LIMIT only. */
 CASE(report_counts_spawns_refused_by_closing) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -699,9 +700,9 @@ CASE(report_counts_spawns_refused_by_closing) {
   tr_registry_release(registry);
 }
 
-/* Proves: after a join returned TR_OK nothing is counted or listed, and every handle can be
-   waited for with a timeout of 0 (J2, O3, N1).  Why it matters: TR_OK means that all have ended,
-   for every way of asking.  Catches: a join that wakes before the task's own waiters. */
+/* Proves: after a join returned TR_OK nothing is counted or listed, and every handle can be waited
+   for with a timeout of 0 (J2, O3, N1). Why it matters: TR_OK means that all have ended, for every
+   query. Catches: a join that wakes before the task's own waiters. */
 CASE(after_a_join_every_task_has_ended_for_everyone) {
   tr_registry *registry = registry_new();
   for (int round = 0; round < check_rounds(300); round++) {

@@ -1,4 +1,4 @@
-/* jump.h - makes the wall clock jump, for whoever reads it by clock_gettime in this process.
+/* jump.h - makes the wall clock jump, as clock_gettime shows it in this process.
 
    jump.c is a shared library of its own, found before the C library, for the reason given in
    refuse.h. */
@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* Let CLOCK_REALTIME be ahead of what it is by so many nanoseconds; fewer than 0: behind. */
+/* Set CLOCK_REALTIME ahead by this many nanoseconds; negative: behind. */
 void jump_to(int64_t ahead);
 
 /* How often CLOCK_REALTIME has been read. */

@@ -5,7 +5,7 @@
 
 #include <signal.h>
 
-/* What a callback is to do. */
+/* The act of a callback. */
 enum deed { BLOCKS, LEAVES, CALLS, deeds };
 
 /* One round: a callback of one kind, called once. Guards nothing: the counters are atomic, and `gate` guards itself. */
@@ -27,7 +27,7 @@ static int body_sleeps(tr_task *self, void *ctx) {
 
 static void nothing(void *ctx) { (void)ctx; }
 
-/* Call what a program calls: everything that has no reason to be refused is not. */
+/* Make the calls of a program: none fails without a reason. */
 static void calls_the_library(void) {
   tr_registry *registry = registry_new(), *group = NULL;
   CHECK_EQ(TR_OK, tr_registry_child(registry, "group", NULL, &group));
@@ -57,7 +57,7 @@ static void calls_the_library(void) {
   CHECK_EQ(TR_ERR_DEADLOCK, tr_task_wait(atomic_load(&now.task), FOREVER, NULL));
 }
 
-/* What the callback was registered with, for this round to give back. */
+/* The objects the callback was registered with, which this round releases. */
 static tr_registration *of_own;
 
 static void do_it(void) {
@@ -104,7 +104,7 @@ static void drop_of_a_registration(void) {
 
 static void log_of_a_call(void) {
   CHECK_EQ(1, tr_token_cancel(tr_registry_token(now.own), TR_REASON_FATAL, NULL));
-  /* It is not finished, so its log hears of the refusal. */
+  /* It is not finished, so the rejection is logged. */
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(now.own, "late", TR_KIND_MAINTENANCE, body_returns, NULL, NULL));
 }
 
@@ -192,7 +192,7 @@ static void timeout_comes(void) {
   tr_token_release(parent);
 }
 
-/* Have a callback of each kind do `deed`, and check that nobody else minds. */
+/* Have a callback of each kind do `deed`, and check that nothing else is affected. */
 static void each_kind(enum deed deed) {
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
     const char *name = check_current;
@@ -218,7 +218,7 @@ static void each_kind(enum deed deed) {
     CHECK_EQ(0, pthread_create(&thread, NULL, thread_begins, (void *)&begin));
     gate_await(&now.gate, 1);
     if (deed == BLOCKS) {
-      /* Others go on: timeouts, tasks, a shutdown. */
+      /* Everything else continues: timeouts, tasks, a shutdown. */
       timeout_comes();
       tr_registry *other = registry_new();
       wait_and_release(spawn(other, "other", body_returns, NULL));
@@ -240,20 +240,20 @@ static void each_kind(enum deed deed) {
   timer_thread_leaves();
 }
 
-/* Proves: a callback of any kind may block: it keeps waiting what the table says, and neither a timeout, nor a task or a
-   shutdown of another registry (P7, C11).  Why it matters: callbacks write to disks and sockets.  Catches: a
-   callback on the timer thread, or under a lock. */
+/* Proves: a callback of any kind may block: it holds up what the table says, and neither a timeout,
+   nor a task or a shutdown of another registry (P7, C11). Why it matters: callbacks write to disks
+   and sockets. Catches: a callback on the timer thread, or under a lock. */
 CASE(each_kind_may_block) { each_kind(BLOCKS); }
 
-/* Proves: a callback of any kind may end its thread: it has been called, once, what led to it is undone or goes on in
-   another thread, and its registry can be shut down (P7, C7, C13, E7, O2, S4).  Why it matters: pthread_exit in a
-   helper that a callback calls is not to be seen from outside.  Catches: a registration, a report or a count that is
-   left behind. */
+/* Proves: a callback of any kind may end its thread: it has been called, once, its cause is undone
+   or continues in another thread, and its registry can be shut down (P7, C7, C13, E7, O2, S4). Why
+   it matters: pthread_exit in a helper that a callback calls is not visible from outside. Catches:
+   a registration, a report or a count that is left behind. */
 CASE(each_kind_may_end_its_thread) { each_kind(LEAVES); }
 
-/* Proves: a callback of any kind may call the library; where it holds a task up, to wait for that is TR_ERR_DEADLOCK
-   (P7, J7).  Why it matters: what a callback does is as much of the program as anything else.  Catches: a lock that is
-   held, a thread that waits for itself. */
+/* Proves: a callback of any kind may call the library; where it holds a task up, waiting for that
+   task is TR_ERR_DEADLOCK (P7, J7). Why it matters: a callback is a part of the program like any
+   other. Catches: a lock that is held, a thread that waits for itself. */
 CASE(each_kind_may_call_the_library) { each_kind(CALLS); }
 
 CHECK_MAIN(CHECK_ENTRY(each_kind_may_block), CHECK_ENTRY(each_kind_may_end_its_thread),

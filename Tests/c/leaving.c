@@ -1,5 +1,6 @@
-/* leaving.c - callbacks of the application that take their time, end the thread they are called on, or call the
-   library so that it would call them again: what they may do to others. Rules C7, C11, E7, E11, J7, O2. */
+/* leaving.c - callbacks of the application that are slow, end the thread they are called on, or
+   call the library so that it would call them again: their effect on the rest. Rules C7, C11, E7,
+   E11, J7, O2. */
 
 #include "support.h"
 
@@ -37,10 +38,11 @@ static void log_ships(void *context, const tr_log_event *event) {
   ship->depth--;
 }
 
-/* Proves: a log callback hears nothing of what its own calls came to: one that hands each event to a task is called
-   once for a spawn that a full registry refuses, though its own is refused as well, and its join misses its deadline;
-   all refusals are counted (O2, J8).  Why it matters: it would be called until the stack is full.  Catches: an
-   event of a refusal inside the callback; one that is not counted. */
+/* Proves: a log callback receives no events about the results of its own calls: one that passes
+   each event to a task is called once for a spawn that a full registry rejects, though its own
+   spawn is rejected too, and its join misses its deadline; all rejections are counted (O2, J8). Why
+   it matters: it would be called until the stack is full. Catches: an event for a rejection inside
+   the callback; one that is not counted. */
 CASE(a_log_hears_nothing_of_its_own_calls) {
   struct ship ship = {NULL, 0, 0, 0};
   struct gate gate = GATE_INIT;
@@ -75,7 +77,7 @@ static void log_leaves(void *context, const tr_log_event *event) {
   if (event->event == TR_EVENT_TASK_STALLED) pthread_exit(NULL);
 }
 
-/* Beats when it is told to, until the gate is open. */
+/* Reports heartbeats on request, until the gate is open. */
 static int body_beats_at_last(tr_task *self, void *ctx) {
   (void)self;
   struct gate *gate = ctx;
@@ -93,10 +95,10 @@ static void timeout_comes(void) {
   tr_token_release(parent);
 }
 
-/* Proves: a log callback that ends its thread when it hears of a stall has heard of it: the task may recover, which is
-   told, and end; timeouts come, and the next stall is told in a new thread (E7, C11).  Why it matters: runtimes
-   end threads that they do not want any more.  Catches: a thread that is not made anew; a report that stays
-   under way for ever, for which the task's end waits. */
+/* Proves: a stall is reported even if the log callback ends its thread: the task may recover, which
+   is reported, and end; timeouts come, and the next stall is reported in a new thread (E7, C11).
+   Why it matters: runtimes end threads that they do not need any more. Catches: a thread that is
+   not replaced; a report that stays under way indefinitely, for which the task's end waits. */
 CASE(a_log_that_ends_its_thread_ends_nothing_else) {
   atomic_int events[2] = {0, 0};
   tr_registry *registry = registry_with_log(log_leaves, events, 0);
@@ -120,9 +122,10 @@ static void callback_waits(void *ctx) { gate_pass(ctx); }
 
 static void callback_comes(void *ctx) { gate_arrive(ctx); }
 
-/* Proves: callbacks of timeouts that do not return keep nobody else: other timeouts come, their callbacks run, and a
-   stall is told, with seven of them under way (C11, E7).  Why it matters: whoever flushes to a slow disk there would
-   stop every deadline of the process.  Catches: callbacks on the timer thread; one thread for all of them. */
+/* Proves: callbacks of timeouts that do not return hold up nothing else: other timeouts come, their
+   callbacks run, and a stall is reported, with seven of them under way (C11, E7). Why it matters: a
+   callback that flushes to a slow disk would stop every deadline of the process. Catches: callbacks
+   on the timer thread; one thread for all of them. */
 CASE(callbacks_that_block_delay_no_others) {
   enum { blocked = 7 };
   struct gate gate = GATE_INIT;

@@ -1,6 +1,6 @@
-/* life.c - how long things live: a registry that is used after its last reference was given back, counts of
-   references without end, a log's context, a forked child of a process that had released everything.
-   Rules G3, G4, N1, O2, P1, T6, W5. */
+/* life.c - how long objects live: a registry that is used after its last reference was released,
+   very large counts of references, a log's context, a forked child of a process that had released
+   everything. Rules G3, G4, N1, O2, P1, T6, W5. */
 
 #include "forking.h"
 #include "groups.h"
@@ -44,11 +44,11 @@ static tr_registry *registry_without_spinning(void) {
   return registry;
 }
 
-/* Proves: a registry whose last reference was given back, and that a group keeps in use, reuses threads and
-   their stacks as before, however many tasks it runs one after the other; once the group is shut down none of
-   its threads is left (N1, T6, G3).
-   Why it matters: who makes a tree of groups often keeps the groups alone.
-   Catches: threads that are let go for ever with the last reference. */
+/* Proves: a registry whose last reference was released, and that a group keeps in use, reuses
+   threads and their stacks as before, however many tasks it runs one after the other; once the
+   group is shut down none of its threads is left (N1, T6, G3). Why it matters: a program that makes
+   a tree of groups often keeps only the groups. Catches: threads that are released for good with
+   the last reference. */
 CASE(threads_are_reused_as_long_as_a_group_is_in_use) {
   int threads = thread_baseline();
   tr_registry *registry = registry_without_spinning();
@@ -79,10 +79,9 @@ static int body_spawns_one_by_one(tr_task *self, void *ctx) {
 
 static void drop_of_spawner(void *ctx) { CHECK_EQ(0, sem_post(&((struct spawner *)ctx)->done)); }
 
-/* Proves: the same while a task of its own is alive that spawns others; when that has ended no thread is left,
-   without a shutdown (N1, G3).
-   Why it matters: a task that supervises others is what fire and forget looks like.
-   Catches: a registry that is given up with a task alive. */
+/* Proves: the same while a task of its own is alive that spawns others; when that has ended no
+   thread is left, without a shutdown (N1, G3). Why it matters: a supervising task is a common
+   pattern. Catches: a registry that is given up with a task alive. */
 CASE(threads_are_reused_as_long_as_a_task_spawns) {
   int threads = thread_baseline();
   struct spawner spawner = {registry_without_spinning(), STACKS_INIT, {{0}}};
@@ -130,10 +129,10 @@ static int body_takes_it_back(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task may take a reference after the last was given back, and a shutdown with that reference
-   joins the threads: what their destructors do has been done (G3, G4).
-   Why it matters: the header allows it, and a plug-in that is unloaded after the shutdown relies on it.
-   Catches: threads that nobody can join any more, once there was no reference. */
+/* Proves: a task may take a reference after the last was released, and a shutdown with that
+   reference joins the threads, whose destructors have then run (G3, G4). Why it matters: the header
+   allows it, and a plug-in that is unloaded after the shutdown relies on it. Catches: threads that
+   can no longer be joined, once there was no reference. */
 CASE(a_registry_that_a_task_takes_back_is_joined) {
   struct taking taking = {registry_new(), GATE_INIT, GATE_INIT};
   /* Made after the library's, so that its destructor runs when the library has seen the thread leave. */
@@ -184,10 +183,10 @@ static int body_passes(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: whichever comes last, the release of the registry, the closing of its group, or the end of their
-   last task, no thread is left afterwards (G3, T6).
-   Why it matters: threads of a registry that nobody can reach would stay as long as the process.
-   Catches: one of the three that does not look whether the others have come. */
+/* Proves: whichever comes last, the release of the registry, the closing of its group, or the end
+   of their last task, no thread is left afterwards (G3, T6). Why it matters: threads of an
+   unreachable registry would stay as long as the process. Catches: one of the three that does not
+   check whether the others have come. */
 CASE(the_last_to_let_go_lets_the_threads_go) {
   int threads = thread_baseline();
   for (int round = 0; round < check_rounds(300); round++) {
@@ -216,13 +215,12 @@ static void check_closed(int descriptor) {
   CHECK_EQ(EBADF, errno);
 }
 
-/* Proves: a task that is held as often as its word can count is asked to stop like any other, by its token
-   and by a join's deadline, and may be held by more; with the last reference its descriptor is closed
-   (C3, C6, N1, W5).
-   Why it matters: reference counts of other languages' wrappers leak long before anybody notices, and a
-   count that stuck was a descriptor and a registry for ever.
-   Catches: a walker that takes a full word for a task that has ended; references beside the word that are
-   forgotten or counted twice. */
+/* Proves: a task with as many references as its word can count is asked to stop like any other, by
+   its token and by a join's deadline, and may get more references; with the last reference its
+   descriptor is closed (C3, C6, N1, W5). Why it matters: reference counts of other languages'
+   wrappers leak long before that is noticed, and a count that stuck leaked a descriptor and a
+   registry. Catches: a walk that takes a full word for a task that has ended; references beside the
+   word that are forgotten or counted twice. */
 CASE(references_without_number_are_counted) {
   tr_registry *registry = registry_new();
   tr_task *task = spawn(registry, "held", body_obeys, NULL);
@@ -257,10 +255,9 @@ static void *holds_and_releases(void *argument) {
   return NULL;
 }
 
-/* Proves: the same with four threads that take and give back together more than the word can count, over and
-   over, while the task ends (N1, W5).
-   Why it matters: the moves between the word and the count beside it are where one could be lost.
-   Catches: a move that is not made under the lock. */
+/* Proves: the same with four threads that together take and release more than the word can count,
+   repeatedly, while the task ends (N1, W5). Why it matters: the moves between the word and the
+   count beside it are where one could be lost. Catches: a move that is not made under the lock. */
 CASE(references_without_number_from_several_threads) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -286,11 +283,10 @@ static void log_counts(void *context, const tr_log_event *event) {
   if (event->event == TR_EVENT_SPAWN_REJECTED) atomic_fetch_add((atomic_int *)context, 1);
 }
 
-/* Proves: once a shutdown has returned TR_OK the log hears of nothing more: a spawn that is refused then
-   uses its context no more, in a group that has it from its registry neither, and is counted all the
-   same; before, refusals are events (O2, S5, J8).
-   Why it matters: the context is freed then, as the header says it may be.
-   Catches: every refusal made an event. */
+/* Proves: once a shutdown has returned TR_OK no further event is logged: a spawn that is rejected
+   then does not use the log's context, even in a group that inherited it, and is still counted;
+   before that, rejections are events (O2, S5, J8). Why it matters: the context is freed then, as
+   the header says it may be. Catches: every rejection made an event. */
 CASE(a_log_hears_nothing_after_the_shutdown) {
   atomic_int *refusals = calloc(1, sizeof *refusals);
   CHECK(refusals != NULL);
@@ -324,11 +320,11 @@ CASE(a_log_hears_nothing_after_the_shutdown) {
 
 static int own_threads(void) { return threads_called("taskreg-timer") + threads_called("taskreg-events"); }
 
-/* Proves: when tr_shutdown of a registry that is no group has returned TR_OK, the thread for timers and that for
-   events are gone, unless something else needs them (G4, C11).
-   Why it matters: a thread that stays for a second after everything is a leak for valgrind, and a surprise for
-   who forks, unloads or confines the process next.
-   Catches: a thread that lingers after a shutdown. */
+/* Proves: when tr_shutdown of a registry that is not a group has returned TR_OK, the timer thread
+   and the event threads are gone, unless something else needs them (G4, C11). Why it matters: a
+   thread that stays for a second after everything is a leak for valgrind, and a surprise for code
+   that forks, unloads or confines the process next. Catches: a thread that lingers after a
+   shutdown. */
 CASE(a_shutdown_ends_the_timer_thread) {
   for (int round = 0; round < check_rounds(50); round++) {
     tr_registry *registry = registry_new();
@@ -352,8 +348,8 @@ CASE(a_shutdown_ends_the_timer_thread) {
   tr_token_release(token);
 }
 
-/* From now on the thread runs when no other wants the processor: then it is not yet done when others know that its
-   callback is. */
+/* From now on the thread runs only when no other needs the CPU: it is then not finished when other
+   threads see that its callback is. */
 static void callback_gives_way(void *ctx) {
   struct sched_param none = {0};
   int is_main = gettid() == getpid(); /* where the timeout passed as it was registered */
@@ -361,11 +357,10 @@ static void callback_gives_way(void *ctx) {
   CHECK_EQ(0, sem_post(ctx));
 }
 
-/* Proves: so is one for events whose callback has just ended: it is not needed, though it has not found out yet
-   (G4, C7, C11).
-   Why it matters: the end of a callback is what a program waits for before it shuts down, and valgrind takes what a
-   thread has that is left for lost.
-   Catches: a thread that counts as needed until it has looked for another event. */
+/* Proves: so is an event thread whose callback has just ended: it is not needed, though it has not
+   checked yet (G4, C7, C11). Why it matters: a program waits for the end of a callback before it
+   shuts down, and valgrind reports the memory of a thread that is left as lost. Catches: a thread
+   that counts as needed until it has checked for another event. */
 CASE(a_shutdown_ends_threads_whose_callbacks_have_ended) {
   cpu_set_t all, one;
   CHECK_EQ(0, sched_getaffinity(0, sizeof all, &all));
@@ -434,10 +429,9 @@ static int body_sets_value(tr_task *self, void *ctx) {
   return pthread_setspecific(*(pthread_key_t *)ctx, ctx);
 }
 
-/* Proves: tr_quiesce refuses to wait for the thread it is called on, one for events or one that runs its last
-   destructors, and in a task its flag ends the wait (G4, C4, J7).
-   Why it matters: a callback that tidies up at the end is where somebody calls it.
-   Catches: a wait of a thread for its own end. */
+/* Proves: tr_quiesce does not wait for the thread it is called on, an event thread or one that runs
+   its last destructors, and in a task its flag ends the wait (G4, C4, J7). Why it matters: a
+   callback that cleans up at the end may call it. Catches: a wait of a thread for its own end. */
 CASE(nobody_waits_for_its_own_end) {
   CHECK_EQ(0, sem_init(&has_quiesced, 0, 0));
   tr_token *token = tr_token_create(), *timed = tr_token_child_with_timeout(token, 1 * MS);
@@ -477,10 +471,9 @@ CASE(nobody_waits_for_its_own_end) {
   CHECK_EQ(0, sem_destroy(&has_quiesced));
 }
 
-/* Proves: when tr_quiesce has returned TR_OK, threads of registries that were given up without a shutdown are
-   gone, whether a handle of an ended task is held or not (G3, G4).
-   Why it matters: nobody else can wait for them.
-   Catches: threads on their last instructions that are forgotten. */
+/* Proves: when tr_quiesce has returned TR_OK, threads of registries that were released without a
+   shutdown are gone, whether a handle of an ended task is held or not (G3, G4). Why it matters: no
+   other call can wait for them. Catches: threads on their last instructions that are forgotten. */
 CASE(threads_that_nobody_joins_can_be_waited_for) {
   CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
   int threads = thread_baseline();
@@ -497,7 +490,7 @@ CASE(threads_that_nobody_joins_can_be_waited_for) {
       CHECK_EQ(TR_OK, tr_quiesce(0));
       tr_registry_release(registry);
     } else {
-      /* The last worker lets the others go once it has looked round; then its registry is given up. */
+      /* The last worker releases the others after its last check; then its registry is orphaned. */
       threads_settle(threads, 10 * SECOND * check_scale());
     }
     CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
@@ -534,7 +527,7 @@ static void run_something(void) {
   tr_registry_release(registry);
 }
 
-/* What a child does to show that it can use the library. */
+/* The calls by which a child shows that it can use the library. */
 static void run_something_in_a_child(void) {
 #ifdef CHECK_UNDER_TSAN /* which lets no child of a process with threads make one */
   tr_registry_release(registry_new());
@@ -572,12 +565,11 @@ static void begins_anew_or_not(void *argument) {
   begins_anew(argument);
 }
 
-/* Proves: a child of a process that has used everything and released it may use the library as if it were the
-   first, and so may its own children; threads of a registry that nobody shut down may be on their last
-   instructions (P1).
-   Why it matters: servers prepare in one process, and then fork those that serve.
-   Catches: a child that is refused since the parent once had a registry; locks, lists or threads of the
-   parent's that the child believes in. */
+/* Proves: a child of a process that has used everything and released it may use the library as if
+   it were the first, and so may its own children; threads of a registry that was not shut down may
+   be on their last instructions (P1). Why it matters: servers prepare in one process, and then fork
+   those that serve. Catches: a child whose calls fail because the parent once had a registry;
+   locks, lists or threads of the parent that the child relies on. */
 CASE(a_child_of_a_process_that_released_everything_begins_anew) {
   run_something();
   CHECK_EXITED(0, status_of_child(begins_anew, NULL));
@@ -606,10 +598,9 @@ static void is_refused(void *argument) {
   CHECK(tr_token_create() == NULL);
 }
 
-/* Proves: as long as one object is left, a registry, a group, a task's handle, a token or a report, a child
-   is refused (P1).
-   Why it matters: what the child has a pointer to may be locked for ever there.
-   Catches: objects that are not counted. */
+/* Proves: as long as one object is left, a registry, a group, a task's handle, a token or a report,
+   a child's calls fail (P1). Why it matters: an object that the child has a pointer to may be
+   locked there, and no thread unlocks it. Catches: objects that are not counted. */
 CASE(a_child_is_refused_as_long_as_one_object_is_left) {
   tr_registry *registry = registry_new();
   CHECK_EXITED(0, status_of_child(is_refused, NULL));

@@ -1,5 +1,5 @@
-/* limits.c - at the ends of what the system gives one process or one user: threads, address space,
-   descriptors, stacks. Rules S6, S7, P4, G4, C6, C8. */
+/* limits.c - at the limits of one process or one user: threads, address space, descriptors, stacks.
+   Rules S6, S7, P4, G4, C6, C8. */
 
 #include "support.h"
 
@@ -11,8 +11,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-/* Use a registry from beginning to end; each call may be refused, and then leaves nothing behind.
-   Returns how many calls were refused. */
+/* Use a registry from beginning to end; each call may fail, and then leaves nothing behind. Returns
+   how many calls failed. */
 static int use_what_there_is(void) {
   int refusals = 0;
   tr_registry *registry = NULL;
@@ -85,9 +85,9 @@ static void live_with_a_dozen_threads(void *argument) {
 }
 
 /* Proves: at RLIMIT_NPROC, which a process without privileges meets, the spawn that is one too many
-   is TR_ERR_AGAIN, those that live go on, and when one has ended another may begin (S6, G4).
-   Why it matters: it is the limit that service managers set.  Catches: a refusal that leaves a
-   thread, a place or a record behind. */
+   is TR_ERR_AGAIN, live tasks continue, and when one has ended another may start (S6, G4). Why it
+   matters: it is the limit that service managers set. Catches: a failed spawn that leaves a thread,
+   a place or a record behind. */
 CASE(threads_at_their_limit) {
   int status = status_of_child(live_with_a_dozen_threads, NULL);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
@@ -124,10 +124,10 @@ static void climb_the_address_space(void *argument) {
   }
 }
 
-/* Proves: however much address space is left, from none to plenty, each call works or is refused, a
-   registry that could be had is joined and leaves nothing, and with the space back all of it works
-   (S6, P4, G4).  Why it matters: memory does not run out at a convenient moment.  Catches: a stack or
-   a block taken for granted. */
+/* Proves: however much address space is left, from none to plenty, each call works or fails, a
+   registry that was created is joined and leaves nothing, and once there is space again all of it
+   works (S6, P4, G4). Why it matters: memory does not run out at a convenient moment. Catches: a
+   stack or a block taken for granted. */
 CASE(address_space_at_its_limit) {
   if (check_under_a_tool()) return; /* which itself ends the program when it gets no memory */
   int *seen = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -151,10 +151,10 @@ static int body_needs_a_descriptor(tr_task *self, void *ctx) {
   return status == TR_OK ? 0 : 9;
 }
 
-/* Proves: with room for n descriptors n tasks have one, for each n from none up; the others are told
-   TR_ERR_SYSTEM, and spawning, listing, cancelling and joining need none (C6, S6).
-   Why it matters: a server without descriptors has to be able to stop.  Catches: a descriptor that a
-   join or a registry needs; one that is not given back. */
+/* Proves: with room for n descriptors n tasks have one, for each n from none up; the others get
+   TR_ERR_SYSTEM, and spawning, listing, cancelling and joining need none (C6, S6). Why it matters:
+   a server without descriptors has to be able to stop. Catches: a descriptor that a join or a
+   registry needs; one that is not closed. */
 CASE(descriptors_at_their_limit) {
   struct rlimit before, limit;
   CHECK_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
@@ -184,7 +184,7 @@ CASE(descriptors_at_their_limit) {
   }
 }
 
-/* How many descriptors are open, the one by which that is found out included. */
+/* How many descriptors are open, including the one used to count them. */
 static int open_descriptors(void) {
   DIR *directory = opendir("/proc/self/fd");
   CHECK(directory != NULL);
@@ -196,7 +196,7 @@ static int open_descriptors(void) {
 
 enum { SHARING = 100 };
 
-/* Tasks that wait for descriptors, each for its own pair of sockets, one of which it is told by. */
+/* Tasks that wait for descriptors, each for its own pair of sockets. */
 struct sharing {
   int ends[SHARING][2];
   tr_status seen[SHARING];
@@ -267,11 +267,12 @@ static void share_end(void) {
   tr_registry_release(sharing.registry);
 }
 
-/* Proves: a hundred tasks that wait for descriptors cost the process a few of its own, which are given back; asking one
-   of them to stop ends its wait and no other, however often; each of the others still ends by its own
-   event, and all of them by a shutdown (C8).  Why it matters: one descriptor for each task that waits halves the
-   connections of a server.  Catches: a descriptor for each; a wait that ends by another's flag, or fails; one
-   that sleeps on at a descriptor that tells of nothing any more; a descriptor that stays. */
+/* Proves: a hundred tasks that wait for descriptors cost the process a few of its own, which are
+   closed again; asking one of them to stop ends its wait and no other, however often; each of the
+   others still ends by its own event, and all of them by a shutdown (C8). Why it matters: one
+   descriptor for each task that waits halves the connections of a server. Catches: a descriptor for
+   each; a wait that ends by another's flag, or fails; one that sleeps on at a descriptor that is no
+   longer used; a descriptor that stays. */
 CASE(tasks_that_wait_share_descriptors) {
   int before = open_descriptors();
   share_begin();
@@ -296,10 +297,11 @@ static int body_waits_in_vain(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: where but one descriptor is left, all share it; when it has told of one task's flag the others wait on without
-   one, are told of by their own events and their own flags, and fail at nothing; where none is left a wait that
-   begins is TR_ERR_SYSTEM with EMFILE (C8).  Why it matters: a server at its limit goes on serving those it has.
-   Catches: a wait that fails because another task was asked to stop; one that does not see its flag. */
+/* Proves: where only one descriptor is left, all share it; when it has reported one task's flag the
+   others continue without one, are woken by their own events and their own flags, and do not fail;
+   where none is left a new wait is TR_ERR_SYSTEM with EMFILE (C8). Why it matters: a server at its
+   limit must continue to serve its clients. Catches: a wait that fails because another task was
+   asked to stop; one that does not see its flag. */
 CASE(waits_go_on_where_no_descriptor_is_left) {
   struct rlimit before, limit;
   CHECK_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
@@ -314,7 +316,7 @@ CASE(waits_go_on_where_no_descriptor_is_left) {
   while (fcntl(highest, F_GETFD) < 0) breathe();
   for (int i = 0; i < SHARING / 2; i += 2) {
     share_end_two(i, i + 1);
-    /* The one there is, taken away as soon as it is given back: the next wake up without. */
+    /* The only descriptor, taken as soon as it is closed: the next tasks wake without one. */
     if (i == SHARING / 4) {
       limit.rlim_cur = (rlim_t)highest;
       CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));

@@ -1,6 +1,6 @@
-/* looking.c - a look at a thread takes nothing that the thread may hold: no memory from the allocator, no lock,
-   not the dynamic linker's either (E1, E12). The program's own malloc and pthread_mutex_lock are found before the
-   C library's, and count the calls of one thread. */
+/* looking.c - examining a thread takes nothing that the thread may hold: no memory from the
+   allocator, and no lock, not even the dynamic linker's (E1, E12). The program's own malloc and
+   pthread_mutex_lock are found before the C library's, and count the calls of one thread. */
 
 #include "deadline.h"
 
@@ -47,7 +47,7 @@ static int body_notes_and_is_deaf(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* How many allocations and locks it takes to look at `tasks` tasks, and to write what was seen. */
+/* How many allocations and locks it takes to examine `tasks` tasks, and to write the report. */
 static void cost_of_looking(int tasks, long *allocated, long *locked) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -74,13 +74,14 @@ static void cost_of_looking(int tasks, long *allocated, long *locked) {
   registry_finish(registry);
 }
 
-/* Proves: to look at 33 tasks, with backtraces, takes as many allocations and locks as to look at one: those
-   for the report, and none for a look (E1, E12).  Why it matters: the straggler may hold the allocator's lock,
-   and what waits for it would be the next straggler.  Catches: a buffer from the heap, a lock for each look. */
+/* Proves: examining 33 tasks, with backtraces, takes as many allocations and locks as examining
+   one: those for the report, and none for a task (E1, E12). Why it matters: the straggler may hold
+   the allocator's lock, and a thread that waits for it would be the next straggler. Catches: a
+   buffer from the heap, a lock for each task. */
 CASE(a_look_takes_no_memory_and_no_lock) {
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
   long one[2], many[2];
-  cost_of_looking(1, &one[0], &one[1]); /* what is made once is made */
+  cost_of_looking(1, &one[0], &one[1]); /* what is made once exists now */
   cost_of_looking(1, &one[0], &one[1]);
   cost_of_looking(33, &many[0], &many[1]);
   CHECK_MSG(one[0] == many[0], "%ld allocations for one, %ld for 33", one[0], many[0]);
@@ -96,9 +97,10 @@ static int body_loads(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task that hangs while it loads an object, and so holds the dynamic linker's lock, is told of with
-   its backtrace and the names in it, and holds nobody up (E1, E12).  Why it matters: a plugin that does not
-   come up is a common straggler.  Catches: dladdr, which waits for that lock. */
+/* Proves: a task that hangs while it loads an object, and so holds the dynamic linker's lock, is
+   reported with its backtrace and the names in it, and holds nothing up (E1, E12). Why it
+   matters: a plugin that does not come up is a common straggler. Catches: dladdr, which waits
+   for that lock. */
 CASE(who_hangs_in_the_loader_holds_up_no_report) {
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
   int arrived[2], go_on[2];

@@ -1,5 +1,5 @@
-/* looks.c - backtraces of stragglers: the signal that asks for them, and what it does to tasks. Rule E12,
-   with S7, P1. */
+/* looks.c - backtraces of stragglers: the signal that requests them, and its effect on tasks. Rule
+   E12, with S7, P1. */
 
 #include "support.h"
 
@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <poll.h>
 
-/* The one signal that this program enables: for ever, so that every case has to do with it. */
+/* The one signal that this program enables: until it ends, so that every case shares it. */
 static int own_signal(void) { return SIGRTMIN + 2; }
 
 static void enable(void) { CHECK_EQ(TR_OK, tr_enable_backtraces(own_signal())); }
@@ -21,9 +21,10 @@ static void (*handler_of(int number))(int) {
   return action.sa_handler;
 }
 
-/* Proves: what can be no such signal is refused and left as it is; one that can is taken, again as well, and
-   then no other (E12).  Why it matters: the signal of somebody else would be lost, or end the
-   process.  Catches: a handler that is replaced; an ignored signal taken; a second signal taken. */
+/* Proves: an unsuitable signal is rejected and left as it is; a suitable one is accepted,
+   repeatedly, and then no other (E12). Why it matters: another part's signal would be lost, or
+   end the process. Catches: a handler that is replaced; an ignored signal taken; a second signal
+   taken. */
 CASE(only_a_free_signal_is_taken) {
   static const int never[] = {INT_MIN, -1, 0, 65, 4711, INT_MAX, SIGKILL, SIGSTOP,
                               SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
@@ -92,7 +93,8 @@ CASE(many_may_enable_at_once) {
    question left out. */
 CASE(a_forked_child_enables_nothing) {
   enable();
-  tr_token *token = tr_token_create(); /* with nothing of the library alive the child would begin anew */
+  tr_token *token = tr_token_create(); /* with no object of the library the child would start
+                                          anew */
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
@@ -108,7 +110,7 @@ CASE(a_forked_child_enables_nothing) {
   tr_token_release(token);
 }
 
-/* What a body finds blocked. */
+/* The signals that a body finds blocked. */
 struct mask {
   pid_t tid;
   int blocks_own, blocks_others;
@@ -155,7 +157,7 @@ static struct mask mask_in_task(tr_registry *registry, uint32_t flags) {
   return mask;
 }
 
-/* Whether the thread called `name` has the signal blocked, by what the kernel says. */
+/* Whether the thread called `name` has the signal blocked, according to the kernel. */
 static int blocks_own(const char *name) {
   DIR *directory = opendir("/proc/self/task");
   CHECK(directory != NULL);
@@ -179,10 +181,11 @@ static int blocks_own(const char *name) {
   return result;
 }
 
-/* Proves: tasks that begin after the call let the signal through, and nothing else that they did not before,
-   on new threads and on those that served tasks before; the library's own threads do not (E12, S7).  Why it
-   matters: a straggler that blocks the signal has no backtrace, and a thread of the library's is to
-   be interrupted by nothing.  Catches: a thread that waited through the call with the mask it had. */
+/* Proves: tasks that start after the call leave the signal unblocked, and no other signal that was
+   blocked before, on new threads and on those that served tasks before; the library's own threads
+   block it (E12, S7). Why it matters: a straggler that blocks the signal has no backtrace, and a
+   thread of the library's must not be interrupted. Catches: a thread that waited through the call
+   with the mask it had. */
 CASE(tasks_that_begin_later_let_it_through) {
   tr_registry *registry = registry_that_blocks_all();
   int is_first = handler_of(own_signal()) == SIG_DFL;
@@ -220,8 +223,9 @@ static int body_blocks_it(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task that blocks the signal does not do so for the next one of its thread (E12, S7).  Why it matters:
-   backtraces would get fewer as time passes.  Catches: a mask that is put back to what it was. */
+/* Proves: a task that blocks the signal does not do so for the next one of its thread (E12, S7).
+   Why it matters: fewer and fewer tasks would have backtraces. Catches: a mask that is restored to
+   its old state. */
 CASE(a_task_that_blocks_it_blocks_its_own) {
   enable();
   tr_registry *registry = registry_that_blocks_all();
@@ -250,9 +254,9 @@ static int body_reads(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a read in a task goes on over the signal, and errno is as before (E12).  Why it matters: to ask what a
-   program is doing must not change what it does.  Catches: a handler without SA_RESTART, or one that changes
-   errno. */
+/* Proves: a read in a task continues after the signal, and errno is as before (E12). Why it
+   matters: inspecting a program must not change what it does. Catches: a handler without
+   SA_RESTART, or one that changes errno. */
 CASE(a_read_goes_on_over_the_signal) {
   enable();
   tr_registry *registry = registry_new();
@@ -408,7 +412,7 @@ __attribute__((noinline)) static void stays(void) {
   atomic_store(&coroutine, gettid());
   for (;;) pause();
 }
-/* Goes on at `function` on the stack that ends at `top`, as if it had been called from `back`. */
+/* Continues at `function` on the stack that ends at `top`, as if it had been called from `back`. */
 extern void switch_to(void *top, void (*function)(void), uintptr_t back);
 __asm__(".text\nswitch_to:\n mov %rdi, %rsp\n push %rdx\n jmp *%rsi\n");
 static int body_switches(tr_task *self, void *context) {
@@ -425,9 +429,10 @@ static int body_switches_here(tr_task *self, void *context) {
 
 #endif
 
-/* Proves: a return address that is no code ends the backtrace and not the program, on a coroutine's stack and on
-   the task's own (E12).  Why it matters: hand-written context switches leave such addresses, and a report must not
-   crash what it explains.  Catches: an unwinder that looks at the code a return address leads to. */
+/* Proves: a return address that is not code ends the backtrace and not the program, on a
+   coroutine's stack and on the task's own (E12). Why it matters: hand-written context switches
+   leave such addresses, and a report must not crash what it explains. Catches: an unwinder that
+   reads the code a return address leads to. */
 CASE(a_return_address_that_is_no_code_ends_the_backtrace) {
 #if defined(__x86_64__) && !defined(CHECK_UNDER_ASAN) && !defined(CHECK_UNDER_TSAN)
   static const uintptr_t backs[] = {0, 1, 0xdeadbeef, 0xdeaddeaddeaddead, UINTPTR_MAX};
@@ -453,8 +458,9 @@ CASE(a_return_address_that_is_no_code_ends_the_backtrace) {
   }
 #endif
 }
-/* Proves: the signal may come from anywhere, for nobody, to any thread (E12).  Why it matters: kill(1) is
-   at hand.  Catches: a handler that takes every signal for a question of the library's. */
+/* Proves: the signal may come from anywhere, without a request, to any thread (E12). Why it
+   matters: anyone can use kill(1). Catches: a handler that takes every signal for a request of the
+   library. */
 CASE(a_signal_nobody_sent_does_nothing) {
   enable();
   for (int i = 0; i < 50; i++) {

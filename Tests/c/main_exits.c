@@ -9,7 +9,8 @@ static tr_token *left_token;
 static tr_registration *left_registration;
 static atomic_int bodies;
 
-/* What the process ends with: 7 if it ended by itself, its exit handlers run, and not before its bodies. */
+/* The exit status of the process: 7 if it ended by itself, after its bodies, with its exit handlers
+   run. */
 static int expected_bodies;
 
 static void at_the_end(void) { _exit(atomic_load(&bodies) == expected_bodies ? 7 : 8); }
@@ -172,7 +173,7 @@ static int body_asks_for_the_stop(tr_task *self, void *ctx) {
   return body_counts(self, ctx);
 }
 
-/* Timers and signals go on for the tasks that are left. */
+/* Timers and signals continue for the tasks that are left. */
 static int leaves_task_that_needs_a_signal(void) {
   expect_bodies(1);
   left_registry = registry_with(-1, 16);
@@ -262,11 +263,11 @@ static void each_ends(int first, int end) {
   }
 }
 
-/* Proves: a program whose main left by pthread_exit ends when its tasks have, and not before, with its exit handlers
-   run: with idle threads that are kept for ever, with tasks that end later, without reuse, in groups, with a registry
-   that was released or shut down, and where another thread made all objects (P9).
-   Why it matters: who lets main go counts on the process ending with its last thread, as POSIX has it.
-   Catches: an idle thread that keeps the process. */
+/* Proves: a program whose main left by pthread_exit ends when its tasks have, and not before, with
+   its exit handlers run: with idle threads that are kept indefinitely, with tasks that end later,
+   without reuse, in groups, with a registry that was released or shut down, and where another
+   thread made all objects (P9). Why it matters: a program whose main leaves relies on the process
+   ending with its last thread, as POSIX says. Catches: an idle thread that keeps the process. */
 CASE(a_process_without_main_ends_with_its_tasks) { each_ends(0, WITHOUT_OWN_THREADS); }
 
 /* Proves: the same with a pending timeout and a signal watch, which keep no process; they serve the tasks that are

@@ -1,5 +1,6 @@
-/* masks.c - what signals tasks let through: what they start can be ended, what they raise against themselves
-   takes effect, and the program's signals go to the threads that it means. Rule S7. */
+/* masks.c - the signals that tasks leave unblocked: processes that they start can be ended, signals
+   that they raise themselves take effect, and the program's signals go to the intended threads.
+   Rule S7. */
 
 #include "support.h"
 
@@ -26,7 +27,7 @@ enum way { by_fork, by_vfork, by_spawn, by_popen, by_system, ways };
 /* A program that a task starts, and how it ended. */
 struct started {
   int way;
-  int ends[2]; /* a shell tells its process id here */
+  int ends[2]; /* a shell writes its process id here */
   _Atomic(pid_t) pid;
   int status;
 };
@@ -118,10 +119,10 @@ static void check_that_children_can_be_ended(tr_registry *registry) {
     }
 }
 
-/* Proves: what a task starts, by fork, vfork, posix_spawn, popen or system, is ended by a signal sent to it
-   (S7).  Why it matters: a mask survives exec, and a program that was started with every signal blocked can
-   only be killed; it starts others that are as deaf.  Catches: tasks that block signals of their own
-   accord. */
+/* Proves: a process that a task starts, by fork, vfork, posix_spawn, popen or system, is ended by a
+   signal sent to it (S7). Why it matters: a mask survives exec, and a program that was started with
+   every signal blocked can only be killed; processes that it starts inherit that. Catches: tasks
+   that block signals that the program does not. */
 CASE(what_a_task_starts_can_be_ended) {
   tr_registry *registry = registry_new();
   check_that_children_can_be_ended(registry);
@@ -147,7 +148,7 @@ CASE(what_a_task_starts_can_be_ended_where_the_program_has_handlers) {
 
 /* ---- Programs that callbacks start on threads of the library's own ------------------------------------ */
 
-/* What one of them is called for, and what it starts. */
+/* The cause of a callback, and the process it starts. */
 struct caller {
   struct started started;
   struct gate gate; /* arrived at when it has started something, and seen its end */
@@ -165,7 +166,7 @@ static void log_starts(void *context, const tr_log_event *event) {
   if (event->event == TR_EVENT_TASK_STALLED) callback_starts(context);
 }
 
-/* Kill what the callback has started, and wait until it is over. */
+/* Kill the process that the callback has started, and wait for its end. */
 static void end_what_it_starts(struct caller *caller) {
   pid_t pid = pid_of(&caller->started);
   CHECK_EQ(0, kill(pid, SIGTERM));
@@ -181,10 +182,10 @@ static void caller_init(struct caller *caller, int way) {
   CHECK_EQ(0, pipe(caller->started.ends));
 }
 
-/* Proves: what a callback starts on a thread of the library's own is ended by a signal sent to it: one of a timeout, of
-   a deadline, of a signal, and the log of a heartbeat (S7, P7).  Why it matters: a helper that a watchdog starts is
-   as deaf as one of a task's, and what it starts again.  Catches: callbacks with the mask that those threads have for
-   themselves. */
+/* Proves: a process that a callback starts on a thread of the library is ended by a signal sent to
+   it: for callbacks of a timeout, of a deadline, of a signal, and the log of a heartbeat (S7, P7).
+   Why it matters: a helper that a watchdog starts, and its children, would otherwise ignore
+   signals. Catches: callbacks with the mask that those threads have for themselves. */
 CASE(what_a_callback_starts_can_be_ended) {
   for (int way = 0; way < ways; way++) {
     static struct caller caller;
@@ -234,7 +235,8 @@ CASE(what_a_callback_starts_can_be_ended) {
   timer_thread_leaves();
 }
 
-/* ---- What tasks let through ------------------------------------------------------------------------ */
+/* ---- Signals that tasks leave unblocked
+   ------------------------------------------------------------ */
 
 static void *make_registry_with_all_blocked(void *registry) {
   sigset_t all;
@@ -244,9 +246,10 @@ static void *make_registry_with_all_blocked(void *registry) {
   return NULL;
 }
 
-/* Proves: where a thread makes the registry that blocks every signal, as those of libdispatch do, tasks have
-   the main thread's mask (S7).  Why it matters: a runtime's mask is not the program's; what tasks of a
-   registry start that asynchronous Swift code made would be deaf.  Catches: taking it all the same. */
+/* Proves: if the thread that makes the registry blocks every signal, as those of libdispatch do,
+   tasks have the main thread's mask (S7). Why it matters: a runtime's mask is not the program's;
+   processes started by tasks of a registry that asynchronous Swift code made would ignore signals.
+   Catches: using the runtime's mask. */
 CASE(a_runtimes_mask_is_not_the_programs) {
   tr_registry *registry = NULL;
   thread_end(thread_start(make_registry_with_all_blocked, &registry));
@@ -254,7 +257,7 @@ CASE(a_runtimes_mask_is_not_the_programs) {
   registry_finish(registry);
 }
 
-/* Who handled a signal last, and how many were handled. */
+/* The thread that handled a signal last, and how many were handled. */
 static _Atomic(pid_t) handled_by;
 static atomic_int handled;
 
@@ -278,10 +281,10 @@ static int body_sleeps(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a signal to the process that the main thread lets through is handled there, whatever tasks there are
-   and do (S7).  Why it matters: tasks let it through as well, and should not be interrupted by it.
-   Catches: nothing of the library's but a main thread that the library makes deaf; it holds what the choice of
-   the mask builds on. */
+/* Proves: a signal to the process that the main thread leaves unblocked is handled there, whatever
+   the tasks do (S7). Why it matters: tasks leave it unblocked as well, and should not be
+   interrupted by it. Catches: in the library only a main thread whose mask the library changes; it
+   checks what the choice of the mask relies on. */
 CASE(the_main_thread_gets_the_programs_signals) {
   if (check_under_valgrind()) return; /* which delivers as it likes */
   tr_registry *registry = registry_new();
@@ -334,9 +337,9 @@ static int body_computes_until_sampled(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a profiler's samples reach the task that computes, as the application said once, by its own mask or
-   by the option, that its tasks let SIGPROF through (S7).  Why it matters: otherwise a profile shows a main
-   thread that sleeps.  Catches: a mask of tasks that nobody can choose. */
+/* Proves: a profiler's samples reach the task that computes, as the application said once, by its
+   own mask or by the option, that its tasks leave SIGPROF unblocked (S7). Why it matters: otherwise
+   a profile shows a main thread that sleeps. Catches: a mask of tasks that cannot be chosen. */
 CASE(a_profiler_sees_the_task_that_computes) {
   if (check_under_valgrind()) return; /* which delivers as it likes */
   sigset_t all, none;
@@ -365,7 +368,8 @@ CASE(a_profiler_sees_the_task_that_computes) {
   }
 }
 
-/* ---- What a task does to itself ------------------------------------------------------------------- */
+/* ---- Signals that a task raises itself
+   ------------------------------------------------------------ */
 
 static int body_raises(tr_task *self, void *ctx) {
   (void)self;
@@ -391,10 +395,10 @@ static void raise_in_a_task(void *argument) {
   _exit(8);
 }
 
-/* Proves: a signal that a task raises against itself does what it does in any thread; SIGABRT and the faults
-   end the process even where tasks block all there is (S7).  Why it matters: programs check themselves that way,
-   and one that goes on with damaged memory is worse than one that ends.  Catches: SIGABRT among those
-   that are blocked. */
+/* Proves: a signal that a task raises itself takes effect as in any thread; SIGABRT and the faults
+   end the process even if tasks block all signals (S7). Why it matters: programs check themselves
+   that way, and one that continues with damaged memory is worse than one that ends. Catches:
+   SIGABRT among those that are blocked. */
 CASE(what_a_task_raises_takes_effect) {
   const int numbers[] = {SIGABRT, SIGSEGV, SIGILL, SIGTERM, SIGPIPE, SIGRTMIN};
   for (int blocks_all = 0; blocks_all < 2; blocks_all++)

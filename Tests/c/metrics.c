@@ -1,6 +1,6 @@
-/* metrics.c - counters, durations and the last tasks of a registry with TR_REGISTRY_METRICS, and what one
-   without it tells. Rules E8, E9, with P1, P4, S6, T2, C12. What tr_metrics_write writes is looked at by
-   Tests/formats. */
+/* metrics.c - counters, durations and the last tasks of a registry with TR_REGISTRY_METRICS, and
+   the totals of one without it. Rules E8, E9, with P1, P4, S6, T2, C12. Tests/formats checks the
+   output of tr_metrics_write. */
 
 #include "groups.h"
 
@@ -92,7 +92,7 @@ static void *spawn_a_mixture(void *argument) {
   return NULL;
 }
 
-/* What somebody who reads all the time sees. */
+/* The observations of a thread that reads all the time. */
 struct reader {
   tr_registry *registry;
   atomic_int stop;
@@ -117,12 +117,13 @@ static void *read_all_the_time(void *argument) {
   return NULL;
 }
 
-/* Proves: after tasks of all kinds were spawned by several threads at once, and returned, failed, left by
-   pthread_exit or were refused, each counter of each kind is exact, and so is their sum; meanwhile no
-   reader sees more tasks ended than spawned, a counter that falls, or more alive than max_tasks (E8).
-   Why it matters: alarms are set on these numbers; one that is off by one in a thousand is of no use for
-   "refused > 0".  Catches: counters without the lock; an end that is counted for limits before it is
-   counted here; all kinds in one; an exit that is counted as a failure. */
+/* Proves: after tasks of all kinds were spawned by several threads at once, and returned, failed,
+   left by pthread_exit or were rejected, each counter of each kind is exact, and so is their sum;
+   meanwhile no reader sees more tasks ended than spawned, a counter that falls, or more alive than
+   max_tasks (E8). Why it matters: alarms are set on these numbers; one that is off by one in a
+   thousand is useless for "rejected > 0". Catches: counters without the lock; an end that is
+   counted for limits before it is counted here; all kinds in one; an exit that is counted as a
+   failure. */
 CASE(counts_are_exact_after_a_mixed_load) {
   struct mixed mixed[SPAWNERS];
   struct reader reader = {measured_with(MIXED_LIMIT), 0, 0};
@@ -151,10 +152,10 @@ CASE(counts_are_exact_after_a_mixed_load) {
   registry_finish(reader.registry);
 }
 
-/* Proves: a spawn refused as the registry is full, or closed, counts as refused with its kind, and as
-   nothing else; one with arguments that break the rules does not count (E8, S6).  Why it matters: a
-   limit that is too low shows here, and nowhere else without a log.  Catches: a refusal that counts as
-   spawned; one that counts with no kind. */
+/* Proves: a spawn rejected because the registry is full, or closed, counts as rejected with its
+   kind, and as nothing else; one with invalid arguments does not count (E8, S6). Why it matters: a
+   limit that is too low shows here, and nowhere else without a log. Catches: a rejected spawn that
+   counts as spawned; one that counts with no kind. */
 CASE(refusals_are_counted_by_kind) {
   struct gate gate = GATE_INIT;
   tr_registry *registry = measured_with(2);
@@ -177,10 +178,10 @@ CASE(refusals_are_counted_by_kind) {
   tr_registry_release(registry);
 }
 
-/* Proves: whoever has learned of an end, by a wait, a join or the list, finds it in the metrics, as the
-   last that ended too; and whoever has spawned finds that (E8).  Why it matters: "the job is
-   done, and the metrics say it runs" is a support call.  Catches: counting the end after it was counted
-   for joins, or after the task has left the list. */
+/* Proves: once the end of a task is observable, by a wait, a join or the list, it is in the metrics
+   and is the last that ended; and a spawn is in them when it has returned (E8). Why it matters:
+   "the job is done, and the metrics say it runs" is a support call. Catches: counting the end after
+   it was counted for joins, or after the task has left the list. */
 CASE(what_was_learned_of_is_counted) {
   tr_registry *registry = measured();
   int rounds = check_rounds(3000);
@@ -261,10 +262,11 @@ CASE(an_end_that_is_interrupted_counts_once) {
 
 /* ---- Groups --------------------------------------------------------------------------------- */
 
-/* Proves: a task of a group, and a refused spawn, counts in each registry above that keeps metrics, and
-   not beside; one in between that keeps none has its totals; and the list of the last tasks tells their
-   group (E8, T2).  Why it matters: the whole server's numbers are those of its parts.  Catches:
-   counting in the task's own registry alone, or not above one that keeps none; inherited metrics. */
+/* Proves: a task of a group, and a rejected spawn, counts in each ancestor that keeps metrics, and
+   not in siblings; one in between that keeps none has its totals; and the list of the last tasks
+   shows their group (E8, T2). Why it matters: the whole server's numbers are those of its parts.
+   Catches: counting only in the task's own registry, or not above one that keeps none; inherited
+   metrics. */
 CASE(tasks_of_groups_count_above) {
   int code = 9;
   tr_registry *top = measured();
@@ -306,10 +308,10 @@ CASE(tasks_of_groups_count_above) {
   registry_finish(top);
 }
 
-/* Proves: a group below a registry without metrics keeps its own, and a registry whose last reference went
-   while its tasks were alive counts them to their end (E8, G3).  Why it matters: metrics of one
-   part are asked for without those of the whole; memory that is freed too early is found by others.
-   Catches: metrics that hang on the topmost registry; metrics freed with the last handle. */
+/* Proves: a group inside a registry without metrics keeps its own, and a registry whose last
+   reference went while its tasks were alive counts them to their end (E8, G3). Why it matters:
+   metrics of one part may be read without those of the whole; memory that is freed too early is
+   reused. Catches: metrics that depend on the root registry; metrics freed with the last handle. */
 CASE(metrics_live_as_long_as_tasks) {
   struct gate gate = GATE_INIT;
   tr_registry *top = registry_new();
@@ -427,10 +429,11 @@ CASE(durations_are_those_of_the_tasks) {
 
 /* ---- The last tasks ------------------------------------------------------------------------- */
 
-/* Proves: of a hundred tasks the last 64 are listed, the last first, each with its name, kind, id, code and
-   way of ending; a smaller array gets the first of them, TR_ERR_TRUNCATED, and nothing behind its
-   end (E8).  Why it matters: what ended right before the trouble is what is asked for.  Catches:
-   the first 64; the oldest first; a ring that begins in the wrong place before it is full. */
+/* Proves: of a hundred tasks the last 64 are listed, the latest first, each with its name, kind,
+   id, code and ending; a smaller array gets the first of them, TR_ERR_TRUNCATED, and nothing behind
+   its end (E8). Why it matters: the tasks that ended right before a failure are the interesting
+   ones. Catches: the first 64; the oldest first; a ring that begins in the wrong place before it is
+   full. */
 CASE(the_last_tasks_are_listed_last_first) {
   enum { TASKS = 100 };
   static int codes[TASKS];
@@ -477,11 +480,12 @@ CASE(the_last_tasks_are_listed_last_first) {
   registry_finish(registry);
 }
 
-/* ---- Without metrics, and what nobody should pass ------------------------------------------- */
+/* ---- Without metrics, and invalid arguments -------------------------------------------------- */
 
-/* Proves: a registry without TR_REGISTRY_METRICS tells its totals, with a peak of 0 and durations of -1; it
-   knows no kinds and remembers no task (E8).  Why it matters: a program may export the totals without
-   paying for more.  Catches: a registry that keeps metrics unasked; a refusal that is not counted. */
+/* Proves: a registry without TR_REGISTRY_METRICS has its totals, with a peak of 0 and durations of
+   -1; it counts no kinds and remembers no task (E8). Why it matters: a program may export the
+   totals without paying for more. Catches: a registry that keeps metrics without the flag; a
+   rejection that is not counted. */
 CASE(without_the_flag_there_are_totals) {
   struct gate gate = GATE_INIT;
   int code = 2;
@@ -513,11 +517,11 @@ CASE(without_the_flag_there_are_totals) {
   registry_finish(registry);
 }
 
-/* Proves: NULL, a kind that is none, a format that is none and an unknown flag are TR_ERR_INVALID and change
-   nothing; a descriptor that is not open is TR_ERR_SYSTEM with errno EBADF, and a pipe nobody reads
-   from EPIPE, without a signal (E8, E9, P4).  Why it matters: a scraper that hangs up must not end the
-   server.  Catches: looking behind NULL; errno lost on the way out; the kinds between 4 and 0x100 taken for
-   a place in a table. */
+/* Proves: NULL, an invalid kind, an invalid format and an unknown flag are TR_ERR_INVALID and
+   change nothing; a descriptor that is not open is TR_ERR_SYSTEM with errno EBADF, and a pipe
+   without a reader EPIPE, without a signal (E8, E9, P4). Why it matters: a scraper that hangs up
+   must not end the server. Catches: reading behind NULL; errno lost on the way out; the kinds
+   between 4 and 0x100 taken for a place in a table. */
 CASE(wrong_arguments_are_errors) {
   tr_registry *registry = measured();
   tr_metrics metrics = TR_METRICS_INIT;
@@ -568,7 +572,7 @@ CASE(wrong_arguments_are_errors) {
 /* The bytes each structure had in the release that brought it. Never changed. */
 enum { FIRST_METRICS = 128, FIRST_ENDED_TASK = 240, FIRST_SOURCE = 24 };
 
-/* What was written to `file`, after which it is empty. */
+/* The text that was written to `file`, which is then empty. */
 static const char *written(int file) {
   static char text[1 << 18];
   ssize_t length = pread(file, text, sizeof text - 1, 0);
@@ -585,12 +589,13 @@ static size_t occurrences(const char *text, const char *what) {
   return count;
 }
 
-/* Proves: two registries and a group make one exposition, with one "# EOF" or none, each family once, and told apart
-   by a label; one text of one registry is what tr_metrics_write writes; a name twice, or none twice, an empty, too
-   long or malformed one, a registry that is NULL, another size in the middle, a field or a flag that is not known
-   are TR_ERR_INVALID, say so, and write nothing (E9, P4).  Why it matters: two modules of a program meet in one
-   scrape, and a family twice loses it all.  Catches: samples of two with the same labels; elements looked for at this
-   library's distance; an error after half the text. */
+/* Proves: two registries and a group make one exposition, with one "# EOF" or none, each family
+   once, and distinguished by a label; the text of a single registry is that of tr_metrics_write; a
+   name twice, or none twice, an empty, too long or malformed one, a registry that is NULL, another
+   size in the middle, an unknown field or flag are TR_ERR_INVALID, set the error detail, and write
+   nothing (E9, P4). Why it matters: two modules of a program are in one scrape, and a family twice
+   loses it all. Catches: samples of two with the same labels; elements looked for at this library's
+   distance; an error after half the text. */
 CASE(several_registries_make_one_exposition) {
   struct larger {
     tr_metrics_source source;
@@ -697,10 +702,10 @@ CASE(several_registries_make_one_exposition) {
   registry_finish(all[0]);
 }
 
-/* Proves: structures that are too small, absurdly large or of a size that no array can have are refused and
-   left alone; larger ones get zeros behind what is known here, in each element (P4, E8).  Why it
-   matters: programs of older and newer releases use one library.  Catches: a size that is not looked at;
-   elements stored at this library's distance. */
+/* Proves: structures that are too small, absurdly large or of a size that no array can have are
+   rejected and left unchanged; larger ones get zeros behind the known members, in each element (P4,
+   E8). Why it matters: programs of older and newer releases use one library. Catches: a size that
+   is not checked; elements stored at this library's distance. */
 CASE(structures_of_other_sizes) {
   enum { LARGER = 16 };
   static const uint32_t refused_sizes[] = {0,     4,     FIRST_METRICS - 8, FIRST_METRICS - 1,
@@ -782,10 +787,10 @@ static int body_forks(tr_task *self, void *ctx) {
   return waitpid(child, (int *)ctx, 0) == child ? 0 : 1;
 }
 
-/* Proves: in a child of fork, with other threads in the middle of spawning and ending tasks, each function
-   is TR_ERR_FORKED at once; and a task that forks ends in its child without its end being counted
-   there (P1, E8).  Why it matters: the lock of the metrics may be taken in the child for ever.
-   Catches: taking it before, or without, looking whether this is a child. */
+/* Proves: in a child of fork, with other threads in the middle of spawning and ending tasks, each
+   function is TR_ERR_FORKED at once; and a task that forks ends in its child without its end being
+   counted there (P1, E8). Why it matters: the lock of the metrics may stay locked in the child.
+   Catches: taking it before, or without, checking whether this is a child. */
 CASE(a_child_of_fork_takes_no_lock) {
   struct mixed mixed[SPAWNERS];
   tr_registry *registry = measured_with(MIXED_LIMIT);

@@ -1,4 +1,4 @@
-/* names.c - names: what is kept, where they are cut, what is refused, and what the kernel is told.
+/* names.c - names: what is kept, where they are cut, which are rejected, and the kernel's names.
    Rule S2. */
 
 #include "support.h"
@@ -30,8 +30,8 @@ static int look_at_own_name(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Spawn a task called `name` and check what the snapshot, the handle, the task itself and the
-   kernel call it. The copy given to the library is overwritten at once. */
+/* Spawn a task called `name` and check its name in the snapshot, the handle, the task itself and
+   the kernel. The copy given to the library is overwritten at once. */
 static void check_called(tr_registry *registry, const char *name, const char *kept,
                          const char *kernel) {
   struct gate gate = GATE_INIT;
@@ -61,10 +61,9 @@ static void check_called(tr_registry *registry, const char *name, const char *ke
 }
 
 /* Proves: names of 1, 15, 16 and 63 bytes are kept whole, of 64 and 10 000 cut to 63, and the
-   kernel gets the first 15 bytes of each; the name is a copy (S2).  Why it matters: a task table
-   whose names are cut at 15 is useless, and pthread_setname_np refuses 16.  Catches: off by one
-   at either limit; keeping the caller's pointer; leaving the thread unnamed when the name is
-   long. */
+   kernel gets the first 15 bytes of each; the name is a copy (S2). Why it matters: a task table
+   whose names are cut at 15 is useless, and pthread_setname_np rejects 16. Catches: off by one at
+   either limit; keeping the caller's pointer; leaving the thread unnamed when the name is long. */
 CASE(names_are_kept_to_63_bytes_and_15_for_the_kernel) {
   tr_registry *registry = registry_new();
   static const size_t lengths[] = {1, 2, 14, 15, 16, 17, 31, 62, 63, 64, 65, 127, 255, 256, 10000};
@@ -120,9 +119,9 @@ CASE(names_are_cut_at_a_character) {
 }
 
 /* Proves: the first and last characters of each UTF-8 length are names: U+0001, U+007F, U+0080,
-   U+07FF, U+0800, U+D7FF, U+E000, U+FFFF, U+10000, U+10FFFF, control characters too (S2).
-   Why it matters: a validator that is too strict refuses names of real people.  Catches: wrong
-   bounds in the validator. */
+   U+07FF, U+0800, U+D7FF, U+E000, U+FFFF, U+10000, U+10FFFF, control characters too (S2). Why it
+   matters: a validator that is too strict rejects names of real people. Catches: wrong bounds in
+   the validator. */
 CASE(every_valid_character_is_accepted) {
   tr_registry *registry = registry_new();
   static const char *const names[] = {"\x01", "\x7F", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80",
@@ -252,9 +251,9 @@ static int body_renames_itself(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task that renames its own thread renames no later task's: the next one of the same
-   name bears it (S2, S1).  Why it matters: libraries name the threads they run in.  Catches:
-   telling the kernel a name only when it differs from the last one told. */
+/* Proves: a task that renames its own thread renames no later task's: the next one of the same name
+   has it (S2, S1). Why it matters: libraries name the threads they run in. Catches: setting the
+   kernel's name only when it differs from the last one set. */
 CASE(renaming_ones_own_thread_affects_no_later_task) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 10; i++) {
@@ -284,12 +283,12 @@ static int body_fails_under_a_hostile_message(tr_task *self, void *ctx) {
   return 4711;
 }
 
-/* Proves: text that is meant to do harm is text and nothing else: conversions of printf, terminal
-   escape sequences, newlines, quotes, paths and right-to-left overrides come out of handles,
-   snapshots, outcomes and the log byte by byte, with zeros behind them in a snapshot, and the first
-   15 bytes reach the kernel (S2, O1, O2).  Why it matters: names are often made of what a peer sent;
-   docs/security.md says who has to escape them.  Catches: a format string; text used as a path or
-   "cleaned" half; bytes of the task before behind a short name. */
+/* Proves: malicious text stays plain text: conversions of printf, terminal escape sequences,
+   newlines, quotes, paths and right-to-left overrides come out of handles, snapshots, outcomes and
+   the log byte by byte, with zeros behind them in a snapshot, and the first 15 bytes reach the
+   kernel (S2, O1, O2). Why it matters: names are often made of what a peer sent; docs/security.md
+   says which side escapes them. Catches: a format string; text used as a path, or partly "cleaned";
+   bytes of the task before behind a short name. */
 CASE(hostile_text_is_text_and_nothing_else) {
   static const char *const hostile[] = {"%n%n%s%s%p%1000000d",
                                         "\x1b]0;title\a\x1b[2J\x1b[31m",

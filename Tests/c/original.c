@@ -71,7 +71,7 @@ CASE(join_gives_up_on_slow_tasks) {
   registry_finish(registry);
 }
 
-/* ---- What was wrong with it ---------------------------------------------------------------- */
+/* ---- Its defects ---------------------------------------------------------------------------- */
 
 struct ticking {
   atomic_int stop;
@@ -88,8 +88,8 @@ static int body_ticks(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a straggler that runs on after the deadline is flagged, counted, named and still
-   tracked (J4, J5).  Why it matters: the original called it aborted, and it ran on unseen.
+/* Proves: a straggler that continues after the deadline is flagged, counted, named and still
+   tracked (J4, J5). Why it matters: the original called it aborted, and it continued unseen.
    Catches: forgetting it. */
 CASE(straggler_is_flagged_counted_named_and_tracked) {
   tr_registry *registry = registry_new();
@@ -117,7 +117,7 @@ CASE(straggler_is_flagged_counted_named_and_tracked) {
 }
 
 /* Proves: when one straggler has used up the time, tasks that had ended are not counted with it
-   (J2).  Why it matters: the original blamed them too.  Catches: a timeout of what is left for
+   (J2). Why it matters: the original blamed them too. Catches: giving the remaining time to
    each. */
 CASE(finished_tasks_are_not_blamed_for_a_straggler) {
   tr_registry *registry = registry_new();
@@ -168,8 +168,8 @@ CASE(task_spawned_during_a_join_is_not_missed) {
   registry_finish(registry);
 }
 
-/* Proves: a spawn after shutdown is refused (S5).  Why it matters: the original accepted it, and
-   never joined it.  Catches: a registry that does not close. */
+/* Proves: a spawn after shutdown is rejected (S5). Why it matters: the original accepted it, and
+   never joined it. Catches: a registry that does not close. */
 CASE(spawn_after_shutdown_is_refused) {
   tr_registry *registry = registry_new();
   CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_USER_REQUESTED, NULL, 0, NULL));
@@ -206,8 +206,8 @@ static int body_joins(tr_task *self, void *ctx) {
   return tr_join_all(ctx, 3600 * SECOND, NULL) == TR_ERR_DEADLOCK ? 0 : 1;
 }
 
-/* Proves: a join from inside a task is refused at once (J7).  Why it matters: the original
-   burned the whole deadline.  Catches: waiting for itself. */
+/* Proves: a join from inside a task fails at once (J7). Why it matters: the original burned the
+   whole deadline. Catches: waiting for itself. */
 CASE(join_from_inside_is_refused_at_once) {
   tr_registry *registry = registry_new();
   tr_task *task = spawn(registry, "inside", body_joins, registry);

@@ -1,4 +1,4 @@
-/* outcomes.c - how tasks end, who learns of it, and what is logged. Rules O1, O2, O3. */
+/* outcomes.c - how tasks end, when that is observable, and what is logged. Rules O1, O2, O3. */
 
 #include "support.h"
 
@@ -82,9 +82,9 @@ static int body_pauses(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task whose thread somebody cancels with pthread_cancel has exited; joins, counts and
-   other tasks go on as ever (O1, J8).  Why it matters: foreign code does it.  Catches: a task
-   that is never reported as ended; a lock left taken by the cancelled thread. */
+/* Proves: a task whose thread is cancelled with pthread_cancel has exited; joins, counts and other
+   tasks work as before (O1, J8). Why it matters: foreign code does it. Catches: a task that is
+   never reported as ended; a lock left taken by the cancelled thread. */
 CASE(cancelled_thread_is_an_end_of_its_own) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < check_rounds(100); i++) {
@@ -117,10 +117,10 @@ static int body_sleeps_then_tests(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: the waits of the library are no cancellation points: a pthread_cancel during tr_sleep
-   acts at the first cancellation point after it (O1, C4, C5).  Why it matters: a thread
-   cancelled inside the library could leave its locks taken.  Catches: a wait on a condition
-   variable with cancellation enabled. */
+/* Proves: the waits of the library are not cancellation points: a pthread_cancel during tr_sleep
+   acts at the first cancellation point after it (O1, C4, C5). Why it matters: a thread cancelled
+   inside the library could leave its locks taken. Catches: a wait on a condition variable with
+   cancellation enabled. */
 CASE(library_waits_are_no_cancellation_points) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < check_rounds(50); i++) {
@@ -206,9 +206,9 @@ CASE(failure_message_is_kept) {
   registry_finish(registry);
 }
 
-/* Proves: the last message stands; NULL takes it back; a refused one leaves the one before (O1).
-   Why it matters: a task describes its latest trouble.  Catches: the first one winning; a
-   refusal that clears. */
+/* Proves: the last message counts; NULL removes it; an invalid one leaves the one before (O1). Why
+   it matters: a task describes its latest problem. Catches: the first one winning; an invalid one
+   that clears. */
 CASE(last_message_stands) {
   tr_registry *registry = registry_new();
   struct message messages[] = {{"second", "a first that is longer", -99, 1, 0},
@@ -278,9 +278,9 @@ static int body_passes_gate_and_fails(tr_task *self, void *ctx) {
   return 31;
 }
 
-/* Proves: many threads may wait for one task, each with its own timeout, and all learn the same
-   outcome, before the end and after it, again and again (O3).  Why it matters: the outcome is
-   not consumed by whoever asks first.  Catches: waking one waiter; a wait that joins the thread. */
+/* Proves: many threads may wait for one task, each with its own timeout, and all get the same
+   outcome, before the end and after it, repeatedly (O3). Why it matters: the first caller does not
+   consume the outcome. Catches: waking one waiter; a wait that joins the thread. */
 CASE(many_may_wait_for_one_task) {
   for (int round = 0; round < check_rounds(30); round++) {
     tr_registry *registry = registry_new();
@@ -367,7 +367,7 @@ struct entry {
   pid_t tid;
 };
 
-/* What a log callback saw. Guards: `entries` and `count`. */
+/* The events that a log callback received. Guards: `entries` and `count`. */
 struct log {
   pthread_mutex_t lock;
   struct entry entries[64];
@@ -435,10 +435,10 @@ static int count_of(struct log *log, uint32_t event) {
 }
 
 /* Proves: failed and exited tasks are logged once each, on the task's thread, with its id, name,
-   kind, code, and its message, before anyone can learn of the end; a task that returned 0 is not
-   logged (O2, O1).  Why it matters: log_context may be freed when the last task has ended; and a
-   failure nobody waits for must still be seen.  Catches: logging after the end is told; a wrong
-   level or code. */
+   kind, code, and its message, before its completion becomes observable; a task that returned 0 is
+   not logged (O2, O1). Why it matters: log_context may be freed when the last task has ended; and a
+   failure that no call waits for must still be seen. Catches: logging after the end is observable;
+   a wrong level or code. */
 CASE(failures_and_exits_are_logged) {
   struct log log;
   tr_registry *registry = registry_with_log(&log, 0);
@@ -493,10 +493,10 @@ CASE(every_failure_is_logged_before_the_join_returns) {
   }
 }
 
-/* Proves: a join's deadline is logged once, about no single task, and each refused spawn with
-   its name, kind and status: limit and closed; an invalid one is an event of its own kind (O2, S5, S6, P4).
-   Why it matters: these are the first signs of trouble.  Catches: missing or doubled events; an invalid
-   call among the refused spawns. */
+/* Proves: a join's deadline is logged once, about no single task, and each rejected spawn with its
+   name, kind and status: limit and closed; an invalid one is an event of its own kind (O2, S5, S6,
+   P4). Why it matters: these are the first signs of trouble. Catches: missing or doubled events; an
+   invalid call among the rejected spawns. */
 CASE(deadlines_and_refusals_are_logged) {
   struct log log;
   tr_registry *registry = registry_with_log(&log, 1);
@@ -556,10 +556,10 @@ CASE(log_callback_may_call_the_library) {
   registry_finish(registry);
 }
 
-/* Proves: a log callback that blocks holds nobody else up: others spawn, list, wait and join
-   meanwhile, and the task whose failure is being logged still counts as alive (O2, S4).
-   Why it matters: a log goes to a disk that may be slow.  Catches: calling back under the lock;
-   ending the task first. */
+/* Proves: a log callback that blocks holds no other thread up: others spawn, list, wait and join
+   meanwhile, and the task whose failure is being logged still counts as alive (O2, S4). Why it
+   matters: a log goes to a disk that may be slow. Catches: calling back under the lock; ending the
+   task first. */
 CASE(blocked_log_callback_blocks_nobody_else) {
   struct log log;
   tr_registry *registry = registry_with_log(&log, 0);
@@ -583,9 +583,9 @@ CASE(blocked_log_callback_blocks_nobody_else) {
 }
 
 /* Proves: the library prints nothing, on standard output or standard error, through failures,
-   exits, deadlines, refusals, invalid calls, closing and shutdown, with and without a log (O2).
+   exits, deadlines, rejections, invalid calls, closing and shutdown, with and without a log (O2).
    Why it matters: a library that prints breaks protocols on standard output and floods service
-   logs.  Catches: any print left in. */
+   logs. Catches: any print left in. */
 CASE(nothing_is_printed) {
   fflush(NULL);
   int paper = memfd_create("printed", MFD_CLOEXEC);

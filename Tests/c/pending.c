@@ -1,18 +1,19 @@
-/* pending.c - each function of the library, called by a thread that somebody has cancelled (C4).
+/* pending.c - each function of the library, called by a thread that was cancelled with
+   pthread_cancel (C4).
 
-   pending.inc is made when the build is configured: one line FUNCTION(name) for each function that is exported,
-   which are those of taskreg.h. One without a call_name here is a build that fails, so that a new function is looked
-   at by itself.
+   pending.inc is made when the build is configured: one line FUNCTION(name) for each function that
+   is exported, which are those of taskreg.h. One without a call_name here is a build that fails, so
+   that a new function is tested automatically.
 
-   The calls must not use cancellation points of their own, such as printf or sem_wait: the thread would end
-   there. They return the line of what was not so, or 0. */
+   The calls must not use cancellation points of their own, such as printf or sem_wait: the thread
+   would end there. They return the line of the failed check, or 0. */
 
 #include "support.h"
 
 #include <poll.h>
 #include <sys/syscall.h>
 
-/* What the calls use; made anew for each. */
+/* The objects that the calls use; created for each. */
 struct at_hand {
   tr_token *token;
   tr_registry *registry;
@@ -27,7 +28,7 @@ struct at_hand {
 
 #define CALL(name) static int call_##name(struct at_hand *at)
 
-/* A call whose result is all there is to look at. */
+/* A call of which only the result is checked. */
 #define ANSWERS(name, condition)                                                                   \
   CALL(name) {                                                                                     \
     (void)at;                                                                                      \
@@ -37,7 +38,7 @@ struct at_hand {
 
 static int is_readable(int fd) {
   struct pollfd event = {fd, POLLIN, 0};
-  /* ppoll(2) by syscall(2), which is no cancellation point. */
+  /* ppoll(2) by syscall(2), which is not a cancellation point. */
   struct timespec none = {0, 0};
   return syscall(SYS_ppoll, &event, 1, &none, NULL, (size_t)8) == 1 && event.revents == POLLIN;
 }
@@ -96,7 +97,7 @@ CALL(tr_token_release) {
   EXPECT(fcntl(fd, F_GETFD) < 0);
   return 0;
 }
-/* With descriptors to raise and callbacks to call, in the token and in what is below it. */
+/* With descriptors to raise and callbacks to call, in the token and in its descendants. */
 CALL(tr_token_cancel) {
   int above = -1, below = -1, of_task = -1;
   atomic_int calls = 0;
@@ -189,7 +190,7 @@ CALL(tr_spawn) {
   tr_task_release(task);
   return 0;
 }
-/* One that is refused, of which a log hears that has a cancellation point. */
+/* A rejected spawn, whose log callback has a cancellation point. */
 CALL(tr_spawn_with) {
   (void)at;
   atomic_int calls = 0;
@@ -216,7 +217,7 @@ CALL(tr_snapshot) {
   EXPECT(tr_snapshot(at->registry, &summary, 1, &count) == TR_OK && count == 1);
   return 0;
 }
-/* With a straggler, and a report that looks at it. */
+/* With a straggler, and a report that examines it. */
 CALL(tr_join_all) {
   tr_report *full = NULL;
   tr_join_report report = TR_JOIN_REPORT_INIT;
@@ -450,7 +451,7 @@ ABOUT_REPORT(tr_report_write, tr_report_write(report, at->null_fd, TR_FORMAT_TEX
                                   tr_report_write(report, at->null_fd, TR_FORMAT_JSON) != TR_OK)
 CALL(tr_snapshot_write) {
   EXPECT(tr_snapshot_write(at->registry, at->null_fd, TR_FORMAT_TEXT) == TR_OK);
-  /* A pipe that nobody reads from: SIGPIPE is blocked, and taken. */
+  /* A pipe without a reader: SIGPIPE is blocked, and taken. */
   int ends[2];
   EXPECT(pipe(ends) == 0);
   syscall(SYS_close, ends[0]);
@@ -510,7 +511,8 @@ static tr_status begin_systemd(struct at_hand *at) {
   options.socket = "@taskreg-test-nobody-listens";
   return tr_systemd_start(at->registry, &options);
 }
-/* Nobody listens: whatever that comes to, a socket was made, a datagram sent, and a descriptor closed. */
+/* There is no receiver: whatever the result, a socket was made, a datagram sent, and a descriptor
+   closed. */
 CALL(tr_systemd_start) {
   if (begin_systemd(at) == TR_OK) EXPECT(tr_systemd_stop(at->registry) == TR_OK);
   return 0;
@@ -602,11 +604,12 @@ static void finish_at_hand(struct at_hand *at) {
   tr_token_release(at->token);
 }
 
-/* Proves: no function of the library is a cancellation point, nor leaves half-way: called by a thread that
-   was cancelled before, each comes back with its work done, descriptors raised and closed, callbacks and logs
-   called, and the cancel still takes effect afterwards (C4, C2, C7).  Why it matters: a thread that ends in the
-   middle of a cancel leaves children that never hear of it, and a token that nobody can cancel any more.
-   Catches: write(2) or close(2) on a descriptor of the library's with cancellation enabled. */
+/* Proves: no function of the library is a cancellation point, or ends half-way: called by a thread
+   that was cancelled before, each returns with its work done, descriptors raised and closed,
+   callbacks and logs called, and the cancel still takes effect afterwards (C4, C2, C7). Why it
+   matters: a thread that ends in the middle of a cancel leaves children that are never cancelled,
+   and a token that can no longer be cancelled. Catches: write(2) or close(2) on a descriptor of the
+   library's with cancellation enabled. */
 CASE(functions_come_back_to_a_thread_that_was_cancelled) {
   int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
   CHECK(null_fd >= 0);
@@ -624,9 +627,9 @@ CASE(functions_come_back_to_a_thread_that_was_cancelled) {
   close(null_fd);
 }
 
-/* Proves: the same in the body of a task, whose waits heed its flag (C4, O1).  Why it matters: the thread of a
-   task is a pthread like others, and somebody may cancel it.  Catches: a wait of tasks alone that is a
-   cancellation point. */
+/* Proves: the same in the body of a task, whose waits respond to its flag (C4, O1). Why it matters:
+   the thread of a task is a pthread like others, and may be cancelled. Catches: a wait only for
+   tasks that is a cancellation point. */
 CASE(functions_come_back_to_a_task_that_was_cancelled) {
   int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
   CHECK(null_fd >= 0);

@@ -4,8 +4,8 @@
 
 #include "groups.h"
 
-/* A task that counts itself as alive in its phase, and when it is asked notes whether an earlier phase
-   has anybody left. */
+/* A task that counts itself as alive in its phase, and when it is asked records whether an earlier
+   phase has tasks left. */
 struct phased {
   int phase;
   atomic_int *alive; /* by phase */
@@ -25,9 +25,10 @@ static int body_phased(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: each phase is asked when all tasks of those before it have ended, and a report tells of each phase
-   that had tasks, in order (E5).  Why it matters: a connection that still writes needs its journal.
-   Catches: asking two phases at once; a wait that counts one phase's tasks for another's. */
+/* Proves: each phase is asked when all tasks of those before it have ended, and a report lists
+   each phase that had tasks, in order (E5). Why it matters: a connection that still writes needs
+   its journal. Catches: asking two phases at once; a wait that counts one phase's tasks for
+   another's. */
 CASE(phases_are_asked_one_after_the_other) {
   enum { EACH = 3 };
   static const int numbers[] = {0, 1, 2, 7};
@@ -67,10 +68,11 @@ CASE(phases_are_asked_one_after_the_other) {
   tr_registry_release(registry);
 }
 
-/* Proves: a task that does not stop takes its own phase's share of the time and no more: later phases are
-   asked while theirs is left, and end in it; the call returns at its one deadline (E5, J1).
-   Why it matters: a stuck connection must not eat the time that the journal's flush needs.  Catches: waiting
-   for a phase without a limit; a later phase that waits for what is stuck in an earlier one. */
+/* Proves: a task that does not stop takes only its own phase's share of the time: later phases
+   are asked while theirs is left, and end in it; the call returns at its one deadline (E5, J1).
+   Why it matters: a stuck connection must not use the time that the journal's flush needs.
+   Catches: waiting for a phase without a limit; a later phase that waits for a stuck task of an
+   earlier one. */
 CASE(a_stuck_task_takes_nothing_from_later_phases) {
   const int64_t grace = 600 * MS;
   tr_registry *registry = registry_new();
@@ -120,11 +122,11 @@ static int body_stops_in_400_ms(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: how much processor time a straggler of a later phase has used is told of the time since its phase was
-   asked, although that was long after the call; and a task that stops after the time of its phase, while
-   another is waited for, is told of as slow and not as a straggler (E1, E5, E6).  Why it matters: a task that
-   spins is called so for what it did since it was asked.  Catches: looking at processor times once, 10 ms
-   after the call. */
+/* Proves: the CPU time of a straggler of a later phase is measured since its phase was asked,
+   although that was long after the call; and a task that stops after the time of its phase, while
+   the call waits for another, is reported as slow and not as a straggler (E1, E5, E6). Why it
+   matters: a task is called spinning for what it did since it was asked. Catches: sampling CPU
+   times once, 10 ms after the call. */
 CASE(processor_times_of_a_later_phase_begin_with_it) {
   const int64_t grace = 600 * MS;
   tr_registry *registry = registry_new();
@@ -156,10 +158,10 @@ CASE(processor_times_of_a_later_phase_begin_with_it) {
   registry_finish(registry);
 }
 
-/* Proves: shares given by the caller divide what is left of the time among the phases that have tasks, and a
-   share of 0 beside others reserves nothing (E5).  Why it matters: the journal may need most of it.
-   Catches: shares of phases without tasks that are reserved in vain; shares of the whole time and not of what
-   is left. */
+/* Proves: shares given by the caller divide the remaining time among the phases that have tasks,
+   and a share of 0 beside others reserves nothing (E5). Why it matters: the journal may need most
+   of it. Catches: shares of phases without tasks that are reserved in vain; shares of the whole
+   time and not of the remaining time. */
 CASE(shares_divide_the_time) {
   const int64_t grace = 400 * MS;
   tr_registry *registry = registry_new();
@@ -228,9 +230,9 @@ CASE(the_token_asks_phase_0_alone) {
   registry_finish(registry);
 }
 
-/* Proves: phases of tasks in groups are asked by the shutdown of the topmost registry, each group's by
-   its own, and by that alone (E5, T1, T2).  Why it matters: the parts of a program stop in an order, too.
-   Catches: phases counted in the group and not above. */
+/* Proves: phases of tasks in groups are asked by the shutdown of the root registry, each group's by
+   its own shutdown, and only by that (E5, T1, T2). Why it matters: the parts of a program stop in
+   an order, too. Catches: phases counted in the group and not in its ancestors. */
 CASE(phases_reach_into_groups) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -256,8 +258,8 @@ CASE(phases_reach_into_groups) {
   for (int i = 0; i < TREE; i++) tr_registry_release(tree[i]);
 }
 
-/* Proves: the abort grace is no part of a phase's time (E5, J4).  Why it matters: "took 1.5 s of 100 ms" is
-   nonsense.  Catches: a phase that is over when the call is. */
+/* Proves: the abort grace is not part of a phase's time (E5, J4). Why it matters: "took 1.5 s of
+   100 ms" is nonsense. Catches: a phase that is over when the call is. */
 CASE(the_abort_grace_is_no_part_of_a_phase) {
   const int64_t abort_grace = 200 * MS;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
@@ -319,8 +321,8 @@ static int body_shuts_down(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a shutdown that is cut short, because its caller is asked to stop, has asked every phase (E5,
-   C4).  Why it matters: nobody else would.  Catches: later phases that are left unasked. */
+/* Proves: a shutdown that is cut short, because its caller is asked to stop, has asked every phase
+   (E5, C4). Why it matters: no other call would. Catches: later phases that are left unasked. */
 CASE(a_shutdown_cut_short_has_asked_everybody) {
   tr_registry *registry = registry_new(), *callers = registry_new();
   struct gate gate = GATE_INIT, started = GATE_INIT;
@@ -364,10 +366,10 @@ static void *spawn_in_all_phases(void *argument) {
   return NULL;
 }
 
-/* Claim: however spawns of all phases race with a shutdown, each task that was admitted is asked to stop.
-   Proves: that (E5, C3, S5).  Why it matters: a task that nobody asks holds the shutdown up for ever.
-   Catches: a spawner that does not look whether its phase was asked; one that looks before it publishes;
-   counts that do not come down to zero, or wake nobody when they do. */
+/* Claim: however spawns of all phases race with a shutdown, each task that was admitted is asked to
+   stop. Proves: that (E5, C3, S5). Why it matters: a task that is never asked holds the shutdown up
+   indefinitely. Catches: a spawner that does not check whether its phase was asked; one that checks
+   before it publishes; counts that do not return to zero, or wake no waiter when they do. */
 CASE(no_task_is_missed_by_its_phase) {
   int rounds = check_rounds(200);
   for (int round = 0; round < rounds; round++) {
@@ -418,7 +420,7 @@ CASE(two_shutdowns_go_through_the_phases_at_once) {
 }
 
 struct order {
-  tr_task *earlier; /* who is to have ended by then; NULL: nobody */
+  tr_task *earlier; /* the task that must have ended by then; NULL: none */
   int is_early;
   struct gate started;
 };
@@ -435,10 +437,10 @@ static int body_stops_after(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a second signal ends the time of the phase that was asked; the later ones are asked one after the other
-   all the same, each with at least the abort grace, and only the task that hangs is a straggler (C13, E5).
-   Why it matters: an impatient ^C must not lose what a journal has yet to write.  Catches: asking all phases at
-   once; a deadline that is over as a phase is asked. */
+/* Proves: a second signal ends the time of the phase that was asked; the later ones are asked one
+   after the other all the same, each with at least the abort grace, and only the task that hangs is
+   a straggler (C13, E5). Why it matters: an impatient ^C must not lose what a journal has yet to
+   write. Catches: asking all phases at once; a deadline that has passed when a phase is asked. */
 CASE(a_second_signal_leaves_later_phases_their_moment) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.abort_grace_ns = 1000 * SECOND;
@@ -515,10 +517,10 @@ static void await_event(struct events *events, uint32_t event) {
   }
 }
 
-/* Proves: a phase whose tasks make progress has not had its time, where max_grace_ns lets the deadline move: the
-   next is asked when they have ended, and has the time that it had; progress of a later phase holds up none (E4,
-   E5).  Why it matters: the database must not stop while uploads still use it.  Catches: the end of a phase that
-   is fixed when it begins; progress of anybody. */
+/* Proves: a phase whose tasks make progress keeps running, where max_grace_ns allows extensions:
+   the next is asked when they have ended, and keeps its time; progress of a later phase holds none
+   up (E4, E5). Why it matters: the database must not stop while uploads still use it. Catches: the
+   end of a phase that is fixed when it starts; progress of any task. */
 CASE(a_phase_that_makes_progress_is_waited_for) {
   for (int later_tells = 0; later_tells < 2; later_tells++) {
     struct events events = EVENTS_INIT;
@@ -543,7 +545,7 @@ CASE(a_phase_that_makes_progress_is_waited_for) {
     struct progress_call progress = {registry, &options, TR_JOIN_REPORT_INIT, 1};
     pthread_t thread = thread_start(progress_call_run, &progress);
     if (later_tells) {
-      /* Its time is over in 100 ms, whoever tells of progress. */
+      /* Its time is over in 100 ms, whatever progress is reported. */
       CHECK_EQ(TR_OK, tr_task_wait(database, FOREVER, NULL));
       gate_open(&deaf);
     } else {
@@ -562,8 +564,9 @@ CASE(a_phase_that_makes_progress_is_waited_for) {
   }
 }
 
-/* Proves: a phase beyond the last, and options of a shutdown that are absurd, are refused, and nothing has
-   happened (P4, E5).  Why it matters: a typing error must not stop a service.  Catches: an unchecked index. */
+/* Proves: a phase beyond the last, and absurd options of a shutdown, are rejected, and nothing has
+   happened (P4, E5). Why it matters: a typing error must not stop a service. Catches: an unchecked
+   index. */
 CASE(absurd_phases_and_shares_are_refused) {
   tr_registry *registry = registry_new();
   tr_spawn_options spawning = TR_SPAWN_OPTIONS_INIT;

@@ -174,7 +174,7 @@ static int forked_report_phase(struct at_fork *at) {
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
   return tr_report_phase(at->full, 0, &phase) == TR_ERR_FORKED && phase.asked == 0;
 }
-/* Where nothing may be written: a descriptor that nobody has would be an error of another kind. */
+/* A descriptor that cannot be written: one that is not open would be another error. */
 FORKED(report_write, tr_report_write(at->full, -1, TR_FORMAT_TEXT) == TR_ERR_FORKED)
 FORKED(snapshot_write, tr_snapshot_write(at->registry, -1, TR_FORMAT_JSON) == TR_ERR_FORKED)
 FORKED(metrics_write, tr_metrics_write(at->registry, -1, TR_FORMAT_OPENMETRICS) == TR_ERR_FORKED)
@@ -267,11 +267,11 @@ static void make_all_forked_calls(void *argument) {
     if (!forked_calls[i].is_right(argument)) _exit(FIRST_CALL + i);
 }
 
-/* Proves: in a child of fork each function answers as the header says, TR_ERR_FORKED, NULL, 0 or
-   nothing, at once, with tasks alive and asleep in the parent, and writes no output; the parent
-   goes on as before (P1, P4).  Why it matters: the child has one thread and every lock as it
-   was; only a library that touches nothing cannot hang there.  Catches: any function without the
-   check. */
+/* Proves: in a child of fork each function returns what the header says, TR_ERR_FORKED, NULL, 0
+   or nothing, at once, with tasks alive and asleep in the parent, and writes no output; the
+   parent continues as before (P1, P4). Why it matters: the child has one thread and every lock
+   as it was; only a library that touches nothing cannot hang there. Catches: any function
+   without the check. */
 CASE(every_call_in_a_fork_child_is_refused) {
   struct gate deaf = GATE_INIT, asleep = GATE_INIT;
   struct at_fork at = {NULL, registry_new(), NULL, NULL};
@@ -340,16 +340,16 @@ static void *hammer_library(void *argument) {
   return NULL;
 }
 
-/* As above, and then the end without a leak checker's look around: what other threads had in hand
-   at the moment of the fork is lost to the child, and nobody's fault. */
+/* As above, and then the end without a leak check: memory that other threads were using at the
+   moment of the fork is lost to the child, which is not a defect. */
 static void make_all_forked_calls_and_vanish(void *argument) {
   make_all_forked_calls(argument);
   raise(SIGKILL);
 }
 
-/* Proves: the same when other threads are in the middle of every call at the moment of the fork,
-   in 200 forks (P1).  Why it matters: a lock that is taken then is never given back in the
-   child.  Catches: taking a lock before, or in, the check; an allocator call that can hang. */
+/* Proves: the same when other threads are in the middle of every call at the moment of the fork, in
+   200 forks (P1). Why it matters: a lock that is taken then is never released in the child.
+   Catches: taking a lock before, or in, the check; an allocator call that can hang. */
 CASE(fork_in_the_middle_of_everything_never_hangs) {
   struct gate deaf = GATE_INIT;
   struct at_fork at = {NULL, registry_new(), NULL, NULL};
@@ -383,7 +383,7 @@ static void in_grandchild(void *argument) {
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) _exit(5);
 }
 
-/* Proves: a child's child is refused as well (P1).  Why it matters: daemons fork twice.
+/* Proves: the calls of a child's child fail as well (P1). Why it matters: daemons fork twice.
    Catches: a check that compares with the parent's process id. */
 CASE(grandchild_is_refused_too) {
   struct gate deaf = GATE_INIT;
@@ -431,10 +431,11 @@ static int body_forks(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task may fork; in the child it is no task any more, and whichever way the child
+/* Proves: a task may fork; in the child it is not a task any more, and whichever way the child
    leaves, by _exit, by returning from the body, by pthread_exit or by exit, it ends and does not
-   hang; in the parent the task ends as ever (P1, P2).  Why it matters: tasks start programs.
-   Catches: finishing the parent's task in the child, which waits for locks that nobody holds. */
+   hang; in the parent the task ends as usual (P1, P2). Why it matters: tasks start programs.
+   Catches: finishing the parent's task in the child, which waits for locks that no thread will
+   release. */
 CASE(a_task_may_fork) {
   tr_registry *registry = registry_new();
   for (enum leave leave = LEAVE_AT_ONCE; leave < LEAVES; leave++) {
@@ -494,9 +495,9 @@ static int body_runs_a_program(tr_task *self, void *ctx) {
 }
 
 /* Proves: fork and exec, from the program and from inside a task, with tasks alive, lead into a
-   program that can use the library, with none of the descriptors, while the parent goes on (P1, C6).
-   Why it matters: services start programs.  Catches: a descriptor without close-on-exec; a state of
-   the child that exec does not end. */
+   program that can use the library, with none of the descriptors, while the parent continues (P1,
+   C6). Why it matters: services start programs. Catches: a descriptor without close-on-exec; a
+   state of the child that exec does not end. */
 CASE(a_child_may_run_another_program) {
   tr_registry *registry = registry_new();
   struct gate deaf = GATE_INIT;
@@ -568,10 +569,10 @@ static int role_many_keys(void) {
 }
 
 /* Proves: in a program that has 40 keys for thread-specific data before it first uses the library,
-   where a new thread is waited for until it has begun, tasks start, end and are joined as ever, also
-   those that end before their creator has looked (S6, G4).  Why it matters: what waits for a thread
-   there must not take the next one's word for it.  Catches: a word left where the worker's next creator
-   finds it; a wake-up that is lost. */
+   where the creator waits until a new thread has started, tasks start, end and are joined as usual,
+   even those that end before their creator has checked (S6, G4). Why it matters: the creator must
+   not take the next thread's word for this one's. Catches: a word left where the worker's next
+   creator finds it; a wake-up that is lost. */
 CASE(many_keys_make_no_difference) { CHECK_EXITED(0, status_of_role("many-keys", NULL)); }
 
 /* ---- exit ---------------------------------------------------------------------------------- */
@@ -583,7 +584,7 @@ static int body_spins(tr_task *self, void *ctx) {
   (void)self;
   (void)ctx;
   atomic_store(&spinning, 1);
-  while (atomic_load(&spinning)) sched_yield(); /* for ever */
+  while (atomic_load(&spinning)) sched_yield(); /* indefinitely */
   return 0;
 }
 
@@ -598,7 +599,8 @@ static void *shut_down_for_ever(void *argument) {
   return NULL;
 }
 
-/* A registry full of tasks that do not end: deaf, spinning, asleep in the library. */
+/* A registry full of tasks that do not end: ignoring their flags, spinning, asleep in the
+   library. */
 static tr_registry *busy_registry(void) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 5; i++)
@@ -697,9 +699,10 @@ static const struct role roles[] = {{"daemon", role_daemon},
 enum { ROLES = sizeof roles / sizeof *roles };
 
 /* Proves: exit, _exit, quick_exit and a return from main end the process at once with the right
-   status while tasks are deaf, spin and sleep, while others join and shut down, from inside a task, after a
-   failed shutdown, and with the registry released (P2).  Why it matters: a service that cannot
-   exit is killed.  Catches: a destructor or atexit handler that joins or takes a lock. */
+   status while tasks ignore their flags, spin and sleep, while others join and shut down, from
+   inside a task, after a failed shutdown, and with the registry released (P2). Why it matters: a
+   service that cannot exit is killed. Catches: a destructor or atexit handler that joins or takes a
+   lock. */
 CASE(exit_ends_the_process_whatever_runs) {
   for (int i = 2; i < ROLES; i++) { /* all but the first two, which exit with 0 */
     int64_t start = now_ns();

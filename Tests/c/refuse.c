@@ -89,7 +89,7 @@ static void find_next(const char *name, void *function) {
   memcpy(function, &found, sizeof found);
 }
 
-/* The function that stands behind `name`, looked for once; two threads find the same. */
+/* The function with that `name`, looked up once; two threads find the same. */
 #define NEXT(type, name)                                                                           \
   static type (*next) PARAMETERS_##name;                                                           \
   if (__atomic_load_n(&next, __ATOMIC_ACQUIRE) == NULL) {                                          \
@@ -149,7 +149,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 #include <sys/types.h>
 #include <time.h>
 
-/* ---- What is held --------------------------------------------------------------------------- */
+/* ---- Blocks and mappings in use ------------------------------------------------------------- */
 
 /* The blocks the watched object holds: a hash table with linear probing, guarded by `table_lock`. */
 enum { TABLE_SIZE = 1 << 14 };
@@ -259,8 +259,8 @@ void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t 
   return memory;
 }
 
-/* Never refused: munmap(2) fails on a whole mapping only when that has become part of a larger one,
-   for want of mappings, and then there is nobody who could do better. */
+/* Never made to fail: munmap(2) fails on a whole mapping only when that has become part of a larger
+   one, for lack of mappings, and then nothing could be done about it. */
 #define PARAMETERS_munmap (void *, size_t)
 int munmap(void *address, size_t size) {
   uintptr_t caller = CALLER;
@@ -417,7 +417,7 @@ int pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
   return next(key, destructor);
 }
 
-/* Fails as glibc's does: when what it allocates for keys after the 32nd is refused. */
+/* Fails as glibc's does: when its allocation for keys after the 32nd fails. */
 #define PARAMETERS_pthread_setspecific (pthread_key_t, const void *)
 int pthread_setspecific(pthread_key_t key, const void *value) {
   uintptr_t caller = CALLER;
@@ -472,8 +472,9 @@ long syscall(long number, ...) {
   va_start(list, number);
   for (int i = 0; i < 6; i++) arguments[i] = va_arg(list, long);
   va_end(list);
-  /* futex(2) has nothing that could be wanting: to wake somebody cannot fail, and a wait that does is looked at anew.
-     Whether a thread exists has to be answered: without that, and without set_tid_address, nobody could tell. */
+  /* futex(2) needs no resource: waking cannot fail, and after a failed wait the word is checked
+     again. Whether a thread exists must be answered: without that, and without set_tid_address, it
+     could not be known. */
   int asks_for_thread = number == SYS_tgkill && arguments[2] == 0;
   if (number != SYS_futex && !asks_for_thread && fails("syscall", CALLER)) {
     errno = ENOMEM;

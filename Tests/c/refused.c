@@ -1,5 +1,5 @@
-/* refused.c - what a spawn comes to when the system refuses a thread, and what the library's timer
-   thread is needed for. Rule S6, with S1, S4, S7, J3, T2, C9 to C11, E8.
+/* refused.c - the result of a spawn when the system refuses a thread, and of the calls that need
+   the library's timer thread. Rule S6, with S1, S4, S7, J3, T2, C9 to C11, E8.
 
    RLIMIT_NPROC does not bind root, so pthread_create itself is made to fail (refuse.h); one case
    takes the address space away instead, and the system refuses by itself. */
@@ -62,10 +62,10 @@ CASE(refused_thread_leaves_the_registry_as_it_was) {
   registry_finish(registry);
 }
 
-/* Proves: a spawn for which there is no thread counts as refused, with its kind, and not as spawned, here and
-   in the registries above; the next one counts as ever (S6, E8).  Why it matters: live is what was
-   spawned and has not ended, and a ghost in it never goes.  Catches: a spawn that stays counted; a
-   refusal that counts in the group alone. */
+/* Proves: a spawn for which there is no thread counts as refused, with its kind, and not as
+   spawned, here and in the ancestors; the next one counts as usual (S6, E8). Why it matters: live
+   is the number of tasks spawned and not ended, and a ghost in it never goes. Catches: a spawn that
+   stays counted; one that counts as rejected only in the group. */
 CASE(refused_thread_is_a_refusal_in_the_metrics) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.flags = TR_REGISTRY_METRICS;
@@ -114,10 +114,9 @@ CASE(first_spawn_may_be_refused) {
   threads_settle(threads, 5 * SECOND * check_scale());
 }
 
-/* Proves: tasks that are alive are not touched by a refused spawn: they stay listed and
-   unflagged, and their handles work; ids stay unique (S6, N2).  Why it matters: the refusal hits
-   a busy service, not an empty one.  Catches: a rollback that removes the wrong record; reusing
-   the id. */
+/* Proves: live tasks are not affected by a failed spawn: they stay listed and unflagged, and their
+   handles work; ids stay unique (S6, N2). Why it matters: the refusal hits a busy service, not an
+   empty one. Catches: a rollback that removes the wrong record; reusing the id. */
 CASE(living_tasks_are_untouched_by_a_refusal) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -143,9 +142,9 @@ CASE(living_tasks_are_untouched_by_a_refusal) {
   registry_finish(registry);
 }
 
-/* Proves: a refused spawn does not use up max_tasks, and the token can still close the registry
-   (S6).  Why it matters: a leak of one place a refusal brings the service to a stop in the end.
-   Catches: not giving the place back. */
+/* Proves: a failed spawn does not use up max_tasks, and the token can still close the registry
+   (S6). Why it matters: leaking one place for each failure stops the service in the end. Catches:
+   not releasing the place. */
 CASE(refusals_do_not_use_up_the_limit) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 2;
@@ -168,10 +167,10 @@ CASE(refusals_do_not_use_up_the_limit) {
   registry_finish(registry);
 }
 
-/* Proves: a join that waits while a spawn is refused neither hangs nor counts it as ended, and
-   returns when the last living task has ended; the refusal is in its report as rejected (S6, J3,
-   J8).  Why it matters: the refused record was admitted for a moment, and a joiner may have seen
-   it.  Catches: a rollback that wakes nobody; counting it among the ended. */
+/* Proves: a join that waits while a spawn fails neither hangs nor counts it as ended, and returns
+   when the last living task has ended; the refusal is in its report as rejected (S6, J3, J8). Why
+   it matters: the refused record was admitted for a moment, and a joiner may have seen it. Catches:
+   a rollback that wakes no waiter; counting it among the ended. */
 CASE(a_waiting_join_survives_a_refusal) {
   for (int round = 0; round < check_rounds(20); round++) {
     tr_registry *registry = registry_new();
@@ -196,10 +195,10 @@ CASE(a_waiting_join_survives_a_refusal) {
   }
 }
 
-/* Proves: a thread that is refused to a task of a group leaves every level as it was, counted, listed,
-   joinable and with room below its limit, and is rejected in the reports of all of them; a join that
-   waits at any of them survives it (S6, T2, J8).  Why it matters: the task was admitted at every level
-   when the system refused.  Catches: a rollback in the group alone. */
+/* Proves: a thread that is refused to a task of a group leaves every level as it was, counted,
+   listed, joinable and with room below its limit, and is rejected in the reports of all of them; a
+   join that waits at any of them survives it (S6, T2, J8). Why it matters: the task was admitted at
+   every level when the system refused. Catches: a rollback only in the group. */
 CASE(a_refusal_in_a_group_leaves_every_level_as_it_was) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 2;
@@ -250,9 +249,9 @@ static int body_is_refused_itself(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a spawn from inside a task may be refused, and tried again, like any other (S6).
-   Why it matters: acceptors spawn from inside a task.  Catches: cleaning up the caller's thread
-   instead of the one that was not made. */
+/* Proves: a spawn from inside a task may fail, and be tried again, like any other (S6). Why it
+   matters: acceptors spawn from inside a task. Catches: cleaning up the caller's thread instead of
+   the one that was not created. */
 CASE(a_task_may_be_refused_a_thread) {
   tr_registry *registry = registry_new();
   tr_task *task = spawn(registry, "spawner", body_is_refused_itself, registry);
@@ -261,9 +260,9 @@ CASE(a_task_may_be_refused_a_thread) {
   registry_finish(registry);
 }
 
-/* Proves: the caller's signal mask is as before after a refused thread (S7, S6).
-   Why it matters: a mask left full makes the program deaf to SIGTERM.  Catches: restoring the
-   mask on success only. */
+/* Proves: the caller's signal mask is as before after a refused thread (S7, S6). Why it matters:
+   with a mask left full the program ignores SIGTERM. Catches: restoring the mask on success
+   only. */
 CASE(refusal_keeps_the_callers_signal_mask) {
   tr_registry *registry = registry_new();
   sigset_t before, mask, now;
@@ -384,10 +383,10 @@ static size_t address_space_in_use(void) {
   return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Proves: when the system itself refuses, for want of address space for the stack, the spawn is
-   TR_ERR_AGAIN and the registry as before; with the space given back the same spawn succeeds
-   (S6, S7).  Why it matters: this is the refusal as it happens outside of tests.  Catches: an
-   error number other than EAGAIN taken for success; an abort on it. */
+/* Proves: when the system itself refuses, for lack of address space for the stack, the spawn is
+   TR_ERR_AGAIN and the registry as before; with the space available again the same spawn succeeds
+   (S6, S7). Why it matters: this is the refusal as it happens outside of tests. Catches: an error
+   number other than EAGAIN taken for success; an abort on it. */
 CASE(the_system_itself_refuses) {
   tr_registry *registry = registry_new();
   wait_and_release(spawn(registry, "before", body_returns, NULL));
@@ -434,9 +433,10 @@ static int body_listens(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task that waits on a condition variable needs no thread for that, and is woken when it is asked
-   to stop though the system refuses the thread that would do it (C9).  Why it matters: a program at its
-   limit of threads is one that is to be stopped.  Catches: a wake-up that is given up with the thread. */
+/* Proves: a task that waits on a condition variable needs no thread for that, and is woken when it
+   is asked to stop even if the system refuses the thread that would do it (C9). Why it matters: a
+   program at its limit of threads is likely to be stopped. Catches: a wake-up that is given up with
+   the thread. */
 CASE(a_wait_on_a_condition_variable_ends_without_a_thread) {
   tr_registry *registry = registry_new();
   long refused = 0;
@@ -456,9 +456,9 @@ CASE(a_wait_on_a_condition_variable_ends_without_a_thread) {
   registry_finish(registry);
 }
 
-/* Proves: at the limit of descriptors, with no thread available either, a report is made all the same, and says that
-   there was no descriptor (E1).  Why it matters: "unknown" sends people looking for what is wrong with the
-   report.  Catches: an error that is not told; memory of the look that is lost. */
+/* Proves: at the limit of descriptors, with no thread available either, a report is still made, and
+   says that there was no descriptor (E1). Why it matters: "unknown" would suggest a defect of the
+   report. Catches: an error that is not reported; memory that is lost. */
 CASE(a_report_says_that_there_was_no_descriptor) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -496,10 +496,10 @@ CASE(a_report_says_that_there_was_no_descriptor) {
   registry_finish(registry);
 }
 
-/* Proves: if no timer thread is available, a token with a timeout is NULL, a task with a cancel signal is
-   refused with TR_ERR_AGAIN; each leaves all as it was, and works at the next call (C10, C11, S6).  Why it matters: the thread is made in
-   the middle of an application's call.  Catches: a hold that stays behind, after which the thread is
-   taken for granted. */
+/* Proves: if no timer thread is available, a token with a timeout is NULL, a spawn with a cancel
+   signal fails with TR_ERR_AGAIN; each changes nothing, and works at the next call (C10, C11, S6).
+   Why it matters: the thread is made in the middle of an application's call. Catches: a hold that
+   stays behind, after which the thread is taken for granted. */
 CASE(a_refused_timer_thread_leaves_all_as_it_was) {
   int threads = thread_baseline();
   tr_registry *registry = registry_new();

@@ -1,4 +1,4 @@
-/* registry.c - registries: references, release in every order, and what a shutdown leaves behind.
+/* registry.c - registries: references, release in every order, and the state after a shutdown.
    Rules G1, G3, G4; S5 where a shutdown closes. */
 
 #include "support.h"
@@ -59,10 +59,10 @@ CASE(registries_come_and_go) {
   threads_settle(threads, 20 * SECOND * check_scale());
 }
 
-/* Proves: the last release returns at once with deaf and with sleeping tasks alive, and cancels
-   none of them; each can still be read, cancelled and waited for through its handle (G3, C3,
-   O3).  Why it matters: an owner that goes away must not hang, and must not stop what others
-   still use.  Catches: a join or a cancel in the destructor; freeing what a worker uses. */
+/* Proves: the last release returns at once with tasks alive that ignore their flags or sleep, and
+   cancels none of them; each can still be read, cancelled and waited for through its handle (G3,
+   C3, O3). Why it matters: an owner's release must not hang, and must not stop tasks that others
+   still use. Catches: a join or a cancel in the destructor; freeing what a worker uses. */
 CASE(last_release_neither_waits_nor_cancels) {
   int threads = thread_baseline();
   static struct gate gate = GATE_INIT, sleeping = GATE_INIT;
@@ -151,11 +151,11 @@ static int body_of_obedient(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: two references to a registry, its token, the token's parent and two task handles may
-   be released in each of their 720 orders while the tasks run, one deaf and one asleep in the
-   library; each task still ends and is dropped once (G3, S4, P4).  Why it matters: real programs
-   tear down in every order, and memory errors live there.  Catches: any one-way ownership that
-   frees too early or never. */
+/* Proves: two references to a registry, its token, the token's parent and two task handles may be
+   released in each of their 720 orders while the tasks run, one ignoring its flag and one asleep in
+   the library; each task still ends and is dropped once (G3, S4, P4). Why it matters: real programs
+   tear down in every order, and memory errors live there. Catches: any one-way ownership that frees
+   too early or never. */
 CASE(everything_may_be_released_in_every_order) {
   int threads = thread_baseline();
   int rounds = 0;
@@ -275,10 +275,9 @@ static int body_keeps_its_registry(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task may take a reference to its registry when nobody has one any more, use it, and
-   give it back (G3).  Why it matters: the registry lives as long as its tasks, so a task that has
-   its address may use it.  Catches: giving back the memory once for each time the count falls to
-   0. */
+/* Proves: a task may take a reference to its registry when there is no other, use it, and release
+   it (G3). Why it matters: the registry lives as long as its tasks, so a task that has its address
+   may use it. Catches: freeing the memory each time the count falls to 0. */
 CASE(a_task_may_retain_its_registry_after_the_last_release) {
   int threads = thread_baseline();
   static sem_t dropped;
@@ -366,9 +365,9 @@ static int body_leaves_late_data(tr_task *self, void *ctx) {
 }
 
 /* Proves: a thread of the registry that is on its last instructions, in a destructor of the
-   application's, is refused a shutdown of it, also while another shutdown is about to join it
-   (J7, G4).  Why it matters: two joins of one thread wait for each other.  Catches: knowing the
-   thread by a list from which whoever is about to join it has just taken it. */
+   application's, cannot shut it down, even while another shutdown is about to join that thread (J7,
+   G4). Why it matters: two joins of one thread wait for each other. Catches: identifying the thread
+   by a list from which the joiner has just taken it. */
 CASE(shutdown_from_a_destructor_is_a_deadlock) {
   /* the library's own key is older, so its destructor has run by then */
   tr_registry *first = registry_new();
@@ -402,11 +401,11 @@ static int body_leaves_held_data(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a shutdown does not report TR_OK while a thread whose task has ended is still held up
-   in a destructor of the application's: it says TR_ERR_DEADLINE with nothing pending and
-   threads_left, and the next one, after the destructor has gone on, is TR_OK (G4, J2).
-   Why it matters: TR_OK is the licence to unload and to check for leaks.  Catches: TR_OK as soon
-   as no task is alive; a shutdown that waits for the destructor for ever. */
+/* Proves: a shutdown does not report TR_OK while a thread whose task has ended is still held up in
+   a destructor of the application's: it returns TR_ERR_DEADLINE with nothing pending and
+   threads_left, and the next one, after the destructor has returned, is TR_OK (G4, J2). Why it
+   matters: after TR_OK a program may unload code and check for leaks. Catches: TR_OK as soon as no
+   task is alive; a shutdown that waits for the destructor indefinitely. */
 CASE(shutdown_tells_of_threads_held_up_by_a_destructor) {
   CHECK_EQ(0, pthread_key_create(&held_key, held_destructor));
   int threads = thread_baseline();
@@ -431,10 +430,10 @@ CASE(shutdown_tells_of_threads_held_up_by_a_destructor) {
   CHECK_EQ(0, pthread_key_delete(held_key));
 }
 
-/* Proves: a shutdown closes the registry and cancels its token with the given reason and
-   message; a second one is TR_OK and changes neither; joins, counts and snapshots go on working
-   (J1, S5, C1).  Why it matters: shutdown paths are entered twice as a rule.  Catches: a second
-   shutdown that hangs, fails or overwrites the reason. */
+/* Proves: a shutdown closes the registry and cancels its token with the given reason and message; a
+   second one is TR_OK and changes neither; joins, counts and snapshots still work (J1, S5, C1). Why
+   it matters: shutdown paths are usually entered twice. Catches: a second shutdown that hangs,
+   fails or overwrites the reason. */
 CASE(shutdown_may_be_repeated) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -460,9 +459,9 @@ CASE(shutdown_may_be_repeated) {
   tr_registry_release(registry);
 }
 
-/* Proves: shutting down an empty registry is TR_OK at once, with a grace of 0 and of for ever,
-   used or never used (G4, J2).  Why it matters: a service that never got to work must stop as
-   well.  Catches: waiting for a signal that nobody sends. */
+/* Proves: shutting down an empty registry is TR_OK at once, with a grace of 0 and an unlimited one,
+   used or never used (G4, J2). Why it matters: a service that never started its work must stop as
+   well. Catches: waiting for a signal that never comes. */
 CASE(shutdown_of_an_empty_registry_is_immediate) {
   for (int used = 0; used < 2; used++)
     for (int64_t grace = -1; grace <= 0; grace++) {

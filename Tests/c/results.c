@@ -15,7 +15,8 @@ static const struct check_case inner[] = {CHECK_ENTRY(leaves_something), CHECK_E
                                           CHECK_ENTRY(exits),            CHECK_ENTRY(ends_at_once),
                                           CHECK_ENTRY(is_killed),        CHECK_ENTRY(fails)};
 
-/* Run the cases of `inner` that are named, as a program would; its exit status, and in `text` what it printed. */
+/* Run the named cases of `inner`, as a program would; returns its exit status, and in `text` its
+   output. */
 static int status_of(const char *one, const char *other, char *text, size_t size) {
   int ends[2];
   CHECK_EQ(0, pipe(ends));
@@ -40,17 +41,19 @@ static int status_of(const char *one, const char *other, char *text, size_t size
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* Proves: of several cases none sees what another has left in the process (P4).  Why it matters: a case that passes
-   or fails by what came before it proves nothing.  Catches: cases that are run in one process. */
+/* Proves: of several cases none sees the state that another has left in the process (P4). Why it
+   matters: a case that passes or fails because of an earlier one proves nothing. Catches: cases
+   that are run in one process. */
 CASE(a_case_depends_on_none_before_it) {
   char text[1000];
   CHECK_EQ(0, status_of("leaves_something", "finds_nothing", text, sizeof text));
   CHECK_STR("ok leaves_something\nok finds_nothing\n2 cases, no failure\n", text);
 }
 
-/* Proves: a case that ends the process, by exit, by _exit or by a signal, has failed, and that is printed, also among
-   several; a check that fails ends the run (P4).  Why it matters: a run without any result looks like one that
-   passed.  Catches: a status of 0 taken for a case that is over. */
+/* Proves: a case that ends the process, by exit, by _exit or by a signal, has failed, and that
+   is printed, also among several; a check that fails ends the run (P4). Why it matters: a run
+   without any result looks like one that passed. Catches: a status of 0 taken for a case that
+   has finished. */
 CASE(every_case_has_a_result) {
   char text[1000];
   CHECK_EQ(1, status_of("exits", NULL, text, sizeof text));

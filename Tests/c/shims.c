@@ -1,6 +1,6 @@
-/* shims.c - the C of the library itself, Sources/CPlatform, called as the core calls it and with the
-   ends of what the core could hand it. The library has these compiled into its Swift functions, where
-   no sanitizer for C looks at them; here they are compiled as C, and under
+/* shims.c - the C code of the library itself, Sources/CPlatform, called as the core calls it and
+   with the extreme arguments that the core could pass. The library has these compiled into its
+   Swift functions, where no sanitizer for C checks them; here they are compiled as C, and under
    -fsanitize=address,undefined in sanitized builds. Rules C6, C8, E1, E10, E12, S7. */
 
 #include "support.h"
@@ -78,8 +78,9 @@ CASE(shims_do_as_they_say) {
   cp_prefetch_for_writing(&status);
 }
 
-/* Proves: system calls that block have the names that the kernel gives them, and other numbers none (E1).
-   Why it matters: "it is in system call 202" helps nobody.  Catches: a name beside its number. */
+/* Proves: system calls that block have the names that the kernel gives them, and other numbers
+   none (E1). Why it matters: "it is in system call 202" is useless. Catches: a name beside its
+   number. */
 CASE(system_calls_have_names) {
   CHECK_STR("read", cp_syscall_name(SYS_read));
   CHECK_STR("futex", cp_syscall_name(SYS_futex));
@@ -100,9 +101,9 @@ CASE(system_calls_have_names) {
   CHECK(named > 100);
 }
 
-/* Proves: the first bytes of a file are read, up to what there is room for; errno is as before; and no descriptor
-   stays open, where 0, 1 and 2 are closed either (E1).  Why it matters: reports are made in processes that ran
-   out of descriptors.  Catches: one that is left open on the way of an error. */
+/* Proves: the first bytes of a file are read, up to the room there is; errno is as before; and no
+   descriptor stays open, even if 0, 1 and 2 are closed (E1). Why it matters: reports are made in
+   processes that ran out of descriptors. Catches: one that is left open after an error. */
 CASE(files_are_read_and_closed) {
   char bytes[64], expected[64];
   pid_t child = fork();
@@ -133,11 +134,11 @@ static int ends_with(const char *text, const char *end) {
   return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
 
-/* Proves: an address is found in the object it is in, in the function that the object exports there, at its
-   begin, in its middle and not behind its end; in the program, in an object that exports no function,
-   in the vDSO, and in none (E10, E12).  Why it matters: this is what a person sees of a backtrace.  Catches: the
-   function before taken for an address between two; offsets from somewhere else; a table read beyond its
-   end. */
+/* Proves: an address is found in the object it is in, in the function that the object exports
+   there, at its start, in its middle and not behind its end; in the program, in an object that
+   exports no function, in the vDSO, and in none (E10, E12). Why it matters: this is the visible
+   part of a backtrace. Catches: the function before taken for an address between two; offsets from
+   somewhere else; a table read beyond its end. */
 CASE(addresses_have_symbols) {
   struct cp_symbol found;
   uintptr_t known = (uintptr_t)&tr_strerror;
@@ -319,8 +320,9 @@ CASE(callers_are_found) {
   CHECK_EQ(EINVAL, cp_install_context_handler(4711, on_context));
 }
 
-/* Proves: a sleep on a word ends at once if it is another, and at its time (E12).  Why it matters: who asks
-   for a backtrace waits a tenth of a second at most.  Catches: a relative time taken for an absolute one. */
+/* Proves: a sleep on a word ends at once if the word has changed, and at its timeout (E12). Why it
+   matters: a request for a backtrace waits at most a tenth of a second. Catches: a relative time
+   taken for an absolute one. */
 CASE(a_sleep_on_a_word_ends) {
   uint32_t word = 1;
   int64_t start = now_ns();

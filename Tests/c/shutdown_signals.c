@@ -20,7 +20,7 @@ static void unwatch_and_finish(tr_registry *registry) {
   registry_finish(registry);
 }
 
-/* To the process, not to the calling thread: whoever has it unblocked gets it. */
+/* To the process, not to the calling thread: any thread that has it unblocked receives it. */
 static void send_signal(int number) { CHECK_EQ(0, kill(getpid(), number)); }
 
 static void await_cancelled(tr_token *token, tr_reason reason, const char *message) {
@@ -67,8 +67,8 @@ static void remember_thread(void *ctx) {
 
 /* Proves: the first SIGTERM cancels the token with TR_REASON_USER_REQUESTED and the signal's name,
    raises the flags of the tasks and runs callbacks, on a thread where they may call anything; the
-   shutdown that follows has all its grace (C13).  Why it matters: this is how a daemon is stopped.
-   Catches: a cancel from inside the handler; a first signal that hurries. */
+   shutdown that follows has its full grace (C13). Why it matters: this is how a daemon is stopped.
+   Catches: a cancel from inside the handler; a first signal that forces the deadline. */
 CASE(first_signal_cancels_the_token) {
   const int numbers[] = {SIGTERM, SIGINT};
   const char *const names[] = {"SIGTERM", "SIGINT"};
@@ -90,9 +90,10 @@ CASE(first_signal_cancels_the_token) {
   }
 }
 
-/* Proves: SIGHUP asks for TR_REASON_RELOAD_REQUESTED where that is wanted, and neither hurries nor ends
-   the process however often it comes; where it is not, it is a signal like the others (C13).
-   Why it matters: a terminal that closes sends it more than once.  Catches: SIGHUP counted. */
+/* Proves: SIGHUP requests TR_REASON_RELOAD_REQUESTED if the option is set, and neither forces the
+   deadline nor ends the process however often it comes; without the option it is a signal like the
+   others (C13). Why it matters: a terminal that closes sends it more than once. Catches: SIGHUP
+   counted. */
 CASE(hang_up_may_ask_for_a_reload) {
   tr_registry *registry = watched(NULL, TR_SIGNALS_HUP_RELOADS);
   for (int i = 0; i < 5; i++) send_signal(SIGHUP);
@@ -122,9 +123,9 @@ CASE(any_signal_may_be_chosen) {
   unwatch_and_finish(registry);
 }
 
-/* Proves: the second signal makes the deadline of a shutdown under way now, and of one that is yet to
-   come; a join goes on waiting (C13).  Why it matters: who presses ^C twice does not want to wait.
-   Catches: a grace that was computed once; a join cut short. */
+/* Proves: the second signal forces the deadline of a shutdown under way, and of one that is yet to
+   come; a join continues to wait (C13). Why it matters: a user who presses ^C twice does not want
+   to wait. Catches: a grace that was computed once; a join cut short. */
 CASE(second_signal_cuts_the_grace_short) {
   tr_registry *registry = watched(NULL, 0);
   struct gate gate = GATE_INIT;
@@ -188,8 +189,8 @@ static int role_third_while_stuck(void) {
 }
 
 /* Proves: the third signal ends the process with 128 + its number, also when a callback of the
-   application's holds up the thread that deals with signals (C13).  Why it matters: there has to be a
-   way out that needs nobody.  Catches: an end that waits for the thread. */
+   application's holds up the thread that deals with signals (C13). Why it matters: there must be a
+   way out that needs no other thread. Catches: an end that waits for the thread. */
 CASE(third_signal_ends_the_process) {
   CHECK_EXITED(128 + SIGTERM, status_of_role("third", NULL));
   CHECK_EXITED(128 + SIGINT, status_of_role("third-while-stuck", NULL));
@@ -208,9 +209,9 @@ CASE(blocked_signals_come_through) {
   CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &before, NULL));
 }
 
-/* Proves: when the watch ends, each signal does what it did before: default, ignored, or a handler of
-   the application's; one installed meanwhile stays; a signal that was not asked for is never touched
-   (C13).  Why it matters: handlers belong to the application.  Catches: SIG_DFL for all. */
+/* Proves: when the watch ends, each signal does what it did before: default, ignored, or a handler
+   of the application's; one installed meanwhile stays; a signal that is not in the set is never
+   changed (C13). Why it matters: handlers belong to the application. Catches: SIG_DFL for all. */
 CASE(signals_do_again_what_they_did) {
   set_handler(SIGUSR1, handler_counts);
   set_handler(SIGUSR2, SIG_IGN);
@@ -254,9 +255,9 @@ static void child_is_killed(void *argument) {
   raise(SIGTERM);
 }
 
-/* Proves: in a child of fork a signal does what it did before the watch, and the parent's registry hears
-   nothing of it (C13, P1).  Why it matters: a child that swallows SIGTERM cannot be stopped.
-   Catches: a handler that does not know where it is. */
+/* Proves: in a child of fork a signal does what it did before the watch, and does not affect the
+   parent's registry (C13, P1). Why it matters: a child that swallows SIGTERM cannot be stopped.
+   Catches: a handler that does not detect the child. */
 CASE(child_of_fork_is_not_watched) {
   tr_registry *registry = watched(NULL, 0);
   int status = status_of_child(child_is_killed, NULL);
@@ -290,9 +291,10 @@ static void ends_its_own_watch(void *ctx) {
   sem_post(&ending->done);
 }
 
-/* Proves: what cannot be watched is refused and changes nothing: a second watch, SIGKILL, faults,
-   unknown flags, NULL; and ending what was not begun, or from the watch's own thread (P4, J7).
-   Why it matters: bad input gets a clear error.  Catches: handlers installed before the check. */
+/* Proves: an invalid watch is rejected and changes nothing: a second watch, SIGKILL, faults,
+   unknown flags, NULL; and so is stopping a watch that was not started, or from its own thread
+   (P4, J7). Why it matters: bad input gets a clear error. Catches: handlers installed before the
+   check. */
 CASE(nonsense_is_refused) {
   tr_registry *registry = registry_new(), *other = registry_new();
   CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(NULL, NULL, NULL));
@@ -340,9 +342,10 @@ static int descriptor_count(void) {
   return count;
 }
 
-/* Proves: the watch needs no descriptor, neither to begin nor to hear of a signal (C13).  Why it matters: daemons
-   close all descriptors that they do not know, and the machines in trouble have none left: their SIGTERM would be
-   lost.  Catches: an eventfd or a pipe between the handler and the thread. */
+/* Proves: the watch needs no descriptor, neither to start nor to receive a signal (C13). Why it
+   matters: daemons close all descriptors that they do not know, and the machines in trouble have
+   none left: their SIGTERM would be lost. Catches: an eventfd or a pipe between the handler and the
+   thread. */
 CASE(watch_needs_no_descriptor) {
   tr_registry *registry = registry_new();
   struct rlimit limit, none;
@@ -376,9 +379,10 @@ static void shuts_down(void *ctx) {
   sem_post(&stopping->done);
 }
 
-/* Proves: the second signal makes the deadline now while a callback of the first is running, and be it the callback
-   that makes the shutdown (C13).  Why it matters: to stop where the library calls back is natural, and whoever
-   presses ^C twice does not know of it.  Catches: a second signal that waits for the callbacks of the first. */
+/* Proves: the second signal forces the deadline while a callback of the first is running, even if
+   that callback makes the shutdown (C13). Why it matters: shutting down in a callback is natural,
+   and a user who presses ^C twice does not know of it. Catches: a second signal that waits for the
+   callbacks of the first. */
 CASE(second_signal_counts_while_a_callback_runs) {
   tr_registry *registry = watched(NULL, 0);
   struct gate gate = GATE_INIT;
@@ -403,10 +407,10 @@ CASE(second_signal_counts_while_a_callback_runs) {
   unwatch_and_finish(registry);
 }
 
-/* Proves: the second signal makes the deadline of a group's shutdown now, one under way and one to come, also of a
-   group that is created afterwards; a join of a group goes on waiting (C13, T1).  Why it matters: a program stops
-   its parts in order, and is in the shutdown of one of them when ^C comes again.  Catches: a hurry of the watched
-   registry alone. */
+/* Proves: the second signal forces the deadline of a group's shutdown, one under way and one to
+   come, even of a group that is created afterwards; a join of a group continues to wait (C13, T1).
+   Why it matters: a program stops its parts in order, and is in the shutdown of one of them when ^C
+   comes again. Catches: forcing only the watched registry's deadline. */
 CASE(second_signal_hurries_the_groups_below) {
   tr_registry *top = watched(NULL, 0), *net = NULL, *peers = NULL, *late = NULL;
   CHECK_EQ(TR_OK, tr_registry_child(top, "net", NULL, &net));
@@ -455,10 +459,11 @@ static void *shutdown_of_an_hour(void *argument) {
   return NULL;
 }
 
-/* Proves: a second signal ends a shutdown that waits for a thread whose task has ended, within the allowance of a
-   second, whether it comes before the shutdown or during that wait (C13, G4).  Why it matters: a destructor of
-   thread-specific data may hang, and the grace be an hour.  Catches: an allowance that counts from the deadline
-   before the second signal; a wait for threads that does not look whether it is to hurry. */
+/* Proves: a second signal ends a shutdown that waits for a thread whose task has ended, within the
+   allowance of a second, whether it comes before the shutdown or during that wait (C13, G4). Why it
+   matters: a destructor of thread-specific data may hang, and the grace be an hour. Catches: an
+   allowance that counts from the deadline before the second signal; a wait for threads that does
+   not check whether the deadline is forced. */
 CASE(second_signal_ends_the_wait_for_a_thread) {
   CHECK_EQ(0, pthread_key_create(&held_up_key, held_up));
   for (int comes_before = 0; comes_before < 2; comes_before++) {
@@ -491,9 +496,9 @@ static void hold_up_answers(tr_token *token, struct gate *gate, tr_registration 
   gate_await(gate, 1);
 }
 
-/* Proves: when a reload and a stop have both come, the stop counts, whichever came first or has the smaller number
-   (C13).  Why it matters: a service that is told to stop comes up again.  Catches: signals answered in the order of
-   their numbers. */
+/* Proves: when a reload and a stop have both come, the stop counts, whichever came first or has the
+   smaller number (C13). Why it matters: a service that was asked to stop would start again.
+   Catches: signals answered in the order of their numbers. */
 CASE(stop_goes_before_a_reload) {
   for (int stop_comes_first = 0; stop_comes_first < 2; stop_comes_first++) {
     tr_registry *registry = watched(NULL, TR_SIGNALS_HUP_RELOADS);
@@ -513,10 +518,11 @@ CASE(stop_goes_before_a_reload) {
   }
 }
 
-/* Proves: a stop that comes while a reload is under way is told by tr_signal_watch_pending, during and after the
-   watch, and begins the next watch: its registry's token is cancelled as the call returns; it does so once
-   (C13, C1).  Why it matters: a token keeps its first reason; the service would come up again and run on.
-   Catches: a stop that is forgotten with its watch; one that ends every later life as well. */
+/* Proves: a stop that comes while a reload is under way is reported by tr_signal_watch_pending,
+   during and after the watch, and starts the next watch: its registry's token is cancelled when the
+   call returns; it does so once (C13, C1). Why it matters: a token keeps its first reason; the
+   service would start again and continue. Catches: a stop that is forgotten with its watch; one
+   that also stops every later registry. */
 CASE(stop_during_a_reload_is_not_lost) {
   tr_registry *first = watched(NULL, TR_SIGNALS_HUP_RELOADS);
   send_signal(SIGHUP);
@@ -540,9 +546,10 @@ CASE(stop_during_a_reload_is_not_lost) {
   unwatch_and_finish(third);
 }
 
-/* Proves: a watch is handed over: signals from then on are the other registry's, a stop that came before goes with
-   it, and so does a second one; the registry that gave it away can no more end it (C13).  Why it matters: this is
-   what a reload does between two lives.  Catches: a stop that stays with the life that is over. */
+/* Proves: a watch is moved: signals from then on are the other registry's, a stop that came before
+   moves too, and so does a second one; the old registry can no longer stop the watch (C13). Why it
+   matters: a reload does this between two registries. Catches: a stop that stays with the old
+   registry. */
 CASE(watch_is_handed_over) {
   tr_registry *first = watched(NULL, 0), *second = registry_new(), *third = registry_new();
   CHECK_EQ(TR_OK, tr_signal_watch_move(first, second));
@@ -573,9 +580,9 @@ static void *rain(void *argument) {
   return argument;
 }
 
-/* Proves: while a watch is handed to and fro there is no moment at which a signal does what it did before the watch
-   (C13).  Why it matters: that is to end the process; the gap is short, and a supervisor sends its signal just then.
-   Catches: a handover made of an end and a start. */
+/* Proves: while a watch is moved back and forth there is no moment at which a signal does what it
+   did before the watch (C13). Why it matters: that would end the process; the gap is short, and a
+   supervisor sends its signal just then. Catches: a handover made of an end and a start. */
 CASE(handover_leaves_no_gap) {
   set_handler(SIGHUP, handler_counts);
   atomic_store(&handled, 0);
@@ -616,10 +623,11 @@ static pid_t child_by_clone(tr_token *token) {
   return child;
 }
 
-/* Proves: a signal that is sent to a child of vfork or of a raw clone, which have not called exec, does in the child
-   what it did before, and counts nothing in the parent: neither the first nor the second (C13).  Why it matters: no
-   handler of pthread_atfork runs there, and the child of vfork shares the parent's memory: a SIGTERM for it shut the
-   parent down.  Catches: a handler that knows a child by the atfork handler alone. */
+/* Proves: a signal that is sent to a child of vfork or of a raw clone, which have not called exec,
+   does in the child what it did before, and counts nothing in the parent: neither the first nor the
+   second (C13). Why it matters: no handler of pthread_atfork runs there, and the child of vfork
+   shares the parent's memory: a SIGTERM for it shut the parent down. Catches: a handler that
+   recognises a child only by the atfork handler. */
 CASE(children_without_fork_handlers_count_nothing) {
   tr_registry *registry = watched(NULL, 0);
   tr_token *token = tr_registry_token(registry);
@@ -668,7 +676,8 @@ CASE(ignored_signals_are_ignored_in_child_programs) {
   set_handler(SIGHUP, SIG_DFL);
 }
 
-/* ---- Who else has the signals ------------------------------------------------------------------ */
+/* ---- Other users of the signals
+   ---------------------------------------------------------------- */
 
 static int flags_of(int number) {
   struct sigaction action;
@@ -693,9 +702,9 @@ static tr_status spawn_with_signal(tr_registry *registry, int number, tr_task **
   return tr_spawn_with(registry, "n", TR_KIND_MAINTENANCE, body_obeys, NULL, &options, task);
 }
 
-/* Proves: a signal that is watched is refused as a cancel signal, and one that is the cancel signal of a task, or was
-   prepared for that, or is that of backtraces, cannot be watched (P4, C10, C13).  Why it matters: to stop one task
-   would stop the program.  Catches: either check. */
+/* Proves: a signal that is watched is rejected as a cancel signal, and the cancel signal of a task,
+   one that was prepared for that, and the backtrace signal cannot be watched (P4, C10, C13). Why it
+   matters: stopping one task would stop the program. Catches: either check. */
 CASE(signal_has_one_use) {
   set_handler(SIGUSR2, SIG_DFL);
   sigset_t first = set_of(SIGUSR1, 0), second = set_of(SIGUSR2, SIGUSR1);
@@ -732,9 +741,9 @@ static void log_signal(void *context, const tr_log_event *event) {
   sem_post(context);
 }
 
-/* Proves: when the application has put another handler in the place of the watch's, its log hears of it, once
-   (C13, O2).  Why it matters: a library that it loads later may do that, and nobody sees that SIGTERM does nothing any
-   more.  Catches: a watch that never looks again. */
+/* Proves: if the application replaces the watch's handler, that is logged, once (C13, O2). Why it
+   matters: a library that it loads later may do that, and then SIGTERM silently does nothing any
+   more. Catches: a watch that never checks again. */
 CASE(lost_signal_is_told) {
   sem_t told;
   sem_init(&told, 0, 0);
@@ -828,9 +837,9 @@ static void *request_many(void *argument) {
   return NULL;
 }
 
-/* Proves: what was asked for by four threads at once before the watch ends is done when it has ended,
-   and what is asked for afterwards is refused (C14).  Why it matters: nothing is lost.  Catches:
-   a list that is looked at before the end is known. */
+/* Proves: requests of four threads at once before the watch ends are carried out when it has ended,
+   and later requests are rejected (C14). Why it matters: nothing is lost. Catches: a list that is
+   read before the end is set. */
 CASE(requests_are_answered_before_the_watch_ends) {
   for (int round = 0; round < 20; round++) {
     sigset_t none = set_of(0, 0);
@@ -852,8 +861,8 @@ CASE(requests_are_answered_before_the_watch_ends) {
   }
 }
 
-/* Proves: a watch may begin and end while its signals come: each is the application's or the watch's
-   (C13).  Why it matters: nobody chooses when a signal comes.  Catches: a handler that finds a watch
+/* Proves: a watch may start and stop while its signals come: each is the application's or the
+   watch's (C13). Why it matters: signals come at any time. Catches: a handler that finds a watch
    that is gone, which the sanitizers see. */
 CASE(watch_comes_and_goes_under_signals) {
   set_handler(SIGHUP, handler_counts);

@@ -66,7 +66,7 @@ static void let_pass(int64_t duration) {
   while (now_ns() < end) breathe();
 }
 
-/* A system call that blocks for ever, and what it came to. */
+/* A system call that blocks indefinitely, and its result. */
 struct blocked {
   int way;
   int ends[2];
@@ -115,8 +115,8 @@ CASE(a_signal_interrupts_what_blocks) {
   timer_thread_leaves();
 }
 
-/* Looks at its flag, and then blocks without another look; `is_late`: only when the signal has come and
-   gone in between. */
+/* Checks its flag, and then blocks without another check; `is_late`: only when the signal has come
+   and gone in between. */
 struct unlucky {
   int fd, is_late;
   atomic_int entering;
@@ -139,10 +139,10 @@ static int body_checks_then_blocks(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task that looks at its flag, finds it down, and blocks in read(2) without another look is
-   stopped, in 10 000 rounds of cancel racing with that, with one outcome each (C10).  Why it matters:
-   a signal that comes between the look and the call interrupts nothing.  Catches: a signal that is
-   sent once. */
+/* Proves: a task that checks its flag, finds it down, and blocks in read(2) without another check
+   is stopped, in 10 000 rounds of cancel racing with that, with one outcome each (C10). Why it
+   matters: a signal that comes between the check and the call interrupts nothing. Catches: a signal
+   that is sent once. */
 CASE(checked_then_blocked_is_stopped) {
   int ends[2];
   CHECK_EQ(0, pipe(ends));
@@ -176,7 +176,7 @@ static int body_counts_repeats(tr_task *self, void *ctx) {
   gate_arrive(ctx);
   while (signals_here < repeats) pause();
   CHECK_EQ(TR_OK, tr_acknowledge_cancel());
-  breathe(); /* into the kernel and back: what was sent before has been delivered */
+  breathe(); /* into the kernel and back: signals sent before have been delivered */
   int at_last = signals_here;
   let_pass(300 * MS); /* the next was due 128 ms after the last */
   CHECK_EQ(at_last, signals_here);
@@ -184,9 +184,9 @@ static int body_counts_repeats(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: the signal comes again at intervals that double from 1 ms, none of them early, until the task
-   acknowledges, and not after that (C10).  Why it matters: the first may be lost, and a task that
-   cleans up does not want to be interrupted for ever.  Catches: an interval that stays the same; an
+/* Proves: the signal comes again at intervals that double from 1 ms, none of them early, until the
+   task acknowledges, and not after that (C10). Why it matters: the first may be lost, and a task
+   that cleans up must not be interrupted indefinitely. Catches: an interval that stays the same; an
    acknowledgement that only pauses it. */
 CASE(a_signal_is_repeated_until_it_is_acknowledged) {
   tr_registry *registry = registry_new();
@@ -197,7 +197,7 @@ CASE(a_signal_is_repeated_until_it_is_acknowledged) {
   CHECK_EQ(0, before);
   int64_t start = now_ns();
   CHECK_EQ(TR_OK, tr_task_cancel(task));
-  CHECK_EQ(TR_OK, tr_task_cancel(task)); /* asked again: nothing begins anew */
+  CHECK_EQ(TR_OK, tr_task_cancel(task)); /* asked again: nothing starts again */
   CHECK_EQ(TR_ENDED_RETURNED, outcome_of(task).how);
   for (int i = 0; i < repeats; i++)
     CHECK(atomic_load(&noted[i]) - start >= ((INT64_C(1) << i) - 1) * MS);
@@ -220,9 +220,9 @@ static int body_acknowledges_nothing(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: what is acknowledged is a request: without one the signal still comes later; without a
-   signal nothing happens, and outside a task it is refused (C10, P4).  Why it matters: code that
-   acknowledges does not know how its task was spawned.  Catches: an acknowledgement that disarms in
+/* Proves: an acknowledgement needs a request: without one the signal still comes later; without a
+   signal nothing happens, and outside a task it is rejected (C10, P4). Why it matters: code that
+   acknowledges does not know how its task was spawned. Catches: an acknowledgement that disarms in
    advance. */
 CASE(an_acknowledgement_needs_a_request) {
   CHECK_EQ(TR_ERR_INVALID, tr_acknowledge_cancel());
@@ -244,7 +244,8 @@ static _Atomic(pid_t) last_thread;
 static int body_waits_for_its_flag(tr_task *self, void *ctx) {
   atomic_store(&last_thread, gettid());
   gate_arrive(ctx);
-  while (!tr_task_is_cancelled(self)) sched_yield(); /* on a busy machine who cancels needs a processor, too */
+  while (!tr_task_is_cancelled(self)) sched_yield(); /* on a busy machine the canceller needs a CPU,
+                                                        too */
   return 0;
 }
 
@@ -259,7 +260,7 @@ static int body_blocks_its_signal(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Whether tasks of the registry block the signal of these tests: what it is when no task has it. */
+/* Whether tasks of the registry block the signal of these tests: as when no task uses it. */
 static int tasks_block_it;
 
 static tr_registry *registry_whose_tasks_block_it(int block) {
@@ -370,10 +371,10 @@ CASE(the_signal_is_unblocked_in_that_body_alone) {
   timer_thread_leaves();
 }
 
-/* Proves: a signal without a handler, and what is no signal or a fault, is refused by spawn, with
-   nothing run; what can have no handler is refused by the installer too (C10, P4, S4).  Why it
-   matters: a signal without a handler ends the process.  Catches: a signal that is checked when it is
-   sent. */
+/* Proves: a signal without a handler, an invalid number and a fault are rejected by spawn, with
+   nothing run; a signal that cannot have a handler is rejected by the installer too (C10, P4, S4).
+   Why it matters: a signal without a handler ends the process. Catches: a signal that is checked
+   when it is sent. */
 CASE(signals_that_would_do_harm_are_refused) {
   tr_registry *registry = registry_new();
   handle(SIGUSR2, SIG_DFL, 0);
@@ -395,9 +396,10 @@ CASE(signals_that_would_do_harm_are_refused) {
   registry_finish(registry);
 }
 
-/* Proves: a signal whose handler has SA_RESTART is refused by spawn, with nothing run (C10, P4).  Why it matters: it
-   interrupts no system call, so that the task is never stopped and the signal is sent for ever; the handlers of
-   language runtimes are such.  Catches: a check that there is some handler. */
+/* Proves: a signal whose handler has SA_RESTART is rejected by spawn, with nothing run (C10, P4).
+   Why it matters: it interrupts no system call, so that the task is never stopped and the signal is
+   sent indefinitely; language runtimes install such handlers. Catches: a check that there is some
+   handler. */
 CASE(a_handler_that_restarts_is_refused) {
   tr_registry *registry = registry_new();
   handle(SIGUSR2, count_signal, SA_RESTART);
@@ -407,8 +409,9 @@ CASE(a_handler_that_restarts_is_refused) {
   registry_finish(registry);
 }
 
-/* Proves: when the handler has gone by the time the task is asked to stop, the signal is not sent (C10).  Why it
-   matters: its default is to end the process.  Catches: a handler that is looked for at the spawn alone. */
+/* Proves: when the handler has gone by the time the task is asked to stop, the signal is not sent
+   (C10). Why it matters: its default action ends the process. Catches: a handler that is checked
+   only at the spawn. */
 CASE(no_signal_is_sent_without_a_handler) {
   tr_registry *registry = registry_new();
   handle(SIGUSR2, count_signal, 0);
@@ -423,9 +426,9 @@ CASE(no_signal_is_sent_without_a_handler) {
   timer_thread_leaves();
 }
 
-/* Proves: the library installs a handler where there is none, without SA_RESTART, any number of times,
-   and never in the place of another handler or of SIG_IGN (C10).  Why it matters: handlers are the
-   application's.  Catches: an installer that does not look; a system call that is restarted. */
+/* Proves: the library installs a handler where there is none, without SA_RESTART, any number of
+   times, and never replaces another handler or SIG_IGN (C10). Why it matters: handlers belong to
+   the application. Catches: an installer that does not check; a system call that is restarted. */
 CASE(a_handler_is_installed_only_where_there_is_none) {
   int number = SIGRTMIN + 4;
   struct sigaction action;
@@ -466,9 +469,9 @@ static void log_trouble(void *context, const tr_log_event *event) {
     atomic_fetch_add(&troubles_told, 1);
 }
 
-/* Proves: when the system refuses to queue the signal, nothing happens but that it comes later (C10).
-   Why it matters: real-time signals need memory that others may have used up, and the process has
-   done nothing wrong.  Catches: a refused pthread_kill taken for a defect, which ends the process. */
+/* Proves: when the system refuses to queue the signal, it only comes later (C10). Why it matters:
+   real-time signals need memory that others may have used up, and the process has done nothing
+   wrong. Catches: a refused pthread_kill taken for a defect, which ends the process. */
 CASE(a_signal_that_is_refused_comes_later) {
   struct rlimit before, none;
   CHECK_EQ(0, getrlimit(RLIMIT_SIGPENDING, &before));
@@ -493,9 +496,9 @@ CASE(a_signal_that_is_refused_comes_later) {
   timer_thread_leaves();
 }
 
-/* Proves: a task that was asked to stop before its body began gets its signal as well, and one that a
-   closed registry refuses leaves nothing behind (C10, S5).  Why it matters: cancel races with spawn.
-   Catches: a signal that only the rising of the flag sends. */
+/* Proves: a task that was asked to stop before its body began gets its signal as well, and one that
+   a closed registry rejects leaves nothing behind (C10, S5). Why it matters: cancel races with
+   spawn. Catches: a signal that is sent only when the flag is raised. */
 CASE(a_task_born_flagged_gets_its_signal) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < check_rounds(500); i++) {

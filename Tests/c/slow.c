@@ -1,5 +1,5 @@
-/* slow.c - an object whose loading takes until somebody writes to a pipe: whoever loads it holds the dynamic
-   linker's lock meanwhile. The descriptors stand in the environment. */
+/* slow.c - an object whose loading takes until a byte is written to a pipe: the loading thread
+   holds the dynamic linker's lock meanwhile. The descriptors are in the environment. */
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* thread_state.c - what the kernel keeps for each thread: what a task finds, whoever made its thread and whatever ran
-   there before. Rule S1, and S2 for names. */
+/* thread_state.c - the state that the kernel keeps for each thread: what a task finds, whichever
+   thread created its own and whatever ran there before. Rule S1, and S2 for names. */
 
 #include "support.h"
 
@@ -16,7 +16,8 @@
 
 enum { TEXT = 192 };
 
-/* One thing that the kernel keeps for a thread: how a task changes it, 0 on success, and what it is now. */
+/* One item that the kernel keeps for a thread: how a task changes it, 0 on success, and its present
+   value. */
 struct row {
   const char *name;
   int (*change)(void);
@@ -244,7 +245,8 @@ static void changes_and_looks(void *argument) {
   struct seen taint = {.row = row}, seen = {.row = row};
   lasting_descriptor = dup(2);
   CHECK(lasting_descriptor >= 0);
-  /* The first is a new thread's, which is looked at anyway, and the third one that has served others. */
+  /* The first is a new thread's, which is checked anyway, and the third one that has served
+     others. */
   for (int i = 0; i < 3; i++) {
     for (int j = 0; j < i; j++) wait_and_release(spawn(registry, "nothing", body_returns, NULL));
     read_in(registry, &seen);
@@ -264,10 +266,10 @@ static void changes_and_looks(void *argument) {
   close(lasting_descriptor);
 }
 
-/* Proves: whatever the kernel keeps for a thread, and a task changed of its own, the next task finds as it was,
-   for each row of the table that says so (S1, S2).  Why it matters: another user's files, another network, or
-   a confinement meant for one request, in work that knows nothing of it.  Catches: a row that is not looked
-   at, or not put back. */
+/* Proves: whatever state of its thread in the kernel a task changed, the next task finds it as it
+   was, for each row of the table that says so (S1, S2). Why it matters: another user's files,
+   another network, or a confinement meant for one request, in unrelated work. Catches: a row that
+   is not checked, or not restored. */
 CASE(what_a_task_changes_of_its_thread_meets_no_other) {
   for (int i = 0; i < ROWS; i++) {
     struct row row = kept_from_others[i];
@@ -282,10 +284,10 @@ static int body_only_changes(tr_task *self, void *ctx) {
   return ((const struct row *)ctx)->change();
 }
 
-/* Proves: mask, stack for handlers, name, nice value and policy are right after a body too, that does nothing but
-   change them and ends at once, in a thread that is awake (S1).  Why it matters: a handler that runs on memory
-   another task has given back writes into somebody's data.  Catches: a body taken for too short to have
-   changed anything. */
+/* Proves: mask, stack for handlers, name, nice value and policy are right after a body too, that
+   does nothing but change them and ends at once, in a thread that is awake (S1). Why it matters: a
+   handler that runs on memory another task has freed overwrites other data. Catches: a body taken
+   for too short to have changed anything. */
 CASE(the_shortest_body_that_changes_its_thread_is_noticed) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 5; i++) {
@@ -319,9 +321,9 @@ static int body_finds_it_unchanged(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: what the table leaves to the application meets nobody when the body is spawned with
-   TR_SPAWN_FRESH_THREAD (S1).  Why it matters: it is the way out that the table names.  Catches: a fresh thread that
-   is kept. */
+/* Proves: state that the table leaves to the application affects no other task when the body is
+   spawned with TR_SPAWN_FRESH_THREAD (S1). Why it matters: it is the way out that the table names.
+   Catches: a fresh thread that is kept. */
 CASE(a_fresh_thread_takes_what_stays_with_it) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 20; i++) {
@@ -390,10 +392,10 @@ static void run_thread(void *(*body)(void *), void *argument) {
   CHECK_EQ(0, pthread_join(thread, NULL));
 }
 
-/* Proves: a task is scheduled as the thread was that created its registry, whoever made the thread it runs in
-   (S1).  Why it matters: work that others wait for would run at nice 15, on one processor, as some housekeeping
-   thread happened to come first.  Catches: threads that are left as their makers were; taking how a
-   thread began for how it should be. */
+/* Proves: a task has the scheduling of the thread that created its registry, whichever thread
+   created the one it runs in (S1). Why it matters: work that others wait for would run at nice 15,
+   on one CPU, because a housekeeping thread came first. Catches: threads that keep their creators'
+   scheduling; taking a thread's first state for the right one. */
 CASE(tasks_are_scheduled_as_the_creator_of_their_registry) {
   struct scheduled own = scheduling_of(0), seen;
   tr_registry *registry = registry_new();
@@ -439,9 +441,9 @@ static void timer_is_scheduled_as_main(void *unused) {
   run_thread(needs_the_timer, NULL);
 }
 
-/* Proves: the library's own threads are scheduled as the process's main thread is, not as whoever needed them
-   first (S1).  Why it matters: every deadline of the process would wait for a nice value of 15.  Catches: a
-   timer thread left as its maker was. */
+/* Proves: the library's own threads have the scheduling of the process's main thread, not of the
+   thread that first needed them (S1). Why it matters: every deadline of the process would wait for
+   a nice value of 15. Catches: a timer thread that keeps its creator's scheduling. */
 CASE(the_librarys_own_threads_are_scheduled_as_the_main_thread) {
   int status = status_of_child(timer_is_scheduled_as_main, NULL);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -463,9 +465,9 @@ static int body_spawns_from_elsewhere(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a thread that a task made which had entered a namespace serves no task of others (S1).  Why it
-   matters: a thread begins where its maker is, and would take how it began for what is right.  Catches: threads
-   compared with how they began, or not looked at after their first task. */
+/* Proves: a thread created by a task that had entered a namespace serves no other tasks (S1). Why
+   it matters: a thread starts with its creator's state, and would take that for the right one.
+   Catches: threads compared with their first state, or not checked after their first task. */
 CASE(a_thread_made_in_a_namespace_serves_nobody_else) {
   tr_registry *registry = registry_new();
   struct row row = {"namespace of host names", change_uts, read_uts};
@@ -518,9 +520,9 @@ CASE(a_process_that_drops_its_privileges_reuses_threads) {
 
 /* ---- Threads without a task --------------------------------------------------------------------------- */
 
-/* Proves: a thread that has been without a task for a moment is called idle, and the next task's name is its own
-   again (S2).  Why it matters: `top -H` and core dumps would show a request of yesterday, and what it was
-   about.  Catches: a name that stays. */
+/* Proves: a thread that has been without a task for a moment is called idle, and the next task's
+   name is its own again (S2). Why it matters: `top -H` and core dumps would show yesterday's
+   request. Catches: a name that stays. */
 CASE(a_thread_without_a_task_is_called_idle) {
   tr_registry *registry = registry_new();
   for (int i = 0; i < 2; i++) {

@@ -56,10 +56,10 @@ static void detach_and_join(uint32_t flags) {
   registry_finish(registry);
 }
 
-/* Proves: a body may detach its thread, and another thread may try to join it: that is EINVAL, and threads are
-   used again and waited for as ever, on stacks of the registry's and of their own (S1, G4).  Why it matters: many
-   thread functions begin with pthread_detach(pthread_self()).  Catches: a library that joins by the thread's
-   handle what somebody else may have joined or detached. */
+/* Proves: a body may detach its thread, and another thread may try to join it: that is EINVAL, and
+   threads are reused and joined as usual, on stacks of the registry's and of their own (S1, G4).
+   Why it matters: many thread functions begin with pthread_detach(pthread_self()). Catches: a
+   library that joins by the thread's handle, which other code may have joined or detached. */
 CASE(a_tasks_thread_is_nobodys_to_join) {
 #if defined(CHECK_UNDER_ASAN) || defined(CHECK_UNDER_TSAN) /* which end the process at such a join themselves */
   return;
@@ -68,8 +68,8 @@ CASE(a_tasks_thread_is_nobodys_to_join) {
   detach_and_join(TR_SPAWN_FRESH_THREAD);
 }
 
-/* Proves: the same where the registry is given up while its tasks run (G3).  Why it matters: threads that nobody
-   waits for come to their ends as well.  Catches: a detach that must succeed. */
+/* Proves: the same where the registry is released while its tasks run (G3). Why it matters: threads
+   that are not joined end as well. Catches: a detach that must succeed. */
 CASE(a_registry_that_was_given_up_survives_detached_threads) {
   for (int i = 0; i < 20; i++) {
     int before = thread_baseline();
@@ -168,9 +168,9 @@ static void *spawn_a_few(void *argument) {
   return NULL;
 }
 
-/* Proves: when many threads spawn at once, tasks take the address space that they need, and little more (S7, N1).
-   Why it matters: limits of address space are real, and each mapping costs page tables.  Catches: a region for
-   each of those who find that there is no stack left. */
+/* Proves: when many threads spawn at once, tasks take the address space that they need, and little
+   more (S7, N1). Why it matters: limits of address space are real, and each mapping costs page
+   tables. Catches: a region for each spawner that finds no stack left. */
 CASE(stacks_are_mapped_once_whoever_spawns) {
   if (check_under_a_tool()) return;
   CHECK_EQ(1, mallopt(M_ARENA_MAX, 1)); /* or each thread that allocates reserves 64 MiB */
@@ -210,9 +210,9 @@ static void fill_the_address_space(void *argument) {
   registry_finish(registry);
 }
 
-/* Proves: with address space left for so many stacks, nearly so many tasks get theirs (S6).  Why it matters: a limit
-   that threads live with is no reason to refuse a task.  Catches: a spawn that is refused because a region for
-   several cannot be had. */
+/* Proves: with address space left for a number of stacks, nearly that many tasks get one (S6). Why
+   it matters: a limit that leaves room for threads is not a reason to reject a task. Catches: a
+   spawn that fails because a region for several stacks cannot be mapped. */
 CASE(the_last_stacks_are_had_one_by_one) {
   if (check_under_a_tool()) return;
   CHECK_EXITED(0, status_of_child(fill_the_address_space, NULL));
@@ -263,9 +263,10 @@ static void forbid_masks(void *argument) {
   create_registry(NULL, &registry);
 }
 
-/* Proves: where the library cannot go on, as a filter of system calls forbids what it needs, the process ends with a
-   message that names the call and the error (S7, O2).  Why it matters: a program that dies of SIGILL without a
-   word is looked into at the wrong end.  Catches: an end without a message. */
+/* Proves: where the library cannot continue because a system call filter forbids what it needs, the
+   process ends with a message that names the call and the error (S7, O2). Why it matters: if a
+   program dies of SIGILL without a message, the cause is searched in the wrong place. Catches: an
+   end without a message. */
 CASE(the_end_of_a_process_is_explained) {
   if (check_under_a_tool()) return;
   int ends[2];

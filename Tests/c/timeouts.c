@@ -71,9 +71,9 @@ CASE(a_timeout_cancels_like_any_other_cancel) {
   timer_thread_leaves();
 }
 
-/* Proves: a token that was cancelled before, by itself or with its parent, keeps that reason when its
-   timeout passes, and one that was given up is not heard of again (C11, C1, C2).  Why it matters:
-   most timeouts never come to pass.  Catches: a timer that stays when its token goes. */
+/* Proves: a token that was cancelled before, by itself or with its parent, keeps that reason when
+   its timeout passes, and nothing more happens to one that was released (C11, C1, C2). Why it
+   matters: most timeouts never pass. Catches: a timer that stays when its token is freed. */
 CASE(a_timeout_that_is_not_needed_does_nothing) {
   int64_t time = 300 * MS * check_scale();
   tr_token *parent = tr_token_create();
@@ -155,9 +155,9 @@ static int by_place(const void *one, const void *other) {
   return (*(struct alarm_clock *const *)one)->place - (*(struct alarm_clock *const *)other)->place;
 }
 
-/* Proves: thousands of timeouts that were set in no order pass in theirs, each once, none early, whether
-   or not some of them are taken back (C11).  Why it matters: this is what the queue is for.  Catches: a
-   heap that loses its order when one is removed from its middle. */
+/* Proves: thousands of timeouts that were set in no order pass in theirs, each once, none early,
+   whether or not some of them are removed (C11). Why it matters: this is the purpose of the queue.
+   Catches: a heap that loses its order when one is removed from its middle. */
 CASE(many_timeouts_pass_in_their_order) {
   enum { clocks = 4000 };
   static struct alarm_clock all[clocks];
@@ -204,7 +204,7 @@ CASE(many_timeouts_pass_in_their_order) {
   timer_thread_leaves();
 }
 
-/* What a callback of a timeout does with its own token. */
+/* The acts of a timeout's callback on its own token. */
 struct self_service {
   tr_token *token;
   tr_registration *registration;
@@ -304,9 +304,9 @@ CASE(timeouts_may_be_churned) {
   timer_thread_leaves();
 }
 
-/* Proves: a program that uses no timeout has no thread for them; however many there are, there is one,
-   which goes when the last has passed or was taken back, and comes again (C11).  Why it matters:
-   nobody pays for what he does not use.  Catches: a thread for each; one that stays. */
+/* Proves: a program that uses no timeout has no thread for them; however many there are, there is
+   one, which ends when the last has passed or was removed, and is created again (C11). Why it
+   matters: unused features cost nothing. Catches: a thread for each; one that stays. */
 CASE(one_thread_serves_all_timeouts_and_goes) {
   int threads = thread_baseline();
   tr_token *parent = tr_token_create();
@@ -361,12 +361,12 @@ static void fork_while_timeouts_pass(void) {
 }
 
 /* Proves: in a child of fork, made while timeouts are being set and pass, every call of this part
-   returns at once (C11, P1).  Why it matters: the timer thread's lock may be held at that moment.
-   Catches: a release in the child that takes its timer out.  In a process of its own, as what the other
-   thread was about to free is nobody's in the child. */
+   returns at once (C11, P1). Why it matters: the timer thread's lock may be held at that moment.
+   Catches: a release in the child that takes its timer out. In a process of its own, because the
+   memory that the other thread was about to free is lost in the child. */
 CASE(a_child_of_fork_has_no_timeouts) { CHECK_EXITED(0, status_of_role("forks", NULL)); }
 
-/* What a callback that forks tells. */
+/* The observations of a callback that forks. */
 struct forking {
   struct gate gate;
   pid_t child;
@@ -381,9 +381,9 @@ static void callback_forks(void *ctx) {
     gate_arrive(&forking->gate);
 }
 
-/* Proves: a callback that a timeout runs may fork: the child ends with its only thread, and in the parent
-   timeouts pass as ever (C11, P1).  Why it matters: a watchdog starts a process.  Catches: the timer
-   thread's child that goes on waiting. */
+/* Proves: a callback that a timeout runs may fork: the child ends with its only thread, and in the
+   parent timeouts pass as usual (C11, P1). Why it matters: a watchdog starts a process. Catches:
+   the timer thread's child that continues to wait. */
 CASE(a_callback_of_a_timeout_may_fork) {
   tr_token *parent = tr_token_create(), *token = timed(parent, 300 * MS * check_scale());
   struct forking forking = {GATE_INIT, -1};
@@ -434,8 +434,8 @@ static void *cancel_a_tree(void *argument) {
 }
 
 /* Proves: a tree of 100 000 tokens, in a chain and in a row, is cancelled and freed on a stack of
-   64 KiB, by a timeout on the timer thread's own (C11, C2).  Why it matters: nobody knows how deep the
-   tree gets.  Catches: a recursion in cancel or release. */
+   64 KiB, by a timeout on the timer thread's own (C11, C2). Why it matters: the depth of the tree
+   is not limited. Catches: a recursion in cancel or release. */
 CASE(a_tree_of_100000_is_cancelled_without_recursion) {
   pthread_attr_t attributes;
   CHECK_EQ(0, pthread_attr_init(&attributes));

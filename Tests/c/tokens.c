@@ -9,9 +9,9 @@ static void check_message(const tr_token *token, const char *expected) {
   CHECK_STR(expected, text);
 }
 
-/* Proves: the first cancel returns 1 and alone records reason and message; later ones return 0
-   and change nothing (C1).  Why it matters: a report that names the wrong cause misleads whoever
-   reads it.  Catches: storing the reason on every call; returning 1 twice. */
+/* Proves: the first cancel returns 1 and alone records reason and message; later ones return 0 and
+   change nothing (C1). Why it matters: a report that names the wrong cause is misleading. Catches:
+   storing the reason on every call; returning 1 twice. */
 CASE(first_cancel_wins_and_alone_is_recorded) {
   tr_token *token = tr_token_create();
   CHECK(token != NULL);
@@ -86,8 +86,8 @@ static void *read_reason_on_sight(void *argument) {
   return NULL;
 }
 
-/* Proves: whoever sees the flag sees the reason and the message (C1).  Why it matters: a task
-   reads the reason in the very loop pass in which it sees the flag.  Catches: raising the flag
+/* Proves: a thread that sees the flag sees the reason and the message (C1). Why it matters: a task
+   reads the reason in the very loop pass in which it sees the flag. Catches: raising the flag
    before the reason is stored; a relaxed store of the flag. */
 CASE(reason_is_there_for_whoever_sees_the_flag) {
   for (int round = 0; round < check_rounds(300); round++) {
@@ -175,9 +175,9 @@ CASE(child_keeps_a_reason_of_its_own) {
   tr_token_release(child);
 }
 
-/* Proves: a child of a cancelled parent is born cancelled, with the parent's reason and message
-   (C2).  Why it matters: otherwise a connection accepted during shutdown would never be told.
-   Catches: linking without looking at the parent's state. */
+/* Proves: a child of a cancelled parent is created cancelled, with the parent's reason and message
+   (C2). Why it matters: otherwise a connection accepted during shutdown would never be cancelled.
+   Catches: linking without checking the parent's state. */
 CASE(child_of_a_cancelled_parent_is_born_cancelled) {
   tr_token *parent = tr_token_create();
   CHECK_EQ(1, tr_token_cancel(parent, TR_REASON_REQUESTED_BY_RUN, "done"));
@@ -247,7 +247,7 @@ static void *cancel_and_look(void *argument) {
 }
 
 /* Two threads cancel a child token with a registry of a hundred tasks, the second a moment later
-   or, when `on_parent`, its parent. Both look at all the flags as soon as their call has returned;
+   or, when `on_parent`, its parent. Both check all the flags as soon as their call has returned;
    with `on_parent` only if it returned 1, as it always does on the parent. */
 static void check_second_cancel(int on_parent) {
   enum { tasks = 100 };
@@ -278,13 +278,13 @@ static void check_second_cancel(int on_parent) {
 }
 
 /* Proves: when the cancel of a parent returns, every flag below is up, also below a child that
-   another thread is just cancelling itself (C2, C3).  Why it matters: whoever cancels goes on to
-   do what must not be done while work is still being accepted.  Catches: passing over a child
-   that is found cancelled already. */
+   another thread is just cancelling itself (C2, C3). Why it matters: the canceller continues with
+   steps that must not overlap with new work. Catches: passing over a child that is found cancelled
+   already. */
 CASE(cancel_of_a_parent_is_complete_beside_that_of_a_child) { check_second_cancel(1); }
 
-/* Proves: when a cancel returns 0, because another was first, every flag below is up all the
-   same (C1, C3).  Why it matters: the header promises it of the return, not of the return of 1.
+/* Proves: when a cancel returns 0, because another was first, every flag below is up all the same
+   (C1, C3). Why it matters: the header guarantees it for every return, not only for a return of 1.
    Catches: returning as soon as the token is found cancelled already. */
 CASE(second_cancel_returns_with_every_flag_up) { check_second_cancel(0); }
 
@@ -411,7 +411,7 @@ CASE(no_child_slips_through_a_cancel) {
   }
 }
 
-/* Check what is kept of the message `given`. */
+/* Check the kept part of the message `given`. */
 static void check_kept(const char *given, const char *expected) {
   tr_token *token = tr_token_create();
   CHECK_EQ(1, tr_token_cancel(token, TR_REASON_FATAL, given));
@@ -419,9 +419,9 @@ static void check_kept(const char *given, const char *expected) {
   tr_token_release(token);
 }
 
-/* Proves: 255 bytes of a message are kept, cut at a character and before anything that is not
-   UTF-8 (C1, P4).  Why it matters: messages end up in logs and terminals.  Catches: cutting
-   inside a character; copying without a limit; refusing to cancel over a bad message. */
+/* Proves: 255 bytes of a message are kept, cut at a character and before anything that is not UTF-8
+   (C1, P4). Why it matters: messages end up in logs and terminals. Catches: cutting inside a
+   character; copying without a limit; not cancelling because of a bad message. */
 CASE(message_is_cut_at_a_character) {
   char text[400];
   memset(text, 'm', sizeof text);
@@ -488,9 +488,9 @@ CASE(message_copy_respects_the_buffer) {
   tr_token_release(token);
 }
 
-/* Proves: a wait with a timeout ends with TIMEDOUT and not before its time, one of 0 looks only,
-   and on a cancelled token every wait is TR_OK at once (C4).  Why it matters: the timeout is the
-   caller's budget.  Catches: confusing units; treating 0 as for ever; waiting on a set flag. */
+/* Proves: a wait with a timeout ends with TIMEDOUT and not before its time, one of 0 only checks,
+   and on a cancelled token every wait is TR_OK at once (C4). Why it matters: the timeout is the
+   caller's budget. Catches: confusing units; treating 0 as unlimited; waiting on a set flag. */
 CASE(wait_times_out_and_looks) {
   tr_token *token = tr_token_create();
   int64_t start = now_ns();

@@ -64,10 +64,10 @@ static int body_outlives_the_handle(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: dlclose with a live worker is safe: the worker goes on, calls the library, ends, and
-   its registry can be shut down through the pointers kept; the library stays mapped; several
-   times over (P3, G3).  Why it matters: plug-ins are unloaded while their threads run.  Catches:
-   leaving out -z nodelete. */
+/* Proves: dlclose with a live worker is safe: the worker continues, calls the library, ends, and
+   its registry can be shut down through the pointers kept; the library stays mapped; several times
+   over (P3, G3). Why it matters: plug-ins are unloaded while their threads run. Catches: leaving
+   out -z nodelete. */
 CASE(dlclose_with_a_live_worker_is_safe) {
   for (int round = 0; round < 5; round++) {
     struct functions f;

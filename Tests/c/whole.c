@@ -1,10 +1,11 @@
-/* whole.c - whole programs: each uses what gives the library threads and memory of its own, lets go of it, and returns
-   from main. Rules G3, G4, C7, C11, C13, E7. Valgrind, and AddressSanitizer, look afterwards what memory is lost: a thread
-   that is left shows there as memory that is possibly lost. */
+/* whole.c - whole programs: each uses the features for which the library has threads and memory of
+   its own, releases everything, and returns from main. Rules G3, G4, C7, C11, C13, E7. Valgrind,
+   and AddressSanitizer, then check for lost memory: a thread that is left shows there as possibly
+   lost memory. */
 
 #include "groups.h"
 
-/* What a program has at work. */
+/* The objects that a program uses. */
 struct work {
   tr_registry *registry, *group;
   tr_token *expired, *pending, *detached;
@@ -54,10 +55,11 @@ static int body_waits_on_a_condition(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* A log, so that heartbeats have somebody to be told to. */
+/* A log, so that heartbeats are watched. */
 static void log_ignores(void *context, const tr_log_event *event) { (void)context, (void)event; }
 
-/* Begin all of it: tasks, a group, timeouts, callbacks, promised heartbeats, and a signal watch. */
+/* Start everything: tasks, a group, timeouts, callbacks, heartbeat intervals, and a signal
+   watch. */
 static void work_begins(struct work *work) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.log = log_ignores;
@@ -73,7 +75,7 @@ static void work_begins(struct work *work) {
   for (int i = 0; i < 8; i++) wait_and_release(spawn(work->registry, "short", body_counts_down, NULL));
   tr_task_release(spawn_drop(work->registry, "forgotten", body_counts_down, &work->dropped, drop_counts, 0));
 
-  /* Tasks that go on until they are asked to stop. */
+  /* Tasks that continue until they are asked to stop. */
   work->obedient = spawn_drop(work->registry, "waits", body_waits_on_a_condition, &work->begun, NULL, 0);
   tr_spawn_options beats = TR_SPAWN_OPTIONS_INIT;
   beats.heartbeat_ns = 1000 * SECOND;
@@ -130,13 +132,12 @@ static void check_no_thread_is_left(int threads) {
   threads_settle(threads, 10 * SECOND * check_scale());
 }
 
-/* Proves: a program that has used tasks, a group, timeouts, callbacks, heartbeats, condition variables and a signal
-   watch, and then shuts its last registry down, has no thread of the library's left when the shutdown returns, and
-   loses no memory (G4, C11, C13).
-   Why it matters: users run their own programs under valgrind, and what it says of the library they take for a defect
-   of theirs.
-   Catches: a thread of the library's own that goes on after the last shutdown; memory of a timer, a callback or a
-   promise that is lost. */
+/* Proves: a program that has used tasks, a group, timeouts, callbacks, heartbeats, condition
+   variables and a signal watch, and then shuts its last registry down, has no thread of the
+   library's left when the shutdown returns, and loses no memory (G4, C11, C13). Why it matters:
+   users run their own programs under valgrind, and take its reports about the library for defects
+   of their own. Catches: a thread of the library that continues after the last shutdown; lost
+   memory of a timer, a callback or an interval. */
 CASE(a_program_that_shuts_down_leaves_nothing) {
   int threads = thread_baseline();
   struct work work;
@@ -151,9 +152,10 @@ CASE(a_program_that_shuts_down_leaves_nothing) {
   CHECK_EQ(0, sem_destroy(&work.called));
 }
 
-/* Proves: so has one that never shuts down, but releases everything and calls tr_quiesce (G3, G4, C11).
-   Why it matters: a library inside a program often has no shutdown of its own, but a last release.
-   Catches: threads of a registry that was given up which nobody waits for; the timer thread that lingers. */
+/* Proves: so has one that never shuts down, but releases everything and calls tr_quiesce (G3, G4,
+   C11). Why it matters: a library inside a program often has no shutdown of its own, but a last
+   release. Catches: threads of a released registry that are not waited for; the timer thread that
+   lingers. */
 CASE(a_program_that_releases_and_quiesces_leaves_nothing) {
   int threads = thread_baseline();
   struct work work;
