@@ -279,8 +279,7 @@ class timeout {
 
 namespace detail {
 
-/// A structure of the C interface, with every field at its default. (spin_ns is the one whose default is
-/// not zero: see registry_options.)
+/// A structure of the C interface, with every field at its default.
 template <class Structure>
 Structure sized() noexcept {
   Structure made{};
@@ -1289,8 +1288,8 @@ struct registry_options {
   std::uint64_t stack_size = 0;
   /// How long a join waits for tasks whose flag it raised at its deadline.
   timeout abort_grace = std::chrono::nanoseconds::zero();
-  /// How long a worker polls for its next task before it sleeps; at most 1 ms.
-  std::chrono::nanoseconds spin = std::chrono::nanoseconds(TR_SPIN_NS_DEFAULT);
+  /// How long a worker polls for its next task before it sleeps, at most 1 ms; 0: 5 µs; negative: not at all.
+  std::chrono::nanoseconds spin = std::chrono::nanoseconds::zero();
   /// How long an idle thread is kept; 0: 2 s; forever.
   timeout idle = std::chrono::nanoseconds::zero();
   /// How many idle threads are kept longer than that; 0: 16; TR_IDLE_THREADS_NONE: none.
@@ -1347,7 +1346,7 @@ inline tr_registry_options to_c(const registry_options &from) noexcept {
   made.abort_grace_ns = bounded(from.abort_grace);
   made.log = from.log;
   made.log_context = from.log_context;
-  made.spin_ns = from.spin.count();
+  made.spin_ns = from.spin.count() < 0 ? TR_SPIN_NEVER : from.spin.count();
   made.idle_ns = from.idle.count(); // forever is negative: indefinitely
   made.idle_threads = from.idle_threads;
   made.blocked_signals = from.blocked_signals;

@@ -15,6 +15,7 @@ PEERS = {
     "taskreg": Peer("taskreg", None, "libtaskreg, 64 KiB stacks"),
     "taskreg-spin0": Peer("taskreg", "spin0", "libtaskreg, spin_ns = TR_SPIN_NEVER"),
     "taskreg-fresh": Peer("taskreg", "fresh", "libtaskreg, no thread outlives its task"),
+    "cpp": Peer("cpp", None, "libtaskreg from C++, 64 KiB stacks"),
     "swift": Peer("swift", None, "libtaskreg from Swift, 64 KiB stacks; W1 and W1-work alone"),
     "pthread-64k": Peer("pthread", None, "raw pthreads, 64 KiB stacks"),
     "pthread-record": Peer("pthread", "record", "the same, each thread with a record from malloc"),
