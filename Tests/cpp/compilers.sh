@@ -50,7 +50,7 @@ for program in tasks timeouts scopes stop; do
 done
 if [ -e "$library/libtaskreg.a" ]; then
   try scopes-static-pie scopes "$library/libtaskreg.a" -- g++ -std=c++20 -O2 -flto -static-pie
-  try tasks-static scopes "$library/libtaskreg.a" -- g++ -std=c++17 -O2 -static
+  try scopes-static scopes "$library/libtaskreg.a" -- g++ -std=c++17 -O2 -static
 fi
 echo "$ran programs"
 [ $failed = 0 ] || exit 1

@@ -293,7 +293,10 @@ CASE(forced_unwinding_passes_through) {
     const counted local(alive);
     victim = pthread_self();
     ready.open();
-    for (;;) pause();
+    for (;;) { // not in a call that blocks: ThreadSanitizer cannot have a thread cancelled there
+      pthread_testcancel();
+      sched_yield();
+    }
   });
   ready.pass();
   CHECK_EQ(0, pthread_cancel(victim.load()));
@@ -303,6 +306,43 @@ CASE(forced_unwinding_passes_through) {
   CHECK_EQ(0, alive.load());
   stops(tasks);
 #endif
+}
+
+/* Proves: what copying a body throws comes out of the spawn, and no task is made; what the predicate of a wait throws comes
+   out of the wait, with the lock held (U1, U3).  Why it matters: these are the caller's own exceptions.  Catches: a
+   block that leaks; a lock that is not taken back. */
+CASE(exceptions_of_the_caller_pass) {
+  taskreg::registry tasks;
+  std::atomic<int> alive{0};
+  struct throwing {
+    counted own;
+    explicit throwing(std::atomic<int> &of) : own(of) {}
+    throwing(const throwing &other) : own(other.own) { throw special(); }
+    void operator()() const {}
+  };
+  const throwing body(alive);
+  int caught = 0;
+  try {
+    tasks.detach("copied", body);
+  } catch (const special &) {
+    caught++;
+  }
+  taskreg::status code;
+  try {
+    auto none = tasks.try_spawn(code, "copied", body);
+  } catch (const special &) {
+    caught++;
+  }
+  CHECK(caught == 2 && alive == 1 && tasks.empty());
+  std::mutex lock;
+  std::condition_variable changed;
+  std::unique_lock<std::mutex> hold(lock);
+  try {
+    taskreg::ignore(taskreg::wait(changed, hold, 1h, []() -> bool { throw special(); }));
+  } catch (const special &) {
+    caught++;
+  }
+  CHECK(caught == 3 && hold.owns_lock());
 }
 
 /* Proves: get() throws taskreg::error where it cannot wait: in the task itself, in a task that was asked to stop, for
@@ -579,7 +619,8 @@ CASE(the_calling_task) {
 #if TASKREG_HAS_EXCEPTIONS
 #define WITH_EXCEPTIONS                                                                           \
   CHECK_ENTRY(exceptions_are_failures), CHECK_ENTRY(forced_unwinding_passes_through),              \
-      CHECK_ENTRY(get_fails_where_it_cannot_wait), CHECK_ENTRY(errors_are_system_errors),
+      CHECK_ENTRY(get_fails_where_it_cannot_wait), CHECK_ENTRY(errors_are_system_errors),              \
+      CHECK_ENTRY(exceptions_of_the_caller_pass),
 #else
 #define WITH_EXCEPTIONS
 #endif
