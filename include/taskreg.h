@@ -670,6 +670,19 @@ typedef struct tr_join_report {
 tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report)
     TASKREG_MUST_USE;
 
+/* As tr_join_all, with a full report instead of a tr_join_report, which languages such as Go cannot
+   fill in: it holds the address of another pointer. tr_report_counts has the counts, and
+   tr_report_straggler the stragglers. [E1, J1]
+
+   Requires:  as tr_join_all; report is not NULL.
+   Returns:   as tr_join_all; TR_ERR_NOMEM, nothing changed, if there is no memory for the report.
+   Output:    *report is written on TR_OK and TR_ERR_DEADLINE, else untouched.
+   Ownership: *report is the caller's; release it with tr_report_release.
+   Threads:   as tr_join_all.
+   Since:     0.2 */
+tr_status tr_join_all_report(tr_registry *registry, int64_t timeout_ns, tr_report **report)
+    TASKREG_MUST_USE;
+
 /* Wait until every task of `registry` has ended, including those spawned meanwhile, or until
    timeout_ns nanoseconds from now. Unlike tr_join_all, it asks no task to stop at the end of the
    timeout, so that a program can print what it is waiting for and then wait again. [J9]
@@ -747,6 +760,20 @@ typedef struct tr_shutdown_options {
 tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
                int64_t grace_ns, const tr_shutdown_options *options,
                tr_join_report *report) TASKREG_MUST_USE;
+
+/* As tr_shutdown_with, with a full report instead of a tr_join_report, as tr_join_all_report. [E1,
+   J1]
+
+   Requires:  as tr_shutdown_with; report is not NULL.
+   Returns:   as tr_shutdown_with; TR_ERR_NOMEM, nothing changed, if there is no memory for the
+              report.
+   Output:    as tr_join_all_report.
+   Ownership: message is copied; *report is the caller's; release it with tr_report_release.
+   Threads:   as tr_shutdown_with.
+   Since:     0.2 */
+tr_status tr_shutdown_report(tr_registry *registry, tr_reason reason, const char *message,
+                             int64_t grace_ns, const tr_shutdown_options *options,
+                             tr_report **report) TASKREG_MUST_USE;
 
 /* ---- Tasks ------------------------------------------------------------------------------- */
 
@@ -939,6 +966,19 @@ typedef struct tr_signal_options {
 tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
                      const tr_signal_options *options) TASKREG_MUST_USE;
 
+/* As tr_signal_watch_start, with the numbers of the signals in an array, for languages that do not
+   know the layout of sigset_t. [C13]
+
+   Requires:  as tr_signal_watch_start; signals has `count` numbers, at most 64, and may have one
+              twice. NULL with count 0 is for the same signals as a NULL set; an array without
+              elements is an empty set.
+   Returns:   as tr_signal_watch_start; TR_ERR_INVALID also for a number that is not a signal.
+   Ownership: as tr_signal_watch_start; the numbers are copied.
+   Threads:   as tr_signal_watch_start.
+   Since:     0.2 */
+tr_status tr_signal_watch_start_array(tr_registry *registry, const int *signals, size_t count,
+                                      const tr_signal_options *options) TASKREG_MUST_USE;
+
 /* Stop the watch that tr_signal_watch_start started: its threads have ended when this returns, and
    the signals have their previous actions again, unless another handler was installed since. [C13]
 
@@ -1008,6 +1048,23 @@ tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
+
+/* Sleep, wait for the request to stop, or wait for a descriptor, as tr_sleep, tr_wait_cancelled and
+   tr_wait_fd do, on any thread: what ends the wait early is that `task` is asked to stop. They are
+   for language runtimes in which the code of a task may run on another thread than its own. On the
+   task's own thread each is the same as its sibling. On another thread it uses the descriptor of
+   tr_task_fd; the flag of the calling thread's own task, if it has one, does not end it. [C8]
+
+   Requires:  the caller has a reference to task, or is called by it.
+   Returns:   as tr_sleep, tr_wait_cancelled and tr_wait_fd; on another thread also TR_ERR_INVALID
+              when task has ended without having been asked to stop, and the errors of tr_task_fd. A
+              task that ends during the wait does not end it, unless it is asked to stop.
+   Threads:   any thread, several at once; blocks; not a cancellation point.
+   Since:     0.2 */
+tr_status tr_task_sleep(tr_task *task, int64_t duration_ns) TASKREG_MUST_USE;
+tr_status tr_task_wait_cancelled(tr_task *task, int64_t timeout_ns) TASKREG_MUST_USE;
+tr_status tr_task_wait_fd(tr_task *task, int fd, short events, int64_t timeout_ns)
+    TASKREG_MUST_USE;
 
 /* Wait on the condition variable `cond`, as pthread_cond_timedwait(3) does, until it is signalled,
    or until timeout_ns nanoseconds from now; inside a task also until it is asked to stop, which is

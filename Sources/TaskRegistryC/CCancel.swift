@@ -12,6 +12,26 @@ public func tr_wait_fd(_ descriptor: Int32, _ events: Int16, _ timeout: Int64) -
   return waitForDescriptor(descriptor, events: events, until: .after(timeout)).code
 }
 
+@implementation @_cdecl("tr_task_sleep")
+public func tr_task_sleep(_ handle: OpaquePointer?, _ duration: Int64) -> tr_status {
+  guard let task = task(handle) else { return refusal("tr_task_sleep", "task") }
+  return task.sleep(for: bounded(duration)).code
+}
+
+@implementation @_cdecl("tr_task_wait_cancelled")
+public func tr_task_wait_cancelled(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
+  guard let task = task(handle) else { return refusal("tr_task_wait_cancelled", "task") }
+  return task.waitForCancel(until: .after(timeout)).code
+}
+
+@implementation @_cdecl("tr_task_wait_fd")
+public func tr_task_wait_fd(
+  _ handle: OpaquePointer?, _ descriptor: Int32, _ events: Int16, _ timeout: Int64
+) -> tr_status {
+  guard let task = task(handle) else { return refusal("tr_task_wait_fd", "task") }
+  return task.wait(forDescriptor: descriptor, events: events, until: .after(timeout)).code
+}
+
 @implementation @_cdecl("tr_cond_wait")
 public func tr_cond_wait(
   _ condition: UnsafeMutablePointer<pthread_cond_t>?,

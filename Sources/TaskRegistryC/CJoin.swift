@@ -6,7 +6,18 @@ public func tr_join_all(
 ) -> tr_status {
   guard let registry = registry(handle) else { return refusal("tr_join_all", "registry") }
   return withReportRequest(of: report, "tr_join_all", registry) { array, full in
-    registry.joinAll(timeout: bounded(timeout), full: full) { array.store($1, at: $0, .now) }
+    join(registry, timeout, array, full)
+  }
+}
+
+@implementation @_cdecl("tr_join_all_report")
+public func tr_join_all_report(
+  _ handle: OpaquePointer?, _ timeout: Int64, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  let function: StaticString = "tr_join_all_report"
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  return withFullReport(out, function, registry) {
+    join(registry, timeout, SummaryArray(), $0)
   }
 }
 
@@ -34,11 +45,63 @@ public func tr_shutdown_with(
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
   var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace))
-  if let options, !request.apply(options) {
+  if let options, !request.apply(options, "tr_shutdown_with") {
     if let registry = registry(handle) { registry.logInvalidCall() }
     return Status.invalid.code
   }
   return shutdown("tr_shutdown_with", handle, request, report)
+}
+
+@implementation @_cdecl("tr_shutdown_report")
+public func tr_shutdown_report(
+  _ handle: OpaquePointer?, _ reason: tr_reason, _ message: UnsafePointer<CChar>?,
+  _ grace: Int64, _ options: UnsafePointer<tr_shutdown_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  let function: StaticString = "tr_shutdown_report"
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace))
+  if let options, !request.apply(options, function) {
+    registry.logInvalidCall()
+    return Status.invalid.code
+  }
+  return withFullReport(out, function, registry) {
+    shutDown(registry, request, SummaryArray(), $0)
+  }
+}
+
+/// Joins; in one place, as the compiler makes a copy of the whole join for each list of stragglers.
+@inline(never)
+private func join(
+  _ registry: RegistryReference, _ timeout: Int64, _ array: SummaryArray, _ full: ReportReference?
+) -> (Status, JoinTally) {
+  registry.joinAll(timeout: bounded(timeout), full: full) { array.store($1, at: $0, .now) }
+}
+
+/// Shuts down; in one place, for the same reason.
+@inline(never)
+private func shutDown(
+  _ registry: RegistryReference, _ request: ShutdownRequest, _ array: SummaryArray,
+  _ full: ReportReference?
+) -> (Status, JoinTally) {
+  if request.grace > 0 && request.grace < 1_000_000 { registry.logShortGrace(request.grace) }
+  return registry.shutdown(request, full: full) { array.store($1, at: $0, .now) }
+}
+
+/// Makes a call with a full report, which the caller gets if the status is one that has one.
+private func withFullReport(
+  _ out: UnsafeMutablePointer<OpaquePointer?>?, _ function: StaticString,
+  _ registry: RegistryReference, _ call: (ReportReference) -> (Status, JoinTally)
+) -> tr_status {
+  guard let out else { return refuse(function, "report is NULL", in: registry) }
+  guard let full = ReportReference.make() else { return Status.noMemory.code }
+  let (status, _) = call(full)
+  if status == .ok || status == .deadline {
+    out.pointee = given(.report, full.opaque)
+  } else if status != .forked {
+    full.destroy()
+  }
+  return status.code
 }
 
 @inline(__always)
@@ -47,9 +110,8 @@ private func shutdown(
   _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
   guard let registry = registry(handle, function) else { return refusal(function, "registry") }
-  if request.grace > 0 && request.grace < 1_000_000 { registry.logShortGrace(request.grace) }
   return withReportRequest(of: report, function, registry) { array, full in
-    registry.shutdown(request, full: full) { array.store($1, at: $0, .now) }
+    shutDown(registry, request, array, full)
   }
 }
 
@@ -60,8 +122,9 @@ extension tr_shutdown_options: SizedStructure {
 
 extension ShutdownRequest {
   /// Takes the options; false if they break the documented requirements (P4).
-  fileprivate mutating func apply(_ pointer: UnsafePointer<tr_shutdown_options>) -> Bool {
-    let function: StaticString = "tr_shutdown_with"
+  fileprivate mutating func apply(
+    _ pointer: UnsafePointer<tr_shutdown_options>, _ function: StaticString
+  ) -> Bool {
     guard let options = read(pointer, function) else { return false }
     guard options.max_grace_ns >= 0, options.progress_window_ns >= 0 else {
       ErrorDetail.note(function, "options.max_grace_ns or options.progress_window_ns is negative")

@@ -5,22 +5,54 @@ public func tr_signal_watch_start(
   _ handle: OpaquePointer?, _ set: UnsafePointer<sigset_t>?,
   _ options: UnsafePointer<tr_signal_options>?
 ) -> tr_status {
-  guard let registry = registry(handle) else {
-    return refusal("tr_signal_watch_start", "registry")
+  let function: StaticString = "tr_signal_watch_start"
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  return start(registry, set.map { SignalWatch.signals(in: $0) }, options, function)
+}
+
+@implementation @_cdecl("tr_signal_watch_start_array")
+public func tr_signal_watch_start_array(
+  _ handle: OpaquePointer?, _ numbers: UnsafePointer<Int32>?, _ count: Int,
+  _ options: UnsafePointer<tr_signal_options>?
+) -> tr_status {
+  let function: StaticString = "tr_signal_watch_start_array"
+  guard let registry = registry(handle) else { return refusal(function, "registry") }
+  guard let numbers else {
+    guard count == 0 else {
+      return refuse(function, "signals is NULL and count is not 0", in: registry)
+    }
+    return start(registry, nil, options, function)
   }
+  // As many as there are. A `size_t` beyond `Int.max` arrives as a negative number.
+  guard count >= 0, count <= Int(SignalWatch.lastSignal) else {
+    return refuse(function, "count is more than there are signals", in: registry)
+  }
+  var signals: UInt64 = 0
+  for place in 0..<count {
+    guard numbers[place] >= 1, numbers[place] <= SignalWatch.lastSignal else {
+      return refuse(function, "a number in signals is not a signal", in: registry)
+    }
+    signals |= SignalWatch.bit(numbers[place])
+  }
+  return start(registry, signals, options, function)
+}
+
+/// Starts the watch for the signals, one bit each; nil is the usual ones.
+private func start(
+  _ registry: RegistryReference, _ signals: UInt64?,
+  _ options: UnsafePointer<tr_signal_options>?, _ function: StaticString
+) -> tr_status {
   var flags: UInt32 = 0
   if let options {
-    guard let given = read(options, "tr_signal_watch_start") else { return Status.invalid.code }
+    guard let given = read(options, function) else { return Status.invalid.code }
     flags = given.flags
   }
   guard flags & ~TR_SIGNALS_HUP_RELOADS == 0 else {
     return refuse(
-      "tr_signal_watch_start", "options.flags has a bit that is not one of TR_SIGNALS_...",
-      in: registry)
+      function, "options.flags has a bit that is not one of TR_SIGNALS_...", in: registry)
   }
   return SignalWatch.start(
-    for: registry, signals: set.map { SignalWatch.signals(in: $0) },
-    hangUpReloads: flags & TR_SIGNALS_HUP_RELOADS != 0
+    for: registry, signals: signals, hangUpReloads: flags & TR_SIGNALS_HUP_RELOADS != 0, function
   ).code
 }
 

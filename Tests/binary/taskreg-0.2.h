@@ -226,6 +226,8 @@ typedef struct tr_join_report {
   }
 tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report)
     TASKREG_MUST_USE;
+tr_status tr_join_all_report(tr_registry *registry, int64_t timeout_ns, tr_report **report)
+    TASKREG_MUST_USE;
 tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
           int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
@@ -242,6 +244,9 @@ typedef struct tr_shutdown_options {
 tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
                int64_t grace_ns, const tr_shutdown_options *options,
                tr_join_report *report) TASKREG_MUST_USE;
+tr_status tr_shutdown_report(tr_registry *registry, tr_reason reason, const char *message,
+                             int64_t grace_ns, const tr_shutdown_options *options,
+                             tr_report **report) TASKREG_MUST_USE;
 enum {
   TR_ENDED_RETURNED = 1,
   TR_ENDED_FAILED = 2,
@@ -277,12 +282,18 @@ typedef struct tr_signal_options {
   { (uint32_t)sizeof(tr_signal_options), 0u }
 tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
                      const tr_signal_options *options) TASKREG_MUST_USE;
+tr_status tr_signal_watch_start_array(tr_registry *registry, const int *signals, size_t count,
+                                      const tr_signal_options *options) TASKREG_MUST_USE;
 tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
 tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
 int tr_signal_watch_pending(void);
 tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_USE;
 tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
+tr_status tr_task_sleep(tr_task *task, int64_t duration_ns) TASKREG_MUST_USE;
+tr_status tr_task_wait_cancelled(tr_task *task, int64_t timeout_ns) TASKREG_MUST_USE;
+tr_status tr_task_wait_fd(tr_task *task, int fd, short events, int64_t timeout_ns)
+    TASKREG_MUST_USE;
 tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)
     TASKREG_MUST_USE;
 tr_status tr_install_cancel_signal(int signal_number) TASKREG_MUST_USE;

@@ -251,6 +251,20 @@ CALL(tr_shutdown_with) {
   return 0;
 }
 
+CALL(tr_join_all_report) {
+  tr_report *report = NULL;
+  EXPECT(tr_task_cancel(at->task) == TR_OK);
+  EXPECT(tr_join_all_report(at->registry, FOREVER, &report) == TR_OK);
+  tr_report_release(report);
+  return 0;
+}
+CALL(tr_shutdown_report) {
+  tr_report *report = NULL;
+  tr_status status = tr_shutdown_report(at->registry, TR_REASON_NONE, "m", FOREVER, NULL, &report);
+  EXPECT((status == TR_OK || status == TR_ERR_DEADLINE) && tr_is_empty(at->registry));
+  tr_report_release(report);
+  return 0;
+}
 CALL(tr_task_self) {
   (void)at;
   (void)tr_task_self();
@@ -303,6 +317,23 @@ CALL(tr_task_fd) {
   return 0;
 }
 ANSWERS(tr_sleep, tr_sleep(5 * MS) == TR_OK)
+/* On a thread that is not the task's: each polls. */
+ANSWERS(tr_task_sleep, tr_task_sleep(at->task, 1 * MS) == TR_OK)
+ANSWERS(tr_task_wait_cancelled, tr_task_wait_cancelled(at->task, 1 * MS) == TR_ERR_TIMEDOUT)
+CALL(tr_task_wait_fd) {
+  int fd = -1;
+  EXPECT(tr_token_fd(at->token, &fd) == TR_OK);
+  EXPECT(tr_task_wait_fd(at->task, fd, POLLIN, 1 * MS) == TR_ERR_TIMEDOUT);
+  EXPECT(tr_task_cancel(at->task) == TR_OK);
+  EXPECT(tr_task_wait_fd(at->task, fd, POLLIN, FOREVER) == TR_ERR_CANCELLED);
+  return 0;
+}
+CALL(tr_signal_watch_start_array) {
+  const int signals[] = {SIGUSR1, SIGUSR2};
+  EXPECT(tr_signal_watch_start_array(at->registry, signals, 2, NULL) == TR_OK);
+  EXPECT(tr_signal_watch_stop(at->registry) == TR_OK);
+  return 0;
+}
 
 CALL(tr_signal_watch_start) {
   EXPECT(tr_signal_watch_start(at->registry, NULL, NULL) == TR_OK);

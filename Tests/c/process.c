@@ -188,6 +188,15 @@ static int forked_buffers(struct at_fork *at) {
          tr_metrics_write_all_buffer(NULL, 0, TR_FORMAT_OPENMETRICS, 0, text, sizeof text, &length) == TR_ERR_FORKED &&
          length == 4711 && strcmp(text, "untouched") == 0;
 }
+static int forked_reports(struct at_fork *at) {
+  tr_report *full = at->full;
+  return tr_join_all_report(at->registry, FOREVER, &full) == TR_ERR_FORKED &&
+         tr_shutdown_report(at->registry, TR_REASON_FATAL, "m", FOREVER, NULL, &full) == TR_ERR_FORKED && full == at->full;
+}
+FORKED(named_waits, tr_task_sleep(at->task, FOREVER) == TR_ERR_FORKED &&
+                        tr_task_wait_cancelled(at->task, FOREVER) == TR_ERR_FORKED &&
+                        tr_task_wait_fd(at->task, 0, 1, FOREVER) == TR_ERR_FORKED)
+FORKED(signal_array, tr_signal_watch_start_array(at->registry, NULL, 0, NULL) == TR_ERR_FORKED)
 static int forked_metrics_read(struct at_fork *at) {
   tr_metrics metrics = TR_METRICS_INIT;
   metrics.live = 4711;
@@ -243,7 +252,7 @@ static const struct forked_call forked_calls[] = {
     ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
     ROW(snapshot_write), ROW(metrics_write), ROW(metrics_write_all), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
     ROW(systemd_start), ROW(systemd_stop), ROW(quiesce), ROW(diagnosis_name), ROW(signal_watch_start), ROW(signal_watch_stop),
-    ROW(signal_watch_move), ROW(signal_watch_pending), ROW(initialisers), ROW(buffers),
+    ROW(signal_watch_move), ROW(signal_watch_pending), ROW(initialisers), ROW(reports), ROW(named_waits), ROW(signal_array), ROW(buffers),
 #undef ROW
 };
 enum {

@@ -98,6 +98,12 @@ void call_process_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_acknowledge_cancel());
   MUST_EQ(TR_ERR_INVALID, tr_install_cancel_signal(0));
   MUST(tr_error_detail()[0] != 0);
+  MUST_EQ(TR_ERR_INVALID, tr_task_sleep(NULL, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_task_wait_cancelled(NULL, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_task_wait_fd(NULL, 0, POLLIN, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_signal_watch_start_array(NULL, NULL, 0, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_join_all_report(NULL, 0, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_shutdown_report(NULL, 1, NULL, 0, NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_registry_options_init(NULL, sizeof(tr_registry_options)));
   MUST_EQ(TR_ERR_INVALID, tr_spawn_options_init(NULL, sizeof(tr_spawn_options)));
   MUST_EQ(TR_ERR_INVALID, tr_task_summary_init(NULL, sizeof(tr_task_summary)));

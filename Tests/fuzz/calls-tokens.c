@@ -109,8 +109,10 @@ void call_watch(int b, int c) {
     sigset_t signals;
     sigemptyset(&signals);
     if (c & 16) sigaddset(&signals, SIGKILL);
+    const int array[] = {SIGKILL};
     MUST_EQ(watched < 0 && !(c & 16) ? TR_OK : TR_ERR_INVALID,
-            tr_signal_watch_start(registries[number].it, &signals, NULL));
+            c & 64 ? tr_signal_watch_start_array(registries[number].it, array, c & 16 ? 1 : 0, NULL)
+                   : tr_signal_watch_start(registries[number].it, &signals, NULL));
     if (!(c & 16) && watched < 0) watched = number;
   } else {
     MUST_EQ(watched == number ? TR_OK : TR_ERR_INVALID, tr_signal_watch_stop(registries[number].it));

@@ -4,7 +4,20 @@
 
 #include <poll.h>
 
+/* With a report alone, which has the counts as well. Whoever waits without a limit has no stragglers. */
+static void join_for_a_report(tr_registry *registry, struct order *order) {
+  if (order->call == JOIN) order->status = tr_join_all_report(registry, order->timeout, &order->full);
+  else
+    order->status = tr_shutdown_report(registry, (tr_reason)order->how, order->text, order->timeout, order->shutdown,
+                                       &order->full);
+  if (order->full != NULL) MUST_EQ(TR_OK, tr_report_counts(order->full, &order->report));
+}
+
 static void join(tr_registry *registry, struct order *order) {
+  if (order->wantsFull && order->timeout < 0) {
+    join_for_a_report(registry, order);
+    return;
+  }
   if (order->call == JOIN)
     order->status = tr_join_all(registry, order->timeout, &order->report);
   else if (order->shutdown == NULL)
@@ -45,9 +58,21 @@ void perform(struct order *order) {
                                     &tasks[order->how], &order->options,
                                     order->wantsHandle ? &order->task : NULL);
       break;
-    case SLEEP: order->status = tr_sleep(order->timeout); break;
-    case WAIT_CANCELLED: order->status = tr_wait_cancelled(order->timeout); break;
-    case WAIT_FD: order->status = tr_wait_fd(order->fd, POLLIN, order->timeout); break;
+    /* a task may name itself */
+    case SLEEP:
+      if (order->fd == -1 && tr_task_self() != NULL) order->status = tr_task_sleep(tr_task_self(), order->timeout);
+      else order->status = tr_sleep(order->timeout);
+      break;
+    case WAIT_CANCELLED:
+      if (order->fd == -1 && tr_task_self() != NULL)
+        order->status = tr_task_wait_cancelled(tr_task_self(), order->timeout);
+      else order->status = tr_wait_cancelled(order->timeout);
+      break;
+    case WAIT_FD:
+      if (order->fd == quiet_pipe[0] && tr_task_self() != NULL)
+        order->status = tr_task_wait_fd(tr_task_self(), order->fd, POLLIN, order->timeout);
+      else order->status = tr_wait_fd(order->fd, POLLIN, order->timeout);
+      break;
     case SET_MESSAGE: order->status = tr_task_set_message(tasks[order->object].it, order->text); break;
     case TOKEN_ON_CANCEL:
       order->status = tr_token_on_cancel(tokens[order->object].it, on_cancel, &registrations[order->how],

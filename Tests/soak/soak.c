@@ -376,6 +376,19 @@ static void op_wait(struct actor *actor) {
   CHECK((outcome.how != 0) == (status == TR_OK));
   if (status == TR_OK) CHECK_EQ(tr_task_is_cancelled(task), outcome.was_cancelled);
 }
+/* Waits on this thread until the task is asked to stop; one that has ended unasked cannot be waited with. */
+static void op_named_wait(struct actor *actor) {
+  tr_task *task = actor->held[next(actor) % HELD];
+  if (task == NULL) return;
+  int64_t while_ns = (int64_t)(next(actor) % 3) * MS / 2;
+  unsigned way = next(actor) % 3;
+  tr_status status = way == 0   ? tr_task_sleep(task, while_ns)
+                     : way == 1 ? tr_task_wait_cancelled(task, while_ns)
+                                : tr_task_wait_fd(task, pipe_ends[0], POLLIN, while_ns);
+  if (status == TR_ERR_INVALID) CHECK_EQ(TR_OK, tr_task_wait(task, 0, NULL));
+  else if (status == TR_ERR_CANCELLED) CHECK(tr_task_is_cancelled(task));
+  else CHECK_EQ(way == 0 ? TR_OK : TR_ERR_TIMEDOUT, status);
+}
 static void op_let_go(struct actor *actor) {
   unsigned place = next(actor) % HELD;
   CHECK(tr_task_retain(actor->held[place]) == actor->held[place]);
@@ -627,7 +640,7 @@ static const struct {
   unsigned weight;
   void (*apply)(struct actor *actor);
 } operations[] = {
-    {"spawn", 120, op_spawn},   {"cancel", 20, op_cancel},          {"wait", 30, op_wait},
+    {"spawn", 120, op_spawn},   {"cancel", 20, op_cancel},          {"wait", 30, op_wait}, {"named wait", 10, op_named_wait},
     {"let go", 20, op_let_go},  {"join", 12, op_join},              {"close", 3, op_close},
     {"abandon", 2, op_abandon}, {"list", 15, op_list},              {"count", 15, op_count},
     {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice},

@@ -78,11 +78,84 @@ private func pollDescriptor(
     }
     let code = cp_poll(descriptor, events, flag, remaining)
     if code == Int32(CP_POLL_FLAG) { continue }
-    if code == Int32(CP_POLL_READY) { return .ok }
-    if code == Int32(CP_POLL_BAD) { return .invalid("tr_wait_fd", "fd is not open") }
-    if code == -ENOMEM { return .noMemory }
-    if code < 0 && code != -EINTR { return .system }
+    if let end = endOfWait(code, "tr_wait_fd") { return end }
     if deadline.hasPassed { return .timedOut }
+  }
+}
+
+/// How a result of `cp_poll` ends a wait for a descriptor; nil if it does not.
+private func endOfWait(_ code: Int32, _ function: StaticString) -> Status? {
+  if code == Int32(CP_POLL_READY) { return .ok }
+  if code == Int32(CP_POLL_BAD) { return .invalid(function, "fd is not open") }
+  if code == -ENOMEM { return .noMemory }
+  return code < 0 && code != -EINTR ? .system : nil
+}
+
+// MARK: Waits that name their task
+
+/// Waits of any thread that the flag of a given task ends, for runtimes whose threads are not those of the tasks
+/// they run (C8).
+///
+/// On the task's own thread they are the waits above. On another thread, the flag is seen by the task's descriptor (C6),
+/// which is never lowered. The flag of a task that the calling thread runs itself does not end them.
+extension TaskReference {
+  /// Sleeps; see `sleepCallingThread(for:)`.
+  ///
+  /// Requires a reference. Also returns what `wait(forDescriptor:events:until:_:)` does if it fails.
+  func sleep(for duration: Int64) -> Status {
+    if Worker.currentTask == self { return sleepCallingThread(for: duration) }
+    let status = wait(forDescriptor: -1, events: 0, until: .after(duration), "tr_task_sleep")
+    return status == .timedOut ? .ok : status
+  }
+
+  /// Waits until the task is asked to stop; see `waitUntilCancelled(until:)`.
+  ///
+  /// Requires a reference. Also returns what `wait(forDescriptor:events:until:_:)` does if it fails.
+  func waitForCancel(until deadline: Deadline) -> Status {
+    if Worker.currentTask == self { return waitUntilCancelled(until: deadline) }
+    return wait(forDescriptor: -1, events: 0, until: deadline, "tr_task_wait_cancelled")
+  }
+
+  /// Waits for a descriptor; see `waitForDescriptor(_:events:until:)`.
+  ///
+  /// Requires a reference. Also returns what `wait(forDescriptor:events:until:_:)` does if it fails.
+  func wait(forDescriptor descriptor: Int32, events: Int16, until deadline: Deadline) -> Status {
+    if descriptor < 0 { return .invalid("tr_task_wait_fd", "fd is negative") }
+    if Worker.currentTask == self {
+      return waitForDescriptor(descriptor, events: events, until: deadline)
+    }
+    return wait(forDescriptor: descriptor, events: events, until: deadline, "tr_task_wait_fd")
+  }
+
+  /// Waits on a thread that is not the task's.
+  ///
+  /// - Parameters:
+  ///   - descriptor: negative is none.
+  ///   - events: as in `struct pollfd`.
+  ///   - deadline: when to give up.
+  ///   - function: of the C interface, for `tr_error_detail`.
+  /// - Returns: as `waitForDescriptor(_:events:until:)`; `.invalid` if the task has ended without being
+  ///   asked to stop; the status with which its descriptor could not be made.
+  @inline(never)
+  private func wait(
+    forDescriptor descriptor: Int32, events: Int16, until deadline: Deadline,
+    _ function: StaticString
+  ) -> Status {
+    if checkCancel() { return .cancelled }
+    // Nothing would end the wait any more.
+    if word.stage == .ended { return .invalid(function, "the task has ended") }
+    let (status, flag) = openDescriptor()
+    if status != .ok { return status }
+    return withHeartbeatsSuspended {
+      while true {
+        if checkCancel() { return .cancelled }
+        let remaining = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
+        let code = cp_poll(descriptor, events, flag, remaining)
+        if code == Int32(CP_POLL_FLAG) { continue }
+        if let end = endOfWait(code, function) { return end }
+        if deadline.hasPassed { return .timedOut }
+      }
+    }
   }
 }
 

@@ -118,26 +118,28 @@ struct SignalWatch: ~Copyable {
   ///   - wanted: the signals, one bit each; nil is SIGINT and SIGTERM, and SIGHUP if that reloads,
   ///     without those that are ignored.
   ///   - hangUpReloads: as in the property.
+  ///   - function: of the C interface, for `tr_error_detail`.
   /// - Returns: `.ok`; `.invalid` if there is a watch already, or for a signal that cannot have a
   ///   handler or is used for something else; `.noMemory`; `.again` if the system refuses a thread;
   ///   `.system` if it refuses a handler.
   static func start(
-    for registry: RegistryReference, signals wanted: UInt64?, hangUpReloads: Bool
+    for registry: RegistryReference, signals wanted: UInt64?, hangUpReloads: Bool,
+    _ function: StaticString = "tr_signal_watch_start"
   ) -> Status {
     let signals = wanted ?? defaultSignals(hangUpReloads: hangUpReloads)
     for number in 1...lastSignal where signals & bit(number) != 0 {
       if !cp_may_have_handler(number) {
         return .invalid(
-          "tr_signal_watch_start", "set has a signal that cannot have a handler, or is a fault")
+          function, "set has a signal that cannot have a handler, or is a fault")
       }
       if number == Backtrace.signal {
-        return .invalid("tr_signal_watch_start", "set has the signal of tr_enable_backtraces")
+        return .invalid(function, "set has the signal of tr_enable_backtraces")
       }
     }
     guard let this = existingOrNew() else { return .noMemory }
     if !this.take(from: Stage.none, to: Stage.starting) {
       return .invalid(
-        "tr_signal_watch_start", "there is a watch already; tr_signal_watch_move hands it over")
+        function, "there is a watch already; tr_signal_watch_move hands it over")
     }
     this.pointee.process.store(cp_process(), ordering: .relaxed)
     this.pointee.hangUpReloads.store(hangUpReloads, ordering: .relaxed)
@@ -146,7 +148,7 @@ struct SignalWatch: ~Copyable {
     var status = Status.ok
     for number in 1...lastSignal where signals & bit(number) != 0 && CancelSignal.uses(number) {
       status = .invalid(
-        "tr_signal_watch_start", "set has a signal that is a cancel_signal, or has its handler")
+        function, "set has a signal that is a cancel_signal, or has its handler")
     }
     if status == .ok { status = this.begin(for: registry) }
     if status != .ok {
