@@ -1,6 +1,6 @@
-/* held.c - a thread that the system does not run holds up nobody who has a deadline: preempted by real-time work, of
-   nice 19, stopped by a debugger. Here it is stopped at one instruction after another of a call, by the processor's trap
-   flag, while others go on. Rule P6, with C3, J4. */
+/* held.c - a thread that the system does not run holds up no call with a deadline: one preempted by
+   real-time work, of nice 19, or stopped by a debugger. Here it is stopped at one instruction after
+   another of a call, by the CPU's trap flag, while others continue. Rule P6, with C3, J4. */
 
 #define CHECK_WATCHDOG_SECONDS 120
 #include "support.h"
@@ -108,10 +108,10 @@ CASE(a_spawner_that_is_stopped_holds_up_no_join) {
 #endif
 }
 
-/* Proves: who cancels, shuts down or joins goes on though another thread is stopped anywhere in the cancel of the same
-   token, and the flags are up when a cancel returns; timeouts of other tokens pass (P6, C3).  Why it matters: a
-   canceller of nice 19 held a shutdown of 300 ms for seconds.  Catches: waiting for whoever was first; a lock of the
-   process's held meanwhile. */
+/* Proves: a cancel, a shutdown and a join make progress while another thread is stopped anywhere in
+   the cancel of the same token, and the flags are up when a cancel returns; timeouts of other
+   tokens pass (P6, C3). Why it matters: a canceller of nice 19 held a shutdown of 300 ms for
+   seconds. Catches: waiting for the first canceller; a process-wide lock held meanwhile. */
 CASE(a_canceller_that_is_stopped_holds_up_nobody) {
 #ifdef CAN_HOLD
   if (check_under_valgrind()) return;
@@ -172,7 +172,7 @@ static int body_waits(tr_task *self, void *ctx) {
   return status == TR_ERR_CANCELLED ? 0 : 1;
 }
 
-/* The thread that gets this is held in the middle of whatever it was at, until it may go on. */
+/* The thread that receives this is held where it was, until it may continue. */
 static void on_hold(int number) {
   (void)number;
   int saved = errno;
@@ -182,10 +182,11 @@ static void on_hold(int number) {
 }
 #endif
 
-/* Proves: a task that is stopped as it waits in tr_cond_wait holds up nobody who cancels it or another task that
-   waits on the same condition variable, no timeout of another token and no shutdown; all end when it goes on (P6, C9,
-   C11, J4).  Why it matters: a broadcast waits for those who were woken before and have not run, and one that was
-   made on the timer thread stopped every timer of the process.  Catches: a broadcast by the canceller. */
+/* Proves: a task that is stopped as it waits in tr_cond_wait holds up no cancel of it or of another
+   task that waits on the same condition variable, no timeout of another token and no shutdown; all
+   end when it continues (P6, C9, C11, J4). Why it matters: a broadcast waits for threads that were
+   woken before and have not run, and one that was made on the timer thread stopped every timer of
+   the process. Catches: a broadcast by the canceller. */
 CASE(a_waiting_task_that_is_stopped_holds_up_nobody) {
 #ifdef CAN_HOLD
   if (check_under_valgrind()) return;

@@ -1,9 +1,9 @@
-/* snapshot.c - the list of living tasks: what it says of each, whom it shows, what it costs.
-   Rules N1, N2, N3. */
+/* snapshot.c - the list of live tasks: its fields, which tasks it shows, what it costs. Rules N1,
+   N2, N3. */
 
 #include "support.h"
 
-/* ---- What it says -------------------------------------------------------------------------- */
+/* ---- Its fields ------------------------------------------------------------------------------ */
 
 struct placed {
   struct gate *gate;
@@ -18,10 +18,9 @@ static int body_placed(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: an entry tells id, name, kind, state, thread id, spawn time on both clocks, age, flags
-   and whether the task was asked to stop, each as it is (N2).  Why it matters: this is the
-   operator's task table.  Catches: any field left out or taken from a neighbour; clocks
-   confused. */
+/* Proves: an entry has the right id, name, kind, state, thread id, spawn time on both clocks, age,
+   flags and request to stop (N2). Why it matters: this is the operator's task table. Catches: any
+   field left out or taken from a neighbour; clocks confused. */
 CASE(entry_tells_everything_about_a_task) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -65,8 +64,8 @@ CASE(entry_tells_everything_about_a_task) {
 }
 
 /* Proves: the state goes from running to cancelling to abandoned and never back, and a task that
-   ended is in no state but gone (N2, N1, J5).  Why it matters: the state is what the operator
-   acts on.  Catches: a state that is not advanced, or advanced back by a later cancel. */
+   ended is not listed (N2, N1, J5). Why it matters: the state is what the operator acts on.
+   Catches: a state that is not advanced, or advanced back by a later cancel. */
 CASE(state_only_advances) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -160,7 +159,7 @@ CASE(buffer_is_filled_to_its_capacity) {
   registry_finish(registry);
 }
 
-/* ---- Whom it shows ------------------------------------------------------------------------- */
+/* ---- Which tasks it shows -------------------------------------------------------------------- */
 
 /* Proves: the moment a wait for a task has returned it is in no count and no list, for each way
    of ending (N1, O3).  Why it matters: the original kept finished tasks until the join.
@@ -268,7 +267,7 @@ static void *churn_tasks(void *argument) {
 
 enum { PERMANENT = 20 };
 
-/* One who takes snapshots while others churn. */
+/* A thread that takes snapshots while others churn. */
 struct observer {
   tr_registry *registry;
   tr_task **permanent;
@@ -330,11 +329,11 @@ static void *observe(void *argument) {
   return NULL;
 }
 
-/* Proves: while two threads churn short tasks and a join waits, every snapshot that three
-   threads take shows each of twenty long-lived tasks exactly once, nobody who ended before it,
-   no id twice, and no entry that mixes two tasks: each name belongs to its kind and each age to
-   its clock (N3, J6).  Why it matters: the list is read without stopping anything.  Catches:
-   reading a slot while it is reused; a walk that skips or repeats when the list moves. */
+/* Proves: while two threads churn short tasks and a join waits, every snapshot that three threads
+   take shows each of twenty long-lived tasks exactly once, no task that ended before it, no id
+   twice, and no entry that mixes two tasks: each name belongs to its kind and each age to its clock
+   (N3, J6). Why it matters: the list is read without stopping anything. Catches: reading a slot
+   while it is reused; a walk that skips or repeats when the list moves. */
 CASE(snapshots_under_churn_are_right) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
@@ -408,10 +407,10 @@ static int body_uses_its_stack(tr_task *self, void *ctx) {
   return body_deaf(self, ctx);
 }
 
-/* Proves: threads that have left keep no stacks, though nobody shuts down and nobody spawns: 100
-   that used 256 KiB each leave an eighth of it behind at the most (N1).  Why it matters: one busy
-   minute must not cost 100 stacks for a year.  Catches: a thread that leaves without giving back
-   what its stack used. */
+/* Proves: threads that have left keep no stacks, without a shutdown and without spawns: 100 that
+   used 256 KiB each leave at most an eighth of it behind (N1). Why it matters: one busy minute must
+   not cost 100 stacks for a year. Catches: a thread that leaves without returning the pages of its
+   stack. */
 CASE(stacks_of_a_crowd_that_has_left_are_given_back) {
   enum { tasks = 100 };
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;

@@ -70,10 +70,9 @@ static int body_spawns_and_waits(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task may spawn tasks and wait for them, to a depth of 50: none waits behind its
-   parent (S1, J7).  Why it matters: work is split inside tasks as a rule.  Catches: running the
-   child after the parent; a lock held across the start of a thread; DEADLOCK for any wait inside
-   a task. */
+/* Proves: a task may spawn tasks and wait for them, to a depth of 50: none waits behind its parent
+   (S1, J7). Why it matters: work is usually split inside tasks. Catches: running the child after
+   the parent; a lock held across the start of a thread; DEADLOCK for any wait inside a task. */
 CASE(tasks_spawn_tasks_and_wait_for_them) {
   tr_registry *registry = registry_new();
   struct chain chain = {registry, 50};
@@ -104,10 +103,10 @@ static int body_never_meets_it(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: a task with TR_SPAWN_FRESH_THREAD, or with a stack size of its own, runs in a thread
-   that has run no other task and runs none afterwards: it finds no thread-specific data and what
-   it leaves meets nobody (S1).  Why it matters: libraries keep connections and locales in
-   thread-specific data.  Catches: ignoring the flag; putting a fresh thread back among the idle
+/* Proves: a task with TR_SPAWN_FRESH_THREAD, or with a stack size of its own, runs in a thread that
+   has run no other task and runs none afterwards: it finds no thread-specific data, and its own
+   affects no other task (S1). Why it matters: libraries keep connections and locales in
+   thread-specific data. Catches: ignoring the flag; putting a fresh thread back among the idle
    ones. */
 CASE(fresh_threads_are_fresh_and_stay_so) {
   CHECK_EQ(0, pthread_key_create(&litter, NULL));
@@ -272,9 +271,9 @@ CASE(closed_by_shutdown_only_cleanup_from_inside_is_accepted) { check_closing(0)
 CASE(closed_by_its_token_only_cleanup_from_inside_is_accepted) { check_closing(1); }
 
 /* Proves: the registry's token does not raise the flag of clean-up tasks, spawned before the
-   closing from anywhere or after it; tr_task_cancel does, and a join's deadline does, ending
-   their sleep (S5, C3, J4).  Why it matters: clean-up is the one kind of work that must go on
-   when all else stops, and must stop when time is up.  Catches: flags raised for all; clean-up
+   closing from anywhere or after it; tr_task_cancel does, and a join's deadline does, ending their
+   sleep (S5, C3, J4). Why it matters: clean-up is the one kind of work that must continue when
+   everything else stops, and must stop when time is up. Catches: flags raised for all; clean-up
    tasks skipped at the deadline. */
 CASE(cleanup_flag_rises_at_the_deadline) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
@@ -332,10 +331,10 @@ static int body_cleans_up_too_late(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: clean-up work that is spawned after the deadline of a shutdown has passed is accepted
-   and born flagged: the time for it is over (S5).  Why it matters: a straggler that begins to
-   clean up after the deadline would otherwise start work that nobody ever tells to stop.
-   Catches: born unflagged whenever. */
+/* Proves: clean-up work that is spawned after the deadline of a shutdown has passed is accepted and
+   starts with its flag up: its time is over (S5). Why it matters: a straggler that starts to clean
+   up after the deadline would otherwise start work that is never asked to stop. Catches: a flag
+   that is always down at the start. */
 CASE(cleanup_after_the_deadline_is_born_flagged) {
   for (int round = 0; round < check_rounds(50); round++) {
     struct overdue overdue = {registry_new(), GATE_INIT, 0};
@@ -418,7 +417,7 @@ static void *spawn_until_closed(void *argument) {
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   options.drop = drop_of_spawner;
   pthread_barrier_wait(spawner->start);
-  /* few enough that the shutdown need not fight for the processor with thousands of threads */
+  /* few enough that the shutdown need not compete for the CPU with thousands of threads */
   while (spawner->refused < 5 && spawner->accepted < 300) {
     tr_status status = tr_spawn_with(spawner->registry, "racer", TR_KIND_RPC_HANDLER, body_counts,
                                      spawner, &options, NULL);
@@ -434,8 +433,8 @@ static void *spawn_until_closed(void *argument) {
 }
 
 /* Proves: when spawns race with a shutdown, each is either accepted, and then run, dropped and
-   joined before the shutdown returns, or refused for good (S5, J3, S4).  Why it matters: a task
-   that slips in behind the shutdown runs on unseen.  Catches: a check and an insert that are two
+   joined before the shutdown returns, or rejected (S5, J3, S4). Why it matters: a task that is
+   admitted after the shutdown continues unseen. Catches: a check and an insert that are two
    steps. */
 CASE(spawn_races_shutdown_without_a_gap) {
   for (int round = 0; round < check_rounds(100); round++) {
@@ -469,10 +468,9 @@ CASE(spawn_races_shutdown_without_a_gap) {
 
 /* ---- The limit ----------------------------------------------------------------------------- */
 
-/* Proves: with max_tasks alive a spawn is TR_ERR_LIMIT, and after one has ended exactly one more
-   is accepted, at once, again and again (S6, N1).  Why it matters: the limit is what keeps a
-   flood from taking the machine.  Catches: off by one; a slot freed late or not at all; counting
-   refused spawns. */
+/* Proves: with max_tasks alive a spawn is TR_ERR_LIMIT, and after one has ended exactly one more is
+   accepted, at once, repeatedly (S6, N1). Why it matters: the limit keeps a flood from overloading
+   the machine. Catches: off by one; a slot freed late or not at all; counting rejected spawns. */
 CASE(max_tasks_is_exact) {
   for (uint64_t max = 1; max <= 5; max += 2) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
@@ -557,7 +555,7 @@ CASE(max_tasks_holds_under_a_flood) {
 
 /* ---- Signals and stacks -------------------------------------------------------------------- */
 
-/* What a thread does to itself, which is never blocked. */
+/* Signals that a thread raises itself, which are never blocked. */
 static int is_synchronous(int number) {
   return number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL ||
          number == SIGTRAP || number == SIGSYS || number == SIGABRT;
@@ -583,7 +581,7 @@ static sigset_t some_signals(void) {
   return set;
 }
 
-/* Checks that what is blocked is what is in the set `ctx`. */
+/* Checks that the blocked signals are those of the set `ctx`. */
 static int body_checks_its_mask(tr_task *self, void *ctx) {
   const sigset_t *expected = ctx;
   (void)self;
@@ -631,10 +629,10 @@ static void check_caller_mask(tr_registry *registry, tr_registry *full, sigset_t
   }
 }
 
-/* Proves: a task has those signals blocked that the thread blocked which made the registry, whatever the
-   spawner's mask, and the spawner's mask is as before on success and on failure (S7).
-   Why it matters: the host's signals must reach the host's threads, and what a task starts has its mask.
-   Catches: inheriting the caller's mask; not restoring it on an error path. */
+/* Proves: a task blocks the signals that the creator of the registry blocked, whatever the
+   spawner's mask, and the spawner's mask is as before on success and on failure (S7). Why it
+   matters: the host's signals must reach the host's threads, and processes that a task starts
+   inherit its mask. Catches: inheriting the caller's mask; not restoring it on an error path. */
 CASE(tasks_have_the_registrys_mask_and_the_caller_keeps_its_own) {
   sigset_t before, mask, in_tasks = some_signals();
   CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, NULL, &before));
@@ -815,10 +813,10 @@ static size_t stack_of_task(tr_registry *registry, uint64_t asked) {
   return stack.size;
 }
 
-/* Proves: a stack is as large as asked for in the spawn's or the registry's options, rounded up
-   to pages, at least 64 KiB, 1 MiB by default, and a spawn's own size takes precedence (S7).
-   Why it matters: a thousand tasks of 8 MiB each are not what anybody wants.  Catches: ignoring
-   either option; leaving the C library's default; no floor. */
+/* Proves: a stack is as large as the spawn's or the registry's options say, rounded up to pages, at
+   least 64 KiB, 1 MiB by default, and a spawn's own size takes precedence (S7). Why it matters: a
+   thousand stacks of 8 MiB each are too much. Catches: ignoring either option; leaving the C
+   library's default; no floor. */
 CASE(stack_size_is_what_was_asked_for) {
   /* The C library may hand out a cached stack of up to four times the size. */
   static const size_t kib = 1024;

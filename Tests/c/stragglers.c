@@ -1,5 +1,5 @@
-/* stragglers.c - what a join does at its deadline while others go on: spawns, callbacks, its caller's own
-   flag; and the wait that asks nobody to stop. Rules J2, J4, J9, C4, C7, G4. */
+/* stragglers.c - a join at its deadline while others continue: spawns, callbacks, its caller's own
+   flag; and the wait that asks no task to stop. Rules J2, J4, J9, C4, C7, G4. */
 
 #include "groups.h"
 
@@ -27,9 +27,10 @@ static int body_joins(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: the flag of the calling task ends the wait for the abort grace as it ends every other, the report
-   stays as it was, and the stragglers are still tracked (C4, J4, J5).  Why it matters: a supervisor that is
-   asked to stop must not hang for somebody else's grace.  Catches: "cancelled" taken for "still alive". */
+/* Proves: the flag of the calling task ends the wait for the abort grace as it ends every other,
+   the report stays as it was, and the stragglers are still tracked (C4, J4, J5). Why it matters: a
+   supervisor that is asked to stop must not hang for another registry's grace. Catches: "cancelled"
+   taken for "still alive". */
 CASE(the_callers_flag_ends_the_abort_grace) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.abort_grace_ns = 3600 * SECOND;
@@ -159,12 +160,12 @@ CASE(a_slow_callback_delays_no_join) {
   }
 }
 
-/* Proves: a callback that leaves its thread by pthread_exit takes no shutdown with it (G4).
-   Why it matters: what a library does on its own thread, it has to survive.  Catches: a run that is counted
-   in and never out. */
+/* Proves: a callback that leaves its thread by pthread_exit does not break a shutdown (G4). Why it
+   matters: a library must survive what a callback does on the library's own thread. Catches: a run
+   that is counted in and never out. */
 CASE(a_callback_that_leaves_its_thread_holds_up_nobody) {
 #ifdef CHECK_UNDER_ASAN
-  return; /* what the registration holds is lost, as its function never came back */
+  return; /* what the registration holds is lost, because its function never returned */
 #endif
   if (check_under_valgrind()) return;
   tr_registry *registry = registry_new();
@@ -206,10 +207,10 @@ static void written(const tr_report *report, char *text, size_t room) {
   fclose(file);
 }
 
-/* Proves: what callbacks took within a shutdown is in its report, and the one that took longest is named: a log
-   callback that heard of the deadline, or a function that was registered with the token (E5).  Why it matters: a
-   deadline that is late by two seconds is looked for in the library otherwise.  Catches: a callback that is not
-   measured; times of another call. */
+/* Proves: the time that callbacks took within a shutdown is in its report, and the slowest one is
+   named: a log callback for the deadline, or a function that was registered with the token (E5).
+   Why it matters: otherwise the library is suspected when a shutdown is two seconds late. Catches:
+   a callback that is not measured; times of another call. */
 CASE(a_report_names_the_callback_that_ate_the_time) {
   static char text[1 << 16];
   for (int is_log = 0; is_log < 2; is_log++) {
@@ -245,10 +246,10 @@ CASE(a_report_names_the_callback_that_ate_the_time) {
 
 /* ---- Waiting ------------------------------------------------------------------------------- */
 
-/* Proves: tr_registry_wait waits no longer than its timeout, for the tasks of groups as well, and asks nobody to
-   stop, however often it is called; it is TR_OK once all have ended (J9, T2).  Why it matters: "wait a second,
-   say what is waited for, wait on" is what people write around a join.  Catches: flags that rise at its timeout;
-   a registry that is closed by it. */
+/* Proves: tr_registry_wait waits no longer than its timeout, for the tasks of groups as well, and
+   asks no task to stop, however often it is called; it is TR_OK once all have ended (J9, T2). Why
+   it matters: "wait a second, print what is left, wait again" is what people write around a join.
+   Catches: flags that are raised at its timeout; a registry that is closed by it. */
 CASE(a_wait_asks_nobody_to_stop) {
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -283,8 +284,8 @@ static int body_waits_for_its_own(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Proves: the flag of the calling task ends a wait, and from inside the registry it is refused (J9, C4, J7).
-   Why it matters: as with every wait.  Catches: a wait for itself. */
+/* Proves: the flag of the calling task ends a wait, and from inside the registry it fails (J9, C4,
+   J7). Why it matters: as with every wait. Catches: a wait for itself. */
 CASE(a_wait_ends_as_every_wait_does) {
   tr_registry *registry = registry_new(), *callers = registry_new();
   struct gate gate = GATE_INIT;

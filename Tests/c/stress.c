@@ -1,12 +1,10 @@
 /* stress.c - everything at once.
 
    Claims. Whatever eight threads do to a registry at the same time - spawn, cancel, wait, list,
-   join, make and cancel tokens, release in any order -
-   1. every accepted task runs its body once and its drop once, and no refused one does;
-   2. every accepted task ends in one way, and the report of a join that spans it all counts each
-      way exactly;
-   3. ids are unique, and no entry of a snapshot mixes two tasks;
-   4. after the shutdown nothing is left: no task, no thread. */
+   join, make and cancel tokens, release in any order - 1. every accepted task runs its body once
+   and its drop once, and no rejected one does; 2. every accepted task ends in one way, and the
+   report of a join that spans it all counts each way exactly; 3. ids are unique, and no entry of a
+   snapshot mixes two tasks; 4. after the shutdown nothing is left: no task, no thread. */
 
 #define CHECK_WATCHDOG_SECONDS 180
 
@@ -14,7 +12,7 @@
 
 enum { THREADS = 8, HELD = 16, LIMIT = 64 };
 
-/* One task: what it is to do, and what became of it. Lives until the end of the case. */
+/* One task: its work, and its result. Lives until the end of the case. */
 struct deed {
   struct stage *stage;
   uint32_t number;

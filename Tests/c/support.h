@@ -1,5 +1,5 @@
-/* support.h - what several conformance programs need: gates instead of sleeps, bodies of every
-   temper, joins on a thread of their own, and a look at the threads of the process. */
+/* support.h - shared by several conformance programs: gates instead of sleeps, bodies of every
+   kind, joins on a thread of their own, and a list of the threads of the process. */
 
 #ifndef TASKREG_TESTS_SUPPORT_H
 #define TASKREG_TESTS_SUPPORT_H
@@ -49,7 +49,7 @@ static inline void check_error_detail(const char *call, const char *file, int li
 
 #define FOREVER INT64_C(-1)
 
-/* What "at once" is allowed to take on a busy machine; a wait that does not end takes for ever. */
+/* The time that "at once" may take on a busy machine; a wait that does not end takes longer. */
 #define AT_ONCE (2 * SECOND * check_scale())
 
 /* ---- Time ---------------------------------------------------------------------------------- */
@@ -66,7 +66,7 @@ static inline int64_t wall_ns(void) {
   return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
 }
 
-/* Give the processor away for a moment: for polling what no event tells. */
+/* Yield the CPU for a moment: for polling a state that no event reports. */
 static inline void breathe(void) {
   struct timespec moment = {0, 1000000};
   nanosleep(&moment, NULL);
@@ -74,8 +74,8 @@ static inline void breathe(void) {
 
 /* ---- Gates --------------------------------------------------------------------------------- */
 
-/* A gate is shut until it is opened; it counts those who came. Guards: all its fields. `changed`
-   is signalled when `open` or `arrived` changes. */
+/* A gate is shut until it is opened; it counts the arrivals. Guards: all its fields. `changed` is
+   signalled when `open` or `arrived` changes. */
 struct gate {
   pthread_mutex_t lock;
   pthread_cond_t changed;
@@ -131,7 +131,7 @@ static inline int body_returns(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Deaf: waits at the gate `ctx` and never looks at its flag. */
+/* Deaf: waits at the gate `ctx` and never checks its flag. */
 static inline int body_deaf(tr_task *self, void *ctx) {
   (void)self;
   gate_pass((struct gate *)ctx);
@@ -159,8 +159,8 @@ static inline int body_exits(tr_task *self, void *ctx) {
 }
 
 #ifdef CHECK_UNDER_ASAN
-/* AddressSanitizer is not told when a thread is cancelled, and takes the frames that are left for
-   living ones: what runs after them on the same stack would be blamed. This tells it. */
+/* AddressSanitizer does not see that a thread is cancelled, and takes the frames that are left for
+   live ones: functions that run later on the same stack would be reported. This informs it. */
 void __asan_handle_no_return(void);
 #endif
 
@@ -171,7 +171,7 @@ static inline void on_cancellation(void *argument) {
 #endif
 }
 
-/* Look whether pthread_cancel was called for this thread, and end if it was; or wait for it.
+/* Check whether pthread_cancel was called for this thread, and end if it was; or wait for it.
    ThreadSanitizer forgets what a thread did that is cancelled inside a call it intercepts, as pause
    is. */
 static inline void be_cancelled(int waits) {
@@ -392,13 +392,13 @@ static inline int threads_named(const char *name, int *id) {
 
 static inline int threads_called(const char *name) { return threads_named(name, NULL); }
 
-/* Under valgrind, wait until the library's own threads have left: valgrind takes what the C library keeps for a
-   thread that runs on for lost. */
+/* Under valgrind, wait until the library's own threads have left: valgrind reports what the C
+   library keeps for a running thread as lost. */
 static inline void timer_thread_leaves(void) {
   if (check_under_valgrind()) CHECK_EQ(TR_OK, tr_quiesce(AT_ONCE));
 }
 
-/* The run state of thread `tid` as the kernel tells it: 'R', 'S', ...; 0 when it is gone. */
+/* The run state of thread `tid` as the kernel reports it: 'R', 'S', ...; 0 when it is gone. */
 static inline char thread_state(pid_t tid) {
   char path[64], text[512];
   snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
@@ -516,7 +516,7 @@ static inline int status_of_role(const char *role, void (*prepare)(void)) {
   return status;
 }
 
-/* What a program does when it is run again by status_of_role. */
+/* The role of a program that status_of_role runs again. */
 struct role {
   const char *name;
   int (*run)(void);

@@ -1,5 +1,5 @@
-/* systemd.c - what systemd is told, by the protocol of sd_notify(3), datagram by datagram. Rule E11, with
-   E3, E7, P1, P4. */
+/* systemd.c - the notifications to systemd, by the protocol of sd_notify(3), datagram by datagram.
+   Rule E11, with E3, E7, P1, P4. */
 
 #include "support.h"
 
@@ -45,7 +45,7 @@ static void manager_open(struct service_manager *manager, int is_abstract) {
   manager_bind(manager);
 }
 
-/* Leave, so that nobody is at the address. */
+/* Leave, so that there is no receiver at the address. */
 static void manager_leave(struct service_manager *manager) {
   close(manager->fd);
   if (manager->folder[0] != 0) CHECK_EQ(0, unlink(manager->address));
@@ -100,7 +100,7 @@ static void drain(struct service_manager *manager) {
   while (is_readable(manager->fd, 0)) receive(manager);
 }
 
-/* Wait until the timer thread has done what it is at. */
+/* Wait until the timer thread has finished its current action. */
 static void timer_thread_settles(void) {
   tr_token *parent = tr_token_create(), *token = NULL;
   /* One whose time is up as it is made would not be cancelled there. */
@@ -141,7 +141,7 @@ static void cancel_token(tr_registry *registry) {
   CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_USER_REQUESTED, "test"));
 }
 
-/* A task that tells where it is when it is told to, and does not stop by itself. */
+/* A task that sets its checkpoint on request, and does not stop by itself. */
 struct teller {
   sem_t go, done;
   const char *checkpoint, *unit;
@@ -189,13 +189,13 @@ static void teller_leaves(struct teller *teller) {
 
 #define EXTEND_2S "EXTEND_TIMEOUT_USEC=2000000\n"
 
-/* Proves: the whole conversation, at a path and at an abstract address: READY=1 at once; nothing while the
-   service runs; STOPPING=1 at the cancellation, with a first status; then a status each interval that
-   says who is waited for and what they told; EXTEND_TIMEOUT_USEC= in the one after a task has told of
-   progress or ended, and in no other; one status that nobody is left; then nothing (E11, E3).  Why it
-   matters: systemd kills a service that is late, and shows its status to whoever asks what takes so
-   long.  Catches: an extension while nothing moves, or none when something does; a status that goes
-   on for ever. */
+/* Proves: the whole conversation, at a path and at an abstract address: READY=1 at once; nothing
+   while the service runs; STOPPING=1 at the cancellation, with a first status; then a status each
+   interval that names the tasks the stop waits for and what they reported; EXTEND_TIMEOUT_USEC= in
+   the one after a task has reported progress or ended, and in no other; one status that no task is
+   left; then nothing (E11, E3). Why it matters: systemd kills a service that is late, and its
+   status shows what takes so long. Catches: an extension while nothing moves, or none when
+   something does; a status that never stops. */
 CASE(a_stop_is_told_step_by_step) {
   for (int is_abstract = 0; is_abstract < 2; is_abstract++) {
     struct service_manager manager;
@@ -259,10 +259,10 @@ CASE(a_stop_is_told_step_by_step) {
   timer_thread_leaves();
 }
 
-/* Proves: a cancellation is told at once, whatever the intervals, also one that came before; and without
-   any task (E11).  Why it matters: from STOPPING=1 on systemd knows that the end is no crash.  Catches: a
-   look at the token that waits for the next status; a timer that is due earlier than it was, of which the
-   sleeping thread is not told. */
+/* Proves: a cancellation is reported at once, whatever the intervals, even one that came before;
+   and without any task (E11). Why it matters: after STOPPING=1 systemd does not take the end for a
+   crash. Catches: a check of the token that waits for the next status; a timer that becomes due
+   earlier without waking the sleeping thread. */
 CASE(a_cancellation_is_told_at_once) {
   struct service_manager manager;
   manager_open(&manager, 0);
@@ -289,9 +289,9 @@ CASE(a_cancellation_is_told_at_once) {
   timer_thread_leaves();
 }
 
-/* Proves: more time is asked for twice the interval of the status, if that is more than two seconds, up to
-   intervals beyond the clock (E11).  Why it matters: what is asked for has to last until it can be asked
-   for again.  Catches: a fixed number; a product that overflows. */
+/* Proves: more time is requested, twice the interval of the status, if that is more than two
+   seconds, up to intervals beyond the clock (E11). Why it matters: the time must last until the
+   next request. Catches: a fixed number; a product that overflows. */
 CASE(an_extension_lasts_two_intervals) {
   struct service_manager manager;
   manager_open(&manager, 0);
@@ -317,10 +317,11 @@ CASE(an_extension_lasts_two_intervals) {
   timer_thread_leaves();
 }
 
-/* Proves: WATCHDOG=1 comes at half the interval, not oftener, in the stop as well; not while a task is
-   stalled, in a group neither; and again when it beats, or has ended (E11, E7).  Why it matters: a hang
-   is what the watchdog is for, and a sign of life that comes regardless is worse than none.  Catches: a
-   check of the registry's own tasks alone; one that is left out once the stop has begun. */
+/* Proves: WATCHDOG=1 comes at half the interval, not more often, during a stop as well; not while a
+   task is stalled, even in a group; and again at its next heartbeat or its end (E11, E7). Why it
+   matters: the watchdog is there to detect hangs, and a notification that is always sent is worse
+   than none. Catches: a check of only the registry's own tasks; one that is left out once the stop
+   has started. */
 CASE(the_watchdog_is_fed_while_nobody_is_stalled) {
   struct service_manager manager;
   manager_open(&manager, 1);
@@ -370,10 +371,11 @@ CASE(the_watchdog_is_fed_while_nobody_is_stalled) {
   timer_thread_leaves();
 }
 
-/* Proves: a thread that is no task, once it has called tr_heartbeat, is to do so in half of the watchdog's interval:
-   WATCHDOG=1 stops while it hangs, and comes again when it goes on, until the end of the watch, with which its
-   promise ends: the timer thread goes, and a beat is refused again (E11, E7, C11).  Why it matters: a main loop that
-   hangs is what nobody else notices.  Catches: a promise that outlives the watchdog it was made for. */
+/* Proves: a thread that is not a task, once it has called tr_heartbeat, has half of the watchdog's
+   interval: WATCHDOG=1 stops while it hangs, and comes again when it continues, until the end of
+   the watchdog, with which its interval ends: the timer thread ends, and a heartbeat fails again
+   (E11, E7, C11). Why it matters: nothing else detects a main loop that hangs. Catches: an interval
+   that outlives the watchdog it was set for. */
 CASE(the_watchdog_starves_while_mains_loop_hangs) {
   struct service_manager manager;
   manager_open(&manager, 1);
@@ -382,7 +384,7 @@ CASE(the_watchdog_starves_while_mains_loop_hangs) {
   for (int round = 0; round < 2; round++) {
     CHECK_EQ(TR_OK, systemd_on(registry, manager.address, 40 * MS, LATER));
     EXPECT(&manager, "READY=1");
-    for (int i = 0; i < 3; i++) EXPECT(&manager, "WATCHDOG=1"); /* nobody has promised */
+    for (int i = 0; i < 3; i++) EXPECT(&manager, "WATCHDOG=1"); /* no interval is set */
     CHECK_EQ(TR_OK, tr_heartbeat());
     while (tr_health(registry, NULL, 0, NULL) != TR_ERR_STALLED) breathe();
     timer_thread_settles();
@@ -472,7 +474,7 @@ CASE(text_cannot_forge_a_line) {
     cancel_token(registry);
     CHECK_EQ(TR_OK, systemd_on(registry, manager.address, NEVER, LATER));
     EXPECT(&manager, "READY=1");
-    const char *text = receive(&manager); /* which looks for control characters, and the length */
+    const char *text = receive(&manager); /* which checks for control characters, and the length */
     CHECK(is_utf8(text));
     CHECK(strncmp(text, "STOPPING=1\nSTATUS=stopping: waiting for 12 tasks: ", 49) == 0);
     const char *last = strstr(text, ", and 7 more");
@@ -523,10 +525,10 @@ static void fill_queue(struct service_manager *manager) {
   close(fd);
 }
 
-/* Proves: nobody who reads, or nobody there, holds up neither the cancellation nor the shutdown nor the end
-   of the telling; STOPPING=1 comes once there is room; READY=1 that cannot be sent is an error of which
-   nothing is left (E11).  Why it matters: the one who is told of a stop must not be what stops it.
-   Catches: a send that waits; a STOPPING=1 that is lost; SIGPIPE. */
+/* Proves: a receiver that does not read, or that is missing, holds up neither the cancellation nor
+   the shutdown nor tr_systemd_stop; STOPPING=1 comes once there is room; READY=1 that cannot be
+   sent is an error of which nothing is left (E11). Why it matters: the receiver of a notification
+   must not block the stop. Catches: a send that waits; a STOPPING=1 that is lost; SIGPIPE. */
 CASE(a_socket_that_takes_nothing_does_no_harm) {
   struct service_manager manager;
   manager_open(&manager, 0);
@@ -551,7 +553,7 @@ CASE(a_socket_that_takes_nothing_does_no_harm) {
   }
   fill_queue(&manager);
   manager_leave(&manager);
-  for (int i = 0; i < 20; i++) breathe(); /* it finds nobody */
+  for (int i = 0; i < 20; i++) breathe(); /* it finds no receiver */
   errno = 0;
   tr_registry *other = registry_new();
   CHECK_EQ(TR_OK, tr_systemd_stop(registry));
@@ -574,10 +576,11 @@ CASE(a_socket_that_takes_nothing_does_no_harm) {
   timer_thread_leaves();
 }
 
-/* Proves: a stop in order to start again is told as RELOADING=1, with the moment as MONOTONIC_USEC=, and never as
-   STOPPING=1; READY=1 of the next registry ends it; one that is noticed only as the telling ends is told by that
-   (E11).  Why it matters: systemd kills a service that says STOPPING=1 and does not end, and waits for the
-   RELOADING=1 of one that it has asked to reload.  Catches: a look at the token and not at its reason. */
+/* Proves: a stop for a reload is reported as RELOADING=1, with the moment as MONOTONIC_USEC=, and
+   never as STOPPING=1; READY=1 of the next registry ends it; one that is detected only by
+   tr_systemd_stop is sent by that (E11). Why it matters: systemd kills a service that says
+   STOPPING=1 and does not end, and waits for the RELOADING=1 of one that it has asked to reload.
+   Catches: a check of the token and not of its reason. */
 CASE(a_reload_is_told_as_one) {
   struct service_manager manager;
   manager_open(&manager, 0);
@@ -609,7 +612,7 @@ CASE(a_reload_is_told_as_one) {
   timer_thread_leaves();
 }
 
-/* What a log hears of systemd. */
+/* The events about systemd in a log. */
 struct untold {
   tr_registry *registry;
   atomic_int count, code, off;
@@ -625,11 +628,12 @@ static void log_of_systemd(void *context, const tr_log_event *event) {
   atomic_fetch_add(&untold->count, 1);
 }
 
-/* Proves: the socket stays connected when its path is gone, as after chroot(2); when nobody listens, the log hears it
-   once, and again only after something was sent in between; whoever listens at the path later is told; the log's
-   callback may not end what it hears of (E11, O2).  Why it matters: a daemon gives up its root once it is ready,
-   and a watchdog that starves in silence gets a healthy service killed.  Catches: a path that is looked up for each
-   datagram; an event for each datagram that is lost. */
+/* Proves: the socket stays connected when its path is gone, as after chroot(2); without a receiver
+   there is one event, and another only after something was sent in between; a later receiver at the
+   path is notified; the log's callback cannot stop the notifications that its event is about (E11,
+   O2). Why it matters: a daemon gives up its root once it is ready, and without an event a healthy
+   service would be killed by its watchdog. Catches: a path that is looked up for each datagram; an
+   event for each datagram that is lost. */
 CASE(the_socket_is_connected_once) {
   struct service_manager manager;
   manager_open(&manager, 0);
@@ -666,11 +670,11 @@ static void set(const char *name, const char *value) {
   CHECK_EQ(0, value == NULL ? unsetenv(name) : setenv(name, value, 1));
 }
 
-/* Proves: without options the environment says where to send, and in which time a sign of life is due if it
-   is this process that is meant; what is no number is none; without a socket nothing is done and no thread
-   is made; what is given goes before the environment (E11).  Why it matters: the same program runs under
-   systemd and in a terminal, and its children inherit the environment.  Catches: a watchdog that was
-   meant for the parent; an error where there is no systemd. */
+/* Proves: without options the environment gives the address, and the watchdog's interval if it is
+   meant for this process; an invalid number counts as none; without a socket nothing is done and no
+   thread is created; options take precedence over the environment (E11). Why it matters: the same
+   program runs under systemd and in a terminal, and its children inherit the environment. Catches:
+   a watchdog that was meant for the parent; an error where there is no systemd. */
 CASE(the_environment_says_where_and_when) {
   while (threads_called("taskreg-timer") > 0) breathe();
   struct service_manager manager;
@@ -749,10 +753,10 @@ CASE(the_environment_says_where_and_when) {
   timer_thread_leaves();
 }
 
-/* Proves: NULL, unknown flags, sizes that no release had, addresses that are none and negative intervals are
-   refused; there is one telling in a process; it is ended for the registry it was begun for, once, and may
-   begin again (E11, P4).  Why it matters: two of them would contradict each other.  Catches: a check that
-   is left out; a claim that is not given back on an error. */
+/* Proves: NULL, unknown flags, sizes that no release had, invalid addresses and negative intervals
+   are rejected; a process has one notifier; it is stopped for its own registry, once, and may be
+   started again (E11, P4). Why it matters: two of them would contradict each other. Catches: a
+   check that is left out; a claim that is not released on an error. */
 CASE(what_makes_no_sense_is_refused) {
   struct service_manager manager;
   manager_open(&manager, 1);
@@ -819,9 +823,9 @@ CASE(what_makes_no_sense_is_refused) {
   timer_thread_leaves();
 }
 
-/* Proves: at the end of RLIMIT_NOFILE the error is TR_ERR_SYSTEM with EMFILE, and nothing is left; the
-   descriptor is none of the standard ones, and closed on exec (E11).  Why it matters: what the program
-   prints would go to systemd.  Catches: the claim kept; a socket on descriptor 0. */
+/* Proves: at the end of RLIMIT_NOFILE the error is TR_ERR_SYSTEM with EMFILE, and nothing is left;
+   the descriptor is not a standard one, and is closed on exec (E11). Why it matters: the program's
+   output would go to systemd. Catches: the claim kept; a socket on descriptor 0. */
 CASE(the_socket_is_a_descriptor_like_the_others) {
   struct service_manager manager;
   manager_open(&manager, 1);
@@ -867,7 +871,7 @@ CASE(the_socket_is_a_descriptor_like_the_others) {
   timer_thread_leaves();
 }
 
-/* What a callback finds. */
+/* The observations of a callback. */
 struct ends_there {
   tr_registry *registry, *other;
   tr_status status, other_status;
@@ -881,9 +885,9 @@ static void callback_ends(void *ctx) {
   gate_arrive(&ends->gate);
 }
 
-/* Proves: what a timeout calls may end the telling, as it is called on another thread than the one that tells; and
-   so may a callback of the registry's token (E11).  Why it matters: what ends a service is called where the
-   stop is noticed.  Catches: a deadlock; a datagram after the end. */
+/* Proves: a timeout's callback may stop the notifications, because it runs on another thread than
+   the sender; and so may a callback of the registry's token (E11). Why it matters: a service is
+   ended where the stop is detected. Catches: a deadlock; a datagram after the end. */
 CASE(it_is_ended_by_what_a_timeout_calls) {
   struct service_manager manager;
   manager_open(&manager, 1);
@@ -923,8 +927,9 @@ CASE(it_is_ended_by_what_a_timeout_calls) {
   timer_thread_leaves();
 }
 
-/* Proves: the registry is kept as long as systemd is told of it, when the application has let go of it
-   (E11).  Why it matters: main may release its reference first.  Catches: a reference that is not taken. */
+/* Proves: the registry is kept as long as systemd is notified, even if the application has released
+   it (E11). Why it matters: main may release its reference first. Catches: a reference that is not
+   taken. */
 CASE(a_reference_is_held) {
   struct service_manager manager;
   manager_open(&manager, 1);
@@ -944,7 +949,7 @@ CASE(a_reference_is_held) {
   timer_thread_leaves();
 }
 
-/* What a child of fork finds. */
+/* The observations of a child of fork. */
 struct at_fork {
   tr_registry *registry;
   const char *address;
@@ -961,9 +966,9 @@ static void use_in_child(void *argument) {
   for (int i = 0; i < 50; i++) breathe();
 }
 
-/* Proves: a child of fork, made while systemd is being told, sends nothing, and every call answers
-   TR_ERR_FORKED; the parent goes on (E11, P1).  Why it matters: systemd would take the child's word for
-   the service's.  Catches: a claim without the check. */
+/* Proves: a child of fork, created while systemd is being notified, sends nothing, and every call
+   returns TR_ERR_FORKED; the parent continues (E11, P1). Why it matters: systemd would take the
+   child's datagrams for the service's. Catches: a claim without the check. */
 CASE(a_child_of_fork_tells_nothing) {
   struct service_manager manager;
   manager_open(&manager, 1);
@@ -1014,7 +1019,7 @@ static void *begin_and_end(void *argument) {
         tr_token_cancel(tr_registry_token(churn->registry), TR_REASON_USER_REQUESTED, NULL);
       CHECK_EQ(TR_OK, tr_systemd_stop(churn->registry));
     } else if (status == TR_ERR_SYSTEM) {
-      CHECK_EQ(EAGAIN, errno); /* whoever receives is slow */
+      CHECK_EQ(EAGAIN, errno); /* the receiver is slow */
       sched_yield();
     } else {
       CHECK_EQ(TR_ERR_INVALID, status);
@@ -1035,10 +1040,10 @@ static int body_ends_soon(tr_task *self, void *ctx) {
   return tr_progress(1, 2, ctx) == TR_OK ? 0 : 1;
 }
 
-/* Claim: three threads may begin and end the telling of three registries, which are cancelled and have tasks
-   coming and going meanwhile; there is one at a time, and every datagram is whole.
-   Proves: that (E11).  Why it matters: begin and end come from wherever a program starts and stops.
-   Catches: a watch that is freed while it is being told; a callback that finds it freed. */
+/* Claim: three threads may start and stop the notifications for three registries, which are
+   cancelled and have tasks starting and ending meanwhile; there is one at a time, and every
+   datagram is whole. Proves: that (E11). Why it matters: start and stop come from any thread.
+   Catches: a watch that is freed while it is in use; a callback that finds it freed. */
 CASE(beginning_and_ending_may_race) {
   struct service_manager manager;
   manager_open(&manager, 1);
