@@ -1,10 +1,13 @@
-/* cp_unwind.h - who called whom, on a thread that a signal handler has interrupted.
+/* cp_unwind.h - the call stack of a thread that a signal handler has interrupted; a part of
+   cplatform.h.
 
-   An unwinder of its own for the handler of backtraces, as backtrace(3) trusts what it finds: a return address that
-   is no code (hand-written context switches leave one below their outermost frame), a stack that is not there any more,
-   an object that is being unloaded end the program. Here every byte is read by process_vm_readv(2) of the process's own
-   memory, which fails where a load would fault. Nothing is allocated, no lock is taken: the unwind tables are found by
-   _dl_find_object(3), which is async-signal-safe. What is not understood ends the backtrace.
+   This is code, not shims: an unwinder for the handler of backtraces. backtrace(3) trusts what it
+   finds, so it crashes the program on a return address that is not code (hand-written context
+   switches leave one below their outermost frame), on a stack that is no longer mapped, and on an
+   object that is being unloaded. Here every byte is read by process_vm_readv(2) of the process's
+   own memory, which fails where a load would fault. Nothing is allocated, and no lock is taken: the
+   unwind tables are found by _dl_find_object(3), which is async-signal-safe. A table entry that
+   cannot be interpreted ends the backtrace.
 
    The tables are those of .eh_frame (Linux Standard Base Core, chapter 10.6; DWARF 5, section 6.4).
 
@@ -24,11 +27,12 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* Copy memory of this process that may not be there. Async-signal-safe. */
+/* Copy memory of this process that may be unmapped. Async-signal-safe. */
 static inline bool cp_peek(uintptr_t address, void *to, size_t size) {
   struct iovec here = {to, size}, there = {(void *)address, size};
   int saved = errno;
-  /* Of the width that the kernel reads: syscall(3) is variadic, and hands on what lies beside an int. */
+  /* As wide as the kernel reads them: syscall(3) is variadic, and would pass garbage beside an
+     int. */
   unsigned long one = 1, no_flags = 0;
   bool is_read =
       syscall(SYS_process_vm_readv, (long)getpid(), &here, one, &there, one, no_flags) == (long)size;
@@ -36,12 +40,12 @@ static inline bool cp_peek(uintptr_t address, void *to, size_t size) {
   return is_read;
 }
 
-/* <dlfcn.h> declares this for who defines _GNU_SOURCE (glibc 2.35); weak, as older ones lack it. */
+/* <dlfcn.h> declares this under _GNU_SOURCE (glibc 2.35); weak, because older versions lack it. */
 struct cp_found_object {
   unsigned long long flags;
   void *map_start, *map_end;
   void *link_map;
-  void *eh_frame; /* what PT_GNU_EH_FRAME says: the header of the unwind tables */
+  void *eh_frame; /* the address in PT_GNU_EH_FRAME: the header of the unwind tables */
 #if defined(__i386__) || defined(__nios2__)
   void *eh_dbase;
 #endif
@@ -50,7 +54,7 @@ struct cp_found_object {
 extern int cp_dl_find_object(void *, struct cp_found_object *) __asm__("_dl_find_object")
     __attribute__((weak));
 
-/* The object that has an address in it. Async-signal-safe; takes no lock. */
+/* The object that contains an address. Async-signal-safe; takes no lock. */
 static inline bool cp_find_object(uintptr_t address, struct cp_found_object *found) {
   return cp_dl_find_object != NULL && cp_dl_find_object((void *)address, found) == 0;
 }
@@ -60,18 +64,18 @@ enum { CP_REGISTERS = 17, CP_SP = 7, CP_RA = 16 };
 #elif defined(__aarch64__)
 enum { CP_REGISTERS = 32, CP_SP = 31, CP_RA = 30 };
 #else
-enum { CP_REGISTERS = 1, CP_SP = 0, CP_RA = 0 }; /* not known how */
+enum { CP_REGISTERS = 1, CP_SP = 0, CP_RA = 0 }; /* not supported */
 #endif
 
-/* A frame: the registers as they are in it, and where it is. */
+/* A frame: its registers, and its place. */
 struct cp_frame {
   uintptr_t pc;
   bool is_exact; /* pc was interrupted there; else a call returns to it */
-  uint64_t known; /* the registers that are, a bit each */
+  uint64_t known; /* the registers that are known, a bit each */
   uintptr_t registers[CP_REGISTERS];
 };
 
-/* How to get a register of the caller, packed: three bits of kind, the rest is the number. */
+/* How to get a register of the caller, packed: three bits of kind; the rest is the number. */
 typedef int64_t cp_rule;
 enum {
   CP_SAME = 0, CP_UNDEFINED, CP_AT_OFFSET, CP_IS_OFFSET, CP_REGISTER, CP_AT_EXPRESSION, CP_IS_EXPRESSION
@@ -90,7 +94,7 @@ struct cp_row {
 
 /* Reads bytes one after the other, a few at a time. */
 struct cp_bytes {
-  uintptr_t at, end; /* what is to be read next, and where it ends */
+  uintptr_t at, end; /* the next byte, and the end */
   bool failed;
   uint8_t place, have, buffer[62];
 };
@@ -104,7 +108,7 @@ static inline uint8_t cp_next(struct cp_bytes *bytes) {
   if (bytes->place == bytes->have) {
     size_t left = bytes->at < bytes->end ? (size_t)(bytes->end - bytes->at) : 0;
     size_t count = left < sizeof bytes->buffer ? left : sizeof bytes->buffer;
-    /* The rest of the page alone, if the next is not there. */
+    /* Only the rest of the page, if the next page is not mapped. */
     if (count == 0 || !cp_peek(bytes->at, bytes->buffer, count)) {
       size_t page = 4096 - (size_t)(bytes->at & 4095);
       if (count <= page || !cp_peek(bytes->at, bytes->buffer, page)) {
@@ -124,7 +128,7 @@ static inline bool cp_is_more(const struct cp_bytes *bytes) {
   return !bytes->failed && bytes->at < bytes->end;
 }
 
-/* Go on somewhere else. */
+/* Continue at another address. */
 static inline void cp_go(struct cp_bytes *bytes, uintptr_t at) {
   bytes->at = at;
   bytes->place = bytes->have = 0;
@@ -132,7 +136,7 @@ static inline void cp_go(struct cp_bytes *bytes, uintptr_t at) {
 
 static inline uint64_t cp_fixed(struct cp_bytes *bytes, int size) {
   uint64_t value = 0;
-  for (int i = 0; i < size; i++) value |= (uint64_t)cp_next(bytes) << (8 * i); /* little-endian both */
+  for (int i = 0; i < size; i++) value |= (uint64_t)cp_next(bytes) << (8 * i); /* little-endian */
   return value;
 }
 static inline int64_t cp_signed(struct cp_bytes *bytes, int size) {
@@ -163,7 +167,8 @@ static inline int64_t cp_sleb(struct cp_bytes *bytes) {
   return 0;
 }
 
-/* A pointer as the tables write it; those that need more than where they stand are not understood. */
+/* A pointer in one of the encodings of the tables; only absolute and pc-relative ones are
+   supported. */
 static inline uintptr_t cp_encoded(struct cp_bytes *bytes, uint8_t encoding) {
   uintptr_t place = bytes->at, value = 0;
   switch (encoding & 15) {
@@ -263,7 +268,7 @@ static inline bool cp_evaluate(uintptr_t at, const struct cp_frame *frame, bool 
   return true;
 }
 
-/* What the description of a function says of all its kind. */
+/* A CIE: what the descriptions of several functions have in common. */
 struct cp_cie {
   uint64_t code_factor;
   int64_t data_factor;
@@ -310,7 +315,8 @@ static inline bool cp_read_cie(uintptr_t at, struct cp_cie *cie) {
   return !bytes.failed && cie->program <= cie->end;
 }
 
-/* Run the instructions up to `pc`. `initial` is what the kind begins with, NULL while that itself is read. */
+/* Run the instructions up to `pc`. `initial` is the row after the CIE's instructions, NULL while
+   these are run. */
 static inline bool cp_run(struct cp_bytes bytes, const struct cp_cie *cie, uintptr_t begin, uintptr_t pc,
                           const struct cp_row *initial, struct cp_row *row) {
   struct cp_row remembered[2];
@@ -393,7 +399,8 @@ static inline bool cp_run(struct cp_bytes bytes, const struct cp_cie *cie, uintp
   return !bytes.failed;
 }
 
-/* The description of the function that has `pc`: by the sorted table behind PT_GNU_EH_FRAME. */
+/* The FDE, the description of the function that contains `pc`: by the sorted table behind
+   PT_GNU_EH_FRAME. */
 static inline uintptr_t cp_find_fde(uintptr_t header, uintptr_t pc) {
   uint8_t begin[12];
   if (!cp_peek(header, begin, sizeof begin)) return 0;
@@ -416,7 +423,7 @@ static inline uintptr_t cp_find_fde(uintptr_t header, uintptr_t pc) {
   return header + (uintptr_t)(intptr_t)entry[1];
 }
 
-/* Make `frame` that of its caller; false at the end, or where the tables cannot be understood. */
+/* Make `frame` that of its caller; false at the end, or where the tables cannot be interpreted. */
 static inline bool cp_step(struct cp_frame *frame) {
   struct cp_found_object object;
   struct cp_cie cie;
@@ -486,7 +493,8 @@ static inline bool cp_step(struct cp_frame *frame) {
     caller.registers[CP_SP] = cfa;
     caller.known |= UINT64_C(1) << CP_SP;
   }
-  /* Stacks grow downwards: who does not come further up would turn in a circle. A signal may have come on another. */
+  /* Stacks grow downwards: a frame that is not further up would cause a cycle. A signal may have
+     come on another stack. */
   if (!cie.is_signal && caller.registers[CP_SP] <= frame->registers[CP_SP] &&
       !(caller.registers[CP_SP] == frame->registers[CP_SP] && frame->is_exact))
     return false;
@@ -499,15 +507,16 @@ static inline bool cp_step(struct cp_frame *frame) {
   return true;
 }
 
-/* The addresses of a thread that a handler with SA_SIGINFO interrupts, the innermost first: where it was, and then
-   return addresses. Async-signal-safe; wants some 2 KiB of stack.
-   Returns how many there are; 0 where it is not known how to tell. */
+/* The addresses of a thread that a handler with SA_SIGINFO interrupts, the innermost first: where
+   it was, and then return addresses. Async-signal-safe; needs some 2 KiB of stack. Returns
+   their number; 0 on machines that are not supported. */
 static inline int cp_unwind(const void *context, void **addresses, int capacity) {
   const ucontext_t *interrupted = (const ucontext_t *)context;
   struct cp_frame frame;
   int count = 0;
 #if defined(__x86_64__)
-  /* By DWARF's numbers: rax rdx rcx rbx rsi rdi rbp rsp r8 to r15; of <sys/ucontext.h>'s REG_R8 to REG_RIP. */
+  /* In the order of DWARF's numbers: rax rdx rcx rbx rsi rdi rbp rsp r8 to r15; of
+     <sys/ucontext.h>'s REG_R8 to REG_RIP. */
   static const uint8_t places[] = {13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7};
   for (int i = 0; i < 16; i++) frame.registers[i] = (uintptr_t)interrupted->uc_mcontext.gregs[places[i]];
   frame.known = 0xffff;
@@ -532,8 +541,9 @@ static inline int cp_unwind(const void *context, void **addresses, int capacity)
 /* The number of the system call that a thread is in, or at, which a handler with SA_SIGINFO and SA_RESTART interrupts;
    -1: in none, or not known. Async-signal-safe.
 
-   A call that goes on after the handler, as SA_RESTART has it, is made anew: the kernel has set the thread back to the
-   instruction, and its number to where that reads it. Of a call that ends with EINTR the number is lost. */
+   A call that continues after the handler because of SA_RESTART is made again: the kernel has set
+   the thread back to the instruction, and the number to the register that it reads. The number of a
+   call that ends with EINTR is lost. */
 static inline int32_t cp_interrupted_call(const void *context) {
 #if defined(__x86_64__)
   const ucontext_t *interrupted = (const ucontext_t *)context;
@@ -547,13 +557,13 @@ static inline int32_t cp_interrupted_call(const void *context) {
 #endif
 }
 
-/* The return addresses of the calling thread, the innermost first, from where the library was called. Where the
-   library is a part of the program itself, its own are among them, as it is not known where it ends.
-   Returns how many there are; 0 where it is not known how to tell. */
+/* The return addresses of the calling thread, the innermost first, from where the library was
+   called. If the library is a part of the program itself, its own addresses are included, because
+   its end is not known. Returns their number; 0 on machines that are not supported. */
 static __attribute__((noinline, unused)) int cp_callers(uintptr_t *addresses, int capacity) {
   struct cp_frame frame;
   memset(&frame, 0, sizeof frame);
-  /* Those registers that calls preserve, by DWARF's numbers. */
+  /* The registers that calls preserve, by DWARF's numbers. */
 #if defined(__x86_64__)
   __asm__ volatile("movq %%rbx, 24(%1)\n\tmovq %%rbp, 48(%1)\n\tmovq %%rsp, 56(%1)\n\t"
                    "movq %%r12, 96(%1)\n\tmovq %%r13, 104(%1)\n\tmovq %%r14, 112(%1)\n\tmovq %%r15, 120(%1)\n\t"

@@ -23,7 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Numbers hashed with FNV-1a (Fowler, Noll, Vo), word by word. */
+/* A hash of numbers by FNV-1a (Fowler, Noll, Vo), word by word. */
 static inline uint64_t cp_hash(uint64_t hash, const void *words, size_t count) {
   for (size_t i = 0; i < count; i++) {
     uint64_t word;
@@ -36,7 +36,8 @@ static inline uint64_t cp_hash_start(void) { return UINT64_C(1469598103934665603
 
 /* ---- Scheduling ---- */
 
-/* How a thread is scheduled and where; the first members are struct sched_attr's, of 56 bytes. */
+/* The scheduling and affinity of a thread; the first members are those of struct sched_attr, 56
+   bytes. */
 struct cp_scheduling {
   uint32_t size, policy;
   uint64_t flags;
@@ -45,11 +46,12 @@ struct cp_scheduling {
   uint64_t times[3];
   uint32_t clamps[2];
   cpu_set_t affinity;
-  size_t affinity_words; /* how many of them the kernel has told, each of 64 bits */
+  size_t affinity_words; /* how many of its 64-bit words the kernel has filled */
 };
 enum { CP_SCHED_ATTR_SIZE = 56, CP_RESET_ON_FORK = 1, CP_SCHED_DEADLINE = 6 };
 
-/* Of the thread `id`, 0 being the calling one (sched_getattr(2), sched_getaffinity(2)). */
+/* The scheduling of the thread `id`; 0 is the calling one (sched_getattr(2),
+   sched_getaffinity(2)). */
 static inline struct cp_scheduling cp_get_scheduling(int32_t id) {
   struct cp_scheduling now;
   int saved = errno;
@@ -61,8 +63,8 @@ static inline struct cp_scheduling cp_get_scheduling(int32_t id) {
   return now;
 }
 
-/* What a thread would get that one which is scheduled like this created: SCHED_RESET_ON_FORK is
-   heeded, and SCHED_DEADLINE is never inherited (sched(7)). */
+/* The scheduling of a new thread whose creator is scheduled like this: SCHED_RESET_ON_FORK applies,
+   and SCHED_DEADLINE is never inherited (sched(7)). */
 static inline struct cp_scheduling cp_inherited(struct cp_scheduling of) {
   if ((of.flags & CP_RESET_ON_FORK) || of.policy == CP_SCHED_DEADLINE) {
     if (of.policy == SCHED_FIFO || of.policy == SCHED_RR || of.policy == CP_SCHED_DEADLINE) {
@@ -81,8 +83,8 @@ static inline uint64_t cp_scheduling_digest(const struct cp_scheduling *of) {
   return cp_hash(hash, &of->affinity, of->affinity_words);
 }
 
-/* Schedule the calling thread, which is scheduled like `now`, as `wanted` says. False if the
-   system refuses. `changes` is set if anything had to be changed. */
+/* Give the calling thread, whose scheduling is `now`, the scheduling `wanted`. False if the system
+   refuses. `changes` is set if anything had to be changed. */
 static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_scheduling *wanted,
                                bool *changes) {
   int saved = errno;
@@ -108,7 +110,7 @@ static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_
   return done;
 }
 
-/* ---- Whom the thread acts for ---- */
+/* ---- Identity and surroundings ---- */
 
 enum { CP_CAP_SETGID = 6, CP_CAP_SETUID = 7, CP_CAP_SYS_ADMIN = 21 };
 
@@ -132,27 +134,27 @@ static inline struct cp_capabilities cp_get_capabilities(void) {
   return all;
 }
 
-/* The ids that the calling thread's files are looked at by (setfsuid(2): -1 changes nothing). */
+/* The ids of the calling thread's file access (setfsuid(2): -1 changes nothing). */
 static inline uint64_t cp_filesystem_ids(void) {
   return (uint64_t)(uint32_t)syscall(SYS_setfsuid, -1) << 32 | (uint32_t)syscall(SYS_setfsgid, -1);
 }
 
-/* Whether the calling thread has ids to choose from: by its capabilities, or as a set-user-id
-   program has. */
+/* Whether the calling thread can change its ids: by its capabilities, or as in a set-user-ID
+   program. */
 static inline bool cp_may_change_ids(uint64_t permitted) {
   return (permitted >> CP_CAP_SETUID & 1) || (permitted >> CP_CAP_SETGID & 1) ||
          syscall(SYS_getuid) != syscall(SYS_geteuid) || syscall(SYS_getgid) != syscall(SYS_getegid);
 }
 
-/* Whether the calling thread, `own`, and the process `process`, that is its main thread, have
-   one working directory, root and umask (kcmp(2)); a number to be compared with an earlier one. */
+/* Whether the calling thread, `own`, shares working directory, root and umask with the main thread,
+   `process` (kcmp(2)), as a number that is compared with an earlier one. */
 static inline uint64_t cp_shares_directories(int32_t own, int32_t process) {
   int saved = errno;
   long order = syscall(SYS_kcmp, own, process, KCMP_FS, 0, 0);
   errno = saved;
   return (uint64_t)order;
 }
-/* Likewise whether they have one table of descriptors. */
+/* Likewise whether they share one descriptor table. */
 static inline uint64_t cp_shares_descriptors(int32_t own, int32_t process) {
   int saved = errno;
   long order = syscall(SYS_kcmp, own, process, KCMP_FILES, 0, 0);
@@ -160,7 +162,7 @@ static inline uint64_t cp_shares_descriptors(int32_t own, int32_t process) {
   return (uint64_t)order;
 }
 
-/* How the calling thread's capabilities are reckoned (PR_GET_SECUREBITS in prctl(2)). */
+/* The securebits of the calling thread (PR_GET_SECUREBITS in prctl(2)). */
 static inline uint64_t cp_securebits(void) {
   int saved = errno;
   long bits = syscall(SYS_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
@@ -168,7 +170,7 @@ static inline uint64_t cp_securebits(void) {
   return (uint64_t)bits;
 }
 
-/* What confines the calling thread, in one number: no_new_privs, seccomp (prctl(2)). */
+/* The confinement of the calling thread, in one number: no_new_privs, seccomp (prctl(2)). */
 static inline uint64_t cp_confinement(void) {
   int saved = errno;
   uint64_t bits = (uint64_t)syscall(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) & 0xFF;
@@ -177,9 +179,9 @@ static inline uint64_t cp_confinement(void) {
   return bits;
 }
 
-/* The namespaces of the calling thread, or of the main thread, in one number. Those of mounts
-   are not among them: to enter one takes directories of one's own. A user namespace cannot be
-   entered by one thread of several, nor one of time but for children (setns(2)). */
+/* The namespaces of the calling thread, or of the main thread, in one number. Mount namespaces are
+   not included: entering one requires a directory table of the thread's own. One thread of several
+   cannot enter a user namespace, and a time namespace only applies to children (setns(2)). */
 static inline bool cp_may_enter_namespaces(uint64_t permitted) { return permitted >> CP_CAP_SYS_ADMIN & 1; }
 static inline uint64_t cp_namespaces(bool of_main) {
   static const char names[][20] = {"net", "uts", "ipc", "cgroup", "pid_for_children", "time_for_children"};
@@ -198,7 +200,7 @@ static inline uint64_t cp_namespaces(bool of_main) {
   return digest;
 }
 
-/* ---- What is put back ---- */
+/* ---- State that is restored ---- */
 
 /* The calling thread's stack for signal handlers. */
 static inline stack_t cp_alternate_stack(void) {
@@ -208,7 +210,8 @@ static inline stack_t cp_alternate_stack(void) {
   sigaltstack(NULL, &stack);
   return stack;
 }
-/* Give it another one; false if it runs on the one it has. */
+/* Set the calling thread's stack for signal handlers; false if the thread runs on the present
+   one. */
 static inline bool cp_set_alternate_stack(stack_t stack) {
   int saved = errno;
   if (stack.ss_flags & SS_DISABLE) stack.ss_size = MINSIGSTKSZ;
@@ -227,14 +230,14 @@ static inline void cp_set_timer_slack(uint64_t slack) {
   errno = saved;
 }
 
-/* The I/O priority of the calling thread (ioprio_get(2)); negative if it cannot be told. */
+/* The I/O priority of the calling thread (ioprio_get(2)); negative if it is not known. */
 static inline int32_t cp_io_priority(void) {
   int saved = errno;
   long priority = syscall(SYS_ioprio_get, 1, 0);
   errno = saved;
   return (int32_t)priority;
 }
-/* Give the calling thread that one if it has another; false if the system refuses. */
+/* Set the calling thread's I/O priority if it differs; false if the system refuses. */
 static inline bool cp_restore_io_priority(int32_t priority) {
   int saved = errno;
   bool done = priority < 0 || cp_io_priority() == priority || syscall(SYS_ioprio_set, 1, 0, priority) == 0;
@@ -242,8 +245,7 @@ static inline bool cp_restore_io_priority(int32_t priority) {
   return done;
 }
 
-/* Where the calling thread's memory comes from (get_mempolicy(2)): whether it has no policy of
-   its own. */
+/* Whether the calling thread has no memory policy of its own (get_mempolicy(2)). */
 static inline bool cp_has_default_memory_policy(void) {
   int saved = errno, mode = 0;
   bool is_default = syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0) == 0 && mode == 0;
