@@ -17,7 +17,8 @@
      cancellation point of pthread_cancel(3). Nothing is async-signal-safe, except request_shutdown.
    - Handles. token, registry, group and task_ref are counted references to an object of the library:
      copies refer to the same object, and the last one frees it. The end of a handle stops no task and
-     waits for none; a scope does both. task, report, signal_watch and the like have one owner, and
+     waits for none; a scope does both. get() is the object for the C functions, borrowed, and
+     release() gives the reference away. task, report, signal_watch and the like have one owner, and
      cannot be copied. An empty handle (moved from, or made of nullptr) may be asked anything: it is
      not cancelled, has no tasks, and what can fail returns status::invalid.
    - Errors. What can fail in the course of its work, such as a wait that times out, returns a status,
@@ -903,7 +904,7 @@ class task;
 namespace detail {
 template <class Result>
 task<Result> make_task(tr_task *raw, result_block<Result> *block) noexcept;
-}
+} // namespace detail
 
 /// A task that was spawned, and its result. It has one owner, as std::future has: it can be moved, and not copied.
 /// For a handle that can be copied, convert it to task_ref. The end of this object neither stops the task nor waits
