@@ -145,12 +145,14 @@ func cancel(token *C.tr_token, message string) {
 	with(message, func(message *C.char) { C.tr_token_cancel(token, C.TR_REASON_USER_REQUESTED, message) })
 }
 
-// CancelOn cancels the registry when one of the signals arrives. Go's runtime keeps its handlers.
+// CancelOn cancels the registry when one of the signals arrives; a second one has its usual effect. Go's runtime keeps
+// its handlers.
 func (r *Registry) CancelOn(signals ...os.Signal) (stop func()) {
 	token, arrived := C.tr_token_retain(C.tr_registry_token(r.registry)), make(chan os.Signal, 1)
 	signal.Notify(arrived, signals...)
 	go func() {
 		if s, ok := <-arrived; ok {
+			signal.Stop(arrived)
 			cancel(token, s.String())
 		}
 		C.tr_token_release(token)
