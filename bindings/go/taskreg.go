@@ -1,9 +1,9 @@
 // Package taskreg - libtaskreg for Go, by cgo: one page, to be copied and changed.
 //
-// A body runs on the library's thread, and cgo keeps its goroutine on that thread until it returns, as the library's
-// waits require: they look at the flag of the thread that calls them. So Sleep and Checkpoint are for the body's own
-// goroutine; another one that it starts uses Task.IsCancelled. A call that waits takes one thread of Go's scheduler.
-// Timeouts are durations; a negative one (Forever) never passes. SPDX-License-Identifier: Apache-2.0
+// A body runs on the library's thread, and cgo keeps its goroutine on that thread until it returns. Sleep and
+// IsCancelled are also for goroutines that it starts; Checkpoint is for the body's own. A call that waits takes one
+// thread of Go's scheduler. Timeouts are durations; a negative one (Forever) never passes.
+// SPDX-License-Identifier: Apache-2.0
 package taskreg
 
 /*
@@ -23,13 +23,6 @@ static inline tr_status spawn(tr_registry *registry, const char *name, uintptr_t
 
   options.drop = task_drop;
   return tr_spawn_with(registry, name, TR_KIND_APPLICATION, task_body, (void *)handle, &options, out);
-}
-// In C, as cgo passes no Go memory that has a pointer to Go memory in it.
-static inline tr_status stop(tr_registry *registry, int64_t grace_ns, tr_report **full) {
-  tr_join_report report = TR_JOIN_REPORT_INIT;
-
-  report.full = full;
-  return tr_shutdown(registry, TR_REASON_USER_REQUESTED, NULL, grace_ns, &report);
 }
 */
 import "C"
@@ -165,28 +158,36 @@ func (r *Registry) WaitCancelled(timeout time.Duration) error {
 	return check(func() C.tr_status { return C.tr_token_wait(C.tr_registry_token(r.registry), C.int64_t(timeout)) })
 }
 
-// Shutdown cancels, and waits within grace for all tasks. With nil and with ErrDeadline, report is the report's text.
+// Join waits for all tasks, and at the deadline asks those that are left to stop. With nil and with ErrDeadline,
+// report is the report's text.
+func (r *Registry) Join(timeout time.Duration) (report string, err error) {
+	return reported(func(out **C.tr_report) C.tr_status {
+		return C.tr_join_all_report(r.registry, C.int64_t(timeout), out)
+	})
+}
+
+// Shutdown cancels, and joins within grace.
 func (r *Registry) Shutdown(grace time.Duration) (report string, err error) {
-	var full *C.tr_report
-	err = check(func() C.tr_status { return C.stop(r.registry, C.int64_t(grace), &full) })
-	return text(full), err
+	return reported(func(out **C.tr_report) C.tr_status {
+		return C.tr_shutdown_report(r.registry, C.TR_REASON_USER_REQUESTED, nil, C.int64_t(grace), nil, out)
+	})
 }
 
 // Explain reports all live tasks; none is asked to stop.
 func (r *Registry) Explain() (report string, err error) {
-	var full *C.tr_report
-	err = check(func() C.tr_status { return C.tr_explain(r.registry, &full) })
-	return text(full), err
+	return reported(func(out **C.tr_report) C.tr_status { return C.tr_explain(r.registry, out) })
 }
 
-// text is the text of a report, which is then released.
-func text(report *C.tr_report) string {
+// reported makes a call that returns a report, and returns the report's text.
+func reported(call func(out **C.tr_report) C.tr_status) (text string, err error) {
+	var report *C.tr_report
+	err = check(func() C.tr_status { return call(&report) })
 	defer C.tr_report_release(report)
 	var length C.size_t
 	C.tr_report_write_buffer(report, C.TR_FORMAT_TEXT, nil, 0, &length)
 	buffer := make([]byte, length+1)
 	C.tr_report_write_buffer(report, C.TR_FORMAT_TEXT, (*C.char)(unsafe.Pointer(&buffer[0])), length+1, &length)
-	return string(buffer[:length])
+	return string(buffer[:length]), err
 }
 
 // Close shuts the registry down and gives it up. Stragglers run on; the error says that there are some.
@@ -217,9 +218,9 @@ func (t *Task) Wait(timeout time.Duration) (Outcome, error) {
 	return Outcome{C.GoString(C.tr_ended_name(o.how)), C.GoString(&o.message[0]), int(o.code), o.was_cancelled != 0}, err
 }
 
-// Sleep ends with ErrCancelled as soon as the calling task is asked to stop.
+// Sleep ends with ErrCancelled as soon as the task is asked to stop, on whichever goroutine it is called.
 func (t *Task) Sleep(duration time.Duration) error {
-	return check(func() C.tr_status { return C.tr_sleep(C.int64_t(duration)) })
+	return check(func() C.tr_status { return C.tr_task_sleep(t.task, C.int64_t(duration)) })
 }
 
 // Checkpoint says what the calling task does next; reports show it.

@@ -47,7 +47,9 @@ func TestHundredTasksAndAStraggler(t *testing.T) {
 		even := i%2 == 0
 		tasks = append(tasks, must(registry.Spawn(fmt.Sprintf("work %d", i), func(self *Task) error {
 			if even {
-				if err := self.Sleep(Forever); err != nil && self.IsCancelled() { // until it is cancelled
+				slept := make(chan error)                    // another goroutine sleeps, and so another thread
+				go func() { slept <- self.Sleep(Forever) }() // until the task is cancelled
+				if err := <-slept; err != nil && self.IsCancelled() {
 					return fmt.Errorf("slept: %w", err)
 				}
 			}
@@ -68,9 +70,10 @@ func TestHundredTasksAndAStraggler(t *testing.T) {
 	}
 	expect(t, atomic.LoadInt32(&finished) == 0)
 
-	time.AfterFunc(50*time.Millisecond, func() { close(gate) }) // while the wait is under way
+	time.AfterFunc(50*time.Millisecond, func() { close(gate) }) // while the join waits
+	must(registry.Join(10 * time.Second))
 	for i, task := range tasks {
-		o := must(task.Wait(10 * time.Second))
+		o := must(task.Wait(0))
 		expect(t, (o.How == "returned") == (i%2 == 1), i, o)
 		task.Close()
 	}

@@ -25,6 +25,7 @@ typedef struct tr_token tr_token;
 typedef struct tr_registry tr_registry;
 typedef struct tr_registry_options tr_registry_options;
 typedef struct tr_signal_options tr_signal_options;
+typedef struct tr_shutdown_options tr_shutdown_options;
 typedef struct sigset sigset_t;
 typedef struct tr_task tr_task;
 typedef struct tr_report tr_report;
@@ -32,9 +33,6 @@ typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 typedef void (*tr_drop_fn)(void *ctx);
 typedef struct tr_spawn_options { uint32_t size, flags; tr_drop_fn drop; uint64_t stack_size; int32_t cancel_signal;
   uint32_t phase; int64_t heartbeat_ns; } tr_spawn_options;
-typedef struct tr_join_report { uint32_t size, threads_left; uint64_t ended, failed, exited, pending, aborted,
-  abandoned, rejected; int64_t elapsed_ns; void *stragglers; uint64_t stragglers_capacity, stragglers_count;
-  int64_t extended_ns; tr_report **full; int64_t callbacks_ns; } tr_join_report;
 typedef struct tr_outcome { uint32_t size, how; int32_t code; uint32_t was_cancelled; char message[128]; } tr_outcome;
 const char *tr_strerror(int32_t status);
 const char *tr_error_detail(void);
@@ -49,9 +47,9 @@ int32_t tr_signal_watch_start(tr_registry *registry, const sigset_t *set, const 
 int32_t tr_signal_watch_stop(tr_registry *registry);
 int32_t tr_spawn_with(tr_registry *registry, const char *name, uint32_t kind, tr_task_fn body, void *ctx,
                       const tr_spawn_options *options, tr_task **out);
-int32_t tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report);
-int32_t tr_shutdown(tr_registry *registry, uint32_t reason, const char *message, int64_t grace_ns,
-                    tr_join_report *report);
+int32_t tr_join_all_report(tr_registry *registry, int64_t timeout_ns, tr_report **report);
+int32_t tr_shutdown_report(tr_registry *registry, uint32_t reason, const char *message, int64_t grace_ns,
+                           const tr_shutdown_options *options, tr_report **report);
 tr_task *tr_task_self(void);
 void tr_task_release(tr_task *task);
 int tr_task_is_cancelled(const tr_task *task);
@@ -104,15 +102,18 @@ def _new(structure):
     return value
 
 
-def _text(report):
-    """The text of a report, which is then released."""
-    length = ffi.new("size_t *")
-    lib.tr_report_write_buffer(report, lib.TR_FORMAT_TEXT, ffi.NULL, 0, length)
-    buffer = ffi.new("char[]", length[0] + 1)
-    status = lib.tr_report_write_buffer(report, lib.TR_FORMAT_TEXT, buffer, length[0] + 1, length)
-    lib.tr_report_release(report)
-    _check(status)
-    return ffi.string(buffer).decode()
+def _report(call, *arguments):
+    """Make a call whose last parameter takes a report, and return the report's text."""
+    out, length = ffi.new("tr_report **"), ffi.new("size_t *")
+    status, text = call(*arguments, out), None
+    if out[0] != ffi.NULL:
+        report = ffi.gc(out[0], lib.tr_report_release)
+        lib.tr_report_write_buffer(report, lib.TR_FORMAT_TEXT, ffi.NULL, 0, length)
+        buffer = ffi.new("char[]", length[0] + 1)
+        _check(lib.tr_report_write_buffer(report, lib.TR_FORMAT_TEXT, buffer, length[0] + 1, length))
+        text = ffi.string(buffer).decode()
+    _check(status, text)
+    return text
 
 
 # One body for all tasks; ctx is a key. No drop: the body takes what is pinned, and after a successful spawn it runs.
@@ -201,26 +202,16 @@ class Registry:
 
     def join(self, timeout=None):
         """Wait for all tasks. At the deadline, ask those that are left to stop, and raise Deadline."""
-        return self._join(lambda report: lib.tr_join_all(self._registry, _ns(timeout), report))
+        return _report(lib.tr_join_all_report, self._registry, _ns(timeout))
 
     def shutdown(self, grace, message=""):
         """Cancel, and join within grace seconds. Returns the report's text, or raises Deadline, which has it."""
-        return self._join(lambda report: lib.tr_shutdown(self._registry, lib.TR_REASON_USER_REQUESTED,
-                                                         message.encode(), _ns(grace), report))
+        return _report(lib.tr_shutdown_report, self._registry, lib.TR_REASON_USER_REQUESTED, message.encode(),
+                       _ns(grace), ffi.NULL)
 
     def explain(self):
         """Report all live tasks; none is asked to stop."""
-        full = ffi.new("tr_report **")
-        _check(lib.tr_explain(self._registry, full))
-        return _text(full[0])
-
-    def _join(self, call):
-        full, report = ffi.new("tr_report **"), _new("tr_join_report")
-        report.full = full
-        status = call(report)
-        text = _text(full[0]) if full[0] else None
-        _check(status, text)
-        return text
+        return _report(lib.tr_explain, self._registry)
 
 
 class Task:

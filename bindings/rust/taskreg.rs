@@ -48,17 +48,20 @@ fn c_string(text: &str) -> CString {
 fn ns(timeout: Option<Duration>) -> i64 {
     timeout.map_or(sys::TR_FOREVER.into(), |t| t.as_nanos().min(i64::MAX as u128) as i64)
 }
-/// The text of a report, which is then released; None without a report.
-fn text(report: *mut sys::tr_report) -> Option<String> {
+/// Make a call that returns a report, and return the report's text.
+fn reported(call: impl FnOnce(*mut *mut sys::tr_report) -> i32) -> Result<String> {
+    let mut report = ptr::null_mut();
     let (format, mut length) = (sys::TR_FORMAT_TEXT, 0);
-    if report.is_null() {
-        return None;
-    }
+    let result = check(call(&mut report));
     let _ = unsafe { sys::tr_report_write_buffer(report, format, ptr::null_mut(), 0, &mut length) };
-    let mut buffer = vec![0 as c_char; length as usize + 1]; // and a NUL
+    let mut buffer = vec![0 as c_char; length as usize + 1]; // with the NUL
     let _ = unsafe { sys::tr_report_write_buffer(report, format, buffer.as_mut_ptr(), length + 1, &mut length) };
     unsafe { sys::tr_report_release(report) };
-    Some(string(buffer.as_ptr()))
+    let text = string(buffer.as_ptr());
+    match result {
+        Ok(()) => Ok(text),
+        Err(error) => Err(Error { report: Some(text).filter(|text| !text.is_empty()), ..error }),
+    }
 }
 
 type Body = Box<dyn FnOnce() -> std::result::Result<(), Box<dyn error::Error>> + Send>;
@@ -139,28 +142,18 @@ impl Registry {
     }
     /// Wait for all tasks. At the deadline, ask those that are left to stop; the error has a report.
     pub fn join(&self, timeout: Option<Duration>) -> Result<String> {
-        self.joined(|r| unsafe { sys::tr_join_all(self.registry, ns(timeout), r) })
+        reported(|out| unsafe { sys::tr_join_all_report(self.registry, ns(timeout), out) })
     }
     /// Cancel, and join within `grace`. Returns the report's text; after a missed deadline the error has it.
     pub fn shutdown(&self, grace: Option<Duration>) -> Result<String> {
         let reason = sys::TR_REASON_USER_REQUESTED;
-        self.joined(|r| unsafe { sys::tr_shutdown(self.registry, reason, ptr::null(), ns(grace), r) })
+        reported(|out| unsafe {
+            sys::tr_shutdown_report(self.registry, reason, ptr::null(), ns(grace), ptr::null(), out)
+        })
     }
     /// Report all live tasks; none is asked to stop.
     pub fn explain(&self) -> Result<String> {
-        let mut report = ptr::null_mut();
-        check(unsafe { sys::tr_explain(self.registry, &mut report) })?;
-        Ok(text(report).unwrap_or_default())
-    }
-    fn joined(&self, call: impl FnOnce(*mut sys::tr_join_report) -> i32) -> Result<String> {
-        let mut full = ptr::null_mut();
-        let mut counts: sys::tr_join_report = unsafe { mem::zeroed() };
-        counts.size = mem::size_of_val(&counts) as u32;
-        counts.full = &mut full;
-        let status = check(call(&mut counts));
-        let report = text(full);
-        status.map_err(|error| Error { report: report.clone(), ..error })?;
-        Ok(report.unwrap_or_default())
+        reported(|out| unsafe { sys::tr_explain(self.registry, out) })
     }
     fn token(&self) -> *mut sys::tr_token {
         unsafe { sys::tr_registry_token(self.registry) }
