@@ -277,11 +277,11 @@ static void (*handler_of(int number))(int) {
    Catches: a shift by the number; one signal too few. */
 CASE(signals_may_come_in_an_array) {
   tr_registry *registry = registry_new();
-  const int signals[] = {SIGUSR2, SIGRTMIN + 4, SIGUSR2, SIGRTMAX};
+  const int signals[] = {SIGUSR2, SIGRTMIN + 4, SIGUSR2, SIGRTMAX - 1}; /* valgrind keeps SIGRTMAX */
   CHECK_EQ(TR_OK, tr_signal_watch_start_array(registry, signals, 4, NULL));
-  CHECK(handler_of(SIGUSR2) != SIG_DFL && handler_of(SIGRTMIN + 4) != SIG_DFL && handler_of(SIGRTMAX) != SIG_DFL);
+  CHECK(handler_of(SIGUSR2) != SIG_DFL && handler_of(SIGRTMIN + 4) != SIG_DFL && handler_of(SIGRTMAX - 1) != SIG_DFL);
   CHECK(handler_of(SIGTERM) == SIG_DFL && handler_of(SIGUSR1) == SIG_DFL && handler_of(SIGRTMIN + 3) == SIG_DFL);
-  CHECK_EQ(0, kill(getpid(), SIGRTMAX));
+  CHECK_EQ(0, kill(getpid(), SIGRTMAX - 1));
   CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), AT_ONCE));
   CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
   CHECK(handler_of(SIGUSR2) == SIG_DFL);
