@@ -51,6 +51,7 @@ CASE(join_waits_without_asking) {
   CHECK_EQ(4, scope.spawn("again", [] { return 4; }).get());
   scope.join();
   CHECK_STATUS(taskreg::status::ok, scope.wait());
+  stops(tasks);
 }
 
 #if TASKREG_HAS_EXCEPTIONS
@@ -86,6 +87,7 @@ CASE(the_first_failure_cancels_the_others) {
   }
   scope.join();
   CHECK(!tasks.token().cancelled());
+  stops(tasks);
 }
 
 /* Proves: an exception, and pthread_exit, that leaves the block of a scope cancels its tasks and waits for them (U4).
@@ -132,6 +134,7 @@ CASE(unwinding_ends_a_scope) {
   }
   CHECK(caught);
 #endif
+  stops(tasks);
 }
 
 /* Proves: with_scope waits without cancelling and returns what its block returned; throws what a task threw, or what the
@@ -178,6 +181,7 @@ CASE(waiting_for_oneself_is_told) {
     CHECK_STATUS(taskreg::status::deadlock, scope.wait());
   });
   scope.join();
+  stops(tasks);
 }
 
 #endif // TASKREG_HAS_EXCEPTIONS

@@ -4,33 +4,9 @@
 
 #include <functional>
 #include <memory>
-#include <new>
 #include <vector>
 
 #include <sys/wait.h>
-
-/* Every operator new of the program is counted, for the case that allows so many. Sanitizers have their own. */
-static std::atomic<long> allocations{0};
-
-#if !defined(CHECK_UNDER_TSAN) && !defined(CHECK_UNDER_ASAN)
-#define COUNTS_ALLOCATIONS 1
-
-[[gnu::noinline]] void *operator new(std::size_t size) {
-  allocations++;
-  void *room = std::malloc(size != 0 ? size : 1);
-  if (room == nullptr) std::abort();
-  return room;
-}
-[[gnu::noinline]] void *operator new(std::size_t size, const std::nothrow_t &) noexcept {
-  allocations++;
-  return std::malloc(size != 0 ? size : 1);
-}
-[[gnu::noinline]] void operator delete(void *room) noexcept { std::free(room); }
-[[gnu::noinline]] void operator delete(void *room, std::size_t) noexcept { std::free(room); }
-[[gnu::noinline]] void operator delete(void *room, const std::nothrow_t &) noexcept { std::free(room); }
-#else
-#define COUNTS_ALLOCATIONS 0
-#endif
 
 namespace {
 
@@ -162,28 +138,6 @@ CASE(failed_spawns_leave_nothing) {
   CHECK_THROWS(taskreg::status::invalid, auto empty = taskreg::registry(nullptr).spawn("x", [] {}));
   CHECK_EQ(0, alive.load());
 #endif
-  stops(tasks);
-}
-
-/* Proves: a spawn makes one allocation of its own, and none for a detached body of a pointer's size (U1).  Why it
-   matters: it costs what a C program pays with malloc and a drop.  Catches: a std::function or a promise inside. */
-CASE(one_allocation_for_a_spawn) {
-  taskreg::registry tasks;
-  int number = 0;
-  long before = allocations.load();
-  auto task = tasks.spawn("spawned", [&number, a = 1, b = 2L] {
-    number = a;
-    return b;
-  });
-  CHECK_STATUS(taskreg::status::ok, task.wait());
-  CHECK_EQ(COUNTS_ALLOCATIONS, allocations.load() - before);
-  CHECK_EQ(2, task.get());
-  before = allocations.load();
-  tasks.detach("small", [&number] { number++; });
-  tasks.detach("function", [](taskreg::context self) { CHECK(self.id() != 0); });
-  CHECK_STATUS(taskreg::status::ok, tasks.wait());
-  CHECK_EQ(0, allocations.load() - before);
-  CHECK_EQ(2, number);
   stops(tasks);
 }
 
@@ -626,7 +580,7 @@ CASE(the_calling_task) {
 #endif
 CHECK_MAIN(CHECK_ENTRY(results_are_of_any_type), CHECK_ENTRY(bodies_are_any_callable),
            CHECK_ENTRY(captures_go_before_the_task_ends), CHECK_ENTRY(failed_spawns_leave_nothing),
-           CHECK_ENTRY(one_allocation_for_a_spawn), CHECK_ENTRY(exit_codes_are_the_bodys),
+           CHECK_ENTRY(exit_codes_are_the_bodys),
            WITH_EXCEPTIONS
            CHECK_ENTRY(handles_are_values), CHECK_ENTRY(results_outlive_their_registry),
            CHECK_ENTRY(the_rest_of_the_library), CHECK_ENTRY(condition_variables_of_ones_own),
