@@ -24,7 +24,7 @@ import Synchronization
 
     /// The task itself.
     var core: TaskReference {
-      // SAFETY: not 0, as nobody has got the object before its spawn had succeeded.
+      // SAFETY: not 0, because the object is not visible before its spawn has succeeded.
       TaskReference(
         OpaquePointer(bitPattern: address.load(ordering: .relaxed)).unsafelyUnwrapped)
     }
@@ -176,7 +176,7 @@ import Synchronization
       }
     }
 
-    /// Releases the closure, also after `pthread_exit` (S4), and the object if nobody else has it.
+    /// Releases the closure, also after `pthread_exit` (S4), and the object if it has no other references.
     private static let drop: TaskDrop = { context in
       guard let context else { return }
       // SAFETY: matches passRetained in `spawn`; the core calls this exactly once.

@@ -39,13 +39,13 @@ import Synchronization
 //     threads have begun may still run; a shutdown waits for them.
 //  -  Handles stay valid: the counters and the token can still be read.
 // UNREACHABLE:
-//  -  R4. A registry that is still open gets here when nobody has a reference, no group can be
+//  -  R4. A registry that is still open gets here when there is no reference, no group can be
 //     reached and no task is alive; a closed group gets here even if the application still has
 //     references.
 //  -  A group does not count among its parent's references any more (R3), which may make the parent
 //     unreachable in turn. The memory lives on while references to it are held (R2).
 //  -  A root registry is orphaned and retires (I3): workers leave as soon as they have no task, and
-//     nobody takes up the ends of their threads.
+//     the ends of their threads are not taken up.
 // BURIED:
 //  -  The DeferredFree has it in its list until the kernel has ended all of its threads. The last
 //     reference may be that of a thread that still runs on one of its stacks.
