@@ -133,10 +133,10 @@ extension TokenReference {
   /// reference; with a reference.
   fileprivate func child(after child: TokenReference?) -> TokenReference? {
     monitor.withLock { state in
-      var next = child.map { $0.pointer.pointee.nextSibling } ?? state.firstChild
+      var next = state.children.element(after: child)
       while let candidate = next {
         if candidate.retainIfAlive() { return candidate }
-        next = candidate.pointer.pointee.nextSibling
+        next = state.children.element(after: candidate)
       }
       return nil
     }
@@ -146,10 +146,10 @@ extension TokenReference {
   /// reference; with a reference to its memory.
   fileprivate func registry(after registry: RegistryReference?) -> RegistryReference? {
     monitor.withLock { state in
-      var next = registry.map { $0.pointer.pointee.nextLinked } ?? state.firstRegistry
+      var next = state.registries.element(after: registry)
       while let candidate = next {
         if candidate.retainStorageIfAlive() { return candidate }
-        next = candidate.pointer.pointee.nextLinked
+        next = state.registries.element(after: candidate)
       }
       return nil
     }

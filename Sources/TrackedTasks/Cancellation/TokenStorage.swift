@@ -66,9 +66,7 @@ struct TokenStorage: ~Copyable {
   var nextRequested: UInt = 0
 
   // Guarded by the parent's Monitor.
-  var previousSibling: TokenReference?
-  var nextSibling: TokenReference?
-  var isLinked = false
+  var siblings = ListLinks<TokenReference>()
 
   init(monitor: Monitor<TokenState>, parent: TokenReference?, timer: Timer.Pointer?) {
     self.monitor = monitor
@@ -84,11 +82,27 @@ struct TokenStorage: ~Copyable {
 struct TokenState: WaitableState {
   var waiters = WaiterList()
   var isPropagated = false
-  var firstChild: TokenReference?
-  var firstRegistry: RegistryReference?
+  var children = LinkedList<SiblingPlace>()
+  var registries = LinkedList<TokenRegistryPlace>()
 
   func checkInvariants() {
     waiters.checkLinks()
+  }
+}
+
+/// The place of a token among the children of its parent.
+enum SiblingPlace: ListPlace {
+  static subscript(element: TokenReference) -> ListLinks<TokenReference> {
+    get { element.pointer.pointee.siblings }
+    set { element.pointer.pointee.siblings = newValue }
+  }
+}
+
+/// The place of a registry among those linked to its token.
+enum TokenRegistryPlace: ListPlace {
+  static subscript(element: RegistryReference) -> ListLinks<RegistryReference> {
+    get { element.pointer.pointee.tokenLinks }
+    set { element.pointer.pointee.tokenLinks = newValue }
   }
 }
 
@@ -199,31 +213,14 @@ struct TokenReference: Equatable {
   private func linkChild(_ child: TokenReference) -> Bool {
     monitor.withLock { state in
       if isCancelled { return false }
-      child.pointer.pointee.nextSibling = state.firstChild
-      state.firstChild?.pointer.pointee.previousSibling = child
-      state.firstChild = child
-      child.pointer.pointee.isLinked = true
+      state.children.prepend(child)
       return true
     }
   }
 
+  /// Takes `child` off the list, if it is there.
   private func unlinkChild(_ child: TokenReference) {
-    monitor.withLock { Self.remove(child, from: &$0) }
-  }
-
-  static func remove(_ child: TokenReference, from state: inout TokenState) {
-    guard child.pointer.pointee.isLinked else { return }
-    child.pointer.pointee.isLinked = false
-    let previous = child.pointer.pointee.previousSibling
-    let next = child.pointer.pointee.nextSibling
-    if let previous {
-      previous.pointer.pointee.nextSibling = next
-    } else {
-      state.firstChild = next
-    }
-    next?.pointer.pointee.previousSibling = previous
-    child.pointer.pointee.previousSibling = nil
-    child.pointer.pointee.nextSibling = nil
+    monitor.withLock { _ = $0.children.remove(child) }
   }
 
   /// Links a registry, which holds a reference to this token; if the token is cancelled already,
@@ -231,32 +228,15 @@ struct TokenReference: Equatable {
   func link(_ registry: RegistryReference) {
     let linked = monitor.withLock { state in
       if isCancelled { return false }
-      registry.pointer.pointee.nextLinked = state.firstRegistry
-      state.firstRegistry?.pointer.pointee.previousLinked = registry
-      state.firstRegistry = registry
-      registry.pointer.pointee.isLinked = true
+      state.registries.prepend(registry)
       return true
     }
     if !linked { registry.tokenWasCancelled() }
   }
 
+  /// Takes a registry off the list, if it is there.
   func unlink(_ registry: RegistryReference) {
-    monitor.withLock { Self.remove(registry, from: &$0) }
-  }
-
-  static func remove(_ registry: RegistryReference, from state: inout TokenState) {
-    guard registry.pointer.pointee.isLinked else { return }
-    registry.pointer.pointee.isLinked = false
-    let previous = registry.pointer.pointee.previousLinked
-    let next = registry.pointer.pointee.nextLinked
-    if let previous {
-      previous.pointer.pointee.nextLinked = next
-    } else {
-      state.firstRegistry = next
-    }
-    next?.pointer.pointee.previousLinked = previous
-    registry.pointer.pointee.previousLinked = nil
-    registry.pointer.pointee.nextLinked = nil
+    monitor.withLock { _ = $0.registries.remove(registry) }
   }
 
   // MARK: State

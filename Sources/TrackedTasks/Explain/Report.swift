@@ -29,7 +29,7 @@ struct ReportStorage: ~Copyable {
   // immutable after init
   /// Outside this struct, as workers change it while the call that makes the report changes this.
   let slowest: UnsafeMutablePointer<SlowestTasks>
-  var nextNoting: ReportReference?
+  var links = ListLinks<ReportReference>()
 
   // The stragglers, in memory that is allocated before the first one is found.
   var stragglers: UnsafeMutablePointer<StragglerFacts>?

@@ -47,28 +47,13 @@ extension RegistryReference {
   func beginRecordingStops(_ report: ReportReference) {
     pointer.pointee.reportCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
     monitor.withLock { state in
-      report.pointer.pointee.nextNoting = state.firstReport
-      state.firstReport = report
+      state.reports.prepend(report)
     }
   }
 
   /// Makes `report` record no more.
   func endRecordingStops(_ report: ReportReference) {
-    monitor.withLock { state in
-      var place = state.firstReport
-      if place == report {
-        state.firstReport = report.pointer.pointee.nextNoting
-        return
-      }
-      while let current = place {
-        let next = current.pointer.pointee.nextNoting
-        if next == report {
-          current.pointer.pointee.nextNoting = report.pointer.pointee.nextNoting
-          return
-        }
-        place = next
-      }
-    }
+    monitor.withLock { _ = $0.reports.remove(report) }
     pointer.pointee.reportCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
   }
 }
@@ -86,12 +71,20 @@ extension TaskReference {
       if word.isOverdue { return }
       let facts = endedFacts(how, at: monotonicNow())
       registry.monitor.withLock { state in
-        var next = state.firstReport
+        var next = state.reports.first
         while let report = next {
           report.slowest.pointee.note(facts)
-          next = report.pointer.pointee.nextNoting
+          next = state.reports.element(after: report)
         }
       }
     }
+  }
+}
+
+/// The place of a report among those that record the ends of a registry's tasks.
+enum ReportPlace: ListPlace {
+  static subscript(element: ReportReference) -> ListLinks<ReportReference> {
+    get { element.pointer.pointee.links }
+    set { element.pointer.pointee.links = newValue }
   }
 }

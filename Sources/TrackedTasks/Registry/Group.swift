@@ -74,9 +74,7 @@ extension RegistryReference {
 
   func link(group: RegistryReference) {
     monitor.withLock { state in
-      group.pointer.pointee.nextGroup = state.firstGroup
-      state.firstGroup?.pointer.pointee.previousGroup = group
-      state.firstGroup = group
+      state.groups.prepend(group)
       // This comes before anything can be spawned in the group.
       pointer.pointee.groupCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
@@ -84,14 +82,7 @@ extension RegistryReference {
 
   func unlink(group: RegistryReference) {
     monitor.withLock { state in
-      let previous = group.pointer.pointee.previousGroup
-      let next = group.pointer.pointee.nextGroup
-      if let previous {
-        previous.pointer.pointee.nextGroup = next
-      } else {
-        state.firstGroup = next
-      }
-      next?.pointer.pointee.previousGroup = previous
+      state.groups.remove(group)
       pointer.pointee.groupCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
   }
@@ -158,12 +149,20 @@ extension RegistryReference {
   /// `group` is on the list.
   private func takeGroup(after group: RegistryReference?) -> RegistryReference? {
     monitor.withLock { state in
-      var next = group.map { $0.pointer.pointee.nextGroup } ?? state.firstGroup
+      var next = state.groups.element(after: group)
       while let candidate = next {
         if candidate.retainStorageIfAlive() { return candidate }
-        next = candidate.pointer.pointee.nextGroup
+        next = state.groups.element(after: candidate)
       }
       return nil
     }
+  }
+}
+
+/// The place of a group among those of its parent.
+enum GroupPlace: ListPlace {
+  static subscript(element: RegistryReference) -> ListLinks<RegistryReference> {
+    get { element.pointer.pointee.groupLinks }
+    set { element.pointer.pointee.groupLinks = newValue }
   }
 }

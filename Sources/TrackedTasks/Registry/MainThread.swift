@@ -84,10 +84,10 @@ enum MainThread {
     left.store(true, ordering: .sequentiallyConsistent)
     // A worker that goes to sleep after this sees the flag; those that sleep already are on the
     // lists.
-    var next = first(from: { $0.first })
+    var next = takeRegistry(after: nil)
     while let registry = next {
       registry.dismissIdle()
-      next = first(from: { _ in registry.pointer.pointee.nextRegistry })
+      next = takeRegistry(after: registry)
       registry.releaseStorage()
     }
     TimerThread.wake()
@@ -123,33 +123,21 @@ enum MainThread {
 
   /// Adds a registry to the list; groups have no threads, and are not on it.
   static func link(_ registry: RegistryReference) {
-    list.withLock { state in
-      registry.pointer.pointee.nextRegistry = state.first
-      state.first?.pointer.pointee.previousRegistry = registry
-      state.first = registry
-    }
+    list.withLock { $0.registries.prepend(registry) }
   }
 
   /// Removes a registry from the list; called once, before its memory is freed.
   static func unlink(_ registry: RegistryReference) {
-    list.withLock { state in
-      let next = registry.pointer.pointee.nextRegistry
-      let previous = registry.pointer.pointee.previousRegistry
-      next?.pointer.pointee.previousRegistry = previous
-      if let previous {
-        previous.pointer.pointee.nextRegistry = next
-      } else {
-        state.first = next
-      }
-    }
+    list.withLock { _ = $0.registries.remove(registry) }
   }
 
-  /// The first registry from `start` on that is not being freed, with a reference to its memory.
-  private static func first(from start: (ListState) -> RegistryReference?) -> RegistryReference? {
+  /// The first registry that is not being freed, or the first after `before`, to which the caller
+  /// has a reference; with a reference to its memory.
+  private static func takeRegistry(after before: RegistryReference?) -> RegistryReference? {
     list.withLock { state in
-      var registry = start(state)
+      var registry = state.registries.element(after: before)
       while let current = registry, !current.retainStorageIfAlive() {
-        registry = current.pointer.pointee.nextRegistry
+        registry = state.registries.element(after: current)
       }
       return registry
     }
@@ -172,11 +160,15 @@ enum MainThread {
 }
 
 private struct ListState: MonitorState {
-  var first: RegistryReference?
+  var registries = LinkedList<RootPlace>()
 
-  func checkInvariants() {
-    if let first, first.pointer.pointee.previousRegistry != nil {
-      fatalError("the first registry of the list has one before it")
-    }
+  func checkInvariants() { registries.checkLinks() }
+}
+
+/// The place of a root registry among all.
+private enum RootPlace: ListPlace {
+  static subscript(element: RegistryReference) -> ListLinks<RegistryReference> {
+    get { element.pointer.pointee.rootLinks }
+    set { element.pointer.pointee.rootLinks = newValue }
   }
 }

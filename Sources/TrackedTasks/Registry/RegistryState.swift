@@ -8,7 +8,7 @@ struct RegistryState: WaitableState {
   /// Threads blocked in a join, a task wait or a shutdown.
   var waiters = WaiterList()
   /// Workers that sleep without a task, the latest first.
-  var idle: Worker.Pointer?
+  var idle = LinkedList<IdlePlace>()
   var idleCount = 0
   /// Workers whose threads have left, or are about to, and whose end has not been collected.
   ///
@@ -23,10 +23,10 @@ struct RegistryState: WaitableState {
   var batches: UnsafeMutablePointer<WorkerBatch>?
   var threadCount = 0
   var arena = StackArena()
-  /// The newest of the groups; see `Group.swift`.
-  var firstGroup: RegistryReference?
+  /// The groups, the newest first; see `Group.swift`.
+  var groups = LinkedList<GroupPlace>()
   /// The reports that record ending tasks; see `SlowestTasks.swift`.
-  var firstReport: ReportReference?
+  var reports = LinkedList<ReportPlace>()
   /// How many callbacks are running that a shutdown waits for.
   ///
   /// In the root registry it includes the threads that run cancellation callbacks (`CallbackRun`).
@@ -38,15 +38,18 @@ struct RegistryState: WaitableState {
 
   func checkInvariants() {
     var count = 0
-    var worker = idle
+    var worker = idle.first
     while let current = worker {
       count += 1
-      worker = current.pointee.next
+      worker = idle.element(after: current)
     }
+    idle.checkLinks()
+    groups.checkLinks()
+    reports.checkLinks()
     if count != idleCount || threadCount < idleCount {
       fatalError("I1, I2: the idle workers are miscounted")
     }
-    if isRetiring && idle != nil { fatalError("I3: a registry that retires has idle workers") }
+    if isRetiring && !idle.isEmpty { fatalError("I3: a registry that retires has idle workers") }
     if callbackRuns < 0 { fatalError("fewer than no callback runs") }
     waiters.checkLinks()
   }

@@ -146,15 +146,11 @@ struct RegistryStorage: ~Copyable {
   let token: TokenReference
 
   // Guarded by the token's Monitor: the registry's place among those linked to it.
-  var previousLinked: RegistryReference?
-  var nextLinked: RegistryReference?
-  var isLinked = false
+  var tokenLinks = ListLinks<RegistryReference>()
   // Guarded by the parent's Monitor: the group's place among the others.
-  var previousGroup: RegistryReference?
-  var nextGroup: RegistryReference?
+  var groupLinks = ListLinks<RegistryReference>()
   // Guarded by `MainThread`'s Monitor: the registry's place among all that are not groups.
-  var previousRegistry: RegistryReference?
-  var nextRegistry: RegistryReference?
+  var rootLinks = ListLinks<RegistryReference>()
   // Written by the thread that orphans the registry, which holds a reference to its memory
   // meanwhile.
   var isBuried = false

@@ -48,8 +48,7 @@ struct WaitDescriptor: ~Copyable {
     /// Whether a write has returned.
     var isReadable = false
     /// Its neighbours in the list, while it is not raised.
-    var previous: Pointer?
-    var next: Pointer?
+    var links = ListLinks<Pointer>()
   }
 
   typealias Pointer = UnsafeMutablePointer<WaitDescriptor>
@@ -214,8 +213,7 @@ extension WaitDescriptor.Pointer {
 ///
 /// D1: those in the list are the ones that are not raised; those that have room come first.
 struct WaitDescriptors: MonitorState {
-  private var first: WaitDescriptor.Pointer?
-  private var last: WaitDescriptor.Pointer?
+  private var list = LinkedList<WaitDescriptorPlace>()
   /// How many threads are making one.
   var making = 0
 
@@ -223,14 +221,14 @@ struct WaitDescriptors: MonitorState {
   ///
   /// - Returns: the descriptor; nil if it has no room or, with `beyondLimit`, if the list is empty.
   mutating func take(for place: TaskActivity.Pointer, beyondLimit: Bool) -> Int32? {
-    guard let this = first, beyondLimit || this.shared.pointee.users < WaitDescriptor.places
+    guard let this = list.first, beyondLimit || this.shared.pointee.users < WaitDescriptor.places
     else {
       return nil
     }
     this.shared.pointee.users += 1
     if this.shared.pointee.users >= WaitDescriptor.places {
-      unlink(this)
-      link(this, isRoomy: false)
+      list.remove(this)
+      list.append(this)
     }
     place.pointee.waitDescriptor.store(UInt(bitPattern: this), ordering: .relaxed)
     return this.pointee.descriptor
@@ -247,13 +245,13 @@ struct WaitDescriptors: MonitorState {
   }
 
   /// Adds a new one, without users.
-  mutating func insert(_ this: WaitDescriptor.Pointer) { link(this, isRoomy: true) }
+  mutating func insert(_ this: WaitDescriptor.Pointer) { list.prepend(this) }
 
   /// Raises it for a task whose flag is up; the caller is a user until it has written.
   mutating func raise(_ this: WaitDescriptor.Pointer) {
     this.shared.pointee.users += 1
     if this.pointee.isRaised.load(ordering: .relaxed) { return }
-    unlink(this)
+    list.remove(this)
     this.pointee.isRaised.store(true, ordering: .relaxed)
   }
 
@@ -265,36 +263,16 @@ struct WaitDescriptors: MonitorState {
     let isLast = this.shared.pointee.users == 0
     if this.pointee.isRaised.load(ordering: .relaxed) { return isLast }
     if isLast || this.shared.pointee.users == WaitDescriptor.places - 1 {
-      unlink(this)
-      if !isLast { link(this, isRoomy: true) }
+      list.remove(this)
+      if !isLast { list.prepend(this) }
     }
     return isLast
   }
 
-  private mutating func link(_ this: WaitDescriptor.Pointer, isRoomy: Bool) {
-    this.shared.pointee.previous = isRoomy ? nil : last
-    this.shared.pointee.next = isRoomy ? first : nil
-    if let next = this.shared.pointee.next {
-      next.shared.pointee.previous = this
-    } else {
-      last = this
-    }
-    if let previous = this.shared.pointee.previous {
-      previous.shared.pointee.next = this
-    } else {
-      first = this
-    }
-  }
-
-  private mutating func unlink(_ this: WaitDescriptor.Pointer) {
-    let (previous, next) = (this.shared.pointee.previous, this.shared.pointee.next)
-    if let previous { previous.shared.pointee.next = next } else { first = next }
-    if let next { next.shared.pointee.previous = previous } else { last = previous }
-  }
-
   func checkInvariants() {
     var wasFull = false
-    var place = first
+    list.checkLinks()
+    var place = list.first
     while let this = place {
       let isFull = this.shared.pointee.users >= WaitDescriptor.places
       if this.shared.pointee.users <= 0 || this.pointee.isRaised.load(ordering: .relaxed) {
@@ -304,7 +282,15 @@ struct WaitDescriptors: MonitorState {
         fatalError("D1: a full wait descriptor comes before one that is not")
       }
       wasFull = isFull
-      place = this.shared.pointee.next
+      place = list.element(after: this)
     }
+  }
+}
+
+/// The place of a wait descriptor among those that are not raised.
+private enum WaitDescriptorPlace: ListPlace {
+  static subscript(element: WaitDescriptor.Pointer) -> ListLinks<WaitDescriptor.Pointer> {
+    get { element.shared.pointee.links }
+    set { element.shared.pointee.links = newValue }
   }
 }

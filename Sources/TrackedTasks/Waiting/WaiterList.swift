@@ -20,8 +20,21 @@ struct Waiter {
   /// What it waits for, so that it is not woken for anything else: a record's address, or one of
   /// `WaitKey`.
   let key: UInt
-  var previous: UnsafeMutablePointer<Waiter>?
-  var next: UnsafeMutablePointer<Waiter>?
+  fileprivate var links = ListLinks<UnsafeMutablePointer<Waiter>>()
+
+  init(parker: Parker, key: UInt) {
+    self.parker = parker
+    self.key = key
+  }
+}
+
+/// The place of a waiter in its list.
+private enum WaiterPlace: ListPlace {
+  static subscript(element: UnsafeMutablePointer<Waiter>) -> ListLinks<UnsafeMutablePointer<Waiter>>
+  {
+    get { element.pointee.links }
+    set { element.pointee.links = newValue }
+  }
 }
 
 /// What a thread can wait for apart from the end of one task; no address has these values.
@@ -48,43 +61,23 @@ enum WaitKey {
 /// Waiters are unparked *under* the lock: a node lives on its thread's stack, and only the lock,
 /// which the thread takes to leave the list, keeps it there.
 struct WaiterList {
-  private var first: UnsafeMutablePointer<Waiter>?
+  private var waiters = LinkedList<WaiterPlace>()
 
-  mutating func add(_ waiter: UnsafeMutablePointer<Waiter>) {
-    waiter.pointee.previous = nil
-    waiter.pointee.next = first
-    first?.pointee.previous = waiter
-    first = waiter
-  }
+  mutating func add(_ waiter: UnsafeMutablePointer<Waiter>) { waiters.prepend(waiter) }
 
-  mutating func remove(_ waiter: UnsafeMutablePointer<Waiter>) {
-    if let previous = waiter.pointee.previous {
-      previous.pointee.next = waiter.pointee.next
-    } else {
-      first = waiter.pointee.next
-    }
-    waiter.pointee.next?.pointee.previous = waiter.pointee.previous
-  }
+  mutating func remove(_ waiter: UnsafeMutablePointer<Waiter>) { waiters.remove(waiter) }
 
   /// Unparks every waiter for `key`; each reads its predicate again.
   func wake(_ key: UInt) {
-    var waiter = first
+    var waiter = waiters.first
     while let current = waiter {
       if current.pointee.key == key { current.pointee.parker.unpark() }
-      waiter = current.pointee.next
+      waiter = waiters.element(after: current)
     }
   }
 
   /// Ends the program unless the links agree in both directions.
-  func checkLinks() {
-    var waiter = first
-    while let current = waiter {
-      if let next = current.pointee.next, next.pointee.previous != current {
-        fatalError("the list of waiters is torn")
-      }
-      waiter = current.pointee.next
-    }
-  }
+  func checkLinks() { waiters.checkLinks() }
 }
 
 /// Monitor state in which threads can wait.

@@ -24,8 +24,7 @@ struct ThreadHeartbeats: ~Copyable {
   fileprivate let isForWatchdog: Bool
 
   // Guarded by the timer thread's Monitor.
-  fileprivate var previous: Pointer?
-  fileprivate var next: Pointer?
+  fileprivate var links = ListLinks<Pointer>()
 
   typealias Pointer = UnsafeMutablePointer<ThreadHeartbeats>
 
@@ -57,7 +56,7 @@ struct ThreadHeartbeats: ~Copyable {
     this.initialize(
       to: ThreadHeartbeats(
         registry: registry, name: TaskName.ofCallingThread, threadID: cp_gettid(),
-        since: monotonicNow(), isForWatchdog: isForWatchdog, previous: nil, next: nil))
+        since: monotonicNow(), isForWatchdog: isForWatchdog))
     this.heartbeats.clear(interval: interval)
     this.heartbeats.pointee.watch.store(UInt(bitPattern: watch), ordering: .relaxed)
     this.heartbeats.pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
@@ -70,7 +69,7 @@ struct ThreadHeartbeats: ~Copyable {
       return end
     }
     registry.retainStorage()
-    TimerThread.change { $0.add(this) }
+    TimerThread.change { $0.threads.prepend(this) }
     this.heartbeats.begin()
     // A thread that shuts the registry down retires the intervals that it finds in the list.
     if registry.isFinished {
@@ -100,7 +99,7 @@ struct ThreadHeartbeats: ~Copyable {
 
   private static func end(_ this: Pointer) {
     let registry = this.pointee.registry
-    TimerThread.change { $0.remove(this) }
+    TimerThread.change { _ = $0.threads.remove(this) }
     this.heartbeats.pointee.interval.store(0, ordering: .relaxed)
     this.heartbeats.watch?.end()
     if ProcessState.isForkedChild { return }
@@ -161,20 +160,11 @@ extension TaskName {
   }
 }
 
-extension TimerState {
-  fileprivate mutating func add(_ thread: ThreadHeartbeats.Pointer) {
-    thread.pointee.next = firstThread
-    firstThread?.pointee.previous = thread
-    firstThread = thread
-  }
-
-  fileprivate mutating func remove(_ thread: ThreadHeartbeats.Pointer) {
-    if let previous = thread.pointee.previous {
-      previous.pointee.next = thread.pointee.next
-    } else {
-      firstThread = thread.pointee.next
-    }
-    thread.pointee.next?.pointee.previous = thread.pointee.previous
+/// The place of a thread among those with a heartbeat interval.
+enum ThreadPlace: ListPlace {
+  static subscript(element: ThreadHeartbeats.Pointer) -> ListLinks<ThreadHeartbeats.Pointer> {
+    get { element.pointee.links }
+    set { element.pointee.links = newValue }
   }
 }
 
@@ -197,9 +187,9 @@ extension RegistryReference {
   ) -> Result? {
     TimerThread.ifExisting { state in
       var left = index
-      var next = state.firstThread
+      var next = state.threads.first
       while let current = next {
-        next = current.pointee.next
+        next = state.threads.element(after: current)
         if !current.heartbeats.isOverdue || !current.pointee.registry.isWithin(self) { continue }
         if left == 0 { return body(current) }
         left -= 1
@@ -219,9 +209,9 @@ extension RegistryReference {
     // references are released one after the other.
     while true {
       let withdrawn = TimerThread.changeIfExisting { state -> RegistryReference? in
-        var next = state.firstThread
+        var next = state.threads.first
         while let current = next {
-          next = current.pointee.next
+          next = state.threads.element(after: current)
           if forWatchdog && !current.pointee.isForWatchdog
             || !current.pointee.registry.isWithin(self)
           {

@@ -13,10 +13,8 @@ struct Timer {
   fileprivate var nextSibling: Pointer?
   /// The previous sibling, or for the first child the parent.
   fileprivate var previous: Pointer?
-  /// Whether it is in the `EventQueue`, and its neighbours there.
-  fileprivate(set) var isPosted = false
-  fileprivate var nextPosted: Pointer?
-  fileprivate var previousPosted: Pointer?
+  /// Its neighbours in the `EventQueue`.
+  fileprivate var eventLinks = ListLinks<Pointer>()
 
   /// What happens when a timer is due.
   enum Action {
@@ -124,40 +122,12 @@ struct TimerQueue {
 
 /// Timers that are due and need the application's code to be called, in the order in which they
 /// were posted.
-///
-/// Like in `TimerQueue`, nothing here locks, calls or allocates.
-struct EventQueue {
-  private var first: Timer.Pointer?
-  private var last: Timer.Pointer?
+typealias EventQueue = LinkedList<EventPlace>
 
-  var isEmpty: Bool { first == nil }
-
-  /// Adds a timer that is not posted.
-  mutating func append(_ timer: Timer.Pointer) {
-    timer.pointee.isPosted = true
-    timer.pointee.previousPosted = last
-    if let last { last.pointee.nextPosted = timer } else { first = timer }
-    last = timer
-  }
-
-  /// Takes the first one.
-  mutating func takeFirst() -> Timer.Pointer? {
-    guard let timer = first else { return nil }
-    _ = remove(timer)
-    return timer
-  }
-
-  /// Takes a timer out.
-  ///
-  /// - Returns: whether it was there.
-  mutating func remove(_ timer: Timer.Pointer) -> Bool {
-    if !timer.pointee.isPosted { return false }
-    timer.pointee.isPosted = false
-    let (previous, next) = (timer.pointee.previousPosted, timer.pointee.nextPosted)
-    if let previous { previous.pointee.nextPosted = next } else { first = next }
-    if let next { next.pointee.previousPosted = previous } else { last = previous }
-    timer.pointee.previousPosted = nil
-    timer.pointee.nextPosted = nil
-    return true
+/// The place of a timer in the `EventQueue`.
+enum EventPlace: ListPlace {
+  static subscript(element: Timer.Pointer) -> ListLinks<Timer.Pointer> {
+    get { element.pointee.eventLinks }
+    set { element.pointee.eventLinks = newValue }
   }
 }

@@ -343,8 +343,8 @@ struct TimerState: MonitorState {
   private(set) var intervals = 0
   /// The shortest heartbeat interval since there was none, in nanoseconds.
   private var shortestInterval = Int64.max
-  /// The intervals of threads that are not tasks, the newest first; see `ThreadHeartbeats`.
-  var firstThread: ThreadHeartbeats.Pointer?
+  /// The threads that are not tasks and have an interval, the newest first.
+  var threads = LinkedList<ThreadPlace>()
   /// The watch for systemd, while it is armed.
   var systemd: SystemdWatch.Pointer?
 

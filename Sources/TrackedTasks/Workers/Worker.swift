@@ -107,9 +107,9 @@ struct Worker: ~Copyable {
   /// SAFETY: it points to the creator's stack. The creator returns only after the thread has
   /// reported, and the thread writes to it once, under the lock.
   var beginning: UnsafeMutablePointer<Beginning>?
+  /// The next one of the departed, the spare ones, or some that were taken together.
   var next: Pointer?
-  var previous: Pointer?
-  var isIdle = false
+  var idleLinks = ListLinks<Pointer>()
 
   // rarely touched
   /// A stack of another size than the registry's, for one thread: its guard, and its size in bytes

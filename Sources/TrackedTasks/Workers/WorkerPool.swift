@@ -85,7 +85,7 @@ extension RegistryReference {
   private func takeIdleWorker() -> Worker.Pointer? {
     monitor.withLock { state in
       // An unchecked worker went to sleep after the caller had found the gate open.
-      guard let worker = state.idle, !worker.pointee.isUnchecked else { return nil }
+      guard let worker = state.idle.first, !worker.pointee.isUnchecked else { return nil }
       state.removeIdle(worker)
       return worker
     }
@@ -274,9 +274,8 @@ extension RegistryReference {
       }
       if !deadline.hasPassed { continue }
       let leaves = monitor.withLock { state in
-        guard worker.pointee.isIdle, isFinal || state.idleCount > options.idleThreads else {
-          return false
-        }
+        guard state.idle.contains(worker), isFinal || state.idleCount > options.idleThreads
+        else { return false }
         state.removeIdle(worker)
         return true
       }
@@ -306,22 +305,12 @@ extension Worker.Pointer {
 
 extension RegistryState {
   mutating func addIdle(_ worker: Worker.Pointer) {
-    worker.pointee.isIdle = true
-    worker.pointee.previous = nil
-    worker.pointee.next = idle
-    idle?.pointee.previous = worker
-    idle = worker
+    idle.prepend(worker)
     idleCount += 1
   }
 
   mutating func removeIdle(_ worker: Worker.Pointer) {
-    worker.pointee.isIdle = false
-    if let previous = worker.pointee.previous {
-      previous.pointee.next = worker.pointee.next
-    } else {
-      idle = worker.pointee.next
-    }
-    worker.pointee.next?.pointee.previous = worker.pointee.previous
+    idle.remove(worker)
     idleCount -= 1
   }
 
@@ -329,14 +318,20 @@ extension RegistryState {
   ///
   /// - Returns: the first of the workers that were on it, linked by `next`.
   mutating func takeAllIdle() -> Worker.Pointer? {
-    let first = idle
-    var worker = first
-    while let current = worker {
-      current.pointee.isIdle = false
-      worker = current.pointee.next
+    var taken: Worker.Pointer?
+    while let worker = idle.last {
+      removeIdle(worker)
+      worker.pointee.next = taken
+      taken = worker
     }
-    idle = nil
-    idleCount = 0
-    return first
+    return taken
+  }
+}
+
+/// The place of a worker among the idle ones.
+enum IdlePlace: ListPlace {
+  static subscript(element: Worker.Pointer) -> ListLinks<Worker.Pointer> {
+    get { element.pointee.idleLinks }
+    set { element.pointee.idleLinks = newValue }
   }
 }
