@@ -47,16 +47,16 @@ int main(void) {
   check(tr_registry_create(NULL, &registry), "tr_registry_create"); /* NULL: the defaults */
 
   /* The thread starts at once. The last argument may be NULL when nobody needs the task itself;
-     here it is wanted, and carries a reference that has to be given back. */
+     here it is wanted, and the reference that comes with it has to be released. */
   check(tr_spawn(registry, "greeter", TR_KIND_BACKGROUND_LOOP, greet, &visits, &task), "tr_spawn");
 
-  check(tr_task_wait(task, -1, &outcome), "tr_task_wait"); /* a negative timeout is for ever */
+  check(tr_task_wait(task, TR_FOREVER, &outcome), "tr_task_wait"); /* never times out */
   printf("it %s %d; visits: %d\n", tr_ended_name(outcome.how), outcome.code, visits);
   tr_task_release(task);
 
   /* Accept no more tasks, ask those that are alive to stop, and wait for them for no longer than
      1 s. All timeouts are in nanoseconds. After TR_OK no thread of the registry is left. */
-  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", 1000000000, NULL), "tr_shutdown");
+  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", TR_SECONDS(1), NULL), "tr_shutdown");
   printf("tasks left: %zu\n", tr_len(registry));
   tr_registry_release(registry);
   return EXIT_SUCCESS;

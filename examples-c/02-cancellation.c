@@ -26,7 +26,7 @@ static int sleeper(tr_task *self, void *ctx) {
   tr_status *woken_with = ctx;
 
   (void)self;
-  *woken_with = tr_sleep(-1);
+  *woken_with = tr_sleep(TR_FOREVER);
   return 0;
 }
 
@@ -45,7 +45,7 @@ static void wait_and_print(tr_task *task) {
   tr_outcome outcome = TR_OUTCOME_INIT;
   char name[64];
 
-  check(tr_task_wait(task, -1, &outcome), "tr_task_wait");
+  check(tr_task_wait(task, TR_FOREVER, &outcome), "tr_task_wait");
   tr_task_name(task, name, sizeof name);
   printf("  %s %s %d, asked to stop: %s\n", name, tr_ended_name(outcome.how), outcome.code,
          outcome.was_cancelled ? "yes" : "no");

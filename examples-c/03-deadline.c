@@ -38,7 +38,7 @@ static int quick(tr_task *self, void *ctx) {
 static int polite(tr_task *self, void *ctx) {
   (void)self;
   (void)ctx;
-  return tr_sleep(-1) == TR_ERR_CANCELLED ? 0 : 1;
+  return tr_sleep(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
 /* Never looks at its flag. Such code exists: a call into a library that takes its time, a read from
@@ -93,7 +93,7 @@ int main(void) {
   check(tr_spawn(registry, "quick", TR_KIND_RPC_HANDLER, quick, NULL, &quick_task), "tr_spawn");
   check(tr_spawn(registry, "polite", TR_KIND_BACKGROUND_LOOP, polite, NULL, NULL), "tr_spawn");
   check(tr_spawn(registry, "deaf", TR_KIND_MAINTENANCE, deaf, &let_go, NULL), "tr_spawn");
-  check(tr_task_wait(quick_task, -1, NULL), "tr_task_wait");
+  check(tr_task_wait(quick_task, TR_FOREVER, NULL), "tr_task_wait");
   tr_task_release(quick_task);
 
   /* The room for the names is the caller's; the library allocates nothing for a report. */

@@ -32,7 +32,7 @@ static int stay(tr_task *self, void *ctx) {
   (void)self;
   (void)ctx;
   sem_post(&arrived);
-  return tr_sleep(-1) == TR_ERR_CANCELLED ? 0 : 1; /* until it is asked to stop */
+  return tr_sleep(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1; /* until it is asked to stop */
 }
 
 /* As stay, but has something to finish first. */
@@ -131,7 +131,7 @@ int main(void) {
 
   /* Only live tasks are listed: an ended one is gone, and its memory serves the next one. */
   sem_post(&may_end);
-  check(tr_task_wait(compaction, -1, NULL), "tr_task_wait");
+  check(tr_task_wait(compaction, TR_FOREVER, NULL), "tr_task_wait");
   tr_task_release(compaction);
   printf("after its end:\n");
   print_tasks(registry);

@@ -96,7 +96,7 @@ static int leave(tr_task *self, void *ctx) {
 static int wait_to_stop(tr_task *self, void *ctx) {
   (void)self;
   (void)ctx;
-  return tr_sleep(-1) == TR_ERR_CANCELLED ? 0 : 1;
+  return tr_sleep(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
 /* ---- The program ------------------------------------------------------------------------- */
@@ -119,7 +119,7 @@ static void run_one(tr_registry *registry, const char *name, tr_task_fn body) {
   tr_task *task = NULL;
 
   check(spawn(registry, name, body, &task), "tr_spawn_with");
-  check(tr_task_wait(task, -1, &outcome), "tr_task_wait");
+  check(tr_task_wait(task, TR_FOREVER, &outcome), "tr_task_wait");
   /* The drop function has run before anyone can learn that the task has ended. */
   printf("%s: %s, code %d, message \"%s\", parcels alive: %d\n", name, tr_ended_name(outcome.how),
          outcome.code, outcome.message, atomic_load(&alive));

@@ -47,7 +47,7 @@ static int acceptor(tr_task *self, void *ctx) {
   int listener = *(int *)ctx;
 
   (void)self;
-  while (tr_wait_fd(listener, POLLIN, -1) == TR_OK) {
+  while (tr_wait_fd(listener, POLLIN, TR_FOREVER) == TR_OK) {
     int connection = accept(listener, NULL, NULL);
     if (connection >= 0) close(connection);
   }
@@ -60,7 +60,7 @@ static int reader(tr_task *self, void *ctx) {
   char text[16];
 
   (void)self;
-  while (tr_wait_fd(socket, POLLIN, -1) == TR_OK) {
+  while (tr_wait_fd(socket, POLLIN, TR_FOREVER) == TR_OK) {
     ssize_t got = recv(socket, text, sizeof text - 1, 0);
     if (got <= 0) return 1;
     text[got] = '\0';
@@ -93,14 +93,14 @@ static int consumer(tr_task *self, void *ctx) {
   (void)self;
   pthread_mutex_lock(&queue->lock);
   while (queue->count == 0 && status == TR_OK)
-    status = tr_cond_wait(&queue->changed, &queue->lock, -1);
+    status = tr_cond_wait(&queue->changed, &queue->lock, TR_FOREVER);
   pthread_mutex_unlock(&queue->lock);
   return status == TR_ERR_CANCELLED ? 0 : 1;
 }
 
 static int sleeper(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
-  return tr_sleep(-1) == TR_ERR_CANCELLED ? 0 : 1;
+  return tr_sleep(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
 static void ring(void *ctx) { sem_post(ctx); }
@@ -183,7 +183,7 @@ int main(void) {
   printf("blocked: %zu tasks\n", tr_len(registry));
   for (int i = 0; i < count; i++) stop(tasks[i].name, handles[i]);
 
-  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, NULL, -1, NULL), "tr_shutdown");
+  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, NULL, TR_FOREVER, NULL), "tr_shutdown");
   tr_registry_release(registry);
   sem_destroy(&bell);
   close(listener);

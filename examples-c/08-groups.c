@@ -31,7 +31,7 @@ struct server {
 /* What all tasks here have to do: nothing, until they are asked to stop. */
 static int serve(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
-  return tr_sleep(-1) == TR_ERR_CANCELLED ? 0 : 1;
+  return tr_sleep(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
 static void start(tr_registry *group, const char *name, tr_kind kind) {
@@ -94,13 +94,13 @@ static int join_from_inside(tr_task *self, void *ctx) {
 
   (void)self;
   printf("from inside net/peers:\n");
-  print_join("peers", tr_join_all(server->peers, -1, NULL));
-  print_join("net", tr_join_all(server->net, -1, NULL));
-  print_join("all", tr_shutdown(server->all, TR_REASON_USER_REQUESTED, NULL, -1, NULL));
+  print_join("peers", tr_join_all(server->peers, TR_FOREVER, NULL));
+  print_join("net", tr_join_all(server->net, TR_FOREVER, NULL));
+  print_join("all", tr_shutdown(server->all, TR_REASON_USER_REQUESTED, NULL, TR_FOREVER, NULL));
   /* Beside it, and below it, is nothing that waits for this task. */
   check(tr_registry_child(server->peers, "mine", NULL, &mine), "tr_registry_child");
   start(mine, "helper", TR_KIND_MAINTENANCE);
-  print_join("its own helpers", tr_shutdown(mine, TR_REASON_REQUESTED_BY_RUN, "done", -1, NULL));
+  print_join("its own helpers", tr_shutdown(mine, TR_REASON_REQUESTED_BY_RUN, "done", TR_FOREVER, NULL));
   tr_registry_release(mine);
   return 0;
 }
@@ -121,7 +121,7 @@ int main(void) {
 
   check(tr_spawn(server.peers, "10.0.0.3", TR_KIND_PEER_CONNECTION, join_from_inside, &server, &task),
         "tr_spawn");
-  check(tr_task_wait(task, -1, NULL), "tr_task_wait");
+  check(tr_task_wait(task, TR_FOREVER, NULL), "tr_task_wait");
   tr_task_release(task);
 
   /* One part alone, and again. */

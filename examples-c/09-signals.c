@@ -34,7 +34,7 @@ static void on_alarm(int number) {
 
 static int worker(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
-  return tr_wait_cancelled(-1) == TR_ERR_CANCELLED ? 0 : 1;
+  return tr_wait_cancelled(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
 /* One life of the daemon, from its start to the end of its last task. Somebody sends it a signal.
@@ -58,7 +58,7 @@ static tr_reason live(int number) {
 
   kill(getpid(), number);
 
-  check(tr_token_wait(alarm_token, -1), "tr_token_wait");
+  check(tr_token_wait(alarm_token, TR_FOREVER), "tr_token_wait");
   tr_reason reason = tr_token_reason(alarm_token);
   tr_token_message(alarm_token, message, sizeof message);
   check(tr_shutdown(registry, reason, NULL, 5000000000, &report), "tr_shutdown");

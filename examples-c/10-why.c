@@ -29,7 +29,7 @@ static void check(tr_status status, const char *call) {
 /* Listens; there is nothing to tell of it. */
 static int worker(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
-  return tr_wait_cancelled(-1) == TR_ERR_CANCELLED ? 0 : 1;
+  return tr_wait_cancelled(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
 /* Waits in a system call, where nothing tells it to stop; 07-blocking-calls.c shows what it should do. */
@@ -48,7 +48,7 @@ static int writer(tr_task *self, void *ctx) {
   const struct timespec block = {0, 10000000};
 
   (void)self, (void)ctx;
-  TR_IGNORE(tr_wait_cancelled(-1));
+  TR_IGNORE(tr_wait_cancelled(TR_FOREVER));
   TR_IGNORE(tr_checkpoint("flushing"));
   for (unsigned i = 0; i < 20; i++) {
     (void)nanosleep(&block, NULL); /* as if it wrote one */
@@ -108,7 +108,7 @@ int main(void) {
 
   /* What it waited for comes. */
   if (write(pipe_ends[1], "x", 1) != 1) return EXIT_FAILURE;
-  check(tr_shutdown(registry, TR_REASON_NONE, NULL, -1, NULL), "tr_shutdown");
+  check(tr_shutdown(registry, TR_REASON_NONE, NULL, TR_FOREVER, NULL), "tr_shutdown");
   printf("and now everybody has\n");
   tr_registry_release(registry);
   return EXIT_SUCCESS;

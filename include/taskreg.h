@@ -1536,7 +1536,8 @@ tr_status tr_report_write(const tr_report *report, int fd, uint32_t format) TASK
 
    Requires:  format is TR_FORMAT_TEXT or TR_FORMAT_JSON; buffer has room for capacity bytes, or is
               NULL and capacity is 0, to get the length alone; length is not NULL.
-   Returns:   TR_OK; TR_ERR_TRUNCATED when capacity is not above *length; TR_ERR_INVALID.
+   Returns:   TR_OK; TR_ERR_TRUNCATED when buffer is not NULL and capacity is not above *length;
+              TR_ERR_INVALID.
    Output:    *length, on TR_OK and TR_ERR_TRUNCATED, is the length in bytes of the whole text
               without the NUL. Nothing is written on an error.
    Threads:   any thread; not a cancellation point. Allocates nothing.

@@ -439,6 +439,7 @@ static void timer_is_scheduled_as_main(void *unused) {
   (void)unused;
   if (!may_become_important()) return;
   run_thread(needs_the_timer, NULL);
+  timer_thread_leaves();
 }
 
 /* Proves: the library's own threads have the scheduling of the process's main thread, not of the

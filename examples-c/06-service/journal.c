@@ -113,7 +113,7 @@ int journal_run(tr_task *self, void *ctx) {
     TR_IGNORE(tr_checkpoint("waiting for changes"));
     pthread_mutex_lock(&journal->lock);
     while (journal->used == 0 && status == TR_OK) {
-      status = tr_cond_wait(&journal->not_empty, &journal->lock, -1);
+      status = tr_cond_wait(&journal->not_empty, &journal->lock, TR_FOREVER);
     }
     length = journal_take(journal, chunk, sizeof chunk);
     pthread_mutex_unlock(&journal->lock);

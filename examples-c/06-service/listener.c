@@ -106,7 +106,7 @@ int listener_run(tr_task *self, void *ctx) {
   int fd = (int)(intptr_t)ctx;
   tr_status status;
 
-  while ((status = tr_wait_fd(fd, POLLIN, -1)) == TR_OK) {
+  while ((status = tr_wait_fd(fd, POLLIN, TR_FOREVER)) == TR_OK) {
     struct sockaddr_in peer;
     socklen_t length = sizeof peer;
     int client = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -56,7 +56,7 @@ static int stuck_deaf(tr_task *self, void *ctx) {
 /* Has promised heartbeats and does not keep the promise. It does stop when it is asked to. */
 static int stuck_stalled(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
-  return tr_wait_cancelled(-1) == TR_ERR_CANCELLED ? 0 : 1;
+  return tr_wait_cancelled(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
 /* Not a bad one: it does stop, but what it has to do before it can stop takes 0.7 s. */
@@ -64,7 +64,7 @@ static int slow_to_stop(tr_task *self, void *ctx) {
   const struct timespec page = {0, 50000000};
 
   (void)self, (void)ctx;
-  TR_IGNORE(tr_wait_cancelled(-1));
+  TR_IGNORE(tr_wait_cancelled(TR_FOREVER));
   TR_IGNORE(tr_checkpoint("writing pages back"));
   for (unsigned i = 0; i < 14; i++) {
     (void)nanosleep(&page, NULL); /* tr_sleep would not sleep any longer */
