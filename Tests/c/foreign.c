@@ -11,7 +11,7 @@
 
 enum { SLEEP, FLAG, DESCRIPTOR, WAITS };
 
-static int quiet[2];
+static int quiet[2], always[2]; /* pipes: never readable, and always */
 
 static void pipe_open(void) { CHECK_EQ(0, pipe2(quiet, O_CLOEXEC)); }
 static void pipe_close(void) {
@@ -190,6 +190,86 @@ CASE(a_wait_on_another_thread_needs_a_descriptor) {
   registry_finish(registry);
 }
 
+/* ---- Descriptors of the library that the application has closed ------------------------------------ */
+
+/* The number of the only descriptor below 256 that is open now and was not `before`. */
+static int opened_since(const int *before) {
+  int found = -1;
+  for (int fd = 0; fd < 256; fd++)
+    if (!before[fd] && fcntl(fd, F_GETFD) >= 0) {
+      CHECK_EQ(-1, found);
+      found = fd;
+    }
+  CHECK(found >= 0);
+  return found;
+}
+
+/* With the flag's descriptor closed, and then with a readable file under its number, a wait fails as it should. */
+static void closed_under(int fd, int which, tr_task *task, tr_status (*wait)(int, tr_task *, int64_t)) {
+  for (int is_reused = 0; is_reused < 2; is_reused++) {
+    if (is_reused)
+      CHECK_EQ(fd, dup3(always[0], fd, O_CLOEXEC));
+    else
+      CHECK_EQ(0, close(fd));
+    for (int round = 0; round < 2; round++) {
+      errno = 0;
+      CHECK_EQ(TR_ERR_SYSTEM, wait(which, task, round == 0 ? FOREVER : 10 * MS));
+      CHECK_EQ(EBADF, errno);
+    }
+  }
+}
+
+static tr_status wait_as_a_task(int which, tr_task *task, int64_t timeout) {
+  (void)which;
+  (void)task;
+  return tr_wait_fd(quiet[0], POLLIN, timeout);
+}
+
+static int body_has_its_descriptors_closed(tr_task *self, void *ctx) {
+  (void)ctx;
+  int before[256], own;
+  for (int fd = 0; fd < 256; fd++) before[fd] = fcntl(fd, F_GETFD) >= 0;
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(quiet[0], POLLIN, 1 * MS));
+  closed_under(opened_since(before), 0, self, wait_as_a_task);
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(quiet[0], POLLIN, 0));
+  CHECK_EQ(TR_OK, tr_task_fd(self, &own));
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(quiet[0], POLLIN, 1 * MS));
+  closed_under(own, 0, self, wait_as_a_task);
+  CHECK_EQ(TR_OK, tr_task_cancel(self));
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_fd(quiet[0], POLLIN, FOREVER));
+  return 0;
+}
+
+/* Proves: a wait whose flag's descriptor the application has closed is TR_ERR_SYSTEM with EBADF, on the task's own thread
+   and on another, also when the number belongs to a readable file by then; with the flag up it is TR_ERR_CANCELLED
+   all the same (C8).
+   Why it matters: a program that becomes a daemon closes every descriptor it finds, and would then use a processor for
+   each wait, past every deadline.
+   Catches: a descriptor that is polled again without a pause; an errno of some earlier call. */
+CASE(a_wait_whose_descriptor_was_closed_fails) {
+  pipe_open();
+  CHECK_EQ(0, pipe2(always, O_CLOEXEC));
+  CHECK_EQ(1, write(always[1], "x", 1));
+  tr_registry *registry = registry_new();
+  wait_and_release(spawn(registry, "closed", body_has_its_descriptors_closed, NULL));
+
+  struct gate gate = GATE_INIT;
+  for (int which = 0; which < WAITS; which++) {
+    int fd;
+    tr_task *task = spawn(registry, "named", body_deaf, &gate);
+    CHECK_EQ(TR_OK, tr_task_fd(task, &fd));
+    closed_under(fd, which, task, wait_named);
+    CHECK_EQ(TR_OK, tr_task_cancel(task));
+    CHECK_EQ(TR_ERR_CANCELLED, wait_named(which, task, FOREVER));
+    tr_task_release(task);
+  }
+  gate_open(&gate);
+  registry_finish(registry);
+  close(always[0]);
+  close(always[1]);
+  pipe_close();
+}
+
 /* ---- Joins whose report is a handle --------------------------------------------------------------- */
 
 /* Proves: tr_join_all_report and tr_shutdown_report are the calls without their name's end, with a full report: on
@@ -325,6 +405,7 @@ CHECK_MAIN(
     CHECK_ENTRY(waits_on_another_thread_are_those_of_the_tasks_own),
     CHECK_ENTRY(a_wait_that_names_its_task_hears_of_that_one_alone),
     CHECK_ENTRY(a_wait_on_another_thread_needs_a_descriptor),
+    CHECK_ENTRY(a_wait_whose_descriptor_was_closed_fails),
     CHECK_ENTRY(a_join_fills_a_handle),
     CHECK_ENTRY(a_join_of_ones_own_registry_fills_nothing),
     CHECK_ENTRY(signals_may_come_in_an_array),

@@ -102,7 +102,9 @@ static inline int cp_write_all(int fd, const void *bytes, size_t count) {
 /* Wait until `fd` has `events`, or `flag_fd` (negative: none) is readable, or `timeout_ns`
    nanoseconds have passed (negative: never times out), by ppoll(2), which reads only
    CLOCK_MONOTONIC.
-   Returns a negative errno, or CP_POLL_FLAG, CP_POLL_READY, CP_POLL_BAD (fd is not open), or 0. */
+   Returns a negative errno, or CP_POLL_FLAG, CP_POLL_READY, CP_POLL_BAD (fd is not open), or 0. If
+   flag_fd is not open that is -EBADF, so that no caller polls it again without a pause. errno is
+   not changed. */
 enum { CP_POLL_READY = 1, CP_POLL_FLAG = 2, CP_POLL_BAD = 4 };
 static inline int cp_poll(int fd, short events, int flag_fd, int64_t timeout_ns) {
   struct pollfd both[2] = {{fd, events, 0}, {flag_fd, POLLIN, 0}};
@@ -110,6 +112,8 @@ static inline int cp_poll(int fd, short events, int flag_fd, int64_t timeout_ns)
   int saved = errno, result = 0;
   if (syscall(SYS_ppoll, both, 2, timeout_ns < 0 ? NULL : &timeout, NULL, (size_t)8) < 0)
     result = -errno;
+  else if (both[1].revents & POLLNVAL)
+    result = -EBADF;
   else if (both[1].revents != 0)
     result = CP_POLL_FLAG;
   else if (both[0].revents & POLLNVAL)

@@ -113,6 +113,15 @@ struct WaitDescriptor: ~Copyable {
     return found
   }
 
+  /// Whether the library has made the descriptor of the calling thread's task readable.
+  ///
+  /// If it is readable and this is false, the application has closed it. The note is made before
+  /// the descriptor is written to, so a thread that has polled it finds the note.
+  static func isRaised(for task: TaskReference) -> Bool {
+    let bits = task.activity.pointee.waitDescriptor.load(ordering: .relaxed)
+    return Pointer(bitPattern: bits)?.pointee.isRaised.load(ordering: .relaxed) ?? true
+  }
+
   /// Takes a place, at a new descriptor if there is none elsewhere.
   private static func take(
     for place: TaskActivity.Pointer, from monitor: Monitor<WaitDescriptors>, isWaiting: Bool

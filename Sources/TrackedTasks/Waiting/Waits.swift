@@ -49,8 +49,8 @@ func waitUntilCancelled(until deadline: Deadline) -> Status {
 ///   - deadline: when to give up.
 /// - Returns: `.cancelled`, even if the descriptor is ready, so that a busy peer cannot keep a task
 ///   from stopping; `.ok` if it has one of the events, an error or a hang-up; `.timedOut`;
-///   `.invalid` if it is not open; or the status with which the descriptor that ends the wait could
-///   not be made.
+///   `.invalid` if it is not open; the status with which the descriptor that ends the wait could
+///   not be made; or `.system` with EBADF if the application has closed that one.
 func waitForDescriptor(_ descriptor: Int32, events: Int16, until deadline: Deadline) -> Status {
   if descriptor < 0 { return .invalid("tr_wait_fd", "fd is negative") }
   return withHeartbeatsSuspended { pollDescriptor(descriptor, events: events, until: deadline) }
@@ -64,10 +64,11 @@ private func pollDescriptor(
   var isWaiting = false
   while true {
     if let task, task.checkCancel() { return .cancelled }
+    let isOwn = task?.word.hasDescriptor == true
     var remaining = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
     var flag: Int32 = -1
     if let task, remaining != 0 {
-      switch task.descriptorForWaits(isWaiting: isWaiting) {
+      switch task.descriptorForWaits(isOwn: isOwn, isWaiting: isWaiting) {
       case .descriptor(let found): flag = found
       // The shared descriptor was raised for another task's flag, and the process has none left.
       case .none: remaining = deadline.isNever ? 10_000_000 : min(remaining, 10_000_000)
@@ -77,7 +78,10 @@ private func pollDescriptor(
       if task.isFlagUp { continue }
     }
     let code = cp_poll(descriptor, events, flag, remaining)
-    if code == Int32(CP_POLL_FLAG) { continue }
+    if code == Int32(CP_POLL_FLAG), let task {
+      if task.isFlagUp || !isOwn && WaitDescriptor.isRaised(for: task) { continue }
+      return foreignDescriptor()
+    }
     if let end = endOfWait(code, "tr_wait_fd") { return end }
     if deadline.hasPassed { return .timedOut }
   }
@@ -88,7 +92,18 @@ private func endOfWait(_ code: Int32, _ function: StaticString) -> Status? {
   if code == Int32(CP_POLL_READY) { return .ok }
   if code == Int32(CP_POLL_BAD) { return .invalid(function, "fd is not open") }
   if code == -ENOMEM { return .noMemory }
-  return code < 0 && code != -EINTR ? .system : nil
+  if code >= 0 || code == -EINTR { return nil }
+  cp_set_errno(-code)
+  return .system
+}
+
+/// The end of a wait whose flag's descriptor is readable although the library has not made it so:
+/// the application has closed it, and its number is now that of another file.
+///
+/// That file may stay readable: a wait that went on would poll it again and again without a pause.
+private func foreignDescriptor() -> Status {
+  cp_set_errno(EBADF)
+  return .system
 }
 
 // MARK: Waits that name their task
@@ -134,8 +149,9 @@ extension TaskReference {
   ///   - events: as in `struct pollfd`.
   ///   - deadline: when to give up.
   ///   - function: of the C interface, for `tr_error_detail`.
-  /// - Returns: as `waitForDescriptor(_:events:until:)`; `.invalid` if the task has ended without being
-  ///   asked to stop; the status with which its descriptor could not be made.
+  /// - Returns: as `waitForDescriptor(_:events:until:)`; `.invalid` if the task has ended without
+  ///   being asked to stop; the status with which its descriptor could not be made; `.system` with
+  ///   EBADF if the application has closed it.
   @inline(never)
   private func wait(
     forDescriptor descriptor: Int32, events: Int16, until deadline: Deadline,
@@ -151,7 +167,7 @@ extension TaskReference {
         if checkCancel() { return .cancelled }
         let remaining = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
         let code = cp_poll(descriptor, events, flag, remaining)
-        if code == Int32(CP_POLL_FLAG) { continue }
+        if code == Int32(CP_POLL_FLAG) { return checkCancel() ? .cancelled : foreignDescriptor() }
         if let end = endOfWait(code, function) { return end }
         if deadline.hasPassed { return .timedOut }
       }
@@ -161,9 +177,13 @@ extension TaskReference {
 
 extension TaskReference {
   /// The descriptor by which the flag ends a wait of the calling thread's task for another one.
-  fileprivate func descriptorForWaits(isWaiting: Bool) -> WaitDescriptor.Found {
-    // Its own, if the task has asked for one (C6).
-    if word.hasDescriptor {
+  ///
+  /// - Parameters:
+  ///   - isOwn: whether it is the task's own, which it has asked for (C6), or one that tasks share.
+  ///   - isWaiting: whether the wait has begun and must not fail any more.
+  /// - Returns: as `WaitDescriptor.descriptor(for:isWaiting:)`.
+  fileprivate func descriptorForWaits(isOwn: Bool, isWaiting: Bool) -> WaitDescriptor.Found {
+    if isOwn {
       let (status, own) = openDescriptor()
       return status == .ok ? .descriptor(own) : .failed(status)
     }
