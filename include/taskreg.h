@@ -1002,7 +1002,7 @@ tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
    Ownership: the watch holds a reference to `to` instead of the one to `from`.
    Threads:   any thread; does not block, except briefly while it takes over a pending stop.
    Since:     0.2 */
-tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
+tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to) TASKREG_MUST_USE;
 
 /* Say whether a signal has asked the program to stop without being reported by a token: the watched
    registry had been cancelled for another reason before, such as TR_REASON_RELOAD_REQUESTED. The
@@ -1793,19 +1793,19 @@ tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
    Output:    exactly `size` bytes are written on TR_OK, none otherwise.
    Threads:   any thread; never blocks.
    Since:     0.2 */
-tr_status tr_registry_options_init(tr_registry_options *options, size_t size);
-tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size);
-tr_status tr_task_summary_init(tr_task_summary *summary, size_t size);
-tr_status tr_join_report_init(tr_join_report *report, size_t size);
-tr_status tr_shutdown_options_init(tr_shutdown_options *options, size_t size);
-tr_status tr_outcome_init(tr_outcome *outcome, size_t size);
-tr_status tr_signal_options_init(tr_signal_options *options, size_t size);
-tr_status tr_straggler_init(tr_straggler *straggler, size_t size);
-tr_status tr_ended_task_init(tr_ended_task *task, size_t size);
-tr_status tr_phase_report_init(tr_phase_report *phase, size_t size);
-tr_status tr_metrics_init(tr_metrics *metrics, size_t size);
-tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size);
-tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size);
+tr_status tr_registry_options_init(tr_registry_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_task_summary_init(tr_task_summary *summary, size_t size) TASKREG_MUST_USE;
+tr_status tr_join_report_init(tr_join_report *report, size_t size) TASKREG_MUST_USE;
+tr_status tr_shutdown_options_init(tr_shutdown_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_outcome_init(tr_outcome *outcome, size_t size) TASKREG_MUST_USE;
+tr_status tr_signal_options_init(tr_signal_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_straggler_init(tr_straggler *straggler, size_t size) TASKREG_MUST_USE;
+tr_status tr_ended_task_init(tr_ended_task *task, size_t size) TASKREG_MUST_USE;
+tr_status tr_phase_report_init(tr_phase_report *phase, size_t size) TASKREG_MUST_USE;
+tr_status tr_metrics_init(tr_metrics *metrics, size_t size) TASKREG_MUST_USE;
+tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size) TASKREG_MUST_USE;
+tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size) TASKREG_MUST_USE;
 
 /* ---- Ending the library's threads -------------------------------------------------------- */
 
@@ -1827,7 +1827,7 @@ tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size);
               thread-specific data after its task (else TR_ERR_DEADLOCK); blocks; not a cancellation
               point.
    Since:     0.2 */
-tr_status tr_quiesce(int64_t timeout_ns);
+tr_status tr_quiesce(int64_t timeout_ns) TASKREG_MUST_USE;
 
 #ifdef __cplusplus
 } /* extern "C" */

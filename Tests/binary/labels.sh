@@ -2,10 +2,11 @@
 # labels.sh HEADER: what the header says of its functions is complete.
 #
 # Proves: every function of the header is documented with its threads and its version, those with a value
-#   with what they return, and none but tr_request_shutdown is called async-signal-safe: no caller is
-#   invited to call another from a signal handler (P5, C14).
+#   with what they return; those with a status have TASKREG_MUST_USE; and none but tr_request_shutdown is called async-signal-safe: no caller is
+#   invited to call another from a signal handler (P4, P5, C14).
 # Why it matters: at three in the morning the header is all there is to read.
-# Catches: a function added without its labels; a claim of signal safety that nothing backs.
+# Catches: a function added without its labels; a status that a caller may discard without a warning; a claim of
+#   signal safety that nothing backs.
 set -Eeuo pipefail
 header=$1
 
@@ -25,7 +26,15 @@ awk '
     } else if (text ~ /async-signal-safe/ && text !~ /not async-signal-safe/) {
       print name ": said to be async-signal-safe"; bad = 1
     }
-    inside = 1
+    status = $0 ~ /^tr_status /
+    declaration = ""
+  }
+  status {
+    declaration = declaration " " $0
+    if (/;/) {
+      if (declaration !~ /\) +TASKREG_MUST_USE;/) { print name ": a status without TASKREG_MUST_USE"; bad = 1 }
+      status = 0
+    }
   }
   /^$/ { documented = 0 }
   END {

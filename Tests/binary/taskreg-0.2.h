@@ -285,7 +285,7 @@ tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
 tr_status tr_signal_watch_start_array(tr_registry *registry, const int *signals, size_t count,
                                       const tr_signal_options *options) TASKREG_MUST_USE;
 tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
-tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to);
+tr_status tr_signal_watch_move(tr_registry *from, tr_registry *to) TASKREG_MUST_USE;
 int tr_signal_watch_pending(void);
 tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_USE;
 tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
@@ -482,20 +482,20 @@ typedef struct tr_systemd_options {
   { (uint32_t)sizeof(tr_systemd_options), 0u, NULL, 0, 0 }
 tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
-tr_status tr_registry_options_init(tr_registry_options *options, size_t size);
-tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size);
-tr_status tr_task_summary_init(tr_task_summary *summary, size_t size);
-tr_status tr_join_report_init(tr_join_report *report, size_t size);
-tr_status tr_shutdown_options_init(tr_shutdown_options *options, size_t size);
-tr_status tr_outcome_init(tr_outcome *outcome, size_t size);
-tr_status tr_signal_options_init(tr_signal_options *options, size_t size);
-tr_status tr_straggler_init(tr_straggler *straggler, size_t size);
-tr_status tr_ended_task_init(tr_ended_task *task, size_t size);
-tr_status tr_phase_report_init(tr_phase_report *phase, size_t size);
-tr_status tr_metrics_init(tr_metrics *metrics, size_t size);
-tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size);
-tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size);
-tr_status tr_quiesce(int64_t timeout_ns);
+tr_status tr_registry_options_init(tr_registry_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_task_summary_init(tr_task_summary *summary, size_t size) TASKREG_MUST_USE;
+tr_status tr_join_report_init(tr_join_report *report, size_t size) TASKREG_MUST_USE;
+tr_status tr_shutdown_options_init(tr_shutdown_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_outcome_init(tr_outcome *outcome, size_t size) TASKREG_MUST_USE;
+tr_status tr_signal_options_init(tr_signal_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_straggler_init(tr_straggler *straggler, size_t size) TASKREG_MUST_USE;
+tr_status tr_ended_task_init(tr_ended_task *task, size_t size) TASKREG_MUST_USE;
+tr_status tr_phase_report_init(tr_phase_report *phase, size_t size) TASKREG_MUST_USE;
+tr_status tr_metrics_init(tr_metrics *metrics, size_t size) TASKREG_MUST_USE;
+tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size) TASKREG_MUST_USE;
+tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_quiesce(int64_t timeout_ns) TASKREG_MUST_USE;
 #ifdef __cplusplus
 }
 #endif
