@@ -38,7 +38,7 @@ public func tr_cond_wait(
   _ mutex: UnsafeMutablePointer<pthread_mutex_t>?, _ timeout: Int64
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  guard let condition else { return refusal("tr_cond_wait", "condition") }
+  guard let condition else { return refusal("tr_cond_wait", "cond") }
   guard let mutex else { return refusal("tr_cond_wait", "mutex") }
   return waitOnCondition(condition, mutex, until: .after(timeout)).code
 }
@@ -102,7 +102,7 @@ private func register(
   with owner: CancelCallback.Owner, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   guard let function else { return refusal(caller, "fn") }
-  guard let out else { return refusal(caller, "out") }
+  guard let out else { return refusal(caller, "registration") }
   return CancelCallback.register(function, context, drop: drop, with: owner) {
     if let callback = $0 {
       out.pointee = given(.registration, OpaquePointer(callback))

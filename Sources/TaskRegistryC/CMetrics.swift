@@ -152,7 +152,9 @@ private struct CallersSources {
         guard let source = read(place(number), function, "sources") else { return false }
         if registry(source.registry, function) != nil && source.reserved == 0 { continue }
         ErrorDetail.note(
-          function, source.registry == nil ? "a registry is NULL" : "reserved is not 0")
+          function,
+          source.registry == nil
+            ? "sources has a registry that is NULL" : "sources has a reserved that is not 0")
       } else {
         describeSizeError(
           claimedSize(of: place(number)), function, "sources", tr_metrics_source.initialiser)

@@ -7,7 +7,7 @@ public func tr_signal_watch_start(
 ) -> tr_status {
   let function: StaticString = "tr_signal_watch_start"
   guard let registry = registry(handle) else { return refusal(function, "registry") }
-  return start(registry, set.map { SignalWatch.signals(in: $0) }, options, function)
+  return start(registry, set.map { SignalWatch.signals(in: $0) }, options, function, "set")
 }
 
 @implementation @_cdecl("tr_signal_watch_start_array")
@@ -21,7 +21,7 @@ public func tr_signal_watch_start_array(
     guard count == 0 else {
       return refuse(function, "signals is NULL and count is not 0", in: registry)
     }
-    return start(registry, nil, options, function)
+    return start(registry, nil, options, function, "signals")
   }
   // As many as there are. A `size_t` beyond `Int.max` arrives as a negative number.
   guard count >= 0, count <= Int(SignalWatch.lastSignal) else {
@@ -34,13 +34,14 @@ public func tr_signal_watch_start_array(
     }
     signals |= SignalWatch.bit(numbers[place])
   }
-  return start(registry, signals, options, function)
+  return start(registry, signals, options, function, "signals")
 }
 
 /// Starts the watch for the signals, one bit each; nil is the usual ones.
 private func start(
   _ registry: RegistryReference, _ signals: UInt64?,
-  _ options: UnsafePointer<tr_signal_options>?, _ function: StaticString
+  _ options: UnsafePointer<tr_signal_options>?, _ function: StaticString,
+  _ argument: StaticString
 ) -> tr_status {
   var flags: UInt32 = 0
   if let options {
@@ -52,7 +53,8 @@ private func start(
       function, "options.flags has a bit that is not one of TR_SIGNALS_...", in: registry)
   }
   return SignalWatch.start(
-    for: registry, signals: signals, hangUpReloads: flags & TR_SIGNALS_HUP_RELOADS != 0, function
+    for: registry, signals: signals, hangUpReloads: flags & TR_SIGNALS_HUP_RELOADS != 0,
+    function, argument
   ).code
 }
 

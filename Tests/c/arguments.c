@@ -575,11 +575,12 @@ INITIALISED(systemd_options, TR_SYSTEMD_OPTIONS_INIT)
 
 /* Proves: each tr_..._init makes of a structure what its macro does, writes exactly as many bytes
    as the caller says it has, up to 64 KiB, and writes nothing if that is less than the structure
-   had in 0.2, or more; a structure is all zero except for its size (P4). Why it matters: languages
-   that cannot use the macros start from these, and a binding may be older or newer than the
-   library. Catches: the library's own size instead of the caller's; a default that is not zero. */
+   had in 0.2, or more; a structure is all zero except for its size; an error is explained by the
+   name of the argument (P4). Why it matters: languages that cannot use the macros start from these,
+   and a binding may be older or newer than the library. Catches: the library's own size instead of
+   the caller's; a default that is not zero; an argument that the declaration does not have. */
 CASE(structures_are_initialised_by_functions) {
-#define ROW(type) {#type, initialise_##type, &initial_##type, sizeof(tr_##type)}
+#define ROW(type) {"tr_" #type "_init", initialise_##type, &initial_##type, sizeof(tr_##type)}
   const struct {
     const char *name;
     tr_status (*initialise)(void *, size_t);
@@ -609,7 +610,9 @@ CASE(structures_are_initialised_by_functions) {
       CHECK_MSG(rows[r].initialise(bytes, refused[i]) == TR_ERR_INVALID, "%s of %zu bytes", rows[r].name, refused[i]);
       for (size_t at = 0; at < sizeof bytes; at++) CHECK_EQ('#', bytes[at]);
     }
+    check_error_detail(rows[r].name, __FILE__, __LINE__);
     CHECK_EQ(TR_ERR_INVALID, rows[r].initialise(NULL, rows[r].size));
+    check_error_detail(rows[r].name, __FILE__, __LINE__);
   }
 }
 

@@ -1,7 +1,7 @@
 /* errors.c - how a program's mistakes are reported: tr_error_detail, the log events about it, and
    the macros that keep nanoseconds from being mistaken. That every TR_ERR_INVALID is explained
-   under the name of its function is checked wherever a program here checks for one; see CHECK_EQ in
-   support.h. Rules P4, O2. */
+   under the name of its function and of one of its arguments is checked wherever a program here
+   checks for one; see CHECK_EQ in support.h. Rules P4, O2. */
 
 #include "support.h"
 

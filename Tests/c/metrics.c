@@ -664,25 +664,25 @@ CASE(several_registries_make_one_exposition) {
   }
   sources[0].size = sizeof sources[0];
   sources[1].name = "net";
-  REFUSED("two registries have the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  REFUSED("sources has two registries with the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   sources[1].name = NULL;
-  REFUSED("two registries have the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  REFUSED("sources has two registries with the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   char long_name[257];
   memset(long_name, 'x', 256);
   long_name[256] = 0;
   const char *const names[] = {"", "\xff", "half \xe2\x82", long_name};
   for (size_t i = 0; i < LENGTH(names); i++) {
     sources[1].name = names[i];
-    REFUSED("a name is empty", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+    REFUSED("sources has a name that is empty", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   }
   sources[1].name = &long_name[1];
   CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 3, file, TR_FORMAT_OPENMETRICS, 0));
   CHECK(strstr(written(file), &long_name[1]) != NULL);
   sources[1].registry = NULL;
-  REFUSED("a registry is NULL", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  REFUSED("sources has a registry that is NULL", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   sources[1].registry = all[1];
   sources[1].reserved = 1;
-  REFUSED("reserved is not 0", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  REFUSED("sources has a reserved that is not 0", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   sources[1].reserved = 0;
   REFUSED("sources is NULL", NULL, 1, file, TR_FORMAT_OPENMETRICS, 0);
   REFUSED("count", sources, 1025, file, TR_FORMAT_OPENMETRICS, 0);

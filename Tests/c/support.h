@@ -18,7 +18,7 @@
 #define MS INT64_C(1000000)
 #define SECOND INT64_C(1000000000)
 /* Wherever a check expects TR_ERR_INVALID of a function of the library, that has to be explained under the
-   function's name (P4): every check of an invalid call in these programs checks it on the way. */
+   function's name, by an argument of its declaration (P4): every check of an invalid call in these programs checks it on the way. */
 #ifndef SUPPORT_LIBRARY_IS_LOADED_LATER
 #undef CHECK_EQ
 #define CHECK_EQ(expected, actual)                                                                 \
@@ -37,13 +37,53 @@ static inline void forget_error_detail(void) {
   if (tr_error_detail()[0] != 0 && tr_token_child(NULL) != NULL) abort();
 }
 
-/* Check that the last invalid call is explained under the name that `call` begins with. */
+#ifdef SUPPORT_DECLARATIONS
+static const struct {
+  const char *function, *parameters; /* as in the header: "(tr_token *token, int *fd)" */
+} support_declarations[] = {
+#include SUPPORT_DECLARATIONS
+};
+
+/* Say whether the `length` characters of `name` are the name of a parameter of the function, which has `declared`
+   characters. */
+static inline int is_parameter(const char *function, size_t declared, const char *name, size_t length) {
+  const char *place = NULL;
+  for (size_t i = 0; i < sizeof support_declarations / sizeof *support_declarations; i++)
+    if (strlen(support_declarations[i].function) == declared &&
+        strncmp(support_declarations[i].function, function, declared) == 0)
+      place = support_declarations[i].parameters;
+  for (; place != NULL && length > 0 && *place != 0; place++)
+    if (strchr(" *", *place) != NULL && strncmp(place + 1, name, length) == 0 && strchr(",)", place[1 + length]) != NULL)
+      return 1;
+  return 0;
+}
+
+/* Say whether `text` starts with what is wrong: a parameter of the function, or a part of one; or, where no argument
+   is, the caller, a task, a registry or the process. */
+static inline int names_what_is_wrong(const char *function, size_t declared, const char *text) {
+  static const char *const parts[] = {"the size in ", "the capacity of ", "a number in "};
+  static const char *const others[] = {"the caller ",       "the calling thread ", "the body of ", "the task ",
+                                       "the registry ",     "there is no watch ",  "there is a watch ",
+                                       "systemd is "};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (strncmp(text, others[i], strlen(others[i])) == 0) return 1;
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    if (strncmp(text, parts[i], strlen(parts[i])) == 0) text += strlen(parts[i]);
+  return is_parameter(function, declared, text, strspn(text, "abcdefghijklmnopqrstuvwxyz_"));
+}
+#endif
+
+/* Check that the last invalid call is explained under the name that `call` begins with, by an argument that it has. */
 static inline void check_error_detail(const char *call, const char *file, int line) {
   size_t length = strcspn(call, "(");
   const char *detail = tr_error_detail();
   if (strncmp(call, "tr_", 3) != 0) return; /* a function of the program's own */
   if (strncmp(call, detail, length) != 0 || strncmp(detail + length, ": ", 2) != 0 || detail[length + 2] == 0)
     check_fail(file, line, "%s is explained by \"%s\"", call, detail);
+#ifdef SUPPORT_DECLARATIONS
+  if (!names_what_is_wrong(detail, length, detail + length + 2))
+    check_fail(file, line, "\"%s\" does not start with an argument of the function", detail);
+#endif
 }
 #endif
 

@@ -52,7 +52,7 @@ enum Exposition {
       let (registry, name) = registry(number)
       if let name, !isName(name) {
         return .invalid(
-          function, "a name is empty, longer than 255 bytes or not UTF-8")
+          function, "sources has a name that is empty, longer than 255 bytes or not UTF-8")
       }
       if registry.metrics != nil { size += MetricsState.kindsSize }
     }
@@ -70,7 +70,7 @@ enum Exposition {
       hasNameTwice(all)
       ? Status.invalid(
         function,
-        "two registries have the same name, or none: their samples are one's")
+        "sources has two registries with the same name, or without: their samples are one's")
       : withTextWriter(sink) { writer in
         writer.writeOpenMetrics(all)
         if isEnded { writer.endOpenMetrics() }

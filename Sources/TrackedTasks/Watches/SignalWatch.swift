@@ -119,21 +119,28 @@ struct SignalWatch: ~Copyable {
   ///     without those that are ignored.
   ///   - hangUpReloads: as in the property.
   ///   - function: of the C interface, for `tr_error_detail`.
+  ///   - argument: the name that `wanted` has in its declaration.
   /// - Returns: `.ok`; `.invalid` if there is a watch already, or for a signal that cannot have a
   ///   handler or is used for something else; `.noMemory`; `.again` if the system refuses a thread;
   ///   `.system` if it refuses a handler.
   static func start(
     for registry: RegistryReference, signals wanted: UInt64?, hangUpReloads: Bool,
-    _ function: StaticString = "tr_signal_watch_start"
+    _ function: StaticString = "tr_signal_watch_start", _ argument: StaticString = "set"
   ) -> Status {
+    func isInvalid(_ text: StaticString) -> Status {
+      ErrorDetail.note(function) {
+        $0.append(argument)
+        $0.append(text)
+      }
+      return .invalid
+    }
     let signals = wanted ?? defaultSignals(hangUpReloads: hangUpReloads)
     for number in 1...lastSignal where signals & bit(number) != 0 {
       if !cp_may_have_handler(number) {
-        return .invalid(
-          function, "set has a signal that cannot have a handler, or is a fault")
+        return isInvalid(" has a signal that cannot have a handler, or is a fault")
       }
       if number == Backtrace.signal {
-        return .invalid(function, "set has the signal of tr_enable_backtraces")
+        return isInvalid(" has the signal of tr_enable_backtraces")
       }
     }
     guard let this = existingOrNew() else { return .noMemory }
@@ -147,8 +154,7 @@ struct SignalWatch: ~Copyable {
     this.pointee.signals.store(signals, ordering: .sequentiallyConsistent)
     var status = Status.ok
     for number in 1...lastSignal where signals & bit(number) != 0 && CancelSignal.uses(number) {
-      status = .invalid(
-        function, "set has a signal that is a cancel_signal, or has its handler")
+      status = isInvalid(" has a signal that is a cancel_signal, or has its handler")
     }
     if status == .ok { status = this.begin(for: registry) }
     if status != .ok {
