@@ -25,13 +25,14 @@ public func tr_heartbeat_promise(
   _ handle: OpaquePointer?, _ interval: Int64, _ flags: UInt32
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
+  // NULL is the registry of the calling task.
+  let registry = registry(handle)
   guard flags & ~TR_HEARTBEAT_EXCEPT_WAITS == 0 else {
-    return Status.invalid("tr_heartbeat_promise", "flags has unknown bits").code
+    return reported(refuse("tr_heartbeat_promise", "flags has unknown bits"), to: registry)
   }
-  return setHeartbeatInterval(
-    every: interval, sparesWaits: flags & TR_HEARTBEAT_EXCEPT_WAITS != 0,
-    in: registry(handle)
-  ).code
+  let status = setHeartbeatInterval(
+    every: interval, sparesWaits: flags & TR_HEARTBEAT_EXCEPT_WAITS != 0, in: registry)
+  return reported(status.code, to: registry)
 }
 
 @implementation @_cdecl("tr_heartbeat_pause")
@@ -51,15 +52,16 @@ public func tr_health(
   _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_task_summary>?,
   _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_health", "registry") }
-  guard
-    let array = SummaryArray(
-      buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_health", "buffer")
-  else { return Status.invalid.code }
-  let clocks = ClockPair.now
-  let stalled = registry.listStalled { index, facts in
-    array.store(facts, at: index, clocks)
+  withRegistry(handle, "tr_health") { registry in
+    guard
+      let array = SummaryArray(
+        buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_health", "buffer")
+    else { return Status.invalid.code }
+    let clocks = ClockPair.now
+    let stalled = registry.listStalled { index, facts in
+      array.store(facts, at: index, clocks)
+    }
+    count?.pointee = stalled
+    return stalled == 0 ? Status.ok.code : Status.stalled.code
   }
-  count?.pointee = stalled
-  return stalled == 0 ? Status.ok.code : Status.stalled.code
 }

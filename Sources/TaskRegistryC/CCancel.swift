@@ -14,22 +14,25 @@ public func tr_wait_fd(_ descriptor: Int32, _ events: Int16, _ timeout: Int64) -
 
 @implementation @_cdecl("tr_task_sleep")
 public func tr_task_sleep(_ handle: OpaquePointer?, _ duration: Int64) -> tr_status {
-  guard let task = task(handle) else { return refusal("tr_task_sleep", "task") }
-  return task.sleep(for: bounded(duration)).code
+  withTask(handle, "tr_task_sleep") { task in
+    task.sleep(for: bounded(duration)).code
+  }
 }
 
 @implementation @_cdecl("tr_task_wait_cancelled")
 public func tr_task_wait_cancelled(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
-  guard let task = task(handle) else { return refusal("tr_task_wait_cancelled", "task") }
-  return task.waitForCancel(until: .after(timeout)).code
+  withTask(handle, "tr_task_wait_cancelled") { task in
+    task.waitForCancel(until: .after(timeout)).code
+  }
 }
 
 @implementation @_cdecl("tr_task_wait_fd")
 public func tr_task_wait_fd(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ events: Int16, _ timeout: Int64
 ) -> tr_status {
-  guard let task = task(handle) else { return refusal("tr_task_wait_fd", "task") }
-  return task.wait(forDescriptor: descriptor, events: events, until: .after(timeout)).code
+  withTask(handle, "tr_task_wait_fd") { task in
+    task.wait(forDescriptor: descriptor, events: events, until: .after(timeout)).code
+  }
 }
 
 @implementation @_cdecl("tr_cond_wait")
@@ -71,11 +74,12 @@ public func tr_token_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<In
 
 @implementation @_cdecl("tr_task_fd")
 public func tr_task_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int32>?) -> tr_status {
-  guard let task = task(handle) else { return refusal("tr_task_fd", "task") }
-  guard let out else { return refusal("tr_task_fd", "fd") }
-  let (status, descriptor) = task.openDescriptor()
-  if status == .ok { out.pointee = descriptor }
-  return status.code
+  withTask(handle, "tr_task_fd") { task in
+    guard let out else { return refusal("tr_task_fd", "fd") }
+    let (status, descriptor) = task.openDescriptor()
+    if status == .ok { out.pointee = descriptor }
+    return status.code
+  }
 }
 
 @implementation @_cdecl("tr_token_on_cancel")
@@ -92,8 +96,9 @@ public func tr_task_on_cancel(
   _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
   _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let task = task(handle) else { return refusal("tr_task_on_cancel", "task") }
-  return register("tr_task_on_cancel", function, context, drop, with: .task(task), out)
+  withTask(handle, "tr_task_on_cancel") { task in
+    register("tr_task_on_cancel", function, context, drop, with: .task(task), out)
+  }
 }
 
 private func register(

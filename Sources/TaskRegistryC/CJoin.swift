@@ -4,9 +4,10 @@ import CTaskReg
 public func tr_join_all(
   _ handle: OpaquePointer?, _ timeout: Int64, _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_join_all", "registry") }
-  return withReportRequest(of: report, "tr_join_all", registry) { array, full in
-    join(registry, timeout, array, full)
+  withRegistry(handle, "tr_join_all") { registry in
+    withReportRequest(of: report, "tr_join_all") { array, full in
+      join(registry, timeout, array, full)
+    }
   }
 }
 
@@ -15,16 +16,18 @@ public func tr_join_all_report(
   _ handle: OpaquePointer?, _ timeout: Int64, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   let function: StaticString = "tr_join_all_report"
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
-  return withFullReport(out, function, registry) {
-    join(registry, timeout, SummaryArray(), $0)
+  return withRegistry(handle, function) { registry in
+    withFullReport(out, function) {
+      join(registry, timeout, SummaryArray(), $0)
+    }
   }
 }
 
 @implementation @_cdecl("tr_registry_wait")
 public func tr_registry_wait(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_registry_wait", "registry") }
-  return registry.waitUntilEmpty(until: .after(timeout)).code
+  withRegistry(handle, "tr_registry_wait") { registry in
+    registry.waitUntilEmpty(until: .after(timeout)).code
+  }
 }
 
 @implementation @_cdecl("tr_shutdown")
@@ -32,9 +35,11 @@ public func tr_shutdown(
   _ handle: OpaquePointer?, _ reason: tr_reason, _ message: UnsafePointer<CChar>?,
   _ grace: Int64, _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  shutdown(
-    "tr_shutdown", handle,
-    ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace)), report)
+  withRegistry(handle, "tr_shutdown") {
+    shutdown(
+      "tr_shutdown", $0,
+      ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace)), report)
+  }
 }
 
 @implementation @_cdecl("tr_shutdown_with")
@@ -44,12 +49,12 @@ public func tr_shutdown_with(
   _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace))
-  if let options, !request.apply(options, "tr_shutdown_with") {
-    if let registry = registry(handle) { registry.logInvalidCall() }
-    return Status.invalid.code
+  let function: StaticString = "tr_shutdown_with"
+  return withRegistry(handle, function) { registry in
+    var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace))
+    if let options, !request.apply(options, function) { return Status.invalid.code }
+    return shutdown(function, registry, request, report)
   }
-  return shutdown("tr_shutdown_with", handle, request, report)
 }
 
 @implementation @_cdecl("tr_shutdown_report")
@@ -59,14 +64,12 @@ public func tr_shutdown_report(
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   let function: StaticString = "tr_shutdown_report"
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
-  var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace))
-  if let options, !request.apply(options, function) {
-    registry.logInvalidCall()
-    return Status.invalid.code
-  }
-  return withFullReport(out, function, registry) {
-    shutDown(registry, request, SummaryArray(), $0)
+  return withRegistry(handle, function) { registry in
+    var request = ShutdownRequest(reason: reason, message: message?.utf8, grace: bounded(grace))
+    if let options, !request.apply(options, function) { return Status.invalid.code }
+    return withFullReport(out, function) {
+      shutDown(registry, request, SummaryArray(), $0)
+    }
   }
 }
 
@@ -91,9 +94,9 @@ private func shutDown(
 /// Makes a call with a full report, which the caller gets if the status is one that has one.
 private func withFullReport(
   _ out: UnsafeMutablePointer<OpaquePointer?>?, _ function: StaticString,
-  _ registry: RegistryReference, _ call: (ReportReference) -> (Status, JoinTally)
+  _ call: (ReportReference) -> (Status, JoinTally)
 ) -> tr_status {
-  guard let out else { return refuse(function, "report is NULL", in: registry) }
+  guard let out else { return refuse(function, "report is NULL") }
   guard let full = ReportReference.make() else { return Status.noMemory.code }
   let (status, _) = call(full)
   if status == .ok || status == .deadline {
@@ -106,11 +109,10 @@ private func withFullReport(
 
 @inline(__always)
 private func shutdown(
-  _ function: StaticString, _ handle: OpaquePointer?, _ request: ShutdownRequest,
+  _ function: StaticString, _ registry: RegistryReference, _ request: ShutdownRequest,
   _ report: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let registry = registry(handle, function) else { return refusal(function, "registry") }
-  return withReportRequest(of: report, function, registry) { array, full in
+  withReportRequest(of: report, function) { array, full in
     shutDown(registry, request, array, full)
   }
 }
@@ -156,22 +158,16 @@ extension ShutdownRequest {
 /// Runs `call` with what a report asks for, and fills the report if the status has one.
 private func withReportRequest(
   of report: UnsafeMutablePointer<tr_join_report>?, _ function: StaticString,
-  _ registry: RegistryReference, _ call: (SummaryArray, ReportReference?) -> (Status, JoinTally)
+  _ call: (SummaryArray, ReportReference?) -> (Status, JoinTally)
 ) -> tr_status {
   guard let report else { return call(SummaryArray(), nil).0.code }
-  guard accepts(report, function, "report") else {
-    registry.logInvalidCall()
-    return Status.invalid.code
-  }
+  guard accepts(report, function, "report") else { return Status.invalid.code }
   let size = claimedSize(of: report)
   let request = report.pointee
   guard
     let array = SummaryArray(
       request.stragglers, capacity: request.stragglers_capacity, function, "report->stragglers")
-  else {
-    registry.logInvalidCall()
-    return Status.invalid.code
-  }
+  else { return Status.invalid.code }
   var full: ReportReference?
   if request.full != nil {
     full = ReportReference.make()

@@ -14,36 +14,36 @@ extension tr_metrics_source: SizedStructure {
 public func tr_metrics_read(
   _ handle: OpaquePointer?, _ kind: tr_kind, _ metrics: UnsafeMutablePointer<tr_metrics>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_metrics_read", "registry") }
-  guard let metrics else { return refusal("tr_metrics_read", "metrics") }
-  let size = claimedSize(of: metrics)
-  guard accepts(metrics, "tr_metrics_read", "metrics") else { return Status.invalid.code }
-  guard let facts = registry.metricsFacts(kind: kind) else {
-    return refuse(
-      "tr_metrics_read",
-      "kind is not one that is counted apart, or the registry has no TR_REGISTRY_METRICS",
-      in: registry)
+  withRegistry(handle, "tr_metrics_read") { registry in
+    guard let metrics else { return refusal("tr_metrics_read", "metrics") }
+    let size = claimedSize(of: metrics)
+    guard accepts(metrics, "tr_metrics_read", "metrics") else { return Status.invalid.code }
+    guard let facts = registry.metricsFacts(kind: kind) else {
+      return refuse(
+        "tr_metrics_read",
+        "kind is not one that is counted apart, or the registry has no TR_REGISTRY_METRICS")
+    }
+    fill(metrics, size: size) { metrics in
+      metrics.pointee.size = size
+      metrics.pointee.reserved = 0
+      metrics.pointee.spawned = facts.counters.spawned
+      metrics.pointee.ended = facts.counters.ended
+      metrics.pointee.failed = facts.counters.failed
+      metrics.pointee.exited = facts.counters.exited
+      metrics.pointee.rejected = facts.counters.rejected
+      metrics.pointee.live = facts.counters.live
+      metrics.pointee.peak = facts.counters.peak
+      metrics.pointee.run_p50_ns = facts.run.p50
+      metrics.pointee.run_p90_ns = facts.run.p90
+      metrics.pointee.run_p99_ns = facts.run.p99
+      metrics.pointee.run_max_ns = facts.run.max
+      metrics.pointee.stop_p50_ns = facts.stop.p50
+      metrics.pointee.stop_p90_ns = facts.stop.p90
+      metrics.pointee.stop_p99_ns = facts.stop.p99
+      metrics.pointee.stop_max_ns = facts.stop.max
+    }
+    return Status.ok.code
   }
-  fill(metrics, size: size) { metrics in
-    metrics.pointee.size = size
-    metrics.pointee.reserved = 0
-    metrics.pointee.spawned = facts.counters.spawned
-    metrics.pointee.ended = facts.counters.ended
-    metrics.pointee.failed = facts.counters.failed
-    metrics.pointee.exited = facts.counters.exited
-    metrics.pointee.rejected = facts.counters.rejected
-    metrics.pointee.live = facts.counters.live
-    metrics.pointee.peak = facts.counters.peak
-    metrics.pointee.run_p50_ns = facts.run.p50
-    metrics.pointee.run_p90_ns = facts.run.p90
-    metrics.pointee.run_p99_ns = facts.run.p99
-    metrics.pointee.run_max_ns = facts.run.max
-    metrics.pointee.stop_p50_ns = facts.stop.p50
-    metrics.pointee.stop_p90_ns = facts.stop.p90
-    metrics.pointee.stop_p99_ns = facts.stop.p99
-    metrics.pointee.stop_max_ns = facts.stop.max
-  }
-  return Status.ok.code
 }
 
 @implementation @_cdecl("tr_metrics_write")
@@ -51,9 +51,10 @@ public func tr_metrics_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
   let function: StaticString = "tr_metrics_write"
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
-  guard let sink = TextSink(descriptor, function, in: registry) else { return Status.invalid.code }
-  return writeMetrics(of: registry, to: sink, format, function)
+  return withRegistry(handle, function) { registry in
+    guard let sink = TextSink(descriptor, function) else { return Status.invalid.code }
+    return writeMetrics(of: registry, to: sink, format, function)
+  }
 }
 
 @implementation @_cdecl("tr_metrics_write_buffer")
@@ -62,18 +63,19 @@ public func tr_metrics_write_buffer(
   _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
 ) -> tr_status {
   let function: StaticString = "tr_metrics_write_buffer"
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
-  guard let sink = TextSink(buffer, capacity, length, function, in: registry) else {
-    return Status.invalid.code
+  return withRegistry(handle, function) { registry in
+    guard let sink = TextSink(buffer, capacity, length, function) else {
+      return Status.invalid.code
+    }
+    return writeMetrics(of: registry, to: sink, format, function)
   }
-  return writeMetrics(of: registry, to: sink, format, function)
 }
 
 private func writeMetrics(
   of registry: RegistryReference, to sink: TextSink, _ format: UInt32, _ function: StaticString
 ) -> tr_status {
   guard format == UInt32(TR_FORMAT_OPENMETRICS) else {
-    return refuse(function, "format is not TR_FORMAT_OPENMETRICS", in: registry)
+    return refuse(function, "format is not TR_FORMAT_OPENMETRICS")
   }
   return Exposition.write(1, to: sink, isEnded: true) { _ in (registry, nil) }.code
 }
@@ -173,19 +175,20 @@ public func tr_recent(
   _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_ended_task>?,
   _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_recent", "registry") }
-  guard let count else { return refusal("tr_recent", "count") }
-  guard let metrics = registry.metrics else {
-    return refuse("tr_recent", "the registry has no TR_REGISTRY_METRICS", in: registry)
+  withRegistry(handle, "tr_recent") { registry in
+    guard let count else { return refusal("tr_recent", "count") }
+    guard let metrics = registry.metrics else {
+      return refuse("tr_recent", "the registry has no TR_REGISTRY_METRICS")
+    }
+    guard
+      let array = CallersArray(
+        buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_recent", "buffer")
+    else { return Status.invalid.code }
+    let remembered = metrics.recent { index, task in
+      guard let place = array.place(of: index) else { return }
+      store(task.pointee, in: place, size: array.elementSize)
+    }
+    count.pointee = remembered
+    return buffer != nil && remembered > array.capacity ? Status.truncated.code : Status.ok.code
   }
-  guard
-    let array = CallersArray(
-      buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_recent", "buffer")
-  else { return Status.invalid.code }
-  let remembered = metrics.recent { index, task in
-    guard let place = array.place(of: index) else { return }
-    store(task.pointee, in: place, size: array.elementSize)
-  }
-  count.pointee = remembered
-  return buffer != nil && remembered > array.capacity ? Status.truncated.code : Status.ok.code
 }

@@ -98,31 +98,31 @@ public func tr_registry_child(
   _ parent: OpaquePointer?, _ name: UnsafePointer<CChar>?,
   _ options: UnsafePointer<tr_registry_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let parent = registry(parent) else { return refusal("tr_registry_child", "parent") }
-  guard let out else { return refusal("tr_registry_child", "out") }
-  guard let name else { return refusal("tr_registry_child", "name") }
-  guard let copied = GroupPath.name(name.utf8) else {
-    return refuse(
-      "tr_registry_child", "name is not UTF-8 of at least one byte without a slash", in: parent)
-  }
-  var given = RegistryOptionsCore()
-  var hasStackSize = false
-  if let options {
-    guard let options = read(options, "tr_registry_child"),
-      let checked = RegistryOptionsCore(options, "tr_registry_child")
-    else { return Status.invalid.code }
-    guard options.token == nil else {
+  withRegistry(parent, "tr_registry_child", "parent") { parent in
+    guard let out else { return refusal("tr_registry_child", "out") }
+    guard let name else { return refusal("tr_registry_child", "name") }
+    guard let copied = GroupPath.name(name.utf8) else {
       return refuse(
-        "tr_registry_child", "options.token is not NULL: a group has a token of its own", in: parent
-      )
+        "tr_registry_child", "name is not UTF-8 of at least one byte without a slash")
     }
-    given = checked
-    hasStackSize = options.stack_size != 0
+    var given = RegistryOptionsCore()
+    var hasStackSize = false
+    if let options {
+      guard let options = read(options, "tr_registry_child"),
+        let checked = RegistryOptionsCore(options, "tr_registry_child")
+      else { return Status.invalid.code }
+      guard options.token == nil else {
+        return refuse(
+          "tr_registry_child", "options.token is not NULL: a group has a token of its own")
+      }
+      given = checked
+      hasStackSize = options.stack_size != 0
+    }
+    let (status, group) = parent.createGroup(
+      named: copied, given.inheriting(from: parent.options, stackSize: !hasStackSize))
+    if let group { out.pointee = TaskRegistryC.given(.registry, group.opaque) }
+    return status.code
   }
-  let (status, group) = parent.createGroup(
-    named: copied, given.inheriting(from: parent.options, stackSize: !hasStackSize))
-  if let group { out.pointee = TaskRegistryC.given(.registry, group.opaque) }
-  return status.code
 }
 
 @implementation @_cdecl("tr_registry_retain")

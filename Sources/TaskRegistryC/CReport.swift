@@ -18,27 +18,28 @@ public func tr_diagnosis_name(_ diagnosis: UInt32) -> UnsafePointer<CChar>? {
 public func tr_explain(
   _ handle: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_explain", "registry") }
-  guard let out else { return refusal("tr_explain", "report") }
-  let (status, report) = registry.explain()
-  if let report { out.pointee = given(.report, report.opaque) }
-  return status.code
+  withRegistry(handle, "tr_explain") { registry in
+    guard let out else { return refusal("tr_explain", "report") }
+    let (status, report) = registry.explain()
+    if let report { out.pointee = given(.report, report.opaque) }
+    return status.code
+  }
 }
 
 @implementation @_cdecl("tr_explain_with")
 public func tr_explain_with(
   _ handle: OpaquePointer?, _ flags: UInt32, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_explain_with", "registry") }
-  guard let out else { return refusal("tr_explain_with", "report") }
-  guard flags & ~TR_EXPLAIN_NO_BACKTRACES == 0 else {
-    return refuse(
-      "tr_explain_with", "flags has a bit that this release of the library does not know",
-      in: registry)
+  withRegistry(handle, "tr_explain_with") { registry in
+    guard let out else { return refusal("tr_explain_with", "report") }
+    guard flags & ~TR_EXPLAIN_NO_BACKTRACES == 0 else {
+      return refuse(
+        "tr_explain_with", "flags has a bit that this release of the library does not know")
+    }
+    let (status, report) = registry.explain(withBacktraces: flags & TR_EXPLAIN_NO_BACKTRACES == 0)
+    if let report { out.pointee = given(.report, report.opaque) }
+    return status.code
   }
-  let (status, report) = registry.explain(withBacktraces: flags & TR_EXPLAIN_NO_BACKTRACES == 0)
-  if let report { out.pointee = given(.report, report.opaque) }
-  return status.code
 }
 
 @implementation @_cdecl("tr_report_release")
@@ -151,9 +152,10 @@ public func tr_snapshot_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
   let function: StaticString = "tr_snapshot_write"
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
-  guard let sink = TextSink(descriptor, function, in: registry) else { return Status.invalid.code }
-  return writeList(of: registry, to: sink, format, function)
+  return withRegistry(handle, function) { registry in
+    guard let sink = TextSink(descriptor, function) else { return Status.invalid.code }
+    return writeList(of: registry, to: sink, format, function)
+  }
 }
 
 @implementation @_cdecl("tr_snapshot_write_buffer")
@@ -162,11 +164,12 @@ public func tr_snapshot_write_buffer(
   _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
 ) -> tr_status {
   let function: StaticString = "tr_snapshot_write_buffer"
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
-  guard let sink = TextSink(buffer, capacity, length, function, in: registry) else {
-    return Status.invalid.code
+  return withRegistry(handle, function) { registry in
+    guard let sink = TextSink(buffer, capacity, length, function) else {
+      return Status.invalid.code
+    }
+    return writeList(of: registry, to: sink, format, function)
   }
-  return writeList(of: registry, to: sink, format, function)
 }
 
 private func writeList(
@@ -177,7 +180,7 @@ private func writeList(
   case UInt32(TR_FORMAT_JSON): return registry.writeListAsJSON(to: sink).code
   default:
     return refuse(
-      function, "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON", in: registry)
+      function, "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
   }
 }
 

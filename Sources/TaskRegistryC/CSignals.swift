@@ -6,8 +6,9 @@ public func tr_signal_watch_start(
   _ options: UnsafePointer<tr_signal_options>?
 ) -> tr_status {
   let function: StaticString = "tr_signal_watch_start"
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
-  return start(registry, set.map { SignalWatch.signals(in: $0) }, options, function, "set")
+  return withRegistry(handle, function) { registry in
+    start(registry, set.map { SignalWatch.signals(in: $0) }, options, function, "set")
+  }
 }
 
 @implementation @_cdecl("tr_signal_watch_start_array")
@@ -16,25 +17,26 @@ public func tr_signal_watch_start_array(
   _ options: UnsafePointer<tr_signal_options>?
 ) -> tr_status {
   let function: StaticString = "tr_signal_watch_start_array"
-  guard let registry = registry(handle) else { return refusal(function, "registry") }
-  guard let numbers else {
-    guard count == 0 else {
-      return refuse(function, "signals is NULL and count is not 0", in: registry)
+  return withRegistry(handle, function) { registry in
+    guard let numbers else {
+      guard count == 0 else {
+        return refuse(function, "signals is NULL and count is not 0")
+      }
+      return start(registry, nil, options, function, "signals")
     }
-    return start(registry, nil, options, function, "signals")
-  }
-  // As many as there are. A `size_t` beyond `Int.max` arrives as a negative number.
-  guard count >= 0, count <= Int(SignalWatch.lastSignal) else {
-    return refuse(function, "count is more than there are signals", in: registry)
-  }
-  var signals: UInt64 = 0
-  for place in 0..<count {
-    guard numbers[place] >= 1, numbers[place] <= SignalWatch.lastSignal else {
-      return refuse(function, "a number in signals is not a signal", in: registry)
+    // As many as there are. A `size_t` beyond `Int.max` arrives as a negative number.
+    guard count >= 0, count <= Int(SignalWatch.lastSignal) else {
+      return refuse(function, "count is more than there are signals")
     }
-    signals |= SignalWatch.bit(numbers[place])
+    var signals: UInt64 = 0
+    for place in 0..<count {
+      guard numbers[place] >= 1, numbers[place] <= SignalWatch.lastSignal else {
+        return refuse(function, "a number in signals is not a signal")
+      }
+      signals |= SignalWatch.bit(numbers[place])
+    }
+    return start(registry, signals, options, function, "signals")
   }
-  return start(registry, signals, options, function, "signals")
 }
 
 /// Starts the watch for the signals, one bit each; nil is the usual ones.
@@ -50,7 +52,7 @@ private func start(
   }
   guard flags & ~TR_SIGNALS_HUP_RELOADS == 0 else {
     return refuse(
-      function, "options.flags has a bit that is not one of TR_SIGNALS_...", in: registry)
+      function, "options.flags has a bit that is not one of TR_SIGNALS_...")
   }
   return SignalWatch.start(
     for: registry, signals: signals, hangUpReloads: flags & TR_SIGNALS_HUP_RELOADS != 0,
@@ -60,17 +62,20 @@ private func start(
 
 @implementation @_cdecl("tr_signal_watch_stop")
 public func tr_signal_watch_stop(_ handle: OpaquePointer?) -> tr_status {
-  guard let registry = registry(handle) else {
-    return refusal("tr_signal_watch_stop", "registry")
+  withRegistry(handle, "tr_signal_watch_stop") { registry in
+    SignalWatch.end(for: registry).code
   }
-  return SignalWatch.end(for: registry).code
 }
 
 @implementation @_cdecl("tr_signal_watch_move")
 public func tr_signal_watch_move(_ from: OpaquePointer?, _ to: OpaquePointer?) -> tr_status {
-  guard let old = registry(from) else { return refusal("tr_signal_watch_move", "from") }
-  guard let new = registry(to) else { return refusal("tr_signal_watch_move", "to") }
-  return SignalWatch.move(from: old, to: new).code
+  let function: StaticString = "tr_signal_watch_move"
+  let new = registry(to, function)
+  guard let old = registry(from, function) else {
+    return reported(refusal(function, "from"), to: new)
+  }
+  guard let new else { return reported(refusal(function, "to"), to: old) }
+  return reported(SignalWatch.move(from: old, to: new).code, to: old)
 }
 
 @implementation @_cdecl("tr_signal_watch_pending")

@@ -16,15 +16,16 @@ public func tr_snapshot(
   _ handle: OpaquePointer?, _ buffer: UnsafeMutablePointer<tr_task_summary>?,
   _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_snapshot", "registry") }
-  guard let count else { return refusal("tr_snapshot", "count") }
-  guard
-    let array = SummaryArray(
-      buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_snapshot", "buffer")
-  else { return Status.invalid.code }
-  let live = registry.list(for: SummaryLister(array: array, clocks: .now))
-  count.pointee = live
-  return buffer != nil && live > array.capacity ? Status.truncated.code : Status.ok.code
+  withRegistry(handle, "tr_snapshot") { registry in
+    guard let count else { return refusal("tr_snapshot", "count") }
+    guard
+      let array = SummaryArray(
+        buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_snapshot", "buffer")
+    else { return Status.invalid.code }
+    let live = registry.list(for: SummaryLister(array: array, clocks: .now))
+    count.pointee = live
+    return buffer != nil && live > array.capacity ? Status.truncated.code : Status.ok.code
+  }
 }
 
 /// A caller's array of `tr_task_summary`.

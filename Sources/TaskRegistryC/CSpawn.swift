@@ -6,11 +6,12 @@ public func tr_spawn(
   _ body: tr_task_fn?, _ context: UnsafeMutableRawPointer?,
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_spawn", "registry") }
-  guard let request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
-    return refuseSpawn("tr_spawn", name, body, in: registry)
+  withRegistry(handle, "tr_spawn") { registry in
+    guard let request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
+      return refuseSpawn("tr_spawn", name, body)
+    }
+    return spawn(request, in: registry, out)
   }
-  return spawn(request, in: registry, out)
 }
 
 @implementation @_cdecl("tr_spawn_with")
@@ -19,15 +20,13 @@ public func tr_spawn_with(
   _ body: tr_task_fn?, _ context: UnsafeMutableRawPointer?,
   _ options: UnsafePointer<tr_spawn_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_spawn_with", "registry") }
-  guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
-    return refuseSpawn("tr_spawn_with", name, body, in: registry)
+  withRegistry(handle, "tr_spawn_with") { registry in
+    guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
+      return refuseSpawn("tr_spawn_with", name, body)
+    }
+    if let options, !request.apply(options) { return Status.invalid.code }
+    return spawn(request, in: registry, out)
   }
-  if let options, !request.apply(options) {
-    registry.logInvalidCall()
-    return Status.invalid.code
-  }
-  return spawn(request, in: registry, out)
 }
 
 @inline(__always)
@@ -43,16 +42,15 @@ private func spawn(
 /// The reason why a spawn whose arguments break the requirements was rejected.
 @inline(never)
 private func refuseSpawn(
-  _ function: StaticString, _ name: UnsafePointer<CChar>?, _ body: tr_task_fn?,
-  in registry: RegistryReference
+  _ function: StaticString, _ name: UnsafePointer<CChar>?, _ body: tr_task_fn?
 ) -> tr_status {
-  if body == nil { return refuse(function, "body is NULL", in: registry) }
-  guard let name else { return refuse(function, "name is NULL", in: registry) }
+  if body == nil { return refuse(function, "body is NULL") }
+  guard let name else { return refuse(function, "name is NULL") }
   if TaskName(name.utf8) == nil {
-    return refuse(function, "name is not UTF-8 of at least one byte", in: registry)
+    return refuse(function, "name is not UTF-8 of at least one byte")
   }
   return refuse(
-    function, "kind is neither one of TR_KIND_... nor TR_KIND_APPLICATION or above", in: registry)
+    function, "kind is neither one of TR_KIND_... nor TR_KIND_APPLICATION or above")
 }
 
 private let knownSpawnFlags =

@@ -4,23 +4,25 @@ import CTaskReg
 public func tr_systemd_start(
   _ handle: OpaquePointer?, _ options: UnsafePointer<tr_systemd_options>?
 ) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_systemd_start", "registry") }
-  var wanted = tr_systemd_options()
-  if let options {
-    guard let given = read(options, "tr_systemd_start") else { return Status.invalid.code }
-    wanted = given
+  withRegistry(handle, "tr_systemd_start") { registry in
+    var wanted = tr_systemd_options()
+    if let options {
+      guard let given = read(options, "tr_systemd_start") else { return Status.invalid.code }
+      wanted = given
+    }
+    guard wanted.flags == 0 else {
+      return refuse("tr_systemd_start", "options.flags is not 0")
+    }
+    return SystemdWatch.start(
+      for: registry, socket: wanted.socket?.utf8, watchdog: wanted.watchdog_ns,
+      status: wanted.status_ns
+    ).code
   }
-  guard wanted.flags == 0 else {
-    return refuse("tr_systemd_start", "options.flags is not 0", in: registry)
-  }
-  return SystemdWatch.start(
-    for: registry, socket: wanted.socket?.utf8, watchdog: wanted.watchdog_ns,
-    status: wanted.status_ns
-  ).code
 }
 
 @implementation @_cdecl("tr_systemd_stop")
 public func tr_systemd_stop(_ handle: OpaquePointer?) -> tr_status {
-  guard let registry = registry(handle) else { return refusal("tr_systemd_stop", "registry") }
-  return SystemdWatch.end(for: registry).code
+  withRegistry(handle, "tr_systemd_stop") { registry in
+    SystemdWatch.end(for: registry).code
+  }
 }

@@ -60,35 +60,38 @@ public func tr_task_cancel_flag(_ handle: OpaquePointer?) -> UnsafePointer<UInt3
 
 @implementation @_cdecl("tr_task_cancel")
 public func tr_task_cancel(_ handle: OpaquePointer?) -> tr_status {
-  guard let task = task(handle) else { return refusal("tr_task_cancel", "task") }
-  task.cancel()
-  return Status.ok.code
+  withTask(handle, "tr_task_cancel") { task in
+    task.cancel()
+    return Status.ok.code
+  }
 }
 
 @implementation @_cdecl("tr_task_set_message")
 public func tr_task_set_message(
   _ handle: OpaquePointer?, _ message: UnsafePointer<CChar>?
 ) -> tr_status {
-  guard let task = task(handle) else { return refusal("tr_task_set_message", "task") }
-  guard Worker.currentTask == task else {
-    return refuse("tr_task_set_message", "task is not the one that calls", in: task.registry)
+  withTask(handle, "tr_task_set_message") { task in
+    guard Worker.currentTask == task else {
+      return refuse("tr_task_set_message", "task is not the one that calls")
+    }
+    return task.setMessage(message?.utf8).code
   }
-  return task.setMessage(message?.utf8).code
 }
 
 @implementation @_cdecl("tr_task_wait")
 public func tr_task_wait(
   _ handle: OpaquePointer?, _ timeout: Int64, _ outcome: UnsafeMutablePointer<tr_outcome>?
 ) -> tr_status {
-  guard let task = task(handle) else { return refusal("tr_task_wait", "task") }
-  if let outcome, !accepts(outcome, "tr_task_wait", "outcome") {
-    return Status.invalid.code
+  withTask(handle, "tr_task_wait") { task in
+    if let outcome, !accepts(outcome, "tr_task_wait", "outcome") {
+      return Status.invalid.code
+    }
+    let status = task.wait(until: .after(timeout))
+    if status == .ok, let outcome {
+      fill(outcome, size: claimedSize(of: outcome)) { copyOutcome(of: task, to: $0) }
+    }
+    return status.code
   }
-  let status = task.wait(until: .after(timeout))
-  if status == .ok, let outcome {
-    fill(outcome, size: claimedSize(of: outcome)) { copyOutcome(of: task, to: $0) }
-  }
-  return status.code
 }
 
 /// Copies the outcome of a task that has ended.

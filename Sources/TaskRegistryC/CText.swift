@@ -4,9 +4,9 @@ import CTaskReg
 
 extension TextSink {
   /// To a descriptor; nil if it is negative.
-  init?(_ descriptor: Int32, _ function: StaticString, in registry: RegistryReference? = nil) {
+  init?(_ descriptor: Int32, _ function: StaticString) {
     guard descriptor >= 0 else {
-      _ = refuse(function, "fd is negative", in: registry)
+      _ = refuse(function, "fd is negative")
       return nil
     }
     self = .descriptor(descriptor)
@@ -16,14 +16,14 @@ extension TextSink {
   /// announced.
   init?(
     _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int, _ length: UnsafeMutablePointer<Int>?,
-    _ function: StaticString, in registry: RegistryReference? = nil
+    _ function: StaticString
   ) {
     guard let length else {
-      _ = refuse(function, "length is NULL", in: registry)
+      _ = refuse(function, "length is NULL")
       return nil
     }
     guard buffer != nil || capacity == 0 else {
-      _ = refuse(function, "buffer is NULL and capacity is not 0", in: registry)
+      _ = refuse(function, "buffer is NULL and capacity is not 0")
       return nil
     }
     // SAFETY: CChar and UInt8 have the same layout, and memory may be written as either.

@@ -68,6 +68,41 @@ func given(_ kind: HandleKind, _ handle: OpaquePointer?) -> OpaquePointer? {
   return handle
 }
 
+// MARK: Calls that have a registry, or a task of one
+
+/// Makes a call that has a registry; its log receives the reason for `TR_ERR_INVALID` (P4).
+///
+/// Every function with a registry and a status uses this one. With a task it is `withTask`, and
+/// where NULL is a registry, or there are two, `reported`.
+@inline(__always)
+func withRegistry(
+  _ handle: OpaquePointer?, _ function: StaticString, _ argument: StaticString = "registry",
+  _ call: (RegistryReference) -> tr_status
+) -> tr_status {
+  guard let registry = registry(handle, function) else { return refusal(function, argument) }
+  return reported(call(registry), to: registry)
+}
+
+/// Makes a call that has a task, as `withRegistry` does; the log is that of the task's registry.
+@inline(__always)
+func withTask(
+  _ handle: OpaquePointer?, _ function: StaticString, _ call: (TaskReference) -> tr_status
+) -> tr_status {
+  guard let task = task(handle, function) else { return refusal(function, "task") }
+  return reported(call(task), to: task.registry)
+}
+
+/// Returns the status of a call; if that is `TR_ERR_INVALID`, reports it to a registry's log.
+///
+/// No other function does that. If the registry is nil, there is no log.
+@inline(__always)
+func reported(
+  _ status: tr_status, to registry: @autoclosure () -> RegistryReference?
+) -> tr_status {
+  if status == Status.invalid.code { registry()?.logInvalidCall() }
+  return status
+}
+
 /// The reason why a handle gave nil: it is NULL, or this is a child of fork.
 @inline(never)
 func refusal(_ function: StaticString, _ argument: StaticString) -> tr_status {
@@ -79,14 +114,9 @@ func refusal(_ function: StaticString, _ argument: StaticString) -> tr_status {
   return Status.invalid.code
 }
 
-/// Returns `TR_ERR_INVALID` and records the reason, for `tr_error_detail` and for a registry's log.
-///
-/// A nil registry means that none is known.
+/// Returns `TR_ERR_INVALID` and records the reason for `tr_error_detail`.
 @inline(never)
-func refuse(
-  _ function: StaticString, _ text: StaticString, in registry: RegistryReference? = nil
-) -> tr_status {
+func refuse(_ function: StaticString, _ text: StaticString) -> tr_status {
   ErrorDetail.note(function, text)
-  registry?.logInvalidCall()
   return Status.invalid.code
 }

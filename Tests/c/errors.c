@@ -78,29 +78,168 @@ CASE(the_text_is_the_threads_own) {
   tr_token_release(token);
 }
 
-/* Proves: the log receives invalid calls with its registry, or a task of it, with the same line
-   (P4). Why it matters: a status that was ignored is seen in the log. Catches: no event; one for a
-   call without a registry. */
-CASE(a_log_hears_of_invalid_calls) {
+/* Invalid calls that have a registry with a log, or a task of one: `asked` is not the calling thread's and alive, `ended`
+   has ended without being asked to stop. Each is invalid for a reason that is not its registry or task, if there is one,
+   and what is checked in different places stands here with a call for each. */
+#define INVALID_CALLS(CALL)                                                                        \
+  CALL(tr_registry_child, (registry, NULL, NULL, &out.registry))                                   \
+  CALL(tr_registry_child, (registry, "a/b", NULL, &out.registry))                                  \
+  CALL(tr_registry_child, (registry, "n", NULL, NULL))                                             \
+  CALL(tr_registry_child, (registry, "n", &small.registry, &out.registry))                         \
+  CALL(tr_spawn, (registry, "", 1, body_never, NULL, NULL))                                        \
+  CALL(tr_spawn, (registry, "n", 1, NULL, NULL, NULL))                                             \
+  CALL(tr_spawn_with, (registry, "n", 5, body_never, NULL, NULL, NULL))                            \
+  CALL(tr_spawn_with, (registry, "n", 1, body_never, NULL, &small.spawn, NULL))                    \
+  CALL(tr_snapshot, (registry, NULL, 0, NULL))                                                     \
+  CALL(tr_snapshot, (registry, NULL, 1, &out.count))                                               \
+  CALL(tr_join_all, (registry, 0, &small.join))                                                    \
+  CALL(tr_join_all_report, (registry, 0, NULL))                                                    \
+  CALL(tr_shutdown, (registry, TR_REASON_NONE, NULL, 0, &small.join))                              \
+  CALL(tr_shutdown_with, (registry, TR_REASON_NONE, NULL, 0, &small.shutdown, NULL))               \
+  CALL(tr_shutdown_report, (registry, TR_REASON_NONE, NULL, 0, NULL, NULL))                        \
+  CALL(tr_shutdown_report, (registry, TR_REASON_NONE, NULL, 0, &small.shutdown, &out.report))      \
+  CALL(tr_task_set_message, (asked, "from outside"))                                               \
+  CALL(tr_task_wait, (asked, 0, &small.outcome))                                                   \
+  CALL(tr_signal_watch_start, (registry, NULL, &small.signals))                                    \
+  CALL(tr_signal_watch_start, (registry, &stops, NULL))                                            \
+  CALL(tr_signal_watch_start_array, (registry, NULL, 1, NULL))                                     \
+  CALL(tr_signal_watch_stop, (registry))                                                           \
+  CALL(tr_signal_watch_move, (registry, NULL))                                                     \
+  CALL(tr_signal_watch_move, (NULL, registry))                                                     \
+  CALL(tr_signal_watch_move, (registry, registry))                                                 \
+  CALL(tr_task_sleep, (ended, 0))                                                                  \
+  CALL(tr_task_wait_cancelled, (ended, 0))                                                         \
+  CALL(tr_task_wait_fd, (ended, 0, 0, 0))                                                          \
+  CALL(tr_task_wait_fd, (asked, -1, 0, 0))                                                         \
+  CALL(tr_task_wait_fd, (asked, 1000000, 0, 0))                                                    \
+  CALL(tr_task_fd, (asked, NULL))                                                                  \
+  CALL(tr_task_on_cancel, (asked, NULL, NULL, NULL, &out.registration))                            \
+  CALL(tr_task_on_cancel, (asked, never_called, NULL, NULL, NULL))                                 \
+  CALL(tr_heartbeat_promise, (registry, 1, 0x80))                                                  \
+  CALL(tr_heartbeat_promise, (registry, -1, 0))                                                    \
+  CALL(tr_health, (registry, NULL, 1, NULL))                                                       \
+  CALL(tr_explain, (registry, NULL))                                                               \
+  CALL(tr_explain_with, (registry, 0, NULL))                                                       \
+  CALL(tr_explain_with, (registry, 0x80, &out.report))                                             \
+  CALL(tr_snapshot_write, (registry, -1, TR_FORMAT_TEXT))                                          \
+  CALL(tr_snapshot_write, (registry, 2, 99))                                                       \
+  CALL(tr_snapshot_write_buffer, (registry, TR_FORMAT_TEXT, NULL, 0, NULL))                        \
+  CALL(tr_metrics_read, (registry, 0, NULL))                                                       \
+  CALL(tr_metrics_read, (registry, 0, &small.metrics))                                             \
+  CALL(tr_metrics_read, (registry, 5, &metrics))                                                   \
+  CALL(tr_metrics_write, (registry, -1, TR_FORMAT_OPENMETRICS))                                    \
+  CALL(tr_metrics_write, (registry, 2, 99))                                                        \
+  CALL(tr_metrics_write_buffer, (registry, 99, NULL, 0, &out.count))                               \
+  CALL(tr_recent, (registry, NULL, 0, NULL))                                                       \
+  CALL(tr_recent, (registry, NULL, 0, &out.count))                                                 \
+  CALL(tr_systemd_start, (registry, &small.systemd))                                               \
+  CALL(tr_systemd_start, (registry, &unknown_systemd))                                             \
+  CALL(tr_systemd_stop, (registry))
+
+/* Those that are invalid for NULL alone: there is no registry then. */
+static const char *const only_for_null[] = {"tr_registry_wait", "tr_task_cancel"};
+
+static void never_called(void *context) {
+  (void)context;
+  abort();
+}
+
+/* Proves: each function that takes a registry, or a task, and returns a status sends its registry's log one event for each
+   invalid call, with the line of tr_error_detail, wherever the library finds out that it is invalid (P4).
+   Why it matters: a status that nobody looked at is seen in the log, or nowhere.
+   Catches: a function, or a path through one, that says nothing, or says it twice; one that is not in this list. */
+CASE(a_log_hears_of_every_invalid_call) {
   struct heard heard = {.wanted = TR_EVENT_INVALID_CALL};
   tr_registry *registry = registry_that_logs(&heard);
-  CHECK_EQ(TR_ERR_INVALID, tr_spawn(registry, "", 1, body_never, NULL, NULL));
-  CHECK_EQ(1, atomic_load(&heard.count));
-  CHECK_STR(tr_error_detail(), heard.message);
-  CHECK_EQ(TR_LOG_ERROR, heard.level);
+  struct gate gate = GATE_INIT;
+  tr_task *asked = spawn(registry, "asked", body_deaf, &gate), *ended = spawn(registry, "ended", body_returns, NULL);
+  CHECK_EQ(TR_OK, tr_task_wait(ended, FOREVER, NULL));
+  gate_await(&gate, 1);
+  struct {
+    tr_registry *registry;
+    tr_report *report;
+    tr_registration *registration;
+    size_t count;
+  } out;
+  struct { /* structures that are too small */
+    tr_registry_options registry;
+    tr_spawn_options spawn;
+    tr_shutdown_options shutdown;
+    tr_join_report join;
+    tr_outcome outcome;
+    tr_signal_options signals;
+    tr_metrics metrics;
+    tr_systemd_options systemd;
+  } small;
+  memset(&small, 0, sizeof small);
+  tr_metrics metrics = TR_METRICS_INIT;
+  tr_systemd_options unknown_systemd = TR_SYSTEMD_OPTIONS_INIT;
+  unknown_systemd.flags = 0x80;
+  sigset_t stops;
+  sigemptyset(&stops);
+  sigaddset(&stops, SIGSTOP);
+
+  int expected = 0;
+#define CALL(function, arguments)                                                                  \
+  forget_error_detail();                                                                           \
+  CHECK_MSG(function arguments == TR_ERR_INVALID, #function #arguments);                           \
+  check_error_detail(#function, __FILE__, __LINE__);                                               \
+  expected++;                                                                                      \
+  CHECK_MSG(atomic_load(&heard.count) == expected, "%d events, not %d, after " #function #arguments, \
+            atomic_load(&heard.count), expected);                                                  \
+  CHECK_STR(tr_error_detail(), heard.message);                                                     \
+  CHECK_EQ(TR_LOG_ERROR, heard.level);                                                             \
   CHECK_EQ(TR_ERR_INVALID, heard.code);
-  CHECK_EQ(TR_ERR_INVALID, tr_spawn(NULL, "n", 1, body_never, NULL, NULL));
-  CHECK_EQ(1, atomic_load(&heard.count));
-  tr_join_report report = TR_JOIN_REPORT_INIT;
-  report.size = 1;
-  CHECK_EQ(TR_ERR_INVALID, tr_join_all(registry, 0, &report));
-  CHECK_EQ(2, atomic_load(&heard.count));
-  CHECK_STR(tr_error_detail(), heard.message);
-  tr_task *task = spawn(registry, "t", body_returns, NULL);
-  CHECK_EQ(TR_ERR_INVALID, tr_task_set_message(task, "from outside"));
-  CHECK_EQ(3, atomic_load(&heard.count));
-  tr_task_release(task);
+  INVALID_CALLS(CALL)
+#undef CALL
+
+  const char *called[] = {
+#define CALL(function, arguments) #function,
+      INVALID_CALLS(CALL)
+#undef CALL
+  };
+  for (size_t i = 0; i < sizeof support_declarations / sizeof *support_declarations; i++) {
+    const char *function = support_declarations[i].function, *parameters = support_declarations[i].parameters;
+    if (strcmp(support_declarations[i].result, "tr_status ") != 0) continue;
+    if (strstr(parameters, "tr_registry *") == NULL && strstr(parameters, "tr_task *") == NULL) continue;
+    if (strcmp(function, "tr_registry_create") == 0) continue; /* makes one */
+    int is_there = 0;
+    for (size_t k = 0; k < sizeof called / sizeof *called; k++) is_there |= strcmp(called[k], function) == 0;
+    for (size_t k = 0; k < 2; k++) is_there |= strcmp(only_for_null[k], function) == 0;
+    CHECK_MSG(is_there, "no invalid call of %s", function);
+  }
+  gate_open(&gate);
+  tr_task_release(asked);
+  tr_task_release(ended);
   registry_finish(registry);
+}
+
+/* Proves: once a registry is closed, or its last reference released, and its last task has ended, its log receives
+   nothing from calls with it or with a task of it (P4, O2).
+   Why it matters: its context may be gone by then.  Catches: a call that is reported there all the same. */
+CASE(a_log_hears_nothing_once_its_context_may_be_gone) {
+  struct heard heard = {.wanted = TR_EVENT_INVALID_CALL};
+  tr_registry *registry = registry_that_logs(&heard);
+  tr_task *task = spawn(registry, "held", body_returns, NULL);
+  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_task_fd(task, NULL));
+  CHECK_EQ(1, atomic_load(&heard.count));
+  tr_registry_release(registry);
+  CHECK_EQ(TR_ERR_INVALID, tr_task_fd(task, NULL));
+  CHECK_EQ(1, atomic_load(&heard.count));
+  tr_task_release(task);
+
+  registry = registry_that_logs(&heard);
+  task = spawn(registry, "held", body_returns, NULL);
+  CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_task_fd(task, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_explain(registry, NULL));
+  CHECK_EQ(1, atomic_load(&heard.count));
+  heard.wanted = TR_EVENT_SHORT_GRACE;
+  CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, 5000, NULL));
+  CHECK_EQ(1, atomic_load(&heard.count));
+  tr_task_release(task);
+  tr_registry_release(registry);
 }
 
 /* Proves: a grace above 0 and below a millisecond is remarked on, others are not (P4).  Why it matters: 5000 was
@@ -108,15 +247,21 @@ CASE(a_log_hears_of_invalid_calls) {
    for a grace without end. */
 CASE(a_short_grace_is_remarked_on) {
   struct heard heard = {.wanted = TR_EVENT_SHORT_GRACE};
-  tr_registry *registry = registry_that_logs(&heard);
+  tr_registry *registry = NULL;
   const int64_t fair[] = {0, TR_FOREVER, -5000, TR_MILLISECONDS(1), TR_SECONDS(5)};
-  for (size_t i = 0; i < sizeof fair / sizeof *fair; i++)
+  for (size_t i = 0; i < sizeof fair / sizeof *fair; i++) {
+    registry = registry_that_logs(&heard);
     CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, fair[i], NULL));
+    tr_registry_release(registry);
+  }
   CHECK_EQ(0, atomic_load(&heard.count));
+  registry = registry_that_logs(&heard);
   CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, 5000, NULL));
   CHECK_EQ(1, atomic_load(&heard.count));
   CHECK_EQ(TR_LOG_WARNING, heard.level);
   CHECK(strstr(heard.message, "TR_MILLISECONDS(5000)") != NULL);
+  tr_registry_release(registry);
+  registry = registry_that_logs(&heard);
   CHECK_EQ(TR_OK, tr_shutdown_with(registry, TR_REASON_NONE, NULL, 999999, NULL, NULL));
   CHECK_EQ(2, atomic_load(&heard.count));
   tr_registry_release(registry);
@@ -172,6 +317,7 @@ CHECK_MAIN(
     CHECK_ENTRY(an_end_on_purpose_says_why),
     CHECK_ENTRY(each_cause_has_a_text_of_its_own),
     CHECK_ENTRY(the_text_is_the_threads_own),
-    CHECK_ENTRY(a_log_hears_of_invalid_calls),
+    CHECK_ENTRY(a_log_hears_of_every_invalid_call),
+    CHECK_ENTRY(a_log_hears_nothing_once_its_context_may_be_gone),
     CHECK_ENTRY(a_short_grace_is_remarked_on),
     CHECK_ENTRY(durations_are_nanoseconds))

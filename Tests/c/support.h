@@ -39,7 +39,7 @@ static inline void forget_error_detail(void) {
 
 #ifdef SUPPORT_DECLARATIONS
 static const struct {
-  const char *function, *parameters; /* as in the header: "(tr_token *token, int *fd)" */
+  const char *result, *function, *parameters; /* "tr_status ", "tr_token_fd", "(tr_token *token, int *fd)" */
 } support_declarations[] = {
 #include SUPPORT_DECLARATIONS
 };
