@@ -1,0 +1,48 @@
+import CTaskReg
+
+@implementation @_cdecl("tr_token_on_cancel")
+public func tr_token_on_cancel(
+  _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let token = token(handle) else { return refusal("tr_token_on_cancel", "token") }
+  return register("tr_token_on_cancel", function, context, drop, with: .token(token), out)
+}
+
+@implementation @_cdecl("tr_task_on_cancel")
+public func tr_task_on_cancel(
+  _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  withTask(handle, "tr_task_on_cancel") { task in
+    register("tr_task_on_cancel", function, context, drop, with: .task(task), out)
+  }
+}
+
+private func register(
+  _ caller: StaticString, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?,
+  with owner: CancelCallback.Owner, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let function else { return refusal(caller, "fn") }
+  guard let out else { return refusal(caller, "registration") }
+  return CancelCallback.register(function, context, drop: drop, with: owner) {
+    if let callback = $0 {
+      out.pointee = given(.registration, OpaquePointer(callback))
+    } else {
+      // The registration is gone: nothing is left to be deregistered.
+      if HandleCheck.isOn, let handle = out.pointee {
+        HandleCheck.takeBack(UnsafeRawPointer(handle))
+      }
+      out.pointee = nil
+    }
+  }.code
+}
+
+@implementation @_cdecl("tr_registration_remove")
+public func tr_registration_remove(_ handle: OpaquePointer?) -> UInt32 {
+  guard let handle = released(.registration, handle) else {
+    return CancelCallback.Removal.neverRuns.rawValue
+  }
+  return CancelCallback.deregister(CancelCallback.Pointer(handle)).rawValue
+}

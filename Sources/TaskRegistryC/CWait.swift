@@ -1,0 +1,47 @@
+import CTaskReg
+
+@implementation @_cdecl("tr_wait_cancelled")
+public func tr_wait_cancelled(_ timeout: Int64) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return waitUntilCancelled(until: .after(timeout)).code
+}
+
+@implementation @_cdecl("tr_wait_fd")
+public func tr_wait_fd(_ descriptor: Int32, _ events: Int16, _ timeout: Int64) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return waitForDescriptor(descriptor, events: events, until: .after(timeout)).code
+}
+
+@implementation @_cdecl("tr_task_sleep")
+public func tr_task_sleep(_ handle: OpaquePointer?, _ duration: Int64) -> tr_status {
+  withTask(handle, "tr_task_sleep") { task in
+    task.sleep(for: bounded(duration)).code
+  }
+}
+
+@implementation @_cdecl("tr_task_wait_cancelled")
+public func tr_task_wait_cancelled(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
+  withTask(handle, "tr_task_wait_cancelled") { task in
+    task.waitForCancel(until: .after(timeout)).code
+  }
+}
+
+@implementation @_cdecl("tr_task_wait_fd")
+public func tr_task_wait_fd(
+  _ handle: OpaquePointer?, _ descriptor: Int32, _ events: Int16, _ timeout: Int64
+) -> tr_status {
+  withTask(handle, "tr_task_wait_fd") { task in
+    task.wait(forDescriptor: descriptor, events: events, until: .after(timeout)).code
+  }
+}
+
+@implementation @_cdecl("tr_cond_wait")
+public func tr_cond_wait(
+  _ condition: UnsafeMutablePointer<pthread_cond_t>?,
+  _ mutex: UnsafeMutablePointer<pthread_mutex_t>?, _ timeout: Int64
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let condition else { return refusal("tr_cond_wait", "cond") }
+  guard let mutex else { return refusal("tr_cond_wait", "mutex") }
+  return waitOnCondition(condition, mutex, until: .after(timeout)).code
+}
