@@ -174,7 +174,7 @@ enum ProcessState {
 
   /// Sets the first value of the thread-specific key for the calling thread.
   ///
-  /// - Returns: 0, or an error number if it `takesMemory` and there is none.
+  /// - Returns: 0, or an error number if it needs memory (`threadValueTakesMemory`) and there is none.
   static func setFirstThreadValue(_ value: UInt) -> Int32 {
     let key = pthread_key_t(truncatingIfNeeded: workerKeyPlusOne.load(ordering: .acquiring) &- 1)
     return pthread_setspecific(key, UnsafeRawPointer(bitPattern: value))
