@@ -2,7 +2,8 @@
 //
 // A body runs on the library's thread, and cgo keeps its goroutine on that thread until it returns. Sleep and
 // IsCancelled are also for goroutines that it starts; Checkpoint is for the body's own. A call that waits takes one
-// thread of Go's scheduler. Timeouts are durations; a negative one (Forever) never passes.
+// thread of Go's scheduler. Timeouts are durations; Forever never passes, and a negative one, which is what
+// time.Until returns for a deadline in the past, has passed already.
 // SPDX-License-Identifier: Apache-2.0
 package taskreg
 
@@ -30,6 +31,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -39,7 +41,19 @@ import (
 	"unsafe"
 )
 
-const Forever = time.Duration(-1)
+// Forever is not -1, as TR_FOREVER is: time.Until may return -1.
+const Forever = time.Duration(math.MaxInt64)
+
+// nanoseconds is the timeout as the library takes it.
+func nanoseconds(timeout time.Duration) C.int64_t {
+	switch {
+	case timeout == Forever:
+		return C.TR_FOREVER
+	case timeout < 0:
+		return 0
+	}
+	return C.int64_t(timeout)
+}
 
 // Error is a call's error: its status, and the sentence for it or, for a wrong argument, which one it is. It is equal,
 // by errors.Is, to the variables below.
@@ -155,21 +169,21 @@ func (r *Registry) CancelOn(signals ...os.Signal) (stop func()) {
 
 // WaitCancelled waits until the registry is cancelled.
 func (r *Registry) WaitCancelled(timeout time.Duration) error {
-	return check(func() C.tr_status { return C.tr_token_wait(C.tr_registry_token(r.registry), C.int64_t(timeout)) })
+	return check(func() C.tr_status { return C.tr_token_wait(C.tr_registry_token(r.registry), nanoseconds(timeout)) })
 }
 
 // Join waits for all tasks, and at the deadline asks those that are left to stop. With nil and with ErrDeadline,
 // report is the report's text.
 func (r *Registry) Join(timeout time.Duration) (report string, err error) {
 	return reported(func(out **C.tr_report) C.tr_status {
-		return C.tr_join_all_report(r.registry, C.int64_t(timeout), out)
+		return C.tr_join_all_report(r.registry, nanoseconds(timeout), out)
 	})
 }
 
 // Shutdown cancels, and joins within grace.
 func (r *Registry) Shutdown(grace time.Duration) (report string, err error) {
 	return reported(func(out **C.tr_report) C.tr_status {
-		return C.tr_shutdown_report(r.registry, C.TR_REASON_USER_REQUESTED, nil, C.int64_t(grace), nil, out)
+		return C.tr_shutdown_report(r.registry, C.TR_REASON_USER_REQUESTED, nil, nanoseconds(grace), nil, out)
 	})
 }
 
@@ -214,13 +228,13 @@ func (t *Task) Close()            { C.tr_task_release(t.task); t.task = nil }
 
 func (t *Task) Wait(timeout time.Duration) (Outcome, error) {
 	o := C.tr_outcome{size: C.sizeof_tr_outcome}
-	err := check(func() C.tr_status { return C.tr_task_wait(t.task, C.int64_t(timeout), &o) })
+	err := check(func() C.tr_status { return C.tr_task_wait(t.task, nanoseconds(timeout), &o) })
 	return Outcome{C.GoString(C.tr_ended_name(o.how)), C.GoString(&o.message[0]), int(o.code), o.was_cancelled != 0}, err
 }
 
 // Sleep ends with ErrCancelled as soon as the task is asked to stop, on whichever goroutine it is called.
 func (t *Task) Sleep(duration time.Duration) error {
-	return check(func() C.tr_status { return C.tr_task_sleep(t.task, C.int64_t(duration)) })
+	return check(func() C.tr_status { return C.tr_task_sleep(t.task, nanoseconds(duration)) })
 }
 
 // Checkpoint says what the calling task does next; reports show it.

@@ -3,17 +3,19 @@
 // Proves: a body and its error cross the library and come back, a panic as well; a wait that is cancelled returns
 // ErrCancelled in the task, and the outcome has its code and text; waits let goroutines run; SIGTERM cancels the
 // registry by Go's own handler; a missed deadline is an error, with the report's text; what was pinned for a task is
-// unpinned once it has ended (J1, C4, O1, E10).
+// unpinned once it has ended; a timeout that has passed already does not wait, -1 ns included (J1, C4, O1, E10).
 //
 // Why it matters: the page is there to be copied; its mistakes would be those of every binding.
 //
-// Catches: a Go pointer to a Go pointer (cgo panics); an error's text read on another thread; a drop that is missing.
+// Catches: a Go pointer to a Go pointer (cgo panics); an error's text read on another thread; a drop that is missing;
+// time.Until's -1 passed on to C, which waits indefinitely for it.
 
 package taskreg
 
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime/cgo"
 	"strings"
@@ -60,6 +62,10 @@ func TestHundredTasksAndAStraggler(t *testing.T) {
 	}
 	_, err := tasks[1].Wait(10 * time.Millisecond)
 	expect(t, errors.Is(err, ErrTimedOut), err)
+	for _, late := range []time.Duration{-1, -5 * time.Millisecond, math.MinInt64} { // as time.Until returns them
+		_, err = tasks[1].Wait(late)
+		expect(t, errors.Is(err, ErrTimedOut), late, err)
+	}
 	for i := 0; i < 100; i += 2 {
 		must(0, tasks[i].Cancel())
 	}
