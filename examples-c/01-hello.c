@@ -10,7 +10,7 @@
 
 #include <taskreg.h>
 
-/* Every function that can fail returns a tr_status. These programs end at the first surprise. */
+/* Every function that can fail returns a tr_status. These programs end at the first failure. */
 static void check(tr_status status, const char *call) {
   if (status != TR_OK) {
     fprintf(stderr, "%s: %s\n", call, tr_strerror(status));
@@ -19,8 +19,8 @@ static void check(tr_status status, const char *call) {
 }
 
 /* The body of the task. `self` is the task; `ctx` is what was given to tr_spawn. The task sees
-   everything that was written before tr_spawn, and whoever has waited for the task sees everything
-   that it wrote, so that ctx needs no lock here. */
+   everything that was written before tr_spawn, and a thread that has waited for the task
+   sees everything that it wrote, so ctx needs no lock here. */
 static int greet(tr_task *self, void *ctx) {
   int *visits = ctx;
   char name[64]; /* a name has at most 63 bytes */
@@ -46,17 +46,18 @@ int main(void) {
 
   check(tr_registry_create(NULL, &registry), "tr_registry_create"); /* NULL: the defaults */
 
-  /* The thread starts at once. The last argument may be NULL when nobody needs the task itself;
-     here it is wanted, and the reference that comes with it has to be released. */
+  /* The thread starts at once. The last argument may be NULL if the handle of the task is not
+     needed. Here it is, and the reference that comes with it has to be released. */
   check(tr_spawn(registry, "greeter", TR_KIND_BACKGROUND_LOOP, greet, &visits, &task), "tr_spawn");
 
   check(tr_task_wait(task, TR_FOREVER, &outcome), "tr_task_wait"); /* never times out */
   printf("it %s %d; visits: %d\n", tr_ended_name(outcome.how), outcome.code, visits);
   tr_task_release(task);
 
-  /* Accept no more tasks, ask those that are alive to stop, and wait for them for no longer than
-     1 s. All timeouts are in nanoseconds. After TR_OK no thread of the registry is left. */
-  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", TR_SECONDS(1), NULL), "tr_shutdown");
+  /* Accept no more tasks, ask those that are alive to stop, and wait for them for at most 1 s. All
+     timeouts are in nanoseconds. After TR_OK no thread of the registry is left. */
+  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", TR_SECONDS(1), NULL),
+        "tr_shutdown");
   printf("tasks left: %zu\n", tr_len(registry));
   tr_registry_release(registry);
   return EXIT_SUCCESS;

@@ -1,8 +1,9 @@
 /* 02-cancellation.c - how tasks are asked to stop, one by one and all together.
 
-   Nothing kills a thread. Each task has a flag; who wants it to stop raises the flag, and the task
-   sees it in one of two ways: a wait of the library (tr_sleep, tr_task_wait, tr_token_wait) returns
-   TR_ERR_CANCELLED at once, or a loop that computes asks tr_task_is_cancelled now and then.
+   Nothing kills a thread. Each task has a cancel flag. To ask for a stop is to raise the flag, and
+   the task sees it in one of two ways: a wait of the library (tr_sleep, tr_task_wait,
+   tr_token_wait) returns TR_ERR_CANCELLED at once; a loop that computes calls tr_task_is_cancelled
+   from time to time.
 
    The flag of a single task rises with tr_task_cancel. The flags of all tasks of a registry rise
    with its token, and a token is cancelled with its parent, never the other way.
@@ -21,7 +22,7 @@ static void check(tr_status status, const char *call) {
   }
 }
 
-/* A task that waits: the sleep has no end, and yet it ends the moment the flag rises. */
+/* A task that waits: the sleep has no timeout; it ends as soon as the flag is raised. */
 static int sleeper(tr_task *self, void *ctx) {
   tr_status *woken_with = ctx;
 
@@ -30,7 +31,7 @@ static int sleeper(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* A task that computes: it looks at its flag in every round, which costs one atomic load. */
+/* A task that computes: it checks its flag in every round, which costs one atomic load. */
 static int counter(tr_task *self, void *ctx) {
   unsigned long *rounds = ctx;
 
@@ -80,15 +81,15 @@ int main(void) {
   check(tr_task_cancel(first), "tr_task_cancel");
   wait_and_print(first);
   printf("  its sleep returned: %s\n", first_woken == TR_ERR_CANCELLED ? "cancelled" : "not so");
-  printf("  tasks that go on: %zu\n", tr_len(registry));
+  printf("  tasks that keep running: %zu\n", tr_len(registry));
 
   /* A token in another branch does not touch this registry. */
   printf("a sibling's token is cancelled:\n");
   tr_token_cancel(other, TR_REASON_RELOAD_REQUESTED, "new settings");
   printf("  the service is cancelled: %s\n", tr_token_is_cancelled(service) ? "yes" : "no");
 
-  /* The parent does: the registry closes, and all its flags are up when the call returns. The
-     first to cancel a token alone records a reason and a message. */
+  /* The parent does: the registry closes, and all its flags are raised when the call returns.
+     Only the first call that cancels a token records a reason and a message. */
   printf("the program's token is cancelled:\n");
   printf("  first: %d\n", tr_token_cancel(program, TR_REASON_USER_REQUESTED, "control-C"));
   printf("  again: %d\n", tr_token_cancel(program, TR_REASON_FATAL, "too late to count"));
@@ -104,10 +105,11 @@ int main(void) {
          message);
 
   status = tr_spawn(registry, "latecomer", TR_KIND_BACKGROUND_LOOP, sleeper, &first_woken, NULL);
-  printf("  a new task is refused: %s\n", status == TR_ERR_CLOSED ? "closed" : tr_strerror(status));
+  printf("  a new task is rejected: %s\n",
+         status == TR_ERR_CLOSED ? "closed" : tr_strerror(status));
 
   /* The token has closed the registry; the shutdown joins its threads. */
-  check(tr_shutdown(registry, TR_REASON_NONE, NULL, 1000000000, NULL), "tr_shutdown");
+  check(tr_shutdown(registry, TR_REASON_NONE, NULL, TR_SECONDS(1), NULL), "tr_shutdown");
   tr_task_release(first);
   tr_task_release(second);
   tr_task_release(third);

@@ -1,9 +1,9 @@
-/* 03-deadline.c - wait no longer than you can afford, and learn who did not listen.
+/* 03-deadline.c - wait until a deadline, and learn which tasks did not stop.
 
    tr_join_all waits for every task of a registry, but only until a deadline. Then it raises the
-   flag of each task that is still alive, waits one more short while (the abort grace), and reports
-   them: those that ended within the grace were aborted, the others are abandoned. An abandoned task
-   is not forgotten: it stays in the list until it ends, and a later join can still succeed.
+   flag of each task that is still alive, waits for a short time longer (the abort grace), and
+   reports them: those that ended within the abort grace were aborted, the others are abandoned. An
+   abandoned task stays in the list until it ends, and a later join can still succeed.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -17,8 +17,6 @@
 #include <time.h>
 
 #include <taskreg.h>
-
-#define MS INT64_C(1000000) /* nanoseconds in a millisecond */
 
 static void check(tr_status status, const char *call) {
   if (status != TR_OK) {
@@ -34,17 +32,17 @@ static int quick(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Goes on until it is asked to stop, then stops at once. */
+/* Runs until it is asked to stop, then stops at once. */
 static int polite(tr_task *self, void *ctx) {
   (void)self;
   (void)ctx;
   return tr_sleep(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
-/* Never looks at its flag. Such code exists: a call into a library that takes its time, a read from
-   a disk that does not answer. This one lets go when the example says so. */
+/* Never checks its flag. Such code exists: a slow call into a library, a read from a disk that does
+   not respond. This one ends when the example lets it. */
 static int deaf(tr_task *self, void *ctx) {
-  const struct timespec nap = {0, 1000000}; /* 1 ms; a sleep that knows nothing of flags */
+  const struct timespec nap = {0, 1000000}; /* 1 ms; this sleep ignores the flag */
   atomic_int *let_go = ctx;
 
   (void)self;
@@ -75,7 +73,7 @@ static void print_missed_deadline(const char *title, tr_status status, tr_join_r
     const tr_task_summary *straggler = &report->stragglers[i];
     printf("  straggler: %s (%s), %s, age %" PRId64 " ms\n", straggler->name,
            tr_kind_name(straggler->kind), tr_state_name(straggler->state),
-           straggler->age_ns / MS);
+           straggler->age_ns / TR_MILLISECONDS(1));
   }
 }
 
@@ -88,7 +86,7 @@ int main(void) {
   atomic_int let_go = 0;
   tr_status status;
 
-  options.abort_grace_ns = 500 * MS;
+  options.abort_grace_ns = TR_MILLISECONDS(500);
   check(tr_registry_create(&options, &registry), "tr_registry_create");
   check(tr_spawn(registry, "quick", TR_KIND_RPC_HANDLER, quick, NULL, &quick_task), "tr_spawn");
   check(tr_spawn(registry, "polite", TR_KIND_BACKGROUND_LOOP, polite, NULL, NULL), "tr_spawn");
@@ -96,15 +94,15 @@ int main(void) {
   check(tr_task_wait(quick_task, TR_FOREVER, NULL), "tr_task_wait");
   tr_task_release(quick_task);
 
-  /* The room for the names is the caller's; the library allocates nothing for a report. */
+  /* The array of stragglers is the caller's: the library allocates nothing for this report. */
   report.stragglers = stragglers;
   report.stragglers_capacity = sizeof stragglers / sizeof stragglers[0];
 
-  /* A join asks nobody to stop before its deadline, here 50 ms from now. */
-  status = tr_join_all(registry, 50 * MS, &report);
+  /* A join asks no task to stop before its deadline, here 50 ms from now. */
+  status = tr_join_all(registry, TR_MILLISECONDS(50), &report);
   print_missed_deadline("join with 50 ms", status, &report);
-  printf("  it took the timeout and the grace: %s\n",
-         report.elapsed_ns >= 550 * MS ? "yes" : "no");
+  printf("  it took the timeout and the abort grace: %s\n",
+         report.elapsed_ns >= TR_MILLISECONDS(550) ? "yes" : "no");
   printf("tasks still tracked: %zu\n", tr_len(registry));
 
   /* A shutdown asks at once and then joins. It fails for the same reason as the join did... */
@@ -113,8 +111,9 @@ int main(void) {
 
   /* ...until the straggler has ended after all. */
   atomic_store(&let_go, 1);
-  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", 10000 * MS, NULL), "tr_shutdown");
-  printf("shutdown with 10000 ms: TR_OK\n");
+  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", TR_SECONDS(10), NULL),
+        "tr_shutdown");
+  printf("shutdown with 10 s: TR_OK\n");
   printf("tasks still tracked: %zu\n", tr_len(registry));
   tr_registry_release(registry);
   return EXIT_SUCCESS;

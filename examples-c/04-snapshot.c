@@ -1,8 +1,8 @@
 /* 04-snapshot.c - which tasks are alive right now, and what are they?
 
-   tr_snapshot fills an array of yours with one entry for each live task. It takes no lock and stops
-   nobody, so that it can be called at any time: from a monitoring thread, from a signal loop, while
-   another thread shuts down.
+   tr_snapshot fills an array of yours with one entry for each live task. It takes no lock and
+   does not hold up any task, so it can be called at any time: from a monitoring thread, from a
+   signal loop, while another thread shuts down.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -24,9 +24,9 @@ static void check(tr_status status, const char *call) {
   }
 }
 
-/* Plain semaphores, so that what is listed below does not depend on who is faster. */
-static sem_t arrived; /* posted by each task when it has come to its body */
-static sem_t may_end; /* waited for by `stay_longer` after it was asked to stop */
+/* Semaphores, so that the lists below do not depend on which thread is faster. */
+static sem_t arrived; /* posted by each task when its body runs */
+static sem_t may_end; /* stay_longer waits for this after it was asked to stop */
 
 static int stay(tr_task *self, void *ctx) {
   (void)self;
@@ -35,7 +35,7 @@ static int stay(tr_task *self, void *ctx) {
   return tr_sleep(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1; /* until it is asked to stop */
 }
 
-/* As stay, but has something to finish first. */
+/* As stay, but has work to complete before it ends. */
 static int stay_longer(tr_task *self, void *ctx) {
   int result = stay(self, ctx);
 
@@ -51,8 +51,8 @@ static int by_id(const void *a, const void *b) {
   return left < right ? -1 : left > right;
 }
 
-/* List all tasks of `registry`: start with an array that is probably too small, and grow it as long
-   as there are more tasks than room. Returns the array, which the caller frees. */
+/* List all tasks of `registry`: start with an array that is probably too small, and grow it until
+   all tasks fit. Returns the array, which the caller frees. */
 static tr_task_summary *list_tasks(tr_registry *registry, size_t *count) {
   tr_task_summary *tasks = NULL;
   size_t capacity = 2;
@@ -66,7 +66,7 @@ static tr_task_summary *list_tasks(tr_registry *registry, size_t *count) {
       return NULL;
     }
     tasks = larger;
-    tasks[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT; /* tells the size of an element */
+    tasks[0] = (tr_task_summary)TR_TASK_SUMMARY_INIT; /* has the size of an element */
     status = tr_snapshot(registry, tasks, capacity, count);
     if (status == TR_OK) {
       return tasks;
@@ -75,7 +75,7 @@ static tr_task_summary *list_tasks(tr_registry *registry, size_t *count) {
       free(tasks);
       check(status, "tr_snapshot");
     }
-    capacity = *count + 4; /* *count says how many there were; a few more may have come since */
+    capacity = *count + 4; /* *count is how many there were; there may be a few more by now */
   }
 }
 
@@ -91,7 +91,7 @@ static void print_tasks(tr_registry *registry) {
   for (size_t i = 0; i < count; i++) {
     printf("  %s: %s, %s, age %" PRId64 " ms, thread %" PRId32 "\n", tasks[i].name,
            tr_kind_name(tasks[i].kind), tr_state_name(tasks[i].state),
-           tasks[i].age_ns / 1000000, tasks[i].thread_id);
+           tasks[i].age_ns / TR_MILLISECONDS(1), tasks[i].thread_id);
   }
   free(tasks);
 }
@@ -119,24 +119,25 @@ int main(void) {
     }
   }
 
-  /* Without an array a snapshot only counts; tr_len is the short way to the same number. */
+  /* Without an array a snapshot only counts; tr_len returns the same number. */
   check(tr_snapshot(registry, NULL, 0, &count), "tr_snapshot");
   printf("%zu tasks:\n", count);
   print_tasks(registry);
 
-  /* A task that was asked to stop says so in its state until it has ended. */
+  /* The state of a task that was asked to stop is "cancelling" until it has ended. */
   check(tr_task_cancel(compaction), "tr_task_cancel");
   printf("after asking one to stop:\n");
   print_tasks(registry);
 
-  /* Only live tasks are listed: an ended one is gone, and its memory serves the next one. */
+  /* Only live tasks are listed: one that has ended is gone, and its memory is used again. */
   sem_post(&may_end);
   check(tr_task_wait(compaction, TR_FOREVER, NULL), "tr_task_wait");
   tr_task_release(compaction);
   printf("after its end:\n");
   print_tasks(registry);
 
-  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", 1000000000, NULL), "tr_shutdown");
+  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", TR_SECONDS(1), NULL),
+        "tr_shutdown");
   printf("after the shutdown: %zu\n", tr_len(registry));
   tr_registry_release(registry);
   sem_destroy(&may_end);

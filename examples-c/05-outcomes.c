@@ -1,11 +1,11 @@
-/* 05-outcomes.c - how tasks end, what happens to what they were given, and who hears of it.
+/* 05-outcomes.c - how tasks end, what becomes of their ctx, and what the log reports.
 
    A task ends in exactly one of three ways: its body returned 0, it failed (returned something
-   else, and may have left a message), or its thread left the body by pthread_exit. Whichever it is,
-   the drop function frees what the task was given, exactly once. When a spawn is refused nothing
-   has run, and what was meant for the task is still the caller's.
+   else, and may have left a message), or its thread left the body by pthread_exit. In each case
+   the drop function frees the task's ctx, exactly once. When a spawn is rejected, neither has run,
+   and ctx is still the caller's.
 
-   The library prints nothing. A log callback hears of what nobody may have asked about.
+   The library prints nothing. A log callback gets the events that the program may not ask about.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -26,8 +26,8 @@ static void check(tr_status status, const char *call) {
 
 /* ---- The log ----------------------------------------------------------------------------- */
 
-/* Events arrive on the thread where they arise, several at once, so that the log has a lock. The
-   strings of an event are valid during the callback only. */
+/* The callback runs on the thread in which the event occurs, in several threads at once, so the log
+   has a lock. The strings of an event are valid during the callback only. */
 struct log {
   pthread_mutex_t lock;
   size_t count;
@@ -50,7 +50,7 @@ static int by_text(const void *a, const void *b) { return strcmp(a, b); }
 
 /* ---- The tasks --------------------------------------------------------------------------- */
 
-/* What each task is given: memory of its own, which its drop function counts and frees. */
+/* The ctx of each task: memory of its own, which its drop function frees. `alive` counts them. */
 static atomic_int alive;
 
 static char *parcel_new(const char *text) {
@@ -82,11 +82,11 @@ static int fail(tr_task *self, void *ctx) {
   if (tr_task_set_message(self, message) != TR_OK) {
     return 1;
   }
-  return 42; /* the code is the program's own; an errno value would do as well */
+  return 42; /* the meaning of the code is the program's; it may also be an errno value */
 }
 
-/* Deep inside somebody else's code a thread may be ended like this. What the body still had to do
-   is lost, but the task is neither lost nor leaked. */
+/* Code of a library may end a thread like this. The rest of the body does not run, but the task
+   ends as any other: its ctx is dropped, and it is counted and joined. */
 static int leave(tr_task *self, void *ctx) {
   (void)self;
   (void)ctx;
@@ -109,7 +109,7 @@ static tr_status spawn(tr_registry *registry, const char *name, tr_task_fn body,
   options.drop = parcel_drop;
   status = tr_spawn_with(registry, name, TR_KIND_RPC_HANDLER, body, parcel, &options, out);
   if (status != TR_OK) {
-    parcel_drop(parcel); /* refused: it is still ours. On TR_OK the library calls parcel_drop. */
+    parcel_drop(parcel); /* rejected: it is still ours. On TR_OK the library calls parcel_drop. */
   }
   return status;
 }
@@ -120,13 +120,13 @@ static void run_one(tr_registry *registry, const char *name, tr_task_fn body) {
 
   check(spawn(registry, name, body, &task), "tr_spawn_with");
   check(tr_task_wait(task, TR_FOREVER, &outcome), "tr_task_wait");
-  /* The drop function has run before anyone can learn that the task has ended. */
+  /* The drop function has run before any thread can see that the task has ended. */
   printf("%s: %s, code %d, message \"%s\", parcels alive: %d\n", name, tr_ended_name(outcome.how),
          outcome.code, outcome.message, atomic_load(&alive));
   tr_task_release(task);
 }
 
-static void print_refusal(const char *what, tr_status status) {
+static void print_rejection(const char *what, tr_status status) {
   const char *code = status == TR_ERR_INVALID  ? "TR_ERR_INVALID"
                      : status == TR_ERR_LIMIT  ? "TR_ERR_LIMIT"
                      : status == TR_ERR_CLOSED ? "TR_ERR_CLOSED"
@@ -140,7 +140,7 @@ int main(void) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   tr_join_report report = TR_JOIN_REPORT_INIT;
   tr_registry *registry = NULL;
-  tr_task *refused = NULL;
+  tr_task *late = NULL;
 
   options.max_tasks = 2;
   options.log = on_event;
@@ -151,19 +151,18 @@ int main(void) {
   run_one(registry, "bad", fail);
   run_one(registry, "gone", leave);
 
-  /* Refusals: a mistake in the call, a full registry, a closed one. */
-  print_refusal("no name", spawn(registry, "", succeed, NULL));
+  /* Rejected spawns: a wrong argument, a full registry, a closed one. */
+  print_rejection("no name", spawn(registry, "", succeed, NULL));
   check(spawn(registry, "first", wait_to_stop, NULL), "tr_spawn_with");
   check(spawn(registry, "second", wait_to_stop, NULL), "tr_spawn_with");
-  print_refusal("a third one", spawn(registry, "third", succeed, NULL));
+  print_rejection("a third one", spawn(registry, "third", succeed, NULL));
 
-  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", 1000000000, &report),
+  check(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, "done", TR_SECONDS(1), &report),
         "tr_shutdown");
-  print_refusal("after the shutdown", spawn(registry, "late", succeed, &refused));
-  printf("the out parameter of a refused spawn is untouched: %s\n",
-         refused == NULL ? "yes" : "no");
+  print_rejection("after the shutdown", spawn(registry, "late", succeed, &late));
+  printf("the out parameter of a rejected spawn is untouched: %s\n", late == NULL ? "yes" : "no");
 
-  /* No thread is left, hence no event can be on its way. */
+  /* No thread is left, so no further event can occur. */
   printf("the log, sorted:\n");
   qsort(log.lines, log.count, sizeof log.lines[0], by_text);
   for (size_t i = 0; i < log.count; i++) {

@@ -1,13 +1,13 @@
-/* 07-blocking-calls.c - stopping tasks that sit in blocking calls.
+/* 07-blocking-calls.c - stopping tasks that are in blocking calls.
 
-   A flag helps only a task that looks at it. A task that is about to block in accept or recv waits
-   for the descriptor with tr_wait_fd first; one that waits on a condition variable does it with
-   tr_cond_wait; one that sleeps does it with tr_sleep. Each of these ends by its event or when the task
-   is asked to stop, whichever is first, and no moment between looking and blocking is lost. A task
-   with an event loop of its own adds tr_task_fd to it. What only a call of its own can wake is woken by
-   a callback, tr_task_on_cancel. And a system call that nothing else reaches is interrupted by a signal.
+   The flag stops only a task that checks it. Before accept or recv, wait for the descriptor with
+   tr_wait_fd; wait on a condition variable with tr_cond_wait; sleep with tr_sleep. Each of these
+   ends with its event or when the task is asked to stop, whichever comes first, and no request is
+   lost between the check of the flag and the wait. A task with an event loop of its own adds
+   tr_task_fd to it. A wait that only a certain call can end is ended by a callback,
+   tr_task_on_cancel. A system call for which none of these works is interrupted by a signal.
 
-   The times that it took to stop each go to standard error: microseconds, on a machine at rest.
+   How long each took to stop is printed to standard error: microseconds, on an idle machine.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -42,7 +42,7 @@ static void check_system(int result, const char *call) {
   }
 }
 
-/* Accepts connections, of which none ever comes. */
+/* Accepts connections; none ever arrives. */
 static int acceptor(tr_task *self, void *ctx) {
   int listener = *(int *)ctx;
 
@@ -79,7 +79,7 @@ static int event_loop(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* A queue that nothing is ever put into. */
+/* A queue that stays empty. */
 struct queue {
   pthread_mutex_t lock;
   pthread_cond_t changed;
@@ -105,20 +105,20 @@ static int sleeper(tr_task *self, void *ctx) {
 
 static void ring(void *ctx) { sem_post(ctx); }
 
-/* Waits in a way that only a call ends: of a library's queue, a device, or here of a semaphore. */
+/* Waits in a way that only a certain call ends, here sem_post. */
 static int listener_to_bell(tr_task *self, void *ctx) {
   tr_registration *stop = NULL;
   tr_status status = tr_task_on_cancel(self, ring, ctx, NULL, &stop);
 
-  if (status == TR_ERR_CANCELLED) return 0; /* asked to stop already */
+  if (status == TR_ERR_CANCELLED) return 0; /* it was asked to stop before */
   check(status, "tr_task_on_cancel");
   while (!tr_task_is_cancelled(self)) sem_wait(ctx);
-  tr_registration_remove(stop); /* from here on nobody rings on this task's behalf */
+  tr_registration_remove(stop); /* after this, ring is not called any more */
   return 0;
 }
 
-/* A read that cannot be waited for beforehand, in somebody else's code perhaps. The signal comes once
-   the task is asked to stop, and again if it came just before the read. */
+/* A read without a wait before it, perhaps in the code of a library. The signal is sent when the
+   task is asked to stop, and again if it arrived just before the read. */
 static int stubborn(tr_task *self, void *ctx) {
   char byte;
 
@@ -134,7 +134,7 @@ static void stop(const char *name, tr_task *task) {
 
   clock_gettime(CLOCK_MONOTONIC, &start);
   check(tr_task_cancel(task), "tr_task_cancel");
-  check(tr_task_wait(task, 5000000000, &outcome), "tr_task_wait");
+  check(tr_task_wait(task, TR_SECONDS(5), &outcome), "tr_task_wait");
   clock_gettime(CLOCK_MONOTONIC, &end);
   tr_task_release(task);
   printf("%s: %s\n", name, tr_ended_name(outcome.how));
@@ -174,12 +174,12 @@ int main(void) {
   for (int i = 0; i < count; i++) {
     tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
     options.cancel_signal = tasks[i].signal;
-    check(tr_spawn_with(registry, tasks[i].name, TR_KIND_BACKGROUND_LOOP, tasks[i].body, tasks[i].ctx,
-                        &options, &handles[i]),
+    check(tr_spawn_with(registry, tasks[i].name, TR_KIND_BACKGROUND_LOOP, tasks[i].body,
+                        tasks[i].ctx, &options, &handles[i]),
           "tr_spawn_with");
   }
   check_system((int)send(pair[1], "hello", 5, 0), "send");
-  nanosleep(&moment, NULL); /* by now all of them block */
+  nanosleep(&moment, NULL); /* all of them are blocked by then */
   printf("blocked: %zu tasks\n", tr_len(registry));
   for (int i = 0; i < count; i++) stop(tasks[i].name, handles[i]);
 

@@ -1,10 +1,10 @@
 /* 08-groups.c - the parts of a server as groups of its tasks.
 
    A group is a registry inside another: it has a token, a join and a shutdown of its own, and its
-   tasks are also those of the registries above it. So one part of a server can be stopped and started
-   while the others go on, and whoever looks at the whole, or stops it, need not know the parts. A task
-   is listed with the path of its group. A task that joins what it is part of would wait for itself,
-   and is told so.
+   tasks are also tasks of its ancestors. So one part of a server can be stopped and started while
+   the others keep running, and code that lists or stops the whole need not know the parts. A task
+   is listed with the path of its group. A task that joins a registry it is in would wait for
+   itself; such a call returns TR_ERR_DEADLOCK.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -23,12 +23,12 @@ static void check(tr_status status, const char *call) {
 
 /* ---- The parts --------------------------------------------------------------------------- */
 
-/* All, in it net and storage, and in net a group for its peers. */
+/* The groups net and storage are in `all`, the group peers is in net. */
 struct server {
   tr_registry *all, *net, *peers, *storage;
 };
 
-/* What all tasks here have to do: nothing, until they are asked to stop. */
+/* The body of most tasks here: does nothing until it is asked to stop. */
 static int serve(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
   return tr_sleep(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
@@ -46,11 +46,12 @@ static void start_net(struct server *server) {
   start(server->peers, "10.0.0.2", TR_KIND_PEER_CONNECTION);
 }
 
-/* Letting go of a group changes nothing about its tasks; here they have ended. */
+/* Releasing a group does not affect its tasks; here they have ended. */
 static void stop_net(struct server *server) {
   tr_join_report report = TR_JOIN_REPORT_INIT;
 
-  check(tr_shutdown(server->net, TR_REASON_RELOAD_REQUESTED, "new addresses", 5000000000, &report),
+  check(tr_shutdown(server->net, TR_REASON_RELOAD_REQUESTED, "new addresses", TR_SECONDS(5),
+                    &report),
         "tr_shutdown");
   printf("net has stopped: %llu tasks ended, %zu are left\n", (unsigned long long)report.ended,
          tr_len(server->all));
@@ -58,7 +59,7 @@ static void stop_net(struct server *server) {
   tr_registry_release(server->net);
 }
 
-/* ---- Looking at the whole ---------------------------------------------------------------- */
+/* ---- Listing the whole ------------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b) {
   const tr_task_summary *one = a, *other = b;
@@ -84,10 +85,12 @@ static void list(struct server *server) {
 
 static void print_join(const char *what, tr_status status) {
   printf("  %s: %s\n", what,
-         status == TR_OK ? "joined" : status == TR_ERR_DEADLOCK ? "TR_ERR_DEADLOCK" : tr_strerror(status));
+         status == TR_OK               ? "joined"
+         : status == TR_ERR_DEADLOCK ? "TR_ERR_DEADLOCK"
+                                     : tr_strerror(status));
 }
 
-/* A task of net/peers joins all sorts of things. */
+/* A task of net/peers joins each registry that it is in, and one that it is not in. */
 static int join_from_inside(tr_task *self, void *ctx) {
   struct server *server = ctx;
   tr_registry *mine = NULL;
@@ -97,10 +100,11 @@ static int join_from_inside(tr_task *self, void *ctx) {
   print_join("peers", tr_join_all(server->peers, TR_FOREVER, NULL));
   print_join("net", tr_join_all(server->net, TR_FOREVER, NULL));
   print_join("all", tr_shutdown(server->all, TR_REASON_USER_REQUESTED, NULL, TR_FOREVER, NULL));
-  /* Beside it, and below it, is nothing that waits for this task. */
+  /* This task is not in the group that it creates, so it can join that group. */
   check(tr_registry_child(server->peers, "mine", NULL, &mine), "tr_registry_child");
   start(mine, "helper", TR_KIND_MAINTENANCE);
-  print_join("its own helpers", tr_shutdown(mine, TR_REASON_REQUESTED_BY_RUN, "done", TR_FOREVER, NULL));
+  print_join("its own helpers",
+             tr_shutdown(mine, TR_REASON_REQUESTED_BY_RUN, "done", TR_FOREVER, NULL));
   tr_registry_release(mine);
   return 0;
 }
@@ -119,20 +123,22 @@ int main(void) {
   printf("net has %zu tasks, its peers %zu, storage %zu\n", tr_len(server.net), tr_len(server.peers),
          tr_len(server.storage));
 
-  check(tr_spawn(server.peers, "10.0.0.3", TR_KIND_PEER_CONNECTION, join_from_inside, &server, &task),
+  check(tr_spawn(server.peers, "10.0.0.3", TR_KIND_PEER_CONNECTION, join_from_inside, &server,
+                 &task),
         "tr_spawn");
   check(tr_task_wait(task, TR_FOREVER, NULL), "tr_task_wait");
   tr_task_release(task);
 
-  /* One part alone, and again. */
+  /* Stop one part, and start it again. */
   stop_net(&server);
   list(&server);
   start_net(&server);
 
-  /* And then everything. */
-  check(tr_shutdown(server.all, TR_REASON_USER_REQUESTED, "enough", 5000000000, &report),
+  /* Stop everything. */
+  check(tr_shutdown(server.all, TR_REASON_USER_REQUESTED, "enough", TR_SECONDS(5), &report),
         "tr_shutdown");
-  printf("all has stopped: %llu tasks ended, storage was told \"%s\"\n", (unsigned long long)report.ended,
+  printf("all has stopped: %llu tasks ended, the reason of storage is \"%s\"\n",
+         (unsigned long long)report.ended,
          tr_reason_name(tr_token_reason(tr_registry_token(server.storage))));
 
   tr_registry_release(server.all);

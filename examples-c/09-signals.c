@@ -1,10 +1,10 @@
-/* 09-signals.c - a daemon that signals shut down, reload and hurry.
+/* 09-signals.c - a daemon that signals shut down or reload.
 
-   One call wires SIGTERM, SIGINT and SIGHUP to a registry. The first of them cancels its token, on a
-   thread where that may call anything; main waits for the token, learns the reason and decides what it
-   means. A second SIGTERM would cut the grace short and a third would end the process at once. A
-   handler of the program's own, here for SIGALRM, asks for a shutdown with the one call that is
-   async-signal-safe.
+   One call makes SIGTERM, SIGINT and SIGHUP cancel the token of a registry. The first of them does
+   so, on an ordinary thread, where cancel callbacks may call any function. main waits for the
+   token, reads the reason and acts on it. A second SIGTERM would force the deadline, and a third would end
+   the process at once. A signal handler of the program, here for SIGALRM, asks for a shutdown with
+   the one call that is async-signal-safe.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -25,11 +25,12 @@ static void check(tr_status status, const char *call) {
   }
 }
 
-static tr_token *volatile alarm_token; /* what a SIGALRM asks to be cancelled */
+static tr_token *volatile alarm_token; /* the token that SIGALRM cancels */
 
 static void on_alarm(int number) {
   (void)number;
-  TR_IGNORE(tr_request_shutdown(alarm_token, TR_REASON_FATAL)); /* nothing else could be called here */
+  /* No other function of the library may be called here. */
+  TR_IGNORE(tr_request_shutdown(alarm_token, TR_REASON_FATAL));
 }
 
 static int worker(tr_task *self, void *ctx) {
@@ -37,9 +38,9 @@ static int worker(tr_task *self, void *ctx) {
   return tr_wait_cancelled(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
-/* One life of the daemon, from its start to the end of its last task. Somebody sends it a signal.
-   Returns the reason it ended for. */
-static tr_reason live(int number) {
+/* The daemon, from its start to the end of its last task. It sends itself a signal. Returns the
+   reason for which it stopped. */
+static tr_reason run_until(int number) {
   tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
   tr_join_report report = TR_JOIN_REPORT_INIT;
   tr_registry *registry = NULL;
@@ -61,7 +62,7 @@ static tr_reason live(int number) {
   check(tr_token_wait(alarm_token, TR_FOREVER), "tr_token_wait");
   tr_reason reason = tr_token_reason(alarm_token);
   tr_token_message(alarm_token, message, sizeof message);
-  check(tr_shutdown(registry, reason, NULL, 5000000000, &report), "tr_shutdown");
+  check(tr_shutdown(registry, reason, NULL, TR_SECONDS(5), &report), "tr_shutdown");
   printf("%s%s%s: %llu tasks left, %s\n", tr_reason_name(reason), message[0] != '\0' ? " by " : "",
          message, (unsigned long long)report.pending,
          tr_reason_is_graceful(reason) ? "graceful" : "not graceful");
@@ -78,8 +79,8 @@ int main(void) {
   action.sa_handler = on_alarm;
   sigaction(SIGALRM, &action, NULL);
 
-  /* A real one lives until it is asked to stop for good, and starts again after a reload. */
-  if (live(SIGHUP) != TR_REASON_RELOAD_REQUESTED || live(SIGALRM) != TR_REASON_FATAL)
+  /* A real daemon starts again after a reload, and ends for any other reason. */
+  if (run_until(SIGHUP) != TR_REASON_RELOAD_REQUESTED || run_until(SIGALRM) != TR_REASON_FATAL)
     return EXIT_FAILURE;
-  return tr_reason_is_graceful(live(SIGTERM)) ? EXIT_SUCCESS : EXIT_FAILURE;
+  return tr_reason_is_graceful(run_until(SIGTERM)) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,10 +1,10 @@
-/* 10-why.c - why a shutdown was not graceful: who did not stop, and what it was doing.
+/* 10-why.c - why a shutdown was not graceful: which task did not stop, and what it was doing.
 
-   Tasks say where they are (tr_checkpoint) and how far (tr_progress), which costs next to nothing, so that
-   one may do it often. A shutdown stops them phase by phase, here a worker before the writer that stores
-   its results. Its report names who did not stop in time, says what that task seems to be doing, where it
-   was, and who else took long. tr_report_write prints all of it; this program asks for the parts that do
-   not change from run to run.
+   Tasks set checkpoints (tr_checkpoint) and report progress (tr_progress); both cost very little
+   and may be called often. A shutdown stops tasks phase by phase, here a worker before the writer that
+   stores its results. The report names the tasks that did not stop in time, with their diagnosis,
+   checkpoint and progress, and the tasks that were slow to stop. tr_report_write prints all of it;
+   this program prints the parts that are the same in each run.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -17,8 +17,6 @@
 
 #include <taskreg.h>
 
-#define MS INT64_C(1000000) /* nanoseconds in a millisecond */
-
 static void check(tr_status status, const char *call) {
   if (status != TR_OK) {
     fprintf(stderr, "%s: %s\n", call, tr_strerror(status));
@@ -26,13 +24,13 @@ static void check(tr_status status, const char *call) {
   }
 }
 
-/* Listens; there is nothing to tell of it. */
+/* Stops at once. */
 static int worker(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
   return tr_wait_cancelled(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
-/* Waits in a system call, where nothing tells it to stop; 07-blocking-calls.c shows what it should do. */
+/* Blocks in a system call that the flag does not end; 07-blocking-calls.c shows what to do. */
 static int importer(tr_task *self, void *ctx) {
   const int *pipe_ends = ctx;
   char byte;
@@ -43,7 +41,7 @@ static int importer(tr_task *self, void *ctx) {
   return read(pipe_ends[0], &byte, 1) == 1 ? 0 : 1;
 }
 
-/* Listens, but has something to bring to an end: slow, and in time. */
+/* Has work to complete before it stops: slow, but in time. */
 static int writer(tr_task *self, void *ctx) {
   const struct timespec block = {0, 10000000};
 
@@ -57,11 +55,13 @@ static int writer(tr_task *self, void *ctx) {
   return 0;
 }
 
-static void start(tr_registry *registry, const char *name, tr_task_fn body, void *ctx, uint32_t phase) {
+static void start(tr_registry *registry, const char *name, tr_task_fn body, void *ctx,
+                  uint32_t phase) {
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
 
   options.phase = phase;
-  check(tr_spawn_with(registry, name, TR_KIND_APPLICATION, body, ctx, &options, NULL), "tr_spawn_with");
+  check(tr_spawn_with(registry, name, TR_KIND_APPLICATION, body, ctx, &options, NULL),
+        "tr_spawn_with");
 }
 
 static void explain(const tr_report *report) {
@@ -70,13 +70,14 @@ static void explain(const tr_report *report) {
   tr_ended_task slow = TR_ENDED_TASK_INIT;
 
   for (size_t i = 0; tr_report_phase(report, i, &phase) == TR_OK; i++) {
-    printf("phase %u: asked %llu, remaining %llu\n", (unsigned)phase.phase, (unsigned long long)phase.asked,
-           (unsigned long long)phase.remaining);
+    printf("phase %u: asked %llu, remaining %llu\n", (unsigned)phase.phase,
+           (unsigned long long)phase.asked, (unsigned long long)phase.remaining);
   }
   for (size_t i = 0; tr_report_straggler(report, i, &late) == TR_OK; i++) {
-    printf("%s is %s, at \"%s\", after %llu of %llu %s\n", late.name, tr_diagnosis_name(late.diagnosis),
-           late.checkpoint, (unsigned long long)late.progress_done,
-           (unsigned long long)late.progress_total, late.progress_unit);
+    printf("%s is %s, at \"%s\", after %llu of %llu %s\n", late.name,
+           tr_diagnosis_name(late.diagnosis), late.checkpoint,
+           (unsigned long long)late.progress_done, (unsigned long long)late.progress_total,
+           late.progress_unit);
     printf("it %s since it was asked to stop\n",
            late.cancel_checks > 0 ? "has checked" : "has not checked");
   }
@@ -98,18 +99,19 @@ int main(void) {
   start(registry, "importer", importer, pipe_ends, 0);
   start(registry, "writer", writer, NULL, 1);
 
-  /* Who has told of progress a moment ago is "progressing" still: the importer did so more than a second
-     before the deadline. */
+  /* A task that reported progress within the last second is "progressing". The importer did so more
+     than a second before the deadline. */
   counts.full = &report;
-  status = tr_shutdown(registry, TR_REASON_USER_REQUESTED, "enough", 2000 * MS, &counts);
-  printf("%s\n", status == TR_ERR_DEADLINE ? "not everybody stopped in time:" : tr_strerror(status));
+  status = tr_shutdown(registry, TR_REASON_USER_REQUESTED, "enough", TR_SECONDS(2), &counts);
+  printf("%s\n",
+         status == TR_ERR_DEADLINE ? "not every task stopped in time:" : tr_strerror(status));
   explain(report);
   tr_report_release(report);
 
-  /* What it waited for comes. */
+  /* Write what the importer reads. */
   if (write(pipe_ends[1], "x", 1) != 1) return EXIT_FAILURE;
   check(tr_shutdown(registry, TR_REASON_NONE, NULL, TR_FOREVER, NULL), "tr_shutdown");
-  printf("and now everybody has\n");
+  printf("now every task has stopped\n");
   tr_registry_release(registry);
   return EXIT_SUCCESS;
 }

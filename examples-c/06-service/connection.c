@@ -151,7 +151,7 @@ int connection_run(tr_task *self, void *ctx) {
   int stopping = 0;
 
   while (c->request.keep_alive && !stopping) {
-    tr_status status = tr_wait_fd(c->fd, POLLIN, IDLE_LIMIT_MS * MS);
+    tr_status status = tr_wait_fd(c->fd, POLLIN, TR_MILLISECONDS(IDLE_LIMIT_MS));
 
     if (status == TR_ERR_TIMEDOUT) {
       break;

@@ -83,13 +83,13 @@ void describe_requests(char *text, size_t size) {
                       " at once", metrics.ended, metrics.failed, metrics.peak);
     if (metrics.ended > 0) {
       length += snprintf(text + length, size - (size_t)length, ", half of them within %.1f ms",
-                         (double)metrics.run_p50_ns / (double)MS);
+                         (double)metrics.run_p50_ns / (double)TR_MILLISECONDS(1));
     }
   }
   TR_IGNORE(tr_recent(service.registry, &last, 1, &count)); /* TR_ERR_TRUNCATED: there are more than one */
   if (count > 0) {
     snprintf(text + length, size - (size_t)length, "; the last task to end: %s%s%s, %s after %.1f ms",
              last.group, last.group[0] != '\0' ? "/" : "", last.name, tr_ended_name(last.how),
-             (double)last.ran_ns / (double)MS);
+             (double)last.ran_ns / (double)TR_MILLISECONDS(1));
   }
 }

@@ -46,8 +46,8 @@ int open_listener(long *port) {
   return fd;
 }
 
-/* Tell a client that it cannot be served, in a form that suits both protocols, and hang up. This
-   never waits: other clients are waiting to be accepted. */
+/* Send a client the answer that it cannot be served, in a form that suits both protocols, and close
+   the connection. This never waits: other clients are waiting to be accepted. */
 static void refuse(int fd, const char *why) {
   char text[256], unread[1024];
   int length = snprintf(text, sizeof text,
@@ -92,7 +92,7 @@ static void start_connection(int fd, const struct sockaddr_in *peer) {
     atomic_fetch_add(&service.accepted, 1); /* c is the task's now: do not touch it any more */
     return;
   }
-  free(c); /* refused: c and its descriptor are still ours */
+  free(c); /* rejected: c and its descriptor are still ours */
   refuse(fd, status == TR_ERR_LIMIT    ? "too many connections"
              : status == TR_ERR_CLOSED ? "the service is stopping"
                                        : tr_strerror(status));
@@ -116,7 +116,7 @@ int listener_run(tr_task *self, void *ctx) {
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       /* The connection stays in the queue, so poll would return at once: pause for 100 ms. */
       fprintf(stderr, "listener: accept: %s\n", strerror(errno));
-      TR_IGNORE(tr_sleep(100 * MS)); /* the wait checks the flag itself */
+      TR_IGNORE(tr_sleep(TR_MILLISECONDS(100))); /* the wait checks the flag itself */
     } else if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
       return fail_task(self, "accept"); /* which stops the service, as this task is essential */
     } /* else: EINTR, EAGAIN, ECONNABORTED, errors of that one connection: go on */

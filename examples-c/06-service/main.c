@@ -91,8 +91,8 @@ static tr_status start_tasks(int listen_fd, const struct settings *settings) {
                              stuck_tasks[i].body, NULL, &options, NULL);
     }
   }
-  if (status == TR_OK) { /* a promise with room: a busy machine is no reason for an alarm */
-    options.heartbeat_ns = 2 * service.heartbeat_ns + 5000 * MS;
+  if (status == TR_OK) { /* a generous interval: a busy machine should not raise an alarm */
+    options.heartbeat_ns = 2 * service.heartbeat_ns + TR_SECONDS(5);
     status = tr_spawn_with(service.registry, "heartbeat", TR_KIND_BACKGROUND_LOOP, heartbeat_run, NULL,
                            &options, NULL);
   }
@@ -134,7 +134,7 @@ static int serve_until_stop(int signal_fd) {
 /* Write `report` to standard output, and as JSON to the file `name` unless that is NULL. */
 static void write_report(const tr_report *report, const char *name) {
   fflush(stdout);
-  TR_IGNORE(tr_report_write(report, STDOUT_FILENO, TR_FORMAT_TEXT)); /* nobody is left to tell */
+  TR_IGNORE(tr_report_write(report, STDOUT_FILENO, TR_FORMAT_TEXT)); /* a failure could not be reported either */
   if (name != NULL) {
     int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || tr_report_write(report, fd, TR_FORMAT_JSON) != TR_OK) {
@@ -165,7 +165,7 @@ static void print_summary(const struct settings *settings, int is_graceful) {
 /* Stop the service and print a report. Returns the program's exit status; does not return if tasks
    are left. */
 static int stop(const struct settings *settings) {
-  /* How the time is divided: clients get the most, and nobody takes away what the journal needs. */
+  /* How the time is divided: connections get the most, and the journal keeps its part. */
   tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
   tr_join_report counts = TR_JOIN_REPORT_INIT;
   tr_token *token = tr_registry_token(service.registry);
@@ -177,11 +177,11 @@ static int stop(const struct settings *settings) {
   options.phase_share[PHASE_PEERS] = 4;
   options.phase_share[PHASE_UPKEEP] = 2;
   options.phase_share[PHASE_JOURNAL] = 3;
-  options.max_grace_ns = settings->max_grace_ms * MS;
+  options.max_grace_ns = TR_MILLISECONDS(settings->max_grace_ms);
   counts.full = &report;
   /* The token is cancelled already: the reason and the message given then stand. */
-  status = tr_shutdown_with(service.registry, TR_REASON_NONE, NULL, settings->grace_ms * MS, &options,
-                            &counts);
+  status = tr_shutdown_with(service.registry, TR_REASON_NONE, NULL,
+                            TR_MILLISECONDS(settings->grace_ms), &options, &counts);
   if (status != TR_OK && status != TR_ERR_DEADLINE) {
     fprintf(stderr, "tr_shutdown_with: %s\n", tr_strerror(status));
     _exit(1); /* tasks may be left, as below */
@@ -243,8 +243,8 @@ int main(int argc, char **argv) {
   pthread_sigmask(SIG_BLOCK, &questions, NULL);
   signal_fd = signalfd(-1, &questions, SFD_CLOEXEC);
 
-  service.heartbeat_ns = settings.heartbeat_ms * MS;
-  service.compaction_ns = settings.compaction_ms * MS;
+  service.heartbeat_ns = TR_MILLISECONDS(settings.heartbeat_ms);
+  service.compaction_ns = TR_MILLISECONDS(settings.compaction_ms);
   listen_fd = signal_fd >= 0 ? open_listener(&settings.port) : -1;
   if (listen_fd < 0) {
     fprintf(stderr, "06-service: cannot listen: %s\n", strerror(errno));

@@ -13,7 +13,7 @@
 #include "misbehaving.h"
 #include "service.h"
 
-/* Blocks in a system call that nothing ends. What it should do: wait for the descriptor by tr_wait_fd, or
+/* Blocks in a system call that nothing ends. What it should do: wait for the descriptor with tr_wait_fd, or
    have a cancel_signal. */
 static int stuck_in_read(tr_task *self, void *ctx) {
   int ends[2]; /* the end for writing stays open, or this one would find the end of the file */
@@ -30,7 +30,7 @@ static int stuck_in_read(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Computes and computes. What it should do: check its flag now and then. */
+/* Computes without end. What it should do: check its flag from time to time. */
 static int stuck_spinning(tr_task *self, void *ctx) {
   static volatile unsigned turns;
 
@@ -53,13 +53,13 @@ static int stuck_deaf(tr_task *self, void *ctx) {
   return 0;
 }
 
-/* Has promised heartbeats and does not keep the promise. It does stop when it is asked to. */
+/* Has a heartbeat interval and does not send heartbeats. It does stop when it is asked to. */
 static int stuck_stalled(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
   return tr_wait_cancelled(TR_FOREVER) == TR_ERR_CANCELLED ? 0 : 1;
 }
 
-/* Not a bad one: it does stop, but what it has to do before it can stop takes 0.7 s. */
+/* Not misbehaving: it does stop, but the work that it completes first takes 0.7 s. */
 static int slow_to_stop(tr_task *self, void *ctx) {
   const struct timespec page = {0, 50000000};
 
@@ -67,7 +67,7 @@ static int slow_to_stop(tr_task *self, void *ctx) {
   TR_IGNORE(tr_wait_cancelled(TR_FOREVER));
   TR_IGNORE(tr_checkpoint("writing pages back"));
   for (unsigned i = 0; i < 14; i++) {
-    (void)nanosleep(&page, NULL); /* tr_sleep would not sleep any longer */
+    (void)nanosleep(&page, NULL); /* tr_sleep would return at once */
     TR_IGNORE(tr_progress(i + 1, 14, "pages"));
   }
   return 0;
@@ -77,5 +77,5 @@ const struct stuck_task stuck_tasks[STUCK_TASKS] = {
     {"read", stuck_in_read, 0},
     {"spin", stuck_spinning, 0},
     {"deaf", stuck_deaf, 0},
-    {"stall", stuck_stalled, 100 * MS},
+    {"stall", stuck_stalled, TR_MILLISECONDS(100)},
     {"slow", slow_to_stop, 0}};

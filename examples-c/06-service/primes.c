@@ -1,7 +1,7 @@
 /* 06-service/primes.c - counts primes, in a task beside the connection that waits.
 
    count_primes runs in the task of the connection, primes_run in the task "rpc primes", or in the
-   connection's if no task can be had. They share a struct job and nothing else.
+   connection's if no task is available. They share a struct job and nothing else.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -31,8 +31,8 @@ static void job_release(void *ctx) {
   }
 }
 
-/* Count the primes below job->limit. Nothing in it waits, and so it checks its flag every now and
-   then, and reports its progress. */
+/* Count the primes below job->limit. Nothing in it waits, so it checks its flag at intervals, and reports
+   its progress. */
 static int primes_run(tr_task *self, void *ctx) {
   struct job *job = ctx;
   uint32_t primes = job->limit > 2 ? 1 : 0;
@@ -76,7 +76,7 @@ int count_primes(tr_task *self, uint32_t limit, uint32_t *result) {
   status = tr_spawn_with(service.peers, "rpc primes", TR_KIND_RPC_HANDLER, primes_run, job,
                          &options, &handler);
   if (status == TR_OK) {
-    status = tr_task_wait(handler, RPC_LIMIT_MS * MS, NULL);
+    status = tr_task_wait(handler, TR_MILLISECONDS(RPC_LIMIT_MS), NULL);
     if (status != TR_OK) { /* its time is up, or this connection was asked to stop */
       TR_IGNORE(tr_task_cancel(handler)); /* it will see its flag, end, and release its reference */
     }

@@ -17,8 +17,7 @@
 #include "journal.h"
 #include "store.h"
 
-#define MS INT64_C(1000000) /* nanoseconds in a millisecond: the library counts in nanoseconds */
-#define INPUT_SIZE 8192     /* bytes of the longest request: a line, or all HTTP headers */
+#define INPUT_SIZE 8192 /* bytes of the longest request: a line, or all HTTP headers */
 
 /* When a shutdown stops a task: one that makes work for others stops before them. */
 enum phase { PHASE_LISTENER = 0, PHASE_PEERS = 1, PHASE_UPKEEP = 2, PHASE_JOURNAL = TR_PHASES - 1 };

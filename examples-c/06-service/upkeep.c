@@ -18,10 +18,10 @@ int heartbeat_run(tr_task *self, void *ctx) {
   (void)ctx;
   while (tr_sleep(service.heartbeat_ns) == TR_OK) { /* anything else: asked to stop */
     uint64_t requests = atomic_load(&service.requests);
-    TR_IGNORE(tr_heartbeat()); /* as promised in start_tasks: without it /health complains */
+    TR_IGNORE(tr_heartbeat()); /* start_tasks sets the interval; without it /health returns 503 */
     printf("heartbeat: %zu tasks, %" PRIu64 " requests, %" PRIu64 " of them in the last %" PRId64
            " ms\n",
-           tr_len(service.registry), requests, requests - before, service.heartbeat_ns / MS);
+           tr_len(service.registry), requests, requests - before, service.heartbeat_ns / TR_MILLISECONDS(1));
     before = requests;
   }
   return 0;

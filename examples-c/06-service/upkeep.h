@@ -9,10 +9,10 @@
 
 #include <taskreg.h>
 
-/* Print a line of statistics now and then, and keep the promise of heartbeats. */
+/* Print a line of statistics at intervals, and send a heartbeat with each. */
 int heartbeat_run(tr_task *self, void *ctx);
 
-/* Free deleted entries of the store now and then. */
+/* Free deleted entries of the store at intervals. */
 int compaction_run(tr_task *self, void *ctx);
 
 #endif /* TASKREG_EXAMPLES_06_SERVICE_UPKEEP_H */
