@@ -120,8 +120,8 @@ int main(void) {
   start(server.storage, "compactor", TR_KIND_MAINTENANCE);
   start_net(&server);
   list(&server);
-  printf("net has %zu tasks, its peers %zu, storage %zu\n", tr_len(server.net), tr_len(server.peers),
-         tr_len(server.storage));
+  printf("net has %zu tasks, its peers %zu, storage %zu\n", tr_len(server.net),
+         tr_len(server.peers), tr_len(server.storage));
 
   check(tr_spawn(server.peers, "10.0.0.3", TR_KIND_PEER_CONNECTION, join_from_inside, &server,
                  &task),

@@ -2,9 +2,9 @@
 
    One call makes SIGTERM, SIGINT and SIGHUP cancel the token of a registry. The first of them does
    so, on an ordinary thread, where cancel callbacks may call any function. main waits for the
-   token, reads the reason and acts on it. A second SIGTERM would force the deadline, and a third would end
-   the process at once. A signal handler of the program, here for SIGALRM, asks for a shutdown with
-   the one call that is async-signal-safe.
+   token, reads the reason and acts on it. A second SIGTERM would force the deadline, and a third
+   would end the process at once. A signal handler of the program, here for SIGALRM, asks for a
+   shutdown with the one call that is async-signal-safe.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 

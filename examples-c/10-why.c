@@ -1,10 +1,10 @@
 /* 10-why.c - why a shutdown was not graceful: which task did not stop, and what it was doing.
 
    Tasks set checkpoints (tr_checkpoint) and report progress (tr_progress); both cost very little
-   and may be called often. A shutdown stops tasks phase by phase, here a worker before the writer that
-   stores its results. The report names the tasks that did not stop in time, with their diagnosis,
-   checkpoint and progress, and the tasks that were slow to stop. tr_report_write prints all of it;
-   this program prints the parts that are the same in each run.
+   and may be called often. A shutdown stops tasks phase by phase, here a worker before the writer
+   that stores its results. The report names the tasks that did not stop in time, with their
+   diagnosis, checkpoint and progress, and the tasks that were slow to stop. tr_report_write prints
+   all of it; this program prints the parts that are the same in each run.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
