@@ -68,7 +68,7 @@ enum {
   TR_OK = 0,
   TR_ERR_INVALID = -1,    /* an argument is wrong: see tr_error_detail() */
   TR_ERR_NOMEM = -2,      /* out of memory */
-  TR_ERR_AGAIN = -3,      /* the system refused a thread; it may not do so later */
+  TR_ERR_AGAIN = -3,      /* the system refused a thread; a later call may succeed */
   TR_ERR_LIMIT = -4,      /* max_tasks tasks are alive already */
   TR_ERR_CLOSED = -5,     /* the registry accepts no more tasks */
   TR_ERR_DEADLINE = -6,   /* the deadline passed with tasks still alive */
@@ -1774,7 +1774,8 @@ tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *opti
               since.
    Returns:   TR_OK; TR_ERR_INVALID when systemd is not being notified for it, or no socket was
               found; TR_ERR_DEADLOCK from the log callback for its TR_EVENT_SYSTEMD_UNREACHABLE.
-   Threads:   any thread; waits for a datagram that is being sent.
+   Threads:   any thread; waits for a datagram that is being sent, and for a log callback for its
+              TR_EVENT_SYSTEMD_UNREACHABLE.
    Since:     0.2 */
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 
