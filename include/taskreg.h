@@ -22,9 +22,9 @@
    caller, and who released the handle. A use after release is found once the object is gone; a task
    is gone when it has ended. The last 4096 objects that went are remembered. [C4, P1, P8]
 
-   Programs that make bindings read this header. So a constant is a member of an enum without a name,
-   or a macro whose value is one literal: a mask (unsigned, so that ~ of it is too), a number that
-   does not fit an int, and what the preprocessor needs. There is no cast in a constant, and no
+   Programs that make bindings read this header. So a constant is a member of an enum without a
+   name, or a macro whose value is one literal: a mask (unsigned, so that ~ of it is too), a number
+   that does not fit an int, and what the preprocessor needs. There is no cast in a constant, and no
    constant without its own number. Fields and parameters have types of a fixed width beside the
    enums (tr_status, tr_kind, uint32_t), so no compiler option changes their size.
 
@@ -361,37 +361,41 @@ tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
 /* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default.
    [J4, O2, S7] */
 typedef struct tr_registry_options {
-  uint32_t size;          /* sizeof(tr_registry_options) */
-  uint32_t flags;         /* TR_REGISTRY_...; unknown bits: TR_ERR_INVALID */
-  tr_token *token;        /* the token to link to; NULL: the registry creates one of its own */
-  uint64_t max_tasks;     /* the most tasks alive at once; further spawns fail; 0: no limit of the
-                             library's */
-  uint64_t stack_size;    /* bytes of a task's stack; 0: 1 MiB. Rounded up to pages, at least
-                             64 KiB, at most 1 TiB (else TR_ERR_INVALID). */
-  int64_t abort_grace_ns; /* how long a join waits for tasks whose flag it raised at its deadline;
-                             0: not at all; negative: TR_ERR_INVALID. */
-  tr_log_fn log;          /* receives log events; NULL: there are no events */
-  void *log_context;      /* passed to log. It must stay valid until the registry is closed, or its
-                             last reference released, and its last task has ended. That is so once
-                             tr_shutdown has returned TR_OK, except that a call that began earlier
-                             may use it until it returns; spawns rejected later report no event. */
-  int64_t spin_ns;        /* how long a worker polls for its next task before it sleeps, in
-                             nanoseconds, at most 1 ms; 0: TR_SPIN_NS_DEFAULT; TR_SPIN_NEVER: not at
-                             all */
-  int64_t idle_ns;        /* how long an idle thread is kept; 0: 2 s; negative: indefinitely */
-  uint32_t idle_threads;  /* how many idle threads are kept longer than idle_ns; 0: 16;
-                             TR_IDLE_THREADS_NONE: none */
-  uint32_t reserved;      /* 0 */
+  uint32_t size;                   /* sizeof(tr_registry_options) */
+  uint32_t flags;                  /* TR_REGISTRY_...; unknown bits: TR_ERR_INVALID */
+  tr_token *token;                 /* the token to link to; NULL: the registry creates one of its
+                                      own */
+  uint64_t max_tasks;              /* the most tasks alive at once; further spawns fail; 0: no limit
+                                      of the library's */
+  uint64_t stack_size;             /* bytes of a task's stack; 0: 1 MiB. Rounded up to pages, at
+                                      least 64 KiB, at most 1 TiB (else TR_ERR_INVALID). */
+  int64_t abort_grace_ns;          /* how long a join waits for tasks whose flag it raised at its
+                                      deadline; 0: not at all; negative: TR_ERR_INVALID. */
+  tr_log_fn log;                   /* receives log events; NULL: there are no events */
+  void *log_context;               /* passed to log. It must stay valid until the registry is
+                                      closed, or its last reference released, and its last task has
+                                      ended. That is so once tr_shutdown has returned TR_OK, except
+                                      that a call that began earlier may use it until it returns;
+                                      spawns rejected later report no event. */
+  int64_t spin_ns;                 /* how long a worker polls for its next task before it sleeps, in
+                                      nanoseconds, at most 1 ms; 0: TR_SPIN_NS_DEFAULT;
+                                      TR_SPIN_NEVER: not at all */
+  int64_t idle_ns;                 /* how long an idle thread is kept; 0: 2 s; negative:
+                                      indefinitely */
+  uint32_t idle_threads;           /* how many idle threads are kept longer than idle_ns; 0: 16;
+                                      TR_IDLE_THREADS_NONE: none */
+  uint32_t reserved;               /* 0 */
   const sigset_t *blocked_signals; /* the signals that are blocked when a task starts. SIGABRT and
-                             the synchronous faults are never blocked. NULL: those that the calling
-                             thread blocks. The set is copied. A process that a task starts by fork,
-                             posix_spawn, popen or system inherits the task's mask, through exec as
-                             well, and does not receive the signals that it blocks. Since 0.2. */
+                                      the synchronous faults are never blocked. NULL: those that the
+                                      calling thread blocks. The set is copied. A process that a
+                                      task starts by fork, posix_spawn, popen or system inherits the
+                                      task's mask, through exec as well, and does not receive the
+                                      signals that it blocks. */
 } tr_registry_options;
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended;
    see tr_metrics_read. It costs two lock operations for each task, about a fifth of a microsecond
-   in total, and 27 KiB. Since 0.2. [E8] */
+   in total, and 27 KiB. [E8] */
 #define TR_REGISTRY_METRICS 0x1u
 
 /* For tr_registry_options.idle_threads: no thread outlives its task. */
@@ -441,7 +445,7 @@ tr_status tr_registry_create(const tr_registry_options *options, tr_registry **o
    Threads:   any thread; does not block.
    Since:     0.2 */
 tr_status tr_registry_child(tr_registry *parent, const char *name,
-                const tr_registry_options *options, tr_registry **out) TASKREG_MUST_USE;
+                            const tr_registry_options *options, tr_registry **out) TASKREG_MUST_USE;
 
 /* Add a reference to `registry`; all references share one list of tasks. [G1]
 
@@ -489,20 +493,20 @@ tr_token *tr_registry_token(tr_registry *registry);
 /* How one task is spawned. Start from TR_SPAWN_OPTIONS_INIT; a zero field means its default.
    [C10, E5, E7] */
 typedef struct tr_spawn_options {
-  uint32_t size;       /* sizeof(tr_spawn_options) */
-  uint32_t flags;      /* TR_SPAWN_...; unknown bits: TR_ERR_INVALID */
-  tr_drop_fn drop;     /* called with ctx after the body; may be NULL */
-  uint64_t stack_size; /* bytes of stack; 0: the registry's; limits as in tr_registry_options.
-                          Any other value implies a fresh thread. */
+  uint32_t size;         /* sizeof(tr_spawn_options) */
+  uint32_t flags;        /* TR_SPAWN_...; unknown bits: TR_ERR_INVALID */
+  tr_drop_fn drop;       /* called with ctx after the body; may be NULL */
+  uint64_t stack_size;   /* bytes of stack; 0: the registry's; limits as in tr_registry_options. Any
+                            other value implies a fresh thread. */
   int32_t cancel_signal; /* interrupts the task's system calls once it is asked to stop; 0: none.
                             The signal must have a handler without SA_RESTART (see
                             tr_install_cancel_signal) and must not be watched by
-                            tr_signal_watch_start, else TR_ERR_INVALID. Since 0.2. */
+                            tr_signal_watch_start, else TR_ERR_INVALID. */
   uint32_t phase;        /* when a shutdown asks the task to stop: 0 (first, with the registry's
-                            token) to TR_PHASES - 1; see tr_shutdown. Since 0.2. */
+                            token) to TR_PHASES - 1; see tr_shutdown */
   int64_t heartbeat_ns;  /* the heartbeat interval: the task calls tr_heartbeat at least every
-                            heartbeat_ns, from the start of its body; less than 1 ms is 1 ms;
-                            0: no heartbeats; negative: TR_ERR_INVALID. Since 0.2. */
+                            heartbeat_ns, from the start of its body; less than 1 ms is 1 ms; 0: no
+                            heartbeats; negative: TR_ERR_INVALID */
 } tr_spawn_options;
 
 /* How many phases a shutdown has. */
@@ -531,7 +535,7 @@ typedef struct tr_spawn_options {
    Threads:   any thread, tasks included; does not wait for other tasks.
    Since:     0.2 */
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
-       void *ctx, tr_task **out) TASKREG_MUST_USE;
+                   void *ctx, tr_task **out) TASKREG_MUST_USE;
 
 /* As tr_spawn, with options. [S4]
 
@@ -543,7 +547,7 @@ tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_tas
    Threads:   as tr_spawn.
    Since:     0.2 */
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
-            void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
+                        void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
 
 /* ---- Listing ----------------------------------------------------------------------------- */
 
@@ -561,16 +565,16 @@ typedef struct tr_task_summary {
   uint32_t cancel_requested;      /* 1 once its flag is up */
   uint32_t flags;                 /* TR_SPAWN_CLEANUP if it is a clean-up task */
   int64_t cancel_requested_at_ns; /* CLOCK_MONOTONIC; 0 while its flag is down */
-  const char *checkpoint;         /* the last string given to tr_checkpoint, or NULL. Since 0.2. */
+  const char *checkpoint;         /* the last string given to tr_checkpoint, or NULL */
   uint64_t progress_done;         /* from the last tr_progress; all three are of the same call */
-  uint64_t progress_total;        /* 0: not known, or no progress was reported. Since 0.2. */
-  const char *progress_unit;      /* NULL when none was reported. Since 0.2. */
-  int64_t progress_at_ns;         /* CLOCK_MONOTONIC; 0 when no progress was reported. Since 0.2. */
-  uint32_t phase;                 /* as in tr_spawn_options. Since 0.2. */
-  uint32_t stalled;               /* 1 while a heartbeat is overdue. Since 0.2. */
+  uint64_t progress_total;        /* 0: not known, or no progress was reported */
+  const char *progress_unit;      /* NULL when none was reported */
+  int64_t progress_at_ns;         /* CLOCK_MONOTONIC; 0 when no progress was reported */
+  uint32_t phase;                 /* as in tr_spawn_options */
+  uint32_t stalled;               /* 1 while a heartbeat is overdue */
   char group[128];                /* the task's group, as the path "net/peers" from the root
                                      registry: UTF-8, 127 bytes are kept, cut at a character
-                                     boundary; "" in the root registry. Since 0.2. */
+                                     boundary; "" in the root registry */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
@@ -608,7 +612,7 @@ int tr_is_empty(const tr_registry *registry);
               spawn.
    Since:     0.2 */
 tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
-          size_t *count) TASKREG_MUST_USE;
+                      size_t *count) TASKREG_MUST_USE;
 
 /* ---- Joining ----------------------------------------------------------------------------- */
 
@@ -635,12 +639,12 @@ typedef struct tr_join_report {
   uint64_t stragglers_count;    /* out: elements written: min(pending, stragglers_capacity). state
                                    is TR_STATE_ABANDONED, or TR_STATE_ENDED for an aborted one */
   int64_t extended_ns;          /* out: how far the deadline was extended for tasks that made
-                                   progress. Since 0.2. */
+                                   progress */
   tr_report **full;             /* in: where to put a full report of the stragglers, or NULL; see
-                                   tr_report. Since 0.2. */
+                                   tr_report */
   int64_t callbacks_ns;         /* out: time spent in the application's functions during the call:
                                    log callbacks, and functions registered for a cancellation. The
-                                   call may exceed its deadline by this much. Since 0.2. */
+                                   call may exceed its deadline by this much. */
 } tr_join_report;
 
 #define TR_JOIN_REPORT_INIT                                                                        \
@@ -721,25 +725,25 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MU
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.2 */
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
-          int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
+                      int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
 
 /* How a shutdown proceeds. Start from TR_SHUTDOWN_OPTIONS_INIT; a zero field means its default.
    [E4, E5, E6] */
 typedef struct tr_shutdown_options {
-  uint32_t size;              /* sizeof(tr_shutdown_options) */
-  uint32_t warn_percent;      /* the percentage of the grace after which TR_EVENT_DEADLINE_NEAR is
-                                 reported if tasks are alive: 1 to 99; 0: 80; TR_WARN_NEVER: not at
-                                 all */
-  int64_t max_grace_ns;       /* the deadline, and the time of the phase, are extended while tasks
-                                 make progress (tr_progress), but never beyond max_grace_ns
-                                 nanoseconds from the call; 0: no extension */
-  int64_t progress_window_ns; /* a task makes progress if it reported any within the last
-                                 progress_window_ns nanoseconds. The deadline is then that long
-                                 after the report. Less than 1 ms is 1 ms; 0: 1 s */
+  uint32_t size;                   /* sizeof(tr_shutdown_options) */
+  uint32_t warn_percent;           /* the percentage of the grace after which TR_EVENT_DEADLINE_NEAR
+                                      is reported if tasks are alive: 1 to 99; 0: 80; TR_WARN_NEVER:
+                                      not at all */
+  int64_t max_grace_ns;            /* the deadline, and the time of the phase, are extended while
+                                      tasks make progress (tr_progress), but never beyond
+                                      max_grace_ns nanoseconds from the call; 0: no extension */
+  int64_t progress_window_ns;      /* a task makes progress if it reported any within the last
+                                      progress_window_ns nanoseconds. The deadline is then that long
+                                      after the report. Less than 1 ms is 1 ms; 0: 1 s */
   uint32_t phase_share[TR_PHASES]; /* how the time is divided: a phase gets its share out of the sum
-                                 of its own and those of the later phases that have tasks; each is
-                                 at most 1000000; all 0: equal shares; a single 0: the phase
-                                 reserves no time for itself */
+                                      of its own and those of the later phases that have tasks; each
+                                      is at most 1000000; all 0: equal shares; a single 0: the phase
+                                      reserves no time for itself */
 } tr_shutdown_options;
 
 /* For tr_shutdown_options.warn_percent: report no TR_EVENT_DEADLINE_NEAR. */
@@ -758,8 +762,8 @@ typedef struct tr_shutdown_options {
    Threads:   as tr_shutdown.
    Since:     0.2 */
 tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
-               int64_t grace_ns, const tr_shutdown_options *options,
-               tr_join_report *report) TASKREG_MUST_USE;
+                           int64_t grace_ns, const tr_shutdown_options *options,
+                           tr_join_report *report) TASKREG_MUST_USE;
 
 /* As tr_shutdown_with, with a full report instead of a tr_join_report, as tr_join_all_report. [E1,
    J1]
@@ -964,7 +968,7 @@ typedef struct tr_signal_options {
    Threads:   any thread; does not block, except briefly while it takes over a pending stop.
    Since:     0.2 */
 tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
-                     const tr_signal_options *options) TASKREG_MUST_USE;
+                                const tr_signal_options *options) TASKREG_MUST_USE;
 
 /* As tr_signal_watch_start, with the numbers of the signals in an array, for languages that do not
    know the layout of sigset_t. [C13]
@@ -1162,7 +1166,7 @@ typedef void (*tr_cancel_fn)(void *ctx);
               token.
    Since:     0.2 */
 tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
-                 tr_registration **registration) TASKREG_MUST_USE;
+                             tr_registration **registration) TASKREG_MUST_USE;
 
 /* As tr_token_on_cancel, for the moment `task` is asked to stop, in whatever way: by
    tr_task_cancel, its registry's token, or the deadline of a join. [C7]
@@ -1175,7 +1179,7 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
    Threads:   as tr_token_on_cancel.
    Since:     0.2 */
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
-                tr_registration **registration) TASKREG_MUST_USE;
+                            tr_registration **registration) TASKREG_MUST_USE;
 
 /* What has happened to the function when its registration is removed. */
 enum {
@@ -1240,8 +1244,7 @@ tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_M
 tr_status tr_heartbeat(void) TASKREG_MUST_USE;
 
 /* For tr_heartbeat_promise: time in the library's own waits (tr_sleep, tr_wait_fd, tr_cond_wait,
-   tr_token_wait, ...) does not count, and the end of each wait is a heartbeat; for event loops.
-   Since 0.2. */
+   tr_token_wait, ...) does not count, and the end of each wait is a heartbeat; for event loops. */
 #define TR_HEARTBEAT_EXCEPT_WAITS 0x1u
 
 /* Set the heartbeat interval of the calling thread: from now on it calls tr_heartbeat at least
@@ -1266,7 +1269,8 @@ tr_status tr_heartbeat(void) TASKREG_MUST_USE;
    Threads:   any thread, for itself. It waits for a log callback that is running for the interval
               it replaces.
    Since:     0.2 */
-tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags) TASKREG_MUST_USE;
+tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags)
+    TASKREG_MUST_USE;
 
 /* Pause or resume the heartbeat interval of the calling thread. Pause it for an operation that is
    known to take long. A paused thread is never stalled. Each call counts as a heartbeat. [E7]
@@ -1329,49 +1333,49 @@ enum {
 
 /* One straggler, as returned by tr_report_straggler. frames is valid as long as the report. */
 typedef struct tr_straggler {
-  uint32_t size;                  /* sizeof(tr_straggler) */
-  uint32_t diagnosis;             /* TR_DIAGNOSIS_... */
-  uint64_t id;                    /* id to phase are as in tr_task_summary */
+  uint32_t size;                   /* sizeof(tr_straggler) */
+  uint32_t diagnosis;              /* TR_DIAGNOSIS_... */
+  uint64_t id;                     /* id to phase are as in tr_task_summary */
   char name[64];
   tr_kind kind;
   int32_t thread_id;
   uint32_t state;
   uint32_t phase;
-  int64_t age_ns;                 /* from spawn to the moment it was examined */
+  int64_t age_ns;                  /* from spawn to the moment it was examined */
   int64_t cancel_requested_for_ns; /* from when it was asked to stop to that moment; -1: it was
                                       not */
-  int64_t cpu_ns;                 /* CPU time it has used, to within a few milliseconds; -1: not
-                                     known, for example if its thread started it right after a long
-                                     task */
-  int64_t cpu_since_ns;           /* of that, used in the last cpu_since_span_ns; -1: not known */
-  int64_t cpu_since_span_ns;      /* the time since it was asked to stop by tr_task_cancel or a
-                                     deadline; or since the shutdown first sampled it, 10 ms after
-                                     its phase was asked, or a tenth of the grace */
-  uint32_t cancel_checks;         /* how often it has checked for cancellation since it was asked to
-                                     stop: by tr_task_is_cancelled, or by a wait that ended with
-                                     TR_ERR_CANCELLED. 0: never */
-  uint32_t reads_flag_directly;            /* 1: it has called tr_task_cancel_flag, and may have
-                                              checked the flag without being counted */
-  char scheduler_state;           /* as in proc_pid_stat(5): 'R', 'S', 'D', 'T', ...; 0: not
-                                     known */
-  char wait_channel[47];          /* the kernel function it sleeps in, as in proc_pid_wchan(5), or
-                                     "" */
-  int32_t syscall;                /* the number of the system call it is in; -1: in none, or not
-                                     known */
-  uint32_t stalled;               /* as in tr_task_summary */
-  const char *syscall_name;       /* "read", or NULL for a number the library has no name for */
-  const char *checkpoint;         /* as in tr_task_summary */
+  int64_t cpu_ns;                  /* CPU time it has used, to within a few milliseconds; -1: not
+                                      known, for example if its thread started it right after a long
+                                      task */
+  int64_t cpu_since_ns;            /* of that, used in the last cpu_since_span_ns; -1: not known */
+  int64_t cpu_since_span_ns;       /* the time since it was asked to stop by tr_task_cancel or a
+                                      deadline; or since the shutdown first sampled it, 10 ms after
+                                      its phase was asked, or a tenth of the grace */
+  uint32_t cancel_checks;          /* how often it has checked for cancellation since it was asked
+                                      to stop: by tr_task_is_cancelled, or by a wait that ended with
+                                      TR_ERR_CANCELLED. 0: never */
+  uint32_t reads_flag_directly;    /* 1: it has called tr_task_cancel_flag, and may have checked the
+                                      flag without being counted */
+  char scheduler_state;            /* as in proc_pid_stat(5): 'R', 'S', 'D', 'T', ...; 0: not
+                                      known */
+  char wait_channel[47];           /* the kernel function it sleeps in, as in proc_pid_wchan(5), or
+                                      "" */
+  int32_t syscall;                 /* the number of the system call it is in; -1: in none, or not
+                                      known */
+  uint32_t stalled;                /* as in tr_task_summary */
+  const char *syscall_name;        /* "read", or NULL for a number the library has no name for */
+  const char *checkpoint;          /* as in tr_task_summary */
   uint64_t progress_done;
   uint64_t progress_total;
   const char *progress_unit;
-  int64_t progress_age_ns;        /* how long ago it reported progress; -1: never */
-  const uint64_t *frames;         /* its backtrace: the address where it was, then return addresses,
-                                     innermost first, frame_count in total; NULL without a
-                                     backtrace. See tr_enable_backtraces */
+  int64_t progress_age_ns;         /* how long ago it reported progress; -1: never */
+  const uint64_t *frames;          /* its backtrace: the address where it was, then return
+                                      addresses, innermost first, frame_count in total; NULL without
+                                      a backtrace. See tr_enable_backtraces */
   uint32_t frame_count;
-  uint32_t reserved;              /* 0 */
-  char group[128];                /* as in tr_task_summary */
-  uint32_t backtrace;             /* TR_BACKTRACE_...: whether it was taken, and why not */
+  uint32_t reserved;               /* 0 */
+  char group[128];                 /* as in tr_task_summary */
+  uint32_t backtrace;              /* TR_BACKTRACE_...: whether it was taken, and why not */
   int32_t probe_error;             /* 0, or the errno that kept the library from reading everything
                                       Linux says about its thread: EMFILE or ENFILE if no descriptor
                                       was available, EACCES after setuid(2), see tr_explain */
@@ -1414,14 +1418,14 @@ typedef struct tr_ended_task {
 
 /* One phase of a shutdown that had tasks. */
 typedef struct tr_phase_report {
-  uint32_t size;    /* sizeof(tr_phase_report) */
-  uint32_t phase;   /* its number */
-  uint64_t asked;   /* its tasks that were alive when it started */
-  uint64_t remaining; /* its tasks that were alive when its time was over */
-  int64_t start_ns; /* from the call to its start */
-  int64_t share_ns; /* the time it was given; -1: no limit */
-  int64_t duration_ns;  /* the time it took: until all of its tasks had ended, or share_ns was
-                           over */
+  uint32_t size;       /* sizeof(tr_phase_report) */
+  uint32_t phase;      /* its number */
+  uint64_t asked;      /* its tasks that were alive when it started */
+  uint64_t remaining;  /* its tasks that were alive when its time was over */
+  int64_t start_ns;    /* from the call to its start */
+  int64_t share_ns;    /* the time it was given; -1: no limit */
+  int64_t duration_ns; /* the time it took: until all of its tasks had ended, or share_ns was
+                          over */
 } tr_phase_report;
 
 #define TR_PHASE_REPORT_INIT                                                                       \
@@ -1472,7 +1476,8 @@ tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE
    Ownership: as tr_explain.
    Threads:   as tr_explain.
    Since:     0.2 */
-tr_status tr_explain_with(tr_registry *registry, uint32_t flags, tr_report **report) TASKREG_MUST_USE;
+tr_status tr_explain_with(tr_registry *registry, uint32_t flags, tr_report **report)
+    TASKREG_MUST_USE;
 
 /* Free a report.
 
@@ -1691,8 +1696,8 @@ typedef struct tr_metrics_source {
    Returns:   as tr_metrics_write.
    Threads:   as tr_metrics_write. The metrics of one registry are of one moment.
    Since:     0.2 */
-tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd, uint32_t format,
-                               uint32_t flags) TASKREG_MUST_USE;
+tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd,
+                               uint32_t format, uint32_t flags) TASKREG_MUST_USE;
 
 /* As tr_metrics_write_all, into a buffer of the caller's. [E9]
 
@@ -1765,7 +1770,8 @@ typedef struct tr_systemd_options {
               cannot be sent at once is dropped, except that STOPPING=1 is sent again with the next
               STATUS=.
    Since:     0.2 */
-tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
+tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options)
+    TASKREG_MUST_USE;
 
 /* Stop notifying systemd. Nothing more is sent, except for a stop or a reload that was not sent
    yet.
