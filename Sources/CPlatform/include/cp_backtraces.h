@@ -18,7 +18,8 @@
 /* Whether the caller, a signal handler, runs on an alternate stack with little room left. */
 static inline bool cp_is_cramped(const void *context) {
   const ucontext_t *interrupted = (const ucontext_t *)context;
-  uintptr_t here = (uintptr_t)__builtin_frame_address(0), lowest = (uintptr_t)interrupted->uc_stack.ss_sp;
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+  uintptr_t lowest = (uintptr_t)interrupted->uc_stack.ss_sp;
   if (interrupted->uc_stack.ss_flags & SS_DISABLE) return false;
   return here - lowest < interrupted->uc_stack.ss_size && here - lowest < 4096;
 }

@@ -48,7 +48,8 @@ static inline int cp_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *
 
 /* Sleep until the word at `address` is no longer `value`, or until a time on CLOCK_MONOTONIC; may
    wake spuriously (futex(2)). */
-static inline void cp_futex_wait(const void *address, uint32_t value, const struct timespec *until) {
+static inline void cp_futex_wait(const void *address, uint32_t value,
+                                 const struct timespec *until) {
   int saved = errno;
   syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, until, NULL,
           FUTEX_BITSET_MATCH_ANY);

@@ -116,7 +116,8 @@ static inline void cp_find_function(const struct cp_link_map *object, struct cp_
       int type = symbol->st_info & 15;
       uintptr_t offset = found->object_offset - (uintptr_t)symbol->st_value;
       if (symbol->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC)) continue;
-      if (symbol->st_name >= names_size || offset >= (symbol->st_size > 0 ? symbol->st_size : 1)) continue;
+      uintptr_t size = symbol->st_size > 0 ? (uintptr_t)symbol->st_size : 1;
+      if (symbol->st_name >= names_size || offset >= size) continue;
       if (best_name != 0 && symbol->st_value <= best) continue;
       best = (uintptr_t)symbol->st_value;
       best_name = names + symbol->st_name;

@@ -92,9 +92,11 @@ static inline bool cp_thread_exists(int32_t thread_id) {
 /* The personality of a function that no exception passes (Itanium C++ ABI: Exception Handling,
    1.6): the search for a handler ends here, so a throw ends the program by std::terminate. The
    forced unwinding at the end of a thread continues. */
-static int cp_lets_nothing_through(int version, int actions, uint64_t kind, void *exception, void *context) {
+static int cp_lets_nothing_through(int version, int actions, uint64_t kind, void *exception,
+                                   void *context) {
   (void)version, (void)kind, (void)exception, (void)context;
-  return actions & 1 /* _UA_SEARCH_PHASE */ ? 3 /* _URC_FATAL_PHASE1_ERROR */ : 8 /* _URC_CONTINUE_UNWIND */;
+  return actions & 1 /* _UA_SEARCH_PHASE */ ? 3 /* _URC_FATAL_PHASE1_ERROR */
+                                            : 8 /* _URC_CONTINUE_UNWIND */;
 }
 
 /* Call body(argument). If the body ends the thread instead of returning, by pthread_exit(3) or
@@ -103,8 +105,10 @@ static int cp_lets_nothing_through(int version, int actions, uint64_t kind, void
 
    A C++ exception does not pass this function: it would leave the library's calls half done. The
    function is not inlined, because the personality applies to a whole function. */
-static __attribute__((noinline, unused)) void cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
-  /* 0x1b: relative to the place of the reference, in four bytes (DW_EH_PE_pcrel | DW_EH_PE_sdata4). */
+static __attribute__((noinline, unused)) void
+cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
+  /* 0x1b: relative to the place of the reference, in four bytes (DW_EH_PE_pcrel |
+     DW_EH_PE_sdata4). */
   __asm__ volatile(".cfi_personality 0x1b, %c0" : : "i"(cp_lets_nothing_through));
   pthread_cleanup_push(left, argument);
   body(argument);

@@ -34,8 +34,8 @@ static inline bool cp_peek(uintptr_t address, void *to, size_t size) {
   /* As wide as the kernel reads them: syscall(3) is variadic, and would pass garbage beside an
      int. */
   unsigned long one = 1, no_flags = 0;
-  bool is_read =
-      syscall(SYS_process_vm_readv, (long)getpid(), &here, one, &there, one, no_flags) == (long)size;
+  bool is_read = syscall(SYS_process_vm_readv, (long)getpid(), &here, one, &there, one,
+                         no_flags) == (long)size;
   errno = saved;
   return is_read;
 }
@@ -78,7 +78,8 @@ struct cp_frame {
 /* How to get a register of the caller, packed: three bits of kind; the rest is the number. */
 typedef int64_t cp_rule;
 enum {
-  CP_SAME = 0, CP_UNDEFINED, CP_AT_OFFSET, CP_IS_OFFSET, CP_REGISTER, CP_AT_EXPRESSION, CP_IS_EXPRESSION
+  CP_SAME = 0, CP_UNDEFINED, CP_AT_OFFSET, CP_IS_OFFSET, CP_REGISTER, CP_AT_EXPRESSION,
+  CP_IS_EXPRESSION
 };
 static inline cp_rule cp_make_rule(int kind, int64_t number) {
   return (cp_rule)((uint64_t)number << 3 | (uint64_t)kind);
@@ -187,8 +188,8 @@ static inline uintptr_t cp_encoded(struct cp_bytes *bytes, uint8_t encoding) {
 }
 
 /* The value of a DWARF expression at `at`: its length, and then its operations. */
-static inline bool cp_evaluate(uintptr_t at, const struct cp_frame *frame, bool has_cfa, uintptr_t cfa,
-                               uintptr_t *result) {
+static inline bool cp_evaluate(uintptr_t at, const struct cp_frame *frame, bool has_cfa,
+                               uintptr_t cfa, uintptr_t *result) {
   struct cp_bytes bytes = cp_bytes_at(at, at + 16);
   uint64_t length = cp_uleb(&bytes);
   uintptr_t stack[8];
@@ -317,8 +318,8 @@ static inline bool cp_read_cie(uintptr_t at, struct cp_cie *cie) {
 
 /* Run the instructions up to `pc`. `initial` is the row after the CIE's instructions, NULL while
    these are run. */
-static inline bool cp_run(struct cp_bytes bytes, const struct cp_cie *cie, uintptr_t begin, uintptr_t pc,
-                          const struct cp_row *initial, struct cp_row *row) {
+static inline bool cp_run(struct cp_bytes bytes, const struct cp_cie *cie, uintptr_t begin,
+                          uintptr_t pc, const struct cp_row *initial, struct cp_row *row) {
   struct cp_row remembered[2];
   int depth = 0;
   uintptr_t location = begin;
@@ -355,7 +356,8 @@ static inline bool cp_run(struct cp_bytes bytes, const struct cp_cie *cie, uintp
         break;
       case 0x07: number = cp_uleb(&bytes); kind = CP_UNDEFINED; break;
       case 0x08: number = cp_uleb(&bytes); kind = CP_SAME; break;
-      case 0x09: number = cp_uleb(&bytes); kind = CP_REGISTER; offset = (int64_t)cp_uleb(&bytes); break;
+      case 0x09: number = cp_uleb(&bytes); kind = CP_REGISTER;
+        offset = (int64_t)cp_uleb(&bytes); break;
       case 0x0a: /* remember_state */
         if (depth == 2) return false;
         remembered[depth++] = *row;
@@ -364,7 +366,8 @@ static inline bool cp_run(struct cp_bytes bytes, const struct cp_cie *cie, uintp
         if (depth == 0) return false;
         *row = remembered[--depth];
         break;
-      case 0x0c: row->cfa_register = (int)cp_uleb(&bytes); row->cfa_offset = (int64_t)cp_uleb(&bytes); break;
+      case 0x0c: row->cfa_register = (int)cp_uleb(&bytes);
+        row->cfa_offset = (int64_t)cp_uleb(&bytes); break;
       case 0x12: row->cfa_register = (int)cp_uleb(&bytes);
         row->cfa_offset = cp_sleb(&bytes) * cie->data_factor; break;
       case 0x0d: row->cfa_register = (int)cp_uleb(&bytes); break;
@@ -387,7 +390,7 @@ static inline bool cp_run(struct cp_bytes bytes, const struct cp_cie *cie, uintp
         offset = (int64_t)cp_uleb(&bytes) * cie->data_factor; break;
       case 0x15: number = cp_uleb(&bytes); kind = CP_IS_OFFSET;
         offset = cp_sleb(&bytes) * cie->data_factor; break;
-      case 0x2d: break;                       /* aarch64: negate_ra_state; x86: GNU_window_save, not there */
+      case 0x2d: break; /* aarch64: negate_ra_state; x86: GNU_window_save, which it has not */
       case 0x2e: (void)cp_uleb(&bytes); break; /* GNU_args_size */
       default: return false;
       }
@@ -518,7 +521,8 @@ static inline int cp_unwind(const void *context, void **addresses, int capacity)
   /* In the order of DWARF's numbers: rax rdx rcx rbx rsi rdi rbp rsp r8 to r15; of
      <sys/ucontext.h>'s REG_R8 to REG_RIP. */
   static const uint8_t places[] = {13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7};
-  for (int i = 0; i < 16; i++) frame.registers[i] = (uintptr_t)interrupted->uc_mcontext.gregs[places[i]];
+  for (int i = 0; i < 16; i++)
+    frame.registers[i] = (uintptr_t)interrupted->uc_mcontext.gregs[places[i]];
   frame.known = 0xffff;
   frame.pc = (uintptr_t)interrupted->uc_mcontext.gregs[16];
 #elif defined(__aarch64__)
@@ -538,8 +542,8 @@ static inline int cp_unwind(const void *context, void **addresses, int capacity)
   return count;
 }
 
-/* The number of the system call that a thread is in, or at, which a handler with SA_SIGINFO and SA_RESTART interrupts;
-   -1: in none, or not known. Async-signal-safe.
+/* The number of the system call that a thread is in, or at, which a handler with SA_SIGINFO and
+   SA_RESTART interrupts; -1: in none, or not known. Async-signal-safe.
 
    A call that continues after the handler because of SA_RESTART is made again: the kernel has set
    the thread back to the instruction, and the number to the register that it reads. The number of a
@@ -547,7 +551,8 @@ static inline int cp_unwind(const void *context, void **addresses, int capacity)
 static inline int32_t cp_interrupted_call(const void *context) {
 #if defined(__x86_64__)
   const ucontext_t *interrupted = (const ucontext_t *)context;
-  long long number = interrupted->uc_mcontext.gregs[13], pc = interrupted->uc_mcontext.gregs[16]; /* rax, rip */
+  long long number = interrupted->uc_mcontext.gregs[13], /* rax */
+            pc = interrupted->uc_mcontext.gregs[16];     /* rip */
   uint8_t code[2];
   if (number < 0 || number > 0xfff || !cp_peek((uintptr_t)pc, code, sizeof code)) return -1;
   return code[0] == 0x0f && code[1] == 0x05 ? (int32_t)number : -1; /* syscall */
@@ -566,15 +571,17 @@ static __attribute__((noinline, unused)) int cp_callers(uintptr_t *addresses, in
   /* The registers that calls preserve, by DWARF's numbers. */
 #if defined(__x86_64__)
   __asm__ volatile("movq %%rbx, 24(%1)\n\tmovq %%rbp, 48(%1)\n\tmovq %%rsp, 56(%1)\n\t"
-                   "movq %%r12, 96(%1)\n\tmovq %%r13, 104(%1)\n\tmovq %%r14, 112(%1)\n\tmovq %%r15, 120(%1)\n\t"
+                   "movq %%r12, 96(%1)\n\tmovq %%r13, 104(%1)\n\tmovq %%r14, 112(%1)\n\t"
+                   "movq %%r15, 120(%1)\n\t"
                    "leaq 0f(%%rip), %0\n0:"
                    : "=&r"(frame.pc)
                    : "r"(frame.registers)
                    : "memory");
   frame.known = 0xf0c8;
 #elif defined(__aarch64__)
-  __asm__ volatile("stp x19, x20, [%1, #152]\n\tstp x21, x22, [%1, #168]\n\tstp x23, x24, [%1, #184]\n\t"
-                   "stp x25, x26, [%1, #200]\n\tstp x27, x28, [%1, #216]\n\tstp x29, x30, [%1, #232]\n\t"
+  __asm__ volatile("stp x19, x20, [%1, #152]\n\tstp x21, x22, [%1, #168]\n\t"
+                   "stp x23, x24, [%1, #184]\n\tstp x25, x26, [%1, #200]\n\t"
+                   "stp x27, x28, [%1, #216]\n\tstp x29, x30, [%1, #232]\n\t"
                    "mov %0, sp\n\tstr %0, [%1, #248]\n\tadr %0, 0f\n0:"
                    : "=&r"(frame.pc)
                    : "r"(frame.registers)
@@ -590,7 +597,8 @@ static __attribute__((noinline, unused)) int cp_callers(uintptr_t *addresses, in
                   !(cp_find_object(entry, &program) && program.link_map == own.link_map);
   int count = 0;
   while (count < capacity && cp_step(&frame)) {
-    bool is_own = count == 0 && is_apart && cp_find_object(frame.pc - 1, &object) && object.link_map == own.link_map;
+    bool is_own = count == 0 && is_apart && cp_find_object(frame.pc - 1, &object) &&
+                  object.link_map == own.link_map;
     if (!is_own) addresses[count++] = frame.pc;
   }
   return count;

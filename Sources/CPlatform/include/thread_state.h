@@ -104,7 +104,8 @@ static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_
   if (memcmp(&now->affinity, &wanted->affinity, sizeof none) != 0 &&
       memcmp(&wanted->affinity, &none, sizeof none) != 0) {
     *changes = true;
-    done = syscall(SYS_sched_setaffinity, 0, sizeof wanted->affinity, &wanted->affinity) == 0 && done;
+    long result = syscall(SYS_sched_setaffinity, 0, sizeof wanted->affinity, &wanted->affinity);
+    done = result == 0 && done;
   }
   errno = saved;
   return done;
@@ -182,9 +183,12 @@ static inline uint64_t cp_confinement(void) {
 /* The namespaces of the calling thread, or of the main thread, in one number. Mount namespaces are
    not included: entering one requires a directory table of the thread's own. One thread of several
    cannot enter a user namespace, and a time namespace only applies to children (setns(2)). */
-static inline bool cp_may_enter_namespaces(uint64_t permitted) { return permitted >> CP_CAP_SYS_ADMIN & 1; }
+static inline bool cp_may_enter_namespaces(uint64_t permitted) {
+  return permitted >> CP_CAP_SYS_ADMIN & 1;
+}
 static inline uint64_t cp_namespaces(bool of_main) {
-  static const char names[][20] = {"net", "uts", "ipc", "cgroup", "pid_for_children", "time_for_children"};
+  static const char names[][20] = {"net",    "uts",              "ipc",
+                                   "cgroup", "pid_for_children", "time_for_children"};
   uint64_t digest = cp_hash_start();
   int saved = errno;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -240,7 +244,8 @@ static inline int32_t cp_io_priority(void) {
 /* Set the calling thread's I/O priority if it differs; false if the system refuses. */
 static inline bool cp_restore_io_priority(int32_t priority) {
   int saved = errno;
-  bool done = priority < 0 || cp_io_priority() == priority || syscall(SYS_ioprio_set, 1, 0, priority) == 0;
+  bool done = priority < 0 || cp_io_priority() == priority ||
+              syscall(SYS_ioprio_set, 1, 0, priority) == 0;
   errno = saved;
   return done;
 }
