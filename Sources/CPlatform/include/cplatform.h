@@ -3,7 +3,9 @@
    Most of it is shims: `static inline` functions for macros that Swift does not import, for GNU
    extensions that Swift's C module leaves out, and for system calls. A shim makes one call, or the
    few that belong together, and takes care of what every caller would have to: EINTR, errno, and
-   cancellation. It keeps no state and takes no decision of the library's; these are in Swift.
+   cancellation. It keeps no state, except for the text of tr_error_detail in cp_errors.h, and takes
+   no decision of the library's; these are in Swift. thread_state.h is long, but shims as well: it
+   reads, compares and restores all that the kernel keeps for a thread.
 
    Two headers are code, because it must run where Swift cannot: cp_unwind.h reads unwind tables in
    a signal handler, and cp_symbols.h reads ELF symbol tables that may be unmapped at any moment.
