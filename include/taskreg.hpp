@@ -1,42 +1,50 @@
 /* taskreg.hpp - the C++ interface of libtaskreg: named, listed, cancellable threads that are joined
    with a deadline.
 
-   Header only, C++17, and nothing but taskreg.h behind it: the program links libtaskreg and no other
-   library. With C++20 it also converts to and from std::stop_token. It compiles with and without
-   exceptions and RTTI.
+   Header only, C++17, on top of taskreg.h: a program links libtaskreg and no other library. With
+   C++20 it also converts to and from std::stop_token. It compiles with and without exceptions and
+   RTTI.
 
      taskreg::registry tasks;
      auto answer = tasks.spawn("counter", [text] { return count_words(text); });
      std::printf("%d words\n", answer.get()); // the value, or the exception of the body
-     tasks.shutdown(std::chrono::seconds(5));
+     return tasks.shutdown(std::chrono::seconds(5)) ? 0 : 1;
 
-   What holds for everything here, unless a member says otherwise:
+   The following holds for everything here, unless a member says otherwise:
 
-   - Threads. Any thread may call it. Several threads may use one handle at a time as long as none of
-     them changes the handle itself (assigns to it, moves from it, destroys it). Nothing is a
-     cancellation point of pthread_cancel(3). Nothing is async-signal-safe, except request_shutdown.
-   - Handles. token, registry, group and task_ref are counted references to an object of the library:
-     copies refer to the same object, and the last one frees it. The end of a handle stops no task and
-     waits for none; a scope does both. get() is the object for the C functions, borrowed, and
-     release() gives the reference away. task, report, signal_watch and the like have one owner, and
-     cannot be copied. An empty handle (moved from, or made of nullptr) may be asked anything: it is
-     not cancelled, has no tasks, and what can fail returns status::invalid.
-   - Errors. What can fail in the course of its work, such as a wait that times out, returns a status,
-     which must not be ignored. What makes something (a constructor, spawn) throws: std::bad_alloc if
-     there is no memory, else taskreg::error. Each of these has a form that does not throw, with `try_`
-     in its name, which stores a status instead. In a program compiled without exceptions the throwing
-     forms end the program by std::terminate.
-   - Time. A timeout is any std::chrono::duration, any std::chrono time point, or taskreg::forever. It is
-     measured on CLOCK_MONOTONIC from the call on. One that is too long for 64 bits of nanoseconds is
-     as long as they can say (292 years); one that is negative is over already. See taskreg::timeout.
-   - Cancellation. Inside a task each wait of the library, get() included, ends with status::cancelled
-     once the flag of the *calling* task is up. The end of a scope is the exception: it waits for the
-     tasks of the scope, whatever happens.
-   - Exceptions in callbacks. One that leaves the body of a task is the failure of that task: see
-     registry::spawn. One that leaves a cancel callback, a log function, or the destructor of a body's
-     captures ends the program by std::terminate, even if a caller of the library's function would
-     catch it. pthread_exit(3) and pthread_cancel(3) are not exceptions: their unwinding passes through
-     a body, runs its destructors, and the task has exited.
+   - Threads. Any thread may call it. Several threads may use one handle at the same time as long as
+     none of them changes the handle itself (assigns to it, moves from it, destroys it). Nothing is
+     a cancellation point of pthread_cancel(3). Only request_shutdown is async-signal-safe.
+   - Handles. token, registry, group and task_ref are counted references to an object of the
+     library: copies refer to the same object, and releasing the last one frees it. The end of a
+     handle does not stop a task and does not wait for it; the end of a scope does both. get()
+     returns the object for the C functions, borrowed; release() gives the reference away. task,
+     report, signal_watch and the like have one owner and cannot be copied. Calls on an
+     empty handle (moved from, or made of nullptr) are allowed: it is not cancelled and has no
+     tasks, and a call that can fail returns status::invalid.
+   - Errors. A call whose work can fail, such as a wait that times out, returns a status, which must
+     not be ignored. A call that creates something (a constructor, spawn) throws: std::bad_alloc if
+     there is no memory, otherwise taskreg::error. Those of registry, group, spawn, detach and child
+     also have a form that does not throw, with `try_` in its name, which reports the failure
+     instead. In a program compiled without exceptions the throwing forms end the program by
+     std::terminate.
+   - Time. A timeout is any std::chrono duration, any std::chrono time point, or taskreg::forever.
+     It is measured on CLOCK_MONOTONIC, from the call on. One that does not fit 64 bits of
+     nanoseconds is 292 years; a negative one has passed already. See taskreg::timeout.
+   - Cancellation. Inside a task each wait of the library, get() included, ends with
+     status::cancelled once the flag of the *calling* task is raised. Only the end of a scope always
+     waits until the tasks of the scope have ended.
+   - Exceptions in callbacks. An exception that leaves the body of a task is the failure of that
+     task: see registry::spawn. One that leaves a cancel callback, a log function, or the destructor
+     of a body's captures ends the program by std::terminate, even if a caller of the library's
+     function would catch it. pthread_exit(3) and pthread_cancel(3) are not exceptions: their
+     unwinding passes through a body and runs its destructors, and the task has exited.
+   - Options. The files of a program may be compiled with different options: with and without
+     exceptions, as C++17 and as C++20. What depends on these options is in an inline namespace for
+     each choice of them, so that the linker keeps the functions of each. Therefore a function that
+     takes a taskreg::registry can only be called from files with the same choice. Between others
+     pass the objects of taskreg.h: get() and share(). status, timeout and the exceptions are the
+     same in all files.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -91,8 +99,8 @@
 #define TASKREG_HAS_EXCEPTIONS 0
 #endif
 
-/* libstdc++ lets `catch (...)` see the unwinding of pthread_exit(3) and pthread_cancel(3), which has to
-   go on; its name for it is abi::__forced_unwind. libc++abi runs destructors alone. */
+/* With libstdc++ `catch (...)` also catches the unwinding of pthread_exit(3) and pthread_cancel(3),
+   which must continue; its type is abi::__forced_unwind. libc++abi only runs destructors. */
 #if TASKREG_HAS_EXCEPTIONS && defined(__GLIBCXX__)
 #include <cxxabi.h>
 #define TASKREG_HAS_FORCED_UNWIND 1
@@ -100,22 +108,29 @@
 #define TASKREG_HAS_FORCED_UNWIND 0
 #endif
 
-/* The constants of taskreg.h are C's, casts included. */
-#if defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wold-style-cast"
+/* The inline namespace of all that depends on the two options above. Without it, files that are
+   compiled with different options would define different functions with the same name, and the
+   linker would keep one of them for all files. */
+#if TASKREG_HAS_EXCEPTIONS && TASKREG_HAS_STOP_TOKEN
+#define TASKREG_OPTIONS e1s1
+#elif TASKREG_HAS_EXCEPTIONS
+#define TASKREG_OPTIONS e1s0
+#elif TASKREG_HAS_STOP_TOKEN
+#define TASKREG_OPTIONS e0s1
+#else
+#define TASKREG_OPTIONS e0s0
 #endif
 
 namespace taskreg {
 
 // ---- Status and errors ---------------------------------------------------------------------
 
-/// The result of a call: `ok`, or why not. The numbers are those of tr_status.
+/// The result of a call: `ok`, or the reason why it failed. The numbers are those of tr_status.
 enum class [[nodiscard]] status : std::int32_t {
   ok = TR_OK,
   invalid = TR_ERR_INVALID,     ///< an argument is wrong; error_detail() says which
   nomem = TR_ERR_NOMEM,         ///< out of memory
-  again = TR_ERR_AGAIN,         ///< the system refused a thread; it may not do so later
+  again = TR_ERR_AGAIN,         ///< the system refused a thread; a later call may succeed
   limit = TR_ERR_LIMIT,         ///< max_tasks tasks are alive already
   closed = TR_ERR_CLOSED,       ///< the registry accepts no more tasks
   deadline = TR_ERR_DEADLINE,   ///< the deadline passed with tasks still alive
@@ -123,33 +138,39 @@ enum class [[nodiscard]] status : std::int32_t {
   cancelled = TR_ERR_CANCELLED, ///< the calling task was asked to stop
   deadlock = TR_ERR_DEADLOCK,   ///< the calling task would wait for itself
   forked = TR_ERR_FORKED,       ///< the parent process had objects of the library at fork
-  system = TR_ERR_SYSTEM,       ///< a system call failed; errno says how
+  system = TR_ERR_SYSTEM,       ///< a system call failed; some calls set errno, and say so
   truncated = TR_ERR_TRUNCATED, ///< the buffer was too small for everything
   stalled = TR_ERR_STALLED      ///< a task has missed its heartbeat interval
 };
 
 } // namespace taskreg
 
-/// A status converts to std::error_code: `code == taskreg::status::closed`.
+/// A status converts to std::error_code, so `code == taskreg::status::closed` compiles.
 template <>
 struct std::is_error_code_enum<taskreg::status> : std::true_type {};
 
 namespace taskreg {
 
-/// Says that a status is not needed, where a compiler would warn: `ignore(task.cancel())`.
+/// Discards a status without a warning: `taskreg::ignore(task.cancel())`.
 inline void ignore(status) noexcept {}
 
 /// One English sentence for `code`, for log files and error messages. Never null.
-inline const char *to_string(status code) noexcept { return tr_strerror(static_cast<tr_status>(code)); }
+inline const char *to_string(status code) noexcept {
+  return tr_strerror(static_cast<tr_status>(code));
+}
 
-/// Describes the calling thread's last status::invalid: which argument of which function was wrong. Valid
-/// until the thread's next one; "" if there was none.
+/// Describes the last status::invalid of the calling thread: which argument of which function was
+/// wrong. The text is valid until the thread's next one; "" if there was none.
 inline const char *error_detail() noexcept { return tr_error_detail(); }
 
-/// The version of the library that is running, as 0xMMmmpp; TR_VERSION is that of the header.
+/// The version of the library that is loaded, as 0xMMmmpp; TR_VERSION is the version of the header.
 inline std::uint32_t version() noexcept { return tr_version(); }
 
-namespace detail {
+// What does not depend on TASKREG_OPTIONS: the same in all files of a program.
+namespace common {
+
+/// How many objects of this_task::heartbeat_pause the calling thread has.
+inline thread_local unsigned heartbeat_pauses = 0;
 
 class category_type final : public std::error_category {
  public:
@@ -169,27 +190,30 @@ class category_type final : public std::error_category {
   }
 };
 
-} // namespace detail
+} // namespace common
 
-/// The std::error_category of a status. Codes compare equal to the std::errc of the same meaning:
+/// The std::error_category of a status. A code compares equal to the std::errc of the same meaning:
 /// `error.code() == std::errc::timed_out`.
 inline const std::error_category &category() noexcept {
-  static const detail::category_type only;
+  static const common::category_type only;
   return only;
 }
 
 /// A status as a std::error_code.
-inline std::error_code make_error_code(status code) noexcept { return {static_cast<int>(code), category()}; }
+inline std::error_code make_error_code(status code) noexcept {
+  return {static_cast<int>(code), category()};
+}
 
-/// A status of the library as an exception. what() names the call and says why it failed.
+/// A status as an exception. what() names the call and says why it failed.
 class error : public std::system_error {
  public:
-  /// `errno_value` is the errno that goes with status::system and status::again, else 0.
+  /// `errno_value`: see system_errno().
   error(taskreg::status code, const std::string &what, int errno_value)
       : std::system_error(make_error_code(code), what), why(code), number(errno_value) {}
   /// The status.
   taskreg::status status() const noexcept { return why; }
-  /// The errno of the system call that failed, for status::system and status::again; else 0.
+  /// The errno of the system call that failed, if the call that has thrown sets it: spawn and
+  /// detach for status::again and status::system, systemd_notifier for status::system. Otherwise 0.
   int system_errno() const noexcept { return number; }
 
  private:
@@ -197,11 +221,13 @@ class error : public std::system_error {
   int number;
 };
 
-/// What task::get() throws if the body ended its thread: by pthread_exit(3), or because the thread was
-/// cancelled by pthread_cancel(3).
+/// Thrown by task::get() if the thread left the body by pthread_exit(3) or was cancelled by
+/// pthread_cancel(3).
 class exited : public std::exception {
  public:
-  const char *what() const noexcept override { return "the task left its body by pthread_exit or pthread_cancel"; }
+  const char *what() const noexcept override {
+    return "the task left its body by pthread_exit or pthread_cancel";
+  }
 };
 
 // ---- Timeouts ------------------------------------------------------------------------------
@@ -213,9 +239,9 @@ struct forever_t {
 /// A timeout that never passes: `task.wait(taskreg::forever)`.
 inline constexpr forever_t forever{};
 
-namespace detail {
+namespace common {
 
-/// The duration in nanoseconds, rounded up, or the nearest number there is. Not a number is 0.
+/// The duration in nanoseconds, rounded up, or the nearest number that fits. NaN becomes 0.
 template <class Rep, class Period>
 constexpr std::int64_t saturated(const std::chrono::duration<Rep, Period> &duration) noexcept {
   using ratio = std::ratio_divide<Period, std::nano>;
@@ -227,47 +253,50 @@ constexpr std::int64_t saturated(const std::chrono::duration<Rep, Period> &durat
       if (static_cast<std::int64_t>(count) < least / ratio::num) return least;
       if (static_cast<std::int64_t>(count) > most / ratio::num) return most;
     } else {
-      if (static_cast<std::uint64_t>(count) > static_cast<std::uint64_t>(most / ratio::num)) return most;
+      if (static_cast<std::uint64_t>(count) > static_cast<std::uint64_t>(most / ratio::num))
+        return most;
     }
     return static_cast<std::int64_t>(count) * ratio::num;
   } else {
-    const long double exact =
-        static_cast<long double>(duration.count()) * (static_cast<long double>(ratio::num) / ratio::den);
+    const long double exact = static_cast<long double>(duration.count()) *
+                              (static_cast<long double>(ratio::num) / ratio::den);
     if (exact >= 9.2e18L) return most;
     if (exact <= -9.2e18L) return least;
-    if (!(exact < 0) && !(exact >= 0)) return 0; // not a number
+    if (!(exact < 0) && !(exact >= 0)) return 0; // NaN
     const auto down = static_cast<std::int64_t>(exact);
     return static_cast<long double>(down) < exact ? down + 1 : down;
   }
 }
 
-} // namespace detail
+} // namespace common
 
-/// How long a call may wait. It is made of
-/// - any std::chrono::duration: that long from the call; negative: it is over already; too long: 292 years;
-/// - a time point of any clock: until then, as far away as it is when the timeout is made. A wall clock that
-///   is set afterwards changes nothing;
+/// How long a call may wait. It is made from
+/// - any std::chrono::duration, which is counted from the call; a negative one has passed already,
+///   and one that is too long is 292 years;
+/// - a time point of any clock: the time that remains until then when the timeout is made. To set a
+///   wall clock afterwards has no effect;
 /// - `forever`.
-/// Fractions of a nanosecond are rounded up. Numbers without a unit are not accepted.
+///
+/// Fractions of a nanosecond are rounded up. A number without a unit does not compile.
 class timeout {
  public:
   constexpr timeout(forever_t) noexcept : nanoseconds_(TR_FOREVER) {}
   template <class Rep, class Period>
   constexpr timeout(const std::chrono::duration<Rep, Period> &duration) noexcept
-      : nanoseconds_(detail::saturated(duration)) {
-    if (nanoseconds_ < 0) nanoseconds_ = 0; // and never TR_FOREVER
+      : nanoseconds_(common::saturated(duration)) {
+    if (nanoseconds_ < 0) nanoseconds_ = 0; // must not become TR_FOREVER
   }
   template <class Clock, class Duration>
   timeout(const std::chrono::time_point<Clock, Duration> &deadline) noexcept {
-    const std::int64_t end = detail::saturated(deadline.time_since_epoch());
-    const std::int64_t now = detail::saturated(Clock::now().time_since_epoch());
+    const std::int64_t end = common::saturated(deadline.time_since_epoch());
+    const std::int64_t now = common::saturated(Clock::now().time_since_epoch());
     if (end <= now) return;
     constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     const std::uint64_t left = static_cast<std::uint64_t>(end) - static_cast<std::uint64_t>(now);
     nanoseconds_ = static_cast<std::int64_t>(left < most ? left : most);
   }
 
-  /// The number for the C functions: nanoseconds, at least 0; or TR_FOREVER.
+  /// The number for the C functions: nanoseconds, 0 or more, or TR_FOREVER.
   constexpr std::int64_t count() const noexcept { return nanoseconds_; }
   /// Whether it never passes.
   constexpr bool is_forever() const noexcept { return nanoseconds_ == TR_FOREVER; }
@@ -277,6 +306,8 @@ class timeout {
 };
 
 // ---- Inside --------------------------------------------------------------------------------
+
+inline namespace TASKREG_OPTIONS {
 
 namespace detail {
 
@@ -290,27 +321,28 @@ Structure sized() noexcept {
 
 constexpr status to_status(tr_status code) noexcept { return static_cast<status>(code); }
 
-/// Throws what stands for `code`, or ends the program where there are no exceptions.
-[[noreturn]] inline void raise(status code, const char *call) {
+/// Throws the exception for `code`, or ends the program where there are no exceptions. `has_errno`:
+/// after status::again and status::system, `call` has set errno.
+[[noreturn]] inline void raise(status code, const char *call, bool has_errno = false) {
 #if TASKREG_HAS_EXCEPTIONS
-  const int number = code == status::system || code == status::again ? errno : 0;
+  const int number = has_errno && (code == status::system || code == status::again) ? errno : 0;
   if (code == status::nomem) throw std::bad_alloc();
   const char *detail = code == status::invalid ? tr_error_detail() : "";
   std::string what = *detail != '\0' ? detail : call;
   if (number != 0) what += ": " + std::generic_category().message(number);
   throw error(code, what, number);
 #else
-  (void)code, (void)call;
+  (void)code, (void)call, (void)has_errno;
   std::terminate();
 #endif
 }
 
-inline void require(tr_status code, const char *call) {
-  if (code != TR_OK) raise(to_status(code), call);
+inline void require(status code, const char *call, bool has_errno = false) {
+  if (code != status::ok) raise(code, call, has_errno);
 }
 
-inline void require(status code, const char *call) {
-  if (code != status::ok) raise(code, call);
+inline void require(tr_status code, const char *call, bool has_errno = false) {
+  require(to_status(code), call, has_errno);
 }
 
 /// A counted reference to an object of the library.
@@ -335,9 +367,10 @@ class handle {
 
   /// The object for the C functions, borrowed; null if the handle is empty.
   Object *get() const noexcept { return object; }
-  /// Gives the reference away, to be released by the C function; the handle is empty afterwards.
+  /// Gives the reference to the caller, who releases it by the C function; the handle is empty
+  /// afterwards.
   Object *release() noexcept { return std::exchange(object, nullptr); }
-  /// Whether the handle refers to anything.
+  /// Whether the handle refers to an object.
   explicit operator bool() const noexcept { return object != nullptr; }
 
   friend bool operator==(const handle &a, const handle &b) noexcept { return a.object == b.object; }
@@ -347,19 +380,20 @@ class handle {
   Object *object;
 };
 
-/// A string that a function copies with snprintf's rules.
+/// The string that a function copies by the rules of snprintf.
 template <class Copy>
 std::string copied(Copy copy) {
   std::string text(copy(nullptr, std::size_t{0}), '\0');
-  // A longer text cannot follow: names never change, and a message is set once.
+  // The second call cannot find a longer text: names never change, and a message is set once.
   if (!text.empty()) copy(&text[0], text.size() + 1);
   return text;
 }
 
 } // namespace detail
 
-/// A string argument: a C string, a std::string, or a std::string_view, of which as much is copied as the
-/// library keeps (255 bytes, cut at a character). It lives as long as the call that it is an argument of.
+/// A string argument: a C string, a std::string, or a std::string_view. Of a view, as much is
+/// copied as the library keeps: 255 bytes, cut at a character. The object lives as long as the call
+/// that it is an argument of.
 class text {
  public:
   text(const char *string) noexcept : pointer(string) {}
@@ -376,7 +410,7 @@ class text {
   }
   text(const text &) = delete;
   text &operator=(const text &) = delete;
-  /// The C string; null if made of nullptr.
+  /// The C string; null if made from nullptr.
   const char *c_str() const noexcept { return pointer; }
 
  private:
@@ -386,7 +420,7 @@ class text {
 
 // ---- Tokens --------------------------------------------------------------------------------
 
-/// Why a token was cancelled. Any number may be converted to it, and is kept.
+/// Why a token was cancelled. Any other number may be converted to it, and is kept.
 enum class reason : std::uint32_t {
   none = TR_REASON_NONE,
   user_requested = TR_REASON_USER_REQUESTED,
@@ -397,14 +431,18 @@ enum class reason : std::uint32_t {
   deadline = TR_REASON_DEADLINE
 };
 
-/// The reason's name in lower case: "user-requested". Never null.
-inline const char *to_string(reason why) noexcept { return tr_reason_name(static_cast<tr_reason>(why)); }
+/// The name of the reason in lower case: "user-requested". Never null.
+inline const char *to_string(reason why) noexcept {
+  return tr_reason_name(static_cast<tr_reason>(why));
+}
 
-/// Whether a stop for this reason counts as success: all but reason::fatal do.
-inline bool is_graceful(reason why) noexcept { return tr_reason_is_graceful(static_cast<tr_reason>(why)) != 0; }
+/// Whether a stop for this reason counts as a success: it does, except for reason::fatal.
+inline bool is_graceful(reason why) noexcept {
+  return tr_reason_is_graceful(static_cast<tr_reason>(why)) != 0;
+}
 
-/// A one-shot cancellation flag with a reason and a message, in a tree: to cancel a token cancels its
-/// children. A counted handle; copies are the same token.
+/// A one-shot cancellation with a reason and a message. Tokens form a tree: cancelling one cancels
+/// its children as well. A counted handle; copies refer to the same token.
 class token : public detail::handle<tr_token, tr_token_retain, tr_token_release> {
   using base = detail::handle<tr_token, tr_token_retain, tr_token_release>;
 
@@ -416,58 +454,70 @@ class token : public detail::handle<tr_token, tr_token_retain, tr_token_release>
   }
   /// An empty handle.
   constexpr token(std::nullptr_t) noexcept : base(nullptr) {}
-  /// Takes over a reference that the caller holds.
+  /// Takes over a reference of the caller's.
   static token adopt(tr_token *raw) noexcept { return token(raw, nullptr); }
   /// Adds a reference to a borrowed token.
   static token share(tr_token *raw) noexcept { return token(tr_token_retain(raw), nullptr); }
 
-  /// Makes a child: cancelled when this token is, or on its own, or when `after` has passed (with
-  /// reason::deadline). An empty handle if there is no memory or the system refuses the timer's thread.
+  /// Makes a child token. It is cancelled when this token is, or by itself, or when `after` has
+  /// passed (with reason::deadline). The handle is empty if there is no memory or the system
+  /// refuses the timer thread.
   token try_child(timeout after = forever) const noexcept {
     return adopt(tr_token_child_with_timeout(object, after.count()));
   }
-  /// As try_child. Throws std::bad_alloc instead; taskreg::error with status::invalid if this handle is empty.
+  /// As try_child, but throws std::bad_alloc, or taskreg::error with status::invalid if this handle
+  /// is empty.
   token child(timeout after = forever) const {
     token made = try_child(after);
-    if (!made) detail::raise(object == nullptr ? status::invalid : status::nomem, "tr_token_child_with_timeout");
+    if (!made)
+      detail::raise(object == nullptr ? status::invalid : status::nomem,
+                    "tr_token_child_with_timeout");
     return made;
   }
 
-  /// Cancels the token: the flags of everything below it are up when this returns, and callbacks have run,
-  /// on this thread. `message` is copied. Returns whether this call was the first, whose reason and message
-  /// are kept. Does not wait for tasks.
+  /// Cancels the token. When it returns, the flags of everything below the token are raised, and
+  /// the callbacks have run, on this thread. `message` is copied. Returns true for the first call,
+  /// whose reason and message are kept. Does not wait for tasks.
   bool cancel(reason why = reason::none, const text &message = nullptr) const noexcept {
     return tr_token_cancel(object, static_cast<tr_reason>(why), message.c_str()) != 0;
   }
-  /// Whether it is cancelled: one atomic load.
+  /// Whether it is cancelled. The check is one atomic load.
   bool cancelled() const noexcept { return tr_token_is_cancelled(object) != 0; }
   /// The same, under the name that std::stop_token has for it.
   bool stop_requested() const noexcept { return cancelled(); }
-  /// The reason it was cancelled with; reason::none before.
-  taskreg::reason reason() const noexcept { return static_cast<taskreg::reason>(tr_token_reason(object)); }
-  /// The message it was cancelled with; "" before. May throw std::bad_alloc.
+  /// The reason of its cancellation; reason::none before.
+  taskreg::reason reason() const noexcept {
+    return static_cast<taskreg::reason>(tr_token_reason(object));
+  }
+  /// The message of its cancellation; "" before. May throw std::bad_alloc.
   std::string message() const {
-    return detail::copied([this](char *buffer, std::size_t size) { return tr_token_message(object, buffer, size); });
+    return detail::copied(
+        [this](char *buffer, std::size_t size) { return tr_token_message(object, buffer, size); });
   }
   /// Waits until it is cancelled. Returns ok, timed_out, cancelled, invalid. Blocks.
-  status wait(timeout most = forever) const noexcept { return detail::to_status(tr_token_wait(object, most.count())); }
-  /// Stores a descriptor that is readable once the token is cancelled. It is the token's: do not read or
-  /// close it. Returns ok, invalid, nomem, system with errno.
-  status fd(int &descriptor) const noexcept { return detail::to_status(tr_token_fd(object, &descriptor)); }
+  status wait(timeout most = forever) const noexcept {
+    return detail::to_status(tr_token_wait(object, most.count()));
+  }
+  /// Stores a descriptor that is readable once the token is cancelled. It belongs to the token: do
+  /// not read or close it. Returns ok, invalid, nomem, system with errno.
+  status fd(int &descriptor) const noexcept {
+    return detail::to_status(tr_token_fd(object, &descriptor));
+  }
 
  private:
   token(tr_token *raw, std::nullptr_t) noexcept : base(nullptr) { object = raw; }
 };
 
-/// Asks the thread of a signal_watch to cancel `token` soon. The one function that a signal handler may
-/// call. Returns ok, or invalid without a watch.
+/// Asks the thread of the signal_watch to cancel `which` soon. It is the only function here that a
+/// signal handler may call. Returns ok; invalid without a watch.
 inline status request_shutdown(const token &which, reason why) noexcept {
   return detail::to_status(tr_request_shutdown(which.get(), static_cast<tr_reason>(why)));
 }
 
 // ---- Tasks ---------------------------------------------------------------------------------
 
-/// What a task is for. The application's own numbers start at kind::application: `kind{0x101}`.
+/// What a task is for. The application's own kinds are numbers from kind::application on:
+/// `kind{0x101}`.
 enum class kind : std::uint32_t {
   background_loop = TR_KIND_BACKGROUND_LOOP,
   peer_connection = TR_KIND_PEER_CONNECTION,
@@ -476,12 +526,14 @@ enum class kind : std::uint32_t {
   application = TR_KIND_APPLICATION
 };
 
-/// The kind's name in lower case: "peer-connection". Never null.
-inline const char *to_string(kind what) noexcept { return tr_kind_name(static_cast<tr_kind>(what)); }
+/// The name of the kind in lower case: "peer-connection". Never null.
+inline const char *to_string(kind what) noexcept {
+  return tr_kind_name(static_cast<tr_kind>(what));
+}
 
 /// How a task ended.
 enum class ended : std::uint32_t {
-  returned = TR_ENDED_RETURNED, ///< its body returned, and if it returned an exit_code, 0
+  returned = TR_ENDED_RETURNED, ///< its body returned; if an exit_code, then 0
   failed = TR_ENDED_FAILED,     ///< its body threw, or returned an exit_code other than 0
   exited = TR_ENDED_EXITED      ///< its thread left the body: pthread_exit or pthread_cancel
 };
@@ -495,8 +547,8 @@ struct outcome : tr_outcome {
   bool ok() const noexcept { return how == TR_ENDED_RETURNED; }
 };
 
-/// What a body returns to end with a code, as a body in C does: 0 is success, anything else a failure.
-/// (An int that a body returns is a result like any other.)
+/// Returned by a body that ends with a code, as a body in C does: 0 is success, any other number is
+/// a failure. (An int that a body returns is a result like any other.)
 struct exit_code {
   int value = 0;
 };
@@ -504,54 +556,59 @@ struct exit_code {
 /// The code in the outcome of a task whose body threw an exception.
 inline constexpr int exception_code = -1;
 
-/// A counted handle of any task. The task runs whether or not anybody has one.
+/// A counted handle of any task. The task runs whether or not it has handles.
 class task_ref : public detail::handle<tr_task, tr_task_retain, tr_task_release> {
   using base = detail::handle<tr_task, tr_task_retain, tr_task_release>;
 
  public:
   /// An empty handle.
   constexpr task_ref(std::nullptr_t = nullptr) noexcept : base(nullptr) {}
-  /// Takes over a reference that the caller holds.
+  /// Takes over a reference of the caller's.
   static task_ref adopt(tr_task *raw) noexcept { return task_ref(raw, 0); }
   /// Adds a reference to a borrowed task.
   static task_ref share(tr_task *raw) noexcept { return task_ref(tr_task_retain(raw), 0); }
 
-  /// The id, unique in the process and never reused; 0 if the handle is empty.
+  /// The id, which is unique in the process and is never reused; 0 if the handle is empty.
   std::uint64_t id() const noexcept { return tr_task_id(object); }
   /// The name. May throw std::bad_alloc.
   std::string name() const {
-    return detail::copied([this](char *buffer, std::size_t size) { return tr_task_name(object, buffer, size); });
+    return detail::copied(
+        [this](char *buffer, std::size_t size) { return tr_task_name(object, buffer, size); });
   }
   /// The kind.
   taskreg::kind kind() const noexcept { return static_cast<taskreg::kind>(tr_task_kind(object)); }
-  /// Asks the task to stop: raises its flag and ends the library's wait that it is in. Its callbacks run on
-  /// this thread. Returns ok, also for a task that has ended; invalid for an empty handle.
+  /// Asks the task to stop: raises its flag, and ends the wait of the library that it is in. Its
+  /// callbacks run on this thread. Returns ok, also if the task has ended; invalid if the handle is
+  /// empty.
   status cancel() const noexcept { return detail::to_status(tr_task_cancel(object)); }
   /// The same, under the name that std::jthread has for it. Returns false if the handle is empty.
   bool request_stop() const noexcept { return cancel() == status::ok; }
-  /// Whether it was asked to stop: one atomic load.
+  /// Whether it was asked to stop. The check is one atomic load.
   bool cancelled() const noexcept { return tr_task_is_cancelled(object) != 0; }
   /// The same, under the name that std::stop_token has for it.
   bool stop_requested() const noexcept { return cancelled(); }
-  /// Waits until the task has ended; what its body captured has been destroyed then. Several threads may
-  /// wait. Returns ok, timed_out, cancelled, deadlock from the task itself, invalid. Blocks.
+  /// Waits until the task has ended; by then the captures of its body have been destroyed. Several
+  /// threads may wait. Returns ok, timed_out, cancelled, invalid; deadlock if the task calls it for
+  /// itself. Blocks.
   status wait(timeout most = forever) const noexcept {
     return detail::to_status(tr_task_wait(object, most.count(), nullptr));
   }
-  /// As wait, and stores how the task ended if it returns ok.
+  /// As wait; if it returns ok, it also stores how the task ended.
   status wait(timeout most, outcome &how) const noexcept {
     return detail::to_status(tr_task_wait(object, most.count(), &how));
   }
-  /// Stores a descriptor that is readable once the task is asked to stop. It is the task's: do not read or
-  /// close it. Returns ok, invalid, nomem, system with errno.
-  status fd(int &descriptor) const noexcept { return detail::to_status(tr_task_fd(object, &descriptor)); }
+  /// Stores a descriptor that is readable once the task is asked to stop. It belongs to the task:
+  /// do not read or close it. Returns ok, invalid, nomem, system with errno.
+  status fd(int &descriptor) const noexcept {
+    return detail::to_status(tr_task_fd(object, &descriptor));
+  }
 
  protected:
   task_ref(tr_task *raw, int) noexcept : base(nullptr) { object = raw; }
 };
 
-/// What a body may ask of its own task: the first parameter of a body that has one of this type. Valid while
-/// the body runs.
+/// The task of a body, for the body itself: a body may have a first parameter of this type. Valid
+/// while the body runs.
 class context {
  public:
   explicit context(tr_task *task) noexcept : own(task) {}
@@ -561,15 +618,15 @@ class context {
   task_ref task() const noexcept { return task_ref::share(own); }
   /// The id.
   std::uint64_t id() const noexcept { return tr_task_id(own); }
-  /// Whether the task was asked to stop: one atomic load.
+  /// Whether the task was asked to stop. The check is one atomic load.
   bool cancelled() const noexcept { return tr_task_is_cancelled(own) != 0; }
   /// The same, under the name that std::stop_token has for it.
   bool stop_requested() const noexcept { return cancelled(); }
-  /// The address of the flag, for loops too tight for a call: 0 until the task is asked to stop. Read it
-  /// atomically: `__atomic_load_n(flag, __ATOMIC_ACQUIRE)`.
+  /// The address of the flag, for a loop in which a call would be too slow. The flag is 0 until the
+  /// task is asked to stop. Read it atomically: `__atomic_load_n(flag, __ATOMIC_ACQUIRE)`.
   const std::uint32_t *flag() const noexcept { return tr_task_cancel_flag(own); }
-  /// Sets the message of the task's outcome; 127 bytes are kept. Returns ok, or invalid if it is not UTF-8.
-  /// What an exception says replaces it.
+  /// Sets the message of the task's outcome; 127 bytes are kept. Returns ok; invalid if it is not
+  /// UTF-8. The what() of an exception replaces it.
   status set_message(const text &message) const noexcept {
     return detail::to_status(tr_task_set_message(own, message.c_str()));
   }
@@ -580,14 +637,16 @@ class context {
 
 // ---- Callbacks -----------------------------------------------------------------------------
 
-/// Calls a function when a token, or a task, is cancelled: std::stop_callback for the library. The function
-/// is called at most once, on the thread that cancels, with no lock held; at once, by the constructor, if that
-/// has happened before. (While another thread is in the middle of cancelling, cancelled() is true already, and
-/// that thread calls the function.) The destructor waits until a call on another thread has returned; then the
-/// function is not running and never will. It does not wait if it is called by the function itself.
+/// Calls a function when a token or a task is cancelled, as std::stop_callback does for a
+/// std::stop_token. The function is called at most once, on the thread that cancels, while no lock
+/// is held. If the token or the task is already cancelled, the constructor calls it. (While another
+/// thread is in the middle of cancelling, cancelled() is already true, and that thread calls the
+/// function.) The destructor waits until a call on another thread has returned; after it the
+/// function is not running and will not be called. The destructor does not wait if the function
+/// itself calls it.
 ///
-/// The function is kept in this object, which cannot be moved: nothing is allocated for it here. An exception
-/// that leaves it ends the program by std::terminate.
+/// The function is stored in this object, which cannot be moved; no memory is allocated for it
+/// here. An exception that leaves the function ends the program by std::terminate.
 template <class Function>
 class cancel_callback {
   static_assert(std::is_invocable_v<Function>, "a cancel callback is called without arguments");
@@ -611,7 +670,9 @@ class cancel_callback {
   ~cancel_callback() { tr_registration_remove(registration); }
 
  private:
-  static void run(void *self) { std::invoke(std::forward<Function>(static_cast<cancel_callback *>(self)->function)); }
+  static void run(void *self) {
+    std::invoke(std::forward<Function>(static_cast<cancel_callback *>(self)->function));
+  }
   static void attach(tr_status code, const char *call) {
     if (code != TR_OK && code != TR_ERR_CANCELLED) detail::raise(detail::to_status(code), call);
   }
@@ -629,16 +690,17 @@ cancel_callback(context, Function) -> cancel_callback<Function>;
 
 #if TASKREG_HAS_STOP_TOKEN
 
-/// A std::stop_source whose stop is requested when a token, or a task, is cancelled: for code that takes a
-/// std::stop_token. It stays connected as long as it lives; a stop_token that outlives it does not change any
-/// more. A body whose first parameter is a std::stop_token gets one of its own, and needs none of these. C++20.
+/// A std::stop_source whose stop is requested when a token or a task is cancelled, for code that
+/// takes a std::stop_token. It is connected for as long as it lives; a stop_token that outlives it
+/// no longer changes. A body whose first parameter is a std::stop_token gets one of its own, and
+/// does not need this class. C++20.
 class linked_stop_source {
  public:
   /// Throws std::bad_alloc; taskreg::error with status::invalid if the handle is empty.
   explicit linked_stop_source(const token &of) : link(of, request{source}) {}
   explicit linked_stop_source(const task_ref &of) : link(of, request{source}) {}
   explicit linked_stop_source(context of) : link(of, request{source}) {}
-  /// A token of it.
+  /// A std::stop_token of it.
   std::stop_token get_token() const noexcept { return source.get_token(); }
   /// Whether the stop was requested.
   bool stop_requested() const noexcept { return source.stop_requested(); }
@@ -649,11 +711,11 @@ class linked_stop_source {
     void operator()() { source.request_stop(); }
   };
   std::stop_source source;
-  cancel_callback<request> link; // last: it uses the source, and goes first
+  cancel_callback<request> link; // last: it uses the source, and is destroyed first
 };
 
-/// Cancels a token when a stop of a std::stop_token is requested, on the thread that requests it; at once if
-/// that has happened before. It stays connected as long as it lives. C++20.
+/// Cancels a token when the stop of a std::stop_token is requested, on the thread that requests it,
+/// or at once if it was requested before. It is connected for as long as it lives. C++20.
 class cancel_on_stop {
   struct cancel {
     token which;
@@ -663,7 +725,8 @@ class cancel_on_stop {
   std::stop_callback<cancel> link;
 
  public:
-  cancel_on_stop(const std::stop_token &stop, const token &which, reason why = reason::user_requested)
+  cancel_on_stop(const std::stop_token &stop, const token &which,
+                 reason why = reason::user_requested)
       : link(stop, cancel{which, why}) {}
 };
 
@@ -678,15 +741,17 @@ enum class stage : std::uint8_t { running, value, thrown, left, taken };
 template <class Result>
 using stored = std::conditional_t<
     std::is_void_v<Result>, char,
-    std::conditional_t<std::is_reference_v<Result>, std::remove_reference_t<Result> *, std::remove_cv_t<Result>>>;
+    std::conditional_t<std::is_reference_v<Result>, std::remove_reference_t<Result> *,
+                       std::remove_cv_t<Result>>>;
 
-/// What a task's end leaves for its handle. It is shared by the task and one handle; whoever is the last of the
-/// two frees it.
+/// The result of a task, for its handle. The task and one handle share it; the last of the two
+/// frees it.
 template <class Result>
 struct result_block {
-  /// Who still needs this: the task until its drop, and the handle.
+  /// How many still use this: the task, until its drop, and the handle.
   std::atomic<unsigned> users{0};
-  /// `running` until the body is over. Written by the task, with release; read by the handle, with acquire.
+  /// `running` until the body is over. The task writes it with release, the handle reads it with
+  /// acquire.
   std::atomic<detail::stage> stage{stage::running};
   std::optional<stored<Result>> value;
   std::exception_ptr thrown;
@@ -694,11 +759,13 @@ struct result_block {
   void (*destroy)(result_block *) noexcept = nullptr;
 
   void let_go() noexcept {
-    // The last one alone needs no read-modify-write: nobody else can add a user.
-    if (users.load(std::memory_order_acquire) == 1 || users.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(this);
+    // The last user does not need a read-modify-write: no other thread can add a user.
+    if (users.load(std::memory_order_acquire) == 1 ||
+        users.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      destroy(this);
   }
 
-  /// The value, moved out, or the exception. The task has ended.
+  /// Returns the value, moved out, or throws. The task has ended.
   Result take() {
     switch (stage.load(std::memory_order_acquire)) {
       case stage::value: break;
@@ -714,7 +781,7 @@ struct result_block {
 #else
         std::terminate();
 #endif
-      default: raise(status::invalid, "taskreg::task::get: the result has been taken before");
+      default: raise(status::invalid, "taskreg::task::get: the result was taken before");
     }
     if constexpr (!std::is_void_v<Result>) stage.store(stage::taken, std::memory_order_relaxed);
     if constexpr (std::is_reference_v<Result>)
@@ -729,7 +796,8 @@ struct is_reference_wrapper : std::false_type {};
 template <class Of>
 struct is_reference_wrapper<std::reference_wrapper<Of>> : std::true_type {};
 
-/// How a body is called: with the task's context, with a std::stop_token, or with its arguments alone.
+/// How a body is called: with the task's context, with a std::stop_token, or only with its
+/// arguments.
 enum class form { context, stop_token, plain, none };
 
 template <class Function, class... Arguments>
@@ -746,21 +814,24 @@ struct nothing {};
 
 template <form Form, class Function, class... Arguments>
 struct result_of {
-  using type = nothing; // form::none: a static_assert says so
+  using type = nothing; // form::none, which a static_assert rejects
 };
 template <class Function, class... Arguments>
-struct result_of<form::context, Function, Arguments...> : std::invoke_result<Function, context, Arguments...> {};
+struct result_of<form::context, Function, Arguments...>
+    : std::invoke_result<Function, context, Arguments...> {};
 #if TASKREG_HAS_STOP_TOKEN
 template <class Function, class... Arguments>
 struct result_of<form::stop_token, Function, Arguments...>
     : std::invoke_result<Function, std::stop_token, Arguments...> {};
 #endif
 template <class Function, class... Arguments>
-struct result_of<form::plain, Function, Arguments...> : std::invoke_result<Function, Arguments...> {};
+struct result_of<form::plain, Function, Arguments...> : std::invoke_result<Function, Arguments...> {
+};
 
 template <class Function, class... Arguments>
-using body_result = typename result_of<form_of<std::decay_t<Function>, std::decay_t<Arguments>...>(),
-                                       std::decay_t<Function>, std::decay_t<Arguments>...>::type;
+using body_result =
+    typename result_of<form_of<std::decay_t<Function>, std::decay_t<Arguments>...>(),
+                       std::decay_t<Function>, std::decay_t<Arguments>...>::type;
 
 template <class Result>
 constexpr int code_of(const Result &result) noexcept {
@@ -770,9 +841,9 @@ constexpr int code_of(const Result &result) noexcept {
     return 0;
 }
 
-/// Leaves what an exception says as the message of the task. Text that is not UTF-8 is shown as far as it is
-/// ASCII.
-inline void tell(tr_task *self, const char *what) noexcept {
+/// Sets the message of the task to the what() of an exception. If that is not UTF-8, each byte that
+/// is not ASCII becomes `?`.
+inline void set_exception_message(tr_task *self, const char *what) noexcept {
   if (what == nullptr || tr_task_set_message(self, what) == TR_OK) return;
   char shown[128];
   std::size_t length = 0;
@@ -788,16 +859,17 @@ struct no_owner {
   void ended(bool) const noexcept {}
 };
 
-/// A body with its arguments, its result, and the functions that the library calls. One allocation.
-/// `Exceptions` is there to give the blocks of files that are compiled with and without exceptions different types.
-template <class Result, class Owner, bool Exceptions, class Function, class... Arguments>
+/// A body with its arguments and its result, in one allocation, and the functions that the library
+/// calls.
+template <class Result, class Owner, class Function, class... Arguments>
 struct block final : result_block<Result> {
   using callable = std::tuple<Function, Arguments...>;
   std::optional<callable> body; // destroyed by drop, on the task's thread
   Owner owner;
 
   template <class... From>
-  explicit block(Owner who, From &&...from) : body(std::in_place, std::forward<From>(from)...), owner(who) {
+  explicit block(Owner who, From &&...from)
+      : body(std::in_place, std::forward<From>(from)...), owner(who) {
     this->destroy = [](result_block<Result> *self) noexcept { delete static_cast<block *>(self); };
   }
 
@@ -805,7 +877,8 @@ struct block final : result_block<Result> {
   decltype(auto) call(First &&...first) {
     return std::apply(
         [&](Function &function, Arguments &...arguments) -> decltype(auto) {
-          return std::invoke(std::move(function), std::forward<First>(first)..., std::move(arguments)...);
+          return std::invoke(std::move(function), std::forward<First>(first)...,
+                             std::move(arguments)...);
         },
         *body);
   }
@@ -849,7 +922,8 @@ struct block final : result_block<Result> {
 
   static int enter(tr_task *self, void *ctx) {
     auto *own = static_cast<block *>(ctx);
-    // Pairs with the release in spawn, for tools that do not see how the library hands the pointer over.
+    // Pairs with the release in spawn, for tools that do not see how the library passes the pointer
+    // on.
     static_cast<void>(own->users.load(std::memory_order_acquire));
 #if TASKREG_HAS_EXCEPTIONS
     try {
@@ -861,10 +935,10 @@ struct block final : result_block<Result> {
     }
 #endif
     catch (const std::exception &thrown) {
-      tell(self, thrown.what());
+      set_exception_message(self, thrown.what());
       return own->fail();
     } catch (...) {
-      tell(self, "an exception that is not a std::exception");
+      set_exception_message(self, "an exception that is not a std::exception");
       return own->fail();
     }
 #else
@@ -879,19 +953,23 @@ struct block final : result_block<Result> {
     own->body.reset();
     Owner owner = own->owner;
     own->let_go();
-    owner.ended(left); // last: the scope may be gone afterwards
+    owner.ended(left); // last: afterwards the scope may have been destroyed
   }
 };
 
 template <class Function, class... Arguments>
 constexpr void check_body() noexcept {
-  static_assert(form_of<std::decay_t<Function>, std::decay_t<Arguments>...>() != form::none,
-                "the body cannot be called with these arguments, nor with a taskreg::context or (in C++20) a "
-                "std::stop_token before them; bodies get copies of their arguments, as those of std::thread do");
+  static_assert(
+      form_of<std::decay_t<Function>, std::decay_t<Arguments>...>() != form::none,
+      "the body cannot be called with these arguments, nor with a taskreg::context or (in C++20) a "
+      "std::stop_token before them; bodies get copies of their arguments, as those of std::thread "
+      "do");
   using result = body_result<Function, Arguments...>;
-  static_assert(!std::is_rvalue_reference_v<result>, "the body returns a reference to something that is gone");
-  static_assert(std::is_void_v<result> || std::is_lvalue_reference_v<result> || std::is_move_constructible_v<result>,
-                "the result of the body cannot be moved to whoever gets it");
+  static_assert(!std::is_rvalue_reference_v<result>,
+                "the body returns a reference to an object that no longer exists");
+  static_assert(std::is_void_v<result> || std::is_lvalue_reference_v<result> ||
+                    std::is_move_constructible_v<result>,
+                "the result of the body cannot be moved to the caller of get()");
 }
 
 } // namespace detail
@@ -906,9 +984,9 @@ template <class Result>
 task<Result> make_task(tr_task *raw, result_block<Result> *block) noexcept;
 } // namespace detail
 
-/// A task that was spawned, and its result. It has one owner, as std::future has: it can be moved, and not copied.
-/// For a handle that can be copied, convert it to task_ref. The end of this object neither stops the task nor waits
-/// for it: the task belongs to its registry.
+/// A task that was spawned, and its result. Like std::future it has one owner: it can be moved, but
+/// not copied. Convert it to task_ref for a handle that can be copied. The end of this object does
+/// not stop the task and does not wait for it: the task belongs to its registry.
 template <class Result = void>
 class task : public task_ref {
  public:
@@ -916,7 +994,8 @@ class task : public task_ref {
   constexpr task() noexcept : task_ref(nullptr) {}
   task(const task &) = delete;
   task &operator=(const task &) = delete;
-  task(task &&other) noexcept : task_ref(std::move(other)), block(std::exchange(other.block, nullptr)) {}
+  task(task &&other) noexcept
+      : task_ref(std::move(other)), block(std::exchange(other.block, nullptr)) {}
   task &operator=(task &&other) noexcept {
     if (this == &other) return *this;
     let_go();
@@ -926,18 +1005,21 @@ class task : public task_ref {
   }
   ~task() { let_go(); }
 
-  /// Waits for the end of the task and returns what its body returned, moved out; or throws the exception that the
-  /// body threw; or taskreg::exited. A value can be got once, and an exception more than once. Throws
-  /// taskreg::error: cancelled if the calling task was asked to stop first (the task may still be running),
-  /// deadlock from the task itself, invalid if the handle is empty or the value was got before. Blocks.
+  /// Waits until the task has ended. Returns what its body returned, moved out, or rethrows what
+  /// the body threw, or throws taskreg::exited. A value can be taken once, an exception any number
+  /// of times. Throws taskreg::error with cancelled if the calling task was asked to stop first
+  /// (this task may still be running), with deadlock if the task calls it for itself, and with
+  /// invalid if the handle is empty or the value was taken before. Blocks.
   Result get() {
     detail::require(wait(), "taskreg::task::get");
     return block->take();
   }
-  /// The result if the task has ended and has one, else null. It does not wait, does not throw, and leaves the
-  /// result where it is; it is valid as long as this object. For a void task it points to nothing of use.
+  /// The result, once the body is over; null before, if the body has not returned, and once the
+  /// value was taken. Does not wait, does not throw, and does not move the result, which is valid
+  /// for as long as this object. For a task<void> only null or not null has a meaning.
   auto *result() noexcept {
-    const bool has = block != nullptr && block->stage.load(std::memory_order_acquire) == detail::stage::value;
+    const bool has =
+        block != nullptr && block->stage.load(std::memory_order_acquire) == detail::stage::value;
     if constexpr (std::is_reference_v<Result>)
       return has ? *block->value : nullptr;
     else if constexpr (std::is_void_v<Result>)
@@ -945,15 +1027,18 @@ class task : public task_ref {
     else
       return has ? std::addressof(*block->value) : nullptr;
   }
-  /// The exception that the body threw; null if it has not, or the task has not ended. It does not wait.
+  /// The exception that the body threw, once the body is over; null before, and if it has not
+  /// thrown. Does not wait.
   std::exception_ptr exception() const noexcept {
-    const bool threw = block != nullptr && block->stage.load(std::memory_order_acquire) == detail::stage::thrown;
+    const bool threw =
+        block != nullptr && block->stage.load(std::memory_order_acquire) == detail::stage::thrown;
     return threw ? block->thrown : nullptr;
   }
 
  private:
   friend task detail::make_task<Result>(tr_task *, detail::result_block<Result> *) noexcept;
-  task(tr_task *raw, detail::result_block<Result> *shared) noexcept : task_ref(raw, 0), block(shared) {}
+  task(tr_task *raw, detail::result_block<Result> *shared) noexcept
+      : task_ref(raw, 0), block(shared) {}
   void let_go() noexcept {
     if (block != nullptr) block->let_go();
   }
@@ -977,23 +1062,26 @@ enum class essential : std::uint32_t {
   on_failure = TR_SPAWN_ESSENTIAL_ON_FAILURE ///< if it failed or exited
 };
 
-/// How one task is spawned. In C++20: `{.kind = taskreg::kind::maintenance, .phase = 1}`.
+/// The options of a spawn. In C++20: `{.kind = taskreg::kind::maintenance, .phase = 1}`.
 struct spawn_options {
   /// What the task is for.
   taskreg::kind kind = taskreg::kind::application;
-  /// When a shutdown asks the task to stop: 0 (first, with the registry's token) to TR_PHASES - 1.
+  /// The phase of a shutdown in which the task is asked to stop: 0 (first, with the registry's
+  /// token) to TR_PHASES - 1.
   std::uint32_t phase = 0;
-  /// Accept it while the registry stops, if the caller is one of its tasks; the token does not raise its flag.
+  /// Whether it is a clean-up task: one of the registry's tasks may spawn it while the registry
+  /// stops, and the token does not raise its flag.
   bool cleanup = false;
-  /// Run it in a thread that has run no other body and will run no other.
+  /// Whether it runs in a thread that has not run another body and will not run another.
   bool fresh_thread = false;
   /// Whether its end cancels the registry's token.
   taskreg::essential essential = taskreg::essential::no;
-  /// Bytes of its stack; 0: the registry's. Another value implies a fresh thread.
+  /// The size of its stack in bytes; 0: the registry's. Any other value implies a fresh thread.
   std::uint64_t stack_size = 0;
-  /// The signal that interrupts its system calls once it is asked to stop; 0: none. See install_cancel_signal.
+  /// The signal that interrupts its system calls once it is asked to stop; 0: no signal. See
+  /// install_cancel_signal.
   std::int32_t cancel_signal = 0;
-  /// The longest time between two heartbeats; 0: there are none; negative: status::invalid.
+  /// The heartbeat interval; 0: it has none; negative: status::invalid.
   std::chrono::nanoseconds heartbeat = std::chrono::nanoseconds::zero();
 };
 
@@ -1011,13 +1099,15 @@ inline tr_spawn_options to_c(const spawn_options &from) noexcept {
 }
 
 template <class Owner, class Function, class... Arguments>
-using block_of = block<body_result<Function, Arguments...>, Owner, TASKREG_HAS_EXCEPTIONS != 0, std::decay_t<Function>,
+using block_of = block<body_result<Function, Arguments...>, Owner, std::decay_t<Function>,
                        std::decay_t<Arguments>...>;
 
-/// Spawns a task with a handle. `out` is set on success, `code` always. The owner is not told of a failure.
+/// Spawns a task with a handle, and stores the status in `code`. The owner is not called if the
+/// spawn fails.
 template <class Owner, class Function, class... Arguments>
-task<body_result<Function, Arguments...>> spawn(tr_registry *registry, const text &name, const spawn_options &options,
-                                                Owner owner, status &code, Function &&function,
+task<body_result<Function, Arguments...>> spawn(tr_registry *registry, const text &name,
+                                                const spawn_options &options, Owner owner,
+                                                status &code, Function &&function,
                                                 Arguments &&...arguments) {
   check_body<Function, Arguments...>();
   using own_block = block_of<Owner, Function, Arguments...>;
@@ -1029,8 +1119,8 @@ task<body_result<Function, Arguments...>> spawn(tr_registry *registry, const tex
   tr_spawn_options raw = to_c(options);
   raw.drop = own_block::drop;
   tr_task *handle = nullptr;
-  code = to_status(tr_spawn_with(registry, name.c_str(), static_cast<tr_kind>(options.kind), own_block::enter, made,
-                                 &raw, &handle));
+  code = to_status(tr_spawn_with(registry, name.c_str(), static_cast<tr_kind>(options.kind),
+                                 own_block::enter, made, &raw, &handle));
   if (code == status::ok) return make_task<body_result<Function, Arguments...>>(handle, made);
   const int number = errno;
   delete made;
@@ -1038,13 +1128,13 @@ task<body_result<Function, Arguments...>> spawn(tr_registry *registry, const tex
   return {};
 }
 
-/// A body that fits into the pointer that the library carries: nothing is allocated for it.
+/// A body that fits into the pointer that the library passes to it: no memory is allocated for it.
 template <class Function>
-inline constexpr bool fits_in_pointer = sizeof(Function) <= sizeof(void *) && alignof(Function) <= alignof(void *) &&
-                                        std::is_trivially_copyable_v<Function> &&
-                                        std::is_trivially_destructible_v<Function>;
+inline constexpr bool fits_in_pointer =
+    sizeof(Function) <= sizeof(void *) && alignof(Function) <= alignof(void *) &&
+    std::is_trivially_copyable_v<Function> && std::is_trivially_destructible_v<Function>;
 
-template <bool Exceptions, class Function>
+template <class Function>
 struct small {
   static int enter(tr_task *self, void *ctx) {
     alignas(void *) unsigned char room[sizeof(void *)];
@@ -1060,10 +1150,10 @@ struct small {
     }
 #endif
     catch (const std::exception &thrown) {
-      tell(self, thrown.what());
+      set_exception_message(self, thrown.what());
       return exception_code;
     } catch (...) {
-      tell(self, "an exception that is not a std::exception");
+      set_exception_message(self, "an exception that is not a std::exception");
       return exception_code;
     }
 #else
@@ -1073,7 +1163,8 @@ struct small {
 
   template <class... First>
   static int call(Function &function, First &&...first) {
-    if constexpr (std::is_void_v<decltype(std::invoke(std::move(function), std::forward<First>(first)...))>) {
+    if constexpr (std::is_void_v<decltype(std::invoke(std::move(function),
+                                                      std::forward<First>(first)...))>) {
       std::invoke(std::move(function), std::forward<First>(first)...);
       return 0;
     } else {
@@ -1097,12 +1188,13 @@ struct small {
 
 /// Spawns a task without a handle.
 template <class Owner, class Function, class... Arguments>
-status detach(tr_registry *registry, const text &name, const spawn_options &options, Owner owner, Function &&function,
-              Arguments &&...arguments) {
+status detach(tr_registry *registry, const text &name, const spawn_options &options, Owner owner,
+              Function &&function, Arguments &&...arguments) {
   check_body<Function, Arguments...>();
   using result = body_result<Function, Arguments...>;
-  static_assert(std::is_void_v<result> || std::is_same_v<result, exit_code> || std::is_same_v<result, nothing>,
-                "nobody would get the result of this body: use spawn, or return nothing");
+  static_assert(std::is_void_v<result> || std::is_same_v<result, exit_code> ||
+                    std::is_same_v<result, nothing>,
+                "the result of this body would be lost: use spawn, or return nothing");
   tr_spawn_options raw = to_c(options);
   const auto what = static_cast<tr_kind>(options.kind);
   if constexpr (sizeof...(Arguments) == 0 && std::is_same_v<Owner, no_owner> &&
@@ -1111,7 +1203,7 @@ status detach(tr_registry *registry, const text &name, const spawn_options &opti
     std::decay_t<Function> copy(std::forward<Function>(function));
     std::memcpy(&ctx, static_cast<const void *>(std::addressof(copy)), sizeof copy);
     return to_status(tr_spawn_with(registry, name.c_str(), what,
-                                   small<TASKREG_HAS_EXCEPTIONS != 0, std::decay_t<Function>>::enter, ctx, &raw,
+                                   small<std::decay_t<Function>>::enter, ctx, &raw,
                                    nullptr));
   } else {
     using own_block = block_of<Owner, Function, Arguments...>;
@@ -1120,7 +1212,8 @@ status detach(tr_registry *registry, const text &name, const spawn_options &opti
     if (made == nullptr) return status::nomem;
     made->users.store(1, std::memory_order_release);
     raw.drop = own_block::drop;
-    const status code = to_status(tr_spawn_with(registry, name.c_str(), what, own_block::enter, made, &raw, nullptr));
+    const status code = to_status(
+        tr_spawn_with(registry, name.c_str(), what, own_block::enter, made, &raw, nullptr));
     if (code == status::ok) return code;
     const int number = errno;
     delete made;
@@ -1136,7 +1229,7 @@ inline constexpr bool is_options = std::is_same_v<std::decay_t<Type>, spawn_opti
 
 // ---- Lists and reports ---------------------------------------------------------------------
 
-/// The stage a task has reached. It only advances.
+/// How far a task has got. Its stage only advances.
 enum class stage : std::uint32_t {
   starting = TR_STATE_STARTING,     ///< admitted; its thread has not entered the body yet
   running = TR_STATE_RUNNING,       ///< in its body
@@ -1145,36 +1238,40 @@ enum class stage : std::uint32_t {
   ended = TR_STATE_ENDED            ///< ended; only a straggler in a join report shows this
 };
 
-/// The stage's name in lower case. Never null.
+/// The name of the stage in lower case. Never null.
 inline const char *to_string(taskreg::stage reached) noexcept {
   return tr_state_name(static_cast<std::uint32_t>(reached));
 }
 
-/// One live task, as registry::snapshot lists it: the fields of tr_task_summary, with typed readers.
+/// One live task, as registry::snapshot lists it: the fields of tr_task_summary, and functions that
+/// return them in types of C++.
 struct task_summary : tr_task_summary {
   task_summary() noexcept : tr_task_summary(detail::sized<tr_task_summary>()) {}
-  /// The stage it has reached.
+  /// Its stage.
   taskreg::stage reached() const noexcept { return static_cast<taskreg::stage>(state); }
-  /// What it is for.
+  /// Its kind.
   taskreg::kind purpose() const noexcept { return static_cast<taskreg::kind>(kind); }
-  /// From its spawn to the moment it was listed.
+  /// The time from its spawn until it was listed.
   std::chrono::nanoseconds age() const noexcept { return std::chrono::nanoseconds(age_ns); }
   /// When it was spawned, on CLOCK_MONOTONIC.
   std::chrono::steady_clock::time_point spawned_at() const noexcept {
     return std::chrono::steady_clock::time_point(
-        std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::chrono::nanoseconds(spawned_at_ns)));
+        std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+            std::chrono::nanoseconds(spawned_at_ns)));
   }
   /// Whether it was asked to stop.
   bool cancelled() const noexcept { return cancel_requested != 0; }
 };
-static_assert(sizeof(task_summary) == sizeof(tr_task_summary), "an array of one is an array of the other");
+static_assert(sizeof(task_summary) == sizeof(tr_task_summary),
+              "an array of one is an array of the other");
 
-/// A task that did not stop in time; see tr_straggler. What it points to is valid as long as the report.
+/// A task that was alive at the deadline; see tr_straggler. Its pointers are valid for as long as
+/// the report.
 struct straggler : tr_straggler {
   straggler() noexcept : tr_straggler(detail::sized<tr_straggler>()) {}
-  /// From its spawn to the moment it was examined.
+  /// The time from its spawn until it was examined.
   std::chrono::nanoseconds age() const noexcept { return std::chrono::nanoseconds(age_ns); }
-  /// What it seems to be doing: "blocked", "spinning", ...
+  /// What it was found to be doing: "blocked", "spinning", ...
   const char *diagnosis_name() const noexcept { return tr_diagnosis_name(diagnosis); }
 };
 
@@ -1183,16 +1280,19 @@ struct ended_task : tr_ended_task {
   ended_task() noexcept : tr_ended_task(detail::sized<tr_ended_task>()) {}
   /// How it ended.
   ended ending() const noexcept { return static_cast<ended>(how); }
-  /// From its spawn to its end.
+  /// The time from its spawn to its end.
   std::chrono::nanoseconds ran() const noexcept { return std::chrono::nanoseconds(ran_ns); }
 };
-static_assert(sizeof(ended_task) == sizeof(tr_ended_task), "an array of one is an array of the other");
+static_assert(sizeof(ended_task) == sizeof(tr_ended_task),
+              "an array of one is an array of the other");
 
 /// One phase of a shutdown; see tr_phase_report.
 struct phase_report : tr_phase_report {
   phase_report() noexcept : tr_phase_report(detail::sized<tr_phase_report>()) {}
   /// The time it took.
-  std::chrono::nanoseconds duration() const noexcept { return std::chrono::nanoseconds(duration_ns); }
+  std::chrono::nanoseconds duration() const noexcept {
+    return std::chrono::nanoseconds(duration_ns);
+  }
 };
 
 /// Counters and durations of tasks; see tr_metrics.
@@ -1200,15 +1300,15 @@ struct metrics : tr_metrics {
   metrics() noexcept : tr_metrics(detail::sized<tr_metrics>()) {}
 };
 
-/// In which format something is written.
+/// The format in which something is written.
 enum class format : std::uint32_t {
   text = TR_FORMAT_TEXT,              ///< for people
   json = TR_FORMAT_JSON,              ///< one JSON object on one line
-  openmetrics = TR_FORMAT_OPENMETRICS ///< for registry::write_metrics alone
+  openmetrics = TR_FORMAT_OPENMETRICS ///< only for registry::write_metrics
 };
 
-/// The full result of a join, a shutdown or an explain: see tr_report. It copies its data and refers to neither
-/// registry nor tasks. It has one owner, and may be empty.
+/// The full result of a join, a shutdown or an explain: see tr_report. It has copies of its data,
+/// and does not refer to the registry or its tasks. It has one owner, and may be empty.
 class report {
  public:
   /// An empty report.
@@ -1223,22 +1323,25 @@ class report {
   report &operator=(const report &) = delete;
   report(report &&other) noexcept : object(std::exchange(other.object, nullptr)) {}
   report &operator=(report &&other) noexcept {
-    if (this != &other) tr_report_release(std::exchange(object, std::exchange(other.object, nullptr)));
+    if (this != &other)
+      tr_report_release(std::exchange(object, std::exchange(other.object, nullptr)));
     return *this;
   }
   ~report() { tr_report_release(object); }
 
-  /// Whether there is one.
+  /// Whether it is not empty.
   explicit operator bool() const noexcept { return object != nullptr; }
   /// The report for the C functions, borrowed.
   const tr_report *get() const noexcept { return object; }
-  /// Writes it to a descriptor, as text or JSON. Returns ok, invalid, system with errno. Blocks as write(2) does.
+  /// Writes it to a descriptor, as text or JSON. Returns ok, invalid, system with errno. Blocks as
+  /// write(2) does.
   status write(int fd, format as = format::text) const noexcept {
     return detail::to_status(tr_report_write(object, fd, static_cast<std::uint32_t>(as)));
   }
-  /// The tasks that did not stop; empty if there are none. May throw std::bad_alloc, as the next two.
+  /// The stragglers; empty if there were none. This and the next two may throw std::bad_alloc.
   std::vector<straggler> stragglers() const { return list<straggler>(tr_report_straggler); }
-  /// The tasks that took longest to stop, the slowest first, up to 16; stragglers are not among them.
+  /// The tasks that took longest to stop, up to 16, the slowest first; stragglers are not among
+  /// them.
   std::vector<ended_task> slowest() const { return list<ended_task>(tr_report_slowest); }
   /// The phases of the shutdown that had tasks, in order.
   std::vector<phase_report> phases() const { return list<phase_report>(tr_report_phase); }
@@ -1255,81 +1358,100 @@ class report {
   tr_report *object = nullptr;
 };
 
-/// The result of a join or a shutdown. The counts mean something if the status is ok or deadline, and are 0 else.
+/// The result of a join or a shutdown. The counts are valid if the status is ok or deadline,
+/// otherwise they are 0.
 struct [[nodiscard]] join_result {
-  /// ok: no task is alive. deadline: some were alive at the deadline, and are tracked further. cancelled: the flag
-  /// of the calling task was raised. deadlock: the caller is one of the tasks. invalid, nomem, forked.
+  /// ok: no task is alive. deadline: some were alive at the deadline, and continue to be tracked.
+  /// cancelled: the flag of the calling task was raised. deadlock: the caller is one of the tasks.
+  /// Also invalid, nomem, forked.
   taskreg::status status = taskreg::status::ok;
-  std::uint64_t ended = 0;       ///< tasks that ended while the call waited, however they ended
-  std::uint64_t failed = 0;      ///< of these, those that failed
-  std::uint64_t exited = 0;      ///< of these, those that exited
-  std::uint64_t pending = 0;     ///< tasks alive at the deadline
-  std::uint64_t aborted = 0;     ///< of these, ended within the abort grace
-  std::uint64_t abandoned = 0;   ///< of these, still alive after it
-  std::uint64_t rejected = 0;    ///< spawns rejected while the call waited
-  std::uint32_t threads_left = 0; ///< threads that a shutdown could not join although their tasks had ended
-  std::chrono::nanoseconds elapsed{0};   ///< how long the call took
-  std::chrono::nanoseconds extended{0};  ///< how far the deadline was extended for tasks that made progress
-  std::chrono::nanoseconds callbacks{0}; ///< time spent in the application's functions during the call
-  taskreg::report report;        ///< the full report, if one was wanted and the status is ok or deadline
+  /// Tasks that ended while the call waited, however they ended; of these, those that failed, and
+  /// those that exited.
+  std::uint64_t ended = 0, failed = 0, exited = 0;
+  /// Tasks alive at the deadline; of these, those that ended within the abort grace, and those that
+  /// were still alive after it.
+  std::uint64_t pending = 0, aborted = 0, abandoned = 0;
+  /// Spawns rejected while the call waited.
+  std::uint64_t rejected = 0;
+  /// Threads that a shutdown could not join although their tasks had ended.
+  std::uint32_t threads_left = 0;
+  /// How long the call took.
+  std::chrono::nanoseconds elapsed{0};
+  /// By how much the deadline was extended for tasks that made progress.
+  std::chrono::nanoseconds extended{0};
+  /// The time spent in the application's functions during the call.
+  std::chrono::nanoseconds callbacks{0};
+  /// The full report, if one was asked for and the status is ok or deadline.
+  taskreg::report report;
 
   /// Whether no task is alive.
   explicit operator bool() const noexcept { return status == taskreg::status::ok; }
 };
 
+/// Discards a result without a warning: `taskreg::ignore(tasks.shutdown(5s))`.
+inline void ignore(const join_result &) noexcept {}
+
 // ---- Registries ----------------------------------------------------------------------------
 
-/// How a registry behaves. In C++20: `{.max_tasks = 64, .metrics = true}`.
+/// The options of a registry. In C++20: `{.max_tasks = 64, .metrics = true}`.
 struct registry_options {
-  /// The token to link to; empty: the registry makes one of its own. Not for groups.
+  /// The token that the registry is linked to; empty: it makes one of its own. Not for groups.
   taskreg::token token = nullptr;
-  /// The most tasks alive at once; 0: no limit.
+  /// How many tasks may be alive at once; 0: no limit.
   std::uint64_t max_tasks = 0;
-  /// Bytes of a task's stack; 0: 1 MiB, or the parent's for a group.
+  /// The size of a task's stack in bytes; 0: 1 MiB, or the parent's for a group.
   std::uint64_t stack_size = 0;
-  /// How long a join waits for tasks whose flag it raised at its deadline.
+  /// The abort grace: how long a join keeps waiting for the tasks whose flag it raised at its
+  /// deadline.
   timeout abort_grace = std::chrono::nanoseconds::zero();
-  /// How long a worker polls for its next task before it sleeps, at most 1 ms; 0: 5 µs; negative: not at all.
+  /// How long a worker polls for its next task before it sleeps, at most 1 ms; 0: 5 µs; negative:
+  /// it does not poll.
   std::chrono::nanoseconds spin = std::chrono::nanoseconds::zero();
-  /// How long an idle thread is kept; 0: 2 s; forever.
+  /// How long an idle thread is kept; 0: 2 s; forever: indefinitely.
   timeout idle = std::chrono::nanoseconds::zero();
-  /// How many idle threads are kept longer than that; 0: 16; TR_IDLE_THREADS_NONE: none.
+  /// How many idle threads are kept for longer than that; 0: 16; TR_IDLE_THREADS_NONE: none.
   std::uint32_t idle_threads = 0;
-  /// Keep metrics: see TR_REGISTRY_METRICS.
+  /// Whether metrics are kept: see TR_REGISTRY_METRICS.
   bool metrics = false;
-  /// Receives log events, with log_context; null: there are none. See log_to.
+  /// The log callback, which gets log_context; null: there are no log events. See log_to.
   tr_log_fn log = nullptr;
   void *log_context = nullptr;
-  /// The signals that are blocked when a task starts; null: those that the calling thread blocks. Copied.
+  /// The signals that are blocked when a task starts; null: those that the calling thread blocks.
+  /// The set is copied.
   const sigset_t *blocked_signals = nullptr;
 
-  /// Sends log events to `receiver(const tr_log_event &)`, which is called on the thread where the event arises,
-  /// several at a time, with no lock held. It is not copied: it must live until the registry is closed (or its last
-  /// handle gone) and its last task has ended. An exception that leaves it ends the program by std::terminate.
+  /// Sends log events to `receiver(const tr_log_event &)`. It is called on the thread on which the
+  /// event arises, by several threads at the same time, while no lock is held. It is not copied: it
+  /// must live until the registry is closed (or its last handle is released) and its last task has
+  /// ended. An exception that leaves it ends the program by std::terminate.
   template <class Receiver>
   registry_options &log_to(Receiver &receiver) noexcept {
     static_assert(std::is_invocable_v<Receiver &, const tr_log_event &>,
                   "a log function is called with a const tr_log_event &");
-    log = [](void *context, const tr_log_event *event) { (*static_cast<Receiver *>(context))(*event); };
+    log = [](void *context, const tr_log_event *event) {
+      (*static_cast<Receiver *>(context))(*event);
+    };
     log_context = const_cast<void *>(static_cast<const void *>(std::addressof(receiver)));
     return *this;
   }
-  /// A receiver that would be gone before the first event.
+  /// A temporary receiver is rejected: it would be destroyed before the first event.
   template <class Receiver>
   registry_options &log_to(const Receiver &&receiver) = delete;
 };
 
-/// How a shutdown proceeds.
+/// The options of a shutdown.
 struct shutdown_options {
-  /// The percentage of the grace after which TR_EVENT_DEADLINE_NEAR is reported: 1 to 99; 0: 80; TR_WARN_NEVER.
+  /// The percentage of the grace period after which TR_EVENT_DEADLINE_NEAR is reported: 1 to 99; 0:
+  /// 80; TR_WARN_NEVER: it is not reported.
   std::uint32_t warn_percent = 0;
-  /// The deadline is extended while tasks make progress, but never beyond this from the call; 0: not at all.
+  /// While tasks make progress the deadline is extended, at most to this time after the call; 0: it
+  /// is not extended.
   timeout max_grace = std::chrono::nanoseconds::zero();
-  /// A task makes progress if it reported any within this time; 0: 1 s.
+  /// A task makes progress if it has reported progress within this time; 0: 1 s.
   timeout progress_window = std::chrono::nanoseconds::zero();
-  /// How the time is divided among the phases; all 0: equally.
+  /// How the time is divided among the phases; if all are 0, equally.
   std::uint32_t phase_share[TR_PHASES] = {};
-  /// Whether to make a full report. It is needed to say who did not stop.
+  /// Whether to make the full report, which names the stragglers.
   bool report = true;
 };
 
@@ -1348,20 +1470,22 @@ inline tr_registry_options to_c(const registry_options &from) noexcept {
   made.log = from.log;
   made.log_context = from.log_context;
   made.spin_ns = from.spin.count() < 0 ? TR_SPIN_NEVER : from.spin.count();
-  made.idle_ns = from.idle.count(); // forever is negative: indefinitely
+  made.idle_ns = from.idle.count(); // forever is negative, which is "indefinitely" in C, too
   made.idle_threads = from.idle_threads;
   made.blocked_signals = from.blocked_signals;
   return made;
 }
 } // namespace detail
 
-/// A list of live tasks that is closed, cancelled and joined as one. A counted handle; copies are the same registry.
-/// The end of the last handle neither stops tasks nor waits for them: call shutdown, or use a scope.
+/// A list of live tasks that is closed, cancelled and joined as one. A counted handle; copies refer
+/// to the same registry. The end of the last handle does not stop tasks and does not wait for them:
+/// call shutdown, or use a scope.
 class registry : public detail::handle<tr_registry, tr_registry_retain, tr_registry_release> {
   using base = detail::handle<tr_registry, tr_registry_retain, tr_registry_release>;
 
  public:
-  /// Makes an open, empty registry. Throws std::bad_alloc; taskreg::error with status::invalid for wrong options.
+  /// Makes an open, empty registry. Throws std::bad_alloc, or taskreg::error with status::invalid
+  /// if an option is invalid.
   registry() : registry(registry_options()) {}
   explicit registry(const registry_options &options) : base(nullptr) {
     const tr_registry_options raw = detail::to_c(options);
@@ -1369,14 +1493,14 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
   }
   /// An empty handle.
   constexpr registry(std::nullptr_t) noexcept : base(nullptr) {}
-  /// As the constructor; the status is stored in `code`, and the handle is empty if it is not ok.
+  /// As the constructor, but stores the status in `code`; if it is not ok, the handle is empty.
   static registry try_make(status &code, const registry_options &options = {}) noexcept {
     registry made(nullptr);
     const tr_registry_options raw = detail::to_c(options);
     code = detail::to_status(tr_registry_create(&raw, &made.object));
     return made;
   }
-  /// Takes over a reference that the caller holds.
+  /// Takes over a reference of the caller's.
   static registry adopt(tr_registry *raw) noexcept {
     registry made(nullptr);
     made.object = raw;
@@ -1385,104 +1509,130 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
   /// Adds a reference to a borrowed registry.
   static registry share(tr_registry *raw) noexcept { return adopt(tr_registry_retain(raw)); }
 
-  /// Runs `body(arguments...)` in a thread of its own, as a task with this name: 1 to 63 bytes of UTF-8, the first
-  /// 15 of which are the thread's name. Body and arguments are copied or moved, as std::thread does it, and are
-  /// destroyed on the task's thread before its end is observable. The body is called
-  ///   - with a taskreg::context before the arguments, if it can be: its own task;
-  ///   - else, in C++20, with a std::stop_token before them, if it can be: it is stopped when the task is cancelled;
-  ///   - else with the arguments alone.
-  /// What it returns is the result of the task. An exception that leaves it is the task's failure: the outcome has
-  /// the code exception_code and what() as its message, and get() rethrows it.
+  /// Runs `body(arguments...)` in a thread of its own, as a task with this name: 1 to 63 bytes of
+  /// UTF-8, the first 15 of which are the name of the thread. Body and arguments are copied or
+  /// moved, as std::thread does it, and are destroyed on the task's thread before the end of the
+  /// task can be observed. The body is called
+  ///   - with a taskreg::context, its own task, before the arguments, if it accepts one;
+  ///   - otherwise, in C++20, with a std::stop_token before them, if it accepts one; its stop is
+  ///     requested when the task is cancelled;
+  ///   - otherwise only with the arguments. What it returns is the result of the task. If an
+  ///     exception leaves it, the task has failed: the outcome has the code exception_code, and
+  ///     what() as its message, and get() rethrows the exception.
   ///
-  /// Throws std::bad_alloc; taskreg::error with closed, limit, again, system, invalid; and what copying the body
-  /// throws. The body has not run then, and has been destroyed. Does not wait for other tasks. One allocation
-  /// beyond those of tr_spawn_with.
-  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  /// Throws std::bad_alloc, taskreg::error with closed, limit, again, system or invalid, and what
+  /// copying the body throws. In these cases the body has not run, and has been destroyed. Does not
+  /// wait for other tasks. It makes one allocation more than tr_spawn_with.
+  template <class Function, class... Arguments,
+            class = std::enable_if_t<!detail::is_options<Function>>>
   [[nodiscard]] auto spawn(const text &name, Function &&body, Arguments &&...arguments) const {
-    return spawn(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    return spawn(name, spawn_options(), std::forward<Function>(body),
+                 std::forward<Arguments>(arguments)...);
   }
   template <class Function, class... Arguments>
-  [[nodiscard]] auto spawn(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) const {
+  [[nodiscard]] auto spawn(const text &name, const spawn_options &options, Function &&body,
+                           Arguments &&...arguments) const {
     status code;
-    auto made = detail::spawn(object, name, options, detail::no_owner(), code, std::forward<Function>(body),
-                              std::forward<Arguments>(arguments)...);
-    detail::require(code, "tr_spawn");
+    auto made = detail::spawn(object, name, options, detail::no_owner(), code,
+                              std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    detail::require(code, "tr_spawn", true);
     return made;
   }
-  /// As spawn; the status is stored in `code`, and the task is empty if it is not ok. It throws only what copying
-  /// the body throws.
-  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
-  [[nodiscard]] auto try_spawn(status &code, const text &name, Function &&body, Arguments &&...arguments) const {
-    return try_spawn(code, name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+  /// As spawn, but stores the status in `code`; if it is not ok, the task is empty. Throws only
+  /// what copying the body throws.
+  template <class Function, class... Arguments,
+            class = std::enable_if_t<!detail::is_options<Function>>>
+  [[nodiscard]] auto try_spawn(status &code, const text &name, Function &&body,
+                               Arguments &&...arguments) const {
+    return try_spawn(code, name, spawn_options(), std::forward<Function>(body),
+                     std::forward<Arguments>(arguments)...);
   }
   template <class Function, class... Arguments>
-  [[nodiscard]] auto try_spawn(status &code, const text &name, const spawn_options &options, Function &&body,
-                 Arguments &&...arguments) const {
-    return detail::spawn(object, name, options, detail::no_owner(), code, std::forward<Function>(body),
-                         std::forward<Arguments>(arguments)...);
+  [[nodiscard]] auto try_spawn(status &code, const text &name, const spawn_options &options,
+                               Function &&body, Arguments &&...arguments) const {
+    return detail::spawn(object, name, options, detail::no_owner(), code,
+                         std::forward<Function>(body), std::forward<Arguments>(arguments)...);
   }
 
-  /// As spawn, without a handle: the task is the registry's alone. The body returns nothing, or an exit_code; what an
-  /// exception says is in the log event TR_EVENT_TASK_FAILED. A std::ref does not compile, since nobody waits for
-  /// the task before what it refers to goes; a reference that a lambda captures is the same mistake, and cannot be
-  /// found. A body that is trivially copyable and not larger than a pointer needs no allocation.
-  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  /// As spawn, but without a handle: only the registry has the task. The body returns nothing, or
+  /// an exit_code; the what() of an exception is in the log event TR_EVENT_TASK_FAILED. A std::ref
+  /// does not compile, because no handle or scope waits for the task before the object that it
+  /// refers to is destroyed. A lambda that captures a reference is the same mistake, but the
+  /// compiler cannot find it. A body that is trivially copyable and not larger than a pointer needs
+  /// no allocation.
+  template <class Function, class... Arguments,
+            class = std::enable_if_t<!detail::is_options<Function>>>
   void detach(const text &name, Function &&body, Arguments &&...arguments) const {
-    detach(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    detach(name, spawn_options(), std::forward<Function>(body),
+           std::forward<Arguments>(arguments)...);
   }
   template <class Function, class... Arguments>
-  void detach(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) const {
-    detail::require(
-        try_detach(name, options, std::forward<Function>(body), std::forward<Arguments>(arguments)...), "tr_spawn");
+  void detach(const text &name, const spawn_options &options, Function &&body,
+              Arguments &&...arguments) const {
+    detail::require(try_detach(name, options, std::forward<Function>(body),
+                               std::forward<Arguments>(arguments)...),
+                    "tr_spawn", true);
   }
-  /// As detach; returns the status.
-  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  /// As detach, but returns the status.
+  template <class Function, class... Arguments,
+            class = std::enable_if_t<!detail::is_options<Function>>>
   status try_detach(const text &name, Function &&body, Arguments &&...arguments) const {
-    return try_detach(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    return try_detach(name, spawn_options(), std::forward<Function>(body),
+                      std::forward<Arguments>(arguments)...);
   }
   template <class Function, class... Arguments>
-  status try_detach(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) const {
+  status try_detach(const text &name, const spawn_options &options, Function &&body,
+                    Arguments &&...arguments) const {
     static_assert(!detail::is_reference_wrapper<std::decay_t<Function>>::value &&
                       (!detail::is_reference_wrapper<std::decay_t<Arguments>>::value && ...),
-                  "a detached task must not be given a reference: nobody waits for the task before what it refers to "
-                  "goes. Use a scope, or give it a std::shared_ptr");
+                  "a detached task must not be given a reference: no handle or scope waits for the "
+                  "task before "
+                  "the object is destroyed. Use a scope, or give the task a std::shared_ptr");
     return detail::detach(object, name, options, detail::no_owner(), std::forward<Function>(body),
                           std::forward<Arguments>(arguments)...);
   }
 
-  /// The token that the registry is linked to. Cancelling it closes the registry and asks its tasks to stop.
+  /// The token that the registry is linked to. Cancelling it closes the registry, and asks its
+  /// tasks to stop.
   taskreg::token token() const noexcept { return taskreg::token::share(tr_registry_token(object)); }
-  /// Cancels that token.
+  /// Cancels the registry's token.
   bool cancel(reason why = reason::none, const text &message = nullptr) const noexcept {
-    return tr_token_cancel(tr_registry_token(object), static_cast<tr_reason>(why), message.c_str()) != 0;
+    return tr_token_cancel(tr_registry_token(object), static_cast<tr_reason>(why),
+                           message.c_str()) != 0;
   }
   /// How many tasks are alive.
   std::size_t size() const noexcept { return tr_len(object); }
-  /// Whether none is.
+  /// Whether no task is alive.
   bool empty() const noexcept { return tr_is_empty(object) != 0; }
-  /// The live tasks, in no particular order. A task that is alive throughout the call is listed exactly once. May
-  /// throw std::bad_alloc; taskreg::error with invalid or forked.
+  /// The live tasks, in no particular order. A task that is alive throughout the call is listed
+  /// exactly once. May throw std::bad_alloc, or taskreg::error with invalid or forked.
   std::vector<task_summary> snapshot() const { return list(tr_snapshot, "tr_snapshot"); }
-  /// The tasks that have missed their heartbeat interval. Throws as snapshot.
+  /// The stalled tasks: those that have missed their heartbeat interval. Throws what snapshot
+  /// throws.
   std::vector<task_summary> stalled() const { return list(tr_health, "tr_health"); }
-  /// Writes the live tasks to a descriptor, as a table or JSON. Returns ok, invalid, system with errno.
+  /// Writes the live tasks to a descriptor, as a table or JSON. Returns ok, invalid, system with
+  /// errno.
   status write_snapshot(int fd, format as = format::text) const noexcept {
     return detail::to_status(tr_snapshot_write(object, fd, static_cast<std::uint32_t>(as)));
   }
 
-  /// Waits until no task is alive, and asks none to stop. Returns ok, timed_out, cancelled, deadlock, invalid. Blocks.
+  /// Waits until no task is alive, without asking any to stop. Returns ok, timed_out, cancelled,
+  /// deadlock, invalid. Blocks.
   status wait(timeout most = forever) const noexcept {
     return detail::to_status(tr_registry_wait(object, most.count()));
   }
-  /// Waits until no task is alive; at the deadline asks those that are to stop. `with_report` also makes the full
-  /// report. Blocks.
+  /// Waits until no task is alive. At the deadline it asks those that are still alive to stop.
+  /// `with_report`: makes the full report, too. Blocks.
   join_result join(timeout most = forever, bool with_report = false) const noexcept {
-    return joined(with_report,
-                  [&](tr_join_report *counts) { return tr_join_all(object, most.count(), counts); });
+    return joined(with_report, [&](tr_join_report *counts) {
+      return tr_join_all(object, most.count(), counts);
+    });
   }
-  /// Closes the registry, cancels its token, asks its tasks to stop phase by phase, and waits for them until `grace`
-  /// has passed. After ok no thread of the registry is left. Stragglers are tracked further. Blocks.
-  join_result shutdown(timeout grace, reason why = reason::requested_by_run, const text &message = nullptr,
+  /// Closes the registry, cancels its token, asks its tasks to stop phase by phase, and waits for
+  /// them until `grace` has passed. After ok no thread of the registry is left. Stragglers continue
+  /// to be tracked. Blocks.
+  join_result shutdown(timeout grace, reason why = reason::requested_by_run,
+                       const text &message = nullptr,
                        const shutdown_options &options = {}) const noexcept {
     auto raw = detail::sized<tr_shutdown_options>();
     raw.warn_percent = options.warn_percent;
@@ -1490,27 +1640,34 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
     raw.progress_window_ns = detail::bounded(options.progress_window);
     std::memcpy(raw.phase_share, options.phase_share, sizeof raw.phase_share);
     return joined(options.report, [&](tr_join_report *counts) {
-      return tr_shutdown_with(object, static_cast<tr_reason>(why), message.c_str(), grace.count(), &raw, counts);
+      return tr_shutdown_with(object, static_cast<tr_reason>(why), message.c_str(), grace.count(),
+                              &raw, counts);
     });
   }
 
-  /// A report of every live task now; none is asked to stop. Throws std::bad_alloc; taskreg::error with invalid.
+  /// Makes a report of all live tasks without asking any of them to stop. Throws std::bad_alloc, or
+  /// taskreg::error with invalid.
   report explain(bool backtraces = true) const {
     tr_report *made = nullptr;
-    detail::require(tr_explain_with(object, backtraces ? 0u : TR_EXPLAIN_NO_BACKTRACES, &made), "tr_explain");
+    detail::require(tr_explain_with(object, backtraces ? 0u : TR_EXPLAIN_NO_BACKTRACES, &made),
+                    "tr_explain");
     return report::adopt(made);
   }
-  /// Reads the metrics of all kinds, or of one (with registry_options::metrics). Returns ok or invalid.
-  status read(metrics &into) const noexcept { return detail::to_status(tr_metrics_read(object, 0, &into)); }
+  /// Reads the metrics of all kinds, or of one kind; needs registry_options::metrics. Returns ok or
+  /// invalid.
+  status read(metrics &into) const noexcept {
+    return detail::to_status(tr_metrics_read(object, 0, &into));
+  }
   status read(metrics &into, kind of) const noexcept {
     return detail::to_status(tr_metrics_read(object, static_cast<tr_kind>(of), &into));
   }
-  /// Writes the metrics to a descriptor as OpenMetrics text. Returns ok, invalid, nomem, system with errno.
+  /// Writes the metrics to a descriptor as OpenMetrics text. Returns ok, invalid, nomem, system
+  /// with errno.
   status write_metrics(int fd) const noexcept {
     return detail::to_status(tr_metrics_write(object, fd, TR_FORMAT_OPENMETRICS));
   }
-  /// The tasks that ended last, the latest first, up to TR_RECENT_MOST (with registry_options::metrics). May throw
-  /// std::bad_alloc; taskreg::error with invalid.
+  /// The tasks that ended last, up to TR_RECENT_MOST, the latest first; needs
+  /// registry_options::metrics. May throw std::bad_alloc, or taskreg::error with invalid.
   std::vector<ended_task> recent() const {
     std::vector<ended_task> found(TR_RECENT_MOST);
     std::size_t count = 0;
@@ -1521,14 +1678,14 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
 
  private:
   static std::vector<task_summary> listed(tr_registry *from,
-                                          tr_status (*fill)(tr_registry *, tr_task_summary *, std::size_t,
-                                                            std::size_t *),
+                                          tr_status (*fill)(tr_registry *, tr_task_summary *,
+                                                            std::size_t, std::size_t *),
                                           const char *call) {
     std::vector<task_summary> found(tr_len(from) + 8);
     for (;;) {
       std::size_t count = 0;
       const tr_status code = fill(from, found.data(), found.size(), &count);
-      // tr_health: TR_ERR_STALLED, and more of them than there is room for, which count says.
+      // tr_health returns TR_ERR_STALLED also when there are more than fit; `count` says how many.
       if (code != TR_OK && code != TR_ERR_TRUNCATED && code != TR_ERR_STALLED)
         detail::raise(detail::to_status(code), call);
       if (count <= found.size()) {
@@ -1538,7 +1695,8 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
       found.assign(count + count / 8 + 8, task_summary());
     }
   }
-  std::vector<task_summary> list(tr_status (*fill)(tr_registry *, tr_task_summary *, std::size_t, std::size_t *),
+  std::vector<task_summary> list(tr_status (*fill)(tr_registry *, tr_task_summary *, std::size_t,
+                                                   std::size_t *),
                                  const char *call) const {
     return listed(object, fill, call);
   }
@@ -1566,22 +1724,26 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
   }
 };
 
-/// A registry inside another, with a token, a join and a shutdown of its own. Its tasks are also tasks of every registry
-/// around it, and run in the threads of the root registry. A counted handle.
+/// A registry inside another, with a token, a join and a shutdown of its own. Its tasks are also
+/// tasks of each of its ancestors, and run in the threads of the root registry. A counted handle.
 class group : public registry {
  public:
-  /// Makes a group of `parent` with a name: 1 to 63 bytes of UTF-8 without '/'. The options' token must be empty;
-  /// what is 0 in them is as in the parent. Throws std::bad_alloc; taskreg::error with status::invalid.
+  /// Makes a group of `parent` with a name: 1 to 63 bytes of UTF-8 without '/'. The token in the
+  /// options must be empty; an option that is 0 is as in the parent. Throws std::bad_alloc, or
+  /// taskreg::error with status::invalid.
   group(const registry &parent, const text &name) : registry(nullptr) {
-    detail::require(tr_registry_child(parent.get(), name.c_str(), nullptr, &object), "tr_registry_child");
+    detail::require(tr_registry_child(parent.get(), name.c_str(), nullptr, &object),
+                    "tr_registry_child");
   }
-  group(const registry &parent, const text &name, const registry_options &options) : registry(nullptr) {
+  group(const registry &parent, const text &name, const registry_options &options)
+      : registry(nullptr) {
     const tr_registry_options raw = detail::to_c(options);
-    detail::require(tr_registry_child(parent.get(), name.c_str(), &raw, &object), "tr_registry_child");
+    detail::require(tr_registry_child(parent.get(), name.c_str(), &raw, &object),
+                    "tr_registry_child");
   }
   /// An empty handle.
   constexpr group(std::nullptr_t) noexcept : registry(nullptr) {}
-  /// As the constructor; the status is stored in `code`, and the handle is empty if it is not ok.
+  /// As the constructor, but stores the status in `code`; if it is not ok, the handle is empty.
   static group try_make(status &code, const registry &parent, const text &name,
                         const registry_options &options = {}) noexcept {
     group made(nullptr);
@@ -1593,52 +1755,66 @@ class group : public registry {
 
 // ---- Scopes --------------------------------------------------------------------------------
 
-/// A group of tasks that ends with a block of the program: when the destructor has returned, each of them has
-/// ended, and what they captured is gone. So they may use what lives longer than the scope, by reference.
+/// A set of tasks that ends with a block of the program. When the destructor has returned, all of
+/// them have ended, and their captures have been destroyed. So they may refer to any object that
+/// lives longer than the scope.
 ///
-/// The first task that fails or exits cancels the others; join() rethrows what it threw. The destructor cancels
-/// what still runs and waits for it, as std::jthread does: also when an exception or pthread_exit ends the block,
-/// and also in a task that was itself asked to stop. A scope that is made inside a task is cancelled when that
-/// task is. It cannot be moved. Spawn from any thread, also from the scope's own tasks; join from the thread that
-/// has the scope. with_scope() is the form that waits without cancelling.
+/// The first task that throws or exits cancels the others; join() rethrows what it threw. The
+/// destructor cancels the tasks that are still running and waits for them, as that of std::jthread
+/// does. It does so also when an exception or pthread_exit ends the block, and in a task that was
+/// itself asked to stop. A scope that is made inside a task is cancelled when that task is. A scope
+/// cannot be moved. Spawn from any thread, including the tasks of the scope; join from the thread
+/// that has the scope. with_scope() is the form that waits without cancelling.
 class scope {
  public:
-  /// A scope in a registry: a group of it, so its shutdown sees the tasks. Throws std::bad_alloc; taskreg::error.
+  /// Makes a scope as a group of a registry, so that a shutdown of the registry includes the tasks.
+  /// Throws std::bad_alloc or taskreg::error.
   explicit scope(const registry &parent, const text &name = "scope") : tasks(nullptr) {
-    detail::require(tr_registry_child(parent.get(), name.c_str(), nullptr, &raw), "tr_registry_child");
+    detail::require(tr_registry_child(parent.get(), name.c_str(), nullptr, &raw),
+                    "tr_registry_child");
     tasks = registry::adopt(raw);
     follow();
   }
-  /// A scope with a registry of its own, whose threads have ended, too, when it is over.
+  /// Makes a scope with a registry of its own. When the scope has ended, the threads of that
+  /// registry have ended as well.
   scope() : tasks(registry_options()), raw(tasks.get()), is_root(true) { follow(); }
   scope(const scope &) = delete;
   scope &operator=(const scope &) = delete;
-  /// Cancels and waits. A scope that is destroyed by one of its own tasks ends the program by std::terminate.
+  /// Cancels the tasks and waits for them. If one of the tasks destroys the scope, the program ends
+  /// by std::terminate.
   ~scope() {
     tasks.cancel(reason::requested_by_run, "the scope is over");
     if (wait() == status::deadlock) std::terminate();
     tr_registration_remove(following);
-    // The tasks have ended; if the caller was itself asked to stop, the threads end a moment later.
-    if (is_root) TR_IGNORE(tr_shutdown(raw, TR_REASON_REQUESTED_BY_RUN, nullptr, TR_FOREVER, nullptr));
+    // The tasks have ended. If the caller was itself asked to stop, the threads end a moment later.
+    if (is_root)
+      TR_IGNORE(tr_shutdown(raw, TR_REASON_REQUESTED_BY_RUN, nullptr, TR_FOREVER, nullptr));
   }
 
-  /// As registry::spawn. The handle may be dropped: the scope waits, and join() tells of failures. If the scope is
-  /// cancelled because a task has thrown, it throws the exception of that task, and not taskreg::error with closed.
-  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  /// As registry::spawn. The handle may be discarded: the scope waits for the task, and join()
+  /// reports its failure. If the scope was cancelled because a task has thrown, this throws the
+  /// exception of that task, not taskreg::error with closed.
+  template <class Function, class... Arguments,
+            class = std::enable_if_t<!detail::is_options<Function>>>
   auto spawn(const text &name, Function &&body, Arguments &&...arguments) {
-    return spawn(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    return spawn(name, spawn_options(), std::forward<Function>(body),
+                 std::forward<Arguments>(arguments)...);
   }
   template <class Function, class... Arguments>
-  auto spawn(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) {
+  auto spawn(const text &name, const spawn_options &options, Function &&body,
+             Arguments &&...arguments) {
     status code;
-    auto made = try_spawn(code, name, options, std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    auto made = try_spawn(code, name, options, std::forward<Function>(body),
+                          std::forward<Arguments>(arguments)...);
     admit(code);
     return made;
   }
   /// As registry::try_spawn.
-  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  template <class Function, class... Arguments,
+            class = std::enable_if_t<!detail::is_options<Function>>>
   auto try_spawn(status &code, const text &name, Function &&body, Arguments &&...arguments) {
-    return try_spawn(code, name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    return try_spawn(code, name, spawn_options(), std::forward<Function>(body),
+                     std::forward<Arguments>(arguments)...);
   }
   template <class Function, class... Arguments>
   auto try_spawn(status &code, const text &name, const spawn_options &options, Function &&body,
@@ -1649,44 +1825,54 @@ class scope {
     one.admitted = code == status::ok;
     return made;
   }
-  /// As registry::detach, and std::ref is welcome: the scope waits for the task.
-  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  /// As registry::detach, but std::ref is allowed: the scope waits for the task.
+  template <class Function, class... Arguments,
+            class = std::enable_if_t<!detail::is_options<Function>>>
   void detach(const text &name, Function &&body, Arguments &&...arguments) {
-    detach(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    detach(name, spawn_options(), std::forward<Function>(body),
+           std::forward<Arguments>(arguments)...);
   }
   template <class Function, class... Arguments>
-  void detach(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) {
-    admit(try_detach(name, options, std::forward<Function>(body), std::forward<Arguments>(arguments)...));
+  void detach(const text &name, const spawn_options &options, Function &&body,
+              Arguments &&...arguments) {
+    admit(try_detach(name, options, std::forward<Function>(body),
+                     std::forward<Arguments>(arguments)...));
   }
   /// As registry::try_detach.
-  template <class Function, class... Arguments, class = std::enable_if_t<!detail::is_options<Function>>>
+  template <class Function, class... Arguments,
+            class = std::enable_if_t<!detail::is_options<Function>>>
   status try_detach(const text &name, Function &&body, Arguments &&...arguments) {
-    return try_detach(name, spawn_options(), std::forward<Function>(body), std::forward<Arguments>(arguments)...);
+    return try_detach(name, spawn_options(), std::forward<Function>(body),
+                      std::forward<Arguments>(arguments)...);
   }
   template <class Function, class... Arguments>
-  status try_detach(const text &name, const spawn_options &options, Function &&body, Arguments &&...arguments) {
+  status try_detach(const text &name, const spawn_options &options, Function &&body,
+                    Arguments &&...arguments) {
     entering one(*this);
-    const status code = detail::detach(raw, name, options, owner{this}, std::forward<Function>(body),
-                                       std::forward<Arguments>(arguments)...);
+    const status code =
+        detail::detach(raw, name, options, owner{this}, std::forward<Function>(body),
+                       std::forward<Arguments>(arguments)...);
     one.admitted = code == status::ok;
     return code;
   }
 
   /// Asks the tasks of the scope to stop; further spawns are rejected with status::closed.
-  void cancel(reason why = reason::none, const text &message = nullptr) noexcept { tasks.cancel(why, message); }
+  void cancel(reason why = reason::none, const text &message = nullptr) noexcept {
+    tasks.cancel(why, message);
+  }
   /// The scope's token.
   taskreg::token token() const noexcept { return tasks.token(); }
   /// The scope's registry, for lists and reports.
   const registry &all() const noexcept { return tasks; }
 
-  /// Waits until every task of the scope has ended, without asking any to stop. Unlike every other wait it goes on
-  /// when the calling task is asked to stop: that cancels the scope, and the tasks end. Returns ok; deadlock from a
-  /// task of the scope; forked. Blocks.
+  /// Waits until every task of the scope has ended, without asking any to stop. Unlike other waits
+  /// it continues when the calling task is asked to stop: that cancels the scope, so its tasks end.
+  /// Returns ok; deadlock if a task of the scope calls it; forked. Blocks.
   status wait() noexcept {
     const status code = tasks.wait();
     if (code != status::cancelled) return code;
-    // The calling task was asked to stop, and no wait of the library's would wait. Those of the task itself have to
-    // be told apart from the scope's: the registry has checked for deadlock before it looked at the flag.
+    // The calling task was asked to stop, so a wait of the library would return at once. A task of
+    // the scope does not get here: the registry checks for deadlock before it checks the flag.
     int cancelability = PTHREAD_CANCEL_ENABLE;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelability);
     {
@@ -1696,8 +1882,8 @@ class scope {
     pthread_setcancelstate(cancelability, &cancelability);
     return status::ok;
   }
-  /// Waits as wait() does, then rethrows what the first task that failed has thrown, if it was an exception, or
-  /// throws taskreg::exited if the first that ended badly exited. Rethrows once. Throws taskreg::error with
+  /// Waits as wait() does. Then it rethrows what the first task that threw or exited has thrown, or
+  /// throws taskreg::exited if that task exited. It does so once. Throws taskreg::error with
   /// deadlock or forked.
   void join() {
     detail::require(wait(), "taskreg::scope::join");
@@ -1712,21 +1898,21 @@ class scope {
     if (thrown || left) std::terminate();
 #endif
   }
-  /// Whether a task has thrown or exited so far.
+  /// Whether a task has thrown or exited.
   bool failed() noexcept {
     const std::lock_guard<std::mutex> hold(lock);
     return has_failed;
   }
 
  private:
-  /// How a task's block tells the scope of its end.
+  /// How the block of a task reports to the scope that the task has thrown, and that it has ended.
   struct owner {
     scope *of;
     void threw(const std::exception_ptr &thrown) const noexcept { of->note(thrown, false); }
     void ended(bool left) const noexcept { of->leave(left); }
   };
 
-  /// Counts a task that is being spawned; takes it back if it is not admitted.
+  /// Counts a task that is being spawned, until its spawn is rejected or the task has ended.
   struct entering {
     scope &of;
     bool admitted = false;
@@ -1741,7 +1927,7 @@ class scope {
     }
   };
 
-  /// Throws if a task was not admitted: why the scope was cancelled, if that is known.
+  /// Throws if a spawn was rejected: the exception that cancelled the scope, if there is one.
   void admit(status code) {
 #if TASKREG_HAS_EXCEPTIONS
     if (code == status::closed) {
@@ -1751,7 +1937,7 @@ class scope {
       if (thrown) std::rethrow_exception(thrown);
     }
 #endif
-    detail::require(code, "tr_spawn");
+    detail::require(code, "tr_spawn", true);
   }
 
   void note(const std::exception_ptr &thrown, bool left) noexcept {
@@ -1767,11 +1953,11 @@ class scope {
   void leave(bool left) noexcept {
     if (left) note(nullptr, true);
     const std::lock_guard<std::mutex> hold(lock);
-    // Under the lock: after it the scope may be gone.
+    // Under the lock: once it is released, the scope may be destroyed.
     if (--live == 0) none_left.notify_all();
   }
 
-  /// Inside a task: its request to stop is the scope's.
+  /// Inside a task: when the task is asked to stop, the scope is cancelled.
   void follow() {
     tr_task *self = tr_task_self();
     if (self == nullptr) return;
@@ -1799,9 +1985,9 @@ class scope {
   std::exception_ptr first;
 };
 
-/// Calls `block(scope &)`, waits for the tasks it has spawned, and returns what it returned. If a task failed, the
-/// others are cancelled, and its exception is thrown here; if the block throws, all are cancelled, and its exception
-/// goes on. In either case every task has ended.
+/// Calls `block(scope &)`, waits for the tasks that it has spawned, and returns its result. If a
+/// task throws, the others are cancelled, and its exception is rethrown here. If the block throws,
+/// all tasks are cancelled, and its exception passes through. In each case all tasks have ended.
 template <class Block>
 auto with_scope(const registry &parent, Block &&block) -> std::invoke_result_t<Block, scope &> {
   scope tasks(parent);
@@ -1817,7 +2003,7 @@ auto with_scope(const registry &parent, Block &&block) -> std::invoke_result_t<B
 
 // ---- The calling task ----------------------------------------------------------------------
 
-/// What the calling thread may ask and say, if it runs a task. Outside a task the waits are plain waits.
+/// Functions of the calling task. In a thread that is not a task, the waits are ordinary waits.
 namespace this_task {
 
 /// A handle of the calling task; empty outside a task.
@@ -1826,64 +2012,84 @@ inline task_ref self() noexcept { return task_ref::share(tr_task_self()); }
 inline bool cancelled() noexcept { return tr_task_is_cancelled(tr_task_self()) != 0; }
 /// The same, under the name that std::stop_token has for it.
 inline bool stop_requested() noexcept { return cancelled(); }
-/// Sleeps. Returns ok after the whole time; cancelled once the task is asked to stop.
-inline status sleep(timeout how_long) noexcept { return detail::to_status(tr_sleep(how_long.count())); }
+/// Sleeps. Returns ok after the whole time, or cancelled once the task is asked to stop.
+inline status sleep(timeout how_long) noexcept {
+  return detail::to_status(tr_sleep(how_long.count()));
+}
 /// Waits until the task is asked to stop. Returns cancelled, timed_out; invalid outside a task.
 inline status wait_cancelled(timeout most = forever) noexcept {
   return detail::to_status(tr_wait_cancelled(most.count()));
 }
-/// Waits until a descriptor has one of `events` (POLLIN, POLLOUT, ...). Returns ok, timed_out, cancelled, invalid if
-/// it is not open, nomem, system with errno.
+/// Waits until a descriptor has one of `events` (POLLIN, POLLOUT, ...). Returns ok, timed_out,
+/// cancelled, nomem, system with errno; invalid if it is not open.
 inline status wait_fd(int fd, short events, timeout most = forever) noexcept {
   return detail::to_status(tr_wait_fd(fd, events, most.count()));
 }
-/// Says what the task does next: see tr_checkpoint. Each different text is kept for the life of the process: use
-/// a few. Returns ok; invalid outside a task.
-inline status checkpoint(const text &where) noexcept { return detail::to_status(tr_checkpoint(where.c_str())); }
-/// Reports progress: `done` of `total` (0: not known). Returns ok; invalid outside a task.
-inline status progress(std::uint64_t done, std::uint64_t total, const text &unit = nullptr) noexcept {
+/// Sets the checkpoint: a text that says what the task does next; see tr_checkpoint. Each different
+/// text is kept until the process ends, so use only a few. Returns ok; invalid outside a task.
+inline status checkpoint(const text &where) noexcept {
+  return detail::to_status(tr_checkpoint(where.c_str()));
+}
+/// Reports progress: `done` of `total` (0: unknown). Returns ok; invalid outside a task.
+inline status progress(std::uint64_t done, std::uint64_t total,
+                       const text &unit = nullptr) noexcept {
   return detail::to_status(tr_progress(done, total, unit.c_str()));
 }
-/// Reports a heartbeat. Returns ok; invalid in a thread that has no interval and is no task.
+/// Reports a heartbeat. Returns ok; invalid in a thread that is not a task and has no heartbeat
+/// interval.
 inline status heartbeat() noexcept { return detail::to_status(tr_heartbeat()); }
 /// Sets the heartbeat interval of the calling task; 0 removes it. See tr_heartbeat_promise.
-inline status promise_heartbeat(std::chrono::nanoseconds interval, bool except_waits = false) noexcept {
-  return detail::to_status(
-      tr_heartbeat_promise(nullptr, interval.count(), except_waits ? TR_HEARTBEAT_EXCEPT_WAITS : 0u));
+inline status promise_heartbeat(std::chrono::nanoseconds interval,
+                                bool except_waits = false) noexcept {
+  return detail::to_status(tr_heartbeat_promise(nullptr, interval.count(),
+                                                except_waits ? TR_HEARTBEAT_EXCEPT_WAITS : 0u));
 }
-/// The same for a thread that is no task, which tr_health of the registry then includes.
+/// The same for a thread that is not a task; registry::stalled then includes it.
 inline status promise_heartbeat(const registry &in, std::chrono::nanoseconds interval,
                                 bool except_waits = false) noexcept {
-  return detail::to_status(
-      tr_heartbeat_promise(in.get(), interval.count(), except_waits ? TR_HEARTBEAT_EXCEPT_WAITS : 0u));
+  return detail::to_status(tr_heartbeat_promise(in.get(), interval.count(),
+                                                except_waits ? TR_HEARTBEAT_EXCEPT_WAITS : 0u));
 }
-/// Pauses the heartbeat interval of the calling thread while it lives, for an operation that is known to take long.
+/// Pauses the heartbeat interval of the calling thread for as long as the object lives, for an
+/// operation that is known to take long. A thread may have several such objects: the interval is
+/// resumed when the last of them is destroyed. Destroy each on the thread that made it.
 class heartbeat_pause {
  public:
-  heartbeat_pause() noexcept { TR_IGNORE(tr_heartbeat_pause()); }
+  heartbeat_pause() noexcept : is_counted(tr_heartbeat_pause() == TR_OK) {
+    if (is_counted) common::heartbeat_pauses++;
+  }
   heartbeat_pause(const heartbeat_pause &) = delete;
   heartbeat_pause &operator=(const heartbeat_pause &) = delete;
-  ~heartbeat_pause() { TR_IGNORE(tr_heartbeat_resume()); }
+  ~heartbeat_pause() {
+    if (is_counted && --common::heartbeat_pauses == 0) TR_IGNORE(tr_heartbeat_resume());
+  }
+
+ private:
+  const bool is_counted; // the thread had an interval
 };
-/// Stops the cancel signal of the calling task. Returns ok; invalid outside a task.
+/// Ends the repetition of the cancel signal for the calling task. Returns ok; invalid outside a
+/// task.
 inline status acknowledge_cancel() noexcept { return detail::to_status(tr_acknowledge_cancel()); }
 
 } // namespace this_task
 
-/// Waits on a condition variable of the program's own, once: until it is signalled, the timeout passes, or the
-/// calling task is asked to stop, which is checked first. ok may be spurious. `held` is locked before and after.
-/// Other waiters of `condition` may wake for no reason when a task is cancelled. Returns ok, timed_out, cancelled,
-/// invalid if `held` is not locked, nomem, system with errno.
+/// Waits once on a condition variable of the program: until it is signalled, the timeout has
+/// passed, or the calling task is asked to stop, which is checked first. It may return ok
+/// spuriously. `held` is locked before and after the call. When a task is cancelled, other waiters
+/// of `condition` may wake spuriously. Returns ok, timed_out, cancelled, nomem, system with errno;
+/// invalid if `held` is not locked.
 inline status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held,
                    timeout most = forever) noexcept {
   if (!held.owns_lock()) return status::invalid;
-  return detail::to_status(tr_cond_wait(condition.native_handle(), held.mutex()->native_handle(), most.count()));
+  return detail::to_status(
+      tr_cond_wait(condition.native_handle(), held.mutex()->native_handle(), most.count()));
 }
 
-/// Waits until `until()` is true, which is called with the lock held: ok, also if the flag is up by then; else as the
-/// wait above. Throws what `until` throws.
+/// Waits until `until()`, which is called with the lock held, returns true. Then it returns ok,
+/// even if the flag is raised; otherwise as the wait above. Throws what `until` throws.
 template <class Predicate>
-status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held, timeout most, Predicate until) {
+status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held, timeout most,
+            Predicate until) {
   if (!held.owns_lock()) return status::invalid;
   const auto start = std::chrono::steady_clock::now();
   status code = status::ok;
@@ -1892,7 +2098,7 @@ status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &he
     if (code != status::ok) return code;
     if (!most.is_forever()) {
       const std::int64_t gone =
-          detail::saturated(std::chrono::steady_clock::now() - start);
+          common::saturated(std::chrono::steady_clock::now() - start);
       left = std::chrono::nanoseconds(most.count() - (gone < most.count() ? gone : most.count()));
     }
     code = wait(condition, held, left);
@@ -1901,42 +2107,51 @@ status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &he
 }
 
 template <class Predicate, class = std::enable_if_t<std::is_invocable_r_v<bool, Predicate &>>>
-status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held, Predicate until) {
+status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held,
+            Predicate until) {
   return wait(condition, held, forever, std::move(until));
 }
 
 // ---- The process ---------------------------------------------------------------------------
 
-/// Lets signals shut a registry down for as long as it lives: see tr_signal_watch_start. The first cancels the
-/// registry's token, the second cuts the grace short, the third ends the process. A process has one at a time.
+/// For as long as it lives, signals shut a registry down: see tr_signal_watch_start. The first
+/// signal cancels the registry's token, the second forces the deadline, the third ends the process.
+/// A process can have one watch at a time.
 class signal_watch {
  public:
-  /// SIGINT and SIGTERM, except those that are ignored. `hup_reloads`: SIGHUP, too, cancels with
-  /// reason::reload_requested. Throws std::bad_alloc; taskreg::error with invalid (there is a watch already), again,
-  /// system.
-  explicit signal_watch(const registry &stops, bool hup_reloads = false) : watched(stops) { start(nullptr, hup_reloads); }
-  /// These signals; none of them need be given.
-  signal_watch(const registry &stops, std::initializer_list<int> signals, bool hup_reloads = false) : watched(stops) {
+  /// Watches SIGINT and SIGTERM, unless they are ignored. `hup_reloads`: SIGHUP cancels as well,
+  /// with reason::reload_requested. Throws std::bad_alloc, or taskreg::error with invalid (also if
+  /// there is a watch already), again or system.
+  explicit signal_watch(const registry &stops, bool hup_reloads = false) : watched(stops) {
+    start(nullptr, hup_reloads);
+  }
+  /// Watches these signals; the list may be empty.
+  signal_watch(const registry &stops, std::initializer_list<int> signals, bool hup_reloads = false)
+      : watched(stops) {
     sigset_t set;
     sigemptyset(&set);
     for (const int number : signals)
-      if (sigaddset(&set, number) != 0) detail::raise(status::invalid, "taskreg::signal_watch: no such signal");
+      if (sigaddset(&set, number) != 0)
+        detail::raise(status::invalid, "taskreg::signal_watch: there is no such signal");
     start(&set, hup_reloads);
   }
   signal_watch(const signal_watch &) = delete;
   signal_watch &operator=(const signal_watch &) = delete;
-  /// Gives the signals their previous actions; waits for callbacks that run on the watch's thread.
+  /// Restores the previous actions of the signals, and waits for callbacks that are running on the
+  /// thread of the watch.
   ~signal_watch() {
     if (watched) TR_IGNORE(tr_signal_watch_stop(watched.get()));
   }
 
-  /// Watches for another registry from now on; signals that have arrived move along. For reloads. Returns ok, invalid.
+  /// From now on the signals are for another registry, including those that have arrived. For a
+  /// reload. Returns ok, invalid.
   status move_to(const registry &next) noexcept {
     const status code = detail::to_status(tr_signal_watch_move(watched.get(), next.get()));
     if (code == status::ok) watched = next;
     return code;
   }
-  /// The first signal that asked the program to stop and that no token has reported; 0 if there is none.
+  /// The first signal that asked the program to stop and that no token has reported yet; 0 if there
+  /// is none.
   static int pending() noexcept { return tr_signal_watch_pending(); }
 
  private:
@@ -1948,12 +2163,14 @@ class signal_watch {
   registry watched;
 };
 
-/// Notifies systemd for as long as it lives: see tr_systemd_start. Without systemd it does nothing.
+/// For as long as it lives, systemd is notified: see tr_systemd_start. Without systemd it does
+/// nothing.
 class systemd_notifier {
  public:
-  /// Throws std::bad_alloc; taskreg::error with invalid, again, system.
+  /// Throws std::bad_alloc, or taskreg::error with invalid, again or system.
   explicit systemd_notifier(const registry &of) : served(of) {
-    detail::require(tr_systemd_start(served.get(), nullptr), "tr_systemd_start");
+    const tr_status code = tr_systemd_start(served.get(), nullptr);
+    detail::require(code, "tr_systemd_start", code == TR_ERR_SYSTEM);
   }
   systemd_notifier(const systemd_notifier &) = delete;
   systemd_notifier &operator=(const systemd_notifier &) = delete;
@@ -1963,20 +2180,23 @@ class systemd_notifier {
   registry served;
 };
 
-/// Installs a handler that does nothing for a signal, as spawn_options::cancel_signal needs. Returns ok, invalid.
+/// Installs a signal handler that does nothing, which spawn_options::cancel_signal needs. Returns
+/// ok, invalid.
 inline status install_cancel_signal(int number) noexcept {
   return detail::to_status(tr_install_cancel_signal(number));
 }
-/// Enables backtraces of stragglers in reports; call it before the first spawn. Returns ok, invalid, nomem.
-inline status enable_backtraces(int number) noexcept { return detail::to_status(tr_enable_backtraces(number)); }
-/// Waits until the library's own threads have ended: before fork(2), dlclose(3), or a leak check. Returns ok,
-/// timed_out, cancelled, deadlock. Blocks.
-inline status quiesce(timeout most = forever) noexcept { return detail::to_status(tr_quiesce(most.count())); }
+/// Enables backtraces of stragglers in reports; call it before the first spawn. Returns ok,
+/// invalid, nomem.
+inline status enable_backtraces(int number) noexcept {
+  return detail::to_status(tr_enable_backtraces(number));
+}
+/// Waits until the threads of the library have ended. Call it before fork(2), dlclose(3) or a leak
+/// check. Returns ok, timed_out, cancelled, deadlock. Blocks.
+inline status quiesce(timeout most = forever) noexcept {
+  return detail::to_status(tr_quiesce(most.count()));
+}
 
+} // namespace TASKREG_OPTIONS
 } // namespace taskreg
-
-#if defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
 
 #endif /* TASKREG_HPP */

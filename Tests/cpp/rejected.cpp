@@ -18,6 +18,7 @@ void uses(taskreg::registry tasks, taskreg::token token) {
   options.log_to(log);
   taskreg::scope scope(tasks);
 #if REJECT == 0
+  taskreg::ignore(tasks.shutdown(0s));
   auto moved = std::move(task);
   taskreg::task_ref copied = moved;
   taskreg::ignore(copied.wait(5s));
@@ -29,7 +30,7 @@ void uses(taskreg::registry tasks, taskreg::token token) {
   taskreg::cancel_callback callback(token, [] {});
 #elif REJECT == 1 // a detached task must not be given a reference
   tasks.detach("dangles", [](int &to) { to++; }, std::ref(local));
-#elif REJECT == 2 // nobody would get the result
+#elif REJECT == 2 // the result of this body would be lost
   tasks.detach("loses its result", [] { return std::string("x"); });
 #elif REJECT == 3 // the body cannot be called with these arguments
   tasks.detach("wrong arguments", [](std::string *) {}, 1.5);
@@ -54,7 +55,7 @@ void uses(taskreg::registry tasks, taskreg::token token) {
   options.log_to(wrong);
 #elif REJECT == 13 // a cancel callback is called without arguments
   taskreg::cancel_callback callback(token, [](int) {});
-#elif REJECT == 14 // a reference to something that is gone
+#elif REJECT == 14 // a reference to an object that no longer exists
   auto wrong = tasks.spawn("rvalue reference", [&local]() -> int && { return std::move(local); });
 #elif REJECT == 15 // the result of the body cannot be moved
   struct fixed {

@@ -329,8 +329,9 @@ CASE(get_fails_where_it_cannot_wait) {
   stops(tasks);
 }
 
-/* Proves: errors say which call and why, and compare with std::errc (U1).  Why it matters: programs log them and
-   decide by them.  Catches: a category without conditions; the wrong text. */
+/* Proves: errors say which call and why, with the errno of the call and of no other, and compare with
+   std::errc (U1).  Why it matters: programs log them and decide by them.  Catches: a category without
+   conditions; the wrong text; an errno that is left from before. */
 CASE(errors_are_system_errors) {
   bool caught = false;
   try {
@@ -342,6 +343,16 @@ CASE(errors_are_system_errors) {
     CHECK(error.code() == std::errc::invalid_argument);
     CHECK_STR("taskreg", error.code().category().name());
     CHECK_MSG(std::string(error.what()).find("name") != std::string::npos, "%s", error.what());
+  }
+  CHECK(caught);
+  caught = false;
+  errno = ENOENT; // of something else
+  try {
+    taskreg::detail::require(taskreg::status::again, "a call that does not set errno");
+  } catch (const taskreg::error &error) {
+    caught = true;
+    CHECK_EQ(0, error.system_errno());
+    CHECK_MSG(strstr(error.what(), strerror(ENOENT)) == nullptr, "%s", error.what());
   }
   CHECK(caught);
   CHECK(std::error_code(taskreg::status::timed_out) == std::errc::timed_out);
@@ -568,6 +579,51 @@ CASE(the_calling_task) {
   stops(tasks);
 }
 
+/* Proves: the heartbeat interval is paused as long as the thread has any heartbeat_pause, and resumed
+   when the last has gone; one that is made while there is no interval changes nothing (E7).  Why it
+   matters: a function that pauses calls another that does, and is still at its long operation
+   afterwards.  Catches: an inner pause that ends the outer one; a count that is never 0 again. */
+CASE(pauses_of_the_heartbeat_nest) {
+  namespace self = taskreg::this_task;
+  taskreg::registry tasks;
+  auto task = tasks.spawn("pauses", [&] {
+    const auto stalls = [&](taskreg::timeout within) {
+      const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(within.count());
+      do {
+        std::size_t count = 0;
+        taskreg::task_summary one;
+        if (tr_health(tasks.get(), &one, 1, &count) == TR_ERR_STALLED) return true;
+        CHECK_STATUS(taskreg::status::timed_out, self::wait_cancelled(1ms));
+      } while (std::chrono::steady_clock::now() < end);
+      return false;
+    };
+    const self::heartbeat_pause before_the_interval;
+    CHECK_STATUS(taskreg::status::ok, self::promise_heartbeat(1ms));
+    for (int i = 0; i < 2; i++) {
+      {
+        const self::heartbeat_pause outer;
+        { const self::heartbeat_pause inner; }
+        CHECK(!stalls(20ms));
+        const self::heartbeat_pause second;
+        CHECK(!stalls(5ms));
+      }
+      CHECK(stalls(30s * check_scale()));
+    }
+  });
+  CHECK_STATUS(taskreg::status::ok, task.wait());
+  task.get();
+  stops(tasks);
+}
+
+/* Proves: a result that nobody needs can be discarded without a warning (U6).  Why it matters: it is
+   what -Werror wants.  Catches: an overload that has gone. */
+CASE(results_can_be_discarded) {
+  taskreg::registry tasks;
+  taskreg::ignore(tasks.wait());
+  taskreg::ignore(tasks.shutdown(taskreg::forever));
+  CHECK_STATUS(taskreg::status::closed, tasks.try_detach("late", [] {}));
+}
+
 } // namespace
 
 #if TASKREG_HAS_EXCEPTIONS
@@ -584,4 +640,5 @@ CHECK_MAIN(CHECK_ENTRY(results_are_of_any_type), CHECK_ENTRY(bodies_are_any_call
            WITH_EXCEPTIONS
            CHECK_ENTRY(handles_are_values), CHECK_ENTRY(results_outlive_their_registry),
            CHECK_ENTRY(the_rest_of_the_library), CHECK_ENTRY(condition_variables_of_ones_own),
-           CHECK_ENTRY(the_calling_task))
+           CHECK_ENTRY(the_calling_task), CHECK_ENTRY(pauses_of_the_heartbeat_nest),
+           CHECK_ENTRY(results_can_be_discarded))
