@@ -1,7 +1,7 @@
 // 01-hello.cpp - one task, its result, and the end of the program.
 //
-// A registry lists tasks. A task is a thread with a name; what its body returns is got from its handle. A shutdown asks
-// the tasks that are left to stop, and waits for them, no longer than it is told to.
+// A registry lists tasks. A task is a thread with a name; its handle returns what the body
+// returned. A shutdown asks the remaining tasks to stop, and waits for them until its deadline.
 //
 // Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0
 
@@ -30,7 +30,7 @@ int main() {
   auto words = tasks.spawn("counter", count_words, std::string("one thread runs one task"));
   std::printf("%s counts %d words\n", words.name().c_str(), words.get());
 
-  // Nobody needs the handle of this one. It runs until it is asked to stop.
+  // This one needs no handle. It runs until it is asked to stop.
   tasks.detach("ticker", [] {
     while (taskreg::this_task::sleep(10ms) == taskreg::status::ok) {
     }

@@ -1,8 +1,9 @@
 // 02-server.cpp - a server whose loops are stopped through std::stop_token.
 //
-// The loops know nothing of the library: they take a std::stop_token, as a function for std::jthread does, and a
-// std::stop_callback ends the system call that they are in. As tasks they have names, the listener stops before the
-// connections do, and the shutdown says who did not stop.
+// The loops do not use the library to stop: they take a std::stop_token, as a function for
+// std::jthread does, and a std::stop_callback ends the system call that they are in. As tasks they
+// have names, the listener stops before the connections, and the shutdown reports the tasks that
+// did not stop.
 //
 // Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0
 
@@ -49,7 +50,7 @@ void echo(std::stop_token stop, socket_fd client) {
     if (send(client.get(), buffer, static_cast<size_t>(got), MSG_NOSIGNAL) != got) return;
 }
 
-// Accepts clients, and makes a task for each.
+// Accepts clients, and spawns a task for each.
 void listen_for_clients(std::stop_token stop, taskreg::registry clients, socket_fd listener) {
   const std::stop_callback wake(stop, [&] { shutdown(listener.get(), SHUT_RDWR); });
   taskreg::spawn_options options;
@@ -57,13 +58,14 @@ void listen_for_clients(std::stop_token stop, taskreg::registry clients, socket_
   options.phase = 1; // after the listener
   for (int count = 1; !stop.stop_requested(); count++) {
     const int fd = accept(listener.get(), nullptr, nullptr);
-    if (fd < 0) { // stopped; or no descriptor is left, and the client stays in the queue: do not spin
+    if (fd < 0) { // asked to stop; or no descriptor is free, and the client waits: do not spin
       taskreg::ignore(taskreg::this_task::sleep(10ms));
       continue;
     }
     socket_fd client(fd);
-    // It fails when the registry is closed, or full. The client's descriptor is closed with the body.
-    taskreg::ignore(clients.try_detach("client " + std::to_string(count), options, echo, std::move(client)));
+    // If the registry is closed or full, the body is destroyed, which closes the descriptor.
+    taskreg::ignore(
+        clients.try_detach("client " + std::to_string(count), options, echo, std::move(client)));
   }
 }
 
@@ -75,26 +77,33 @@ int main() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socket_fd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  require(bind(listener.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) == 0, "bind");
+  require(bind(listener.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) == 0,
+          "bind");
   require(listen(listener.get(), SOMAXCONN) == 0, "listen");
-  require(getsockname(listener.get(), reinterpret_cast<sockaddr *>(&address), &length) == 0, "getsockname");
+  require(getsockname(listener.get(), reinterpret_cast<sockaddr *>(&address), &length) == 0,
+          "getsockname");
 
   taskreg::registry tasks;
-  tasks.detach("listener", {.kind = taskreg::kind::background_loop, .essential = taskreg::essential::on_failure},
-               listen_for_clients, tasks, std::move(listener));
+  tasks.detach(
+      "listener",
+      {.kind = taskreg::kind::background_loop, .essential = taskreg::essential::on_failure},
+      listen_for_clients, tasks, std::move(listener));
 
   socket_fd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  require(connect(client.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) == 0, "connect");
+  require(connect(client.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) == 0,
+          "connect");
   char answer[16] = "";
   require(send(client.get(), "hello", 5, MSG_NOSIGNAL) == 5, "send");
   require(recv(client.get(), answer, 5, MSG_WAITALL) == 5, "recv");
   std::printf("the server answered \"%s\"\n", answer);
 
-  // The client is connected. A daemon would wait here: taskreg::signal_watch watch(tasks); tasks.token().wait();
+  // The client is connected. A daemon would have a taskreg::signal_watch, and wait here:
+  //   taskreg::ignore(tasks.token().wait());
   const taskreg::join_result result = tasks.shutdown(5s, taskreg::reason::user_requested, "enough");
   std::printf("shutdown: %s\n", to_string(result.status));
   for (const auto &phase : result.report.phases())
-    std::printf("phase %u: %llu asked, %llu remaining\n", phase.phase, static_cast<unsigned long long>(phase.asked),
+    std::printf("phase %u: %llu asked, %llu remaining\n", phase.phase,
+                static_cast<unsigned long long>(phase.asked),
                 static_cast<unsigned long long>(phase.remaining));
   return result ? 0 : 1;
 }

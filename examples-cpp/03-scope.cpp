@@ -1,7 +1,7 @@
-// 03-scope.cpp - work that is divided: results, the first exception, and nobody left behind.
+// 03-scope.cpp - work that is divided: results, the first exception, and no task left behind.
 //
-// with_scope returns when every task of it has ended, so the tasks may refer to what is on the stack around it. If one
-// throws, the others are cancelled, and its exception is thrown here.
+// with_scope returns when all of its tasks have ended, so they may refer to objects on the stack
+// around it. If one throws, the others are cancelled, and with_scope rethrows the exception.
 //
 // Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0
 
@@ -17,17 +17,19 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// The sum of a part; it looks at its flag now and then.
+// The sum of a part. It checks its flag from time to time.
 long sum_of(taskreg::context self, const int *begin, const int *end) {
   long sum = 0;
   for (; begin != end && !self.cancelled(); begin++) {
-    if (*begin < 0) throw std::domain_error("there is a negative number: " + std::to_string(*begin));
+    if (*begin < 0)
+      throw std::domain_error("there is a negative number: " + std::to_string(*begin));
     sum += *begin;
   }
   return sum;
 }
 
-long sum_in_parts(const taskreg::registry &tasks, const std::vector<int> &numbers, std::size_t parts) {
+long sum_in_parts(const taskreg::registry &tasks, const std::vector<int> &numbers,
+                  std::size_t parts) {
   return taskreg::with_scope(tasks, [&](taskreg::scope &scope) {
     std::vector<taskreg::task<long>> sums;
     const std::size_t each = numbers.size() / parts;
@@ -56,12 +58,15 @@ int main() {
     std::printf("no sum: %s\n", error.what());
   }
 
-  // A scope is also an object. Its destructor cancels and joins, however the block is left.
+  // A scope is also an object. Its destructor cancels the tasks and waits, however the block ends.
   bool has_stopped = false;
   {
     taskreg::scope scope(tasks, "helpers");
-    scope.detach("helper", [&] { has_stopped = taskreg::this_task::wait_cancelled() == taskreg::status::cancelled; });
+    scope.detach("helper", [&] {
+      has_stopped = taskreg::this_task::wait_cancelled() == taskreg::status::cancelled;
+    });
   }
-  std::printf("the helper %s, %zu tasks are left\n", has_stopped ? "has stopped" : "runs on", tasks.size());
+  std::printf("the helper %s, %zu tasks are left\n", has_stopped ? "has stopped" : "runs on",
+              tasks.size());
   return tasks.shutdown(5s) ? 0 : 1;
 }

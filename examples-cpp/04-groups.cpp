@@ -1,7 +1,8 @@
 // 04-groups.cpp - the parts of a server as groups, and the order in which they stop as phases.
 //
-// A group is a registry inside another: one part can be stopped and started again while the rest goes on. A phase is a
-// task's place in the order of a shutdown: who makes work stops before who does it, and the journal stops last.
+// A group is a registry inside another: one part can be stopped and started again while the others
+// keep running. A phase is a task's place in the order of a shutdown: producers stop before
+// consumers, and the journal stops last.
 //
 // Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0
 
@@ -44,13 +45,14 @@ void print(const taskreg::registry &tasks) {
   auto all = tasks.snapshot();
   std::sort(all.begin(), all.end(), [](const auto &a, const auto &b) { return a.id < b.id; });
   for (const auto &task : all)
-    std::printf("  %s%s%s, phase %u\n", task.group, *task.group != '\0' ? "/" : "", task.name, task.phase);
+    std::printf("  %s%s%s, phase %u\n", task.group, *task.group != '\0' ? "/" : "", task.name,
+                task.phase);
 }
 
 } // namespace
 
 int main() {
-  order_of_ends ends; // before the registry's tasks, after which it goes
+  order_of_ends ends; // before the registry: its tasks use it
   taskreg::registry tasks;
   taskreg::group net(tasks, "net");
 
@@ -60,8 +62,9 @@ int main() {
   std::printf("%zu tasks, %zu of them in net:\n", tasks.size(), net.size());
   print(tasks);
 
-  // One part, and again.
-  const bool has_stopped = bool(net.shutdown(5s, taskreg::reason::reload_requested, "new addresses"));
+  // Stop one part, and start it again.
+  const bool has_stopped =
+      bool(net.shutdown(5s, taskreg::reason::reload_requested, "new addresses"));
   std::printf("net %s:", has_stopped ? "has stopped" : "has not stopped");
   for (const auto &name : ends.take()) std::printf(" %s", name.c_str());
   net = taskreg::group(tasks, "net");

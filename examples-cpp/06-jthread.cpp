@@ -1,8 +1,9 @@
 // 06-jthread.cpp - a program that was written with std::jthread, ported.
 //
-// The functions that the threads run have not changed: `worker` and `reporter` take a std::stop_token and wait with
-// std::condition_variable_any. What has changed is main; each line of it that was another is shown above its
-// successor. Gained: names in top and gdb, a list, one deadline for all, and a report of whoever misses it.
+// The functions that the threads run have not changed: `worker` and `reporter` take a
+// std::stop_token and wait with std::condition_variable_any. Only main has changed; each line that
+// was replaced is a comment above the new one. The program gains names in top and gdb, a list of
+// its threads, one deadline for all, and a report of those that miss it.
 //
 // Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0
 
@@ -31,7 +32,7 @@ void worker(std::stop_token stop, jobs &jobs) {
   while (jobs.changed.wait(hold, stop, [&] { return !jobs.waiting.empty(); })) {
     jobs.waiting.pop();
     hold.unlock();
-    // Here the job would be done.
+    // Here the job would be run.
     hold.lock();
     jobs.done++;
     jobs.changed.notify_all();
@@ -53,7 +54,8 @@ int main() {
   //   for (int i = 0; i < 3; i++) workers.emplace_back(worker, std::ref(jobs));
   for (int i = 0; i < 3; i++) tasks.detach("worker " + std::to_string(i), worker, std::ref(jobs));
   //   std::promise<int> promise;
-  //   std::jthread counts([&](std::stop_token stop) { promise.set_value(reporter(stop, jobs, 100)); });
+  //   std::jthread counts(
+  //       [&](std::stop_token stop) { promise.set_value(reporter(stop, jobs, 100)); });
   auto counts = tasks.spawn("reporter", reporter, std::ref(jobs), 100);
 
   for (int i = 0; i < 100; i++) {
@@ -65,8 +67,8 @@ int main() {
   std::printf("%d jobs are done\n", counts.get());
   std::printf("%zu workers wait for more\n", tasks.all().size());
 
-  //   } // ~jthread asks each thread to stop and waits, one after the other, for as long as it takes
+  //   } // ~jthread asks one thread after another to stop, and waits without a deadline
   const auto result = tasks.all().shutdown(5s);
   std::printf("shutdown: %s\n", to_string(result.status));
-  return 0; // and if the deadline was missed, ~scope waits, as ~jthread did
+  return 0; // if the deadline was missed, ~scope waits, as ~jthread did
 }

@@ -17,7 +17,7 @@ struct broken : std::runtime_error {
 
 /* Proves: in a program of files with and without exceptions, and with and without std::stop_token,
    each file gets what its own options say, for bodies of the same type (U6).  Why it matters: the
-   linker keeps one of several functions with the same name; nobody is told which.  Catches: an
+   linker keeps one of several functions with the same name, and does not say which.  Catches: an
    inline function of the header's that differs by an option, under one name. */
 CASE(each_file_has_its_own_functions) {
   taskreg::registry tasks;
@@ -44,9 +44,9 @@ CASE(each_file_has_its_own_functions) {
   stops(tasks);
 }
 
-/* Proves: what crosses files is one for all of them: the error category, and the count of the pauses
-   of a heartbeat (U6).  Why it matters: an error_code that was made in one file is compared in
-   another.  Catches: one of them in the namespace that the options choose. */
+/* Proves: the error category and the count of a thread's heartbeat pauses are the same in all files
+   (U6).  Why it matters: an error_code that was made in one file is compared in another.  Catches:
+   one of them in the namespace that the options choose. */
 CASE(files_share_what_crosses_them) {
   CHECK(category_in_17() == &taskreg::category());
   taskreg::registry tasks;

@@ -5,8 +5,8 @@
 
 #include <taskreg.h>
 
-/// A body that can be called with a std::stop_token and without: 20 with one, 17 without. C++20 gives
-/// it one. It can be called with nothing else, so its type means the same in both files.
+/// A body that can be called with a std::stop_token and without: it returns 20 or 17. As C++20 it
+/// gets one. It does not accept a context, so the type has the same meaning in both files.
 struct either_way {
   int operator()() const { return 17; }
   template <class Stop>

@@ -3,8 +3,8 @@
 # warning, as C++17 and C++20.
 #
 # Proves: what the headers show can be copied (U6).  Why it matters: with -Werror a warning about a
-# result that was discarded is an error, in the first lines that a newcomer writes.  Catches: a sample
-# that ignores a status; one with a name of the past.
+# discarded result is an error, in the first lines that a newcomer writes.  Catches: a sample that
+# ignores a status, or has an old name.
 set -Eeuo pipefail
 cd "$(dirname "$0")"
 compiler=$1
@@ -48,8 +48,8 @@ PRELUDE
         cat "$sample"
         echo '}'
       } >"$folder/sample.cpp"
-      "$compiler" "-std=c++$standard" -fsyntax-only -Wall -Wextra -Wconversion "$warning" -pedantic \
-        -Werror -I../../include "$folder/sample.cpp" && continue
+      "$compiler" "-std=c++$standard" -fsyntax-only -Wall -Wextra -Wconversion "$warning" \
+        -pedantic -Werror -I../../include "$folder/sample.cpp" && continue
       failed=1
       echo "FAILED: the sample in line $((10#${sample##*-})) of $header as C++$standard"
     done
