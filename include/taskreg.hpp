@@ -2067,8 +2067,8 @@ class heartbeat_pause {
  private:
   const bool is_counted; // the thread had an interval
 };
-/// Ends the repetition of the cancel signal for the calling task. Returns ok; invalid outside a
-/// task.
+/// Acknowledges that the calling task was asked to stop: its cancel signal is not sent again.
+/// Returns ok; invalid outside a task.
 inline status acknowledge_cancel() noexcept { return detail::to_status(tr_acknowledge_cancel()); }
 
 } // namespace this_task
@@ -2097,8 +2097,7 @@ status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &he
   while (!until()) {
     if (code != status::ok) return code;
     if (!most.is_forever()) {
-      const std::int64_t gone =
-          common::saturated(std::chrono::steady_clock::now() - start);
+      const std::int64_t gone = common::saturated(std::chrono::steady_clock::now() - start);
       left = std::chrono::nanoseconds(most.count() - (gone < most.count() ? gone : most.count()));
     }
     code = wait(condition, held, left);
