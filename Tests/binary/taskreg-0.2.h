@@ -147,7 +147,7 @@ typedef struct tr_registry_options {
 tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
     TASKREG_MUST_USE;
 tr_status tr_registry_child(tr_registry *parent, const char *name,
-                const tr_registry_options *options, tr_registry **out) TASKREG_MUST_USE;
+                            const tr_registry_options *options, tr_registry **out) TASKREG_MUST_USE;
 tr_registry *tr_registry_retain(tr_registry *registry);
 void tr_registry_release(tr_registry *registry);
 tr_token *tr_registry_token(tr_registry *registry);
@@ -168,9 +168,9 @@ typedef struct tr_spawn_options {
 #define TR_SPAWN_OPTIONS_INIT \
   { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0 }
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
-       void *ctx, tr_task **out) TASKREG_MUST_USE;
+                   void *ctx, tr_task **out) TASKREG_MUST_USE;
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
-            void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
+                        void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
 typedef struct tr_task_summary {
   uint32_t size;
   uint32_t state;
@@ -201,7 +201,7 @@ typedef struct tr_task_summary {
 size_t tr_len(const tr_registry *registry);
 int tr_is_empty(const tr_registry *registry);
 tr_status tr_snapshot(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
-          size_t *count) TASKREG_MUST_USE;
+                      size_t *count) TASKREG_MUST_USE;
 typedef struct tr_join_report {
   uint32_t size;
   uint32_t threads_left;
@@ -230,7 +230,7 @@ tr_status tr_join_all_report(tr_registry *registry, int64_t timeout_ns, tr_repor
     TASKREG_MUST_USE;
 tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
-          int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
+                      int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
 typedef struct tr_shutdown_options {
   uint32_t size;
   uint32_t warn_percent;
@@ -242,8 +242,8 @@ typedef struct tr_shutdown_options {
 #define TR_SHUTDOWN_OPTIONS_INIT \
   { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0} }
 tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
-               int64_t grace_ns, const tr_shutdown_options *options,
-               tr_join_report *report) TASKREG_MUST_USE;
+                           int64_t grace_ns, const tr_shutdown_options *options,
+                           tr_join_report *report) TASKREG_MUST_USE;
 tr_status tr_shutdown_report(tr_registry *registry, tr_reason reason, const char *message,
                              int64_t grace_ns, const tr_shutdown_options *options,
                              tr_report **report) TASKREG_MUST_USE;
@@ -281,7 +281,7 @@ typedef struct tr_signal_options {
 #define TR_SIGNAL_OPTIONS_INIT \
   { (uint32_t)sizeof(tr_signal_options), 0u }
 tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
-                     const tr_signal_options *options) TASKREG_MUST_USE;
+                                const tr_signal_options *options) TASKREG_MUST_USE;
 tr_status tr_signal_watch_start_array(tr_registry *registry, const int *signals, size_t count,
                                       const tr_signal_options *options) TASKREG_MUST_USE;
 tr_status tr_signal_watch_stop(tr_registry *registry) TASKREG_MUST_USE;
@@ -303,9 +303,9 @@ tr_status tr_task_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
 typedef struct tr_registration tr_registration;
 typedef void (*tr_cancel_fn)(void *ctx);
 tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
-                 tr_registration **registration) TASKREG_MUST_USE;
+                             tr_registration **registration) TASKREG_MUST_USE;
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
-                tr_registration **registration) TASKREG_MUST_USE;
+                            tr_registration **registration) TASKREG_MUST_USE;
 enum {
   TR_REMOVAL_NEVER_RUNS = 0,
   TR_REMOVAL_HAS_RUN = 1,
@@ -316,7 +316,8 @@ tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
 tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
 tr_status tr_heartbeat(void) TASKREG_MUST_USE;
 #define TR_HEARTBEAT_EXCEPT_WAITS 0x1u
-tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags) TASKREG_MUST_USE;
+tr_status tr_heartbeat_promise(tr_registry *registry, int64_t interval_ns, uint32_t flags)
+    TASKREG_MUST_USE;
 tr_status tr_heartbeat_pause(void) TASKREG_MUST_USE;
 tr_status tr_heartbeat_resume(void) TASKREG_MUST_USE;
 tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
@@ -406,7 +407,8 @@ typedef struct tr_phase_report {
 const char *tr_diagnosis_name(uint32_t diagnosis);
 tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE;
 #define TR_EXPLAIN_NO_BACKTRACES 1u
-tr_status tr_explain_with(tr_registry *registry, uint32_t flags, tr_report **report) TASKREG_MUST_USE;
+tr_status tr_explain_with(tr_registry *registry, uint32_t flags, tr_report **report)
+    TASKREG_MUST_USE;
 void tr_report_release(tr_report *report);
 tr_status tr_report_counts(const tr_report *report, tr_join_report *counts) TASKREG_MUST_USE;
 tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggler *straggler)
@@ -463,8 +465,8 @@ typedef struct tr_metrics_source {
 #define TR_METRICS_SOURCE_INIT \
   { (uint32_t)sizeof(tr_metrics_source), 0u, NULL, NULL }
 #define TR_METRICS_NO_EOF 1u
-tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd, uint32_t format,
-                               uint32_t flags) TASKREG_MUST_USE;
+tr_status tr_metrics_write_all(const tr_metrics_source *sources, size_t count, int fd,
+                               uint32_t format, uint32_t flags) TASKREG_MUST_USE;
 tr_status tr_metrics_write_all_buffer(const tr_metrics_source *sources, size_t count,
                                       uint32_t format, uint32_t flags, char *buffer,
                                       size_t capacity, size_t *length) TASKREG_MUST_USE;
@@ -480,7 +482,8 @@ typedef struct tr_systemd_options {
 } tr_systemd_options;
 #define TR_SYSTEMD_OPTIONS_INIT \
   { (uint32_t)sizeof(tr_systemd_options), 0u, NULL, 0, 0 }
-tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options) TASKREG_MUST_USE;
+tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options)
+    TASKREG_MUST_USE;
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 tr_status tr_registry_options_init(tr_registry_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size) TASKREG_MUST_USE;
