@@ -391,6 +391,11 @@ typedef struct tr_registry_options {
                                       task starts by fork, posix_spawn, popen or system inherits the
                                       task's mask, through exec as well, and does not receive the
                                       signals that it blocks. */
+  const int *blocked_signal_numbers; /* the same as an array, for languages that do not have
+                                      sigset_t: blocked_signal_count signal numbers, which are
+                                      copied; not together with blocked_signals. NULL: see there */
+  size_t blocked_signal_count;     /* how many numbers that array has; 0 if it is NULL. An array of
+                                      none blocks none. */
 } tr_registry_options;
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended;
@@ -403,7 +408,8 @@ typedef struct tr_registry_options {
 
 #define TR_REGISTRY_OPTIONS_INIT                                                                   \
   {                                                                                                \
-    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL     \
+    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL,    \
+        NULL, 0u                                                                                   \
   }
 
 /* Create an open, empty registry.
@@ -435,8 +441,9 @@ tr_status tr_registry_create(const tr_registry_options *options, tr_registry **o
    Requires:  parent and out are not NULL; name is UTF-8 of at least 1 byte without '/': 63 bytes
               are kept, cut at a character boundary. options is NULL or as for tr_registry_create,
               with a NULL token. Its stack_size, abort_grace_ns and log default to the parent's
-              where they are zero (log_context goes with log); spin_ns, idle_ns and idle_threads are
-              ignored. The group keeps metrics only if its own options say so.
+              where they are zero (log_context goes with log). spin_ns, idle_ns, idle_threads and
+              the signals to block are checked and ignored, as the threads are the root registry's.
+              The group keeps metrics only if its own options say so.
    Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
    Output:    *out is the group on TR_OK, else untouched.
    Ownership: the caller holds one reference to the group, which keeps what it needs of its parent

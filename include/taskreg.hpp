@@ -1417,7 +1417,7 @@ struct registry_options {
   tr_log_fn log = nullptr;
   void *log_context = nullptr;
   /// The signals that are blocked when a task starts; null: those that the calling thread blocks.
-  /// The set is copied.
+  /// The set is copied. Ignored for groups: their tasks run in the root registry's threads.
   const sigset_t *blocked_signals = nullptr;
 
   /// Sends log events to `receiver(const tr_log_event &)`. It is called on the thread on which the

@@ -66,6 +66,26 @@ extension RegistryOptionsCore {
       idleThreads = Int(options.idle_threads)
     }
     taskMask = options.blocked_signals.map { SignalMask($0) }
+    switch signalBits(options.blocked_signal_numbers, options.blocked_signal_count) {
+    case .none: break
+    case .bits(let signals):
+      guard taskMask == nil else {
+        ErrorDetail.note(
+          function, "options.blocked_signal_numbers is not NULL beside blocked_signals")
+        return nil
+      }
+      taskMask = SignalMask(signals: signals)
+    case .countWithoutArray:
+      ErrorDetail.note(function, "options.blocked_signal_count is not 0 without an array")
+      return nil
+    case .tooMany:
+      ErrorDetail.note(function, "options.blocked_signal_count is more than there are signals")
+      return nil
+    case .notASignal:
+      ErrorDetail.note(
+        function, "options.blocked_signal_numbers has a number that is not a signal")
+      return nil
+    }
     if let function = options.log {
       log = LogSink(
         deliver: deliverToC, target: unsafeBitCast(function, to: UnsafeRawPointer.self),

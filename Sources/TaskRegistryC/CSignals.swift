@@ -18,25 +18,36 @@ public func tr_signal_watch_start_array(
 ) -> tr_status {
   let function: StaticString = "tr_signal_watch_start_array"
   return withRegistry(handle, function) { registry in
-    guard let numbers else {
-      guard count == 0 else {
-        return refuse(function, "signals is NULL and count is not 0")
-      }
-      return start(registry, nil, options, function, "signals")
+    switch signalBits(numbers, count) {
+    case .none: return start(registry, nil, options, function, "signals")
+    case .bits(let signals): return start(registry, signals, options, function, "signals")
+    case .countWithoutArray: return refuse(function, "signals is NULL and count is not 0")
+    case .tooMany: return refuse(function, "count is more than there are signals")
+    case .notASignal: return refuse(function, "a number in signals is not a signal")
     }
-    // As many as there are. A `size_t` beyond `Int.max` arrives as a negative number.
-    guard count >= 0, count <= Int(SignalWatch.lastSignal) else {
-      return refuse(function, "count is more than there are signals")
-    }
-    var signals: UInt64 = 0
-    for place in 0..<count {
-      guard numbers[place] >= 1, numbers[place] <= SignalWatch.lastSignal else {
-        return refuse(function, "a number in signals is not a signal")
-      }
-      signals |= SignalWatch.bit(numbers[place])
-    }
-    return start(registry, signals, options, function, "signals")
   }
+}
+
+/// What an array of signal numbers from C is.
+enum SignalNumbers {
+  /// NULL, and a count of 0.
+  case none
+  /// The signals, one bit each.
+  case bits(UInt64)
+  case countWithoutArray, tooMany, notASignal
+}
+
+/// Reads an array of signal numbers from C.
+func signalBits(_ numbers: UnsafePointer<Int32>?, _ count: Int) -> SignalNumbers {
+  guard let numbers else { return count == 0 ? .none : .countWithoutArray }
+  // As many as there are. A `size_t` beyond `Int.max` arrives as a negative number.
+  guard count >= 0, count <= Int(SignalWatch.lastSignal) else { return .tooMany }
+  var signals: UInt64 = 0
+  for place in 0..<count {
+    guard numbers[place] >= 1, numbers[place] <= SignalWatch.lastSignal else { return .notASignal }
+    signals |= SignalWatch.bit(numbers[place])
+  }
+  return .bits(signals)
 }
 
 /// Starts the watch for the signals, one bit each; nil is the usual ones.

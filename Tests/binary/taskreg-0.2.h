@@ -137,12 +137,15 @@ typedef struct tr_registry_options {
   uint32_t idle_threads;
   uint32_t reserved;
   const sigset_t *blocked_signals;
+  const int *blocked_signal_numbers;
+  size_t blocked_signal_count;
 } tr_registry_options;
 #define TR_REGISTRY_METRICS 0x1u
 #define TR_IDLE_THREADS_NONE 0xFFFFFFFFu
 #define TR_REGISTRY_OPTIONS_INIT \
   { \
-    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL \
+    (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL, \
+        NULL, 0u \
   }
 tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
     TASKREG_MUST_USE;

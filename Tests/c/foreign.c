@@ -400,6 +400,85 @@ CASE(numbers_that_are_not_signals_are_refused) {
   registry_finish(registry);
 }
 
+static int body_says_what_it_blocks(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, NULL, ctx));
+  return 0;
+}
+
+/* The mask of a task of a registry with these options. */
+static sigset_t mask_of_a_task(const tr_registry_options *options) {
+  tr_registry *registry = NULL;
+  sigset_t mask;
+  CHECK_EQ(TR_OK, tr_registry_create(options, &registry));
+  wait_and_release(spawn(registry, "masked", body_says_what_it_blocks, &mask));
+  registry_finish(registry);
+  return mask;
+}
+
+/* Proves: a registry's tasks block the signals of its array and no other, never the faults and SIGABRT; an array of none
+   blocks none; NULL is what the caller blocks; a group's tasks block what the root registry's do (S7).
+   Why it matters: a language without sigset_t has no other way to say it.
+   Catches: a shift by the number; an array of none that is taken for no array; faults that are blocked. */
+CASE(blocked_signals_may_come_in_an_array) {
+  const int signals[] = {SIGUSR2, SIGSEGV, SIGRTMIN + 4, SIGABRT, SIGUSR2};
+  sigset_t callers, before;
+  sigemptyset(&callers);
+  sigaddset(&callers, SIGWINCH);
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &callers, &before));
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  sigset_t mask = mask_of_a_task(&options);
+  CHECK(sigismember(&mask, SIGWINCH) == 1 && sigismember(&mask, SIGUSR2) == 0);
+  options.blocked_signal_numbers = signals;
+  options.blocked_signal_count = 5;
+  mask = mask_of_a_task(&options);
+  CHECK(sigismember(&mask, SIGUSR2) == 1 && sigismember(&mask, SIGRTMIN + 4) == 1);
+  for (int number = 1; number <= SIGRTMAX; number++)
+    if (number != SIGUSR2 && number != SIGRTMIN + 4) CHECK(sigismember(&mask, number) != 1);
+  options.blocked_signal_count = 0;
+  mask = mask_of_a_task(&options);
+  CHECK(sigismember(&mask, SIGWINCH) == 0);
+
+  tr_registry *parent = NULL, *group = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &parent));
+  options.blocked_signal_count = 1;
+  CHECK_EQ(TR_OK, tr_registry_child(parent, "group", &options, &group));
+  wait_and_release(spawn(group, "masked", body_says_what_it_blocks, &mask));
+  CHECK(sigismember(&mask, SIGUSR2) == 0 && sigismember(&mask, SIGWINCH) == 0);
+  tr_registry_release(group);
+  registry_finish(parent);
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &before, NULL));
+}
+
+/* Proves: numbers that are not signals, an array that is not there or beside a set are TR_ERR_INVALID (P4).
+   Why it matters, catches: as above. */
+CASE(blocked_numbers_that_are_not_signals_are_invalid) {
+  tr_registry *registry = NULL;
+  const int wrong[] = {0, -1, 65, INT32_MAX, INT32_MIN};
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    const int signals[] = {SIGTERM, wrong[i]};
+    options.blocked_signal_numbers = signals;
+    options.blocked_signal_count = 2;
+    CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &registry));
+  }
+  const int good[] = {SIGTERM};
+  options.blocked_signal_numbers = good;
+  for (size_t count = 65; count != 0; count = count == 65 ? SIZE_MAX : 0) {
+    options.blocked_signal_count = count;
+    CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &registry));
+  }
+  options.blocked_signal_count = 1;
+  sigset_t set;
+  sigemptyset(&set);
+  options.blocked_signals = &set;
+  CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &registry));
+  options.blocked_signals = NULL;
+  options.blocked_signal_numbers = NULL;
+  CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &registry));
+  CHECK(registry == NULL);
+}
+
 CHECK_MAIN(
     CHECK_ENTRY(a_wait_on_another_thread_ends_with_the_tasks_flag),
     CHECK_ENTRY(waits_on_another_thread_are_those_of_the_tasks_own),
@@ -409,4 +488,6 @@ CHECK_MAIN(
     CHECK_ENTRY(a_join_fills_a_handle),
     CHECK_ENTRY(a_join_of_ones_own_registry_fills_nothing),
     CHECK_ENTRY(signals_may_come_in_an_array),
-    CHECK_ENTRY(numbers_that_are_not_signals_are_refused))
+    CHECK_ENTRY(numbers_that_are_not_signals_are_refused),
+    CHECK_ENTRY(blocked_signals_may_come_in_an_array),
+    CHECK_ENTRY(blocked_numbers_that_are_not_signals_are_invalid))

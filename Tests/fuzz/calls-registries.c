@@ -27,7 +27,12 @@ void call_registry_create(int a, int b, int c, int isMeasured, int64_t abort_gra
   options.abort_grace_ns = abort_grace;
   sigset_t blocked;
   sigfillset(&blocked);
-  if (c & 64) options.blocked_signals = &blocked;
+  const int blocked_numbers[] = {SIGUSR1, SIGRTMIN + 5};
+  if ((c & 192) == 64) options.blocked_signals = &blocked;
+  if ((c & 192) == 192) {
+    options.blocked_signal_numbers = blocked_numbers;
+    options.blocked_signal_count = 2;
+  }
   MUST_EQ(TR_OK, tr_registry_create(&options, &registry->it));
   registry->refs = 1;
   registry_count++;

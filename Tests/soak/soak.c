@@ -100,7 +100,12 @@ static struct hall *hall_new(struct actor *actor) {
   if (random & 1024) options.flags = TR_REGISTRY_METRICS;
   sigset_t blocked;
   sigfillset(&blocked);
-  if (random & 4096) options.blocked_signals = &blocked;
+  const int blocked_numbers[] = {SIGUSR1, SIGRTMIN + 5};
+  if ((random & 12288) == 4096) options.blocked_signals = &blocked;
+  if ((random & 12288) == 12288) {
+    options.blocked_signal_numbers = blocked_numbers;
+    options.blocked_signal_count = 2;
+  }
   options.log = hear;
   tr_status status;
   while ((status = tr_registry_create(&options, &hall->registry)) != TR_OK) CHECK_EQ(TR_ERR_NOMEM, status);

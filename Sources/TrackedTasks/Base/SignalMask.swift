@@ -20,8 +20,11 @@ struct SignalMask: Equatable {
 
   /// The signals of a set, except for those that are never blocked.
   init(_ set: UnsafePointer<sigset_t>) {
-    bits = cp_signal_bits(set) & ~Self.neverBlocked
+    self.init(signals: cp_signal_bits(set))
   }
+
+  /// The signals of these bits, except for those that are never blocked.
+  init(signals: UInt64) { self.init(bits: signals & ~Self.neverBlocked) }
 
   private init(bits: UInt64) { self.bits = bits }
 
