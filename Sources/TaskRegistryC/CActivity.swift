@@ -28,7 +28,7 @@ public func tr_heartbeat_promise(
   // NULL is the registry of the calling task.
   let registry = registry(handle)
   guard flags & ~TR_HEARTBEAT_EXCEPT_WAITS == 0 else {
-    return reported(refuse("tr_heartbeat_promise", "flags has unknown bits"), to: registry)
+    return reported(invalid("tr_heartbeat_promise", "flags has unknown bits"), to: registry)
   }
   let status = setHeartbeatInterval(
     every: interval, sparesWaits: flags & TR_HEARTBEAT_EXCEPT_WAITS != 0, in: registry)

@@ -5,7 +5,7 @@ public func tr_token_on_cancel(
   _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
   _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let token = token(handle) else { return refusal("tr_token_on_cancel", "token") }
+  guard let token = token(handle) else { return invalid("tr_token_on_cancel", null: "token") }
   return register("tr_token_on_cancel", function, context, drop, with: .token(token), out)
 }
 
@@ -24,13 +24,13 @@ private func register(
   _ drop: tr_drop_fn?,
   with owner: CancelCallback.Owner, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  guard let function else { return refusal(caller, "fn") }
-  guard let out else { return refusal(caller, "registration") }
+  guard let function else { return invalid(caller, null: "fn") }
+  guard let out else { return invalid(caller, null: "registration") }
   return CancelCallback.register(function, context, drop: drop, with: owner) {
     if let callback = $0 {
       out.pointee = given(.registration, OpaquePointer(callback))
     } else {
-      // The registration is gone: nothing is left to be deregistered.
+      // The registration is gone: nothing is left to be removed.
       if HandleCheck.isOn, let handle = out.pointee {
         HandleCheck.takeBack(UnsafeRawPointer(handle))
       }
@@ -44,5 +44,5 @@ public func tr_registration_remove(_ handle: OpaquePointer?) -> UInt32 {
   guard let handle = released(.registration, handle) else {
     return CancelCallback.Removal.neverRuns.rawValue
   }
-  return CancelCallback.deregister(CancelCallback.Pointer(handle)).rawValue
+  return CancelCallback.remove(CancelCallback.Pointer(handle)).rawValue
 }

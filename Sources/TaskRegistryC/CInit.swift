@@ -18,10 +18,10 @@ private func initialise(
   _ argument: StaticString
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  guard let structure else { return refusal(function, argument) }
+  guard let structure else { return invalid(function, null: argument) }
   // A `size_t` beyond `Int.max` arrives as a negative number.
   guard size >= Int(accepted), size <= Int(largestStructure) else {
-    return refuse(function, "size is not the sizeof of the structure")
+    return invalid(function, "size is not the sizeof of the structure")
   }
   structure.initializeMemory(as: UInt8.self, repeating: 0, count: size)
   structure.storeBytes(of: UInt32(size), as: UInt32.self)

@@ -96,7 +96,7 @@ private func withFullReport(
   _ out: UnsafeMutablePointer<OpaquePointer?>?, _ function: StaticString,
   _ call: (ReportReference) -> (Status, JoinTally)
 ) -> tr_status {
-  guard let out else { return refuse(function, "report is NULL") }
+  guard let out else { return invalid(function, "report is NULL") }
   guard let full = ReportReference.make() else { return Status.noMemory.code }
   let (status, _) = call(full)
   if status == .ok || status == .deadline {

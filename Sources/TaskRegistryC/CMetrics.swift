@@ -15,11 +15,11 @@ public func tr_metrics_read(
   _ handle: OpaquePointer?, _ kind: tr_kind, _ metrics: UnsafeMutablePointer<tr_metrics>?
 ) -> tr_status {
   withRegistry(handle, "tr_metrics_read") { registry in
-    guard let metrics else { return refusal("tr_metrics_read", "metrics") }
+    guard let metrics else { return invalid("tr_metrics_read", null: "metrics") }
     let size = claimedSize(of: metrics)
     guard accepts(metrics, "tr_metrics_read", "metrics") else { return Status.invalid.code }
     guard let facts = registry.metricsFacts(kind: kind) else {
-      return refuse(
+      return invalid(
         "tr_metrics_read",
         "kind is not one that is counted apart, or the registry has no TR_REGISTRY_METRICS")
     }
@@ -75,7 +75,7 @@ private func writeMetrics(
   of registry: RegistryReference, to sink: TextSink, _ format: UInt32, _ function: StaticString
 ) -> tr_status {
   guard format == UInt32(TR_FORMAT_OPENMETRICS) else {
-    return refuse(function, "format is not TR_FORMAT_OPENMETRICS")
+    return invalid(function, "format is not TR_FORMAT_OPENMETRICS")
   }
   return Exposition.write(1, to: sink, isEnded: true) { _ in (registry, nil) }.code
 }
@@ -107,16 +107,16 @@ private func writeMetrics(
   _ format: UInt32, _ flags: UInt32, _ function: StaticString
 ) -> tr_status {
   guard format == UInt32(TR_FORMAT_OPENMETRICS) else {
-    return refuse(function, "format is not TR_FORMAT_OPENMETRICS")
+    return invalid(function, "format is not TR_FORMAT_OPENMETRICS")
   }
   guard flags & ~TR_METRICS_NO_EOF == 0 else {
-    return refuse(function, "flags has a bit that this release of the library does not know")
+    return invalid(function, "flags has a bit that this release of the library does not know")
   }
   guard count >= 0 && count <= Exposition.most else {
-    return refuse(function, "count is more than 1024")
+    return invalid(function, "count is more than 1024")
   }
   guard count == 0 || sources != nil else {
-    return refuse(function, "sources is NULL and count is not 0")
+    return invalid(function, "sources is NULL and count is not 0")
   }
   let array = CallersSources(sources, count)
   guard array.areValid(function) else { return Status.invalid.code }
@@ -176,9 +176,9 @@ public func tr_recent(
   _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> tr_status {
   withRegistry(handle, "tr_recent") { registry in
-    guard let count else { return refusal("tr_recent", "count") }
+    guard let count else { return invalid("tr_recent", null: "count") }
     guard let metrics = registry.metrics else {
-      return refuse("tr_recent", "the registry has no TR_REGISTRY_METRICS")
+      return invalid("tr_recent", "the registry has no TR_REGISTRY_METRICS")
     }
     guard
       let array = CallersArray(

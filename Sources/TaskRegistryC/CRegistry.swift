@@ -6,7 +6,7 @@ public func tr_registry_create(
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  guard let out else { return refusal("tr_registry_create", "out") }
+  guard let out else { return invalid("tr_registry_create", null: "out") }
   var checked = RegistryOptionsCore()
   var token: TokenReference?
   if let options {
@@ -119,10 +119,10 @@ public func tr_registry_child(
   _ options: UnsafePointer<tr_registry_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   withRegistry(parent, "tr_registry_child", "parent") { parent in
-    guard let out else { return refusal("tr_registry_child", "out") }
-    guard let name else { return refusal("tr_registry_child", "name") }
+    guard let out else { return invalid("tr_registry_child", null: "out") }
+    guard let name else { return invalid("tr_registry_child", null: "name") }
     guard let copied = GroupPath.name(name.utf8) else {
-      return refuse(
+      return invalid(
         "tr_registry_child", "name is not UTF-8 of at least one byte without a slash")
     }
     var given = RegistryOptionsCore()
@@ -132,7 +132,7 @@ public func tr_registry_child(
         let checked = RegistryOptionsCore(options, "tr_registry_child")
       else { return Status.invalid.code }
       guard options.token == nil else {
-        return refuse(
+        return invalid(
           "tr_registry_child", "options.token is not NULL: a group has a token of its own")
       }
       given = checked

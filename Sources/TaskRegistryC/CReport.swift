@@ -19,7 +19,7 @@ public func tr_explain(
   _ handle: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   withRegistry(handle, "tr_explain") { registry in
-    guard let out else { return refusal("tr_explain", "report") }
+    guard let out else { return invalid("tr_explain", null: "report") }
     let (status, report) = registry.explain()
     if let report { out.pointee = given(.report, report.opaque) }
     return status.code
@@ -31,9 +31,9 @@ public func tr_explain_with(
   _ handle: OpaquePointer?, _ flags: UInt32, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   withRegistry(handle, "tr_explain_with") { registry in
-    guard let out else { return refusal("tr_explain_with", "report") }
+    guard let out else { return invalid("tr_explain_with", null: "report") }
     guard flags & ~TR_EXPLAIN_NO_BACKTRACES == 0 else {
-      return refuse(
+      return invalid(
         "tr_explain_with", "flags has a bit that this release of the library does not know")
     }
     let (status, report) = registry.explain(withBacktraces: flags & TR_EXPLAIN_NO_BACKTRACES == 0)
@@ -51,8 +51,8 @@ public func tr_report_release(_ handle: OpaquePointer?) {
 public func tr_report_counts(
   _ handle: OpaquePointer?, _ counts: UnsafeMutablePointer<tr_join_report>?
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal("tr_report_counts", "report") }
-  guard let counts else { return refusal("tr_report_counts", "counts") }
+  guard let report = report(handle) else { return invalid("tr_report_counts", null: "report") }
+  guard let counts else { return invalid("tr_report_counts", null: "counts") }
   guard accepts(counts, "tr_report_counts", "counts") else { return Status.invalid.code }
   store(
     report.pointer.pointee.tally, in: counts, size: claimedSize(of: counts),
@@ -64,12 +64,12 @@ public func tr_report_counts(
 public func tr_report_straggler(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_straggler>?
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal("tr_report_straggler", "report") }
-  guard let out else { return refusal("tr_report_straggler", "straggler") }
+  guard let report = report(handle) else { return invalid("tr_report_straggler", null: "report") }
+  guard let out else { return invalid("tr_report_straggler", null: "straggler") }
   guard accepts(out, "tr_report_straggler", "straggler") else { return Status.invalid.code }
   // A `size_t` beyond `Int.max` arrives as a negative number.
   guard index >= 0, index < report.pointer.pointee.stragglerCount else {
-    return refuse("tr_report_straggler", "index is not below the number of stragglers listed")
+    return invalid("tr_report_straggler", "index is not below the number of stragglers listed")
   }
   let size = claimedSize(of: out)
   fill(out, size: size) {
@@ -82,11 +82,11 @@ public func tr_report_straggler(
 public func tr_report_slowest(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_ended_task>?
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal("tr_report_slowest", "report") }
-  guard let out else { return refusal("tr_report_slowest", "task") }
+  guard let report = report(handle) else { return invalid("tr_report_slowest", null: "report") }
+  guard let out else { return invalid("tr_report_slowest", null: "task") }
   guard accepts(out, "tr_report_slowest", "task") else { return Status.invalid.code }
   guard index >= 0, index < report.slowest.pointee.count else {
-    return refuse("tr_report_slowest", "index is not below the number of tasks listed")
+    return invalid("tr_report_slowest", "index is not below the number of tasks listed")
   }
   store(report.slowest.pointee[index], in: out, size: claimedSize(of: out))
   return Status.ok.code
@@ -96,11 +96,11 @@ public func tr_report_slowest(
 public func tr_report_phase(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_phase_report>?
 ) -> tr_status {
-  guard let report = report(handle) else { return refusal("tr_report_phase", "report") }
-  guard let out else { return refusal("tr_report_phase", "phase") }
+  guard let report = report(handle) else { return invalid("tr_report_phase", null: "report") }
+  guard let out else { return invalid("tr_report_phase", null: "phase") }
   guard accepts(out, "tr_report_phase", "phase") else { return Status.invalid.code }
   guard index >= 0, index < report.pointer.pointee.phaseCount else {
-    return refuse("tr_report_phase", "index is not below the number of phases listed")
+    return invalid("tr_report_phase", "index is not below the number of phases listed")
   }
   let size = claimedSize(of: out)
   let facts = report.pointer.pointee.phases[index]
@@ -121,7 +121,7 @@ public func tr_report_write(
   _ handle: OpaquePointer?, _ descriptor: Int32, _ format: UInt32
 ) -> tr_status {
   let function: StaticString = "tr_report_write"
-  guard let report = report(handle) else { return refusal(function, "report") }
+  guard let report = report(handle) else { return invalid(function, null: "report") }
   guard let sink = TextSink(descriptor, function) else { return Status.invalid.code }
   return write(report, to: sink, format, function)
 }
@@ -132,7 +132,7 @@ public func tr_report_write_buffer(
   _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
 ) -> tr_status {
   let function: StaticString = "tr_report_write_buffer"
-  guard let report = report(handle) else { return refusal(function, "report") }
+  guard let report = report(handle) else { return invalid(function, null: "report") }
   guard let sink = TextSink(buffer, capacity, length, function) else { return Status.invalid.code }
   return write(report, to: sink, format, function)
 }
@@ -143,7 +143,7 @@ private func write(
   switch format {
   case UInt32(TR_FORMAT_TEXT): return report.writeText(to: sink).code
   case UInt32(TR_FORMAT_JSON): return report.writeJSON(to: sink).code
-  default: return refuse(function, "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
+  default: return invalid(function, "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
   }
 }
 
@@ -179,7 +179,7 @@ private func writeList(
   case UInt32(TR_FORMAT_TEXT): return registry.writeListAsText(to: sink).code
   case UInt32(TR_FORMAT_JSON): return registry.writeListAsJSON(to: sink).code
   default:
-    return refuse(
+    return invalid(
       function, "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
   }
 }

@@ -21,9 +21,9 @@ public func tr_signal_watch_start_array(
     switch signalBits(numbers, count) {
     case .none: return start(registry, nil, options, function, "signals")
     case .bits(let signals): return start(registry, signals, options, function, "signals")
-    case .countWithoutArray: return refuse(function, "signals is NULL and count is not 0")
-    case .tooMany: return refuse(function, "count is more than there are signals")
-    case .notASignal: return refuse(function, "a number in signals is not a signal")
+    case .countWithoutArray: return invalid(function, "signals is NULL and count is not 0")
+    case .tooMany: return invalid(function, "count is more than there are signals")
+    case .notASignal: return invalid(function, "a number in signals is not a signal")
     }
   }
 }
@@ -62,7 +62,7 @@ private func start(
     flags = given.flags
   }
   guard flags & ~TR_SIGNALS_HUP_RELOADS == 0 else {
-    return refuse(
+    return invalid(
       function, "options.flags has a bit that is not one of TR_SIGNALS_...")
   }
   return SignalWatch.start(
@@ -83,9 +83,9 @@ public func tr_signal_watch_move(_ from: OpaquePointer?, _ to: OpaquePointer?) -
   let function: StaticString = "tr_signal_watch_move"
   let new = registry(to, function)
   guard let old = registry(from, function) else {
-    return reported(refusal(function, "from"), to: new)
+    return reported(invalid(function, null: "from"), to: new)
   }
-  guard let new else { return reported(refusal(function, "to"), to: old) }
+  guard let new else { return reported(invalid(function, null: "to"), to: old) }
   return reported(SignalWatch.move(from: old, to: new).code, to: old)
 }
 
@@ -96,7 +96,7 @@ public func tr_signal_watch_pending() -> Int32 { SignalWatch.pendingStop }
 public func tr_request_shutdown(_ handle: OpaquePointer?, _ reason: tr_reason) -> tr_status {
   // Not checked: the caller may be a signal handler, which must take no lock.
   guard let token = ProcessState.isForkedChild ? nil : handle.map({ TokenReference($0) }) else {
-    return refusal("tr_request_shutdown", "token")
+    return invalid("tr_request_shutdown", null: "token")
   }
   return SignalWatch.request(token, reason: reason).code
 }

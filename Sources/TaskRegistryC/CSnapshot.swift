@@ -17,7 +17,7 @@ public func tr_snapshot(
   _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> tr_status {
   withRegistry(handle, "tr_snapshot") { registry in
-    guard let count else { return refusal("tr_snapshot", "count") }
+    guard let count else { return invalid("tr_snapshot", null: "count") }
     guard
       let array = SummaryArray(
         buffer, capacity: UInt64(UInt(bitPattern: capacity)), "tr_snapshot", "buffer")

@@ -8,7 +8,7 @@ public func tr_spawn(
 ) -> tr_status {
   withRegistry(handle, "tr_spawn") { registry in
     guard let request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
-      return refuseSpawn("tr_spawn", name, body)
+      return invalidSpawn("tr_spawn", name, body)
     }
     return spawn(request, in: registry, out)
   }
@@ -22,7 +22,7 @@ public func tr_spawn_with(
 ) -> tr_status {
   withRegistry(handle, "tr_spawn_with") { registry in
     guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
-      return refuseSpawn("tr_spawn_with", name, body)
+      return invalidSpawn("tr_spawn_with", name, body)
     }
     if let options, !request.apply(options) { return Status.invalid.code }
     return spawn(request, in: registry, out)
@@ -41,15 +41,15 @@ private func spawn(
 
 /// The reason why a spawn whose arguments break the requirements was rejected.
 @inline(never)
-private func refuseSpawn(
+private func invalidSpawn(
   _ function: StaticString, _ name: UnsafePointer<CChar>?, _ body: tr_task_fn?
 ) -> tr_status {
-  if body == nil { return refuse(function, "body is NULL") }
-  guard let name else { return refuse(function, "name is NULL") }
+  if body == nil { return invalid(function, "body is NULL") }
+  guard let name else { return invalid(function, "name is NULL") }
   if TaskName(name.utf8) == nil {
-    return refuse(function, "name is not UTF-8 of at least one byte")
+    return invalid(function, "name is not UTF-8 of at least one byte")
   }
-  return refuse(
+  return invalid(
     function, "kind is neither one of TR_KIND_... nor TR_KIND_APPLICATION or above")
 }
 

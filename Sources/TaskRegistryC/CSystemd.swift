@@ -11,7 +11,7 @@ public func tr_systemd_start(
       wanted = given
     }
     guard wanted.flags == 0 else {
-      return refuse("tr_systemd_start", "options.flags is not 0")
+      return invalid("tr_systemd_start", "options.flags is not 0")
     }
     return SystemdWatch.start(
       for: registry, socket: wanted.socket?.utf8, watchdog: wanted.watchdog_ns,

@@ -72,7 +72,7 @@ public func tr_task_set_message(
 ) -> tr_status {
   withTask(handle, "tr_task_set_message") { task in
     guard Worker.currentTask == task else {
-      return refuse("tr_task_set_message", "task is not the one that calls")
+      return invalid("tr_task_set_message", "task is not the one that calls")
     }
     return task.setMessage(message?.utf8).code
   }

@@ -6,7 +6,7 @@ extension TextSink {
   /// To a descriptor; nil if it is negative.
   init?(_ descriptor: Int32, _ function: StaticString) {
     guard descriptor >= 0 else {
-      _ = refuse(function, "fd is negative")
+      _ = invalid(function, "fd is negative")
       return nil
     }
     self = .descriptor(descriptor)
@@ -19,11 +19,11 @@ extension TextSink {
     _ function: StaticString
   ) {
     guard let length else {
-      _ = refuse(function, "length is NULL")
+      _ = invalid(function, "length is NULL")
       return nil
     }
     guard buffer != nil || capacity == 0 else {
-      _ = refuse(function, "buffer is NULL and capacity is not 0")
+      _ = invalid(function, "buffer is NULL and capacity is not 0")
       return nil
     }
     // SAFETY: CChar and UInt8 have the same layout, and memory may be written as either.

@@ -9,7 +9,7 @@ public func tr_token_create() -> OpaquePointer? {
 @implementation @_cdecl("tr_token_child")
 public func tr_token_child(_ parent: OpaquePointer?) -> OpaquePointer? {
   guard let parent = token(parent) else {
-    _ = refusal("tr_token_child", "parent")
+    _ = invalid("tr_token_child", null: "parent")
     return nil
   }
   return given(.token, TokenReference.create(childOf: parent).1?.opaque)
@@ -20,7 +20,7 @@ public func tr_token_child_with_timeout(_ parent: OpaquePointer?, _ timeout: Int
   -> OpaquePointer?
 {
   guard let parent = token(parent) else {
-    _ = refusal("tr_token_child_with_timeout", "parent")
+    _ = invalid("tr_token_child_with_timeout", null: "parent")
     return nil
   }
   return given(
@@ -70,7 +70,7 @@ public func tr_token_message(
 
 @implementation @_cdecl("tr_token_wait")
 public func tr_token_wait(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
-  guard let token = token(handle) else { return refusal("tr_token_wait", "token") }
+  guard let token = token(handle) else { return invalid("tr_token_wait", null: "token") }
   return token.wait(until: .after(timeout)).code
 }
 

@@ -41,7 +41,7 @@ public func tr_cond_wait(
   _ mutex: UnsafeMutablePointer<pthread_mutex_t>?, _ timeout: Int64
 ) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  guard let condition else { return refusal("tr_cond_wait", "cond") }
-  guard let mutex else { return refusal("tr_cond_wait", "mutex") }
+  guard let condition else { return invalid("tr_cond_wait", null: "cond") }
+  guard let mutex else { return invalid("tr_cond_wait", null: "mutex") }
   return waitOnCondition(condition, mutex, until: .after(timeout)).code
 }

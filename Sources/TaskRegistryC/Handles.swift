@@ -79,7 +79,7 @@ func withRegistry(
   _ handle: OpaquePointer?, _ function: StaticString, _ argument: StaticString = "registry",
   _ call: (RegistryReference) -> tr_status
 ) -> tr_status {
-  guard let registry = registry(handle, function) else { return refusal(function, argument) }
+  guard let registry = registry(handle, function) else { return invalid(function, null: argument) }
   return reported(call(registry), to: registry)
 }
 
@@ -88,7 +88,7 @@ func withRegistry(
 func withTask(
   _ handle: OpaquePointer?, _ function: StaticString, _ call: (TaskReference) -> tr_status
 ) -> tr_status {
-  guard let task = task(handle, function) else { return refusal(function, "task") }
+  guard let task = task(handle, function) else { return invalid(function, null: "task") }
   return reported(call(task), to: task.registry)
 }
 
@@ -105,7 +105,7 @@ func reported(
 
 /// The reason why a handle gave nil: it is NULL, or this is a child of fork.
 @inline(never)
-func refusal(_ function: StaticString, _ argument: StaticString) -> tr_status {
+func invalid(_ function: StaticString, null argument: StaticString) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
   ErrorDetail.note(function) {
     $0.append(argument)
@@ -116,7 +116,7 @@ func refusal(_ function: StaticString, _ argument: StaticString) -> tr_status {
 
 /// Returns `TR_ERR_INVALID` and records the reason for `tr_error_detail`.
 @inline(never)
-func refuse(_ function: StaticString, _ text: StaticString) -> tr_status {
+func invalid(_ function: StaticString, _ text: StaticString) -> tr_status {
   ErrorDetail.note(function, text)
   return Status.invalid.code
 }

@@ -152,7 +152,7 @@ for round in 0..<3 {
 
   var options = tr_spawn_options()
   options.size = UInt32(MemoryLayout<tr_spawn_options>.size)
-  // SAFETY: the reference that passRetained made below is given back here, once (S4).
+  // SAFETY: the reference that passRetained made below is released here, once (S4).
   options.drop = { Unmanaged<Work>.fromOpaque($0!).release() }
 
   var works: [Work] = []

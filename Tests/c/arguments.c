@@ -170,7 +170,7 @@ CASE(every_number_has_a_name) {
 
 /* Proves: the four kinds and every number from 0x100 are accepted, 0 and 5 to 0xff are not (S3).
    Why it matters: the numbers between are for later kinds.  Catches: any wrong bound. */
-CASE(unknown_kinds_are_refused) {
+CASE(unknown_kinds_are_rejected) {
   tr_registry *registry = registry_new();
   for (tr_kind kind = 0; kind <= 0x101; kind++) {
     int known = (kind >= 1 && kind <= 4) || kind >= 0x100;
@@ -187,7 +187,7 @@ CASE(unknown_kinds_are_refused) {
 /* Proves: each unknown flag of a spawn and of a registry is TR_ERR_INVALID, alone and
    beside known ones, and the known ones are accepted (P4).  Why it matters: a program built
    for a later library must not be misunderstood silently.  Catches: masking unknown bits away. */
-CASE(unknown_flags_are_refused) {
+CASE(unknown_flags_are_rejected) {
   const uint32_t all = TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD | TR_SPAWN_ESSENTIAL |
                        TR_SPAWN_ESSENTIAL_ON_FAILURE;
   for (int bit = 0; bit < 32; bit++) {
@@ -604,10 +604,10 @@ CASE(structures_are_initialised_by_functions) {
       if (i == 0) CHECK_EQ(0, memcmp(guarded.object, rows[r].initial, rows[r].size));
       guarded_free(guarded);
     }
-    const size_t refused[] = {0, 1, sizeof(uint32_t), rows[r].size - 1, 65537, SIZE_MAX, (size_t)INT64_MAX + 1};
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    const size_t invalid[] = {0, 1, sizeof(uint32_t), rows[r].size - 1, 65537, SIZE_MAX, (size_t)INT64_MAX + 1};
+    for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++) {
       memset(bytes, '#', sizeof bytes);
-      CHECK_MSG(rows[r].initialise(bytes, refused[i]) == TR_ERR_INVALID, "%s of %zu bytes", rows[r].name, refused[i]);
+      CHECK_MSG(rows[r].initialise(bytes, invalid[i]) == TR_ERR_INVALID, "%s of %zu bytes", rows[r].name, invalid[i]);
       for (size_t at = 0; at < sizeof bytes; at++) CHECK_EQ('#', bytes[at]);
     }
     check_error_detail(rows[r].name, __FILE__, __LINE__);
@@ -642,7 +642,7 @@ CASE(absurd_snapshot_capacity_is_no_crash) {
    sizes, abort grace, spin, idle times and counts, max_tasks, the reserved field (P4, S7, J4).
    Why it matters: a mistyped configuration is found at start, not in the night.  Catches:
    clamping silently; a trap on an arithmetic overflow. */
-CASE(absurd_numbers_in_options_are_refused) {
+CASE(absurd_numbers_in_options_are_rejected) {
 #define TRY(expected, field, value)                                                                \
   do {                                                                                             \
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;                                        \
@@ -777,7 +777,7 @@ CASE(extreme_timeouts_are_understood) {
   tr_registry_release(registry);
 }
 
-static int body_looks_at_timeouts(tr_task *self, void *context) {
+static int body_checks_timeouts(tr_task *self, void *context) {
   pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   int64_t timeout = *(const int64_t *)context;
@@ -810,7 +810,7 @@ CASE(a_negative_timeout_is_over) {
     CHECK_EQ(TR_REASON_DEADLINE, tr_token_reason(timed));
     CHECK_EQ(TR_ERR_TIMEDOUT, tr_token_wait(token, over[i]));
     int64_t timeout = over[i];
-    wait_and_release(spawn(registry, "looks", body_looks_at_timeouts, &timeout));
+    wait_and_release(spawn(registry, "checks", body_checks_timeouts, &timeout));
     tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
     CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, over[i], NULL));
     CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, over[i], NULL));
@@ -830,8 +830,8 @@ CHECK_MAIN(
     CHECK_ENTRY(null_is_fine_where_the_header_says_so),
     CHECK_ENTRY(every_status_has_a_sentence),
     CHECK_ENTRY(every_number_has_a_name),
-    CHECK_ENTRY(unknown_kinds_are_refused),
-    CHECK_ENTRY(unknown_flags_are_refused),
+    CHECK_ENTRY(unknown_kinds_are_rejected),
+    CHECK_ENTRY(unknown_flags_are_rejected),
     CHECK_ENTRY(registry_options_size_is_checked),
     CHECK_ENTRY(registry_options_tail_must_be_zero),
     CHECK_ENTRY(spawn_options_size_and_tail_are_checked),
@@ -843,7 +843,7 @@ CHECK_MAIN(
     CHECK_ENTRY(snapshot_element_size_is_checked_and_kept),
     CHECK_ENTRY(structures_are_initialised_by_functions),
     CHECK_ENTRY(absurd_snapshot_capacity_is_no_crash),
-    CHECK_ENTRY(absurd_numbers_in_options_are_refused),
+    CHECK_ENTRY(absurd_numbers_in_options_are_rejected),
     CHECK_ENTRY(options_at_their_ends_still_run_tasks),
     CHECK_ENTRY(errors_leave_outputs_untouched),
     CHECK_ENTRY(extreme_timeouts_are_understood),

@@ -109,7 +109,7 @@ CASE(null_is_an_error_in_every_argument_of_reports) {
    descriptors below 0, signals, negative times; a descriptor that is not open for writing is TR_ERR_SYSTEM
    with errno (P4, E8, E9, E10, E11, E12).  Why it matters: SIZE_MAX is what a failed search returns.
    Catches: a signed comparison of an index; a number of a kind that indexes a table. */
-CASE(absurd_numbers_are_refused_by_reports) {
+CASE(absurd_numbers_are_rejected_by_reports) {
   scene_open();
   tr_straggler straggler = TR_STRAGGLER_INIT;
   tr_ended_task ended = TR_ENDED_TASK_INIT;
@@ -357,7 +357,7 @@ CASE(elements_of_lists_have_the_size_of_the_callers) {
 
 CHECK_MAIN(
     CHECK_ENTRY(null_is_an_error_in_every_argument_of_reports),
-    CHECK_ENTRY(absurd_numbers_are_refused_by_reports),
+    CHECK_ENTRY(absurd_numbers_are_rejected_by_reports),
     CHECK_ENTRY(structures_of_reports_are_filled_as_far_as_they_go),
     CHECK_ENTRY(options_of_shutdowns_are_read_as_far_as_they_go),
     CHECK_ENTRY(elements_of_lists_have_the_size_of_the_callers))

@@ -32,7 +32,7 @@ static int fd_of_task(tr_task *task) {
    afterwards, is the same at every call, non-blocking, closed on exec, and gone with the token
    (C6). Why it matters: it is in an application's event loop. Catches: a descriptor that is
    drained, or leaks into children. */
-CASE(descriptor_of_a_token_tells_of_its_cancellation) {
+CASE(descriptor_of_a_token_shows_its_cancellation) {
   tr_token *token = tr_token_create();
   int fd = fd_of_token(token);
   CHECK_EQ(fd, fd_of_token(token));
@@ -69,7 +69,7 @@ CASE(late_descriptors_and_those_of_children_are_readable) {
    the deadline of a join (C6, C3); it outlives the task as long as a handle, and no longer. Why it
    matters: the body polls it. Catches: one of the ways left out; a descriptor that leaks with its
    record. */
-CASE(descriptor_of_a_task_tells_of_every_way_to_be_stopped) {
+CASE(descriptor_of_a_task_shows_every_way_to_be_stopped) {
   for (int way = 0; way < 3; way++) {
     tr_registry *registry = registry_new();
     struct gate gate = GATE_INIT;
@@ -333,7 +333,7 @@ CASE(nor_on_the_way_into_a_join) { race_with_the_entry(WAY_JOIN); }
 
 /* Proves: every NULL or invalid argument is handled, and reasons say whether they are graceful
    (P4). Why it matters: the boundary is where the errors are. Catches: a crash. */
-CASE(nonsense_is_refused) {
+CASE(nonsense_is_rejected) {
   int fd = -7;
   tr_token *token = tr_token_create();
   CHECK_EQ(TR_ERR_INVALID, tr_token_fd(NULL, &fd));
@@ -378,9 +378,9 @@ CASE(descriptors_are_never_the_standard_ones) {
 }
 
 CHECK_MAIN(
-    CHECK_ENTRY(descriptor_of_a_token_tells_of_its_cancellation),
+    CHECK_ENTRY(descriptor_of_a_token_shows_its_cancellation),
     CHECK_ENTRY(late_descriptors_and_those_of_children_are_readable),
-    CHECK_ENTRY(descriptor_of_a_task_tells_of_every_way_to_be_stopped),
+    CHECK_ENTRY(descriptor_of_a_task_shows_every_way_to_be_stopped),
     CHECK_ENTRY(descriptors_go_with_their_tasks),
     CHECK_ENTRY(descriptors_may_be_refused),
     CHECK_ENTRY(wait_for_a_descriptor_ends_with_what_comes_first),
@@ -394,5 +394,5 @@ CHECK_MAIN(
     CHECK_ENTRY(nor_on_the_way_into_a_wait_for_a_token),
     CHECK_ENTRY(nor_on_the_way_into_a_wait_for_a_task),
     CHECK_ENTRY(nor_on_the_way_into_a_join),
-    CHECK_ENTRY(nonsense_is_refused),
+    CHECK_ENTRY(nonsense_is_rejected),
     CHECK_ENTRY(descriptors_are_never_the_standard_ones))

@@ -380,7 +380,7 @@ CASE(callbacks_that_went_leave_nothing_behind) {
 /* Proves: NULL for any argument that must not be NULL is rejected, and nothing runs (P4). Why it
    matters: the boundary is where the errors are. Catches: a crash; a drop for a context that was
    never taken. */
-CASE(null_is_refused) {
+CASE(null_is_rejected) {
   tr_token *token = tr_token_create();
   tr_registry *registry = registry_new();
   tr_task *task = spawn(registry, "obeys", body_obeys, NULL);
@@ -414,4 +414,4 @@ CHECK_MAIN(
     CHECK_ENTRY(callbacks_come_and_go_while_tokens_are_cancelled),
     CHECK_ENTRY(callback_may_undo_itself_before_it_is_registered),
     CHECK_ENTRY(callbacks_that_went_leave_nothing_behind),
-    CHECK_ENTRY(null_is_refused))
+    CHECK_ENTRY(null_is_rejected))

@@ -184,7 +184,7 @@ static int body_makes_mistakes(tr_task *self, void *ctx) {
 /* Proves: NULL, and a mutex that can detect that it is not the caller's, are rejected, inside a
    task and outside, and nothing is locked (C9, P4). Why it matters: the alternative is a lock
    corrupted far from the mistake. Catches: the code of pthread_cond_clockwait ignored. */
-CASE(mistakes_are_refused) {
+CASE(mistakes_are_rejected) {
   tr_registry *registry = registry_new();
   for (int i = 1; i < lock_types; i++) {
     struct lock lock;
@@ -465,7 +465,7 @@ static int body_waits_with_a_robust_mutex(tr_task *self, void *ctx) {
 /* Proves: a robust mutex is rejected, in a task and outside, and stays with the caller (C9, P4).
    Why it matters: a wait that found its holder dead ended the process, in a call that could not
    recover. Catches: locking one that only the application can make consistent. */
-CASE(a_robust_mutex_is_refused) {
+CASE(a_robust_mutex_is_rejected) {
   tr_registry *registry = registry_new();
   body_waits_with_a_robust_mutex(NULL, NULL);
   wait_and_release(spawn(registry, "robust", body_waits_with_a_robust_mutex, NULL));
@@ -473,13 +473,13 @@ CASE(a_robust_mutex_is_refused) {
 }
 
 CHECK_MAIN(
-    CHECK_ENTRY(a_robust_mutex_is_refused),
+    CHECK_ENTRY(a_robust_mutex_is_rejected),
     CHECK_ENTRY(a_thread_that_wakes_is_waited_for),
     CHECK_ENTRY(what_a_wait_needs_goes_with_its_task),
     CHECK_ENTRY(a_wait_ends_with_what_comes_first),
     CHECK_ENTRY(being_asked_to_stop_ends_a_wait),
     CHECK_ENTRY(the_flag_comes_first),
-    CHECK_ENTRY(mistakes_are_refused),
+    CHECK_ENTRY(mistakes_are_rejected),
     CHECK_ENTRY(the_canceller_may_hold_the_mutex),
     CHECK_ENTRY(a_third_thread_may_hold_the_mutex),
     CHECK_ENTRY(only_the_one_that_was_asked_stops),

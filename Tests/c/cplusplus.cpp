@@ -156,7 +156,7 @@ CASE(handles_are_owned_by_scopes) {
 /* Proves: a spawn that is rejected leaves its argument to the caller, whose unique_ptr frees it
    (S4, S5). Why it matters: ownership that depends on the result is where leaks are made. Catches:
    a drop on the error path. */
-CASE(refused_spawn_leaves_ownership) {
+CASE(rejected_spawn_leaves_ownership) {
   auto counted = std::make_shared<std::atomic<int>>(0);
   Registry registry;
   CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry.get()), TR_REASON_FATAL, nullptr));
@@ -266,7 +266,7 @@ void (*const that_throw[])() = {
       TR_IGNORE(tr_token_on_cancel(token, nothing, nullptr, throws, &registration));
       tr_registration_remove(registration);
     },
-    [] { // a log, in the call that is refused
+    [] { // a log, in the call that is rejected
       tr_registry *registry = registry_whose_log_throws(TR_EVENT_SPAWN_REJECTED);
       for (int i = 0; i < 2; i++)
         TR_IGNORE(tr_spawn(registry, "hangs", TR_KIND_MAINTENANCE, body_hangs, nullptr, nullptr));
@@ -398,19 +398,19 @@ CASE(standard_threads_and_tasks_work_together) {
     while (tr_sleep(1000000) == TR_OK) CHECK(tr_task_self() == self);
     return tr_task_is_cancelled(self) ? 0 : 1;
   });
-  std::atomic<int> told{0};
+  std::atomic<int> called{0};
   std::vector<std::thread> watchers;
   for (int i = 0; i < 4; i++)
     watchers.emplace_back([&] {
       CHECK_EQ(TR_OK, tr_task_wait(deaf.get(), forever, nullptr));
       CHECK_EQ(TR_OK, tr_task_wait(loop.get(), forever, nullptr));
-      told++;
+      called++;
     });
   gate.open();
   tr_join_report report = TR_JOIN_REPORT_INIT;
   CHECK_EQ(TR_OK, tr_shutdown(registry.get(), TR_REASON_USER_REQUESTED, "end", forever, &report));
   for (auto &watcher : watchers) watcher.join();
-  CHECK_EQ(4, told.load());
+  CHECK_EQ(4, called.load());
   CHECK_EQ(0, report.pending);
 }
 
@@ -422,7 +422,7 @@ CHECK_MAIN(
            CHECK_ENTRY(exception_that_leaves_a_callback_terminates),
     CHECK_ENTRY(header_is_cplusplus),
     CHECK_ENTRY(handles_are_owned_by_scopes),
-    CHECK_ENTRY(refused_spawn_leaves_ownership),
+    CHECK_ENTRY(rejected_spawn_leaves_ownership),
     CHECK_ENTRY(exception_becomes_a_failed_task),
     CHECK_ENTRY(pthread_exit_unwinds_cplusplus),
     CHECK_ENTRY(thread_locals_are_destroyed_by_the_shutdown),

@@ -10,7 +10,7 @@
    is switched off, or when no task is asked (E6, O2). Why it matters: an operator may still do
    something. Catches: a warning at every check, one after the deadline, one by tr_join_all, a share
    of the wrong time. */
-CASE(a_deadline_that_is_near_is_told_once) {
+CASE(a_deadline_that_is_near_is_reported_once) {
   struct events events = EVENTS_INIT;
   tr_registry *registry = registry_noting(&events, 0);
   struct gate gate = GATE_INIT;
@@ -142,10 +142,10 @@ static void exit_on_late(void *context, const tr_log_event *event) {
    the task ends exactly once (E6, O1). Why it matters: nothing a callback does may lose a task.
    Catches: reporting again from the destructor; an end that is counted twice or never. */
 CASE(a_callback_may_leave_the_thread_of_a_late_task) {
-  atomic_int told = 0;
+  atomic_int heard = 0;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.log = exit_on_late;
-  options.log_context = &told;
+  options.log_context = &heard;
   options.flags = TR_REGISTRY_METRICS;
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
@@ -163,7 +163,7 @@ CASE(a_callback_may_leave_the_thread_of_a_late_task) {
   CHECK_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
   CHECK_EQ(2, metrics.ended);
   registry_finish(registry);
-  CHECK_EQ(2, atomic_load(&told));
+  CHECK_EQ(2, atomic_load(&heard));
 }
 
 /* ---- A deadline that moves on ------------------------------------------------------------------ */
@@ -358,7 +358,7 @@ CASE(the_slowest_to_stop_are_named_in_success) {
   tr_registry_release(registry);
 }
 
-CHECK_MAIN(CHECK_ENTRY(a_deadline_that_is_near_is_told_once),
+CHECK_MAIN(CHECK_ENTRY(a_deadline_that_is_near_is_reported_once),
            CHECK_ENTRY(events_of_a_deadline_say_where_tasks_are),
            CHECK_ENTRY(who_ends_after_all_is_late_once),
            CHECK_ENTRY(a_callback_may_leave_the_thread_of_a_late_task),

@@ -192,7 +192,7 @@ CASE(drop_may_call_the_library) {
    closed by its token and by a shutdown (S4, S5, S6).  Why it matters: the caller frees ctx on
    an error; drop would free it again.  Catches: calling drop on the error path; storing ctx
    before the checks. */
-CASE(refused_spawn_leaves_ctx_to_the_caller) {
+CASE(rejected_spawn_leaves_ctx_to_the_caller) {
   tr_registry_options limits = TR_REGISTRY_OPTIONS_INIT;
   limits.max_tasks = 1;
   tr_registry *limited = NULL;
@@ -218,7 +218,7 @@ CASE(refused_spawn_leaves_ctx_to_the_caller) {
     tr_task_fn body;
     const tr_spawn_options *options;
     tr_status expected;
-  } refusals[] = {
+  } rejections[] = {
       {NULL, "n", 1, body_never, &good, TR_ERR_INVALID},
       {open, NULL, 1, body_never, &good, TR_ERR_INVALID},
       {open, "", 1, body_never, &good, TR_ERR_INVALID},
@@ -235,14 +235,14 @@ CASE(refused_spawn_leaves_ctx_to_the_caller) {
       {shut, "n", 1, body_never, &good, TR_ERR_CLOSED},
   };
   for (int round = 0; round < 20; round++)
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+    for (size_t i = 0; i < sizeof rejections / sizeof *rejections; i++) {
       char ctx[16], same[16];
       memset(ctx, 0x5a, sizeof ctx);
       memset(same, 0x5a, sizeof same);
       tr_task *out = occupant;
-      tr_status status = tr_spawn_with(refusals[i].registry, refusals[i].name, refusals[i].kind,
-                                       refusals[i].body, ctx, refusals[i].options, &out);
-      CHECK_MSG(status == refusals[i].expected, "refusal %zu is %d", i, (int)status);
+      tr_status status = tr_spawn_with(rejections[i].registry, rejections[i].name, rejections[i].kind,
+                                       rejections[i].body, ctx, rejections[i].options, &out);
+      CHECK_MSG(status == rejections[i].expected, "rejection %zu is %d", i, (int)status);
       CHECK(out == occupant);
       CHECK_EQ(0, memcmp(ctx, same, sizeof ctx));
     }
@@ -326,6 +326,6 @@ CHECK_MAIN(
     CHECK_ENTRY(drop_is_called_with_null_too),
     CHECK_ENTRY(nobody_learns_of_the_end_before_drop_has_returned),
     CHECK_ENTRY(drop_may_call_the_library),
-    CHECK_ENTRY(refused_spawn_leaves_ctx_to_the_caller),
+    CHECK_ENTRY(rejected_spawn_leaves_ctx_to_the_caller),
     CHECK_ENTRY(what_drop_wrote_is_there_after_the_wait),
     CHECK_ENTRY(pending_cancellation_does_not_lose_the_drop))

@@ -256,7 +256,7 @@ CASE(a_callback_may_fork) {
 /* Proves: an essential task that is rejected, at the limit or by a closed registry, has no effect,
    and neither has the next task in its record (C12, S6). Why it matters: a spawn that failed did
    not happen. Catches: prepared state left in the record. */
-CASE(a_refused_spawn_has_no_effect) {
+CASE(a_rejected_spawn_has_no_effect) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 1;
   tr_registry *registry = NULL;
@@ -301,7 +301,7 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(callbacks_of_the_token_run_within_the_task),
     CHECK_ENTRY(a_callback_that_ends_the_thread_ends_no_join),
     CHECK_ENTRY(a_callback_may_fork),
-    CHECK_ENTRY(a_refused_spawn_has_no_effect),
+    CHECK_ENTRY(a_rejected_spawn_has_no_effect),
     CHECK_ENTRY(options_may_be_combined)};
 
 int main(int argc, char **argv) {

@@ -103,7 +103,7 @@ static int body_progresses(tr_task *self, void *ctx) {
 }
 
 /* Checks its flag three times once it is up, and continues. */
-static int body_looks(tr_task *self, void *ctx) {
+static int body_checks(tr_task *self, void *ctx) {
   struct stuck *stuck = ctx;
   char byte;
   for (int i = 0; i < 1000; i++) CHECK_EQ(0, tr_task_is_cancelled(self));
@@ -132,20 +132,20 @@ static const struct {
              {"spins", body_spins},
              {"stopped in the middle", body_stops_in_the_middle},
              {"progresses", body_progresses},
-             {"looks", body_looks},
+             {"checks", body_checks},
              {"has the address", body_has_the_address}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* Whether this system reports what a thread waits in: not all containers do. */
-static int proc_tells(const char *file) {
+static int proc_shows(const char *file) {
   char path[64];
   snprintf(path, sizeof path, "/proc/self/task/%d/%s", gettid(), file);
   FILE *stream = fopen(path, "re");
   if (stream == NULL) return 0;
   char line[64] = "";
-  int tells = fgets(line, sizeof line, stream) != NULL;
+  int shows = fgets(line, sizeof line, stream) != NULL;
   fclose(stream);
-  return tells;
+  return shows;
 }
 
 /* A shutdown of 1.2 s with one straggler of each kind, and its report. */
@@ -174,13 +174,13 @@ static void release_all(struct stuck *stuck, tr_registry *registry, tr_task *tas
    its progress (E1, E2, E3). Why it matters: an operator needs that at three in the morning.
    Catches: facts of another task or thread; times from the spawn for times since the request;
    checks counted while the flag was down. */
-CASE(each_kind_of_straggler_is_told_from_the_others) {
+CASE(each_kind_of_straggler_is_distinguished) {
   struct stuck stuck;
   tr_registry *registry = registry_new();
   tr_task *tasks[KINDS];
   tr_join_report counts;
   tr_report *full = report_of_all(&stuck, registry, tasks, &counts);
-  int tells_call = proc_tells("syscall"), tells_channel = proc_tells("wchan");
+  int shows_call = proc_shows("syscall"), shows_channel = proc_shows("wchan");
   for (int i = 0; i < KINDS; i++) {
     tr_straggler s = straggler_called(full, kinds[i].name);
     tr_task_summary summary;
@@ -201,15 +201,15 @@ CASE(each_kind_of_straggler_is_told_from_the_others) {
                 tr_diagnosis_name(s.diagnosis));
       CHECK_EQ('S', s.scheduler_state);
       CHECK(s.cpu_since_ns < s.cpu_since_span_ns / 10);
-      if (tells_call) CHECK(s.syscall >= 0 && s.syscall_name != NULL);
-      if (tells_channel) CHECK(s.wait_channel[0] != 0 || getuid() != 0);
+      if (shows_call) CHECK(s.syscall >= 0 && s.syscall_name != NULL);
+      if (shows_channel) CHECK(s.wait_channel[0] != 0 || getuid() != 0);
     }
   }
   tr_straggler reads = straggler_called(full, "reads");
   CHECK_STR("reading the manifest", reads.checkpoint);
   CHECK_EQ(-1, reads.progress_age_ns);
   CHECK(reads.progress_unit == NULL);
-  if (tells_call) {
+  if (shows_call) {
     CHECK_STR("read", reads.syscall_name);
     CHECK_STR("futex", straggler_called(full, "locks").syscall_name);
     CHECK_STR("clock_nanosleep", straggler_called(full, "sleeps").syscall_name);
@@ -235,8 +235,8 @@ CASE(each_kind_of_straggler_is_told_from_the_others) {
   CHECK_EQ(0, moves.progress_total);
   CHECK(moves.progress_age_ns >= 0 && moves.progress_age_ns < 1 * SECOND);
 
-  CHECK_EQ(3, straggler_called(full, "looks").cancel_checks);
-  CHECK_EQ(0, straggler_called(full, "looks").reads_flag_directly);
+  CHECK_EQ(3, straggler_called(full, "checks").cancel_checks);
+  CHECK_EQ(0, straggler_called(full, "checks").reads_flag_directly);
   CHECK_EQ(0, reads.cancel_checks);
   CHECK_EQ(1, straggler_called(full, "has the address").reads_flag_directly);
   CHECK_EQ(0, straggler_called(full, "has the address").cancel_checks);
@@ -270,7 +270,7 @@ CASE(the_text_says_it_in_words) {
   tr_task *tasks[KINDS];
   tr_join_report counts;
   tr_report *full = report_of_all(&stuck, registry, tasks, &counts);
-  int tells_call = proc_tells("syscall");
+  int shows_call = proc_shows("syscall");
   release_all(&stuck, registry, tasks);
   char *text = written(tr_report_write, full, TR_FORMAT_TEXT);
   static const char *const wanted[] = {
@@ -288,7 +288,7 @@ CASE(the_text_says_it_in_words) {
       "may have read its flag"};
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     CHECK_MSG(strstr(text, wanted[i]) != NULL, "\"%s\" in:\n%.400s", wanted[i], text);
-  if (tells_call) CHECK(strstr(text, "straggler reads: blocked in read") != NULL);
+  if (shows_call) CHECK(strstr(text, "straggler reads: blocked in read") != NULL);
   int lines = 0;
   for (const char *at = text; (at = strstr(at, "straggler ")) != NULL; at++) lines++;
   CHECK_EQ(8, lines);
@@ -307,7 +307,7 @@ static int body_is_asked_and_ends(tr_task *self, void *ctx) {
    its thread's next task; a join without stragglers has an empty report (E1, J4). Why it
    matters: a thread continues with the next task at once. Catches: examining a thread that runs
    another task. */
-CASE(who_has_ended_meanwhile_is_not_looked_at) {
+CASE(who_has_ended_meanwhile_is_not_probed) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.abort_grace_ns = 3600 * SECOND;
   tr_registry *registry = NULL;
@@ -461,7 +461,7 @@ CASE(writing_fails_without_ending_the_program) {
   registry_finish(registry);
 }
 
-static int body_tells_from_a_buffer(tr_task *task, void *argument) {
+static int body_reports_from_a_buffer(tr_task *task, void *argument) {
   struct gate *gate = argument;
   char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   (void)task;
@@ -483,7 +483,7 @@ static int body_tells_from_a_buffer(tr_task *task, void *argument) {
 CASE(texts_may_vanish_after_the_call) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
-  tr_task *task = spawn(registry, "teller", body_tells_from_a_buffer, &gate);
+  tr_task *task = spawn(registry, "reporter", body_reports_from_a_buffer, &gate);
   gate_await(&gate, 1);
   tr_task_summary summary = TR_TASK_SUMMARY_INIT;
   size_t count = 0;
@@ -901,9 +901,9 @@ CASE(an_explain_may_do_without_backtraces) {
 }
 
 CHECK_MAIN(CHECK_ENTRY(an_explain_may_do_without_backtraces),
-           CHECK_ENTRY(each_kind_of_straggler_is_told_from_the_others),
+           CHECK_ENTRY(each_kind_of_straggler_is_distinguished),
            CHECK_ENTRY(the_text_says_it_in_words),
-           CHECK_ENTRY(who_has_ended_meanwhile_is_not_looked_at),
+           CHECK_ENTRY(who_has_ended_meanwhile_is_not_probed),
            CHECK_ENTRY(explaining_asks_nobody_to_stop),
            CHECK_ENTRY(writing_fails_without_ending_the_program),
            CHECK_ENTRY(texts_may_vanish_after_the_call),

@@ -3,7 +3,7 @@
 
    Three scenarios use the whole interface, two of them the parts that need threads of the library.
    Each runs in one child process after the other, and in the n-th the n-th call that the library
-   makes of the system fails (refuse.h), until there is no n-th. Each call of the interface must
+   makes of the system fails (fault.h), until there is no n-th. Each call of the interface must
    then still succeed, or return TR_ERR_NOMEM, TR_ERR_AGAIN or TR_ERR_SYSTEM (or NULL) and succeed
    when it is made again. At the end nothing is left: no memory, no mapping, no descriptor, no
    thread. An alarm ends a child that hangs.
@@ -14,13 +14,13 @@
      with a deadline are pthread_cond_timedwait and ppoll.
    - mutexes, condition variables and their attributes, cancel states, signal masks, detaching: the library
      stops the program when one of these fails (mustSucceed). In glibc they allocate nothing and ask
-     the kernel for nothing that it could refuse; they fail for arguments that only a defect
+     the kernel for nothing that could fail; they fail for arguments that only a defect
      of the library could hand them.
    - pthread_setspecific fails in glibc when a thread gets its first value of a key beyond the 32nd,
      for which it allocates. So the scenario runs in processes with 40 keys, too, and the allocation is
-     refused.
+     made to fail.
    - sigaction: with a number and a handler that are right it cannot fail.
-   - munmap, close, write to an eventfd: see refuse.c and cp_descriptors.h; they release, or cannot fail.
+   - munmap, close, write to an eventfd: see fault.c and cp_descriptors.h; they release, or cannot fail.
 
    A scenario of several threads does not make its calls in the same order each time. So the n-th is
    not always the same call, and all are tried all the same. */
@@ -29,7 +29,7 @@
 
 #include "support.h"
 
-#include "refuse.h"
+#include "fault.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -50,11 +50,11 @@ static int lasts;
 /* A call of the interface has failed: check whether it may. From here on no system call fails. */
 static void check_failure(tr_status status, const char *call, int line) {
   if (status != TR_ERR_NOMEM && status != TR_ERR_AGAIN && status != TR_ERR_SYSTEM)
-    check_fail(__FILE__, line, "%s returned %d after %s was refused", call, (int)status,
-               refused_call());
-  if (refused_calls() == 0 || (atomic_fetch_add(&failures_seen, 1) > 0 && !lasts))
-    check_fail(__FILE__, line, "%s returned %d, and nothing had been refused", call, (int)status);
-  refuse_none();
+    check_fail(__FILE__, line, "%s returned %d after %s failed", call, (int)status,
+               faulted_call());
+  if (faulted_calls() == 0 || (atomic_fetch_add(&failures_seen, 1) > 0 && !lasts))
+    check_fail(__FILE__, line, "%s returned %d, and no call had failed", call, (int)status);
+  fault_none();
 }
 
 /* Make a call that returns `expected`, or fails because of a system call and then returns it. */
@@ -66,7 +66,7 @@ static void check_failure(tr_status status, const char *call, int line) {
       check_failure(status_of_call, #call, __LINE__);                                              \
       status_of_call = (call);                                                                     \
       if (status_of_call != (expected))                                                            \
-        check_fail(__FILE__, __LINE__, "%s returned %d again, nothing being refused", #call,       \
+        check_fail(__FILE__, __LINE__, "%s returned %d again, though no call fails", #call,       \
                    (int)status_of_call);                                                           \
     }                                                                                              \
   } while (0)
@@ -102,15 +102,15 @@ struct stage {
   tr_registry *registry;
   struct gate gate;
   int pipe[2];
-  atomic_int drops, callbacks, refusals_logged;
+  atomic_int drops, callbacks, rejections_logged;
   long kept; /* blocks that the library keeps until the process ends */
   int nowhere;
 };
 
-static void log_refusals(void *log_context, const tr_log_event *event) {
+static void log_rejections(void *log_context, const tr_log_event *event) {
   struct stage *stage = log_context;
   if (event->event == TR_EVENT_SPAWN_REJECTED && event->code != TR_ERR_CLOSED)
-    atomic_fetch_add(&stage->refusals_logged, 1);
+    atomic_fetch_add(&stage->rejections_logged, 1);
 }
 
 static void drop_on_stage(void *ctx) { atomic_fetch_add(&((struct stage *)ctx)->drops, 1); }
@@ -203,7 +203,7 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
   options.max_tasks = 30;
   options.stack_size = 256 << 10;
   options.abort_grace_ns = SECOND;
-  options.log = log_refusals;
+  options.log = log_rejections;
   options.log_context = stage;
   options.idle_threads = idle_threads;
   tr_registry *registry = NULL;
@@ -276,7 +276,7 @@ static void use_registry(struct stage *stage, uint32_t idle_threads) {
   }
   DO(tr_task_release(tasks[0]));
   CHECK_EQ(drops + TASKS, atomic_load(&stage->drops));
-  /* A task that is quick to deregister is not called any more. */
+  /* A task that is quick to remove it is not called any more. */
   CHECK(atomic_load(&stage->callbacks) <= callbacks + TASKS);
 
   EXPECT(TR_OK, tr_spawn(registry, "obeys", TR_KIND_BACKGROUND_LOOP, body_obeys, NULL, NULL));
@@ -341,7 +341,7 @@ static int body_reads(tr_task *self, void *ctx) {
 }
 
 /* Sets checkpoints and reports heartbeats, in the last phase, until it is asked to stop. */
-static int body_tells(tr_task *self, void *ctx) {
+static int body_reports(tr_task *self, void *ctx) {
   struct stage *stage = ctx;
   (void)self;
   EXPECT_EQ(TR_OK, tr_checkpoint("on stage"));
@@ -381,7 +381,7 @@ static void use_explanations(struct stage *stage) {
   stage->kept = held_blocks() - before;
   tr_registry *registry = NULL;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.log = log_refusals;
+  options.log = log_rejections;
   options.log_context = stage;
   EXPECT(TR_OK, create_registry(&options, &registry));
   int systemd = listen_for(registry);
@@ -391,7 +391,7 @@ static void use_explanations(struct stage *stage) {
   stage->gate = (struct gate)GATE_INIT;
   for (uint32_t i = 0; i < TASKS; i++) {
     how.phase = i * 3;
-    EXPECT(TR_OK, tr_spawn_with(registry, "tells", TR_KIND_MAINTENANCE, body_tells, stage, &how, NULL));
+    EXPECT(TR_OK, tr_spawn_with(registry, "reports", TR_KIND_MAINTENANCE, body_reports, stage, &how, NULL));
   }
   gate_await(&stage->gate, TASKS);
   size_t count = 77;
@@ -499,12 +499,12 @@ struct trial {
   int lasts;      /* whether all after it fail, until a call of the interface has failed */
   int *made;      /* shared: calls of the interface made */
   int *was_there; /* shared: whether there was such a call */
-  int *was_told;  /* shared: whether a call of the interface failed */
+  int *had_failure;  /* shared: whether a call of the interface failed */
 };
 
 /* Makes the library keep the texts of the trial, if it had no memory for them before; it never
    frees them. */
-static int body_tells_texts(tr_task *self, void *ctx) {
+static int body_reports_texts(tr_task *self, void *ctx) {
   (void)self;
   (void)ctx;
   CHECK_EQ(TR_OK, tr_checkpoint("on stage"));
@@ -525,8 +525,8 @@ static void run_trial(void *argument) {
   CHECK(stage.nowhere >= 0);
   int descriptors = descriptor_count();
   lasts = trial->lasts;
-  refuse_watch(dlsym(RTLD_DEFAULT, "tr_version"));
-  refuse_calls(trial->first, trial->lasts ? LONG_MAX : trial->first);
+  fault_watch(dlsym(RTLD_DEFAULT, "tr_version"));
+  fault_calls(trial->first, trial->lasts ? LONG_MAX : trial->first);
 
   /* The list of registries, one block, and the timer thread's place, two, stay. Under valgrind, which allocates
      itself, no block is counted. */
@@ -546,43 +546,43 @@ static void run_trial(void *argument) {
     use_orphans();
   }
 
-  *trial->was_there = refused_calls() > 0;
-  *trial->was_told = atomic_load(&failures_seen) > 0;
+  *trial->was_there = faulted_calls() > 0;
+  *trial->had_failure = atomic_load(&failures_seen) > 0;
   *trial->made = atomic_load(&calls_made);
-  refuse_none();
-  CHECK(atomic_load(&stage.refusals_logged) <= atomic_load(&failures_seen));
+  fault_none();
+  CHECK(atomic_load(&stage.rejections_logged) <= atomic_load(&failures_seen));
   /* Registries that were buried with threads on their last instructions are freed by the next
      call. */
   threads_settle(threads, 20 * SECOND * check_scale());
   wait_and_release(spawn(stage.registry = registry_new(), "last",
-                         trial->timers == 2 ? body_tells_texts : body_returns, NULL));
+                         trial->timers == 2 ? body_reports_texts : body_returns, NULL));
   registry_finish(stage.registry);
-  CHECK_MSG(held_blocks() == blocks, "%ld blocks are lost; %s was refused", held_blocks() - blocks,
-            refused_call());
-  CHECK_MSG(held_bytes_mapped() == 0, "%ld bytes of mappings are lost; %s was refused",
-            held_bytes_mapped(), refused_call());
+  CHECK_MSG(held_blocks() == blocks, "%ld blocks are lost; %s failed", held_blocks() - blocks,
+            faulted_call());
+  CHECK_MSG(held_bytes_mapped() == 0, "%ld bytes of mappings are lost; %s failed",
+            held_bytes_mapped(), faulted_call());
   CHECK_EQ(descriptors, descriptor_count());
   threads_settle(threads, 20 * SECOND * check_scale());
 }
 
 /* Run the scenario with the n-th call failing, for every n (under a tool: every 200th). */
-static void refuse_each(int timers, int keys, int lasting) {
+static void fault_each(int timers, int keys, int lasting) {
   int *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   CHECK(shared != MAP_FAILED);
   struct trial trial = {timers, keys, 1, lasting, &shared[0], &shared[1], &shared[2]};
-  int refusals = 0, told = 0, step = check_under_a_tool() ? 200 : 1;
+  int faults = 0, failures = 0, step = check_under_a_tool() ? 200 : 1;
   for (shared[1] = 1; shared[1]; trial.first += step) {
     int status = status_of_child(run_trial, &trial);
     CHECK_MSG(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-              "with call %ld refused: status 0x%x", trial.first, (unsigned)status);
-    refusals += shared[1];
-    told += shared[2];
+              "with call %ld failing: status 0x%x", trial.first, (unsigned)status);
+    faults += shared[1];
+    failures += shared[2];
   }
   dprintf(check_messages,
-          "%d calls of the interface; %d calls of the system refused in turn, %d seen as errors\n",
-          shared[0], refusals, told);
-  CHECK(told > 0);
-  if (!timers) CHECK(shared[0] >= 200 && refusals * step > 200);
+          "%d calls of the interface; %d calls of the system failed in turn, %d seen as errors\n",
+          shared[0], faults, failures);
+  CHECK(failures > 0);
+  if (!timers) CHECK(shared[0] >= 200 && faults * step > 200);
   munmap(shared, 4096);
 }
 
@@ -591,19 +591,19 @@ static void refuse_each(int timers, int keys, int lasting) {
    nothing hangs (P4, S6, S4, G4). Why it matters: on a machine that runs out of something any
    single call may fail. Catches: an allocation or a mapping that an error path forgets; a result
    that is ignored. */
-CASE(each_call_of_the_system_may_fail) { refuse_each(0, 0, 0); }
+CASE(each_call_of_the_system_may_fail) { fault_each(0, 0, 0); }
 
 /* Proves: the same when everything fails from the n-th call on, until a call has returned an error
    (P4, S6). Why it matters: a call that fails once fails again, and so does the fallback. Catches:
    an error path that needs memory. */
-CASE(everything_may_fail_from_some_moment_on) { refuse_each(0, 0, 1); }
+CASE(everything_may_fail_from_some_moment_on) { fault_each(0, 0, 1); }
 
 /* Proves: both, for timers, groups, condition variables and signals (P4, C9 to C14, T1). Why it
    matters: a daemon that gets no timer must receive an error. Catches: a thread of the library's
    own that is taken for granted; a hold that is not released. */
 CASE(timers_and_signals_may_fail) {
-  refuse_each(1, 0, 0);
-  refuse_each(1, 0, 1);
+  fault_each(1, 0, 0);
+  fault_each(1, 0, 1);
 }
 
 /* Proves: the same of phases, heartbeats, backtraces and systemd: what fails is an error that the
@@ -611,8 +611,8 @@ CASE(timers_and_signals_may_fail) {
    are made when a machine is in trouble. Catches: a watch, a socket or an examined thread that an
    error path forgets; a file below /proc taken for one that can be opened. */
 CASE(what_explains_a_shutdown_may_fail) {
-  refuse_each(2, 0, 0);
-  refuse_each(2, 0, 1);
+  fault_each(2, 0, 0);
+  fault_each(2, 0, 1);
 }
 
 /* Proves: the same in a program with so many keys for thread-specific data that the library's own
@@ -620,8 +620,8 @@ CASE(what_explains_a_shutdown_may_fail) {
    matters: large programs have that many. Catches: pthread_setspecific taken for a call that cannot
    fail. */
 CASE(threads_may_fail_to_begin) {
-  refuse_each(0, 40, 0);
-  refuse_each(0, 40, 1);
+  fault_each(0, 40, 0);
+  fault_each(0, 40, 1);
 }
 
 CHECK_MAIN(

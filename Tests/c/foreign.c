@@ -379,7 +379,7 @@ CASE(signals_may_come_in_an_array) {
 /* Proves: numbers that are not signals, those that cannot be watched, and an array that is not there are TR_ERR_INVALID, and
    no handler is installed (P4, C13).
    Why it matters: a number is easily wrong where a set cannot be.  Catches: a shift by -1; a read behind the array. */
-CASE(numbers_that_are_not_signals_are_refused) {
+CASE(numbers_that_are_not_signals_are_rejected) {
   tr_registry *registry = registry_new();
   const int wrong[] = {0, -1, 65, INT32_MAX, INT32_MIN, SIGKILL, SIGSTOP, SIGSEGV, 32, 33};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -488,6 +488,6 @@ CHECK_MAIN(
     CHECK_ENTRY(a_join_fills_a_handle),
     CHECK_ENTRY(a_join_of_ones_own_registry_fills_nothing),
     CHECK_ENTRY(signals_may_come_in_an_array),
-    CHECK_ENTRY(numbers_that_are_not_signals_are_refused),
+    CHECK_ENTRY(numbers_that_are_not_signals_are_rejected),
     CHECK_ENTRY(blocked_signals_may_come_in_an_array),
     CHECK_ENTRY(blocked_numbers_that_are_not_signals_are_invalid))

@@ -253,7 +253,7 @@ CASE(memory_does_not_grow_with_groups_ever_made) {
    that is too long is cut at a character boundary and not rejected (P4, S2, T1, T3). Why it
    matters: a slash in a name would make two groups look like one. Catches: a name checked up to its
    63rd byte only; a token in the options that is silently ignored. */
-CASE(wrong_arguments_of_a_group_are_refused) {
+CASE(wrong_arguments_of_a_group_are_rejected) {
   tr_registry *registry = registry_new();
   tr_registry *untouched = (tr_registry *)&untouched, *out = untouched;
   char late_slash[80];
@@ -325,7 +325,7 @@ static void use_groups_in_child(void *argument) {
 /* Proves: in a child of fork every call on a group fails and touches nothing, while in the parent
    its tasks continue (P1, T1). Why it matters: a lock of the tree that was held at the fork stays
    held. Catches: handles that are not rejected at the boundary. */
-CASE(groups_are_refused_in_a_child_of_fork) {
+CASE(groups_are_rejected_in_a_child_of_fork) {
   tr_registry *tree[TREE];
   tree_new(tree);
   struct gate gate = GATE_INIT;
@@ -346,7 +346,7 @@ struct crowd {
   tr_registry *top;
   unsigned seed;
   atomic_int *ran;
-  int spawned, refused;
+  int spawned, rejected;
 };
 
 static int body_of_crowd(tr_task *self, void *ctx) {
@@ -376,7 +376,7 @@ static void *be_in_the_crowd(void *argument) {
                                        TR_KIND_RPC_HANDLER, body_of_crowd, crowd->ran, &options,
                                        draw(&random, 2) ? &task : NULL);
       CHECK(status == TR_OK || status == TR_ERR_LIMIT || status == TR_ERR_CLOSED);
-      if (status == TR_OK) crowd->spawned++; else crowd->refused++;
+      if (status == TR_OK) crowd->spawned++; else crowd->rejected++;
       if (task != NULL) tr_task_release(task);
       if (draw(&random, 8) == 0)
         tr_token_cancel(token_of(chain[1 + draw(&random, (unsigned)depth)]), TR_REASON_FATAL, "crowd");
@@ -414,19 +414,19 @@ CASE(four_threads_do_everything_to_groups_at_once) {
     crowds[i] = (struct crowd){top, i * 104729 + 3, &ran, 0, 0};
     threads[i] = thread_start(be_in_the_crowd, &crowds[i]);
   }
-  int spawned = 0, refused = 0;
+  int spawned = 0, rejected = 0;
   for (int i = 0; i < 4; i++) {
     thread_end(threads[i]);
     spawned += crowds[i].spawned;
-    refused += crowds[i].refused;
+    rejected += crowds[i].rejected;
   }
   gate_open(&gate);
   join_end(&call);
   CHECK_EQ(TR_OK, call.status);
   CHECK_EQ(spawned, atomic_load(&ran));
   CHECK_EQ(spawned + 1, call.report.ended);
-  CHECK_EQ(refused, call.report.rejected);
-  CHECK(refused > 0);
+  CHECK_EQ(rejected, call.report.rejected);
+  CHECK(rejected > 0);
   CHECK_EQ(0, tr_len(top));
   CHECK_EQ(0, snapshot_count(top));
   tr_task_release(keeper);
@@ -440,6 +440,6 @@ CHECK_MAIN(
     CHECK_ENTRY(a_group_outlives_its_parents_last_reference),
     CHECK_ENTRY(ten_thousand_groups_deep_nothing_recurses),
     CHECK_ENTRY(memory_does_not_grow_with_groups_ever_made),
-    CHECK_ENTRY(wrong_arguments_of_a_group_are_refused),
-    CHECK_ENTRY(groups_are_refused_in_a_child_of_fork),
+    CHECK_ENTRY(wrong_arguments_of_a_group_are_rejected),
+    CHECK_ENTRY(groups_are_rejected_in_a_child_of_fork),
     CHECK_ENTRY(four_threads_do_everything_to_groups_at_once))

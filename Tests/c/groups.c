@@ -491,7 +491,7 @@ CASE(limits_count_the_tasks_of_groups) {
   check_lengths(tree, 4, 3, 2, 1);
   for (int i = 0; i < 10; i++) {
     CHECK_EQ(TR_ERR_LIMIT, try_spawn(tree[NET]));     /* by its own */
-    CHECK_EQ(TR_ERR_LIMIT, try_spawn(tree[STORAGE])); /* by the topmost one's */
+    CHECK_EQ(TR_ERR_LIMIT, try_spawn(tree[STORAGE])); /* by the root registry's */
     CHECK_EQ(TR_ERR_LIMIT, try_spawn(tree[TOP]));
   }
   check_lengths(tree, 4, 3, 2, 1);
@@ -499,7 +499,7 @@ CASE(limits_count_the_tasks_of_groups) {
   wait_and_release(peer);
   check_lengths(tree, 3, 2, 1, 1);
   CHECK_EQ(TR_OK, tr_spawn(tree[STORAGE], "room", TR_KIND_RPC_HANDLER, body_deaf, &gates[NET], NULL));
-  for (int i = 0; i < 10; i++) CHECK_EQ(TR_ERR_LIMIT, try_spawn(tree[PEERS])); /* by the topmost one's */
+  for (int i = 0; i < 10; i++) CHECK_EQ(TR_ERR_LIMIT, try_spawn(tree[PEERS])); /* by the root registry's */
   check_lengths(tree, 4, 2, 1, 2);
   gate_open(&gates[STORAGE]);
   wait_and_release(storage);
@@ -719,7 +719,7 @@ CASE(a_groups_own_shutdown_leaves_the_others_open) {
 /* Proves: tasks of groups run in threads of the root registry: after its shutdown none is left, and
    the groups, which are still held, have none either (T4, G4). Why it matters: the next step
    unloads plug-ins. Catches: threads that belong to the group. */
-CASE(shutdown_of_the_topmost_leaves_no_thread) {
+CASE(shutdown_of_the_root_leaves_no_thread) {
   int threads = thread_baseline();
   tr_registry *tree[TREE];
   tree_new(tree);
@@ -843,5 +843,5 @@ CHECK_MAIN(
     CHECK_ENTRY(a_join_that_returned_finds_nothing_counted_elsewhere),
     CHECK_ENTRY(joining_from_inside_is_a_deadlock_at_every_level_above),
     CHECK_ENTRY(a_groups_own_shutdown_leaves_the_others_open),
-    CHECK_ENTRY(shutdown_of_the_topmost_leaves_no_thread),
+    CHECK_ENTRY(shutdown_of_the_root_leaves_no_thread),
     CHECK_ENTRY(options_are_inherited_unless_given))

@@ -71,7 +71,7 @@ static inline void check_path(const char *path, tr_registry *registry, tr_task *
 
 /* Make a spawn that must be rejected. */
 static inline tr_status try_spawn(tr_registry *registry) {
-  return tr_spawn(registry, "refused", TR_KIND_RPC_HANDLER, body_never, NULL, NULL);
+  return tr_spawn(registry, "rejected", TR_KIND_RPC_HANDLER, body_never, NULL, NULL);
 }
 
 #endif /* TASKREG_TESTS_GROUPS_H */

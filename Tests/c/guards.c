@@ -134,7 +134,7 @@ EXPORTED int role_task_used(void) {
   return 0;
 }
 
-static int body_tells_itself(tr_task *self, void *context) {
+static int body_passes_itself(tr_task *self, void *context) {
   *(tr_task **)context = self;
   return 0;
 }
@@ -142,7 +142,7 @@ static int body_tells_itself(tr_task *self, void *context) {
 /* The task was borrowed: only its body may use it. */
 EXPORTED int role_borrowed_task_used(void) {
   make_registry();
-  CHECK_EQ(TR_OK, tr_spawn(registry, "first", TR_KIND_BACKGROUND_LOOP, body_tells_itself, &task, NULL));
+  CHECK_EQ(TR_OK, tr_spawn(registry, "first", TR_KIND_BACKGROUND_LOOP, body_passes_itself, &task, NULL));
   registry_finish(registry);
   (void)tr_task_id(task);
   return 0;

@@ -8,7 +8,7 @@
 /* ---- The events ---------------------------------------------------------------------------- */
 
 /* One log event, as it came. */
-struct told {
+struct heard {
   uint32_t level, event;
   tr_kind kind;
   uint64_t id;
@@ -21,7 +21,7 @@ struct log {
   pthread_mutex_t lock;
   pthread_cond_t changed;
   int count;
-  struct told all[4096];
+  struct heard all[4096];
   struct gate *held; /* TR_EVENT_TASK_STALLED arrives there, and waits; may be NULL */
 };
 
@@ -38,11 +38,11 @@ static void log_adds(void *context, const tr_log_event *event) {
   CHECK_EQ(0, event->reserved);
   pthread_mutex_lock(&log->lock);
   CHECK(log->count < 4096);
-  struct told *told = &log->all[log->count++];
-  *told = (struct told){event->level, event->event, event->kind, event->task_id, event->code, "", "", ""};
-  snprintf(told->task, sizeof told->task, "%s", event->task);
-  snprintf(told->message, sizeof told->message, "%s", event->message);
-  pthread_getname_np(pthread_self(), told->thread, sizeof told->thread);
+  struct heard *heard = &log->all[log->count++];
+  *heard = (struct heard){event->level, event->event, event->kind, event->task_id, event->code, "", "", ""};
+  snprintf(heard->task, sizeof heard->task, "%s", event->task);
+  snprintf(heard->message, sizeof heard->message, "%s", event->message);
+  pthread_getname_np(pthread_self(), heard->thread, sizeof heard->thread);
   pthread_cond_broadcast(&log->changed);
   struct gate *held = event->event == TR_EVENT_TASK_STALLED ? log->held : NULL;
   pthread_mutex_unlock(&log->lock);
@@ -50,12 +50,12 @@ static void log_adds(void *context, const tr_log_event *event) {
 }
 
 /* Wait for event number `index`, and return it. */
-static struct told log_await(struct log *log, int index) {
+static struct heard log_await(struct log *log, int index) {
   pthread_mutex_lock(&log->lock);
   while (log->count <= index) pthread_cond_wait(&log->changed, &log->lock);
-  struct told told = log->all[index];
+  struct heard heard = log->all[index];
   pthread_mutex_unlock(&log->lock);
-  return told;
+  return heard;
 }
 
 static int log_count(struct log *log) {
@@ -174,7 +174,7 @@ CASE(a_stall_and_its_end_are_reported) {
   int64_t before = now_ns();
   tr_task *task = spawn_promising(registry, "peer 1.2.3.4", interval, body_is_puppet, &puppet, NULL);
   for (int round = 0; round < 3; round++) {
-    struct told stalled = log_await(&log, 2 * round);
+    struct heard stalled = log_await(&log, 2 * round);
     int64_t silence_most = now_ns() - before;
     CHECK(silence_most >= interval);
     CHECK_EQ(TR_EVENT_TASK_STALLED, stalled.event);
@@ -206,7 +206,7 @@ CASE(a_stall_and_its_end_are_reported) {
     CHECK_EQ(2 * round + 1, log_count(&log));
     before = now_ns();
     puppet_beats(&puppet);
-    struct told recovered = log_await(&log, 2 * round + 1);
+    struct heard recovered = log_await(&log, 2 * round + 1);
     CHECK_EQ(TR_EVENT_TASK_RECOVERED, recovered.event);
     CHECK_EQ(TR_LOG_INFO, recovered.level);
     CHECK_EQ(TR_KIND_RPC_HANDLER, recovered.kind);
@@ -273,7 +273,7 @@ CASE(a_beat_during_the_report_is_reported_after_it) {
   puppet_beats(&puppet);
   CHECK_EQ(1, log_count(&log));
   gate_open(&gate);
-  struct told recovered = log_await(&log, 1);
+  struct heard recovered = log_await(&log, 1);
   CHECK_EQ(TR_EVENT_TASK_RECOVERED, recovered.event);
   CHECK_EQ(tr_task_id(task), recovered.id);
   CHECK_STR("taskreg-events", recovered.thread);
@@ -399,10 +399,10 @@ CASE(promises_at_the_ends_of_their_range) {
     gate_open(&gate);
     wait_and_release(task);
   }
-  static const int64_t refused[] = {-1, INT64_MIN};
+  static const int64_t invalid[] = {-1, INT64_MIN};
   for (size_t i = 0; i < 2; i++) {
     tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
-    options.heartbeat_ns = refused[i];
+    options.heartbeat_ns = invalid[i];
     CHECK_EQ(TR_ERR_INVALID, tr_spawn_with(registry, "never", TR_KIND_RPC_HANDLER, body_never, NULL,
                                            &options, NULL));
   }
@@ -520,7 +520,7 @@ CASE(health_lists_the_stalled_tasks) {
 /* Proves: a stall in a group is reported to the group's log, or to that of the nearest ancestor
    that has one (E7, T3). Why it matters: a part of a program has its own log. Catches: the root
    registry's log for all. */
-CASE(the_nearest_log_is_told) {
+CASE(the_nearest_log_hears_of_it) {
   static struct log above, own;
   log_init(&above, NULL);
   log_init(&own, NULL);
@@ -533,7 +533,7 @@ CASE(the_nearest_log_is_told) {
   struct gate gate = GATE_INIT;
   tr_task *one = spawn_promising(with, "one", 10 * MS, body_deaf, &gate, NULL);
   tr_task *other = spawn_promising(without, "other", 10 * MS, body_deaf, &gate, NULL);
-  struct told of_own = log_await(&own, 0), of_above = log_await(&above, 0);
+  struct heard of_own = log_await(&own, 0), of_above = log_await(&above, 0);
   CHECK_STR("one", of_own.task);
   CHECK_STR("other", of_above.task);
   gate_open(&gate);
@@ -655,34 +655,34 @@ static int body_changes_its_promise(tr_task *self, void *ctx) {
   struct promiser *promiser = ctx;
   CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_pause());
   CHECK_EQ(TR_ERR_INVALID, tr_heartbeat_resume());
-  int told = log_count(promiser->log); /* of the two */
+  int heard = log_count(promiser->log); /* of the two */
   CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 10 * MS, 0));
   for (int round = 0; round < 2; round++) {
-    CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
+    CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, heard++).event);
     CHECK_EQ(1, stalled_count(promiser->registry));
     CHECK_EQ(TR_OK, tr_heartbeat_pause()); /* counts as a heartbeat */
     CHECK_EQ(TR_OK, tr_heartbeat_pause());
-    CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
+    CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, heard++).event);
     stay_silent(60 * MS);
     CHECK_EQ(TR_OK, tr_heartbeat()); /* changes nothing */
     stay_silent(60 * MS);
     CHECK_EQ(0, stalled_count(promiser->registry));
-    CHECK_EQ(told, log_count(promiser->log));
+    CHECK_EQ(heard, log_count(promiser->log));
     CHECK_EQ(TR_OK, tr_heartbeat_resume());
   }
-  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
+  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, heard++).event);
   CHECK_EQ(TR_OK, tr_heartbeat_promise(promiser->registry, 3600 * SECOND, 0)); /* a longer one */
-  CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
+  CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, heard++).event);
   stay_silent(60 * MS);
-  CHECK_EQ(told, log_count(promiser->log));
+  CHECK_EQ(heard, log_count(promiser->log));
   CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, MS, 0)); /* a shorter one, though the next check was
                                                          far away */
-  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, told++).event);
+  CHECK_EQ(TR_EVENT_TASK_STALLED, log_await(promiser->log, heard++).event);
   CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 0, 0)); /* none */
-  CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, told++).event);
+  CHECK_EQ(TR_EVENT_TASK_RECOVERED, log_await(promiser->log, heard++).event);
   stay_silent(60 * MS);
   CHECK_EQ(0, stalled_count(promiser->registry));
-  CHECK_EQ(told, log_count(promiser->log));
+  CHECK_EQ(heard, log_count(promiser->log));
   return 0;
 }
 
@@ -748,7 +748,7 @@ static void *thread_promises(void *argument) {
   struct promiser *promiser = argument;
   pthread_setname_np(pthread_self(), "main loop");
   CHECK_EQ(TR_OK, tr_heartbeat_promise(promiser->registry, 10 * MS, 0));
-  struct told stalled = log_await(promiser->log, 0);
+  struct heard stalled = log_await(promiser->log, 0);
   CHECK_EQ(TR_EVENT_TASK_STALLED, stalled.event);
   CHECK_EQ(0, stalled.id);
   CHECK_STR("main loop", stalled.task);
@@ -1004,7 +1004,7 @@ static void log_forks(void *context, const tr_log_event *event) {
   gate_arrive(&log->gate);
 }
 
-static int body_beats_and_tells(tr_task *self, void *ctx) {
+static int body_beats_and_reports(tr_task *self, void *ctx) {
   while (!tr_task_is_cancelled(self)) {
     struct timespec moment = {0, 20000000};
     nanosleep(&moment, NULL);
@@ -1032,7 +1032,7 @@ CASE(a_log_may_fork) {
     static struct forking_log log;
     log = (struct forking_log){GATE_INIT, event, -1};
     tr_registry *registry = registry_with(log_forks, &log);
-    tr_task *task = spawn_promising(registry, "beats", MS, body_beats_and_tells, NULL, NULL);
+    tr_task *task = spawn_promising(registry, "beats", MS, body_beats_and_reports, NULL, NULL);
     gate_await(&log.gate, 1);
     int status;
     while (waitpid(log.child, &status, 0) < 0) CHECK(errno == EINTR);
@@ -1052,7 +1052,7 @@ CHECK_MAIN(CHECK_ENTRY(a_stall_and_its_end_are_reported), CHECK_ENTRY(a_task_tha
            CHECK_ENTRY(the_end_waits_for_a_report), CHECK_ENTRY(the_promise_ends_with_the_body),
            CHECK_ENTRY(promises_at_the_ends_of_their_range),
            CHECK_ENTRY(the_thread_goes_with_the_promises), CHECK_ENTRY(health_lists_the_stalled_tasks),
-           CHECK_ENTRY(the_nearest_log_is_told), CHECK_ENTRY(the_events_of_a_task_alternate),
+           CHECK_ENTRY(the_nearest_log_hears_of_it), CHECK_ENTRY(the_events_of_a_task_alternate),
            CHECK_ENTRY(a_report_outlives_the_last_reference), CHECK_ENTRY(a_log_may_fork),
            CHECK_ENTRY(a_promise_is_changed_and_paused), CHECK_ENTRY(waits_are_left_out_if_so_promised),
            CHECK_ENTRY(any_thread_can_promise), CHECK_ENTRY(a_promise_made_in_the_body_ends_with_it),

@@ -1,7 +1,7 @@
 /* hook.h - runs a function of the test between a caller's check of its condition and the wait.
 
    hook.c is a shared library of its own, found before the C library, for the reason given in
-   refuse.h. */
+   fault.h. */
 
 #ifndef TASKREG_TESTS_HOOK_H
 #define TASKREG_TESTS_HOOK_H

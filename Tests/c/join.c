@@ -281,7 +281,7 @@ static tr_registry *registry_with_grace(int64_t grace) {
    both, and the array names each with its state, name, kind, id, thread and age (J4, J8). Why it
    matters: this report tells the operator which task to blame. Catches: counts taken at different
    moments; aborted ones left out of the array; states swapped. */
-CASE(aborted_and_abandoned_are_told_apart) {
+CASE(aborted_and_abandoned_are_distinguished) {
   tr_registry *registry = registry_with_grace(300 * MS * check_scale());
   struct gate gate = GATE_INIT, sleeping = GATE_INIT;
   tr_task *deaf[2], *sleepers[3];
@@ -680,7 +680,7 @@ CASE(report_counts_what_happened_during_the_call) {
 
 /* Proves: during a shutdown rejected spawns are counted, one by one (J8, S5). Why it matters: it
    shows which parts still spawn. Catches: counting TR_ERR_LIMIT only. */
-CASE(report_counts_spawns_refused_by_closing) {
+CASE(report_counts_spawns_rejected_by_closing) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
   tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
@@ -736,7 +736,7 @@ CHECK_MAIN(
     CHECK_ENTRY(join_of_zero_sees_the_end_that_a_wait_saw),
     CHECK_ENTRY(tasks_spawned_during_a_join_are_waited_for),
     CHECK_ENTRY(late_tasks_are_stragglers_too),
-    CHECK_ENTRY(aborted_and_abandoned_are_told_apart),
+    CHECK_ENTRY(aborted_and_abandoned_are_distinguished),
     CHECK_ENTRY(join_returns_with_the_last_straggler),
     CHECK_ENTRY(without_grace_the_deadline_is_final),
     CHECK_ENTRY(straggler_array_may_be_too_small),
@@ -746,5 +746,5 @@ CHECK_MAIN(
     CHECK_ENTRY(joining_from_inside_is_a_deadlock),
     CHECK_ENTRY(threads_made_by_a_task_are_outside),
     CHECK_ENTRY(report_counts_what_happened_during_the_call),
-    CHECK_ENTRY(report_counts_spawns_refused_by_closing),
+    CHECK_ENTRY(report_counts_spawns_rejected_by_closing),
     CHECK_ENTRY(after_a_join_every_task_has_ended_for_everyone))

@@ -1,7 +1,7 @@
 /* jump.h - makes the wall clock jump, as clock_gettime shows it in this process.
 
    jump.c is a shared library of its own, found before the C library, for the reason given in
-   refuse.h. */
+   fault.h. */
 
 #ifndef TASKREG_TESTS_JUMP_H
 #define TASKREG_TESTS_JUMP_H

@@ -288,11 +288,11 @@ static void log_counts(void *context, const tr_log_event *event) {
    before that, rejections are events (O2, S5, J8). Why it matters: the context is freed then, as
    the header says it may be. Catches: every rejection made an event. */
 CASE(a_log_hears_nothing_after_the_shutdown) {
-  atomic_int *refusals = calloc(1, sizeof *refusals);
-  CHECK(refusals != NULL);
+  atomic_int *rejections = calloc(1, sizeof *rejections);
+  CHECK(rejections != NULL);
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.log = log_counts;
-  options.log_context = refusals;
+  options.log_context = rejections;
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, create_registry(&options, &registry));
   tr_registry *group = group_new(registry, "group");
@@ -301,7 +301,7 @@ CASE(a_log_hears_nothing_after_the_shutdown) {
   CHECK_EQ(TR_ERR_DEADLINE, tr_shutdown(registry, TR_REASON_USER_REQUESTED, NULL, 0, NULL));
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(registry, "late", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(group, "late", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
-  CHECK_EQ(2, atomic_load(refusals));
+  CHECK_EQ(2, atomic_load(rejections));
   gate_open(&gate);
   wait_and_release(task);
   CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
@@ -310,8 +310,8 @@ CASE(a_log_hears_nothing_after_the_shutdown) {
   tr_metrics metrics = TR_METRICS_INIT;
   CHECK_EQ(TR_OK, tr_metrics_read(registry, 0, &metrics));
   CHECK_EQ(4, metrics.rejected);
-  CHECK_EQ(2, atomic_load(refusals));
-  free(refusals);
+  CHECK_EQ(2, atomic_load(rejections));
+  free(rejections);
   tr_registry_release(group);
   tr_registry_release(registry);
 }
@@ -553,13 +553,13 @@ static void begins_anew(void *argument) {
   CHECK_EXITED(0, status);
 }
 
-enum { REFUSED = 77 };
+enum { REJECTED = 77 };
 
 static void begins_anew_or_not(void *argument) {
   begin_as_child();
   tr_registry *registry = NULL;
   tr_status status = create_registry(NULL, &registry);
-  if (status == TR_ERR_FORKED) _exit(REFUSED);
+  if (status == TR_ERR_FORKED) _exit(REJECTED);
   CHECK_EQ(TR_OK, status);
   tr_registry_release(registry);
   begins_anew(argument);
@@ -584,12 +584,12 @@ CASE(a_child_of_a_process_that_released_everything_begins_anew) {
     /* Its thread holds the registry for a moment yet. */
     int status;
     do status = status_of_child(begins_anew_or_not, NULL);
-    while (WIFEXITED(status) && WEXITSTATUS(status) == REFUSED);
+    while (WIFEXITED(status) && WEXITSTATUS(status) == REJECTED);
     CHECK_EXITED(0, status);
   }
 }
 
-static void is_refused(void *argument) {
+static void is_rejected(void *argument) {
   (void)argument;
   begin_as_child();
   tr_registry *registry = NULL;
@@ -601,25 +601,25 @@ static void is_refused(void *argument) {
 /* Proves: as long as one object is left, a registry, a group, a task's handle, a token or a report,
    a child's calls fail (P1). Why it matters: an object that the child has a pointer to may be
    locked there, and no thread unlocks it. Catches: objects that are not counted. */
-CASE(a_child_is_refused_as_long_as_one_object_is_left) {
+CASE(a_child_is_rejected_as_long_as_one_object_is_left) {
   tr_registry *registry = registry_new();
-  CHECK_EXITED(0, status_of_child(is_refused, NULL));
+  CHECK_EXITED(0, status_of_child(is_rejected, NULL));
   tr_registry *group = group_new(registry, "group");
   tr_task *task = spawn(group, "one", body_returns, NULL);
   CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
   CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
   tr_registry_release(registry);
   tr_registry_release(group);
-  CHECK_EXITED(0, status_of_child(is_refused, NULL));
+  CHECK_EXITED(0, status_of_child(is_rejected, NULL));
   tr_task_release(task);
   tr_token *token = tr_token_create();
-  CHECK_EXITED(0, status_of_child(is_refused, NULL));
+  CHECK_EXITED(0, status_of_child(is_rejected, NULL));
   registry = registry_new();
   tr_report *report = NULL;
   CHECK_EQ(TR_OK, tr_explain(registry, &report));
   tr_registry_release(registry);
   tr_token_release(token);
-  CHECK_EXITED(0, status_of_child(is_refused, NULL));
+  CHECK_EXITED(0, status_of_child(is_rejected, NULL));
   tr_report_release(report);
   CHECK_EXITED(0, status_of_child(begins_anew, NULL));
 }
@@ -636,4 +636,4 @@ CHECK_MAIN(CHECK_ENTRY(threads_are_reused_as_long_as_a_group_is_in_use),
            CHECK_ENTRY(the_last_object_ends_the_timer_thread), CHECK_ENTRY(nobody_waits_for_its_own_end),
            CHECK_ENTRY(threads_that_nobody_joins_can_be_waited_for),
            CHECK_ENTRY(a_child_of_a_process_that_released_everything_begins_anew),
-           CHECK_ENTRY(a_child_is_refused_as_long_as_one_object_is_left))
+           CHECK_ENTRY(a_child_is_rejected_as_long_as_one_object_is_left))

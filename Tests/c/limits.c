@@ -14,7 +14,7 @@
 /* Use a registry from beginning to end; each call may fail, and then leaves nothing behind. Returns
    how many calls failed. */
 static int use_what_there_is(void) {
-  int refusals = 0;
+  int rejections = 0;
   tr_registry *registry = NULL;
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.stack_size = 1 << 20;
@@ -31,14 +31,14 @@ static int use_what_there_is(void) {
     status = tr_spawn_with(registry, "lucky", TR_KIND_MAINTENANCE, body_deaf, &gate, &how, NULL);
     CHECK(status == TR_OK || status == TR_ERR_AGAIN || status == TR_ERR_NOMEM);
     if (status == TR_OK) alive++;
-    else refusals++;
+    else rejections++;
     CHECK_EQ(alive, tr_len(registry));
     CHECK_EQ(alive, snapshot_count(registry));
   }
   gate_await(&gate, alive);
   gate_open(&gate);
   registry_finish(registry);
-  return refusals;
+  return rejections;
 }
 
 /* ---- Threads --------------------------------------------------------------------------------- */
@@ -117,9 +117,9 @@ static void climb_the_address_space(void *argument) {
     struct rlimit limit = before;
     limit.rlim_cur = address_space() + room;
     CHECK_EQ(0, setrlimit(RLIMIT_AS, &limit));
-    int refusals = use_what_there_is();
+    int rejections = use_what_there_is();
     CHECK_EQ(0, setrlimit(RLIMIT_AS, &before));
-    seen[refusals != 0]++;
+    seen[rejections != 0]++;
     CHECK_EQ(0, use_what_there_is());
   }
 }
@@ -244,14 +244,14 @@ static void share_spawn(void) {
   while (atomic_load(&sharing.waiting) < SHARING) breathe();
 }
 /* Ask one to stop, and have one woken by its socket; both are over then, and no other is. */
-static void share_end_two(int asked, int told) {
+static void share_end_two(int asked, int ready) {
   int before = atomic_load(&sharing.over);
   CHECK_EQ(TR_OK, tr_task_cancel(sharing.tasks[asked]));
   CHECK_EQ(TR_OK, tr_task_wait(sharing.tasks[asked], FOREVER, NULL));
   CHECK_EQ(TR_ERR_CANCELLED, sharing.seen[asked]);
-  CHECK_EQ(1, write(sharing.ends[told][1], "x", 1));
-  CHECK_EQ(TR_OK, tr_task_wait(sharing.tasks[told], FOREVER, NULL));
-  CHECK_EQ(TR_OK, sharing.seen[told]);
+  CHECK_EQ(1, write(sharing.ends[ready][1], "x", 1));
+  CHECK_EQ(TR_OK, tr_task_wait(sharing.tasks[ready], FOREVER, NULL));
+  CHECK_EQ(TR_OK, sharing.seen[ready]);
   CHECK_EQ(before + 2, atomic_load(&sharing.over));
 }
 static void share_end(void) {

@@ -58,9 +58,9 @@ static int body_starts(tr_task *self, void *ctx) {
     case by_popen: {
       FILE *file = popen("echo $$; exec sleep 600", "r");
       CHECK(file != NULL);
-      int told = 0;
-      CHECK_EQ(1, fscanf(file, "%d", &told));
-      atomic_store(&started->pid, (pid_t)told);
+      int number = 0;
+      CHECK_EQ(1, fscanf(file, "%d", &number));
+      atomic_store(&started->pid, (pid_t)number);
       started->status = pclose(file);
       return 0;
     }

@@ -44,13 +44,13 @@ static tr_metrics metrics_of(tr_registry *registry, tr_kind kind) {
 
 /* Check the counters of `registry`, of all kinds or of one. */
 static void check_counts(tr_registry *registry, tr_kind kind, uint64_t spawned, uint64_t ended,
-                         uint64_t failed, uint64_t exited, uint64_t refused) {
+                         uint64_t failed, uint64_t exited, uint64_t rejected) {
   tr_metrics metrics = metrics_of(registry, kind);
   CHECK_EQ(spawned, metrics.spawned);
   CHECK_EQ(ended, metrics.ended);
   CHECK_EQ(failed, metrics.failed);
   CHECK_EQ(exited, metrics.exited);
-  CHECK_EQ(refused, metrics.rejected);
+  CHECK_EQ(rejected, metrics.rejected);
 }
 
 /* ---- Counters ------------------------------------------------------------------------------- */
@@ -61,7 +61,7 @@ enum { SPAWNERS = 4, ROUNDS = 500, MIXED_LIMIT = 12 };
 struct mixed {
   tr_registry *registry;
   int number;
-  uint64_t spawned[KINDS], failed[KINDS], exited[KINDS], refused[KINDS];
+  uint64_t spawned[KINDS], failed[KINDS], exited[KINDS], rejected[KINDS];
   pthread_t thread;
 };
 
@@ -80,7 +80,7 @@ static void *spawn_a_mixture(void *argument) {
                                            : body_exits,
                                 &code, i % 2 ? &task : NULL);
     if (status == TR_ERR_LIMIT) {
-      mixed->refused[k]++;
+      mixed->rejected[k]++;
       continue;
     }
     CHECK_EQ(TR_OK, status);
@@ -134,19 +134,19 @@ CASE(counts_are_exact_after_a_mixed_load) {
   }
   for (int i = 0; i < SPAWNERS; i++) thread_end(mixed[i].thread);
   CHECK_EQ(TR_OK, tr_join_all(reader.registry, FOREVER, NULL));
-  uint64_t spawned = 0, failed = 0, exited = 0, refused = 0;
+  uint64_t spawned = 0, failed = 0, exited = 0, rejected = 0;
   for (int k = 0; k < KINDS; k++) {
-    uint64_t own_spawned = 0, own_failed = 0, own_exited = 0, own_refused = 0;
+    uint64_t own_spawned = 0, own_failed = 0, own_exited = 0, own_rejected = 0;
     for (int i = 0; i < SPAWNERS; i++) {
       own_spawned += mixed[i].spawned[k], own_failed += mixed[i].failed[k];
-      own_exited += mixed[i].exited[k], own_refused += mixed[i].refused[k];
+      own_exited += mixed[i].exited[k], own_rejected += mixed[i].rejected[k];
     }
     CHECK(own_spawned > 0);
     check_counts(reader.registry, kinds[k], own_spawned, own_spawned, own_failed, own_exited,
-                 own_refused);
-    spawned += own_spawned, failed += own_failed, exited += own_exited, refused += own_refused;
+                 own_rejected);
+    spawned += own_spawned, failed += own_failed, exited += own_exited, rejected += own_rejected;
   }
-  check_counts(reader.registry, 0, spawned, spawned, failed, exited, refused);
+  check_counts(reader.registry, 0, spawned, spawned, failed, exited, rejected);
   atomic_store(&reader.stop, 1);
   thread_end(reader.thread);
   registry_finish(reader.registry);
@@ -156,7 +156,7 @@ CASE(counts_are_exact_after_a_mixed_load) {
    kind, and as nothing else; one with invalid arguments does not count (E8, S6). Why it matters: a
    limit that is too low shows here, and nowhere else without a log. Catches: a rejected spawn that
    counts as spawned; one that counts with no kind. */
-CASE(refusals_are_counted_by_kind) {
+CASE(rejections_are_counted_by_kind) {
   struct gate gate = GATE_INIT;
   tr_registry *registry = measured_with(2);
   for (int i = 0; i < 2; i++)
@@ -358,15 +358,15 @@ static int ascending(const void *one, const void *other) {
 /* Check quantiles against the true durations. */
 static void check_quantiles(int64_t *durations, size_t count, int64_t p50, int64_t p90, int64_t p99,
                             int64_t longest) {
-  const int64_t told[] = {p50, p90, p99};
+  const int64_t reported[] = {p50, p90, p99};
   static const size_t percents[] = {50, 90, 99};
   qsort(durations, count, sizeof *durations, ascending);
   CHECK_EQ(durations[count - 1], longest);
-  for (size_t i = 0; i < LENGTH(told); i++) {
+  for (size_t i = 0; i < LENGTH(reported); i++) {
     int64_t exact = durations[(count * percents[i] + 99) / 100 - 1];
     int64_t most = exact < 1024 ? 1024 : exact + exact / 4;
-    CHECK_MSG(exact <= told[i] && told[i] <= most && told[i] <= longest,
-              "p%zu is told as %lld ns, and is %lld", percents[i], (long long)told[i],
+    CHECK_MSG(exact <= reported[i] && reported[i] <= most && reported[i] <= longest,
+              "p%zu is given as %lld ns, and is %lld", percents[i], (long long)reported[i],
               (long long)exact);
   }
 }
@@ -646,7 +646,7 @@ CASE(several_registries_make_one_exposition) {
   CHECK_EQ(TR_OK, tr_metrics_write_all(&large[0].source, 3, file, TR_FORMAT_OPENMETRICS, 0));
   CHECK_EQ(1, occurrences(written(file), "{registry=\"net\",kind=\"rpc-handler\",outcome=\"failed\"}"));
 
-#define REFUSED(how, ...)                                                                          \
+#define INVALID(how, ...)                                                                          \
   do {                                                                                             \
     CHECK_EQ(TR_ERR_INVALID, tr_metrics_write_all(__VA_ARGS__));                                   \
     CHECK_MSG(strncmp(tr_error_detail(), "tr_metrics_write_all: " how, strlen("tr_metrics_write_all: " how)) == 0, \
@@ -654,46 +654,46 @@ CASE(several_registries_make_one_exposition) {
     CHECK_EQ(0, lseek(file, 0, SEEK_CUR));                                                         \
   } while (0)
   large[2].behind = 1;
-  REFUSED("sources has a field", &large[0].source, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("sources has a field", &large[0].source, 3, file, TR_FORMAT_OPENMETRICS, 0);
   large[2].source.size = sizeof(tr_metrics_source);
-  REFUSED("the size in sources", &large[0].source, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("the size in sources", &large[0].source, 3, file, TR_FORMAT_OPENMETRICS, 0);
   static const uint32_t sizes[] = {0, 4, FIRST_SOURCE - 1, FIRST_SOURCE + 4, 65544, UINT32_MAX};
   for (size_t i = 0; i < LENGTH(sizes); i++) {
     sources[0].size = sizes[i];
-    REFUSED("the size in sources", sources, 1, file, TR_FORMAT_OPENMETRICS, 0);
+    INVALID("the size in sources", sources, 1, file, TR_FORMAT_OPENMETRICS, 0);
   }
   sources[0].size = sizeof sources[0];
   sources[1].name = "net";
-  REFUSED("sources has two registries with the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("sources has two registries with the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   sources[1].name = NULL;
-  REFUSED("sources has two registries with the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("sources has two registries with the same name", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   char long_name[257];
   memset(long_name, 'x', 256);
   long_name[256] = 0;
   const char *const names[] = {"", "\xff", "half \xe2\x82", long_name};
   for (size_t i = 0; i < LENGTH(names); i++) {
     sources[1].name = names[i];
-    REFUSED("sources has a name that is empty", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+    INVALID("sources has a name that is empty", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   }
   sources[1].name = &long_name[1];
   CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 3, file, TR_FORMAT_OPENMETRICS, 0));
   CHECK(strstr(written(file), &long_name[1]) != NULL);
   sources[1].registry = NULL;
-  REFUSED("sources has a registry that is NULL", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("sources has a registry that is NULL", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   sources[1].registry = all[1];
   sources[1].reserved = 1;
-  REFUSED("sources has a reserved that is not 0", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("sources has a reserved that is not 0", sources, 3, file, TR_FORMAT_OPENMETRICS, 0);
   sources[1].reserved = 0;
-  REFUSED("sources is NULL", NULL, 1, file, TR_FORMAT_OPENMETRICS, 0);
-  REFUSED("count", sources, 1025, file, TR_FORMAT_OPENMETRICS, 0);
-  REFUSED("count", sources, SIZE_MAX, file, TR_FORMAT_OPENMETRICS, 0);
-  REFUSED("fd is negative", sources, 1, -1, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("sources is NULL", NULL, 1, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("count", sources, 1025, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("count", sources, SIZE_MAX, file, TR_FORMAT_OPENMETRICS, 0);
+  INVALID("fd is negative", sources, 1, -1, TR_FORMAT_OPENMETRICS, 0);
   for (int bit = 1; bit < 32; bit++)
-    REFUSED("flags", sources, 1, file, TR_FORMAT_OPENMETRICS, 1u << bit);
+    INVALID("flags", sources, 1, file, TR_FORMAT_OPENMETRICS, 1u << bit);
   static const uint32_t formats[] = {0, TR_FORMAT_TEXT, TR_FORMAT_JSON, 4, UINT32_MAX};
   for (size_t i = 0; i < LENGTH(formats); i++)
-    REFUSED("format", sources, 1, file, formats[i], 0);
-#undef REFUSED
+    INVALID("format", sources, 1, file, formats[i], 0);
+#undef INVALID
   errno = 0;
   CHECK_EQ(TR_ERR_SYSTEM, tr_metrics_write_all(sources, 3, INT32_MAX, TR_FORMAT_OPENMETRICS, 0));
   CHECK_EQ(EBADF, errno);
@@ -708,13 +708,13 @@ CASE(several_registries_make_one_exposition) {
    is not checked; elements stored at this library's distance. */
 CASE(structures_of_other_sizes) {
   enum { LARGER = 16 };
-  static const uint32_t refused_sizes[] = {0,     4,     FIRST_METRICS - 8, FIRST_METRICS - 1,
+  static const uint32_t invalid_sizes[] = {0,     4,     FIRST_METRICS - 8, FIRST_METRICS - 1,
                                            65537, 1u << 20, 0x80000000u,   UINT32_MAX};
   tr_registry *registry = measured();
   for (int i = 0; i < 3; i++) wait_and_release(spawn(registry, "one", body_returns, NULL));
   tr_metrics metrics = TR_METRICS_INIT;
-  for (size_t i = 0; i < LENGTH(refused_sizes); i++) {
-    metrics.size = refused_sizes[i];
+  for (size_t i = 0; i < LENGTH(invalid_sizes); i++) {
+    metrics.size = invalid_sizes[i];
     metrics.spawned = 4711;
     CHECK_EQ(TR_ERR_INVALID, tr_metrics_read(registry, 0, &metrics));
     CHECK_EQ(4711, metrics.spawned);
@@ -734,10 +734,10 @@ CASE(structures_of_other_sizes) {
 
   size_t count = 77;
   tr_ended_task task = TR_ENDED_TASK_INIT;
-  static const uint32_t refused_elements[] = {0, 8, FIRST_ENDED_TASK - 8, FIRST_ENDED_TASK + 4, 65544,
+  static const uint32_t invalid_elements[] = {0, 8, FIRST_ENDED_TASK - 8, FIRST_ENDED_TASK + 4, 65544,
                                               UINT32_MAX};
-  for (size_t i = 0; i < LENGTH(refused_elements); i++) {
-    task.size = refused_elements[i];
+  for (size_t i = 0; i < LENGTH(invalid_elements); i++) {
+    task.size = invalid_elements[i];
     CHECK_EQ(TR_ERR_INVALID, tr_recent(registry, &task, 1, &count));
     CHECK_EQ(77, count);
   }
@@ -820,7 +820,7 @@ CASE(a_child_of_fork_takes_no_lock) {
 
 static const struct check_case cases[] = {
     CHECK_ENTRY(counts_are_exact_after_a_mixed_load),
-    CHECK_ENTRY(refusals_are_counted_by_kind),
+    CHECK_ENTRY(rejections_are_counted_by_kind),
     CHECK_ENTRY(what_was_learned_of_is_counted),
     CHECK_ENTRY(the_peak_is_the_most_at_once),
     CHECK_ENTRY(an_end_that_is_interrupted_counts_once),

@@ -137,7 +137,7 @@ CASE(every_valid_character_is_accepted) {
    text, and before it; nothing runs and ctx stays the caller's (S2, S4).  Why it matters: a name
    goes into logs, terminals and JSON.  Catches: a validator without the overlong, surrogate,
    range or truncation checks; one that reads past the NUL. */
-CASE(broken_utf8_is_refused) {
+CASE(broken_utf8_is_rejected) {
   tr_registry *registry = registry_new();
   static const char *const broken[] = {
       "\x80", "\xBF", "\xBF\x80",                     /* continuation without a start */
@@ -179,7 +179,7 @@ CASE(broken_utf8_is_refused) {
    is TR_ERR_INVALID too, and so is a character truncated by the end right at the cut (S2).
    Why it matters: whether a call succeeds must not depend on where the cut falls.  Catches:
    validating after cutting. */
-CASE(broken_utf8_beyond_the_cut_is_refused_too) {
+CASE(broken_utf8_beyond_the_cut_is_rejected_too) {
   tr_registry *registry = registry_new();
   char name[10002];
   const size_t places[] = {14, 15, 61, 62, 63, 64, 100, 255, 256, 9999};
@@ -333,8 +333,8 @@ CHECK_MAIN(
     CHECK_ENTRY(names_are_kept_to_63_bytes_and_15_for_the_kernel),
     CHECK_ENTRY(names_are_cut_at_a_character),
     CHECK_ENTRY(every_valid_character_is_accepted),
-    CHECK_ENTRY(broken_utf8_is_refused),
-    CHECK_ENTRY(broken_utf8_beyond_the_cut_is_refused_too),
+    CHECK_ENTRY(broken_utf8_is_rejected),
+    CHECK_ENTRY(broken_utf8_beyond_the_cut_is_rejected_too),
     CHECK_ENTRY(name_copy_respects_the_buffer),
     CHECK_ENTRY(every_task_names_its_thread_anew),
     CHECK_ENTRY(renaming_ones_own_thread_affects_no_later_task),

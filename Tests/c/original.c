@@ -170,7 +170,7 @@ CASE(task_spawned_during_a_join_is_not_missed) {
 
 /* Proves: a spawn after shutdown is rejected (S5). Why it matters: the original accepted it, and
    never joined it. Catches: a registry that does not close. */
-CASE(spawn_after_shutdown_is_refused) {
+CASE(spawn_after_shutdown_is_rejected) {
   tr_registry *registry = registry_new();
   CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_USER_REQUESTED, NULL, 0, NULL));
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(registry, "late", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
@@ -208,7 +208,7 @@ static int body_joins(tr_task *self, void *ctx) {
 
 /* Proves: a join from inside a task fails at once (J7). Why it matters: the original burned the
    whole deadline. Catches: waiting for itself. */
-CASE(join_from_inside_is_refused_at_once) {
+CASE(join_from_inside_is_rejected_at_once) {
   tr_registry *registry = registry_new();
   tr_task *task = spawn(registry, "inside", body_joins, registry);
   CHECK_EQ(TR_ENDED_RETURNED, outcome_of(task).how);
@@ -265,8 +265,8 @@ CHECK_MAIN(
     CHECK_ENTRY(finished_tasks_are_not_blamed_for_a_straggler),
     CHECK_ENTRY(finished_tasks_are_not_kept),
     CHECK_ENTRY(task_spawned_during_a_join_is_not_missed),
-    CHECK_ENTRY(spawn_after_shutdown_is_refused),
+    CHECK_ENTRY(spawn_after_shutdown_is_rejected),
     CHECK_ENTRY(second_join_and_snapshot_see_everything),
-    CHECK_ENTRY(join_from_inside_is_refused_at_once),
+    CHECK_ENTRY(join_from_inside_is_rejected_at_once),
     CHECK_ENTRY(child_reason_does_not_overwrite_the_parents),
     CHECK_ENTRY(failures_leave_a_trace))

@@ -274,7 +274,7 @@ static void *watch_task(void *argument) {
 
 static int body_passes_gate_and_fails(tr_task *self, void *ctx) {
   gate_pass(ctx);
-  CHECK_EQ(TR_OK, tr_task_set_message(self, "told all"));
+  CHECK_EQ(TR_OK, tr_task_set_message(self, "all of it"));
   return 31;
 }
 
@@ -309,7 +309,7 @@ CASE(many_may_wait_for_one_task) {
       CHECK_EQ(TR_OK, watchers[i].status);
       CHECK_EQ(TR_ENDED_FAILED, watchers[i].outcome.how);
       CHECK_EQ(31, watchers[i].outcome.code);
-      CHECK_STR("told all", watchers[i].outcome.message);
+      CHECK_STR("all of it", watchers[i].outcome.message);
     }
     for (int i = 0; i < 3; i++) {
       tr_outcome outcome = TR_OUTCOME_INIT;
@@ -497,7 +497,7 @@ CASE(every_failure_is_logged_before_the_join_returns) {
    name, kind and status: limit and closed; an invalid one is an event of its own kind (O2, S5, S6,
    P4). Why it matters: these are the first signs of trouble. Catches: missing or doubled events; an
    invalid call among the rejected spawns. */
-CASE(deadlines_and_refusals_are_logged) {
+CASE(deadlines_and_rejections_are_logged) {
   struct log log;
   tr_registry *registry = registry_with_log(&log, 1);
   struct gate gate = GATE_INIT;
@@ -507,13 +507,13 @@ CASE(deadlines_and_refusals_are_logged) {
   CHECK_EQ(2, count_of(&log, TR_EVENT_INVALID_CALL));
   CHECK_EQ(2, log.count);
   log.count = 0; /* events arise on this thread alone so far */
-  CHECK_EQ(TR_ERR_LIMIT, tr_spawn(registry, "refused", TR_KIND_PEER_CONNECTION, body_never, NULL,
+  CHECK_EQ(TR_ERR_LIMIT, tr_spawn(registry, "rejected", TR_KIND_PEER_CONNECTION, body_never, NULL,
                                   NULL));
   CHECK_EQ(1, log.count);
   CHECK_EQ(TR_EVENT_SPAWN_REJECTED, log.entries[0].event);
   CHECK_EQ(TR_ERR_LIMIT, log.entries[0].code);
   CHECK_EQ(TR_KIND_PEER_CONNECTION, log.entries[0].kind);
-  CHECK_STR("refused", log.entries[0].task);
+  CHECK_STR("rejected", log.entries[0].task);
   CHECK_EQ(0, log.entries[0].id);
   CHECK_EQ(gettid(), log.entries[0].tid);
   CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 1 * MS, NULL));
@@ -638,7 +638,7 @@ CHECK_MAIN(
     CHECK_ENTRY(no_end_of_a_task_is_missed),
     CHECK_ENTRY(failures_and_exits_are_logged),
     CHECK_ENTRY(every_failure_is_logged_before_the_join_returns),
-    CHECK_ENTRY(deadlines_and_refusals_are_logged),
+    CHECK_ENTRY(deadlines_and_rejections_are_logged),
     CHECK_ENTRY(log_callback_may_call_the_library),
     CHECK_ENTRY(blocked_log_callback_blocks_nobody_else),
     CHECK_ENTRY(nothing_is_printed))

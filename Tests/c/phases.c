@@ -210,7 +210,7 @@ CASE(the_token_asks_phase_0_alone) {
   CHECK_EQ(TR_OK, tr_task_wait(first, FOREVER, NULL));
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   options.phase = 1;
-  CHECK_EQ(TR_ERR_CLOSED, tr_spawn_with(registry, "refused", TR_KIND_MAINTENANCE, body_never, NULL,
+  CHECK_EQ(TR_ERR_CLOSED, tr_spawn_with(registry, "rejected", TR_KIND_MAINTENANCE, body_never, NULL,
                                         &options, NULL));
   CHECK_EQ(TR_OK, tr_task_cancel(third));
   CHECK_EQ(TR_OK, tr_task_wait(third, FOREVER, NULL));
@@ -499,7 +499,7 @@ static void *progress_call_run(void *argument) {
   return NULL;
 }
 
-static int body_tells_and_waits(tr_task *self, void *ctx) {
+static int body_reports_and_waits(tr_task *self, void *ctx) {
   (void)self;
   TR_IGNORE(tr_progress(1, 2, "blocks"));
   gate_pass(ctx);
@@ -522,7 +522,7 @@ static void await_event(struct events *events, uint32_t event) {
    up (E4, E5). Why it matters: the database must not stop while uploads still use it. Catches: the
    end of a phase that is fixed when it starts; progress of any task. */
 CASE(a_phase_that_makes_progress_is_waited_for) {
-  for (int later_tells = 0; later_tells < 2; later_tells++) {
+  for (int later_reports = 0; later_reports < 2; later_reports++) {
     struct events events = EVENTS_INIT;
     tr_registry_options creation = TR_REGISTRY_OPTIONS_INIT;
     creation.log = events_note;
@@ -530,21 +530,21 @@ CASE(a_phase_that_makes_progress_is_waited_for) {
     tr_registry *registry = NULL;
     CHECK_EQ(TR_OK, tr_registry_create(&creation, &registry));
     struct gate gate = GATE_INIT, deaf = GATE_INIT, started = GATE_INIT;
-    tr_task *upload = later_tells ? spawn_in_phase(registry, "upload", 0, body_deaf, &gate)
-                                  : spawn_in_phase(registry, "upload", 0, body_tells_and_waits, &gate);
+    tr_task *upload = later_reports ? spawn_in_phase(registry, "upload", 0, body_deaf, &gate)
+                                    : spawn_in_phase(registry, "upload", 0, body_reports_and_waits, &gate);
     tr_task *database = spawn_in_phase(registry, "database", 1, body_obeys, &started);
-    tr_task *teller =
-        later_tells ? spawn_in_phase(registry, "teller", 1, body_tells_and_waits, &deaf) : NULL;
+    tr_task *reporter =
+        later_reports ? spawn_in_phase(registry, "reporter", 1, body_reports_and_waits, &deaf) : NULL;
     gate_await(&gate, 1);
     gate_await(&started, 1);
-    if (teller != NULL) gate_await(&deaf, 1);
+    if (reporter != NULL) gate_await(&deaf, 1);
     tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
     options.max_grace_ns = 7200 * SECOND;
     options.progress_window_ns = 3600 * SECOND;
     options.warn_percent = TR_WARN_NEVER;
     struct progress_call progress = {registry, &options, TR_JOIN_REPORT_INIT, 1};
     pthread_t thread = thread_start(progress_call_run, &progress);
-    if (later_tells) {
+    if (later_reports) {
       /* Its time is over in 100 ms, whatever progress is reported. */
       CHECK_EQ(TR_OK, tr_task_wait(database, FOREVER, NULL));
       gate_open(&deaf);
@@ -555,11 +555,11 @@ CASE(a_phase_that_makes_progress_is_waited_for) {
     gate_open(&gate);
     thread_end(thread);
     CHECK_EQ(TR_OK, progress.status);
-    if (!later_tells) CHECK(progress.report.extended_ns > 3000 * SECOND);
+    if (!later_reports) CHECK(progress.report.extended_ns > 3000 * SECOND);
     CHECK_EQ(1, outcome_of(database).was_cancelled);
     tr_task_release(upload);
     tr_task_release(database);
-    if (teller != NULL) wait_and_release(teller);
+    if (reporter != NULL) wait_and_release(reporter);
     tr_registry_release(registry);
   }
 }
@@ -567,7 +567,7 @@ CASE(a_phase_that_makes_progress_is_waited_for) {
 /* Proves: a phase beyond the last, and absurd options of a shutdown, are rejected, and nothing has
    happened (P4, E5). Why it matters: a typing error must not stop a service. Catches: an unchecked
    index. */
-CASE(absurd_phases_and_shares_are_refused) {
+CASE(absurd_phases_and_shares_are_rejected) {
   tr_registry *registry = registry_new();
   tr_spawn_options spawning = TR_SPAWN_OPTIONS_INIT;
   spawning.phase = TR_PHASES;
@@ -609,4 +609,4 @@ CHECK_MAIN(CHECK_ENTRY(phases_are_asked_one_after_the_other),
            CHECK_ENTRY(two_shutdowns_go_through_the_phases_at_once),
            CHECK_ENTRY(a_second_signal_leaves_later_phases_their_moment),
            CHECK_ENTRY(a_phase_that_makes_progress_is_waited_for),
-           CHECK_ENTRY(absurd_phases_and_shares_are_refused))
+           CHECK_ENTRY(absurd_phases_and_shares_are_rejected))

@@ -281,7 +281,7 @@ static void make_all_forked_calls(void *argument) {
    parent continues as before (P1, P4). Why it matters: the child has one thread and every lock
    as it was; only a library that touches nothing cannot hang there. Catches: any function
    without the check. */
-CASE(every_call_in_a_fork_child_is_refused) {
+CASE(every_call_in_a_fork_child_is_rejected) {
   struct gate deaf = GATE_INIT, asleep = GATE_INIT;
   struct at_fork at = {NULL, registry_new(), NULL, NULL};
   at.token = tr_token_create();
@@ -394,7 +394,7 @@ static void in_grandchild(void *argument) {
 
 /* Proves: the calls of a child's child fail as well (P1). Why it matters: daemons fork twice.
    Catches: a check that compares with the parent's process id. */
-CASE(grandchild_is_refused_too) {
+CASE(grandchild_is_rejected_too) {
   struct gate deaf = GATE_INIT;
   struct at_fork at = {NULL, registry_new(), NULL, NULL};
   at.token = tr_token_create();
@@ -723,9 +723,9 @@ CASE(exit_ends_the_process_whatever_runs) {
 }
 
 static const struct check_case cases[] = {
-    CHECK_ENTRY(every_call_in_a_fork_child_is_refused),
+    CHECK_ENTRY(every_call_in_a_fork_child_is_rejected),
     CHECK_ENTRY(fork_in_the_middle_of_everything_never_hangs),
-    CHECK_ENTRY(grandchild_is_refused_too),
+    CHECK_ENTRY(grandchild_is_rejected_too),
     CHECK_ENTRY(a_task_may_fork),
     CHECK_ENTRY(a_child_may_run_another_program),
     CHECK_ENTRY(daemon_may_fork_before_first_use),

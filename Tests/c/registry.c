@@ -347,12 +347,12 @@ CASE(shutdown_leaves_no_thread_behind) {
 }
 
 static pthread_key_t late_key;
-static atomic_int late_refusals;
+static atomic_int late_rejections;
 
 static void late_destructor(void *value) {
   for (int i = 0; i < 100; i++) {
     CHECK_EQ(TR_ERR_DEADLOCK, tr_shutdown(value, TR_REASON_NONE, NULL, 0, NULL));
-    atomic_fetch_add(&late_refusals, 1);
+    atomic_fetch_add(&late_rejections, 1);
     struct timespec moment = {0, 10000};
     nanosleep(&moment, NULL);
   }
@@ -373,14 +373,14 @@ CASE(shutdown_from_a_destructor_is_a_deadlock) {
   tr_registry *first = registry_new();
   CHECK_EQ(0, pthread_key_create(&late_key, late_destructor));
   for (int round = 0; round < check_rounds(20); round++) {
-    atomic_store(&late_refusals, 0);
+    atomic_store(&late_rejections, 0);
     tr_registry *registry = registry_new();
     for (int i = 0; i < 3; i++)
       CHECK_EQ(TR_OK, tr_spawn(registry, "late", TR_KIND_MAINTENANCE, body_leaves_late_data,
                                registry, NULL));
     CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
-    int refusals = atomic_load(&late_refusals);
-    CHECK_MSG(refusals >= 100 && refusals % 100 == 0, "%d refusals", refusals);
+    int rejections = atomic_load(&late_rejections);
+    CHECK_MSG(rejections >= 100 && rejections % 100 == 0, "%d rejections", rejections);
     tr_registry_release(registry);
   }
   CHECK_EQ(0, pthread_key_delete(late_key));
@@ -406,7 +406,7 @@ static int body_leaves_held_data(tr_task *self, void *ctx) {
    threads_left, and the next one, after the destructor has returned, is TR_OK (G4, J2). Why it
    matters: after TR_OK a program may unload code and check for leaks. Catches: TR_OK as soon as no
    task is alive; a shutdown that waits for the destructor indefinitely. */
-CASE(shutdown_tells_of_threads_held_up_by_a_destructor) {
+CASE(shutdown_reports_threads_held_up_by_a_destructor) {
   CHECK_EQ(0, pthread_key_create(&held_key, held_destructor));
   int threads = thread_baseline();
   tr_registry *registry = registry_new();
@@ -549,7 +549,7 @@ CHECK_MAIN(
     CHECK_ENTRY(a_task_may_retain_its_registry_after_the_last_release),
     CHECK_ENTRY(shutdown_leaves_no_thread_behind),
     CHECK_ENTRY(shutdown_from_a_destructor_is_a_deadlock),
-    CHECK_ENTRY(shutdown_tells_of_threads_held_up_by_a_destructor),
+    CHECK_ENTRY(shutdown_reports_threads_held_up_by_a_destructor),
     CHECK_ENTRY(shutdown_may_be_repeated),
     CHECK_ENTRY(shutdown_of_an_empty_registry_is_immediate),
     CHECK_ENTRY(concurrent_shutdowns_all_succeed),

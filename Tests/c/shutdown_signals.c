@@ -295,7 +295,7 @@ static void ends_its_own_watch(void *ctx) {
    unknown flags, NULL; and so is stopping a watch that was not started, or from its own thread
    (P4, J7). Why it matters: bad input gets a clear error. Catches: handlers installed before the
    check. */
-CASE(nonsense_is_refused) {
+CASE(nonsense_is_rejected) {
   tr_registry *registry = registry_new(), *other = registry_new();
   CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(NULL, NULL, NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_stop(NULL));
@@ -744,24 +744,24 @@ static void log_signal(void *context, const tr_log_event *event) {
 /* Proves: if the application replaces the watch's handler, that is logged, once (C13, O2). Why it
    matters: a library that it loads later may do that, and then SIGTERM silently does nothing any
    more. Catches: a watch that never checks again. */
-CASE(lost_signal_is_told) {
-  sem_t told;
-  sem_init(&told, 0, 0);
+CASE(lost_signal_is_reported) {
+  sem_t reported;
+  sem_init(&reported, 0, 0);
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.log = log_signal;
-  options.log_context = &told;
+  options.log_context = &reported;
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, create_registry(&options, &registry));
   sigset_t set = set_of(SIGUSR1, SIGUSR2);
   CHECK_EQ(TR_OK, tr_signal_watch_start(registry, &set, NULL));
   set_handler(SIGUSR1, handler_counts);
-  sem_take(&told);
+  sem_take(&reported);
   CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
-  CHECK(sem_trywait(&told) != 0);
+  CHECK(sem_trywait(&reported) != 0);
   CHECK(handler_of(SIGUSR1) == handler_counts);
   set_handler(SIGUSR1, SIG_DFL);
   registry_finish(registry);
-  sem_destroy(&told);
+  sem_destroy(&reported);
 }
 
 static void leaves(void *ctx) {
@@ -891,7 +891,7 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(ignored_signals_stay_ignored_by_default),
     CHECK_ENTRY(child_of_fork_is_not_watched),
     CHECK_ENTRY(watch_is_two_threads),
-    CHECK_ENTRY(nonsense_is_refused),
+    CHECK_ENTRY(nonsense_is_rejected),
     CHECK_ENTRY(watch_needs_no_descriptor),
     CHECK_ENTRY(second_signal_counts_while_a_callback_runs),
     CHECK_ENTRY(second_signal_hurries_the_groups_below),
@@ -904,7 +904,7 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(ignored_signals_are_ignored_in_child_programs),
     CHECK_ENTRY(handlers_run_on_the_alternative_stack),
     CHECK_ENTRY(signal_has_one_use),
-    CHECK_ENTRY(lost_signal_is_told),
+    CHECK_ENTRY(lost_signal_is_reported),
     CHECK_ENTRY(callback_may_end_the_thread_that_answers),
     CHECK_ENTRY(handler_may_ask_for_a_shutdown),
     CHECK_ENTRY(requests_are_answered_before_the_watch_ends),

@@ -348,7 +348,7 @@ CASE(a_body_that_exits_gets_no_more_signals) {
   timer_thread_leaves();
 }
 
-static int body_tells_its_mask(tr_task *self, void *ctx) {
+static int body_reports_its_mask(tr_task *self, void *ctx) {
   (void)self;
   return is_blocked(SIGRTMIN + 3) == *(const int *)ctx ? 0 : 1;
 }
@@ -360,8 +360,8 @@ CASE(the_signal_is_unblocked_in_that_body_alone) {
   tr_registry *registry = registry_whose_tasks_block_it(1);
   int yes = 1, no = 0;
   for (int i = 0; i < 20; i++) {
-    tr_task *plain = spawn(registry, "plain", body_tells_its_mask, &yes);
-    tr_task *stubborn = spawn_stubborn(registry, body_tells_its_mask, &no);
+    tr_task *plain = spawn(registry, "plain", body_reports_its_mask, &yes);
+    tr_task *stubborn = spawn_stubborn(registry, body_reports_its_mask, &no);
     CHECK_EQ(TR_ENDED_RETURNED, outcome_of(plain).how);
     CHECK_EQ(TR_ENDED_RETURNED, outcome_of(stubborn).how);
     tr_task_release(plain);
@@ -375,7 +375,7 @@ CASE(the_signal_is_unblocked_in_that_body_alone) {
    nothing run; a signal that cannot have a handler is rejected by the installer too (C10, P4, S4).
    Why it matters: a signal without a handler ends the process. Catches: a signal that is checked
    when it is sent. */
-CASE(signals_that_would_do_harm_are_refused) {
+CASE(signals_that_would_do_harm_are_rejected) {
   tr_registry *registry = registry_new();
   handle(SIGUSR2, SIG_DFL, 0);
   handle(SIGWINCH, SIG_IGN, 0);
@@ -400,7 +400,7 @@ CASE(signals_that_would_do_harm_are_refused) {
    Why it matters: it interrupts no system call, so that the task is never stopped and the signal is
    sent indefinitely; language runtimes install such handlers. Catches: a check that there is some
    handler. */
-CASE(a_handler_that_restarts_is_refused) {
+CASE(a_handler_that_restarts_is_rejected) {
   tr_registry *registry = registry_new();
   handle(SIGUSR2, count_signal, SA_RESTART);
   CHECK_EQ(TR_ERR_INVALID, spawn_with_signal(registry, SIGUSR2, body_never, NULL, drop_never, NULL));
@@ -462,11 +462,11 @@ CASE(a_handler_is_installed_only_where_there_is_none) {
   timer_thread_leaves();
 }
 
-static atomic_int troubles_told;
+static atomic_int troubles_reported;
 static void log_trouble(void *context, const tr_log_event *event) {
   (void)context;
   if (event->event == TR_EVENT_DEADLINE_EXCEEDED && strstr(event->message, "RLIMIT_SIGPENDING") != NULL)
-    atomic_fetch_add(&troubles_told, 1);
+    atomic_fetch_add(&troubles_reported, 1);
 }
 
 /* Proves: when the system refuses to queue the signal, it only comes later (C10). Why it matters:
@@ -488,7 +488,7 @@ CASE(a_signal_that_is_refused_comes_later) {
   CHECK_EQ(TR_OK, tr_task_cancel(task));
   CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 10 * MS, NULL));
   CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, NULL));
-  CHECK_EQ(1, atomic_load(&troubles_told));
+  CHECK_EQ(1, atomic_load(&troubles_reported));
   CHECK_EQ(0, setrlimit(RLIMIT_SIGPENDING, &before));
   wait_and_release(task);
   CHECK_EQ(EINTR, blocked.error);
@@ -523,8 +523,8 @@ CHECK_MAIN(
     CHECK_ENTRY(no_other_task_gets_the_signal),
     CHECK_ENTRY(a_body_that_exits_gets_no_more_signals),
     CHECK_ENTRY(the_signal_is_unblocked_in_that_body_alone),
-    CHECK_ENTRY(signals_that_would_do_harm_are_refused),
-    CHECK_ENTRY(a_handler_that_restarts_is_refused), CHECK_ENTRY(no_signal_is_sent_without_a_handler),
+    CHECK_ENTRY(signals_that_would_do_harm_are_rejected),
+    CHECK_ENTRY(a_handler_that_restarts_is_rejected), CHECK_ENTRY(no_signal_is_sent_without_a_handler),
     CHECK_ENTRY(a_handler_is_installed_only_where_there_is_none),
     CHECK_ENTRY(a_signal_that_is_refused_comes_later),
     CHECK_ENTRY(a_task_born_flagged_gets_its_signal))

@@ -21,7 +21,7 @@ static int body_placed(tr_task *self, void *ctx) {
 /* Proves: an entry has the right id, name, kind, state, thread id, spawn time on both clocks, age,
    flags and request to stop (N2). Why it matters: this is the operator's task table. Catches: any
    field left out or taken from a neighbour; clocks confused. */
-CASE(entry_tells_everything_about_a_task) {
+CASE(entry_has_everything_about_a_task) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
   struct placed placed[3];
@@ -458,7 +458,7 @@ CASE(waves_of_tasks_leave_nothing_behind) {
 }
 
 CHECK_MAIN(
-    CHECK_ENTRY(entry_tells_everything_about_a_task),
+    CHECK_ENTRY(entry_has_everything_about_a_task),
     CHECK_ENTRY(state_only_advances),
     CHECK_ENTRY(task_is_listed_from_the_moment_spawn_returns),
     CHECK_ENTRY(buffer_is_filled_to_its_capacity),

@@ -1,5 +1,5 @@
 /* spawn.c - spawning: a thread for each task, closing, clean-up work, limits, signal masks, stacks.
-   Rules S1, S5, S6 (the limit; refused threads are in refused.c), S7. */
+   Rules S1, S5, S6 (the limit; refused threads are in no_thread.c), S7. */
 
 #include "support.h"
 
@@ -397,7 +397,7 @@ struct spawner {
   tr_registry *registry;
   pthread_barrier_t *start;
   atomic_int *bodies, *drops;
-  int accepted, refused;
+  int accepted, rejected;
 };
 
 static int body_counts(tr_task *self, void *ctx) {
@@ -418,16 +418,16 @@ static void *spawn_until_closed(void *argument) {
   options.drop = drop_of_spawner;
   pthread_barrier_wait(spawner->start);
   /* few enough that the shutdown need not compete for the CPU with thousands of threads */
-  while (spawner->refused < 5 && spawner->accepted < 300) {
+  while (spawner->rejected < 5 && spawner->accepted < 300) {
     tr_status status = tr_spawn_with(spawner->registry, "racer", TR_KIND_RPC_HANDLER, body_counts,
                                      spawner, &options, NULL);
     CHECK(status == TR_OK || status == TR_ERR_CLOSED);
     /* once closed, closed for good */
-    CHECK(status != TR_OK || spawner->refused == 0);
+    CHECK(status != TR_OK || spawner->rejected == 0);
     if (status == TR_OK)
       spawner->accepted++;
     else
-      spawner->refused++;
+      spawner->rejected++;
   }
   return NULL;
 }

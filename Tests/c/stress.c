@@ -265,7 +265,7 @@ CASE(eight_threads_do_everything_at_once) {
 struct closing_actor {
   struct stage *stage;
   struct deed *deeds;
-  int count, accepted, refused;
+  int count, accepted, rejected;
   uint32_t random;
 };
 
@@ -273,7 +273,7 @@ static void *spawn_into_closing(void *argument) {
   struct closing_actor *actor = argument;
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   options.drop = drop_of_deed;
-  while (actor->accepted < actor->count && actor->refused < 3) {
+  while (actor->accepted < actor->count && actor->rejected < 3) {
     struct deed *deed = &actor->deeds[actor->accepted];
     uint32_t random = next_random(&actor->random);
     deed->stage = actor->stage;
@@ -283,11 +283,11 @@ static void *spawn_into_closing(void *argument) {
                                      TR_KIND_APPLICATION + deed->number, body_of_deed, deed,
                                      &options, NULL);
     CHECK(status == TR_OK || status == TR_ERR_CLOSED);
-    CHECK(status == TR_ERR_CLOSED || actor->refused == 0);
+    CHECK(status == TR_ERR_CLOSED || actor->rejected == 0);
     if (status == TR_OK)
       actor->accepted++;
     else
-      actor->refused++;
+      actor->rejected++;
   }
   return NULL;
 }

@@ -142,47 +142,47 @@ static void cancel_token(tr_registry *registry) {
 }
 
 /* A task that sets its checkpoint on request, and does not stop by itself. */
-struct teller {
+struct reporter {
   sem_t go, done;
   const char *checkpoint, *unit;
   uint64_t progress, total;
-  int leaves, tells_progress, beats;
+  int leaves, has_progress, beats;
 };
 
-static void teller_init(struct teller *teller) {
-  memset(teller, 0, sizeof *teller);
-  sem_init(&teller->go, 0, 0);
-  sem_init(&teller->done, 0, 0);
+static void reporter_init(struct reporter *reporter) {
+  memset(reporter, 0, sizeof *reporter);
+  sem_init(&reporter->go, 0, 0);
+  sem_init(&reporter->done, 0, 0);
 }
 
-static int body_tells(tr_task *self, void *ctx) {
+static int body_reports(tr_task *self, void *ctx) {
   (void)self;
-  struct teller *teller = ctx;
+  struct reporter *reporter = ctx;
   while (1) {
-    sem_take(&teller->go);
-    if (teller->leaves) return 0;
-    if (teller->beats) CHECK_EQ(TR_OK, tr_heartbeat());
-    if (teller->checkpoint != NULL) CHECK_EQ(TR_OK, tr_checkpoint(teller->checkpoint));
-    if (teller->tells_progress)
-      CHECK_EQ(TR_OK, tr_progress(teller->progress, teller->total, teller->unit));
-    sem_post(&teller->done);
+    sem_take(&reporter->go);
+    if (reporter->leaves) return 0;
+    if (reporter->beats) CHECK_EQ(TR_OK, tr_heartbeat());
+    if (reporter->checkpoint != NULL) CHECK_EQ(TR_OK, tr_checkpoint(reporter->checkpoint));
+    if (reporter->has_progress)
+      CHECK_EQ(TR_OK, tr_progress(reporter->progress, reporter->total, reporter->unit));
+    sem_post(&reporter->done);
   }
 }
 
-static void teller_tells(struct teller *teller) {
-  sem_post(&teller->go);
-  sem_take(&teller->done);
+static void reporter_reports(struct reporter *reporter) {
+  sem_post(&reporter->go);
+  sem_take(&reporter->done);
 }
 
-static void teller_progresses(struct teller *teller, uint64_t progress) {
-  teller->tells_progress = 1;
-  teller->progress = progress;
-  teller_tells(teller);
+static void reporter_progresses(struct reporter *reporter, uint64_t progress) {
+  reporter->has_progress = 1;
+  reporter->progress = progress;
+  reporter_reports(reporter);
 }
 
-static void teller_leaves(struct teller *teller) {
-  teller->leaves = 1;
-  sem_post(&teller->go);
+static void reporter_leaves(struct reporter *reporter) {
+  reporter->leaves = 1;
+  sem_post(&reporter->go);
 }
 
 /* ---- Cases ---------------------------------------------------------------------------------- */
@@ -196,7 +196,7 @@ static void teller_leaves(struct teller *teller) {
    left; then nothing (E11, E3). Why it matters: systemd kills a service that is late, and its
    status shows what takes so long. Catches: an extension while nothing moves, or none when
    something does; a status that never stops. */
-CASE(a_stop_is_told_step_by_step) {
+CASE(a_stop_is_notified_step_by_step) {
   for (int is_abstract = 0; is_abstract < 2; is_abstract++) {
     struct service_manager manager;
     manager_open(&manager, is_abstract);
@@ -205,16 +205,16 @@ CASE(a_stop_is_told_step_by_step) {
     CHECK_EQ(TR_OK, tr_registry_child(net, "peers", NULL, &peers));
     CHECK_EQ(TR_OK, systemd_on(registry, manager.address, NEVER, 20 * MS));
     EXPECT(&manager, "READY=1");
-    struct teller journal, peer;
-    teller_init(&journal);
-    teller_init(&peer);
-    tr_task *journal_task = spawn(registry, "journal", body_tells, &journal);
-    tr_task *peer_task = spawn(peers, "peer 1.2.3.4", body_tells, &peer);
+    struct reporter journal, peer;
+    reporter_init(&journal);
+    reporter_init(&peer);
+    tr_task *journal_task = spawn(registry, "journal", body_reports, &journal);
+    tr_task *peer_task = spawn(peers, "peer 1.2.3.4", body_reports, &peer);
     expect_nothing(&manager, 100);
     journal.checkpoint = "flushing";
     journal.total = 100;
     journal.unit = "blocks";
-    teller_progresses(&journal, 30);
+    reporter_progresses(&journal, 30);
     cancel_token(registry);
 #define STATUS_OF(progress)                                                                        \
   "STATUS=stopping: waiting for 2 tasks: journal (flushing; " progress                             \
@@ -222,29 +222,29 @@ CASE(a_stop_is_told_step_by_step) {
     EXPECT(&manager, "STOPPING=1\n" STATUS_OF("30"));
     for (int i = 0; i < 5; i++) EXPECT(&manager, STATUS_OF("30"));
     for (int round = 0; round < 3; round++) {
-      teller_progresses(&journal, 31);
+      reporter_progresses(&journal, 31);
       const char *text;
       while (strcmp(text = receive(&manager), EXTEND_2S STATUS_OF("31")) != 0)
         CHECK_STR(round == 0 ? STATUS_OF("30") : STATUS_OF("32"), text);
       for (int i = 0; i < 3; i++) EXPECT(&manager, STATUS_OF("31"));
-      teller_progresses(&journal, 31); /* the same again is none */
-      teller_tells(&peer);             /* nor is being busy */
+      reporter_progresses(&journal, 31); /* the same again is none */
+      reporter_reports(&peer);             /* nor is being busy */
       for (int i = 0; i < 3; i++) EXPECT(&manager, STATUS_OF("31"));
       if (round == 2) break;
-      teller_progresses(&journal, 32);
+      reporter_progresses(&journal, 32);
       while (strcmp(text = receive(&manager), EXTEND_2S STATUS_OF("32")) != 0)
         CHECK_STR(STATUS_OF("31"), text);
     }
-    teller_leaves(&journal);
+    reporter_leaves(&journal);
     wait_and_release(journal_task);
 #define LAST_STATUS "STATUS=stopping: waiting for 1 task: net/peers/peer 1.2.3.4"
     const char *text;
     while (strcmp(text = receive(&manager), EXTEND_2S LAST_STATUS) != 0) CHECK_STR(STATUS_OF("31"), text);
     for (int i = 0; i < 3; i++) EXPECT(&manager, LAST_STATUS);
     peer.total = 0; /* without a total and a unit */
-    teller_progresses(&peer, 7);
+    reporter_progresses(&peer, 7);
     while (strcmp(text = receive(&manager), EXTEND_2S LAST_STATUS " (7)") != 0) CHECK_STR(LAST_STATUS, text);
-    teller_leaves(&peer);
+    reporter_leaves(&peer);
     wait_and_release(peer_task);
     while (strcmp(text = receive(&manager), EXTEND_2S "STATUS=stopping: no task is left") != 0)
       CHECK_STR(LAST_STATUS " (7)", text);
@@ -263,7 +263,7 @@ CASE(a_stop_is_told_step_by_step) {
    and without any task (E11). Why it matters: after STOPPING=1 systemd does not take the end for a
    crash. Catches: a check of the token that waits for the next status; a timer that becomes due
    earlier without waking the sleeping thread. */
-CASE(a_cancellation_is_told_at_once) {
+CASE(a_cancellation_is_notified_at_once) {
   struct service_manager manager;
   manager_open(&manager, 0);
   for (int when = 0; when < 3; when++) {
@@ -296,21 +296,21 @@ CASE(an_extension_lasts_two_intervals) {
   struct service_manager manager;
   manager_open(&manager, 0);
   tr_registry *registry = registry_new();
-  struct teller teller;
-  teller_init(&teller);
-  tr_task *task = spawn(registry, "slow", body_tells, &teller);
+  struct reporter reporter;
+  reporter_init(&reporter);
+  tr_task *task = spawn(registry, "slow", body_reports, &reporter);
   cancel_token(registry);
   CHECK_EQ(TR_OK, systemd_on(registry, manager.address, INT64_MAX, 1100 * MS));
   EXPECT(&manager, "READY=1");
   EXPECT(&manager, "STOPPING=1\nSTATUS=stopping: waiting for 1 task: slow");
-  teller_progresses(&teller, 1);
+  reporter_progresses(&reporter, 1);
   EXPECT(&manager, "EXTEND_TIMEOUT_USEC=2200000\nSTATUS=stopping: waiting for 1 task: slow (1)");
   CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   CHECK_EQ(TR_OK, systemd_on(registry, manager.address, NEVER, INT64_MAX));
   EXPECT(&manager, "READY=1");
   EXPECT(&manager, "STOPPING=1\nSTATUS=stopping: waiting for 1 task: slow (1)");
   CHECK_EQ(TR_OK, tr_systemd_stop(registry));
-  teller_leaves(&teller);
+  reporter_leaves(&reporter);
   wait_and_release(task);
   registry_finish(registry);
   manager_close(&manager);
@@ -333,13 +333,13 @@ CASE(the_watchdog_is_fed_while_nobody_is_stalled) {
   for (int i = 0; i < 5; i++) EXPECT(&manager, "WATCHDOG=1");
   CHECK(now_ns() - start >= 100 * MS);
   for (int is_stopping = 0; is_stopping < 2; is_stopping++) {
-    struct teller teller;
-    teller_init(&teller);
+    struct reporter reporter;
+    reporter_init(&reporter);
     tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
     options.heartbeat_ns = 300 * MS;
     tr_task *task = NULL;
-    CHECK_EQ(TR_OK, tr_spawn_with(is_stopping ? registry : group, "hangs", TR_KIND_RPC_HANDLER, body_tells,
-                                  &teller, &options, &task));
+    CHECK_EQ(TR_OK, tr_spawn_with(is_stopping ? registry : group, "hangs", TR_KIND_RPC_HANDLER, body_reports,
+                                  &reporter, &options, &task));
     if (is_stopping) {
       cancel_token(registry);
       const char *text;
@@ -350,15 +350,15 @@ CASE(the_watchdog_is_fed_while_nobody_is_stalled) {
     timer_thread_settles();
     drain(&manager);
     expect_nothing(&manager, 200);
-    teller.beats = 1;
-    do teller_tells(&teller);
+    reporter.beats = 1;
+    do reporter_reports(&reporter);
     while (!is_readable(manager.fd, 30));
     EXPECT(&manager, "WATCHDOG=1");
     while (tr_health(registry, NULL, 0, NULL) != TR_ERR_STALLED) breathe();
     timer_thread_settles();
     drain(&manager);
     expect_nothing(&manager, 100);
-    teller_leaves(&teller);
+    reporter_leaves(&reporter);
     wait_and_release(task);
     for (int i = 0; i < 3; i++) EXPECT(&manager, "WATCHDOG=1");
   }
@@ -426,13 +426,13 @@ CASE(text_cannot_forge_a_line) {
   manager_open(&manager, 0);
   tr_registry *registry = registry_new(), *group = NULL;
   CHECK_EQ(TR_OK, tr_registry_child(registry, "g\nWATCHDOG=1", NULL, &group));
-  struct teller teller;
-  teller_init(&teller);
-  teller.checkpoint = "flush\nSTOPPING=1\x80\x1b]0;t\a";
-  teller.unit = "b\nEXTEND_TIMEOUT_USEC=9";
-  teller.total = UINT64_MAX;
-  tr_task *task = spawn(group, "evil\nREADY=1\r\t\x7f\302\205\303\251", body_tells, &teller);
-  teller_progresses(&teller, UINT64_MAX - 1);
+  struct reporter reporter;
+  reporter_init(&reporter);
+  reporter.checkpoint = "flush\nSTOPPING=1\x80\x1b]0;t\a";
+  reporter.unit = "b\nEXTEND_TIMEOUT_USEC=9";
+  reporter.total = UINT64_MAX;
+  tr_task *task = spawn(group, "evil\nREADY=1\r\t\x7f\302\205\303\251", body_reports, &reporter);
+  reporter_progresses(&reporter, UINT64_MAX - 1);
   cancel_token(registry);
   CHECK_EQ(TR_OK, systemd_on(registry, manager.address, NEVER, LATER));
   EXPECT(&manager, "READY=1");
@@ -441,7 +441,7 @@ CASE(text_cannot_forge_a_line) {
                    "(flush\\x0aSTOPPING=1\357\277\275\\x1b]0;t\\x07; "
                    "18446744073709551614 of 18446744073709551615 b\\x0aEXTEND_TIMEOUT_USEC=9)");
   CHECK_EQ(TR_OK, tr_systemd_stop(registry));
-  teller_leaves(&teller);
+  reporter_leaves(&reporter);
   wait_and_release(task);
   tr_registry_release(group);
   registry_finish(registry);
@@ -462,14 +462,14 @@ CASE(text_cannot_forge_a_line) {
       below = next;
     }
     enum { tasks = 12 };
-    struct teller tellers[tasks];
+    struct reporter reporters[tasks];
     tr_task *all[tasks];
     for (int i = 0; i < tasks; i++) {
-      teller_init(&tellers[i]);
-      tellers[i].checkpoint = tellers[i].unit = place;
-      tellers[i].total = UINT64_MAX;
-      all[i] = spawn(below, name, body_tells, &tellers[i]);
-      teller_progresses(&tellers[i], UINT64_MAX - 1);
+      reporter_init(&reporters[i]);
+      reporters[i].checkpoint = reporters[i].unit = place;
+      reporters[i].total = UINT64_MAX;
+      all[i] = spawn(below, name, body_reports, &reporters[i]);
+      reporter_progresses(&reporters[i], UINT64_MAX - 1);
     }
     cancel_token(registry);
     CHECK_EQ(TR_OK, systemd_on(registry, manager.address, NEVER, LATER));
@@ -481,7 +481,7 @@ CASE(text_cannot_forge_a_line) {
     CHECK(last != NULL && last[12] == 0);
     CHECK_EQ(TR_OK, tr_systemd_stop(registry));
     for (int i = 0; i < tasks; i++) {
-      teller_leaves(&tellers[i]);
+      reporter_leaves(&reporters[i]);
       wait_and_release(all[i]);
     }
     tr_registry_release(below);
@@ -581,7 +581,7 @@ CASE(a_socket_that_takes_nothing_does_no_harm) {
    tr_systemd_stop is sent by that (E11). Why it matters: systemd kills a service that says
    STOPPING=1 and does not end, and waits for the RELOADING=1 of one that it has asked to reload.
    Catches: a check of the token and not of its reason. */
-CASE(a_reload_is_told_as_one) {
+CASE(a_reload_is_notified_as_one) {
   struct service_manager manager;
   manager_open(&manager, 0);
   for (int is_late = 0; is_late < 30; is_late++) { /* the timer thread may be faster in some of them */
@@ -613,19 +613,19 @@ CASE(a_reload_is_told_as_one) {
 }
 
 /* The events about systemd in a log. */
-struct untold {
+struct unsent {
   tr_registry *registry;
   atomic_int count, code, off;
 };
 
 static void log_of_systemd(void *context, const tr_log_event *event) {
-  struct untold *untold = context;
+  struct unsent *unsent = context;
   CHECK_EQ(TR_EVENT_SYSTEMD_UNREACHABLE, event->event);
   CHECK_EQ(TR_LOG_WARNING, event->level);
   CHECK(strncmp(event->message, "systemd could not be told WATCHDOG=1: error ", 44) == 0);
-  atomic_store(&untold->off, tr_systemd_stop(untold->registry));
-  atomic_store(&untold->code, event->code);
-  atomic_fetch_add(&untold->count, 1);
+  atomic_store(&unsent->off, tr_systemd_stop(unsent->registry));
+  atomic_store(&unsent->code, event->code);
+  atomic_fetch_add(&unsent->count, 1);
 }
 
 /* Proves: the socket stays connected when its path is gone, as after chroot(2); without a receiver
@@ -637,31 +637,31 @@ static void log_of_systemd(void *context, const tr_log_event *event) {
 CASE(the_socket_is_connected_once) {
   struct service_manager manager;
   manager_open(&manager, 0);
-  struct untold untold = {NULL, 0, 0, 1};
+  struct unsent unsent = {NULL, 0, 0, 1};
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.log = log_of_systemd;
-  options.log_context = &untold;
-  CHECK_EQ(TR_OK, create_registry(&options, &untold.registry));
-  CHECK_EQ(TR_OK, systemd_on(untold.registry, manager.address, 4 * MS, LATER));
+  options.log_context = &unsent;
+  CHECK_EQ(TR_OK, create_registry(&options, &unsent.registry));
+  CHECK_EQ(TR_OK, systemd_on(unsent.registry, manager.address, 4 * MS, LATER));
   EXPECT(&manager, "READY=1");
   CHECK_EQ(0, unlink(manager.address));
   drain(&manager);
   for (int i = 0; i < 5; i++) EXPECT(&manager, "WATCHDOG=1");
-  CHECK_EQ(0, atomic_load(&untold.count));
+  CHECK_EQ(0, atomic_load(&unsent.count));
   close(manager.fd);
   for (int round = 1; round <= 2; round++) {
-    while (atomic_load(&untold.count) < round) breathe();
-    CHECK_EQ(TR_ERR_DEADLOCK, atomic_load(&untold.off));
-    CHECK_EQ(ECONNREFUSED, atomic_load(&untold.code));
+    while (atomic_load(&unsent.count) < round) breathe();
+    CHECK_EQ(TR_ERR_DEADLOCK, atomic_load(&unsent.off));
+    CHECK_EQ(ECONNREFUSED, atomic_load(&unsent.code));
     struct timespec moment = {0, 50000000};
     nanosleep(&moment, NULL);
-    CHECK_EQ(round, atomic_load(&untold.count));
+    CHECK_EQ(round, atomic_load(&unsent.count));
     manager_bind(&manager);
     for (int i = 0; i < 5; i++) EXPECT(&manager, "WATCHDOG=1");
     if (round == 1) manager_leave(&manager);
   }
-  CHECK_EQ(TR_OK, tr_systemd_stop(untold.registry));
-  registry_finish(untold.registry);
+  CHECK_EQ(TR_OK, tr_systemd_stop(unsent.registry));
+  registry_finish(unsent.registry);
   manager_close(&manager);
   timer_thread_leaves();
 }
@@ -757,7 +757,7 @@ CASE(the_environment_says_where_and_when) {
    are rejected; a process has one notifier; it is stopped for its own registry, once, and may be
    started again (E11, P4). Why it matters: two of them would contradict each other. Catches: a
    check that is left out; a claim that is not released on an error. */
-CASE(what_makes_no_sense_is_refused) {
+CASE(what_makes_no_sense_is_rejected) {
   struct service_manager manager;
   manager_open(&manager, 1);
   tr_registry *registry = registry_new(), *other = registry_new();
@@ -969,7 +969,7 @@ static void use_in_child(void *argument) {
 /* Proves: a child of fork, created while systemd is being notified, sends nothing, and every call
    returns TR_ERR_FORKED; the parent continues (E11, P1). Why it matters: systemd would take the
    child's datagrams for the service's. Catches: a claim without the check. */
-CASE(a_child_of_fork_tells_nothing) {
+CASE(a_child_of_fork_notifies_nothing) {
   struct service_manager manager;
   manager_open(&manager, 1);
   int on = 1;
@@ -1073,14 +1073,14 @@ CASE(beginning_and_ending_may_race) {
   timer_thread_leaves();
 }
 
-CHECK_MAIN(CHECK_ENTRY(a_stop_is_told_step_by_step), CHECK_ENTRY(a_cancellation_is_told_at_once),
+CHECK_MAIN(CHECK_ENTRY(a_stop_is_notified_step_by_step), CHECK_ENTRY(a_cancellation_is_notified_at_once),
            CHECK_ENTRY(an_extension_lasts_two_intervals),
            CHECK_ENTRY(the_watchdog_is_fed_while_nobody_is_stalled),
            CHECK_ENTRY(the_watchdog_starves_while_mains_loop_hangs), CHECK_ENTRY(text_cannot_forge_a_line),
            CHECK_ENTRY(a_socket_that_takes_nothing_does_no_harm),
-           CHECK_ENTRY(a_reload_is_told_as_one), CHECK_ENTRY(the_socket_is_connected_once),
+           CHECK_ENTRY(a_reload_is_notified_as_one), CHECK_ENTRY(the_socket_is_connected_once),
            CHECK_ENTRY(the_environment_says_where_and_when),
-           CHECK_ENTRY(what_makes_no_sense_is_refused),
+           CHECK_ENTRY(what_makes_no_sense_is_rejected),
            CHECK_ENTRY(the_socket_is_a_descriptor_like_the_others),
            CHECK_ENTRY(it_is_ended_by_what_a_timeout_calls), CHECK_ENTRY(a_reference_is_held),
-           CHECK_ENTRY(a_child_of_fork_tells_nothing), CHECK_ENTRY(beginning_and_ending_may_race))
+           CHECK_ENTRY(a_child_of_fork_notifies_nothing), CHECK_ENTRY(beginning_and_ending_may_race))

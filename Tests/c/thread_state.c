@@ -486,7 +486,7 @@ CASE(a_thread_made_in_a_namespace_serves_nobody_else) {
   registry_finish(registry);
 }
 
-static int body_works_and_tells_its_thread(tr_task *self, void *ctx) {
+static int body_works_and_reports_its_thread(tr_task *self, void *ctx) {
   (void)self;
   *(pid_t *)ctx = gettid();
   for (int64_t end = now_ns() + 50000; now_ns() < end;) continue;
@@ -497,11 +497,11 @@ static void drops_its_privileges(void *unused) {
   (void)unused;
   tr_registry *registry = registry_new();
   pid_t thread = 0, seen[50];
-  wait_and_release(spawn(registry, "before", body_works_and_tells_its_thread, &thread));
+  wait_and_release(spawn(registry, "before", body_works_and_reports_its_thread, &thread));
   if (setgid(65534) != 0 || setuid(65534) != 0) _exit(0); /* not root's */
   int threads = 0;
   for (int i = 0; i < 50; i++) {
-    wait_and_release(spawn(registry, "after", body_works_and_tells_its_thread, &thread));
+    wait_and_release(spawn(registry, "after", body_works_and_reports_its_thread, &thread));
     int known = 0;
     for (int j = 0; j < threads; j++) known |= seen[j] == thread;
     if (!known) seen[threads++] = thread;

@@ -89,7 +89,7 @@ CASE(a_registry_that_was_given_up_survives_detached_threads) {
 /* ---- Stacks ------------------------------------------------------------------------------------- */
 
 /* Notes the lowest byte of its stack, and stays. */
-static int body_tells_its_stack(tr_task *self, void *ctx) {
+static int body_reports_its_stack(tr_task *self, void *ctx) {
   struct known *known = ctx;
   (void)self;
   pthread_attr_t attributes;
@@ -125,7 +125,7 @@ CASE(an_overflow_hits_the_guard) {
   for (int i = 0; i < 6; i++) {
     known[i] = (struct known){GATE_INIT, 0};
     options.stack_size = i == 5 ? 128 << 10 : 0;
-    CHECK_EQ(TR_OK, tr_spawn_with(registry, "stack", TR_KIND_RPC_HANDLER, body_tells_its_stack,
+    CHECK_EQ(TR_OK, tr_spawn_with(registry, "stack", TR_KIND_RPC_HANDLER, body_reports_its_stack,
                                   &known[i], &options, NULL));
     gate_await(&known[i].gate, 1);
   }

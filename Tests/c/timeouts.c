@@ -223,7 +223,7 @@ static void callback_gives_all_up(void *ctx) {
   gate_arrive(&service->gate);
 }
 
-/* Proves: a callback that a timeout runs, on a thread of the library's, may release the token, deregister
+/* Proves: a callback that a timeout runs, on a thread of the library's, may release the token, remove
    itself, and set further timeouts (C11, C7).  Why it matters: what has timed out is torn down
    there.  Catches: the token freed under the timer thread; a lock held while callbacks run. */
 CASE(a_token_may_go_in_its_own_callback) {

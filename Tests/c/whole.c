@@ -9,7 +9,7 @@
 struct work {
   tr_registry *registry, *group;
   tr_token *expired, *pending, *detached;
-  tr_registration *told, *kept, *of_task;
+  tr_registration *removed, *kept, *of_task;
   tr_task *obedient, *beating, *grouped;
   struct gate begun;
   atomic_int dropped;
@@ -92,7 +92,7 @@ static void work_begins(struct work *work) {
   work->detached = tr_token_child_with_timeout(root, 1000 * SECOND);
   tr_token_release(root);
   CHECK(work->expired != NULL && work->pending != NULL && work->detached != NULL);
-  tr_status status = tr_token_on_cancel(work->expired, callback_counts, &work->called, NULL, &work->told);
+  tr_status status = tr_token_on_cancel(work->expired, callback_counts, &work->called, NULL, &work->removed);
   CHECK(status == TR_OK || status == TR_ERR_CANCELLED); /* it may have passed already; then it was called here */
   CHECK_EQ(TR_OK, tr_token_on_cancel(work->detached, callback_is_taken_back, NULL, NULL, &work->kept));
   CHECK_EQ(TR_OK, tr_task_on_cancel(work->beating, callback_counts, &work->called, NULL, &work->of_task));
@@ -116,7 +116,7 @@ static void work_is_stopped(struct work *work) {
 
 /* Give everything back but the registry. */
 static void work_is_given_back(struct work *work) {
-  tr_registration_remove(work->told);
+  tr_registration_remove(work->removed);
   tr_registration_remove(work->kept);
   tr_registration_remove(work->of_task);
   tr_token_release(work->expired);

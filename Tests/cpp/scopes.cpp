@@ -169,9 +169,9 @@ CASE(with_scope_returns_or_throws) {
   stops(tasks);
 }
 
-/* Proves: a task of the scope that waits for it is told so, also if it was asked to stop (U4).  Why it matters: it would
+/* Proves: a task of the scope that waits for it gets an error, also if it was asked to stop (U4).  Why it matters: it would
    wait for itself.  Catches: a hang. */
-CASE(waiting_for_oneself_is_told) {
+CASE(waiting_for_oneself_is_an_error) {
   taskreg::registry tasks;
   taskreg::scope scope(tasks);
   scope.detach("inside", [&](taskreg::context self) {
@@ -298,7 +298,7 @@ CASE(a_forked_child_does_not_wait) {
 #if TASKREG_HAS_EXCEPTIONS
 #define WITH_EXCEPTIONS                                                                           \
   CHECK_ENTRY(the_first_failure_cancels_the_others), CHECK_ENTRY(unwinding_ends_a_scope),          \
-      CHECK_ENTRY(with_scope_returns_or_throws), CHECK_ENTRY(waiting_for_oneself_is_told),
+      CHECK_ENTRY(with_scope_returns_or_throws), CHECK_ENTRY(waiting_for_oneself_is_an_error),
 #else
 #define WITH_EXCEPTIONS
 #endif

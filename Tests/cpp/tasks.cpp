@@ -87,16 +87,16 @@ CASE(captures_go_before_the_task_ends) {
   taskreg::registry tasks;
   std::atomic<int> alive{0};
   std::thread::id body_thread, drop_thread;
-  struct tells {
+  struct reports {
     std::thread::id *where;
-    explicit tells(std::thread::id *to) : where(to) {}
-    tells(tells &&other) noexcept : where(std::exchange(other.where, nullptr)) {}
-    ~tells() {
+    explicit reports(std::thread::id *to) : where(to) {}
+    reports(reports &&other) noexcept : where(std::exchange(other.where, nullptr)) {}
+    ~reports() {
       if (where != nullptr) *where = std::this_thread::get_id();
     }
   };
   {
-    auto task = tasks.spawn("captures", [own = counted(alive), told = tells(&drop_thread), &body_thread] {
+    auto task = tasks.spawn("captures", [own = counted(alive), reported = reports(&drop_thread), &body_thread] {
       body_thread = std::this_thread::get_id();
     });
     CHECK_STATUS(taskreg::status::ok, task.wait());
@@ -553,7 +553,7 @@ CASE(the_calling_task) {
   taskreg::registry tasks;
   int ends[2];
   CHECK_EQ(0, pipe2(ends, O_CLOEXEC));
-  gate told;
+  gate reported;
   auto task = tasks.spawn("speaks", [&](taskreg::context own) {
     CHECK(self::self().id() == own.id() && own.flag() != nullptr && *own.flag() == 0);
     CHECK_STATUS(taskreg::status::ok, self::checkpoint("saying"));
@@ -563,12 +563,12 @@ CASE(the_calling_task) {
     { const self::heartbeat_pause pause; }
     CHECK_STATUS(taskreg::status::timed_out, self::wait_cancelled(1ms));
     CHECK_STATUS(taskreg::status::timed_out, self::wait_fd(ends[0], 1 /* POLLIN */, 1ms));
-    told.open();
+    reported.open();
     CHECK_STATUS(taskreg::status::cancelled, self::wait_fd(ends[0], 1));
     CHECK_STATUS(taskreg::status::cancelled, self::sleep(taskreg::forever));
     CHECK(self::stop_requested());
   });
-  told.pass();
+  reported.pass();
   const auto all = tasks.snapshot();
   CHECK_STR("saying", all.at(0).checkpoint);
   CHECK_STR("words", all.at(0).progress_unit);

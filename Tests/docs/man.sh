@@ -44,7 +44,7 @@ case $case in
     ;;
   incomplete)
     "$source_folder/scripts/manpages" --check "$header" || fail 'the header is not complete'
-    rejects() { # TEXT: the changed header is refused with this message
+    rejects() { # TEXT: the changed header is rejected with this message
       local message
       ! cmp -s "$header" "$scratch/taskreg.h" || fail 'the header was not changed'
       ! message=$("$source_folder/scripts/manpages" --check "$scratch/taskreg.h" 2>&1) || fail "accepted, where: $1"

@@ -125,8 +125,8 @@ def run(writer, how):
     return [text + "# EOF\n" for text in texts], result.stderr.splitlines()
 
 
-def check_told(samples, lines):
-    check(lines, "nothing was told")
+def check_reported(samples, lines):
+    check(lines, "nothing was reported")
     for line in lines:
         name, labels, value = line.split()
         check(samples.get((name, labels)) == float(value), f"{line}, but {samples.get((name, labels))}")
@@ -179,17 +179,17 @@ def main(writer):
     texts, _ = run(writer, "empty")
     check(all(value == 0 for value in read(texts[0], True).values()), "something is not 0")
 
-    texts, told = run(writer, "plain")
-    check_told(read(texts[0], False), told)
+    texts, reported = run(writer, "plain")
+    check_reported(read(texts[0], False), reported)
 
-    texts, told = run(writer, "counted")
+    texts, reported = run(writer, "counted")
     check(len(texts) == 2, f"{len(texts)} texts")
-    middle = told.index("new text 0")
+    middle = reported.index("new text 0")
     samples = read(texts[0], True)
-    check_told(samples, told[:middle])
+    check_reported(samples, reported[:middle])
     # 3 of 1 ms, 3 of 3 ms, 3 of 20 ms: each at least as long as it slept.
     check(samples["taskreg_task_run_seconds_sum", "kind=rpc-handler"] >= 0.072, "the sum is too small")
-    check_told(read(texts[1], True), told[middle + 1 :])
+    check_reported(read(texts[1], True), reported[middle + 1 :])
 
     check_several(writer)
 

@@ -2,7 +2,7 @@
 # report.py WRITE_REPORT SCHEMAS - what tr_report_write and tr_snapshot_write write, read by others' parsers.
 #
 # Proves: snapshots and reports are UTF-8, the JSON among them one object that fits docs/schema to the letter, with
-# no member more or less; names, groups and what tasks told arrive as they were, control characters, quotes and
+# no member more or less; names, groups and what tasks reported arrive as they were, control characters, quotes and
 # all; the numbers are those of tr_report_counts; the text has a line for each straggler and no control character
 # but the ends of its lines (E1, E3, E5, E6, E9, E10).
 #
@@ -151,7 +151,7 @@ def run(how, folder, *arguments):
                 "kind_number": int(kind),
                 "phase": int(phase),
                 "checkpoint": decode(checkpoint),
-                "told": (int(done), int(total), decode(unit)),
+                "reported": (int(done), int(total), decode(unit)),
             }
         elif word == "counts":
             counts[rest[0]] = {key: int(value) for key, value in zip(rest[1::2], rest[2::2])}
@@ -167,23 +167,23 @@ def check_identity(found, task, where):
             check(found[key] == task[key], f"{where}: {key} is {found[key]!r}, not {task[key]!r}")
 
 
-def check_told(found, task, where):
+def check_reported(found, task, where):
     check_identity(found, task, where)
     check(found["checkpoint"] == task["checkpoint"], f"{where}: checkpoint {found['checkpoint']!r} of {task}")
     if task["what"] == "progresses":
         progress = found["progress"]
         check(progress["total"] == 2 * progress["done"], f"{where}: {progress}")
         check(progress["unit"] == "steps", f"{where}: {progress}")
-    elif task["told"][0] == 0:
+    elif task["reported"][0] == 0:
         check(found["progress"] is None, f"{where}: {found['progress']}")
     else:
         progress = found["progress"]
-        told = (progress["done"], progress["total"], progress["unit"])
-        done, total, unit = task["told"]
+        reported = (progress["done"], progress["total"], progress["unit"])
+        done, total, unit = task["reported"]
         wanted = (as_double_holds(done), as_double_holds(total), unit)
-        check(told == wanted, f"{where}: {told}, not {wanted}")
+        check(reported == wanted, f"{where}: {reported}, not {wanted}")
     if task["what"] == "stalls":
-        check(found["stalled"], f"{where}: a missed heartbeat is not told")
+        check(found["stalled"], f"{where}: a missed heartbeat is not reported")
     else:
         check(not found["stalled"], f"{where}: promised nothing, and is stalled")
 
@@ -194,7 +194,7 @@ def check_snapshot(folder, name, tasks):
     check(value["count"] == len(value["tasks"]) == len(found), f"{name}: {value['count']} counted")
     check(set(found) == set(tasks), f"{name}: other tasks: {set(found) ^ set(tasks)}")
     for number, task in tasks.items():
-        check_told(found[number], task, f"{name} {number}")
+        check_reported(found[number], task, f"{name} {number}")
         check(int(found[number]["spawned_at_unix_ns"]) + found[number]["age_ns"] == int(value["at_unix_ns"]), f"{name}: ages")
     lines = read_text(folder, name)
     check(len(lines) == len(tasks) + 2, f"{name}.txt has {len(lines)} lines")
@@ -293,7 +293,7 @@ def check_hostile(folder):
     value, _ = check_report(folder, "explain", counts["explain"])
     check({s["id"] for s in value["stragglers"]} == set(tasks), "a look lists other tasks")
     for straggler in value["stragglers"]:
-        check_told(straggler, tasks[straggler["id"]], "explain")
+        check_reported(straggler, tasks[straggler["id"]], "explain")
         check(straggler["cancel_requested_for_ns"] is None, "a look asks a task to stop")
 
     value, lines = check_report(folder, "shutdown", counts["shutdown"])
@@ -314,15 +314,15 @@ def check_hostile(folder):
         check((slow["how"], slow["code"]) == how, f"{slow} of {task}")
     for number, straggler in listed.items():
         task = stay[number]
-        check_told(straggler, task, f"straggler {number}")
+        check_reported(straggler, task, f"straggler {number}")
         check(straggler["state"] == "abandoned", f"{straggler}")
         check(straggler["cancel_requested_for_ns"] is not None, f"{straggler}")
         wanted = {"spins": ("spinning", "working"), "progresses": ("progressing",)}.get(
-            task["what"], ("blocked",) if task["told"][0] == 0 else ("blocked", "progressing")
+            task["what"], ("blocked",) if task["reported"][0] == 0 else ("blocked", "progressing")
         )
         check(straggler["diagnosis"] in wanted, f"{straggler['diagnosis']}: {straggler}")
         check(straggler["reads_flag_directly"] == (task["what"] == "reads"), f"{straggler}")
-        check((straggler["cancel_checks"] > 0) == (task["what"] == "looks"), f"{straggler}")
+        check((straggler["cancel_checks"] > 0) == (task["what"] == "checks"), f"{straggler}")
     check(any(straggler["frames"] for straggler in listed.values()), "no backtrace")
     frames = [line for line in lines if re.match(r"  #\d+ 0x", line)]
     check(len(frames) == sum(len(straggler["frames"]) for straggler in listed.values()), "frames")

@@ -1,4 +1,4 @@
-/* write-metrics.c MODE - writes the metrics of a registry to standard output, each time in full, and tells
+/* write-metrics.c MODE - writes the metrics of a registry to standard output, each time in full, and writes
    on standard error what they must say: lines of "name labels value", for openmetrics.py.
 
    MODE is "empty", a registry with metrics before its first task; "plain", one that keeps none; "counted",
@@ -40,7 +40,7 @@ static void run(tr_registry *registry, tr_kind kind, tr_task_fn body, void *ctx)
   wait_and_release(task);
 }
 
-static void tell(const char *name, const char *labels, uint64_t value) {
+static void expect(const char *name, const char *labels, uint64_t value) {
   fprintf(stderr, "%s %s %" PRIu64 "\n", name, labels, value);
 }
 
@@ -65,30 +65,30 @@ static void write_counted(void) {
   tr_task *live = NULL;
   CHECK_EQ(TR_OK, tr_spawn(registry, "lives", TR_KIND_BACKGROUND_LOOP, body_obeys, NULL, &live));
   write_to(registry, 1);
-  tell("taskreg_tasks_live", "kind=background-loop", 1);
-  tell("taskreg_tasks_live", "kind=maintenance", 5);
-  tell("taskreg_tasks_peak", "kind=maintenance", 5);
-  tell("taskreg_tasks_peak", "kind=rpc-handler", 1);
-  tell("taskreg_tasks_peak", "kind=application", 8);
-  tell("taskreg_tasks_peak", "kind=peer-connection", 0);
-  tell("taskreg_tasks_rejected_total", "kind=peer-connection", 3);
-  tell("taskreg_tasks_spawned_total", "kind=peer-connection", 0);
-  tell("taskreg_tasks_spawned_total", "kind=rpc-handler", 15);
-  tell("taskreg_tasks_ended_total", "kind=rpc-handler,outcome=returned", 12);
-  tell("taskreg_tasks_ended_total", "kind=rpc-handler,outcome=failed", 2);
-  tell("taskreg_tasks_ended_total", "kind=rpc-handler,outcome=exited", 1);
-  tell("taskreg_tasks_ended_total", "kind=maintenance,outcome=returned", 0);
-  tell("taskreg_task_run_seconds_count", "kind=rpc-handler", 15);
-  tell("taskreg_task_run_seconds_count", "kind=application", 8);
-  tell("taskreg_task_stop_seconds_count", "kind=rpc-handler", 0);
+  expect("taskreg_tasks_live", "kind=background-loop", 1);
+  expect("taskreg_tasks_live", "kind=maintenance", 5);
+  expect("taskreg_tasks_peak", "kind=maintenance", 5);
+  expect("taskreg_tasks_peak", "kind=rpc-handler", 1);
+  expect("taskreg_tasks_peak", "kind=application", 8);
+  expect("taskreg_tasks_peak", "kind=peer-connection", 0);
+  expect("taskreg_tasks_rejected_total", "kind=peer-connection", 3);
+  expect("taskreg_tasks_spawned_total", "kind=peer-connection", 0);
+  expect("taskreg_tasks_spawned_total", "kind=rpc-handler", 15);
+  expect("taskreg_tasks_ended_total", "kind=rpc-handler,outcome=returned", 12);
+  expect("taskreg_tasks_ended_total", "kind=rpc-handler,outcome=failed", 2);
+  expect("taskreg_tasks_ended_total", "kind=rpc-handler,outcome=exited", 1);
+  expect("taskreg_tasks_ended_total", "kind=maintenance,outcome=returned", 0);
+  expect("taskreg_task_run_seconds_count", "kind=rpc-handler", 15);
+  expect("taskreg_task_run_seconds_count", "kind=application", 8);
+  expect("taskreg_task_stop_seconds_count", "kind=rpc-handler", 0);
   CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
-  tell("new", "text", 0);
+  expect("new", "text", 0);
   write_to(registry, 1);
-  tell("taskreg_tasks_live", "kind=maintenance", 0);
-  tell("taskreg_tasks_peak", "kind=maintenance", 5);
-  tell("taskreg_tasks_ended_total", "kind=maintenance,outcome=returned", 5);
-  tell("taskreg_task_stop_seconds_count", "kind=maintenance", 5);
-  tell("taskreg_task_stop_seconds_count", "kind=background-loop", 1);
+  expect("taskreg_tasks_live", "kind=maintenance", 0);
+  expect("taskreg_tasks_peak", "kind=maintenance", 5);
+  expect("taskreg_tasks_ended_total", "kind=maintenance,outcome=returned", 5);
+  expect("taskreg_task_stop_seconds_count", "kind=maintenance", 5);
+  expect("taskreg_task_stop_seconds_count", "kind=background-loop", 1);
   tr_task_release(live);
   tr_registry_release(registry);
 }
@@ -198,11 +198,11 @@ int main(int argc, char **argv) {
     tr_registry *registry = create(mode[0] == 'e');
     if (mode[0] == 'p') {
       run(registry, TR_KIND_RPC_HANDLER, body_returns, NULL);
-      tell("taskreg_tasks_spawned_total", "-", 1);
-      tell("taskreg_tasks_ended_total", "outcome=returned", 1);
-      tell("taskreg_tasks_ended_total", "outcome=failed", 0);
-      tell("taskreg_tasks_rejected_total", "-", 0);
-      tell("taskreg_tasks_live", "-", 0);
+      expect("taskreg_tasks_spawned_total", "-", 1);
+      expect("taskreg_tasks_ended_total", "outcome=returned", 1);
+      expect("taskreg_tasks_ended_total", "outcome=failed", 0);
+      expect("taskreg_tasks_rejected_total", "-", 0);
+      expect("taskreg_tasks_live", "-", 0);
     }
     write_to(registry, 1);
     registry_finish(registry);

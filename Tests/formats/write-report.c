@@ -1,4 +1,4 @@
-/* write-report.c MODE FOLDER [COUNT] - writes reports and snapshots into FOLDER, as text and as JSON, and tells on
+/* write-report.c MODE FOLDER [COUNT] - writes reports and snapshots into FOLDER, as text and as JSON, and says on
    standard output what they must say, for report.py: lines of words, text in hexadecimal and "-" for none.
 
    MODE is "hostile", tasks with names, groups and checkpoints of every kind, some of which stop, some of which
@@ -33,7 +33,7 @@ static const char *const names[] = {
     "far too long: 0123456789012345678901234567890123456789012345678901234567890123456789",
 };
 
-/* What is told, cut and not UTF-8 among it; a report shows 255 bytes. */
+/* What is reported, cut and not UTF-8 among it; a report shows 255 bytes. */
 static const char *const texts[] = {
     NULL,
     "",
@@ -87,7 +87,7 @@ static void write_snapshot(tr_registry *registry, const char *name) {
 }
 
 /* One word for text. */
-static void tell_text(const char *text) {
+static void expect_text(const char *text) {
   putchar(' ');
   if (text == NULL) putchar('-');
   else if (text[0] == 0) putchar('.');
@@ -95,7 +95,7 @@ static void tell_text(const char *text) {
     for (; *text != 0; text++) printf("%02x", (unsigned char)*text);
 }
 
-static void tell_counts(const char *name, const tr_report *report) {
+static void expect_counts(const char *name, const tr_report *report) {
   tr_join_report counts = TR_JOIN_REPORT_INIT;
   CHECK_EQ(TR_OK, tr_report_counts(report, &counts));
   printf("counts %s ended %" PRIu64 " failed %" PRIu64 " exited %" PRIu64 " pending %" PRIu64 " aborted %" PRIu64
@@ -118,8 +118,8 @@ struct task {
   tr_task_fn rest;
 };
 
-/* Tells what it is to tell, and goes on as it is to go on. */
-static int body_tells(tr_task *self, void *ctx) {
+/* Reports what it is to report, and goes on as it is to go on. */
+static int body_reports(tr_task *self, void *ctx) {
   struct task *task = ctx;
   if (task->checkpoint != NULL) TR_IGNORE(tr_checkpoint(task->checkpoint));
   if (task->done > 0) TR_IGNORE(tr_progress(task->done, task->total, task->unit));
@@ -143,7 +143,7 @@ static int rest_progresses(tr_task *self, void *ctx) {
   return 0;
 }
 
-static int rest_looks(tr_task *self, void *ctx) {
+static int rest_checks(tr_task *self, void *ctx) {
   gate_arrive(ctx);
   TR_IGNORE(tr_sleep(FOREVER));
   tr_task_is_cancelled(self);
@@ -173,8 +173,8 @@ static int rest_exits(tr_task *self, void *ctx) {
 
 static int count_of_tasks;
 
-/* Spawns one, and tells of it: task WHAT ID NAME GROUP KIND PHASE CHECKPOINT DONE TOTAL UNIT. */
-static void spawn_told(tr_registry *registry, const char *group, const char *name, tr_kind kind,
+/* Spawns one, and says so: task WHAT ID NAME GROUP KIND PHASE CHECKPOINT DONE TOTAL UNIT. */
+static void spawn_expected(tr_registry *registry, const char *group, const char *name, tr_kind kind,
                        const tr_spawn_options *options, const struct task *given, const char *what) {
   struct task *task = malloc(sizeof *task);
   CHECK(task != NULL);
@@ -182,16 +182,16 @@ static void spawn_told(tr_registry *registry, const char *group, const char *nam
   tr_task *handle = NULL;
   tr_spawn_options own = *options;
   own.drop = free;
-  CHECK_EQ(TR_OK, tr_spawn_with(registry, name, kind, body_tells, task, &own, &handle));
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, name, kind, body_reports, task, &own, &handle));
   char kept[64];
   CHECK(tr_task_name(handle, kept, sizeof kept) > 0);
   printf("task %s %" PRIu64, what, tr_task_id(handle));
-  tell_text(kept);
-  tell_text(group);
+  expect_text(kept);
+  expect_text(group);
   printf(" %" PRIu32 " %" PRIu32, kind, options->phase);
-  tell_text(given->checkpoint);
+  expect_text(given->checkpoint);
   printf(" %" PRIu64 " %" PRIu64, given->done, given->total);
-  tell_text(given->unit);
+  expect_text(given->unit);
   printf("\n");
   tr_task_release(handle);
   count_of_tasks++;
@@ -215,35 +215,35 @@ static void write_hostile(void) {
     if (task.done == 0) task.total = 0, task.unit = NULL;
     if (task.done == 4) task.done = UINT64_MAX;
     size_t of = i % 3 == 0 ? i / 3 % 3 : 0;
-    spawn_told(registries[of], groups[of], names[i % name_count], kinds[i % 6], &options, &task, "deaf");
+    spawn_expected(registries[of], groups[of], names[i % name_count], kinds[i % 6], &options, &task, "deaf");
   }
   const tr_spawn_options plain = TR_SPAWN_OPTIONS_INIT;
   tr_spawn_options promises = TR_SPAWN_OPTIONS_INIT;
   promises.heartbeat_ns = 1;
   struct task rests = {NULL, NULL, 0, 0, rest_spins};
-  spawn_told(registries[0], "", "spins", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "spins");
+  spawn_expected(registries[0], "", "spins", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "spins");
   rests.rest = rest_progresses;
-  spawn_told(registries[0], "", "progresses", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "progresses");
-  rests.rest = rest_looks;
-  spawn_told(registries[0], "", "looks", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "looks");
+  spawn_expected(registries[0], "", "progresses", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "progresses");
+  rests.rest = rest_checks;
+  spawn_expected(registries[0], "", "checks", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "checks");
   rests.rest = rest_reads_flag;
-  spawn_told(registries[0], "", "reads its flag", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "reads");
+  spawn_expected(registries[0], "", "reads its flag", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "reads");
   rests.rest = body_deaf;
-  spawn_told(registries[0], "", "stalls", TR_KIND_BACKGROUND_LOOP, &promises, &rests, "stalls");
+  spawn_expected(registries[0], "", "stalls", TR_KIND_BACKGROUND_LOOP, &promises, &rests, "stalls");
   rests.rest = body_obeys;
   for (int i = 0; i < 17; i++)
-    spawn_told(registries[i % 3], groups[i % 3], names[i], kinds[i % 6], &plain, &rests, "obeys");
+    spawn_expected(registries[i % 3], groups[i % 3], names[i], kinds[i % 6], &plain, &rests, "obeys");
   rests.rest = rest_fails;
-  spawn_told(registries[0], "", "fails", TR_KIND_MAINTENANCE, &plain, &rests, "fails");
+  spawn_expected(registries[0], "", "fails", TR_KIND_MAINTENANCE, &plain, &rests, "fails");
   rests.rest = rest_exits;
-  spawn_told(registries[0], "", "exits", TR_KIND_MAINTENANCE, &plain, &rests, "exits");
+  spawn_expected(registries[0], "", "exits", TR_KIND_MAINTENANCE, &plain, &rests, "exits");
   gate_await(&gate, count_of_tasks);
 
   write_snapshot(registries[0], "snapshot");
   tr_report *report = NULL;
   CHECK_EQ(TR_OK, tr_explain(registries[0], &report));
   write_report(report, "explain");
-  tell_counts("explain", report);
+  expect_counts("explain", report);
   tr_report_release(report);
 
   tr_join_report counts = TR_JOIN_REPORT_INIT;
@@ -252,7 +252,7 @@ static void write_hostile(void) {
                                         SECOND, &counts));
   CHECK_EQ(TR_ERR_CLOSED, tr_spawn(registries[0], "late", TR_KIND_MAINTENANCE, body_never, NULL, NULL));
   write_report(report, "shutdown");
-  tell_counts("shutdown", report);
+  expect_counts("shutdown", report);
   tr_report_release(report);
   write_snapshot(registries[0], "after");
   atomic_store(&stop, 1);
@@ -269,19 +269,19 @@ static void write_quiet(void) {
   counts.full = &report;
   CHECK_EQ(TR_OK, tr_join_all(registry, FOREVER, &counts));
   write_report(report, "join");
-  tell_counts("join", report);
+  expect_counts("join", report);
   tr_report_release(report);
   tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
   gate_await(&gate, 1);
   CHECK_EQ(TR_ERR_DEADLINE, tr_join_all(registry, 0, &counts));
   write_report(report, "late");
-  tell_counts("late", report);
+  expect_counts("late", report);
   tr_report_release(report);
   gate_open(&gate);
   wait_and_release(task);
   CHECK_EQ(TR_OK, shutdown_fully(registry, 4711, NULL, FOREVER, &counts));
   write_report(report, "done");
-  tell_counts("done", report);
+  expect_counts("done", report);
   tr_report_release(report);
   tr_registry_release(registry);
 }
@@ -316,7 +316,7 @@ static void write_crowd(int wanted) {
   printf("figure grown_bytes %ld\n", resident_bytes() - before);
   printf("figure made_ns %" PRId64 "\n", made);
   printf("figure scale %" PRId64 "\n", check_scale());
-  tell_counts("crowd", report);
+  expect_counts("crowd", report);
   /* Generous, as machines are busy: 0.3 s and 0.1 s are what it takes. */
   CHECK(made < 10 * SECOND * check_scale());
   CHECK(written < 10 * SECOND * check_scale());

@@ -111,7 +111,7 @@ void *host(void *argument) {
   return NULL;
 }
 
-void tell(int number) {
+void command(int number) {
   struct actor *actor = &actors[number];
   pthread_mutex_lock(&actor->lock);
   actor->state = TOLD;
@@ -150,7 +150,7 @@ struct order *order_for(int number, enum call call, int object) {
 }
 
 struct order *ask(int number) {
-  tell(number);
+  command(number);
   return answer_of(number);
 }
 

@@ -70,9 +70,9 @@ int some_actor(int byte, int from);
 /* How many calls of this kind on this object are left blocked. */
 int pending(enum call call, int object);
 
-/* Telling one what to call, and waiting until the call has returned. */
+/* Commanding one to make a call, and waiting until the call has returned. */
 struct order *order_for(int number, enum call call, int object);
-void tell(int number);
+void command(int number);
 struct order *answer_of(int number);
 int has_answered(int number);
 struct order *ask(int number);

@@ -47,7 +47,7 @@ static void check_answer(int number, unsigned may) {
   actors[number].isPending = 0;
   if (!(may & MAY(order->status))) broken(__FILE__, __LINE__, "a status that is allowed", may, order->status);
   if (order->call == TASK_WAIT && order->status == TR_OK) check_outcome(order);
-  if (order->status == TR_ERR_CANCELLED && number >= HOSTS) tasks[number - HOSTS].looks++;
+  if (order->status == TR_ERR_CANCELLED && number >= HOSTS) tasks[number - HOSTS].checks++;
   if (order->call == JOIN && order->status == TR_OK) {
     MUST_EQ(0, order->report.pending);
     MUST_EQ(0, order->report.stragglers_count);
@@ -82,7 +82,7 @@ void wait_with(int number, int forever) {
     if ((may & MAY(TR_OK)) && order->call != WAIT_FD) may = MAY(TR_OK);
     if (may == 0) may = order->call == SLEEP ? MAY(TR_OK) : MAY(TR_ERR_TIMEDOUT);
   }
-  tell(number);
+  command(number);
   if (may != 0) check_answer(number, may);
   else actors[number].isPending = 1;
 }

@@ -39,14 +39,14 @@ static void make_join(int actor, int number) {
   if (registry->live > 0 && is_flagged(actor)) {
     MUST_EQ(TR_ERR_CANCELLED, order->status);
     MUST(order->full == NULL);
-    task_of(actor)->looks++;
+    task_of(actor)->checks++;
     return;
   }
   if (registry->live == 0) {
     int waits = shuts && registry->parent < 0; /* for threads, of which a group has none (T4) */
     int held_up = waits && order->status == TR_ERR_DEADLINE && order->report.threads_left > 0;
     if (waits && is_flagged(actor) && order->status == TR_ERR_CANCELLED) {
-      task_of(actor)->looks++;
+      task_of(actor)->checks++;
       return;
     }
     if (!held_up) MUST_EQ(TR_OK, order->status);

@@ -33,7 +33,7 @@ void call_metrics(int b, int c) {
   MUST_EQ(counts->ended, metrics.ended);
   MUST_EQ(counts->failed, metrics.failed);
   MUST_EQ(counts->exited, metrics.exited);
-  MUST_EQ(counts->refused, metrics.rejected);
+  MUST_EQ(counts->rejected, metrics.rejected);
   MUST_EQ(counts->live, metrics.live);
   MUST_EQ(registry->isMeasured ? counts->peak : 0, metrics.peak);
   check_durations(metrics.run_p50_ns, metrics.run_p90_ns, metrics.run_p99_ns, metrics.run_max_ns,

@@ -88,7 +88,7 @@ void call_registry(int what, int a, int b, int c) {
     call_registry_create(a, b, c, 0, 0);
     return;
   }
-  if (what == 1) { /* one of its tasks may take a reference after the last one was given back */
+  if (what == 1) { /* one of its tasks may take a reference after the last one was released */
     int actor = some_actor(a, HOSTS);
     if (actor < 0) return;
     int own = task_of(actor)->registry; /* or one above it, whose task it is as well */

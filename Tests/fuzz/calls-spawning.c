@@ -54,7 +54,7 @@ static void note_spawn(const struct order *order, int name) {
   task->registry = order->object;
   task->refs = order->wantsHandle;
   task->reserve = task->overdue = task->fd = task->hasMessage = 0;
-  task->hasProgress = task->looks = task->ending = 0;
+  task->hasProgress = task->checks = task->ending = 0;
   task->promise = order->options.heartbeat_ns > 0 ? PROMISED : NOTHING_PROMISED;
   task->phase = order->options.phase;
   task->checkpoint = task->unit = NULL;
@@ -86,7 +86,7 @@ void call_spawn(int a, int b, int c, struct wish wish) {
     note_spawn(order, b);
   } else {
     MUST(order->task == NULL);
-    if (expected != TR_ERR_INVALID) model_refusal(registry, order->kind);
+    if (expected != TR_ERR_INVALID) model_rejection(registry, order->kind);
   }
 }
 
@@ -98,7 +98,7 @@ void call_spawn_thrice(int b, int c) {
   for (int i = 0; i < HOSTS; i++)
     if (!is_free(i)) return;
   for (int i = 0; i < HOSTS; i++) prepare_spawn(i, task_count + i, registry, 0, c & 0x70, (struct wish){0});
-  for (int i = 0; i < HOSTS; i++) tell(i);
+  for (int i = 0; i < HOSTS; i++) command(i);
   int accepted = 0, expected = into->closed ? 0 : 3;
   for (int i = registry; i >= 0; i = registries[i].parent)
     if (registries[i].limit != 0 && registries[i].limit - registries[i].live < (uint64_t)expected)
@@ -111,7 +111,7 @@ void call_spawn_thrice(int b, int c) {
       continue;
     }
     MUST_EQ(into->closed ? TR_ERR_CLOSED : TR_ERR_LIMIT, kept[i].status);
-    model_refusal(registry, kept[i].kind);
+    model_rejection(registry, kept[i].kind);
   }
   MUST_EQ(expected, accepted);
   int first = task_count;
@@ -135,7 +135,7 @@ void end_task(int number, int exits, int code) {
   /* what an essential one cancels has happened when a wait for it returns, and not when its drop has */
   int isHeld = task->refs + task->reserve > 0, isHeldFor = !isHeld && is_essential(task);
   if (isHeldFor) MUST(tr_task_retain(task->it) == task->it);
-  tell(HOSTS + number);
+  command(HOSTS + number);
   if (isHeld || isHeldFor) MUST_EQ(TR_OK, tr_task_wait(task->it, -1, NULL));
   if (isHeldFor) tr_task_release(task->it);
   while (atomic_load(&task->drops) == 0) usleep(20);

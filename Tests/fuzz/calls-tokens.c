@@ -74,7 +74,7 @@ void call_cancel_thrice(int b, int c) {
     order->how = c % 64 + i;
     order->text = i == 1 ? "stop" : NULL;
   }
-  for (int i = 0; i < HOSTS; i++) tell(i);
+  for (int i = 0; i < HOSTS; i++) command(i);
   for (int i = 0; i < HOSTS; i++)
     if (answer_of(i)->status == 1) {
       firsts++;

@@ -5,7 +5,7 @@
 
 #include "actors.h"
 
-/* What a name is given as, and what is kept of it; NULL: refused. */
+/* What a name is given as, and what is kept of it; NULL: rejected. */
 struct name {
   const char *given, *kept;
 };

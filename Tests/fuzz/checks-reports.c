@@ -26,7 +26,7 @@ static void check_straggler(const tr_straggler *straggler, int registry, int may
     MUST(straggler->thread_id > 0 && straggler->age_ns > 0);
     MUST(straggler->diagnosis != TR_DIAGNOSIS_STARTING && straggler->diagnosis < TR_DIAGNOSIS_ENDED);
     MUST(task->flagged || (straggler->cancel_checks == 0 && straggler->cancel_requested_for_ns == -1));
-    MUST(straggler->cancel_checks >= (uint32_t)task->looks);
+    MUST(straggler->cancel_checks >= (uint32_t)task->checks);
     MUST_EQ(0, straggler->stalled);
     MUST_EQ(0, straggler->reads_flag_directly);
     MUST_EQ(straggler->frame_count > 0, straggler->backtrace == TR_BACKTRACE_TAKEN);
@@ -242,7 +242,7 @@ static void check_exposition(void) {
 }
 
 /* What no text of all is made of. */
-static void refuse_exposition(tr_registry *registry) {
+static void reject_exposition(tr_registry *registry) {
   const tr_metrics_source good = {(uint32_t)sizeof good, 0, registry, "one"};
   tr_metrics_source sources[2] = {good, good};
   const uint32_t format = TR_FORMAT_OPENMETRICS;
@@ -294,7 +294,7 @@ void check_written(int number, int what) {
       MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(registry, file, 0));
       MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(registry, -1, TR_FORMAT_TEXT));
       MUST_EQ(TR_ERR_INVALID, tr_metrics_write(registry, file, TR_FORMAT_JSON));
-      refuse_exposition(registry);
+      reject_exposition(registry);
       MUST_EQ(0, lseek(file, 0, SEEK_CUR));
       break;
     default: /* nobody may write there */

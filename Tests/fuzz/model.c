@@ -162,15 +162,15 @@ void model_spawn(int number) {
   }
 }
 
-/* A spawn was refused, in `registry` and all above it (T2). */
-void model_refusal(int registry, tr_kind kind) {
+/* A spawn was rejected, in `registry` and all above it (T2). */
+void model_rejection(int registry, tr_kind kind) {
   /* the log of a registry that is closed and has no task left hears of nothing more (O2) */
   if (!registries[registry].closed || registries[registry].live > 0)
     model_event(registry, TR_EVENT_SPAWN_REJECTED);
   for (int i = registry; i >= 0; i = registries[i].parent) {
     registries[i].counts.rejected++;
-    registries[i].all.refused++;
-    registries[i].kinds[slot_of(kind)].refused++;
+    registries[i].all.rejected++;
+    registries[i].kinds[slot_of(kind)].rejected++;
   }
 }
 

@@ -45,7 +45,7 @@ struct counts {
 
 /* The metrics of tasks of one kind, or of all (E8). */
 struct kind_counts {
-  uint64_t spawned, ended, failed, exited, refused, live, peak, stopped;
+  uint64_t spawned, ended, failed, exited, rejected, live, peak, stopped;
 };
 
 /* A group counts what those below it come to: `live`, `counts`. */
@@ -75,7 +75,7 @@ struct task {
   uint32_t phase;
   const char *checkpoint, *unit;
   uint64_t done, total;
-  int hasProgress, looks; /* looks: how often it was told that it is to stop */
+  int hasProgress, checks; /* checks: how often a call told it to stop */
   int ending;             /* the number of its end, from 1 on; 0 before */
   enum { NOTHING_PROMISED, PROMISED, TAKEN_BACK } promise;
   int isPlain; /* it came by tr_spawn, and its body counts as its drop, too */
@@ -126,7 +126,7 @@ void model_event(int registry, uint32_t event);
 void model_deadline(int number);
 void model_ask_phases(int number);
 void model_spawn(int number);
-void model_refusal(int registry, tr_kind kind);
+void model_rejection(int registry, tr_kind kind);
 void model_end(int number);
 
 #endif

@@ -7,7 +7,7 @@
    events it makes; what it says is compared after each call. A few calls are made by three threads at
    once, where the contract says what the three together come to.
 
-   Objects are valid, NULL, or stale: given back by the caller, and alive because something else keeps
+   Objects are valid, NULL, or stale: released by the caller, and alive because something else keeps
    them, be it a reference that the program holds in reserve.
 
    The books stand in model.c, the threads in actors.c and performing.c, what blocks in blocked.c, what can be
@@ -123,7 +123,7 @@ static void make_call(const uint8_t *bytes) {
   empty_notify_socket();
 }
 
-/* Ends all that is blocked and alive, and gives everything back. */
+/* Ends all that is blocked and alive, and releases everything. */
 static void finish(void) {
   go_on(0, 0);
   if (watched >= 0) {

@@ -21,8 +21,8 @@ tools() {
   for pair in "$@"; do ln -s "${pair#*=}" "$folder/${pair%%=*}"; done
 }
 
-# refuses CASE [VARIABLE=VALUE]… -- TEXT…: configuring in CASE fails with one error with each TEXT in it.
-refuses() {
+# fails CASE [VARIABLE=VALUE]… -- TEXT…: configuring in CASE fails with one error with each TEXT in it.
+fails() {
   local case=$1 log=$scratch/$1/log environment=() text
   shift
   while [ "$1" != -- ]; do environment+=("$1"); shift; done
@@ -51,17 +51,17 @@ program "$scratch/programs/old" 'Swift version 5.10.1 (swift-5.10.1-RELEASE)'
 program "$scratch/programs/other" 'python-swiftclient 4.1.0'
 
 tools no-swift pkg-config="$real_pkg_config"
-refuses no-swift -- 'Swift was not found' 'Install Swift 6.3 or newer from https://www.swift.org/install/linux/' '-DTASKREG_SWIFT='
+fails no-swift -- 'Swift was not found' 'Install Swift 6.3 or newer from https://www.swift.org/install/linux/' '-DTASKREG_SWIFT='
 
 tools old-swift pkg-config="$real_pkg_config" swift="$scratch/programs/old"
-refuses old-swift -- 'Swift 5.10.1, which is too old' 'Install Swift 6.3 or newer'
+fails old-swift -- 'Swift 5.10.1, which is too old' 'Install Swift 6.3 or newer'
 
 tools other-swift pkg-config="$real_pkg_config" swift="$scratch/programs/other"
-refuses other-swift -- 'is not a working Swift compiler' 'Install Swift 6.3 or newer'
+fails other-swift -- 'is not a working Swift compiler' 'Install Swift 6.3 or newer'
 
 tools no-pkg-config
-refuses no-pkg-config -- 'Swift was not found' 'apt-get install pkg-config libpthread-stubs0-dev'
+fails no-pkg-config -- 'Swift was not found' 'apt-get install pkg-config libpthread-stubs0-dev'
 
 mkdir "$scratch/empty"
 tools no-pthread-stubs pkg-config="$real_pkg_config"
-refuses no-pthread-stubs PKG_CONFIG_LIBDIR="$scratch/empty" -- 'does not know pthread-stubs' 'apt-get install libpthread-stubs0-dev'
+fails no-pthread-stubs PKG_CONFIG_LIBDIR="$scratch/empty" -- 'does not know pthread-stubs' 'apt-get install libpthread-stubs0-dev'

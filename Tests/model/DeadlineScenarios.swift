@@ -7,7 +7,7 @@ extension Scenario {
 
   static let laterPhase = Scenario(
     name: "later phase",
-    claim: "a spawn in a later phase while a shutdown asks: refused, or asked (E5, C3)",
+    claim: "a spawn in a later phase while a shutdown asks: rejected, or asked (E5, C3)",
     preemptions: 3
   ) {
     Stage.open()
@@ -63,7 +63,7 @@ extension Scenario {
     Stage.close()
   }
 
-  static let told = [lateReported, gracedCaller, deadlineCallback, spawnAtDeadline]
+  static let deadlines = [lateReported, gracedCaller, deadlineCallback, spawnAtDeadline]
 
   // SAFETY: written by the first thread of an execution before it makes others.
   nonisolated(unsafe) private static var group: RegistryReference?
@@ -71,7 +71,7 @@ extension Scenario {
   static let gracedCaller = Scenario(
     name: "graced caller",
     claim:
-      "a caller is asked to stop in the abort grace, its straggler ends: one of both is told (C4, J4)",
+      "a caller is asked to stop in the abort grace, its straggler ends: one of both is reported (C4, J4)",
     preemptions: 1, timeouts: 1
   ) {
     Stage.open()
@@ -119,7 +119,7 @@ extension Scenario {
     Stage.expect(Stage.task.wait(until: .never) == .ok, "a wait ends with its task (O3)")
     Stage.close {
       Stage.expect(Stage.value(.called) == (asked ? 1 : 0), "called once if it was asked (C7)")
-      if let registration { CancelCallback.deregister(registration) }
+      if let registration { CancelCallback.remove(registration) }
       Stage.task.unpin()
     }
   }
@@ -145,8 +145,9 @@ extension Scenario {
   }
 
   static let lateReported = Scenario(
-    name: "late told",
-    claim: "a deadline passes as a task ends: told once if it was a straggler, and only then (E6)",
+    name: "late reported",
+    claim:
+      "a deadline passes as a task ends: reported once if it was a straggler, and only then (E6)",
     preemptions: 3, timeouts: 1
   ) {
     Stage.open {
@@ -161,9 +162,9 @@ extension Scenario {
     Stage.expect(Stage.task.wait(until: .never) == .ok, "a wait ends with its task (O3)")
     Stage.expect(
       Stage.value(.called) == Int32(tally.pending),
-      "a straggler's end is told before it is known (E6)")
+      "a straggler's end is reported before it is known (E6)")
     Stage.task.unpin()
     Stage.close()
-    Stage.expect(Stage.value(.called) == Int32(tally.pending), "and told once (E6)")
+    Stage.expect(Stage.value(.called) == Int32(tally.pending), "and reported once (E6)")
   }
 }

@@ -6,7 +6,7 @@ extension Scenario {
     [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
     + [uncheckedSleeper, uncheckedListener]
     + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration, places]
-    + phased + told
+    + phased + deadlines
 
   /// A body that ends at once.
   static let short: TaskBody = { _, _ in
@@ -106,7 +106,7 @@ extension Scenario {
   static let places = Scenario(
     name: "places",
     claim:
-      "two share a descriptor, one is asked to stop: its flag shows, or the descriptor tells (C8)",
+      "two share a descriptor, one is asked to stop: its flag shows, or the descriptor shows it (C8)",
     preemptions: 2
   ) {
     Stage.open { $0.spinNanoseconds = 0 }
@@ -204,7 +204,7 @@ extension Scenario {
 
   static let closing = Scenario(
     name: "closing",
-    claim: "a spawn while the token is cancelled: refused, or flagged (S5, C3)",
+    claim: "a spawn while the token is cancelled: rejected, or flagged (S5, C3)",
     preemptions: 4
   ) {
     Stage.open()
@@ -295,7 +295,7 @@ extension Scenario {
 
   static let exit = Scenario(
     name: "exit",
-    claim: "a body leaves by pthread_exit: one end, told once (O1, S4)",
+    claim: "a body leaves by pthread_exit: one end, reported once (O1, S4)",
     preemptions: 3
   ) {
     Stage.open()
@@ -459,7 +459,7 @@ extension Scenario {
     ) { registration = $0 }
     Stage.expect(
       (status == .cancelled) == (registration == nil), "called at once, or registered (C7)")
-    if let registration { CancelCallback.deregister(registration) }
+    if let registration { CancelCallback.remove(registration) }
     let called = Stage.value(.called)
     Stage.expect(called <= 1, "a callback runs once at the most (C7)")
     Stage.expect(Stage.value(.over) == 1, "its drop has run once (C7)")
@@ -484,7 +484,7 @@ extension Scenario {
     let status = CancelCallback.register(
       { _ in
         Stage.add(1, to: .called)
-        if let own = registered { CancelCallback.deregister(own) }
+        if let own = registered { CancelCallback.remove(own) }
       }, nil, drop: { _ in Stage.add(1, to: .over) }, with: .token(Stage.token)
     ) { registered = $0 }
     Stage.expect(status == .ok || status == .cancelled, "registered, or called at once (C7)")

@@ -565,7 +565,7 @@ struct model_result model_explore(const struct model_run *run) {
         if (i > 0 && !threads[i].isJoined && !threads[i].isDetached)
           model_fail("a thread was neither joined nor detached");
       }
-      if (blocks != 0) model_fail("memory was not given back");
+      if (blocks != 0) model_fail("memory was not freed");
       expect_untouched();
     }
     if (!next_execution()) break;

@@ -6,15 +6,15 @@
    share. Every ten seconds all of them stop, everything is shut down, the books are compared, and a
    line is printed. Claims, throughout:
 
-   1. every accepted task runs its body once and its drop once, no refused one does, and after a
+   1. every accepted task runs its body once and its drop once, no rejected one does, and after a
       shutdown as many have ended as were accepted (S4, G4);
    2. the number of live tasks is never below what was accepted and not dropped (N1);
    3. no id comes twice, no entry of a snapshot mixes two tasks, none is listed twice (N2, N3);
    4. a callback runs once at the most, its drop exactly once, and none runs after it is taken back (C7);
    5. metrics have every accepted task, no end before its drop, and among the last tasks none twice (E8);
-   6. what a task tells of itself is never mixed with what another tells, nor what two calls tell (E3);
+   6. what a task reports of itself is never mixed with what another reports, nor what two calls report (E3);
    7. a report has as many stragglers as it says, none twice, none that is of another registry; its phases are
-      in order (E1, E5); the end of a straggler is told once at the most (E6), and nobody is stalled who
+      in order (E1, E5); the end of a straggler is reported once at the most (E6), and nobody is stalled who
       promised an hour (E7);
    8. when all is shut down the process has the threads, descriptors and memory that it had before.
 
@@ -24,8 +24,8 @@
 
 #include "../c/support.h"
 
-#ifdef SOAK_REFUSES
-#include "../c/refuse.h"
+#ifdef SOAK_FAULTS
+#include "../c/fault.h"
 #endif
 
 #include <malloc.h>
@@ -68,7 +68,7 @@ static atomic_uint_least64_t ids[IDS], late_ids[IDS];
 static atomic_int stops;
 static pthread_barrier_t pause_begins, pause_ends;
 static struct actor actors[THREADS];
-static atomic_long total_spawned, total_refused, total_threadless, total_joins, total_stragglers, total_callbacks, total_listed, total_explained, total_backtraces, total_late;
+static atomic_long total_spawned, total_rejected, total_threadless, total_joins, total_stragglers, total_callbacks, total_listed, total_explained, total_backtraces, total_late;
 static int pipe_ends[2], nowhere;
 
 static uint32_t next(struct actor *actor) {
@@ -153,14 +153,14 @@ static struct hall *hall_replace(struct actor *actor, unsigned place) {
   pthread_mutex_unlock(&halls_lock);
   return old;
 }
-/* What a deed tells: which of these, how far, and of what follow from its number. */
+/* What a deed reports: which of these, how far, and of what follow from its number. */
 static const char *const places[] = {"at the gate", "in the hall", "on the stairs", "in the cellar"};
 
 static const char *place_of(uint32_t number) { return places[number % 4]; }
 static uint32_t phase_of(uint32_t number) { return number % 5 == 0 ? number / 5 % TR_PHASES : 0; }
 
-/* Whether what is shown of a deed is what it tells, by one call (E3). */
-static void check_told(unsigned number, const char *checkpoint, uint64_t done, uint64_t total, const char *unit) {
+/* Whether what is shown of a deed is what it reports, by one call (E3). */
+static void check_shown(unsigned number, const char *checkpoint, uint64_t done, uint64_t total, const char *unit) {
   CHECK(checkpoint == NULL || strcmp(checkpoint, place_of(number)) == 0);
   if (unit == NULL) CHECK(done == 0 && total == 0);
   else CHECK(strcmp(unit, place_of(number)) == 0 && total == done * 3 + number);
@@ -184,7 +184,7 @@ static void read_report(struct actor *actor, const struct hall *hall, tr_report 
     CHECK_EQ(0, straggler.stalled);
     CHECK_STR(hall->above != NULL ? "inner" : "", straggler.group);
     CHECK((straggler.state == TR_STATE_ENDED) == (straggler.diagnosis == TR_DIAGNOSIS_ENDED));
-    check_told(number, straggler.checkpoint, straggler.progress_done, straggler.progress_total,
+    check_shown(number, straggler.checkpoint, straggler.progress_done, straggler.progress_total,
                straggler.progress_unit);
     for (uint32_t n = 0; n < straggler.frame_count; n++) CHECK(straggler.frames[n] != 0);
     if (straggler.frame_count > 0) atomic_fetch_add(&total_backtraces, 1);
@@ -312,7 +312,7 @@ static void drop_of_deed(void *ctx) {
   atomic_fetch_add(&hall->drops, 1);
   hall_leave(hall);
 }
-/* Spawn a task whose temper is random; 0 if it was refused. The caller uses the hall. */
+/* Spawn a task whose temper is random; 0 if it was rejected. The caller uses the hall. */
 static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out) {
   struct deed *deed = calloc(1, sizeof *deed);
   CHECK(deed != NULL);
@@ -341,7 +341,7 @@ static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out) {
     CHECK(task == NULL && atomic_load(&deed->begun) == 0);
     free(deed);
     hall_leave(hall);
-    atomic_fetch_add(&total_refused, 1);
+    atomic_fetch_add(&total_rejected, 1);
     if (status == TR_ERR_AGAIN) atomic_fetch_add(&total_threadless, 1);
     return 0;
   }
@@ -457,7 +457,7 @@ static void op_list(struct actor *actor) {
     CHECK_EQ(list[i].cancel_requested, list[i].cancel_requested_at_ns != 0);
     CHECK_EQ(phase_of(number), list[i].phase);
     CHECK_EQ(0, list[i].stalled);
-    check_told(number, list[i].checkpoint, list[i].progress_done, list[i].progress_total, list[i].progress_unit);
+    check_shown(number, list[i].checkpoint, list[i].progress_done, list[i].progress_total, list[i].progress_unit);
     for (size_t j = 0; j < i; j++) CHECK(list[i].id != list[j].id);
   }
   hall_exit(hall);
@@ -630,12 +630,12 @@ static void op_token(struct actor *actor) {
   tr_token_release(token);
   tr_token_release(child);
 }
-#ifdef SOAK_REFUSES
+#ifdef SOAK_FAULTS
 /* For a moment, some of the process's threads cannot be made. */
-static void op_refuse(struct actor *actor) {
-  refuse_every((int)(next(actor) % 5) + 1, EAGAIN);
+static void op_fault(struct actor *actor) {
+  fault_every((int)(next(actor) % 5) + 1, EAGAIN);
   breathe();
-  refuse_none();
+  fault_none();
 }
 #endif
 
@@ -651,8 +651,8 @@ static const struct {
     {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice},
     {"token", 8, op_token},     {"timeout", 10, op_timeout},        {"ring", 6, op_ring},
     {"wait for all", 8, op_registry_wait}, {"measure", 10, op_measure}, {"explain", 2, op_explain},        {"show", 4, op_show},
-#ifdef SOAK_REFUSES
-    {"refuse", 1, op_refuse},
+#ifdef SOAK_FAULTS
+    {"fault", 1, op_fault},
 #endif
 };
 enum { OPERATIONS = sizeof operations / sizeof *operations };
@@ -750,10 +750,10 @@ int main(int argc, char **argv) {
     size_t used = mallinfo2().uordblks + mallinfo2().hblkhd;
     long operations_done = 0;
     for (int i = 0; i < THREADS; i++) operations_done += actors[i].operations;
-    printf("soak: %5lld s  %ld operations, %ld spawned, %ld refused (%ld for want of a thread), %ld joins with %ld stragglers, "
+    printf("soak: %5lld s  %ld operations, %ld spawned, %ld rejected (%ld for want of a thread), %ld joins with %ld stragglers, "
            "%ld listed, %ld callbacks, %ld explained with %ld backtraces, %ld late; %d threads, %d descriptors, %zu KiB\n",
            (long long)((at - start) / SECOND), operations_done, atomic_load(&total_spawned),
-           atomic_load(&total_refused), atomic_load(&total_threadless), atomic_load(&total_joins), atomic_load(&total_stragglers),
+           atomic_load(&total_rejected), atomic_load(&total_threadless), atomic_load(&total_joins), atomic_load(&total_stragglers),
            atomic_load(&total_listed), atomic_load(&total_callbacks), atomic_load(&total_explained),
            atomic_load(&total_backtraces), atomic_load(&total_late), thread_count(), now_open, used >> 10);
     fflush(stdout);

@@ -57,8 +57,8 @@ static inline struct cp_scheduling cp_get_scheduling(int32_t id) {
   int saved = errno;
   memset(&now, 0, sizeof now);
   if (syscall(SYS_sched_getattr, id, &now, CP_SCHED_ATTR_SIZE, 0) != 0) memset(&now, 0, sizeof now);
-  long told = syscall(SYS_sched_getaffinity, id, sizeof now.affinity, &now.affinity);
-  now.affinity_words = told > 0 ? (size_t)told / 8 : 0;
+  long bytes = syscall(SYS_sched_getaffinity, id, sizeof now.affinity, &now.affinity);
+  now.affinity_words = bytes > 0 ? (size_t)bytes / 8 : 0;
   errno = saved;
   return now;
 }

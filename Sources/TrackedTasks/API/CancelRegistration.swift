@@ -3,13 +3,13 @@
 
   /// A closure that runs when a token or a task is cancelled.
   ///
-  /// It stays registered until `deregister` is called or this object is deallocated.
+  /// It stays registered until `remove` is called or this object is deallocated.
   ///
   /// *Concurrency:* every member may be used from any thread.
   public final class CancelRegistration: Sendable {
-    /// The callback's pointer as bits; 0 once it is deregistered, or if the closure ran at once.
+    /// The callback's pointer as bits; 0 once it is removed, or if the closure ran at once.
     ///
-    /// atomic: release by the thread that registers, acquire by the one that deregisters.
+    /// atomic: release by the thread that registers, acquire by the one that removes it.
     private let callback = Atomic<UInt>(0)
 
     init(
@@ -43,24 +43,24 @@
     /// - Returns: what happened to the closure; nil if this was called before, if the closure ran
     ///   when it was registered, or in a forked child.
     @discardableResult
-    public func deregister() -> Removal? {
+    public func remove() -> Removal? {
       let bits = callback.exchange(0, ordering: .acquiringAndReleasing)
       if ProcessState.isForkedChild { return nil }
       guard let callback = CancelCallback.Pointer(bitPattern: bits) else { return nil }
-      return Removal(rawValue: CancelCallback.deregister(callback).rawValue)
+      return Removal(rawValue: CancelCallback.remove(callback).rawValue)
     }
 
     /// What had happened to the closure when its registration was removed.
     public enum Removal: UInt32, Hashable, Sendable {
       /// It did not run, and never will.
       case neverRuns = 0
-      /// It has run, or is itself calling `deregister`.
+      /// It has run, or is itself calling `remove`.
       case hasRun = 1
       /// Another thread was running it, and it has returned.
       case waited = 2
     }
 
-    deinit { deregister() }
+    deinit { remove() }
   }
 
   private final class ClosureBox: Sendable {

@@ -52,7 +52,7 @@ struct SignalMask: Equatable {
 
   /// The mask of the main thread; nil if it is not known, or if it blocks nearly all signals.
   static var ofMain: SignalMask? {
-    for _ in 0..<looks {
+    for _ in 0..<attempts {
       guard let bits = ThreadProbe.blockedSignals(threadID: getpid()) else { return nil }
       let ofMain = SignalMask(bits: bits & ~neverBlocked)
       if !ofMain.isOfRuntime { return ofMain }
@@ -63,7 +63,7 @@ struct SignalMask: Equatable {
   }
 
   /// How many times the main thread's mask is read, and the pause between, in nanoseconds.
-  private static var looks: Int { 20 }
+  private static var attempts: Int { 20 }
   private static var pause: Int64 { 100_000 }
 
   /// Whether it blocks every signal that can come from outside.

@@ -15,7 +15,7 @@ enum TextSink {
 /// A writer of text to a descriptor or to memory of the caller's; it allocates nothing.
 ///
 /// Text for a descriptor goes through a buffer, which is written whenever it is full. After an error nothing more is
-/// written; `finish` returns the error. Text for memory is put there directly. When the memory is full, what follows goes
+/// written; `close` returns the error. Text for memory is put there directly. When the memory is full, what follows goes
 /// to the buffer, and is only counted.
 struct TextWriter: ~Copyable {
   private let sink: TextSink
@@ -238,7 +238,7 @@ struct TextWriter: ~Copyable {
   ///
   /// - Returns: `.ok`; `.system` with errno set when a write failed; `.truncated` when the caller's memory has not
   ///   got all of the text.
-  mutating func finish() -> Status {
+  mutating func close() -> Status {
     flush()
     switch sink {
     case .descriptor:
@@ -272,14 +272,14 @@ struct TextWriter: ~Copyable {
 ///
 /// A temporary allocation of more than 1024 bytes would be on the heap.
 ///
-/// - Returns: the result of `finish`.
+/// - Returns: the result of `close`.
 func withTextWriter(_ sink: TextSink, _ body: (inout TextWriter) -> Void) -> Status {
   // write(2) is a cancellation point.
   withCancellationDisabled {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) { buffer in
       var writer = TextWriter(sink, buffer)
       body(&writer)
-      return writer.finish()
+      return writer.close()
     }
   }
 }

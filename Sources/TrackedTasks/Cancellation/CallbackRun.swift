@@ -8,7 +8,7 @@ import Synchronization
 /// The callbacks of tasks that a deadline has asked to stop, run on a thread of the library's own:
 /// a callback may take long, and the call that waited has a deadline (C7, J4).
 struct CallbackRun {
-  private let topmost: RegistryReference
+  private let root: RegistryReference
 
   /// How long the call waits for its callbacks, in nanoseconds: most of them are short, and have
   /// run when it returns.
@@ -23,9 +23,9 @@ struct CallbackRun {
   /// - Returns: the run; nil if there is nothing to run, or it is done.
   static func begin(in registry: RegistryReference) -> CallbackRun? {
     if !registry.hasCallbacksToRun { return nil }
-    let topmost = registry.topmost
+    let root = registry.root
     registry.retainStorage()
-    topmost.monitor.withLock { $0.callbackRuns += 1 }
+    root.monitor.withLock { $0.callbackRuns += 1 }
     let code = startThread(
       stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true,
       argument: UnsafeMutableRawPointer(registry.pointer)
@@ -36,7 +36,7 @@ struct CallbackRun {
       CallbackRun.end(argument)
       return nil
     }.code
-    if code == 0 { return CallbackRun(topmost: topmost) }
+    if code == 0 { return CallbackRun(root: root) }
     run(UnsafeMutableRawPointer(registry.pointer))
     end(UnsafeMutableRawPointer(registry.pointer))
     return nil
@@ -56,7 +56,7 @@ struct CallbackRun {
     guard !ProcessState.isForkedChild, let registry = RegistryReference(of: argument) else {
       return
     }
-    registry.topmost.monitor.withLock { state in
+    registry.root.monitor.withLock { state in
       state.callbackRuns -= 1
       state.waiters.wake(WaitKey.callbacks)
     }
@@ -64,7 +64,7 @@ struct CallbackRun {
   }
 
   /// Waits briefly until all runs are over.
-  func wait() { _ = topmost.waitForCallbackRuns(until: .after(Self.patience)) }
+  func wait() { _ = root.waitForCallbackRuns(until: .after(Self.patience)) }
 }
 
 extension RegistryReference {

@@ -290,7 +290,7 @@ extension CancelCallback {
   ///
   /// - Returns: what became of the function.
   @discardableResult
-  static func deregister(_ callback: Pointer) -> Removal {
+  static func remove(_ callback: Pointer) -> Removal {
     let owner = callback.pointee.owner
     let removal: Removal = owner.withLock { callbacks, _ in
       switch callback.pointee.stage {

@@ -149,7 +149,7 @@ extension UnsafeMutablePointer<CancelSignal> {
   /// next task, and leaves it blocked only if tasks of the registry block it.
   ///
   /// Requires that it is disarmed.
-  func finish(in registry: RegistryReference) {
+  func discardPending(in registry: RegistryReference) {
     changeMask(SIG_BLOCK)
     cp_take_pending_signal(pointee.number)
     if !registry.taskMask.contains(pointee.number) { changeMask(SIG_UNBLOCK) }
@@ -178,9 +178,11 @@ extension TaskReference {
   /// *Concurrency:* any thread that keeps the record's memory; takes the timer thread's lock.
   var signalTrouble: StaticString? {
     if !word.hasOptionalState { return nil }
-    if pointer.pointee.extras.signal.load(ordering: .sequentiallyConsistent) == 0 { return nil }
+    if pointer.pointee.optionalState.signal.load(ordering: .sequentiallyConsistent) == 0 {
+      return nil
+    }
     return TimerThread.withQueue { _ in
-      let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+      let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
       return CancelSignal.Pointer(bitPattern: bits)?.pointee.trouble
     }
   }

@@ -12,9 +12,9 @@ import Synchronization
 //     held → asked         [capture]: the asker has written the thread, sends the signal and sleeps
 //     asked → claimed      [answer], by the handler, on the thread that was asked
 //     claimed → done       [answered], by the handler: the frames are written
-//     done → free          [finish, release], by the asker: it has read them
-//     asked → free         [finish], by the asker: no handler came in time
-//     claimed → abandoned  [finish], by the asker: the handler did not finish in time
+//     done → free          [collect, release], by the asker: it has read them
+//     asked → free         [collect], by the asker: no handler came in time
+//     claimed → abandoned  [collect], by the asker: the handler did not finish in time
 //     abandoned → free     [answered, release], by the handler
 //
 // A handler that comes after its asker has withdrawn does nothing: the word counts the captures, so
@@ -221,7 +221,7 @@ struct Backtrace: ~Copyable {
     slot.pointee.word.store(capture | Stage.asked, ordering: .releasing)
     let isSent = cp_signal_thread(threadID, signal)
     if isSent { slot.awaitAnswer(to: capture, until: deadline) }
-    return slot.finish(capture, into: buffer, capacity)
+    return slot.collect(capture, into: buffer, capacity)
   }
 
   /// Whether a thread blocks the signal; not if it does so only because it is about to leave the
@@ -284,7 +284,7 @@ extension UnsafeMutablePointer<Backtrace> {
   /// Ends the capture: takes the frames, or withdraws.
   ///
   /// - Returns: as `Backtrace.capture`.
-  fileprivate func finish(
+  fileprivate func collect(
     _ capture: UInt32, into buffer: UnsafeMutablePointer<UInt64>, _ capacity: Int
   ) -> (count: Int, outcome: Backtrace.Outcome, syscall: Int32) {
     let withdrawn = pointee.word.compareExchange(

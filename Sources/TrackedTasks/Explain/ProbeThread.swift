@@ -12,7 +12,7 @@ import Synchronization
 ///     working → done
 ///        └────→ abandoned
 ///
-///     working → done       [finish], by the thread
+///     working → done       [publish], by the thread
 ///     working → abandoned  [hasFinished], by the asker, when its time is over
 ///
 /// The second of the two frees the memory: neither waits for the other indefinitely (P6).
@@ -25,7 +25,7 @@ struct ProbeThread: ~Copyable {
 
   typealias Pointer = UnsafeMutablePointer<ProbeThread>
 
-  // atomic: as above. Released by `finish`, acquired by the asker. The first field: a futex.
+  // atomic: as above. Released by `publish`, acquired by the asker. The first field: a futex.
   private let word = Atomic<UInt32>(working)
   // immutable after init
   fileprivate let slots: UnsafeMutablePointer<Slot>
@@ -88,11 +88,11 @@ struct ProbeThread: ~Copyable {
         this.pointee.slots[number].look = .at(threadID: this.pointee.slots[number].threadID)
       }
     }
-    this.pointee.finish(this)
+    this.pointee.publish(this)
     return nil
   }
 
-  private borrowing func finish(_ this: Pointer) {
+  private borrowing func publish(_ this: Pointer) {
     let before = word.exchange(Self.done, ordering: .acquiringAndReleasing)
     // The asker frees it as soon as it has read that. The address may be reused by then; a spurious
     // wake-up there does no harm.

@@ -113,8 +113,9 @@ struct GraceClock {
       return .wait(until: Deadline(nanoseconds: first))
     }
     if limit.nanoseconds > deadline.nanoseconds && (phaseMoves || !isPhase) {
-      let told = lastProgress(isPhase)
-      let wanted = told == 0 ? 0 : Deadline(nanoseconds: told).extended(by: window).nanoseconds
+      let reported = lastProgress(isPhase)
+      let wanted =
+        reported == 0 ? 0 : Deadline(nanoseconds: reported).extended(by: window).nanoseconds
       let reserved = deadline.nanoseconds - end.nanoseconds
       let moved = min(wanted, limit.nanoseconds - reserved)
       if moved > now {

@@ -59,7 +59,7 @@ struct TaskWord: Equatable {
   private static let messageBit: UInt64 = 1 << 40
   private static let registryBit: UInt64 = 1 << 41
   private static let descriptorBit: UInt64 = 1 << 42
-  private static let extrasBit: UInt64 = 1 << 43
+  private static let optionalStateBit: UInt64 = 1 << 43
   private static let oneReference: UInt64 = 1 << 44
   private static let mostReferences: UInt64 = (1 << 19) - 1
   private static let moreBit: UInt64 = 1 << 63
@@ -111,7 +111,7 @@ struct TaskWord: Equatable {
   /// Whether it has a descriptor, to be closed with its record.
   var hasDescriptor: Bool { bits & Self.descriptorBit != 0 }
   /// Whether it has optional state; see `OptionalState`.
-  var hasOptionalState: Bool { bits & Self.extrasBit != 0 }
+  var hasOptionalState: Bool { bits & Self.optionalStateBit != 0 }
   /// Whether the record holds a reference to its registry's memory, because there are handles.
   var holdsRegistry: Bool { bits & Self.registryBit != 0 }
 
@@ -125,14 +125,15 @@ struct TaskWord: Equatable {
   ///   - handle: whether the spawner gets a handle: one more reference, and the registry's memory
   ///     is held.
   ///   - inGroup: whether the registry's memory is held because the worker does not hold it.
-  ///   - extras: see `hasOptionalState`.
+  ///   - optionalState: see `hasOptionalState`.
   /// - Returns: the word to publish.
   @inline(__always)
   static func admitted(
-    cleanup: Bool, flagged: Bool, handle: Bool, inGroup: Bool = false, extras: Bool = false
+    cleanup: Bool, flagged: Bool, handle: Bool, inGroup: Bool = false, optionalState: Bool = false
   ) -> TaskWord {
     TaskWord(
-      bits: (cleanup ? cleanupBit : 0) | (flagged ? flagBit : 0) | (extras ? extrasBit : 0)
+      bits: (cleanup ? cleanupBit : 0) | (flagged ? flagBit : 0)
+        | (optionalState ? optionalStateBit : 0)
         | (handle ? registryBit | 2 * oneReference : oneReference) | (inGroup ? registryBit : 0)
     ).with(.starting)
   }
@@ -211,8 +212,8 @@ struct TaskWord: Equatable {
   }
 
   /// The task gets optional state; nil if its body is over.
-  func extrasAdded() -> TaskWord? {
-    stage == .running ? TaskWord(bits: bits | Self.extrasBit) : nil
+  func optionalStateAdded() -> TaskWord? {
+    stage == .running ? TaskWord(bits: bits | Self.optionalStateBit) : nil
   }
 
   /// The task gets a descriptor.

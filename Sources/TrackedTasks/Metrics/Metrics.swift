@@ -38,7 +38,7 @@ struct Metrics {
   /// Uncounts a spawn: no thread was available for the task.
   func uncountSpawn(_ slot: KindSlot) { monitor.withLock { $0.uncountSpawn(slot) } }
 
-  func countRefusal(_ slot: KindSlot) { monitor.withLock { $0.countRefusal(slot) } }
+  func countRejection(_ slot: KindSlot) { monitor.withLock { $0.countRejection(slot) } }
 
   func countEnd(_ task: EndedFacts) { monitor.withLock { $0.countEnd(task) } }
 
@@ -137,8 +137,8 @@ extension RegistryReference {
 
   /// Counts a rejected spawn, here and in the ancestors.
   @inline(never)
-  func measureRefusal(kind: UInt32) {
-    forEachUpwards { $0.metrics?.countRefusal(KindSlot(of: kind)) }
+  func measureRejection(kind: UInt32) {
+    forEachUpwards { $0.metrics?.countRejection(KindSlot(of: kind)) }
   }
 
   /// The totals of a registry, which are counted with or without metrics.

@@ -123,7 +123,7 @@ struct MetricsState: MonitorState {
     kinds[slot.index].counters.spawned &-= 1
   }
 
-  mutating func countRefusal(_ slot: KindSlot) {
+  mutating func countRejection(_ slot: KindSlot) {
     all.rejected &+= 1
     kinds[slot.index].counters.rejected &+= 1
   }

@@ -5,7 +5,7 @@ import Synchronization
 /// There is one counter for each, so that the end of a task is one atomic addition, and a report
 /// cannot count a failure without its end.
 ///
-/// atomic: each only grows; added to and read sequentially consistently, see `drainWaiters`.
+/// atomic: each only grows; added to and read sequentially consistently, see `endWaiters`.
 struct Endings: ~Copyable {
   let returned = Atomic<UInt64>(0)
   let failed = Atomic<UInt64>(0)

@@ -33,7 +33,7 @@ extension RegistryReference {
   var parent: RegistryReference? { pointer.pointee.parent }
 
   /// The root registry, whose threads run the tasks of this one.
-  var topmost: RegistryReference {
+  var root: RegistryReference {
     var registry = self
     while let parent = registry.parent { registry = parent }
     return registry

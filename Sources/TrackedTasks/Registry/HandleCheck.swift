@@ -340,8 +340,8 @@ private struct Handles: MonitorState {
     remove(entry)
     let object = entry.pointee.object
     switch entry.pointee.kind {
-    case .registry: RegistryReference(OpaquePointer(object)).giveBackMemory()
-    case .task: TaskReference(OpaquePointer(object)).giveBackRecord()
+    case .registry: RegistryReference(OpaquePointer(object)).freeMemory()
+    case .task: TaskReference(OpaquePointer(object)).releaseRecord()
     case .token, .registration, .report: free(UnsafeMutableRawPointer(mutating: object))
     }
     free(entry)

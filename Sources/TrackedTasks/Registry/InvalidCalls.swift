@@ -50,6 +50,6 @@ extension RegistryReference {
   /// early for what another thread does meanwhile is harmless.
   private var mayLackContext: Bool {
     if isFinished { return true }
-    return pointer.pointee.handleRefs.load(ordering: .sequentiallyConsistent) == 0 && isDrained
+    return pointer.pointee.handleRefs.load(ordering: .sequentiallyConsistent) == 0 && isEmpty
   }
 }

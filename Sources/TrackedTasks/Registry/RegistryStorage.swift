@@ -17,7 +17,7 @@ import Synchronization
 //                             └──→ FREED
 //
 //     OPEN → CLOSING       [close; tokenWasCancelled], also from create (cancelled token)
-//     CLOSING → CLOSED     [finish, completeWithOptionalState; withdraw, if there was no thread]
+//     CLOSING → CLOSED     [complete, completeWithOptionalState; withdraw, if there was no thread]
 //     → UNREACHABLE        [endIfUnreachable], after the last release, the end of a task or of a
 //                          group, or the closing of a group
 //     UNREACHABLE → BURIED [orphanThreads]
@@ -87,7 +87,7 @@ struct RegistryStorage: ~Copyable {
   // atomic: how many threads wait until all tasks have ended, and, in the high half, how many until
   // those of a phase have. Sequentially consistent: a joiner counts itself and then checks whether
   // all have ended; a worker counts an end and then checks for joiners. One of them sees the other.
-  let drainWaiters = Atomic<UInt64>(0)
+  let endWaiters = Atomic<UInt64>(0)
   private let padding3 = InlineArray<3, UInt64>(repeating: 0)
 
   let records = RecordPool()
@@ -136,7 +136,7 @@ struct RegistryStorage: ~Copyable {
   let parent: RegistryReference?
   let path: GroupPath
   /// Whether each task needs more work than most tasks do; see `OptionalState`.
-  let givesExtras: Bool
+  let givesOptionalState: Bool
   /// The metrics of its tasks; nil for most registries.
   let metrics: Metrics?
   /// Whether it or an ancestor keeps metrics.
@@ -171,7 +171,7 @@ struct RegistryStorage: ~Copyable {
     self.path = path
     self.metrics = metrics
     isMeasured = metrics != nil || parent?.isMeasured == true
-    givesExtras = parent != nil || metrics != nil
+    givesOptionalState = parent != nil || metrics != nil
     spin = SpinPolicy(nanoseconds: options.spinNanoseconds)
     stacksAreExecutable = parent == nil && cp_wants_executable_stacks()
     taskMask = parent == nil ? options.taskMask ?? .ofCreator : .none
@@ -194,7 +194,7 @@ struct RegistryReference: Equatable {
 
   /// The signals that the library's own threads block while they call functions for this registry
   /// (S7).
-  var callbackMask: SignalMask { topmost.taskMask }
+  var callbackMask: SignalMask { root.taskMask }
   var token: TokenReference { pointer.pointee.token }
 
   @inline(__always)
@@ -281,7 +281,7 @@ struct RegistryReference: Equatable {
     while let registry = next {
       let handles = registry.pointer.pointee.handleRefs.load(ordering: .sequentiallyConsistent)
       let isShut = handles == 0 || registry.parent != nil && registry.gate.isClosed
-      guard isShut, registry.isDrained else { return }
+      guard isShut, registry.isEmpty else { return }
       if registry.parent == nil { DeferredFree.expect() }
       let wasSeen = registry.pointer.pointee.isUnreachable.exchange(
         true, ordering: .sequentiallyConsistent)
@@ -369,12 +369,12 @@ struct RegistryReference: Equatable {
     arena.destroy()
     metrics?.destroy()
     monitor.destroy()
-    if HandleCheck.isOn { HandleCheck.keep(.registry, pointer) } else { giveBackMemory() }
+    if HandleCheck.isOn { HandleCheck.keep(.registry, pointer) } else { freeMemory() }
     log.dispose?(log.context)
   }
 
   /// Frees the memory of a registry that is gone, and of its records.
-  func giveBackMemory() {
+  func freeMemory() {
     pointer.pointee.records.destroy()
     // Not deinitialised: it contains nothing to release, and Embedded Swift 6.3.1 does not compile
     // the destruction of an InlineArray of atomics (the compiler stops).
@@ -397,7 +397,7 @@ struct RegistryReference: Equatable {
   /// counted as ended in its ancestors, so that a caller whose join has returned does not find them
   /// counted there.
   @inline(__always)
-  var isDrained: Bool {
+  var isEmpty: Bool {
     let ended =
       pointer.pointee.parent == nil
       ? pointer.pointee.endings.total

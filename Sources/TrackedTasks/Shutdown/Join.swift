@@ -5,8 +5,8 @@ import Synchronization
 // A join guards nothing of its own. Its predicates are atomics, read without a lock; the registry's
 // Monitor guards the list of waiters and is taken to enter it, to leave it and to wake those on it.
 //
-// Why no end is missed: a joiner enters the list, counts itself in `drainWaiters`, and then reads
-// whether all tasks have ended. A worker counts the end and then reads `drainWaiters`. Both are
+// Why no end is missed: a joiner enters the list, counts itself in `endWaiters`, and then reads
+// whether all tasks have ended. A worker counts the end and then reads `endWaiters`. Both are
 // sequentially consistent, so one of them sees the other. `forceDeadline` works the same way: it
 // stores the flag first and then locks each registry's Monitor, one at a time, to wake its waiters.
 //
@@ -96,8 +96,8 @@ extension RegistryReference {
   func waitUntilEmpty(until deadline: Deadline) -> Status {
     if ProcessState.isForkedChild { return .forked }
     if TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) { return .deadlock }
-    spinUntilDrained(until: deadline)
-    switch waitUntilDrained(deadline, .untilDeadline) {
+    spinUntilEmpty(until: deadline)
+    switch waitUntilEmpty(deadline, .untilDeadline) {
     case .ready: return .ok
     case .timedOut: return .timedOut
     case .cancelled: return .cancelled
@@ -125,7 +125,7 @@ extension RegistryReference {
     pointer.pointee.isDeadlineForced.store(true, ordering: .sequentiallyConsistent)
     forEachInTree { registry in
       registry.monitor.withLock {
-        $0.waiters.wake(WaitKey.drained)
+        $0.waiters.wake(WaitKey.empty)
         $0.waiters.wake(WaitKey.phase)
         $0.waiters.wake(WaitKey.threads)
         $0.waiters.wake(WaitKey.callbacks)
@@ -151,8 +151,8 @@ extension RegistryReference {
     _ clock: inout GraceClock, _ policy: WaitPolicy, _ full: ReportReference?,
     _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
-    spinUntilDrained(until: clock.deadline)
-    let end = follow(&clock, policy) { waitUntilDrained($0, policy) }
+    spinUntilEmpty(until: clock.deadline)
+    let end = follow(&clock, policy) { waitUntilEmpty($0, policy) }
     // Before the abort grace, which is not part of a phase's time. A join has no phases.
     if let full {
       let now = monotonicNow() &- clock.start
@@ -200,29 +200,29 @@ extension RegistryReference {
   }
 
   /// Blocks until no task is alive.
-  func waitUntilDrained(_ deadline: Deadline, _ policy: WaitPolicy) -> WaitEnd {
+  func waitUntilEmpty(_ deadline: Deadline, _ policy: WaitPolicy) -> WaitEnd {
     var isCounted = false
     var early: WaitEnd?
-    let end = monitor.wait(for: WaitKey.drained, until: deadline) {
-      pointer.pointee.drainWaiters.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    let end = monitor.wait(for: WaitKey.empty, until: deadline) {
+      pointer.pointee.endWaiters.wrappingAdd(1, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      early = policy.end(isDone: isDrained, isForced: isDeadlineForced)
+      early = policy.end(isDone: isEmpty, isForced: isDeadlineForced)
       return early != nil
     }
     if isCounted {
-      pointer.pointee.drainWaiters.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+      pointer.pointee.endWaiters.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
     return early ?? end
   }
 
   /// Spins briefly for the end of the last task.
-  private func spinUntilDrained(until deadline: Deadline) {
+  private func spinUntilEmpty(until deadline: Deadline) {
     let caller = Worker.currentTask
     _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
       hotWorkerRunsHere || caller?.word.isCancelRequested == true
     } until: {
-      isDrained
+      isEmpty
     }
   }
 
@@ -231,7 +231,7 @@ extension RegistryReference {
   ///
   /// A hint.
   private var hotWorkerRunsHere: Bool {
-    let bits = topmost.pointer.pointee.hot.load(ordering: .acquiring)
+    let bits = root.pointer.pointee.hot.load(ordering: .acquiring)
     guard let worker = Worker.Pointer(bitPattern: bits) else { return false }
     return worker.pointee.cpu.load(ordering: .relaxed) == cp_current_cpu()
   }

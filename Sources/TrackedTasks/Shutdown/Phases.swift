@@ -15,13 +15,13 @@ struct Phases: ~Copyable {
   // atomic: how many tasks of each phase are alive, including those of groups. Sequentially
   // consistent.
   let live = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
-  // atomic: how many threads wait for the end of each phase; `drainWaiters` has the sum of them.
-  // Sequentially consistent, like `drainWaiters`.
+  // atomic: how many threads wait for the end of each phase; `endWaiters` has the sum of them.
+  // Sequentially consistent, like `endWaiters`.
   let waiters = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
   // atomic: how many phases were asked to stop; phase 0 is asked by the token.
   let asked = Atomic<UInt32>(0)
 
-  /// What a thread that waits for the end of a phase adds to `drainWaiters`.
+  /// What a thread that waits for the end of a phase adds to `endWaiters`.
   static var oneWaiter: UInt64 { 1 << 32 }
 
   /// The phases after `phase` that have tasks, one bit each.
@@ -147,7 +147,7 @@ extension RegistryReference {
     var early: WaitEnd?
     let end = monitor.wait(for: WaitKey.phase, until: deadline) {
       pointer.pointee.phases.waiters[Int(phase)].wrappingAdd(1, ordering: .sequentiallyConsistent)
-      pointer.pointee.drainWaiters.wrappingAdd(
+      pointer.pointee.endWaiters.wrappingAdd(
         Phases.oneWaiter, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
@@ -155,7 +155,7 @@ extension RegistryReference {
       return early != nil
     }
     if isCounted {
-      pointer.pointee.drainWaiters.wrappingSubtract(
+      pointer.pointee.endWaiters.wrappingSubtract(
         Phases.oneWaiter, ordering: .sequentiallyConsistent)
       pointer.pointee.phases.waiters[Int(phase)]
         .wrappingSubtract(1, ordering: .sequentiallyConsistent)

@@ -3,18 +3,18 @@ import Synchronization
 // STATES
 // One call of `shutdown`, from its start to its return:
 //
-//     [shutdown] ──→ PHASE 0 … n ──→ DRAIN ──────────────→ THREADS ──→ end
+//     [shutdown] ──→ PHASE 0 … n ──→ TASKS ──────────────→ THREADS ──→ end
 //                                      ├──→ STRAGGLERS ───────┘
 //                                      │        └──→ end
 //                                      └──→ end
 //
 //     start → PHASE 0      [close, TokenReference.cancel]
 //     PHASE → later PHASE  [goThroughPhases, ask(upTo:)]: the phase has ended or its time is over
-//     PHASE → DRAIN        [goThroughPhases]: no later phase has tasks; or the caller's flag is up,
+//     PHASE → TASKS        [goThroughPhases]: no later phase has tasks; or the caller's flag is up,
 //                          and all later phases are asked at once [ask(upTo:)]
-//     DRAIN → THREADS      [waitForTasks]: no task is alive
-//     DRAIN → STRAGGLERS   [waitForTasks]: the deadline has passed or was forced
-//     DRAIN → end          [waitForTasks]: .cancelled, as the caller's flag is up
+//     TASKS → THREADS      [waitForTasks]: no task is alive
+//     TASKS → STRAGGLERS   [waitForTasks]: the deadline has passed or was forced
+//     TASKS → end          [waitForTasks]: .cancelled, as the caller's flag is up
 //     STRAGGLERS → THREADS [abandonStragglers]: nobody is a straggler after all
 //     STRAGGLERS → end     [abandonStragglers]: .deadline, or .cancelled by the caller's flag
 //     THREADS → end        [endThreads]: .ok if all are gone, else .deadline or .cancelled
@@ -26,10 +26,10 @@ import Synchronization
 //     is more than n); those of phase 0 are asked by the token. Clean-up tasks are not asked.
 //  -  The wait ends when the phase has no live task, when its time is over, when the deadline has
 //     passed or is forced, or when the caller's flag rises. The last phase has no time of its own
-//     but all that is left; if there is only phase 0, DRAIN does the waiting.
+//     but all that is left; if there is only phase 0, TASKS does the waiting.
 //  -  Even if the deadline is forced, a phase other than 0 has `forcedGrace` from its start, or
 //     what was left to the deadline then, if that is less.
-// DRAIN:
+// TASKS:
 //  -  Every phase that has tasks was asked, and no phase has an end of its own any more.
 // STRAGGLERS:
 //  -  The gate is overdue: clean-up tasks, too, are born with their flags up.

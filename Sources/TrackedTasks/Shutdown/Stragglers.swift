@@ -27,7 +27,7 @@ extension RegistryReference {
       listed += 1
     }
     // The tasks whose end the abort grace is waited for, each with a reference, so that a task that
-    // ends meanwhile can be told from its successor in the record.
+    // ends meanwhile can be distinguished from its successor in the record.
     var remembered = PinnedTasks()
     // A task is on no list for a few instructions after its admission and before its end is
     // counted. If the system preempts its thread there, that may last long; nobody waits for it
@@ -68,7 +68,7 @@ extension RegistryReference {
       }
       if tally.pending > 0 { break looking }
       // None was found: the last task has just ended, or is only now being published.
-      switch waitUntilDrained(.after(1_000_000), .untilDeadline) {
+      switch waitUntilEmpty(.after(1_000_000), .untilDeadline) {
       case .ready:
         remembered.destroy()
         return (.ok, tally)

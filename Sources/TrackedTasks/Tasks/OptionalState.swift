@@ -52,13 +52,13 @@ struct OptionalState: ~Copyable {
 
 extension TaskReference {
   var traits: TaskTraits {
-    TaskTraits(rawValue: pointer.pointee.extras.traits.load(ordering: .acquiring))
+    TaskTraits(rawValue: pointer.pointee.optionalState.traits.load(ordering: .acquiring))
   }
 
   /// Adds a trait; called on the task's own thread.
   func add(_ trait: TaskTraits) {
     let known = word.hasOptionalState ? traits : []
-    pointer.pointee.extras.traits.store(known.union(trait).rawValue, ordering: .releasing)
+    pointer.pointee.optionalState.traits.store(known.union(trait).rawValue, ordering: .releasing)
   }
 
   /// Makes every thread that raises the flag check for a wait on a condition variable.
@@ -67,7 +67,7 @@ extension TaskReference {
   func makesFlagLookForWaits() {
     if word.hasOptionalState { return }
     add([])
-    advance { $0.extrasAdded() }
+    advance { $0.optionalStateAdded() }
   }
 
   /// Whether the calling thread's task has waited for a descriptor.
@@ -78,14 +78,14 @@ extension TaskReference {
   /// Called on the task's own thread while it is still alive.
   func makesFlagLookForPlaces() {
     add(.hasWaitPlace)
-    advance { $0.extrasAdded() }
+    advance { $0.optionalStateAdded() }
   }
 
   /// Gets the optional state of a task that is being spawned; on failure nothing is kept.
   ///
   /// The record is the caller's own.
   func prepareOptionalState(_ request: borrowing SpawnRequest) -> Status {
-    pointer.pointee.extras.traits.store(request.traits.rawValue, ordering: .relaxed)
+    pointer.pointee.optionalState.traits.store(request.traits.rawValue, ordering: .relaxed)
     // At least a millisecond: a shorter interval would keep its watcher busy.
     let heartbeat = request.heartbeat == 0 ? 0 : max(request.heartbeat, 1_000_000)
     if request.traits.contains(.activity) { clearActivity(heartbeat: heartbeat) }
@@ -95,13 +95,13 @@ extension TaskReference {
     }
     if request.cancelSignal == 0 { return .ok }
     let (status, signal) = CancelSignal.make(request.cancelSignal, for: self)
-    pointer.pointee.extras.signal.store(UInt(bitPattern: signal), ordering: .relaxed)
-    if status != .ok { dropExtras() }
+    pointer.pointee.optionalState.signal.store(UInt(bitPattern: signal), ordering: .relaxed)
+    if status != .ok { releaseOptionalState() }
     return status
   }
 
   /// Releases what `prepareOptionalState` got: the task does not run.
-  func dropExtras() {
+  func releaseOptionalState() {
     // An earlier task in the same record may have had heartbeats; its state was dropped at its end.
     if traits.contains(.heartbeat) { endHeartbeats() }
     if let signal = takeSignal() { signal.destroy() }
@@ -109,11 +109,11 @@ extension TaskReference {
 
   /// Takes the signal away from the timer thread, which would send it.
   private func takeSignal() -> CancelSignal.Pointer? {
-    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
     guard let signal = CancelSignal.Pointer(bitPattern: bits) else { return nil }
     TimerThread.withQueue { queue in
       signal.disarm(&queue)
-      pointer.pointee.extras.signal.store(0, ordering: .sequentiallyConsistent)
+      pointer.pointee.optionalState.signal.store(0, ordering: .sequentiallyConsistent)
     }
     return signal
   }
@@ -121,7 +121,7 @@ extension TaskReference {
   /// Called when the task's thread is about to enter the body.
   func bodyBegins() {
     if traits.contains(.heartbeat) { beginHeartbeats() }
-    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
     CancelSignal.Pointer(bitPattern: bits)?.arm()
   }
 
@@ -129,7 +129,7 @@ extension TaskReference {
   func bodyHasEnded() {
     if traits.contains(.heartbeat) { endHeartbeats() }
     guard let signal = takeSignal() else { return }
-    signal.finish(in: registry.topmost)
+    signal.discardPending(in: registry.root)
     signal.destroy()
   }
 
@@ -137,14 +137,14 @@ extension TaskReference {
   ///
   /// Called on the task's own thread.
   func acknowledgeCancel() {
-    let bits = pointer.pointee.extras.signal.load(ordering: .relaxed)
+    let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
     if !word.isCancelRequested { return }
     if let signal = CancelSignal.Pointer(bitPattern: bits) {
       TimerThread.withQueue { signal.disarm(&$0) }
     }
   }
 
-  /// Ends the task as `finish` does, and its optional state.
+  /// Ends the task as `complete` does, and its optional state.
   ///
   /// It is called again if the thread leaves in the middle, which only functions that `finalize`
   /// and `leaveList` call can do.
@@ -163,7 +163,7 @@ extension TaskReference {
     if phase != 0 { registry.phasedTaskEnds(phase) }
     registry.countUpwards(how)
     wakeWaiters(advance { $0.ended() }, in: registry)
-    registry.forEachUpwards { $0.wakeJoinersIfDrained() }
+    registry.forEachUpwards { $0.wakeJoinersIfEmpty() }
     // The group may be freed now, and with it, by the application's code, the log's context. That
     // code runs inside no task: the record is gone.
     Worker.current?.pointee.task = nil

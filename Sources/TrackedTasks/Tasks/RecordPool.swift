@@ -46,7 +46,7 @@ struct RecordPool: ~Copyable {
 
   /// Takes back a record without references.
   @inline(__always)
-  func give(back record: TaskReference) {
+  func release(_ record: TaskReference) {
     Self.push(record, record, on: returned)
   }
 

@@ -45,20 +45,20 @@ extension RegistryReference {
   func spawn(_ request: borrowing SpawnRequest) -> (Status, TaskReference?) {
     if ProcessState.isForkedChild { return (.forked, nil) }
     guard let task = pointer.pointee.records.take(for: self) else {
-      return (refuse(request, .noMemory), nil)
+      return (reject(request, .noMemory), nil)
     }
-    if request.hasOptionalState || pointer.pointee.givesExtras {
+    if request.hasOptionalState || pointer.pointee.givesOptionalState {
       let status = task.prepareOptionalState(request)
       if status != .ok {
-        pointer.pointee.records.give(back: task)
-        return (refuse(request, status), nil)
+        pointer.pointee.records.release(task)
+        return (reject(request, status), nil)
       }
     }
     let (admission, gate) = admit(isCleanup: request.isCleanup)
     if admission != .ok {
-      task.dropExtras()
-      pointer.pointee.records.give(back: task)
-      return (refuse(request, admission), nil)
+      task.releaseOptionalState()
+      pointer.pointee.records.release(task)
+      return (reject(request, admission), nil)
     }
     if pointer.pointee.isMeasured { measureSpawn(kind: request.kind) }
     initialize(task, from: request, gate)
@@ -73,12 +73,12 @@ extension RegistryReference {
     let status =
       parent == nil
       ? dispatch(task, stackSize: request.stackSize, fresh: request.wantsFreshThread)
-      : topmost.dispatch(
+      : root.dispatch(
         task, stackSize: stackSize(for: request), fresh: request.wantsFreshThread)
     if status != .ok {
       let reason = cp_errno()
       withdraw(task, hasHandle: request.wantsHandle)
-      _ = refuse(request, status)
+      _ = reject(request, status)
       // The errno of pthread_create; the log callback may have changed it.
       cp_set_errno(reason)
       return (status, nil)
@@ -89,7 +89,7 @@ extension RegistryReference {
   /// The stack size for a task of a group, in the form in which the root registry takes it.
   private func stackSize(for request: borrowing SpawnRequest) -> Int? {
     let wanted = request.stackSize ?? options.stackSize
-    return request.stackSize == nil && wanted == topmost.options.stackSize ? nil : wanted
+    return request.stackSize == nil && wanted == root.options.stackSize ? nil : wanted
   }
 
   /// Counts the task here and in the ancestors, unless one of them is closed or full.
@@ -108,7 +108,7 @@ extension RegistryReference {
       let (status, _) = registry.admitHere(isCleanup: isCleanup)
       if status != .ok {
         countUpwards(.none, until: registry)
-        forEachUpwards(until: registry) { $0.wakeJoinersIfDrained() }
+        forEachUpwards(until: registry) { $0.wakeJoinersIfEmpty() }
         return status
       }
       next = registry.parent
@@ -164,7 +164,8 @@ extension RegistryReference {
     if request.wantsHandle || parent != nil { retainStorage() }
     let word = TaskWord.admitted(
       cleanup: request.isCleanup, flagged: flagged, handle: request.wantsHandle,
-      inGroup: parent != nil, extras: request.hasOptionalState || pointer.pointee.givesExtras)
+      inGroup: parent != nil,
+      optionalState: request.hasOptionalState || pointer.pointee.givesOptionalState)
     _ = record.pointee.word.exchange(word.bits, ordering: .sequentiallyConsistent)
   }
 
@@ -172,25 +173,25 @@ extension RegistryReference {
   private func withdraw(_ task: TaskReference, hasHandle: Bool) {
     if task.word.hasOptionalState {
       let phase = task.traits.phase
-      task.dropExtras()
+      task.releaseOptionalState()
       if phase != 0 { phasedTaskEnds(phase) }
     }
     if isMeasured { unmeasureSpawn(kind: task.kind) }
     if hasHandle { task.unpin() }
     countUpwards(.none)
     task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)
-    forEachUpwards { $0.wakeJoinersIfDrained() }
+    forEachUpwards { $0.wakeJoinersIfEmpty() }
   }
 
   /// Whether the registry is closed and its last task has ended.
   ///
   /// Its log receives no further event then, and the log's context may be gone (O2).
-  var isFinished: Bool { (gate.isClosed || token.isCancelled) && isDrained }
+  var isFinished: Bool { (gate.isClosed || token.isCancelled) && isEmpty }
 
   /// Counts and reports a rejected spawn (O2, J8).
-  private func refuse(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
+  private func reject(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
     forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
-    if isMeasured { measureRefusal(kind: request.kind) }
+    if isMeasured { measureRejection(kind: request.kind) }
     if !options.log.isListening || isFinished { return status }
     let code = status.rawValue
     let kind = request.kind

@@ -85,7 +85,7 @@ extension TaskReference {
     if !word.hasOptionalState || !traits.contains(.activity) {
       clearActivity()
       add(.activity)
-      advance { $0.extrasAdded() }
+      advance { $0.optionalStateAdded() }
     }
     return activity
   }
@@ -118,7 +118,7 @@ extension TaskReference {
   func asksForFlag() {
     if Worker.currentTask != self || word.hasOptionalState && traits.contains(.readsFlag) { return }
     add(.readsFlag)
-    advance { $0.extrasAdded() }
+    advance { $0.optionalStateAdded() }
   }
 
   // MARK: CPU time

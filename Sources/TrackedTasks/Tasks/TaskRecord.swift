@@ -62,7 +62,7 @@ struct TaskRecord: ~Copyable {
   /// Readable once the task is asked to stop.
   let descriptor = CancelDescriptor()
   let callbacks = CancelCallbacks()
-  let extras = OptionalState()
+  let optionalState = OptionalState()
   // atomic: what has happened since the flag was raised; see `CancelChecks`. Set to 0 by the
   // spawner, like `cancelledAt`, if it can be anything else.
   let cancelChecks = Atomic<UInt32>(0)
@@ -184,13 +184,13 @@ struct TaskReference: Equatable {
   private func recycle(_ last: TaskWord) {
     let registry = self.registry
     if last.hasDescriptor { pointer.pointee.descriptor.close() }
-    if HandleCheck.isOn { HandleCheck.keep(.task, pointer) } else { giveBackRecord() }
+    if HandleCheck.isOn { HandleCheck.keep(.task, pointer) } else { releaseRecord() }
     if last.holdsRegistry { registry.releaseStorage() }
   }
 
   /// Makes the record available for another task.
   @inline(__always)
-  func giveBackRecord() { registry.pointer.pointee.records.give(back: self) }
+  func releaseRecord() { registry.pointer.pointee.records.release(self) }
 
   // MARK: Facts
 
@@ -260,9 +260,9 @@ struct TaskReference: Equatable {
     if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
     pointer.pointee.descriptor.raise()
     if !hasOptionalState { return }
-    pointer.pointee.extras.flagHasRisen(again: again)
+    pointer.pointee.optionalState.flagHasRisen(again: again)
     // Sequentially consistent, like the flag before: see LOCKING in `WaitDescriptor.swift`.
-    let traits = pointer.pointee.extras.traits.load(ordering: .sequentiallyConsistent)
+    let traits = pointer.pointee.optionalState.traits.load(ordering: .sequentiallyConsistent)
     if TaskTraits(rawValue: traits).contains(.hasWaitPlace) { WaitDescriptor.raise(for: self) }
   }
 

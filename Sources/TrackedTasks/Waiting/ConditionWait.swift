@@ -103,7 +103,7 @@ func waitOnCondition(
       wait.initialize(
         to: ConditionWait(timer: Timer(.wake(wait)), condition: condition, mutex: mutex))
       let published = task.pointer
-      published.pointee.extras.conditionWait.store(
+      published.pointee.optionalState.conditionWait.store(
         UInt(bitPattern: wait), ordering: .sequentiallyConsistent)
       var status = Status.cancelled
       if !task.isFlagUp {
@@ -116,7 +116,7 @@ func waitOnCondition(
           _ = pthread_cond_signal(condition)  // glibc's has no errors
         }
       }
-      published.pointee.extras.conditionWait.store(0, ordering: .sequentiallyConsistent)
+      published.pointee.optionalState.conditionWait.store(0, ordering: .sequentiallyConsistent)
       if task.isFlagUp {
         ConditionWaker.withdraw(wait) { waitUntilFree in
           // If the state of the mutex is unknown, it is not touched.

@@ -40,7 +40,7 @@ private enum WaiterPlace: ListPlace {
 /// What a thread can wait for apart from the end of one task; no address has these values.
 enum WaitKey {
   /// Every task has ended.
-  static var drained: UInt { 1 }
+  static var empty: UInt { 1 }
   /// A thread has left, or all have.
   static var threads: UInt { 2 }
   /// The token is cancelled.

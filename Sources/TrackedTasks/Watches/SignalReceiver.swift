@@ -125,7 +125,7 @@ extension UnsafeMutablePointer<SignalWatch> {
 struct HandlerCheck {
   private(set) var next = Deadline.never
   private var pause: Int64 = 1_000_000_000
-  private var told: UInt64 = 0
+  private var reported: UInt64 = 0
 
   private static var longestPause: Int64 { 60_000_000_000 }
 
@@ -136,8 +136,8 @@ struct HandlerCheck {
       next = .after(pause)
     } else if next.hasPassed {
       let taken = watch.taken
-      if taken & ~told != 0 { watch.report(lost: taken & ~told) }
-      told = taken
+      if taken & ~reported != 0 { watch.report(lost: taken & ~reported) }
+      reported = taken
       pause = min(pause * 2, Self.longestPause)
       next = .after(pause)
     }

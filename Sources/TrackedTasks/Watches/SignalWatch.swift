@@ -209,7 +209,7 @@ struct SignalWatch: ~Copyable {
       if state.isOwnThread { return .deadlock }
       return existing?.take(from: Stage.watching, to: Stage.ending) == true ? .ok : .invalid
     }
-    if status == .ok { existing?.finish() }
+    if status == .ok { existing?.end() }
     if status == .deadlock { return .deadlock }
     return status == .ok ? .ok : .invalid("tr_signal_watch_stop", noWatch)
   }
@@ -392,7 +392,7 @@ extension UnsafeMutablePointer<SignalWatch> {
   /// Ends the watch.
   ///
   /// Requires the stage `ending`.
-  func finish() {
+  func end() {
     restoreHandlers()
     // A handler that is about to record something does so within its next instructions, if it is
     // scheduled. One that is not, as a debugger has stopped it, records it for the next watch.

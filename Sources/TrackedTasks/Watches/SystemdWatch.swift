@@ -338,7 +338,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
   ///
   /// Requires that it is not armed, and nothing is being sent.
   func destroy() {
-    if let callback = pointee.callback { CancelCallback.deregister(callback) }
+    if let callback = pointee.callback { CancelCallback.remove(callback) }
     let registry = pointee.registry
     cp_close(pointee.socket)
     free(self)

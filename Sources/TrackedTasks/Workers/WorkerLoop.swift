@@ -111,20 +111,20 @@ extension Worker {
   @inline(never)
   private static func checkKernelName(of worker: Pointer) {
     if worker.pointee.kernelName == (0, 0) { return }
-    var told = TaskName()
-    told.words[0] = worker.pointee.kernelName.0
-    told.words[1] = worker.pointee.kernelName.1
-    var isAsTold = false
-    told.withKernelName { told in
-      isAsTold = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16) { now in
+    var given = TaskName()
+    given.words[0] = worker.pointee.kernelName.0
+    given.words[1] = worker.pointee.kernelName.1
+    var isUnchanged = false
+    given.withKernelName { given in
+      isUnchanged = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16) { now in
         cp_own_thread_name(now.baseAddress)
         var place = 0
         // Both end in NUL within 16 bytes.
-        while now[place] != 0 && now[place] == told[place] { place += 1 }
-        return now[place] == told[place]
+        while now[place] != 0 && now[place] == given[place] { place += 1 }
+        return now[place] == given[place]
       }
     }
-    if !isAsTold { worker.pointee.kernelName = (0, 0) }
+    if !isUnchanged { worker.pointee.kernelName = (0, 0) }
   }
 
   /// Calls the thread `idle`: no task runs in it, and none has for a while (S2).
@@ -177,8 +177,8 @@ extension Worker {
     if ProcessState.isForkedChild { return (0, false) }
     let wasStopped = task.word.isCancelRequested
     let lateReported = worker.pointee.lateReported
-    finish(task, on: worker)
-    // A log callback ran in `finish`, or there is no counter: treat it like a long body.
+    complete(task, on: worker)
+    // A log callback ran in `complete`, or there is no counter: treat it like a long body.
     if start == 0 || worker.pointee.lateReported != lateReported { ticks = .max }
     // A thread that waits for the end of the task goes on meanwhile. Not if the worker is going to
     // sleep: a spawner would not find it on the idle list yet, and would create another thread.
@@ -230,8 +230,8 @@ extension Worker {
 
   /// Counts the end and wakes the threads that wait for it.
   @inline(__always)
-  private static func finish(_ task: TaskReference, on worker: Pointer) {
-    task.finish(worker.pointee.ending, in: worker.pointee.registry)
+  private static func complete(_ task: TaskReference, on worker: Pointer) {
+    task.complete(worker.pointee.ending, in: worker.pointee.registry)
     if ProcessState.isForkedChild { return }
     worker.pointee.task = nil
   }
@@ -261,7 +261,7 @@ extension Worker {
       }
       releaseAndLog(task, on: worker)
       if ProcessState.isForkedChild { return }
-      finish(task, on: worker)
+      complete(task, on: worker)
     }
     setDeparted(worker)
     worker.pointee.registry.endIfUnreachable()

@@ -20,10 +20,10 @@ import Testing
     token.cancel(reason: .fatal)
     let late = try token.onCancel { calls.add() }
     #expect(calls.value == 2)
-    #expect(early.deregister() == .hasRun)
-    #expect(early.deregister() == nil && late.deregister() == nil)
+    #expect(early.remove() == .hasRun)
+    #expect(early.remove() == nil && late.remove() == nil)
     let other = try ShutdownToken().onCancel { calls.add() }
-    #expect(other.deregister() == .neverRuns)
+    #expect(other.remove() == .neverRuns)
     #expect(calls.value == 2)
   }
 
@@ -52,18 +52,18 @@ import Testing
     #expect(watched == nil)
   }
 
-  /// **Proves:** a closure may deregister itself, and a task's runs when the task is asked to stop
+  /// **Proves:** a closure may remove itself, and a task's runs when the task is asked to stop
   /// (C7).
   ///
   /// **Why it matters:** the first thing many handlers do is to take themselves out.
-  /// **Catches:** deregistering that waits for the closure it is called from.
-  @Test func aClosureMayDeregisterItself() throws {
+  /// **Catches:** a removal that waits for the closure it is called from.
+  @Test func aClosureMayRemoveItself() throws {
     let registry = try TaskRegistry()
     let task = try registry.spawnSleeper()
     let calls = Counter()
     let own = Locked<CancelRegistration?>(nil)
     let registration = try task.onCancel {
-      own.withLock { $0 }?.deregister()
+      own.withLock { $0 }?.remove()
       calls.add()
     }
     own.withLock { $0 = registration }
@@ -79,7 +79,7 @@ import Testing
   ///
   /// **Why it matters:** event loops wait for descriptors.
   /// **Catches:** a descriptor that is not raised; a wait that does not check the flag.
-  @Test func descriptorsTellOfCancellation() throws {
+  @Test func descriptorsShowCancellation() throws {
     let registry = try TaskRegistry()
     let token = try registry.token.fileDescriptor()
     #expect(cp_poll(token, Int16(POLLIN), -1, 0) == 0)

@@ -56,7 +56,7 @@ private struct Mishap: Error, CustomStringConvertible {
   ///
   /// **Why it matters:** a task that never ran is in no list.
   /// **Catches:** rejections that are reported only to the caller.
-  @Test func refusalsAreLogged() throws {
+  @Test func rejectionsAreLogged() throws {
     let events = Locked<[LogEvent]>([])
     let registry = try Self.makeRegistry(events) { $0.maxTasks = 1 }
     let gate = Gate()
@@ -121,7 +121,7 @@ private struct Mishap: Error, CustomStringConvertible {
     }.wait(timeout: ample)
     try registry.joinAll(timeout: ample)
     for _ in 0..<3 { try registry.spawnDeaf(until: gate) }
-    _ = try? registry.spawn("refused", kind: .rpcHandler) { _ in }
+    _ = try? registry.spawn("rejected", kind: .rpcHandler) { _ in }
     _ = try? registry.joinAll(timeout: .zero)
     gate.open()
     #expect(calls.value >= 3)

@@ -9,7 +9,7 @@ import Testing
   ///
   /// **Why it matters:** a limit of -1 is a mistake.
   /// **Catches:** one of the checks left out; the log closure retained on the way.
-  @Test func senselessOptionsAreRefused() {
+  @Test func senselessOptionsAreRejected() {
     let senseless: [(inout RegistryOptions) -> Void] = [
       { $0.maxTasks = 0 }, { $0.maxTasks = -1 }, { $0.abortGrace = .nanoseconds(-1) },
       { $0.spin = .nanoseconds(-1) }, { $0.spin = .milliseconds(1) + .nanoseconds(1) },
@@ -73,7 +73,7 @@ import Testing
   ///
   /// **Why it matters:** the body would otherwise run on a stack of another size than requested.
   /// **Catches:** the option of the spawn not checked.
-  @Test func senselessStacksAreRefusedAtSpawn() throws {
+  @Test func senselessStacksAreRejectedAtSpawn() throws {
     let registry = try TaskRegistry()
     for bytes in [0, -1, .min, .max] as [Int] {
       var options = SpawnOptions()

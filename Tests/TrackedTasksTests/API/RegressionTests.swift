@@ -125,14 +125,14 @@ private struct Mishap: Error {}
   /// **Catches:** a join that waits for its caller.
   @Test func aJoinFromInsideDoesNotBurnTheDeadline() throws {
     let registry = try TaskRegistry()
-    let refusal = Locked<TaskRegistryError?>(nil)
+    let rejection = Locked<TaskRegistryError?>(nil)
     try registry.spawn("inside", kind: .rpcHandler) { _ in
       let error = errorOf { () throws(TaskRegistryError) in
         try registry.joinAll(timeout: .seconds(600))
       }
-      refusal.withLock { $0 = error }
+      rejection.withLock { $0 = error }
     }.wait(timeout: ample)
-    #expect(refusal.value == .wouldDeadlock)
+    #expect(rejection.value == .wouldDeadlock)
     try registry.shutdown(grace: ample)
   }
 

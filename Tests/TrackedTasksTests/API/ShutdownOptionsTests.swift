@@ -34,7 +34,7 @@ import Testing
   ///
   /// **Why it matters:** a shutdown with a share of the ninth phase would be one without it.
   /// **Catches:** a check left out; the registry closed before the options are checked.
-  @Test func nonsenseIsRefused() throws {
+  @Test func nonsenseIsRejected() throws {
     let registry = try TaskRegistry()
     let changes: [(inout ShutdownOptions) -> Void] = [
       { $0.maxGrace = .nanoseconds(-1) }, { $0.progressWindow = .zero },

@@ -69,7 +69,7 @@ import Testing
   ///
   /// **Why it matters:** bad input gets a clear error.
   /// **Catches:** a shift by a number that is not a signal.
-  @Test func nonsenseIsRefused() throws {
+  @Test func nonsenseIsRejected() throws {
     let registry = try TaskRegistry()
     for number: Int32 in [0, -1, 65, .max, .min, SIGKILL, SIGSEGV] {
       #expect(

@@ -40,7 +40,7 @@ import Testing
   /// **Proves:** ready, alive, stopping and the end come as the protocol has them (E11).
   ///
   /// **Why it matters:** a Swift service wants no library for this.
-  /// **Catches:** intervals mixed up; a telling that does not end.
+  /// **Catches:** intervals mixed up; a notification that does not end.
   @Test func theManagerIsNotified() throws {
     let manager = try Manager("service")
     let registry = try TaskRegistry()
@@ -51,15 +51,15 @@ import Testing
     try registry.stopNotifyingSystemd()
     while recv(manager.descriptor, nil, 0, Int32(MSG_DONTWAIT)) >= 0 {}
 
-    let told = Gate()
+    let notified = Gate()
     let gate = Gate()
     try registry.spawn("journal", kind: .maintenance) { task in
       try task.checkpoint("flushing")
       try task.progress(30, of: 100, unit: "blocks")
-      told.open()
+      notified.open()
       gate.wait()
     }
-    told.wait()
+    notified.wait()
     try registry.startNotifyingSystemd(
       socket: manager.address, watchdog: .zero, statusInterval: .seconds(3600))
     #expect(manager.receive() == "READY=1")
@@ -78,7 +78,7 @@ import Testing
   ///
   /// **Why it matters:** the same program runs in a terminal.
   /// **Catches:** an interval of zero taken for the default; a path cut at a NUL.
-  @Test func nonsenseIsRefused() throws {
+  @Test func nonsenseIsRejected() throws {
     let manager = try Manager("nonsense")
     let registry = try TaskRegistry()
     for (socket, watchdog, interval) in [

@@ -12,17 +12,17 @@ import Testing
   /// **Catches:** a total of 0 shown as one; a text that is not passed on.
   @Test func summariesShowWhatWasReported() throws {
     let registry = try TaskRegistry()
-    let told = Gate()
+    let reported = Gate()
     let gate = Gate()
     let silent = try registry.spawnDeaf("silent", until: gate)
-    let task = try registry.spawn("tells", kind: .maintenance) { task in
+    let task = try registry.spawn("reports", kind: .maintenance) { task in
       try task.checkpoint("flushing")
       try task.progress(29)
       try task.progress(30, of: 100, unit: "blocks")
-      told.open()
+      reported.open()
       gate.wait()
     }
-    told.wait()
+    reported.wait()
     let summaries = registry.snapshot()
     let summary = try #require(summaries.first { $0.id == task.id })
     #expect(summary.checkpoint == "flushing")
@@ -44,7 +44,7 @@ import Testing
   /// **Catches:** "of 0".
   @Test func partsMayBeMissing() throws {
     let registry = try TaskRegistry()
-    let task = try registry.spawn("tells", kind: .maintenance) { task in
+    let task = try registry.spawn("reports", kind: .maintenance) { task in
       try task.checkpoint("before")
       try task.checkpoint(nil)
       try task.progress(7)
@@ -65,7 +65,7 @@ import Testing
   /// **Catches:** a pointer into the string of the call.
   @Test func textsMayBeMadeAtRunTime() throws {
     let registry = try TaskRegistry()
-    let task = try registry.spawn("tells", kind: .maintenance) { task in
+    let task = try registry.spawn("reports", kind: .maintenance) { task in
       for step in ["an index that is longer than a small string", "déjà vu", "cut\0off", ""] {
         let text = "writing " + step
         let unit = "entries of " + step

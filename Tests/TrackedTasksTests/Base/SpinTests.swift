@@ -9,16 +9,16 @@ import Testing
   /// **Why it matters:** a program that forbids spinning spends no CPU time on it.
   /// **Catches:** the loop entered with no time to spend.
   @Test(arguments: [0, -1, .min] as [Int64])
-  func withoutTimeItLooksOnce(nanoseconds: Int64) {
-    var looks = 0
+  func withoutTimeItChecksOnce(nanoseconds: Int64) {
+    var checks = 0
     let seen = spin(for: nanoseconds) {
       false
     } until: {
-      looks += 1
+      checks += 1
       return false
     }
     #expect(!seen)
-    #expect(looks == 1)
+    #expect(checks == 1)
     let isReady = spin(for: nanoseconds) {
       false
     } until: {
@@ -32,13 +32,13 @@ import Testing
   /// **Why it matters:** a spin without an end is a hang at full load.
   /// **Catches:** the answer of `isFutile` ignored.
   @Test func aSpinAlwaysEnds() {
-    var looks = 0
+    var checks = 0
     #expect(
       spin(for: 60_000_000_000) {
         false
       } until: {
-        looks += 1
-        return looks == 100
+        checks += 1
+        return checks == 100
       })
     let inTime = spin(for: 1_000_000) {
       false

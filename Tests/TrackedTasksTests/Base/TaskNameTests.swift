@@ -44,7 +44,7 @@ import Testing
   ///
   /// **Why it matters:** the caller has an encoding problem, which should be reported.
   /// **Catches:** validation that stops at the limit.
-  @Test func malformedNamesAreRefused() {
+  @Test func malformedNamesAreRejected() {
     let broken: [[UInt8]] = [
       [0x80, 0], [0x61, 0xFF, 0], [0xC3, 0], [0xED, 0xA0, 0x80, 0],
       [UInt8](repeating: 0x61, count: 100) + [0xC0, 0x80, 0],

@@ -184,7 +184,7 @@ import Testing
         writer.write(number)
         writer.write(" é")
       }
-      #expect(writer.finish() == .ok)
+      #expect(writer.close() == .ok)
       #expect(file.text == (0..<500).map { "\($0) é" }.joined(), "a buffer of \(buffer)")
     }
   }

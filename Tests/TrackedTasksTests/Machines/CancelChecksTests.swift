@@ -26,7 +26,7 @@ import Testing
     let began = Gate()
     let goOn = Gate()
     let counts = Locked<[UInt32]>([])
-    let task = try registry.spawn("looks", kind: .backgroundLoop) { task in
+    let task = try registry.spawn("checks", kind: .backgroundLoop) { task in
       let note = { counts.withLock { $0.append(task.core.cancelChecks.count) } }
       _ = task.isCancelled
       try? task.sleep(for: .zero)

@@ -71,12 +71,12 @@ import Testing
     var before: Int64 = 0
     for percent in 1...100 {
       let exact = sorted[(sorted.count * percent + 99) / 100 - 1]
-      let told = histogram.quantile(percent: UInt64(percent))
-      #expect(told >= exact)
-      #expect(told <= max(1024, exact + exact / 4))
-      #expect(told <= sorted[sorted.count - 1])
-      #expect(told >= before)
-      before = told
+      let estimate = histogram.quantile(percent: UInt64(percent))
+      #expect(estimate >= exact)
+      #expect(estimate <= max(1024, exact + exact / 4))
+      #expect(estimate <= sorted[sorted.count - 1])
+      #expect(estimate >= before)
+      before = estimate
     }
     #expect(histogram.quantile(percent: 100) == sorted.last)
     #expect(histogram.maximum == sorted.last)

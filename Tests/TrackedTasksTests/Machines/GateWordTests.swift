@@ -44,7 +44,7 @@ import Testing
               #expect(next.isClosed == word.isClosed)
               #expect(next.isCancelled == word.isCancelled)
             } else {
-              Issue.record("refused: count \(count), ended \(ended), limit \(limit)")
+              Issue.record("rejected: count \(count), ended \(ended), limit \(limit)")
             }
           }
         }

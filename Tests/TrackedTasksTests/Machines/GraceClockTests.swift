@@ -26,10 +26,10 @@ import Testing
   /// - Parameters:
   ///   - setting: the call.
   ///   - moments: after the start, ascending.
-  ///   - told: the bit of each moment at which a task reports progress, before the step.
+  ///   - reported: the bit of each moment at which a task reports progress, before the step.
   /// - Returns: what went wrong; nil if nothing.
   private static func defect(
-    of setting: Setting, at moments: some Sequence<Int64>, told: UInt64
+    of setting: Setting, at moments: some Sequence<Int64>, reported: UInt64
   ) -> String? {
     var clock = setting.clock
     let first = clock.deadline
@@ -40,7 +40,7 @@ import Testing
     var before: Int64 = 0
     for moment in moments {
       let now = start + moment
-      for tick in before...moment where told >> UInt64(tick) & 1 != 0 { last = start + tick }
+      for tick in before...moment where reported >> UInt64(tick) & 1 != 0 { last = start + tick }
       before = moment
       var hasSettled = false
       for _ in 0..<4 {
@@ -118,14 +118,14 @@ import Testing
       for maxGrace: Int64 in [0, 1, 2, 4, 6] {
         for window: Int64 in [0, 1, 3] {
           for percent: UInt32 in [0, 1, 50, 99] {
-            for told: UInt64 in 0..<256 {
+            for reported: UInt64 in 0..<256 {
               let setting = Setting(
                 grace: grace, maxGrace: maxGrace, window: window, warnPercent: percent,
-                samples: told & 1 == 0)
+                samples: reported & 1 == 0)
               for stride in [1, 3] {
                 let moments = Swift.stride(from: Int64(0), through: 9, by: stride)
-                if let defect = Self.defect(of: setting, at: moments, told: told) {
-                  defects.append("\(setting), told \(told), every \(stride): \(defect)")
+                if let defect = Self.defect(of: setting, at: moments, reported: reported) {
+                  defects.append("\(setting), reported \(reported), every \(stride): \(defect)")
                 }
               }
             }
@@ -148,9 +148,10 @@ import Testing
         window: Int64(random.below(20)), warnPercent: UInt32(random.below(100)),
         samples: Bool.random(using: &random))
       let moments = (0...63).filter { $0 == 63 || random.below(3) == 0 }.map { Int64($0) }
-      let told = random.next() & random.next()
+      let reported = random.next() & random.next()
       #expect(
-        Self.defect(of: setting, at: moments, told: told) == nil, "\(setting), \(moments), \(told)")
+        Self.defect(of: setting, at: moments, reported: reported) == nil,
+        "\(setting), \(moments), \(reported)")
     }
   }
 
@@ -195,12 +196,12 @@ import Testing
         for maxGrace: Int64 in [0, 3, 6, 9] {
           for window: Int64 in 0...3 {
             for moves in [false, true] {
-              for told: UInt64 in 0..<512 {
-                let call = "\(grace), \(share), \(maxGrace), \(window), \(moves), \(told)"
+              for reported: UInt64 in 0..<512 {
+                let call = "\(grace), \(share), \(maxGrace), \(window), \(moves), \(reported)"
                 var clock = GraceClock(
                   start: Self.start, grace: grace, maxGrace: maxGrace, window: window)
                 clock.beginPhase(until: Deadline(nanoseconds: Self.start + share), moves: moves)
-                if let defect = Self.defect(ofPhaseOf: &clock, window, moves, told) {
+                if let defect = Self.defect(ofPhaseOf: &clock, window, moves, reported) {
                   defects.append("\(call): \(defect)")
                 }
               }
@@ -214,7 +215,7 @@ import Testing
 
   /// Asks the clock of a phase each nanosecond until it is over.
   private static func defect(
-    ofPhaseOf clock: inout GraceClock, _ window: Int64, _ moves: Bool, _ told: UInt64
+    ofPhaseOf clock: inout GraceClock, _ window: Int64, _ moves: Bool, _ reported: UInt64
   ) -> String? {
     let reserved = clock.deadline.nanoseconds - clock.phaseEnd.nanoseconds
     let mayMove = moves && clock.limit.nanoseconds > clock.deadline.nanoseconds
@@ -222,7 +223,7 @@ import Testing
     var last: Int64 = 0
     for tick: Int64 in 0..<16 {
       let now = start + tick
-      if told >> UInt64(tick) & 1 != 0 { last = now }
+      if reported >> UInt64(tick) & 1 != 0 { last = now }
       var step = GraceClock.Step.expired
       repeat {
         let end = clock.phaseEnd

@@ -20,7 +20,7 @@ import Testing
     let registry = try TaskRegistry()
     let taken = registry.core.pointer.pointee.records.take(for: registry.core)
     let record = try #require(taken)
-    defer { registry.core.pointer.pointee.records.give(back: record) }
+    defer { registry.core.pointer.pointee.records.release(record) }
     let word = MailboxWord.task(record.pointer)
     #expect(word.isPosted)
     #expect(word.record == record)

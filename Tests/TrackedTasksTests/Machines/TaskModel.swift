@@ -14,7 +14,7 @@ struct TaskModel: Hashable {
   var overdue = false
   var awaited = false
   var message = false
-  var extras = false
+  var optionalState = false
   var how = TaskWord.Ending.none
   var cleanup: Bool
   /// The worker's reference, handles and pins.
@@ -36,7 +36,7 @@ struct TaskModel: Hashable {
       }
     return word.stage == stage && word.isCancelRequested == flag && word.isOverdue == overdue
       && word.isAwaited == awaited && word.isCleanup == cleanup && word.hasMessage == message
-      && word.hasOptionalState == extras
+      && word.hasOptionalState == optionalState
       && word.ending == how && word.isLive == isLive && word.references == references
       && word.holdsRegistry == holdsRegistry
   }
@@ -79,7 +79,7 @@ struct TaskStep: Sendable {
     self.mayBeAsked = mayBeAsked
   }
 
-  static let all = life + requests + references + messages + extras + ends
+  static let all = life + requests + references + messages + optionalState + ends
 
   private static let life = [
     TaskStep(
@@ -137,10 +137,10 @@ struct TaskStep: Sendable {
       { model in model.life == .running ? model.with { $0.message = present } : nil })
   }
 
-  private static let extras = [
+  private static let optionalState = [
     TaskStep(
-      "extrasAdded", { $0.extrasAdded() },
-      { model in model.life == .running ? model.with { $0.extras = true } : nil })
+      "optionalStateAdded", { $0.optionalStateAdded() },
+      { model in model.life == .running ? model.with { $0.optionalState = true } : nil })
   ]
 
   private static let ends = [TaskWord.Ending.returned, .failed, .exited].map { how in

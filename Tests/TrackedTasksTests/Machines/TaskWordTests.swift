@@ -13,11 +13,12 @@ private struct Reached {
   /// Every word a task can be admitted with.
   private static let admissions: [Reached] = (0..<16).map { number in
     let (cleanup, flagged, handle) = (number & 1 != 0, number & 2 != 0, number & 4 != 0)
-    let extras = number & 8 != 0
+    let optionalState = number & 8 != 0
     return Reached(
-      word: .admitted(cleanup: cleanup, flagged: flagged, handle: handle, extras: extras),
+      word: .admitted(
+        cleanup: cleanup, flagged: flagged, handle: handle, optionalState: optionalState),
       model: TaskModel(
-        flag: flagged, extras: extras, cleanup: cleanup, references: handle ? 2 : 1,
+        flag: flagged, optionalState: optionalState, cleanup: cleanup, references: handle ? 2 : 1,
         holdsRegistry: handle))
   }
 
@@ -61,7 +62,7 @@ private struct Reached {
   /// **Why it matters:** the exhaustive tests are exhaustive only if the walk gets everywhere.
   /// **Catches:** a transition that never exists, such as `withdrawn` always nil.
   @Test func theWalkReachesEveryState() {
-    // Flag and deadline: down, up, up and overdue. Then clean-up, awaited, extras, and the
+    // Flag and deadline: down, up, up and overdue. Then clean-up, awaited, optional state, and the
     // references: 1 to 3, with the registry held or not.
     let starting = 3 * 2 * 2 * 2 * 6
     let running = starting * 2

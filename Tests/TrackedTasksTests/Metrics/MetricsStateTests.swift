@@ -53,7 +53,7 @@ import Testing
             UInt64(id), kind: place == 4 ? 0x200 : UInt32(place + 1), how: UInt32(1 + id % 3)))
         ended[place] += 1
       case 3:
-        state.countRefusal(slot)
+        state.countRejection(slot)
         rejected[place] += 1
       default:
         state.countSpawn(slot)

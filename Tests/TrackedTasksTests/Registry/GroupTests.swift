@@ -119,7 +119,7 @@ private final class Witness: Sendable {
   ///
   /// **Why it matters:** an error has to leave nothing behind.
   /// **Catches:** the name cut at a NUL; a token that is silently ignored.
-  @Test func wrongNamesAndOptionsAreRefused() throws {
+  @Test func wrongNamesAndOptionsAreRejected() throws {
     let registry = try TaskRegistry()
     for name in ["", "/", "a/b", "a\0b", "\0"] {
       #expect(throws: TaskRegistryError.invalidArgument) { try registry.group(named: name) }

@@ -132,7 +132,7 @@ import Testing
   ///
   /// **Why it matters:** a program may make a registry for each request.
   /// **Catches:** a reference to the memory too many or too few on any path.
-  @Test(arguments: ["unused", "shut down", "released while running", "handle kept", "refused"])
+  @Test(arguments: ["unused", "shut down", "released while running", "handle kept", "rejected"])
   func theMemoryIsFreedWhenAllIsGone(way: String) throws {
     let ends = Counter()
     let gate = Gate()
@@ -150,7 +150,7 @@ import Testing
         try registry.spawnDeaf(until: gate)
       case "handle kept":
         handle = try registry.spawn("kept", kind: .rpcHandler) { _ in }
-      case "refused":
+      case "rejected":
         try registry.shutdown(grace: ample)
         #expect(throws: TaskRegistryError.closed) { try registry.spawnSleeper() }
       default: break

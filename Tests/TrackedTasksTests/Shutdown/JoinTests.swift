@@ -124,7 +124,7 @@ import Testing
   ///
   /// **Why it matters:** the task would wait for itself until the deadline.
   /// **Catches:** the registry closed before the check.
-  @Test func joiningFromInsideIsRefused() throws {
+  @Test func joiningFromInsideIsRejected() throws {
     let registry = try TaskRegistry()
     let errors = Locked<[TaskRegistryError?]>([])
     let task = try registry.spawn("inside", kind: .backgroundLoop) { task in
@@ -197,7 +197,7 @@ import Testing
     }
     #expect(eventually { registry.joinersWaiting == 1 })
     #expect(throws: TaskRegistryError.closed) {
-      try registry.spawn("refused", kind: .rpcHandler) { _ in }
+      try registry.spawn("rejected", kind: .rpcHandler) { _ in }
     }
     gate.open()
     joiner.join()

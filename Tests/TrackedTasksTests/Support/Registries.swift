@@ -29,7 +29,7 @@ extension TaskRegistry {
 
   /// How many threads wait for the last task to end.
   var joinersWaiting: UInt64 {
-    core.pointer.pointee.drainWaiters.load(ordering: .sequentiallyConsistent)
+    core.pointer.pointee.endWaiters.load(ordering: .sequentiallyConsistent)
   }
 }
 

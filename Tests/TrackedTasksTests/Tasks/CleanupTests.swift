@@ -17,13 +17,13 @@ import Testing
   @Test func aStoppingTaskMaySpawnCleanup() throws {
     let registry = try TaskRegistry()
     let wasFlagged = Locked<Bool?>(nil)
-    let refusal = Locked<TaskRegistryError?>(nil)
+    let rejection = Locked<TaskRegistryError?>(nil)
     try registry.spawn("service", kind: .backgroundLoop) { task in
       do { try task.sleep(for: ample) } catch {}
       let error = errorOf { () throws(TaskRegistryError) in
         try registry.spawn("ordinary", kind: .maintenance) { _ in }
       }
-      refusal.withLock { $0 = error }
+      rejection.withLock { $0 = error }
       try registry.spawn("flush", kind: .maintenance, options: Self.cleanup) { task in
         try task.sleep(for: .milliseconds(1))
         let flag = task.isCancelled
@@ -35,7 +35,7 @@ import Testing
     #expect(report.failed == 0)
     #expect(report.rejected == 1)
     #expect(wasFlagged.value == false)
-    #expect(refusal.value == .closed)
+    #expect(rejection.value == .closed)
   }
 
   /// **Proves:** once closed, clean-up from outside or another registry is rejected (S5).
@@ -52,14 +52,14 @@ import Testing
     #expect(throws: TaskRegistryError.closed) {
       try registry.spawn("outside", kind: .maintenance, options: Self.cleanup) { _ in }
     }
-    let refusal = Locked<TaskRegistryError?>(nil)
+    let rejection = Locked<TaskRegistryError?>(nil)
     try other.spawn("stranger", kind: .maintenance) { _ in
       let error = errorOf { () throws(TaskRegistryError) in
         try registry.spawn("strange", kind: .maintenance, options: Self.cleanup) { _ in }
       }
-      refusal.withLock { $0 = error }
+      rejection.withLock { $0 = error }
     }.wait(timeout: ample)
-    #expect(refusal.value == .closed)
+    #expect(rejection.value == .closed)
     gate.open()
     try registry.shutdown(grace: ample)
     try other.shutdown(grace: ample)

@@ -21,7 +21,7 @@ import Testing
     #expect(SpawnOptions.Essential.failure.traits == .essentialOnFailure)
   }
 
-  /// **Proves:** a request without traits and without a signal has no extras, each of them makes it have
+  /// **Proves:** a request without traits and without a signal has no optional state, each of them makes it have
   /// some (C10, C12).
   ///
   /// **Why it matters:** a task that needs nothing is not to pay for it, and the others are not to be

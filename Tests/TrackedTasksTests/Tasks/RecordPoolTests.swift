@@ -56,7 +56,7 @@ private final class SharedPool: @unchecked Sendable {
     #expect(size >= 961)
 
     // Returned and taken again in any order, they are the same records.
-    for record in taken.shuffled() { shared.pool.give(back: record) }
+    for record in taken.shuffled() { shared.pool.release(record) }
     var again: Set<UInt> = []
     for _ in 0..<961 { again.insert(UInt(bitPattern: try #require(shared.take()).pointer)) }
     #expect(again.count == 961)
@@ -87,15 +87,15 @@ private final class SharedPool: @unchecked Sendable {
     #expect(few == 5)
   }
 
-  /// **Proves:** taking and giving back over and over needs no new memory (N1).
+  /// **Proves:** taking and releasing over and over needs no new memory (N1).
   ///
   /// **Why it matters:** memory must not grow with the number of tasks ever run.
   /// **Catches:** `give` that forgets the record.
   @Test func takingAndGivingDoesNotGrowThePool() throws {
     let shared = try SharedPool()
-    shared.pool.give(back: try #require(shared.take()))
+    shared.pool.release(try #require(shared.take()))
     let size = shared.size
-    for _ in 0..<10_000 { shared.pool.give(back: try #require(shared.take())) }
+    for _ in 0..<10_000 { shared.pool.release(try #require(shared.take())) }
     #expect(shared.size == size)
   }
 
@@ -120,7 +120,7 @@ private final class SharedPool: @unchecked Sendable {
         for record in mine {
           let mark = record.pointer.pointee.kind.exchange(0, ordering: .acquiringAndReleasing)
           if mark != 1 { collisions.add() }
-          shared.pool.give(back: record)
+          shared.pool.release(record)
         }
       }
     }

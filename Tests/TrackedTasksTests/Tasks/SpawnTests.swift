@@ -28,7 +28,7 @@ import Testing
   ///
   /// **Why it matters:** the numbers between are kept for kinds to come.
   /// **Catches:** 0, 5 or 0xFF accepted.
-  @Test func unknownKindsAreRefused() throws {
+  @Test func unknownKindsAreRejected() throws {
     let registry = try TaskRegistry()
     for number in [0, 5, 6, 0xFE, 0xFF] as [UInt32] {
       #expect(throws: TaskRegistryError.invalidArgument) {
@@ -46,7 +46,7 @@ import Testing
   ///
   /// **Why it matters:** a name cut silently at a NUL is not the name that was given.
   /// **Catches:** the check for NUL bytes left out.
-  @Test func namesWithoutTextAreRefused() throws {
+  @Test func namesWithoutTextAreRejected() throws {
     let registry = try TaskRegistry()
     for name in ["", "\0", "a\0b"] {
       #expect(throws: TaskRegistryError.invalidArgument) {
@@ -64,7 +64,7 @@ import Testing
   ///
   /// **Why it matters:** a task spawned after the join would never be joined.
   /// **Catches:** the body box not released on the way out.
-  @Test func spawnAfterShutdownIsRefusedAndKeepsNothing() throws {
+  @Test func spawnAfterShutdownIsRejectedAndKeepsNothing() throws {
     let registry = try TaskRegistry()
     try registry.shutdown(grace: ample)
     let ends = Counter()
@@ -87,7 +87,7 @@ import Testing
   ///
   /// **Why it matters:** code that has only the token must be able to prevent further spawns.
   /// **Catches:** `cancelled()` that flags and does not close.
-  @Test func spawnAfterTheTokenIsCancelledIsRefused() throws {
+  @Test func spawnAfterTheTokenIsCancelledIsRejected() throws {
     let registry = try TaskRegistry()
     registry.token.cancel(reason: .fatal)
     #expect(throws: TaskRegistryError.closed) {

@@ -73,7 +73,7 @@ import Testing
   @Test func whoStopsInTheMiddleHoldsNobodyUp() {
     let activity = Self.makeActivity()
     #expect(activity.pointee.progress.at == 0)
-    for told in 1...UInt64(20) {
+    for number in 1...UInt64(20) {
       // The next report stops at each of its fields in turn.
       for stopped in 0..<4 {
         let count = activity.pointee.progressCount.load(ordering: .relaxed)
@@ -89,10 +89,10 @@ import Testing
           write(activity.pointee.evenProgress)
         }
         let progress = activity.pointee.progress
-        #expect(Self.isWhole(progress) && progress.done == told - 1, "\(progress)")
+        #expect(Self.isWhole(progress) && progress.done == number - 1, "\(progress)")
       }
-      activity.pointee.store(Self.progress(told))
-      #expect(activity.pointee.progress.done == told && Self.isWhole(activity.pointee.progress))
+      activity.pointee.store(Self.progress(number))
+      #expect(activity.pointee.progress.done == number && Self.isWhole(activity.pointee.progress))
     }
     activity.deallocate()
   }
@@ -107,7 +107,7 @@ import Testing
     let registry = try TaskRegistry()
     let began = Gate()
     let stop = Gate()
-    try registry.spawn("tells", kind: .maintenance) { task in
+    try registry.spawn("reports", kind: .maintenance) { task in
       try task.progress(1, of: 2)
       let first = registry.snapshot().first?.progress
       try task.progress(1, of: 2, unit: "blocks")

@@ -74,7 +74,7 @@ import Testing
     let taken = registry.core.pointer.pointee.records.take(for: registry.core)
     let record = try #require(taken)
     #expect(!record.pin())
-    registry.core.pointer.pointee.records.give(back: record)
+    registry.core.pointer.pointee.records.release(record)
     #expect(!record.pin())
   }
 }

@@ -40,17 +40,17 @@ import Testing
   ///
   /// **Why it matters:** no flag would end a sleep from outside.
   /// **Catches:** the caller not compared with the task.
-  @Test func sleepingThroughAForeignHandleIsRefused() throws {
+  @Test func sleepingThroughAForeignHandleIsRejected() throws {
     let registry = try TaskRegistry()
     let gate = Gate()
     let task = try registry.spawnDeaf(until: gate)
     #expect(throws: TaskRegistryError.invalidArgument) { try task.sleep(for: .seconds(600)) }
-    let refusal = Locked<TaskRegistryError?>(nil)
+    let rejection = Locked<TaskRegistryError?>(nil)
     try registry.spawn("other", kind: .rpcHandler) { _ in
       let error = errorOf { () throws(TaskRegistryError) in try task.sleep(for: .seconds(600)) }
-      refusal.withLock { $0 = error }
+      rejection.withLock { $0 = error }
     }.wait(timeout: ample)
-    #expect(refusal.value == .invalidArgument)
+    #expect(rejection.value == .invalidArgument)
     gate.open()
     try registry.shutdown(grace: ample)
   }

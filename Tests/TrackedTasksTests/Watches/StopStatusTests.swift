@@ -28,7 +28,7 @@ import Testing
     let registry = try TaskRegistry()
     let gate = Gate()
     let steps = (0..<3).map { _ in (go: Gate(), done: Gate()) }
-    let teller = try registry.spawn("teller", kind: .maintenance) { task in
+    let reporter = try registry.spawn("reporter", kind: .maintenance) { task in
       for (number, step) in steps.enumerated() {
         step.go.wait()
         try task.progress(UInt64(min(number, 1)))
@@ -37,7 +37,7 @@ import Testing
       gate.wait()
     }
     var (before, line) = Self.status(of: registry)
-    #expect(line == "waiting for 1 task: teller")
+    #expect(line == "waiting for 1 task: reporter")
     func moves() -> Bool {
       let (now, _) = Self.status(of: registry, after: before)
       let moves = now.moves(since: before)
@@ -62,7 +62,7 @@ import Testing
     #expect(moves())
     #expect(!moves())
     gate.open()
-    try teller.wait(timeout: ample)
+    try reporter.wait(timeout: ample)
     #expect(moves())
     (_, line) = Self.status(of: registry)
     #expect(line == "no task is left")

@@ -1,10 +1,10 @@
-/* refuse.c - calls that fail on demand; see refuse.h. */
+/* fault.c - calls that fail on demand; see fault.h. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 
-#include "refuse.h"
+#include "fault.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,18 +18,18 @@
 
 /* ---- Every n-th thread ---------------------------------------------------------------------- */
 
-static atomic_int every, threads_asked_for, error_number, refused;
+static atomic_int every, threads_asked_for, error_number, faulted;
 
-void refuse_every(int n, int error) {
-  atomic_store(&refused, 0);
+void fault_every(int n, int error) {
+  atomic_store(&faulted, 0);
   atomic_store(&error_number, error);
   atomic_store(&every, n);
 }
 
-int refused_threads(void) { return atomic_load(&refused); }
+int faulted_threads(void) { return atomic_load(&faulted); }
 
 /* Say whether this call is one of those to fail. */
-static int is_refused(void) {
+static int is_faulted(void) {
   int n = atomic_load(&every);
   return n > 0 && atomic_fetch_add(&threads_asked_for, 1) % n == n - 1;
 }
@@ -39,7 +39,7 @@ static int is_refused(void) {
 /* The watched object: written before there are threads. */
 static uintptr_t watched_low, watched_high;
 
-static atomic_long first_refused, last_refused, calls, calls_refused;
+static atomic_long first_faulted, last_faulted, calls, calls_faulted;
 static const char *_Atomic last_name = "";
 
 /* How deep the thread is in a call of the C library that was made by the watched object and may
@@ -61,26 +61,26 @@ static int find_object(struct dl_phdr_info *info, size_t size, void *argument) {
   return 1;
 }
 
-void refuse_watch(const void *function) {
+void fault_watch(const void *function) {
   uintptr_t address = (uintptr_t)function;
   if (dl_iterate_phdr(find_object, &address) != 1) abort();
 }
 
-void refuse_calls(long first, long last) {
+void fault_calls(long first, long last) {
   atomic_store(&calls, 0);
-  atomic_store(&calls_refused, 0);
-  atomic_store(&first_refused, first);
-  atomic_store(&last_refused, last);
+  atomic_store(&calls_faulted, 0);
+  atomic_store(&first_faulted, first);
+  atomic_store(&last_faulted, last);
 }
 
-void refuse_none(void) {
+void fault_none(void) {
   atomic_store(&every, 0);
-  atomic_store(&last_refused, 0);
+  atomic_store(&last_faulted, 0);
 }
 
 long watched_calls(void) { return atomic_load(&calls); }
-long refused_calls(void) { return atomic_load(&calls_refused); }
-const char *refused_call(void) { return atomic_load(&last_name); }
+long faulted_calls(void) { return atomic_load(&calls_faulted); }
+const char *faulted_call(void) { return atomic_load(&last_name); }
 
 /* Find the function that stands behind this one. */
 static void find_next(const char *name, void *function) {
@@ -115,9 +115,9 @@ static int is_own(uintptr_t caller) { return caller >= watched_low && caller < w
 static int fails(const char *name, uintptr_t caller) {
   if (!is_own(caller) && depth == 0) return 0;
   long number = atomic_fetch_add(&calls, 1) + 1;
-  if (number < atomic_load(&first_refused) || number > atomic_load(&last_refused)) return 0;
+  if (number < atomic_load(&first_faulted) || number > atomic_load(&last_faulted)) return 0;
   atomic_store(&last_name, name);
-  atomic_fetch_add(&calls_refused, 1);
+  atomic_fetch_add(&calls_faulted, 1);
   return 1;
 }
 
@@ -125,8 +125,8 @@ static int fails(const char *name, uintptr_t caller) {
   (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                    void *argument) {
-  if (is_refused()) {
-    atomic_fetch_add(&refused, 1);
+  if (is_faulted()) {
+    atomic_fetch_add(&faulted, 1);
     return atomic_load(&error_number);
   }
   uintptr_t caller = CALLER;

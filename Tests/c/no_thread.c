@@ -1,12 +1,12 @@
-/* refused.c - the result of a spawn when the system refuses a thread, and of the calls that need
+/* no_thread.c - the result of a spawn when the system refuses a thread, and of the calls that need
    the library's timer thread. Rule S6, with S1, S4, S7, J3, T2, C9 to C11, E8.
 
-   RLIMIT_NPROC does not bind root, so pthread_create itself is made to fail (refuse.h); one case
+   RLIMIT_NPROC does not bind root, so pthread_create itself is made to fail (fault.h); one case
    takes the address space away instead, and the system refuses by itself. */
 
 #include "support.h"
 
-#include "refuse.h"
+#include "fault.h"
 
 #include <sys/resource.h>
 
@@ -43,13 +43,13 @@ CASE(refused_thread_leaves_the_registry_as_it_was) {
     char ctx[8] = "context";
     tr_task *out = NULL;
     /* every other time for good */
-    refuse_every(1, i % 2 ? EINVAL : EAGAIN);
+    fault_every(1, i % 2 ? EINVAL : EAGAIN);
     errno = 0;
     CHECK_EQ(i % 2 ? TR_ERR_SYSTEM : TR_ERR_AGAIN,
              spawn_fresh(registry, body_never, ctx, drop_never, &out));
     CHECK_EQ(i % 2 ? EINVAL : EAGAIN, errno);
-    CHECK(refused_threads() >= 1);
-    refuse_none();
+    CHECK(faulted_threads() >= 1);
+    fault_none();
     CHECK(out == NULL);
     CHECK_STR("context", ctx);
     check_as_before(registry, 0);
@@ -62,20 +62,20 @@ CASE(refused_thread_leaves_the_registry_as_it_was) {
   registry_finish(registry);
 }
 
-/* Proves: a spawn for which there is no thread counts as refused, with its kind, and not as
+/* Proves: a spawn for which there is no thread counts as rejected, with its kind, and not as
    spawned, here and in the ancestors; the next one counts as usual (S6, E8). Why it matters: live
    is the number of tasks spawned and not ended, and a ghost in it never goes. Catches: a spawn that
    stays counted; one that counts as rejected only in the group. */
-CASE(refused_thread_is_a_refusal_in_the_metrics) {
+CASE(refused_thread_is_a_rejection_in_the_metrics) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.flags = TR_REGISTRY_METRICS;
   tr_registry *registries[2];
   CHECK_EQ(TR_OK, create_registry(&options, &registries[0]));
   CHECK_EQ(TR_OK, tr_registry_child(registries[0], "group", &options, &registries[1]));
   for (int i = 1; i <= 20; i++) {
-    refuse_every(1, EAGAIN);
+    fault_every(1, EAGAIN);
     CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registries[1], body_never, NULL, drop_never, NULL));
-    refuse_none();
+    fault_none();
     tr_task *task = NULL;
     CHECK_EQ(TR_OK, spawn_fresh(registries[1], body_returns, NULL, NULL, &task));
     wait_and_release(task);
@@ -95,18 +95,18 @@ CASE(refused_thread_is_a_refusal_in_the_metrics) {
   registry_finish(registries[0]);
 }
 
-/* Proves: the very first spawn of a registry may be refused, by the ordinary path too, and the
+/* Proves: the very first spawn of a registry may be rejected, by the ordinary path too, and the
    registry can be shut down and released after it (S6, G4).  Why it matters: a machine at its
    limit refuses the first thread.  Catches: state that only a first success completes. */
-CASE(first_spawn_may_be_refused) {
+CASE(first_spawn_may_be_rejected) {
   int threads = thread_baseline();
   for (int again = 0; again < 2; again++) {
     tr_registry *registry = registry_new();
-    refuse_every(1, EAGAIN);
+    fault_every(1, EAGAIN);
     CHECK_EQ(TR_ERR_AGAIN,
              tr_spawn(registry, "first", TR_KIND_RPC_HANDLER, body_never, NULL, NULL));
-    CHECK(refused_threads() >= 1);
-    refuse_none();
+    CHECK(faulted_threads() >= 1);
+    fault_none();
     check_as_before(registry, 0);
     if (again) wait_and_release(spawn(registry, "second", body_returns, NULL));
     registry_finish(registry);
@@ -115,17 +115,17 @@ CASE(first_spawn_may_be_refused) {
 }
 
 /* Proves: live tasks are not affected by a failed spawn: they stay listed and unflagged, and their
-   handles work; ids stay unique (S6, N2). Why it matters: the refusal hits a busy service, not an
+   handles work; ids stay unique (S6, N2). Why it matters: the rejection hits a busy service, not an
    empty one. Catches: a rollback that removes the wrong record; reusing the id. */
-CASE(living_tasks_are_untouched_by_a_refusal) {
+CASE(living_tasks_are_untouched_by_a_rejection) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
   uint64_t last = 0;
   tr_task *tasks[10];
   for (int i = 0; i < 10; i++) {
-    refuse_every(1, EAGAIN);
+    fault_every(1, EAGAIN);
     CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
-    refuse_none();
+    fault_none();
     check_as_before(registry, (size_t)i);
     CHECK_EQ(TR_OK, spawn_fresh(registry, body_deaf, &gate, NULL, &tasks[i]));
     uint64_t id = tr_task_id(tasks[i]);
@@ -145,15 +145,15 @@ CASE(living_tasks_are_untouched_by_a_refusal) {
 /* Proves: a failed spawn does not use up max_tasks, and the token can still close the registry
    (S6). Why it matters: leaking one place for each failure stops the service in the end. Catches:
    not releasing the place. */
-CASE(refusals_do_not_use_up_the_limit) {
+CASE(rejections_do_not_use_up_the_limit) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 2;
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, create_registry(&options, &registry));
-  refuse_every(1, EAGAIN);
+  fault_every(1, EAGAIN);
   for (int i = 0; i < 10; i++)
     CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
-  refuse_none();
+  fault_none();
   struct gate gate = GATE_INIT;
   CHECK_EQ(TR_OK, spawn_fresh(registry, body_deaf, &gate, NULL, NULL));
   CHECK_EQ(TR_OK, spawn_fresh(registry, body_deaf, &gate, NULL, NULL));
@@ -161,17 +161,17 @@ CASE(refusals_do_not_use_up_the_limit) {
   gate_open(&gate);
   CHECK_EQ(TR_OK, tr_join_all(registry, FOREVER, NULL));
   CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_FATAL, NULL));
-  refuse_every(1, EAGAIN);
+  fault_every(1, EAGAIN);
   CHECK_EQ(TR_ERR_CLOSED, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
-  refuse_none();
+  fault_none();
   registry_finish(registry);
 }
 
 /* Proves: a join that waits while a spawn fails neither hangs nor counts it as ended, and returns
-   when the last living task has ended; the refusal is in its report as rejected (S6, J3, J8). Why
-   it matters: the refused record was admitted for a moment, and a joiner may have seen it. Catches:
+   when the last living task has ended; the rejection is in its report as rejected (S6, J3, J8). Why
+   it matters: the rejected record was admitted for a moment, and a joiner may have seen it. Catches:
    a rollback that wakes no waiter; counting it among the ended. */
-CASE(a_waiting_join_survives_a_refusal) {
+CASE(a_waiting_join_survives_a_rejection) {
   for (int round = 0; round < check_rounds(20); round++) {
     tr_registry *registry = registry_new();
     struct gate gate = GATE_INIT;
@@ -179,10 +179,10 @@ CASE(a_waiting_join_survives_a_refusal) {
     gate_await(&gate, 1);
     struct join_call call;
     join_begin_asleep(&call, registry, FOREVER);
-    refuse_every(1, EAGAIN);
+    fault_every(1, EAGAIN);
     for (int i = 0; i < 3; i++)
       CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
-    refuse_none();
+    fault_none();
     CHECK_EQ(0, atomic_load(&call.returned));
     gate_open(&gate);
     join_end(&call);
@@ -199,7 +199,7 @@ CASE(a_waiting_join_survives_a_refusal) {
    listed, joinable and with room below its limit, and is rejected in the reports of all of them; a
    join that waits at any of them survives it (S6, T2, J8). Why it matters: the task was admitted at
    every level when the system refused. Catches: a rollback only in the group. */
-CASE(a_refusal_in_a_group_leaves_every_level_as_it_was) {
+CASE(a_rejection_in_a_group_leaves_every_level_as_it_was) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   options.max_tasks = 2;
   tr_registry *levels[3];
@@ -213,14 +213,14 @@ CASE(a_refusal_in_a_group_leaves_every_level_as_it_was) {
       CHECK_EQ(TR_OK, spawn_fresh(levels[2], body_deaf, &gate, NULL, NULL));
       for (int i = 0; i < 3; i++) join_begin_asleep(&calls[i], levels[i], FOREVER);
     }
-    refuse_every(1, EAGAIN);
+    fault_every(1, EAGAIN);
     for (int i = 0; i < 5; i++) {
       tr_task *out = NULL;
       CHECK_EQ(TR_ERR_AGAIN,
                spawn_fresh(levels[2], body_never, NULL, drop_never, i % 2 ? &out : NULL));
       CHECK(out == NULL);
     }
-    refuse_none();
+    fault_none();
     for (int i = 0; i < 3; i++) check_as_before(levels[i], (size_t)alive);
     if (!alive) continue;
     for (int i = 0; i < 3; i++) CHECK_EQ(0, atomic_load(&calls[i].returned));
@@ -237,12 +237,12 @@ CASE(a_refusal_in_a_group_leaves_every_level_as_it_was) {
   tr_registry_release(levels[1]);
 }
 
-static int body_is_refused_itself(tr_task *self, void *ctx) {
+static int body_is_rejected_itself(tr_task *self, void *ctx) {
   tr_registry *registry = ctx;
   (void)self;
-  refuse_every(1, EAGAIN);
+  fault_every(1, EAGAIN);
   CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
-  refuse_none();
+  fault_none();
   tr_task *task = NULL;
   CHECK_EQ(TR_OK, spawn_fresh(registry, body_returns, NULL, NULL, &task));
   wait_and_release(task);
@@ -254,7 +254,7 @@ static int body_is_refused_itself(tr_task *self, void *ctx) {
    the one that was not created. */
 CASE(a_task_may_be_refused_a_thread) {
   tr_registry *registry = registry_new();
-  tr_task *task = spawn(registry, "spawner", body_is_refused_itself, registry);
+  tr_task *task = spawn(registry, "spawner", body_is_rejected_itself, registry);
   CHECK_EQ(TR_ENDED_RETURNED, outcome_of(task).how);
   tr_task_release(task);
   registry_finish(registry);
@@ -263,48 +263,48 @@ CASE(a_task_may_be_refused_a_thread) {
 /* Proves: the caller's signal mask is as before after a refused thread (S7, S6). Why it matters:
    with a mask left full the program ignores SIGTERM. Catches: restoring the mask on success
    only. */
-CASE(refusal_keeps_the_callers_signal_mask) {
+CASE(rejection_keeps_the_callers_signal_mask) {
   tr_registry *registry = registry_new();
   sigset_t before, mask, now;
   sigemptyset(&mask);
   sigaddset(&mask, SIGUSR2);
   CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &mask, &before));
-  refuse_every(1, EAGAIN);
+  fault_every(1, EAGAIN);
   CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
-  refuse_none();
+  fault_none();
   CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &before, &now));
   for (int number = 1; number <= SIGRTMAX; number++)
     CHECK_EQ(number == SIGUSR2, sigismember(&now, number) == 1);
   registry_finish(registry);
 }
 
-struct refusal_log {
-  atomic_int refusals, others;
+struct rejection_log {
+  atomic_int rejections, others;
 };
 
-static void log_refusals(void *log_context, const tr_log_event *event) {
-  struct refusal_log *log = log_context;
+static void log_rejections(void *log_context, const tr_log_event *event) {
+  struct rejection_log *log = log_context;
   if (event->event == TR_EVENT_SPAWN_REJECTED && event->code == TR_ERR_AGAIN)
-    atomic_fetch_add(&log->refusals, 1);
+    atomic_fetch_add(&log->rejections, 1);
   else
     atomic_fetch_add(&log->others, 1);
 }
 
-/* Proves: each refused thread is one log event, spawn refused with TR_ERR_AGAIN (O2, S6).
+/* Proves: each refused thread is one log event, spawn rejected with TR_ERR_AGAIN (O2, S6).
    Why it matters: it is the first sign of a machine at its limit.  Catches: no event, or two. */
-CASE(refusal_is_logged_once) {
-  struct refusal_log log = {0, 0};
+CASE(rejection_is_logged_once) {
+  struct rejection_log log = {0, 0};
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.log = log_refusals;
+  options.log = log_rejections;
   options.log_context = &log;
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, create_registry(&options, &registry));
-  refuse_every(1, EAGAIN);
+  fault_every(1, EAGAIN);
   for (int i = 1; i <= 5; i++) {
     CHECK_EQ(TR_ERR_AGAIN, spawn_fresh(registry, body_never, NULL, drop_never, NULL));
-    CHECK_EQ(i, atomic_load(&log.refusals));
+    CHECK_EQ(i, atomic_load(&log.rejections));
   }
-  refuse_none();
+  fault_none();
   CHECK_EQ(0, atomic_load(&log.others));
   registry_finish(registry);
 }
@@ -312,7 +312,7 @@ CASE(refusal_is_logged_once) {
 struct unlucky {
   tr_registry *registry;
   atomic_int *drops;
-  int accepted, refused;
+  int accepted, rejected;
 };
 
 static void drop_of_unlucky(void *ctx) { atomic_fetch_add(((struct unlucky *)ctx)->drops, 1); }
@@ -330,17 +330,17 @@ static void *spawn_with_bad_luck(void *argument) {
       if (i % 2) CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
       tr_task_release(task);
     } else {
-      unlucky->refused++;
+      unlucky->rejected++;
     }
   }
   return NULL;
 }
 
 /* Proves: four threads spawn while every third thread is refused, and a join waits all the time:
-   accepted tasks run and are dropped once, refused ones never, and both counts are in the join's
+   accepted tasks run and are dropped once, rejected ones never, and both counts are in the join's
    report (S6, S4, J8).  Why it matters: a machine at its limit refuses many at once.  Catches: a
    rollback that is not safe beside other spawns. */
-CASE(refusals_under_load_lose_nothing) {
+CASE(rejections_under_load_lose_nothing) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
   tr_task *keeper = spawn(registry, "keeper", body_deaf, &gate);
@@ -353,22 +353,22 @@ CASE(refusals_under_load_lose_nothing) {
   for (int i = 0; i < 4; i++) {
     unlucky[i] = (struct unlucky){registry, &drops, 0, 0};
     threads[i] = thread_start(spawn_with_bad_luck, &unlucky[i]);
-    if (i == 3) refuse_every(3, EAGAIN);
+    if (i == 3) fault_every(3, EAGAIN);
   }
-  int accepted = 0, refused = 0;
+  int accepted = 0, rejected = 0;
   for (int i = 0; i < 4; i++) {
     thread_end(threads[i]);
     accepted += unlucky[i].accepted;
-    refused += unlucky[i].refused;
+    rejected += unlucky[i].rejected;
   }
-  refuse_none();
-  CHECK(refused > 0);
+  fault_none();
+  CHECK(rejected > 0);
   gate_open(&gate);
   join_end(&call);
   CHECK_EQ(TR_OK, call.status);
   CHECK_EQ(accepted, atomic_load(&drops));
   CHECK_EQ(accepted + 1, call.report.ended);
-  CHECK_EQ(refused, call.report.rejected);
+  CHECK_EQ(rejected, call.report.rejected);
   CHECK_EQ(0, tr_len(registry));
   tr_task_release(keeper);
   registry_finish(registry);
@@ -385,7 +385,7 @@ static size_t address_space_in_use(void) {
 
 /* Proves: when the system itself refuses, for lack of address space for the stack, the spawn is
    TR_ERR_AGAIN and the registry as before; with the space available again the same spawn succeeds
-   (S6, S7). Why it matters: this is the refusal as it happens outside of tests. Catches: an error
+   (S6, S7). Why it matters: this is the rejection as it happens outside of tests. Catches: an error
    number other than EAGAIN taken for success; an abort on it. */
 CASE(the_system_itself_refuses) {
   tr_registry *registry = registry_new();
@@ -439,20 +439,20 @@ static int body_listens(tr_task *self, void *ctx) {
    the thread. */
 CASE(a_wait_on_a_condition_variable_ends_without_a_thread) {
   tr_registry *registry = registry_new();
-  long refused = 0;
+  long rejected = 0;
   for (int i = 0; i < 10; i++) {
     struct listener listener = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
     tr_task *task = spawn(registry, "listens", body_listens, &listener);
     await_asleep(&listener.tid); /* one that does not wait yet sees its flag without a thread */
     /* One of a round before that has not left yet would wake it. */
     while (threads_called("taskreg-wake") > 0) breathe();
-    refuse_every(1, EAGAIN);
+    fault_every(1, EAGAIN);
     CHECK_EQ(TR_OK, tr_task_cancel(task));
     wait_and_release(task);
-    refused += refused_threads();
-    refuse_none();
+    rejected += faulted_threads();
+    fault_none();
   }
-  CHECK_EQ(10, refused);
+  CHECK_EQ(10, rejected);
   registry_finish(registry);
 }
 
@@ -471,12 +471,12 @@ CASE(a_report_says_that_there_was_no_descriptor) {
   low = (struct rlimit){(rlim_t)next, before.rlim_max};
   tr_report *report = NULL;
   tr_straggler straggler = TR_STRAGGLER_INIT;
-  refuse_every(1, EAGAIN);
+  fault_every(1, EAGAIN);
   CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &low));
   tr_status status = tr_explain(registry, &report);
   CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
-  CHECK_EQ(1, refused_threads());
-  refuse_none();
+  CHECK_EQ(1, faulted_threads());
+  fault_none();
   CHECK_EQ(TR_OK, status);
   CHECK_EQ(TR_OK, tr_report_straggler(report, 0, &straggler));
   CHECK_EQ(EMFILE, straggler.probe_error);
@@ -514,14 +514,14 @@ CASE(a_refused_timer_thread_leaves_all_as_it_was) {
   while (threads_called("taskreg-timer") > 0) breathe();
   for (int i = 0; i < 10; i++) {
     char ctx[8] = "context";
-    refuse_every(1, EAGAIN);
+    fault_every(1, EAGAIN);
     CHECK(tr_token_child_with_timeout(parent, SECOND) == NULL);
     CHECK(tr_token_child_with_timeout(parent, 0) == NULL);
     options.drop = drop_never;
     CHECK_EQ(TR_ERR_AGAIN, tr_spawn_with(registry, "stubborn", TR_KIND_MAINTENANCE, body_never, ctx,
                                          &options, NULL));
-    CHECK_EQ(3, refused_threads());
-    refuse_none();
+    CHECK_EQ(3, faulted_threads());
+    fault_none();
     CHECK_STR("context", ctx);
     check_as_before(registry, 0);
   }
@@ -539,16 +539,16 @@ CASE(a_refused_timer_thread_leaves_all_as_it_was) {
 
 CHECK_MAIN(
     CHECK_ENTRY(refused_thread_leaves_the_registry_as_it_was),
-    CHECK_ENTRY(refused_thread_is_a_refusal_in_the_metrics),
-    CHECK_ENTRY(first_spawn_may_be_refused),
-    CHECK_ENTRY(living_tasks_are_untouched_by_a_refusal),
-    CHECK_ENTRY(refusals_do_not_use_up_the_limit),
-    CHECK_ENTRY(a_waiting_join_survives_a_refusal),
-    CHECK_ENTRY(a_refusal_in_a_group_leaves_every_level_as_it_was),
+    CHECK_ENTRY(refused_thread_is_a_rejection_in_the_metrics),
+    CHECK_ENTRY(first_spawn_may_be_rejected),
+    CHECK_ENTRY(living_tasks_are_untouched_by_a_rejection),
+    CHECK_ENTRY(rejections_do_not_use_up_the_limit),
+    CHECK_ENTRY(a_waiting_join_survives_a_rejection),
+    CHECK_ENTRY(a_rejection_in_a_group_leaves_every_level_as_it_was),
     CHECK_ENTRY(a_task_may_be_refused_a_thread),
-    CHECK_ENTRY(refusal_keeps_the_callers_signal_mask),
-    CHECK_ENTRY(refusal_is_logged_once),
-    CHECK_ENTRY(refusals_under_load_lose_nothing),
+    CHECK_ENTRY(rejection_keeps_the_callers_signal_mask),
+    CHECK_ENTRY(rejection_is_logged_once),
+    CHECK_ENTRY(rejections_under_load_lose_nothing),
     CHECK_ENTRY(the_system_itself_refuses),
     CHECK_ENTRY(a_wait_on_a_condition_variable_ends_without_a_thread),
     CHECK_ENTRY(a_report_says_that_there_was_no_descriptor),

@@ -1,4 +1,4 @@
-/* looking.c - examining a thread takes nothing that the thread may hold: no memory from the
+/* probing.c - probing a thread takes nothing that the thread may hold: no memory from the
    allocator, and no lock, not even the dynamic linker's (E1, E12). The program's own malloc and
    pthread_mutex_lock are found before the C library's, and count the calls of one thread. */
 
@@ -48,7 +48,7 @@ static int body_notes_and_is_deaf(tr_task *self, void *ctx) {
 }
 
 /* How many allocations and locks it takes to examine `tasks` tasks, and to write the report. */
-static void cost_of_looking(int tasks, long *allocated, long *locked) {
+static void cost_of_probing(int tasks, long *allocated, long *locked) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
   tr_task *all[40];
@@ -78,12 +78,12 @@ static void cost_of_looking(int tasks, long *allocated, long *locked) {
    one: those for the report, and none for a task (E1, E12). Why it matters: the straggler may hold
    the allocator's lock, and a thread that waits for it would be the next straggler. Catches: a
    buffer from the heap, a lock for each task. */
-CASE(a_look_takes_no_memory_and_no_lock) {
+CASE(probing_takes_no_memory_and_no_lock) {
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 4));
   long one[2], many[2];
-  cost_of_looking(1, &one[0], &one[1]); /* what is made once exists now */
-  cost_of_looking(1, &one[0], &one[1]);
-  cost_of_looking(33, &many[0], &many[1]);
+  cost_of_probing(1, &one[0], &one[1]); /* what is made once exists now */
+  cost_of_probing(1, &one[0], &one[1]);
+  cost_of_probing(33, &many[0], &many[1]);
   CHECK_MSG(one[0] == many[0], "%ld allocations for one, %ld for 33", one[0], many[0]);
   CHECK_MSG(one[1] == many[1], "%ld locks for one, %ld for 33", one[1], many[1]);
   CHECK_MSG(one[0] <= 3, "%ld", one[0]);
@@ -131,5 +131,5 @@ CASE(who_hangs_in_the_loader_holds_up_no_report) {
   for (int i = 0; i < 2; i++) close(arrived[i]), close(go_on[i]);
 }
 
-CHECK_MAIN(CHECK_ENTRY(a_look_takes_no_memory_and_no_lock),
+CHECK_MAIN(CHECK_ENTRY(probing_takes_no_memory_and_no_lock),
            CHECK_ENTRY(who_hangs_in_the_loader_holds_up_no_report))

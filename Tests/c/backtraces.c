@@ -1,4 +1,4 @@
-/* looks.c - backtraces of stragglers: the signal that requests them, and its effect on tasks. Rule
+/* backtraces.c - backtraces of stragglers: the signal that requests them, and its effect on tasks. Rule
    E12, with S7, P1. */
 
 #include "support.h"

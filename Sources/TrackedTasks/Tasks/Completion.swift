@@ -2,9 +2,9 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// The end of a task takes no lock: it is three atomic steps (`finish`). The registry's Monitor
+// The end of a task takes no lock: it is three atomic steps (`complete`). The registry's Monitor
 // guards the list of waiters. It is taken after them, to wake the waiters, if the word says that the
-// task is awaited, or if `drainWaiters` is not 0. Nothing but unparking is done under it; log
+// task is awaited, or if `endWaiters` is not 0. Nothing but unparking is done under it; log
 // callbacks run before the first step, without it.
 //
 // Between the steps. Between `ends` and the count a task is on no list but still counted as alive:
@@ -22,7 +22,7 @@ extension TaskReference {
   /// the second step, a wait for this task only after the third. A wait that starts between them
   /// waits for the few instructions that are left.
   @inline(__always)
-  func finish(_ how: TaskWord.Ending, in registry: RegistryReference) {
+  func complete(_ how: TaskWord.Ending, in registry: RegistryReference) {
     let word = self.word
     if word.hasOptionalState { return completeWithOptionalState(how) }
     if !leaveList(how) { return }
@@ -30,7 +30,7 @@ extension TaskReference {
     registry.pointer.pointee.endings.count(how)
     // From here on the record may belong to another task.
     wakeWaiters(advance { $0.ended() }, in: registry)
-    registry.wakeJoinersIfDrained()
+    registry.wakeJoinersIfEmpty()
   }
 
   /// Removes the task from the list of live tasks; if it is late, that is logged first (E6).
@@ -195,10 +195,10 @@ extension TaskReference {
 extension RegistryReference {
   /// Wakes the threads that wait for the last task to end, if it has ended.
   @inline(__always)
-  func wakeJoinersIfDrained() {
-    let waiters = pointer.pointee.drainWaiters.load(ordering: .sequentiallyConsistent)
+  func wakeJoinersIfEmpty() {
+    let waiters = pointer.pointee.endWaiters.load(ordering: .sequentiallyConsistent)
     if waiters == 0 { return }
-    if isDrained { monitor.withLock { $0.waiters.wake(WaitKey.drained) } }
+    if isEmpty { monitor.withLock { $0.waiters.wake(WaitKey.empty) } }
     if waiters >= Phases.oneWaiter { wakePhaseWaiters() }
   }
 }
