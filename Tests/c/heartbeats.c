@@ -169,7 +169,7 @@ CASE(a_stall_and_its_end_are_reported) {
   puppet_init(&puppet);
   struct gate gate = GATE_INIT;
   int64_t interval = 50 * MS;
-  tr_task *silent = spawn(registry, "promised nothing", body_deaf, &gate);
+  tr_task *silent = spawn(registry, "no interval", body_deaf, &gate);
   tr_task *far = spawn_promising(registry, "in time", 3600 * SECOND, body_deaf, &gate, NULL);
   int64_t before = now_ns();
   tr_task *task = spawn_promising(registry, "peer 1.2.3.4", interval, body_is_puppet, &puppet, NULL);
@@ -187,7 +187,7 @@ CASE(a_stall_and_its_end_are_reported) {
     CHECK(strncmp("no heartbeat for ", stalled.message, 17) == 0);
     char *end;
     double silence = read_duration(stalled.message + 17, &end);
-    CHECK_STR(", promised every 50.0 ms", end);
+    CHECK_STR(", heartbeat interval 50.0 ms", end);
     CHECK(silence >= (double)interval && silence <= (double)silence_most);
 
     tr_task_summary summary = TR_TASK_SUMMARY_INIT, listed;

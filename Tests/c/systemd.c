@@ -622,7 +622,7 @@ static void log_of_systemd(void *context, const tr_log_event *event) {
   struct unsent *unsent = context;
   CHECK_EQ(TR_EVENT_SYSTEMD_UNREACHABLE, event->event);
   CHECK_EQ(TR_LOG_WARNING, event->level);
-  CHECK(strncmp(event->message, "systemd could not be told WATCHDOG=1: error ", 44) == 0);
+  CHECK(strncmp(event->message, "systemd could not be notified of WATCHDOG=1: error ", 51) == 0);
   atomic_store(&unsent->off, tr_systemd_stop(unsent->registry));
   atomic_store(&unsent->code, event->code);
   atomic_fetch_add(&unsent->count, 1);

@@ -185,7 +185,7 @@ def check_reported(found, task, where):
     if task["what"] == "stalls":
         check(found["stalled"], f"{where}: a missed heartbeat is not reported")
     else:
-        check(not found["stalled"], f"{where}: promised nothing, and is stalled")
+        check(not found["stalled"], f"{where}: no heartbeat interval, and is stalled")
 
 
 def check_snapshot(folder, name, tasks):

@@ -36,10 +36,10 @@ extension RegistryReference {
     }
   }
 
-  /// The deadline has moved on.
+  /// The deadline was extended.
   func logMovedDeadline(_ by: Int64, _ clock: GraceClock) {
     send(LogEventNumber.deadlineExtended, LogEventNumber.info, code: Status.ok) {
-      $0.append("the deadline moves on by ")
+      $0.append("the deadline was extended by ")
       $0.append(by / 1_000_000)
       $0.append(" ms for progress, with ")
       name(upTo: 5, of: count, in: &$0) { _ in true }

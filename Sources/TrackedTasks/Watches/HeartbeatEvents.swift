@@ -10,7 +10,7 @@ extension HeartbeatWatch.Subject {
     withFixedText {
       $0.append("no heartbeat for ")
       $0.append(duration: silence)
-      $0.append(", promised every ")
+      $0.append(", heartbeat interval ")
       $0.append(duration: interval)
     } _: {
       log(LogEventNumber.warning, LogEventNumber.taskStalled, message: $0, isHeldUp: true)

@@ -257,7 +257,8 @@ func setHeartbeatInterval(
 func setHeartbeatsPaused(_ isPaused: Bool) -> Status {
   guard let heartbeats = HeartbeatState.Pointer.ofCaller else {
     return .invalid(
-      isPaused ? "tr_heartbeat_pause" : "tr_heartbeat_resume", "the caller has promised nothing")
+      isPaused ? "tr_heartbeat_pause" : "tr_heartbeat_resume",
+      "the caller has no heartbeat interval")
   }
   return isPaused ? heartbeats.pause() : heartbeats.resume()
 }

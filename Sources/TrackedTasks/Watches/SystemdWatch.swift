@@ -106,7 +106,8 @@ struct SystemdWatch {
     let (isMine, _) = owner.compareExchange(
       expected: 0, desired: busy, ordering: .acquiringAndReleasing)
     if !isMine {
-      return .invalid("tr_systemd_start", "systemd is told already; end that with tr_systemd_stop")
+      return .invalid(
+        "tr_systemd_start", "systemd is being notified already; tr_systemd_stop ends that")
     }
     // Sending is a cancellation point.
     let (result, error, watch) = withCancellationDisabled {
@@ -175,7 +176,7 @@ struct SystemdWatch {
   }
 
   private static var noWatch: Status {
-    .invalid("tr_systemd_stop", "systemd is not told of this registry")
+    .invalid("tr_systemd_stop", "systemd is not being notified of this registry")
   }
 
   /// Ends the watch, if it is for `registry`: nothing more is sent, except a stop or a reload that
@@ -282,7 +283,7 @@ extension UnsafeMutablePointer<SystemdWatch> {
   private func logFailure() {
     let registry = pointee.registry
     withFixedText {
-      $0.append("systemd could not be told ")
+      $0.append("systemd could not be notified of ")
       $0.append(pointee.failedTo)
       $0.append(": error ")
       $0.append(pointee.failureError)

@@ -113,7 +113,7 @@ struct ThreadHeartbeats: ~Copyable {
   /// the watchdog's timeout.
   static func setForWatchdog() -> Status {
     guard let (registry, pause) = SystemdWatch.watchdogInUse() else {
-      return .invalid("tr_heartbeat", "the caller is not a task, and has promised nothing")
+      return .invalid("tr_heartbeat", "the caller is not a task, and has no heartbeat interval")
     }
     var status = set(pause, sparesWaits: false, in: registry, isForWatchdog: true)
     // Nothing is left that would need a heartbeat.

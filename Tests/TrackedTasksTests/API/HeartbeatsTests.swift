@@ -38,7 +38,7 @@ import Testing
     #expect(logged.prefix(2).map(\.event) == [.taskStalled, .taskRecovered])
     #expect(logged.prefix(2).map(\.level) == [.warning, .info])
     #expect(logged.allSatisfy { $0.taskID == task.id && $0.task == "stalls" })
-    #expect(logged[0].message.hasSuffix(", promised every 20.0 ms"))
+    #expect(logged[0].message.hasSuffix(", heartbeat interval 20.0 ms"))
     try registry.shutdown(grace: ample)
   }
 
