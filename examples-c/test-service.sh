@@ -57,7 +57,7 @@ blocked_in() {
   fi
 }
 
-# check_json FILE: it is one JSON object, as far as that can be told here.
+# check_json FILE: it is one JSON object, as far as that can be checked here.
 check_json() {
   if command -v python3 >/dev/null; then
     python3 -m json.tool "$1" >/dev/null || fail "no JSON: $(cat "$1")"
@@ -283,7 +283,7 @@ wait_for '^  maintenance, id [0-9]+, thread [0-9]+, running, age .*, heartbeat o
 exec 3>&-
 kill -TERM "$pid"
 finish
-expect 'exit status' "$status" 0 # to be stalled is no reason not to stop
+expect 'exit status' "$status" 0 # a stalled task can still stop
 
 echo '== healthy'
 start --grace 10000
@@ -365,7 +365,7 @@ expect 'exit status' "$status" 0
 for client in "${clients[@]}"; do wait "$client" || fail 'a client failed'; done
 for name in a b c d; do # one more may be there, whose answer went the way of the connection
   answered=$(cat "$work/answered-$name")
-  expect "what $name was told is in the journal" \
+  expect "what $name was answered is in the journal" \
     "$(grep "^SET $name" "$work/journal" | head -n "$answered")" \
     "$(seq "$answered" | sed "s/.*/SET $name& value &/")"
 done
@@ -388,7 +388,7 @@ if [ -c /dev/full ]; then
 fi
 
 if command -v python3 >/dev/null; then
-  echo '== what systemd is told'
+  echo '== what systemd is notified of'
   python3 - "$work/notify" >"$work/notified" <<'END' &
 import socket, sys
 systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -408,12 +408,12 @@ END
   start --grace 10000
   unset NOTIFY_SOCKET
   wait_for '^READY=1$' "$work/notified"
-  ! grep -q STOPPING "$work/notified" || fail 'systemd was told of a stop'
+  ! grep -q STOPPING "$work/notified" || fail 'systemd was notified of a stop'
   kill -TERM "$pid"
   finish
   expect 'exit status' "$status" 0
   wait_for '^STOPPING=1$' "$work/notified"
-  wait "$systemd" || fail 'there is no end of what systemd is told'
+  wait "$systemd" || fail 'there is no end of what systemd is notified of'
 fi
 
 echo '== killed under load, and started again'

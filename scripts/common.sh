@@ -22,7 +22,7 @@ need_packages() {
   local package missing=() as_root=() apt=()
 
   command -v dpkg >/dev/null && command -v apt-get >/dev/null ||
-    die 'this is no Debian system (dpkg and apt-get are not there).' \
+    die 'this is not a Debian system (dpkg and apt-get are not there).' \
       "Install what these Debian packages contain, then run the commands of this script by hand: $*"
   for package in "$@"; do
     # The status has to be looked at: a removed package whose settings were kept is listed, too.
@@ -53,7 +53,7 @@ need_packages() {
 
 # swift_version COMMAND: print the version of a working Swift compiler, or nothing.
 swift_version() {
-  # Debian's python3-swiftclient has a command `swift`, too, which is no compiler.
+  # Debian's python3-swiftclient has a command `swift`, too, which is not a compiler.
   "$1" --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1
 }
 

@@ -166,7 +166,7 @@ CASE(a_callback_may_leave_the_thread_of_a_late_task) {
   CHECK_EQ(2, atomic_load(&heard));
 }
 
-/* ---- A deadline that is extended --------------------------------------------------------------- */
+/* ---- A deadline that is extended ------------------------------------------------------------ */
 
 struct worker {
   struct gate started;

@@ -87,7 +87,7 @@ def judge(figures, load):
                  most=False)
     # Zero, as far as clocks can tell: the two that are subtracted agree to a microsecond or three
     # over the whole window, of ten seconds; peers whose threads sleep show as much.
-    to.median("W8 processor time of an idle registry", "W8", "cpu", 200, "µs each s", 1e-3)
+    to.median("W8 CPU time of an idle registry", "W8", "cpu", 200, "µs each s", 1e-3)
     to.ratio("W1 p50", "W1", "p50", 2.5, base="prototype")
     to.ratio("W2 rate", "W2", "rate", 1 / 2.5, base="prototype", most=False)
     return to.gates

@@ -66,7 +66,7 @@ METRICS = [
         Metric("W7-" + size, "p99", "past the deadline, p99", "ms", MS, "less", 3),
         Metric("W7-" + size, "first", "the first join, flags still down", "ms", MS, "less", 3),
     )),
-    Metric("W8", "cpu", "processor time", "µs each s", US, "less", 1),
+    Metric("W8", "cpu", "CPU time", "µs each s", US, "less", 1),
     Metric("W8", "threads", "idle threads", "threads", 1, "", 0),
     *(metric for key, what in (("sleep", "a sleep"), ("fd", "a wait for a descriptor"),
                                ("condition", "a condition variable")) for metric in (

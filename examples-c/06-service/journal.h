@@ -35,7 +35,7 @@ int journal_has_room(struct journal *journal, const char *key, const char *value
 /* Append that line. Requires that there is room. */
 void journal_append(struct journal *journal, const char *key, const char *value);
 
-/* Tell how many lines were appended, and how many of these are in the file. */
+/* Say how many lines were appended, and how many of these are in the file. */
 void journal_count(struct journal *journal, uint64_t *appended, uint64_t *written);
 
 /* The drop of the task: close the file. */

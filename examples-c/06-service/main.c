@@ -269,7 +269,7 @@ int main(int argc, char **argv) {
   if (status == TR_OK) {
     status = start_tasks(listen_fd, &settings);
   }
-  if (status == TR_OK) { /* tells systemd that the service is ready; does nothing without systemd */
+  if (status == TR_OK) { /* systemd is notified that the service is ready, if it started it */
     status = tr_systemd_start(service.registry, NULL);
   }
   if (status != TR_OK) {
