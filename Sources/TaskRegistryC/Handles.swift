@@ -103,7 +103,8 @@ func reported(
   return status
 }
 
-/// The reason why a handle gave nil: it is NULL, or this is a child of fork.
+/// Returns `TR_ERR_INVALID` for an argument that is NULL, and records that; `TR_ERR_FORKED` in a child of
+/// fork, where a valid handle gives nil as well.
 @inline(never)
 func invalid(_ function: StaticString, null argument: StaticString) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
