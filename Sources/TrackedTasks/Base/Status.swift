@@ -31,7 +31,7 @@ enum Status: Int32 {
     case .forked: "this process is a fork of one that had objects of the library"
     case .system: "a system call failed"
     case .truncated: "the buffer was too small for everything"
-    case .stalled: "a task has sent no heartbeat within its heartbeat interval"
+    case .stalled: "a task has missed its heartbeat interval"
     }
   }
 }
