@@ -1792,6 +1792,141 @@ tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *opti
    Since:     0.2 */
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 
+/* ---- An end that always comes ------------------------------------------------------------ */
+
+/* For tr_exit_options.flags: end the process by SIGABRT, with its default action whatever handler
+   the program has, so that the system can write a core; code is not used then. */
+#define TR_EXIT_ABORT 0x1u
+
+/* For tr_exit_options.flags: the time begins with the first signal that asks the process to stop
+   (tr_signal_watch_start), not with the call; or with the call, if such a signal has come before. */
+#define TR_EXIT_FROM_SIGNAL 0x2u
+
+/* How the process ends. Start from TR_EXIT_OPTIONS_INIT; a zero field means its default. */
+typedef struct tr_exit_options {
+  uint32_t size;           /* sizeof(tr_exit_options) */
+  uint32_t flags;          /* TR_EXIT_... */
+  int64_t report_ns;       /* how long writing the report may take at the most; 0: 1 s; negative:
+                              TR_ERR_INVALID */
+  int32_t code;            /* the exit status, 1 to 255; 0: 124, as timeout(1) has it */
+  int32_t fd;              /* where the report goes: a descriptor that is open for writing, which is
+                              duplicated; 0: standard error; negative: nowhere */
+  const char *reason_file; /* a file to which the first 4 KiB of the report are appended, such as
+                              "/dev/termination-log"; opened by this call, and made if it is not
+                              there; NULL: none */
+} tr_exit_options;
+
+#define TR_EXIT_OPTIONS_INIT                                                                       \
+  { (uint32_t)sizeof(tr_exit_options), 0u, 0, 0, 0, NULL }
+
+/* End the process after_ns nanoseconds from now, whatever hangs: the main thread before
+   tr_shutdown, in a handler of atexit(3) or in a destructor, a callback, or a thread that holds a
+   lock of the allocator's or the loader's. Nothing in the library ends a process unless the
+   application asks for it; this call does. [F1, F2]
+
+   When the time is over, a thread that exists for this purpose writes a report: every registry with
+   its tasks, what each reported last and when it was asked to stop, and every thread of the process
+   with its name, state, system call and CPU time. Then it ends the process, as _exit(2) does: no
+   exit handler and no destructor runs, and buffers of stdio are not written. If the report cannot
+   be written within report_ns, as to a pipe that nobody reads, a second thread ends the process
+   then. Neither takes a lock that another thread could hold. What cannot be learned in that way is
+   said to be unknown.
+
+   Everything is reserved by this call: threads, memory and descriptors. Where Linux is 5.9 or
+   newer, the descriptors are in a table of the thread's own: closing all of the process's does not
+   close them, and no program that it starts inherits them.
+
+   A second call replaces the first once it has succeeded; its time counts from the second call, or
+   from the signal. A child of fork(2) is not armed, and exec(2) ends it. If the process ends
+   before, this call has no effect on how. The time is that of CLOCK_MONOTONIC, which stands still
+   while the machine is suspended, and passes while the process is stopped.
+
+   Requires:  after_ns is not TR_FOREVER; another number below 1 is over at once. systemd does not
+              tell a service its TimeoutStopSec=: take less than that, by report_ns and a second.
+              options is NULL (defaults) or initialised with TR_EXIT_OPTIONS_INIT.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM; TR_ERR_AGAIN when the system refuses a thread;
+              TR_ERR_SYSTEM with errno set when fd is not open, no descriptor is available, or
+              reason_file cannot be opened. On an error an earlier call stays in effect.
+   Ownership: fd stays the caller's; reason_file is not used after the call.
+   Threads:   any thread; waits until the two threads have started.
+   Since:     0.2 */
+tr_status tr_exit_by(int64_t after_ns, const tr_exit_options *options) TASKREG_MUST_USE;
+
+/* Take back what tr_exit_by has armed: the process goes on, and its threads have ended when this
+   returns.
+
+   Returns:   TR_OK; TR_ERR_INVALID when nothing is armed; TR_ERR_DEADLINE when the time is over:
+              the process is about to end.
+   Threads:   any thread; waits for the two threads, which run none of the application's code.
+   Since:     0.2 */
+tr_status tr_exit_by_cancel(void) TASKREG_MUST_USE;
+
+/* ---- A whole service --------------------------------------------------------------------- */
+
+/* For tr_run_options.flags: do not notify systemd. */
+#define TR_RUN_NO_SYSTEMD 0x1u
+
+/* The exit statuses of tr_run_until_stopped. */
+#define TR_EXIT_STOPPED 0  /* every task has ended, as it was asked to */
+#define TR_EXIT_FATAL 1    /* every task has ended, after TR_REASON_FATAL */
+#define TR_EXIT_FAILED 70  /* a call failed; the status says which error (EX_SOFTWARE) */
+#define TR_EXIT_DEADLINE 124 /* the deadline passed with tasks alive; tr_exit_by has the same */
+
+/* How a service runs and stops. Start from TR_RUN_OPTIONS_INIT; a zero field means its default. */
+typedef struct tr_run_options {
+  uint32_t size;                       /* sizeof(tr_run_options) */
+  uint32_t flags;                      /* TR_RUN_... */
+  int64_t grace_ns;                    /* as tr_shutdown's: TR_FOREVER never times out; 0: 5 s, less
+                                          than the 10 s that container runtimes allow */
+  const tr_shutdown_options *shutdown; /* as tr_shutdown_with's; NULL: defaults */
+  const int *signals;                  /* as tr_signal_watch_start_array's; NULL: SIGINT and SIGTERM */
+  size_t signals_count;                /* the number of signals */
+  const tr_signal_options *signal;     /* as tr_signal_watch_start's; NULL: defaults */
+  const tr_systemd_options *systemd;   /* as tr_systemd_start's; NULL: defaults */
+  int64_t exit_after_ns;               /* above 0: the process ends that long after the first signal,
+                                          or after another cancellation of the token, whatever
+                                          hangs, as by tr_exit_by; 0: it is never ended by force;
+                                          negative: TR_ERR_INVALID */
+  const tr_exit_options *exit;         /* as tr_exit_by's; NULL: defaults */
+  const char *report_file;             /* a file that the report replaces, as JSON; NULL: none */
+  int32_t report_fd;                   /* where the report goes as text; 0: standard error; negative:
+                                          nowhere */
+  uint32_t reserved;                   /* 0 */
+} tr_run_options;
+
+#define TR_RUN_OPTIONS_INIT                                                                        \
+  { (uint32_t)sizeof(tr_run_options), 0u, 0, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0u }
+
+/* Do what the main function of every service does: let signals stop `registry`, tell systemd that
+   the service is ready, wait until the registry's token is cancelled, shut the registry down with
+   the token's reason, and write the report. [F3]
+
+     int32_t code;
+     tr_status status = tr_run_until_stopped(registry, NULL, &code);
+     if (status != TR_OK) fprintf(stderr, "%s\n", tr_strerror(status));
+     tr_registry_release(registry);
+     return code;
+
+   It stands for tr_signal_watch_start_array, tr_systemd_start, tr_exit_by if exit_after_ns is set,
+   tr_token_wait, tr_shutdown_report, tr_report_write, tr_systemd_stop and tr_signal_watch_stop. The
+   first three are started, or none. What tr_exit_by has armed stays armed when this returns, for
+   exit handlers and destructors: return from main, or call tr_exit_by_cancel. The times add up:
+   exit_after_ns is more than grace_ns, the abort grace and what main does afterwards; the limit of
+   the process manager is more than exit_after_ns and the second for its report.
+
+   Requires:  registry is not NULL; the caller is not one of its tasks or threads (else
+              TR_ERR_DEADLOCK). options is NULL (defaults) or initialised with TR_RUN_OPTIONS_INIT;
+              the structures that it refers to are as in the functions they belong to.
+   Returns:   TR_OK; as tr_shutdown, or as the first of the functions above that failed;
+              TR_ERR_SYSTEM also with errno set when the report could not be written.
+   Output:    *exit_status (exit_status may be NULL) is always written: TR_EXIT_STOPPED to
+              TR_EXIT_DEADLINE, which main may return.
+   Ownership: options, and all that it refers to, are not used after the call.
+   Threads:   any thread, usually the main thread; blocks; not a cancellation point.
+   Since:     0.2 */
+tr_status tr_run_until_stopped(tr_registry *registry, const tr_run_options *options,
+                               int32_t *exit_status) TASKREG_MUST_USE;
+
 /* ---- Initialisers ------------------------------------------------------------------------ */
 
 /* Initialise a structure as its TR_..._INIT does, for languages that cannot use the macros:
@@ -1820,6 +1955,8 @@ tr_status tr_phase_report_init(tr_phase_report *phase, size_t size) TASKREG_MUST
 tr_status tr_metrics_init(tr_metrics *metrics, size_t size) TASKREG_MUST_USE;
 tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size) TASKREG_MUST_USE;
 tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_exit_options_init(tr_exit_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_run_options_init(tr_run_options *options, size_t size) TASKREG_MUST_USE;
 
 /* ---- Ending the library's threads -------------------------------------------------------- */
 
@@ -1830,8 +1967,8 @@ tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size) TASK
    These threads end once nothing needs them, the timer thread usually a second later. They end at
    once when this function is called, when tr_shutdown of a registry that is not a group returns
    TR_OK, and when the last object of the library is released. The call does not wait for the
-   threads of a registry in use, which tr_shutdown joins, or for those of tr_signal_watch_start,
-   which tr_signal_watch_stop joins. [C4, G4]
+   threads of a registry in use, which tr_shutdown joins, for those of tr_signal_watch_start, which
+   tr_signal_watch_stop joins, or for those of tr_exit_by, which tr_exit_by_cancel joins. [C4, G4]
 
    Returns:   TR_OK: none is left; TR_ERR_TIMEDOUT: some were left after timeout_ns nanoseconds,
               because a token has a timeout to come, or a task of a registry in use needs them;

@@ -92,3 +92,13 @@ public func tr_metrics_source_init(
 public func tr_systemd_options_init(
   _ structure: UnsafeMutablePointer<tr_systemd_options>?, _ size: Int
 ) -> tr_status { initialise(structure, size, "tr_systemd_options_init", "options") }
+
+@implementation @_cdecl("tr_exit_options_init")
+public func tr_exit_options_init(
+  _ structure: UnsafeMutablePointer<tr_exit_options>?, _ size: Int
+) -> tr_status { initialise(structure, size, "tr_exit_options_init", "options") }
+
+@implementation @_cdecl("tr_run_options_init")
+public func tr_run_options_init(
+  _ structure: UnsafeMutablePointer<tr_run_options>?, _ size: Int
+) -> tr_status { initialise(structure, size, "tr_run_options_init", "options") }

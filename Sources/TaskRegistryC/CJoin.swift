@@ -83,7 +83,7 @@ private func join(
 
 /// Shuts down; in one place, for the same reason.
 @inline(never)
-private func shutDown(
+func shutDown(
   _ registry: RegistryReference, _ request: ShutdownRequest, _ array: SummaryArray,
   _ full: ReportReference?
 ) -> (Status, JoinTally) {
@@ -124,7 +124,7 @@ extension tr_shutdown_options: SizedStructure {
 
 extension ShutdownRequest {
   /// Takes the options; false if they break the documented requirements (P4).
-  fileprivate mutating func apply(
+  mutating func apply(
     _ pointer: UnsafePointer<tr_shutdown_options>, _ function: StaticString
   ) -> Bool {
     guard let options = read(pointer, function) else { return false }

@@ -51,7 +51,7 @@ func signalBits(_ numbers: UnsafePointer<Int32>?, _ count: Int) -> SignalNumbers
 }
 
 /// Starts the watch for the signals, one bit each; nil is the usual ones.
-private func start(
+func start(
   _ registry: RegistryReference, _ signals: UInt64?,
   _ options: UnsafePointer<tr_signal_options>?, _ function: StaticString,
   _ argument: StaticString

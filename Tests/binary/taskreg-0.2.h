@@ -488,6 +488,44 @@ typedef struct tr_systemd_options {
 tr_status tr_systemd_start(tr_registry *registry, const tr_systemd_options *options)
     TASKREG_MUST_USE;
 tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
+#define TR_EXIT_ABORT 0x1u
+#define TR_EXIT_FROM_SIGNAL 0x2u
+typedef struct tr_exit_options {
+  uint32_t size;
+  uint32_t flags;
+  int64_t report_ns;
+  int32_t code;
+  int32_t fd;
+  const char *reason_file;
+} tr_exit_options;
+#define TR_EXIT_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_exit_options), 0u, 0, 0, 0, NULL }
+tr_status tr_exit_by(int64_t after_ns, const tr_exit_options *options) TASKREG_MUST_USE;
+tr_status tr_exit_by_cancel(void) TASKREG_MUST_USE;
+#define TR_RUN_NO_SYSTEMD 0x1u
+#define TR_EXIT_STOPPED 0
+#define TR_EXIT_FATAL 1
+#define TR_EXIT_FAILED 70
+#define TR_EXIT_DEADLINE 124
+typedef struct tr_run_options {
+  uint32_t size;
+  uint32_t flags;
+  int64_t grace_ns;
+  const tr_shutdown_options *shutdown;
+  const int *signals;
+  size_t signals_count;
+  const tr_signal_options *signal;
+  const tr_systemd_options *systemd;
+  int64_t exit_after_ns;
+  const tr_exit_options *exit;
+  const char *report_file;
+  int32_t report_fd;
+  uint32_t reserved;
+} tr_run_options;
+#define TR_RUN_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_run_options), 0u, 0, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0u }
+tr_status tr_run_until_stopped(tr_registry *registry, const tr_run_options *options,
+                               int32_t *exit_status) TASKREG_MUST_USE;
 tr_status tr_registry_options_init(tr_registry_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_task_summary_init(tr_task_summary *summary, size_t size) TASKREG_MUST_USE;
@@ -501,6 +539,8 @@ tr_status tr_phase_report_init(tr_phase_report *phase, size_t size) TASKREG_MUST
 tr_status tr_metrics_init(tr_metrics *metrics, size_t size) TASKREG_MUST_USE;
 tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size) TASKREG_MUST_USE;
 tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_exit_options_init(tr_exit_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_run_options_init(tr_run_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_quiesce(int64_t timeout_ns) TASKREG_MUST_USE;
 #ifdef __cplusplus
 }

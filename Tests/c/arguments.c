@@ -572,6 +572,8 @@ INITIALISED(phase_report, TR_PHASE_REPORT_INIT)
 INITIALISED(metrics, TR_METRICS_INIT)
 INITIALISED(metrics_source, TR_METRICS_SOURCE_INIT)
 INITIALISED(systemd_options, TR_SYSTEMD_OPTIONS_INIT)
+INITIALISED(exit_options, TR_EXIT_OPTIONS_INIT)
+INITIALISED(run_options, TR_RUN_OPTIONS_INIT)
 
 /* Proves: each tr_..._init makes of a structure what its macro does, writes exactly as many bytes
    as the caller says it has, up to 64 KiB, and writes nothing if that is less than the structure
@@ -588,7 +590,7 @@ CASE(structures_are_initialised_by_functions) {
     size_t size;
   } rows[] = {ROW(registry_options), ROW(spawn_options), ROW(task_summary), ROW(join_report), ROW(shutdown_options),
               ROW(outcome), ROW(signal_options), ROW(straggler), ROW(ended_task), ROW(phase_report), ROW(metrics),
-              ROW(metrics_source), ROW(systemd_options)};
+              ROW(metrics_source), ROW(systemd_options), ROW(exit_options), ROW(run_options)};
 #undef ROW
   static char bytes[65536], zeros[65536];
   for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {

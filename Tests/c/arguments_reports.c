@@ -14,7 +14,8 @@ enum {
   FIRST_ENDED_TASK = 240,
   FIRST_PHASE_REPORT = 48,
   FIRST_METRICS = 128,
-  FIRST_SYSTEMD_OPTIONS = 32
+  FIRST_SYSTEMD_OPTIONS = 32,
+  FIRST_EXIT_OPTIONS = 32
 };
 
 /* A registry with metrics, in which one task has ended after it was asked to stop, and one ignores
@@ -247,8 +248,9 @@ static tr_status use_shutdown(void *options) {
   return tr_shutdown_with(scene.registry, TR_REASON_NONE, NULL, 0, options, NULL);
 }
 static tr_status use_systemd(void *options) { return tr_systemd_start(scene.registry, options); }
+static tr_status use_exit(void *options) { return tr_exit_by(3600 * SECOND, options); }
 
-/* Proves: options of a shutdown and of systemd that are smaller than their first size, absurdly
+/* Proves: options of a shutdown, of systemd and of an end that are smaller than their first size, absurdly
    large, or not zero behind the known members, are TR_ERR_INVALID; larger ones with zeros are
    accepted (P4, E5, E11). Why it matters: an option of a later library must not be ignored.
    Catches: a tail that is not checked. */
@@ -258,11 +260,12 @@ CASE(options_of_shutdowns_are_read_as_far_as_they_go) {
     size_t first, size;
     tr_status right;
   } uses[] = {{use_shutdown, FIRST_SHUTDOWN_OPTIONS, sizeof(tr_shutdown_options), TR_ERR_DEADLINE},
-              {use_systemd, FIRST_SYSTEMD_OPTIONS, sizeof(tr_systemd_options), TR_OK}};
+              {use_systemd, FIRST_SYSTEMD_OPTIONS, sizeof(tr_systemd_options), TR_OK},
+              {use_exit, FIRST_EXIT_OPTIONS, sizeof(tr_exit_options), TR_OK}};
   unsetenv("NOTIFY_SOCKET"); /* nothing is done then */
   scene_open();
   char bytes[256];
-  for (size_t u = 0; u < 2; u++) {
+  for (size_t u = 0; u < sizeof uses / sizeof *uses; u++) {
     memset(bytes, 0, sizeof bytes);
     for (size_t size = 0; size < uses[u].first; size++) {
       struct guarded guarded = guarded_copy(bytes, size < 4 ? 4 : size);
@@ -287,6 +290,7 @@ CASE(options_of_shutdowns_are_read_as_far_as_they_go) {
       guarded_free(guarded);
     }
   }
+  CHECK_EQ(TR_OK, tr_exit_by_cancel());
   scene_close();
 }
 

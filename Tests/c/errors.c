@@ -134,7 +134,9 @@ CASE(the_text_is_the_threads_own) {
   CALL(tr_recent, (registry, NULL, 0, &out.count))                                                 \
   CALL(tr_systemd_start, (registry, &small.systemd))                                               \
   CALL(tr_systemd_start, (registry, &unknown_systemd))                                             \
-  CALL(tr_systemd_stop, (registry))
+  CALL(tr_systemd_stop, (registry))                                                                \
+  CALL(tr_run_until_stopped, (registry, &small.run, NULL))                                         \
+  CALL(tr_run_until_stopped, (registry, &unknown_run, NULL))
 
 /* Those that are invalid for NULL alone: there is no registry then. */
 static const char *const only_for_null[] = {"tr_registry_wait", "tr_task_cancel"};
@@ -170,11 +172,14 @@ CASE(a_log_hears_of_every_invalid_call) {
     tr_signal_options signals;
     tr_metrics metrics;
     tr_systemd_options systemd;
+    tr_run_options run;
   } small;
   memset(&small, 0, sizeof small);
   tr_metrics metrics = TR_METRICS_INIT;
   tr_systemd_options unknown_systemd = TR_SYSTEMD_OPTIONS_INIT;
   unknown_systemd.flags = 0x80;
+  tr_run_options unknown_run = TR_RUN_OPTIONS_INIT;
+  unknown_run.flags = 0x80;
   sigset_t stops;
   sigemptyset(&stops);
   sigaddset(&stops, SIGSTOP);

@@ -553,6 +553,26 @@ CALL(tr_systemd_stop) {
   EXPECT(tr_systemd_stop(at->registry) == (begun == TR_OK ? TR_OK : TR_ERR_INVALID));
   return 0;
 }
+CALL(tr_exit_by) {
+  (void)at;
+  EXPECT(tr_exit_by(3600 * SECOND, NULL) == TR_OK);
+  EXPECT(tr_exit_by_cancel() == TR_OK);
+  return 0;
+}
+CALL(tr_exit_by_cancel) {
+  (void)at;
+  EXPECT(tr_exit_by_cancel() == TR_ERR_INVALID);
+  return 0;
+}
+CALL(tr_run_until_stopped) {
+  tr_run_options options = TR_RUN_OPTIONS_INIT;
+  int32_t code = -1;
+  options.flags = TR_RUN_NO_SYSTEMD;
+  options.report_fd = at->null_fd;
+  EXPECT(tr_token_cancel(at->token, TR_REASON_FATAL, NULL) == 1);
+  EXPECT(tr_run_until_stopped(at->registry, &options, &code) == TR_OK && code == TR_EXIT_FATAL);
+  return 0;
+}
 /* Each makes of a structure what its macro does. */
 #define INITIALISES(name)                                                                          \
   CALL(tr_##name##_init) {                                                                         \
@@ -575,6 +595,8 @@ INITIALISES(phase_report)
 INITIALISES(metrics)
 INITIALISES(metrics_source)
 INITIALISES(systemd_options)
+INITIALISES(exit_options)
+INITIALISES(run_options)
 /* A timeout to come needs the thread for timers, so that there is one to wait for. */
 CALL(tr_quiesce) {
   tr_token *token = tr_token_child_with_timeout(at->token, 1000 * SECOND);

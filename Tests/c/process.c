@@ -214,6 +214,12 @@ FORKED(signal_watch_stop, tr_signal_watch_stop(at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_move, tr_signal_watch_move(at->registry, at->registry) == TR_ERR_FORKED)
 FORKED(signal_watch_pending, tr_signal_watch_pending() == 0)
 FORKED(systemd_stop, tr_systemd_stop(at->registry) == TR_ERR_FORKED)
+FORKED(exit_by, tr_exit_by(0, NULL) == TR_ERR_FORKED)
+FORKED(exit_by_cancel, tr_exit_by_cancel() == TR_ERR_FORKED)
+static int forked_run(struct at_fork *at) {
+  int32_t code = -1;
+  return tr_run_until_stopped(at->registry, NULL, &code) == TR_ERR_FORKED && code == TR_EXIT_FAILED;
+}
 #define INITIALISES_NOTHING(name) (tr_##name##_init((tr_##name *)bytes, sizeof(tr_##name)) == TR_ERR_FORKED)
 static int forked_initialisers(struct at_fork *at) {
   _Alignas(8) char bytes[1024] = "untouched";
@@ -231,6 +237,8 @@ static int forked_initialisers(struct at_fork *at) {
          INITIALISES_NOTHING(metrics) &&
          INITIALISES_NOTHING(metrics_source) &&
          INITIALISES_NOTHING(systemd_options) &&
+         INITIALISES_NOTHING(exit_options) &&
+         INITIALISES_NOTHING(run_options) &&
          strcmp(bytes, "untouched") == 0;
 }
 FORKED(quiesce, tr_quiesce(FOREVER) == TR_ERR_FORKED)
@@ -253,6 +261,7 @@ static const struct forked_call forked_calls[] = {
     ROW(snapshot_write), ROW(metrics_write), ROW(metrics_write_all), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
     ROW(systemd_start), ROW(systemd_stop), ROW(quiesce), ROW(diagnosis_name), ROW(signal_watch_start), ROW(signal_watch_stop),
     ROW(signal_watch_move), ROW(signal_watch_pending), ROW(initialisers), ROW(reports), ROW(named_waits), ROW(signal_array), ROW(buffers),
+    ROW(exit_by), ROW(exit_by_cancel), ROW(run),
 #undef ROW
 };
 enum {

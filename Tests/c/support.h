@@ -64,7 +64,7 @@ static inline int names_what_is_wrong(const char *function, size_t declared, con
   static const char *const parts[] = {"the size in ", "the capacity of ", "a number in "};
   static const char *const others[] = {"the caller ",       "the calling thread ", "the body of ", "the task ",
                                        "the registry ",     "there is no watch ",  "there is a watch ",
-                                       "systemd is "};
+                                       "systemd is ",       "the process is "};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
     if (strncmp(text, others[i], strlen(others[i])) == 0) return 1;
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -117,4 +117,9 @@ void call_process_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_metrics_init(NULL, sizeof(tr_metrics)));
   MUST_EQ(TR_ERR_INVALID, tr_metrics_source_init(NULL, sizeof(tr_metrics_source)));
   MUST_EQ(TR_ERR_INVALID, tr_systemd_options_init(NULL, sizeof(tr_systemd_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_exit_options_init(NULL, sizeof(tr_exit_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_run_options_init(NULL, sizeof(tr_run_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_exit_by(TR_FOREVER, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_exit_by_cancel());
+  MUST_EQ(TR_ERR_INVALID, tr_run_until_stopped(NULL, NULL, NULL));
 }

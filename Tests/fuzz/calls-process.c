@@ -143,6 +143,35 @@ static void check_initialisers(void) {
   INITIALISED(tr_metrics, tr_metrics_init(&structure, sizeof structure));
   INITIALISED(tr_metrics_source, tr_metrics_source_init(&structure, sizeof structure));
   INITIALISED(tr_systemd_options, tr_systemd_options_init(&structure, sizeof structure));
+  INITIALISED(tr_exit_options, tr_exit_options_init(&structure, sizeof structure));
+  INITIALISED(tr_run_options, tr_run_options_init(&structure, sizeof structure));
+}
+
+/* An end that is far away, and is taken back; and a service that has been stopped before it runs (F1, F3). */
+static void call_exit(int b) {
+  tr_exit_options options = TR_EXIT_OPTIONS_INIT;
+  options.flags = (uint32_t)b % 4;
+  options.code = b;
+  options.fd = b & 16 ? -1 : 0;
+  int64_t after = b & 32 ? INT64_MAX : INT64_C(3600000000000);
+  MUST_EQ(TR_OK, tr_exit_by(after, &options));
+  options.flags = 4u << b % 30;
+  MUST_EQ(TR_ERR_INVALID, tr_exit_by(after, &options));
+  if (b & 64) MUST_EQ(TR_OK, tr_exit_by(after, NULL));
+  MUST_EQ(TR_OK, tr_exit_by_cancel());
+  MUST_EQ(TR_ERR_INVALID, tr_exit_by_cancel());
+  tr_registry *service = NULL;
+  tr_run_options run = TR_RUN_OPTIONS_INIT;
+  run.flags = TR_RUN_NO_SYSTEMD;
+  run.report_fd = -1;
+  int32_t code = -1;
+  MUST_EQ(TR_OK, tr_registry_create(NULL, &service));
+  MUST_EQ(1, tr_token_cancel(tr_registry_token(service), b & 1 ? TR_REASON_FATAL : TR_REASON_NONE, NULL));
+  tr_status status = tr_run_until_stopped(service, &run, &code);
+  /* Another registry may have the one watch of the process. */
+  MUST(status == TR_OK ? code == (b & 1 ? TR_EXIT_FATAL : TR_EXIT_STOPPED)
+                       : status == TR_ERR_INVALID && code == TR_EXIT_FAILED);
+  tr_registry_release(service);
 }
 
 void call_names(int b, int c) {
@@ -155,4 +184,5 @@ void call_names(int b, int c) {
   for (size_t i = 0; i < 7; i++) MUST(texts[i][0] != 0);
   MUST_EQ(TR_VERSION, tr_version());
   if (c == 0) check_initialisers();
+  if (c % 8 == 1) call_exit(b);
 }

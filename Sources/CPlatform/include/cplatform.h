@@ -24,6 +24,7 @@
 #include "cp_locks.h"
 #include "cp_descriptors.h"
 #include "cp_files.h"
+#include "cp_exit.h"
 #include "cp_memory.h"
 #include "cp_signals.h"
 #include "syscall_names.h"

@@ -105,6 +105,27 @@ struct ThreadProbe {
     }
   }
 
+  /// Reads the kernel's name of a thread.
+  ///
+  /// - Parameters:
+  ///   - threadID: the kernel's id.
+  ///   - name: gets the name, NUL-terminated; has more than 16 bytes.
+  /// - Returns: false if the name is not known.
+  ///
+  /// *Concurrency:* as `at`.
+  static func readName(ofThread threadID: Int32, into name: UnsafeMutableBufferPointer<UInt8>)
+    -> Bool
+  {
+    var length = 0
+    withCancellationDisabled {
+      _ = read("comm", of: threadID, into: name) { length = min($0.count, name.count - 1) }
+    }
+    // The file ends with a line feed.
+    if length > 0 && name[length - 1] == 0x0A { length -= 1 }
+    name[length] = 0
+    return length > 0
+  }
+
   /// Passes the first bytes of a file of the thread's to `body`; none if it cannot be read.
   ///
   /// - Returns: 0, or the error number.

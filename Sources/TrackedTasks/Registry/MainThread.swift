@@ -92,6 +92,7 @@ enum MainThread {
     }
     TimerThread.wake()
     SignalWatch.wake()
+    ExitBy.wake()
   }
 
   // MARK: The library's own threads
@@ -141,6 +142,23 @@ enum MainThread {
       }
       return registry
     }
+  }
+
+  /// As `takeRegistry(after:)`, for a thread that must not wait for a lock that may never be free.
+  ///
+  /// - Returns: whether the list could be read, and what was found.
+  static func takeRegistry(
+    after before: RegistryReference?, until deadline: Deadline
+  ) -> (isKnown: Bool, found: RegistryReference?) {
+    guard let list = Monitor<ListState>.shared(at: shared) else { return (true, nil) }
+    var found: RegistryReference?
+    let isKnown: Void? = list.withLock(until: deadline) { state in
+      found = state.registries.element(after: before)
+      while let current = found, !current.retainStorageIfAlive() {
+        found = state.registries.element(after: current)
+      }
+    }
+    return (isKnown != nil, found)
   }
 
   private static var list: Monitor<ListState> {

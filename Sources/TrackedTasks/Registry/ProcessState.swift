@@ -138,6 +138,7 @@ enum ProcessState {
   /// child may then start anew, unless its only thread is one of the library's.
   private static func processHasForked() {
     SignalWatch.processHasForked()
+    ExitBy.processHasForked()
     if objects.count.load(ordering: .relaxed) != 0 || Worker.currentOrDeparted != nil {
       processFlags.bitwiseOr(isForked, ordering: .relaxed)
     }

@@ -21,6 +21,7 @@ extension UnsafeMutablePointer<SignalWatch> {
         expected: 0, desired: number, ordering: .sequentiallyConsistent)
       let count = pointee.stops.wrappingAdd(1, ordering: .relaxed).newValue
       if count >= 3 { _exit(128 + number) }
+      ExitBy.stopHasCome()
     }
     pointee.arrived.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
     ring()

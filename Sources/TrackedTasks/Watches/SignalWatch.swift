@@ -246,6 +246,12 @@ struct SignalWatch: ~Copyable {
     return number != 0 && this.isStopDelivered ? 0 : number
   }
 
+  /// Whether a stop has come, to this watch or to an earlier one whose token did not report it.
+  static var hasStop: Bool {
+    guard let this = existing, this.isInItsProcess else { return false }
+    return this.pointee.firstStop.load(ordering: .sequentiallyConsistent) != 0
+  }
+
   // MARK: In a signal handler
 
   static var handler: @convention(c) (Int32) -> Void {
