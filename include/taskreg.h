@@ -1799,7 +1799,7 @@ tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 #define TR_EXIT_ABORT 0x1u
 
 /* For tr_exit_options.flags: the time begins with the first signal that asks the process to stop
-   (tr_signal_watch_start), not with the call; or with the call, if such a signal has come before. */
+   (tr_signal_watch_start), not with the call; or with the call if such a signal has come before. */
 #define TR_EXIT_FROM_SIGNAL 0x2u
 
 /* How the process ends. Start from TR_EXIT_OPTIONS_INIT; a zero field means its default. */
@@ -1879,18 +1879,18 @@ typedef struct tr_run_options {
   int64_t grace_ns;                    /* as tr_shutdown's: TR_FOREVER never times out; 0: 5 s, less
                                           than the 10 s that container runtimes allow */
   const tr_shutdown_options *shutdown; /* as tr_shutdown_with's; NULL: defaults */
-  const int *signals;                  /* as tr_signal_watch_start_array's; NULL: SIGINT and SIGTERM */
+  const int *signals;                  /* as tr_signal_watch_start_array's; NULL: SIGINT, SIGTERM */
   size_t signals_count;                /* the number of signals */
   const tr_signal_options *signal;     /* as tr_signal_watch_start's; NULL: defaults */
   const tr_systemd_options *systemd;   /* as tr_systemd_start's; NULL: defaults */
-  int64_t exit_after_ns;               /* above 0: the process ends that long after the first signal,
-                                          or after another cancellation of the token, whatever
-                                          hangs, as by tr_exit_by; 0: it is never ended by force;
-                                          negative: TR_ERR_INVALID */
+  int64_t exit_after_ns;               /* above 0: the process ends that long after the first
+                                          signal, or after another cancellation of the token,
+                                          whatever hangs, as by tr_exit_by; 0: it is never ended by
+                                          force; negative: TR_ERR_INVALID */
   const tr_exit_options *exit;         /* as tr_exit_by's; NULL: defaults */
   const char *report_file;             /* a file that the report replaces, as JSON; NULL: none */
-  int32_t report_fd;                   /* where the report goes as text; 0: standard error; negative:
-                                          nowhere */
+  int32_t report_fd;                   /* where the report goes as text; 0: standard error;
+                                          negative: nowhere */
   uint32_t reserved;                   /* 0 */
 } tr_run_options;
 
