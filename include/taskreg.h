@@ -1897,7 +1897,7 @@ typedef struct tr_run_options {
 #define TR_RUN_OPTIONS_INIT                                                                        \
   { (uint32_t)sizeof(tr_run_options), 0u, 0, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0u }
 
-/* Do what the main function of every service does: let signals stop `registry`, tell systemd that
+/* Do what the main function of every service does: let signals stop `registry`, notify systemd that
    the service is ready, wait until the registry's token is cancelled, shut the registry down with
    the token's reason, and write the report. [F3]
 

@@ -2179,6 +2179,23 @@ class systemd_notifier {
   registry served;
 };
 
+/// Ends the process after a time, whatever hangs, with a report of what it was doing; see
+/// tr_exit_by. `options` are those of C, and nullptr is its defaults. Returns ok, invalid, nomem,
+/// again, system; an earlier call stays in effect if it is not ok.
+inline status exit_by(timeout after, const tr_exit_options *options = nullptr) noexcept {
+  return detail::to_status(tr_exit_by(after.count(), options));
+}
+/// Takes back what exit_by has armed. Returns ok, invalid, deadline.
+inline status exit_by_cancel() noexcept { return detail::to_status(tr_exit_by_cancel()); }
+/// Runs a service until a signal, or anything else, stops it, and then through the shutdown; see
+/// tr_run_until_stopped. `options` are those of C, and nullptr is its defaults. Returns the exit
+/// status for main, which is 70 if a call failed. Blocks.
+inline int run_until_stopped(const registry &of, const tr_run_options *options = nullptr) noexcept {
+  std::int32_t code = TR_EXIT_FAILED;
+  TR_IGNORE(tr_run_until_stopped(of.get(), options, &code));
+  return code;
+}
+
 /// Installs a signal handler that does nothing, which spawn_options::cancel_signal needs. Returns
 /// ok, invalid.
 inline status install_cancel_signal(int number) noexcept {

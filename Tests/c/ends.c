@@ -424,15 +424,6 @@ CASE(a_second_call_replaces_the_first) {
   check_ended(255);
 }
 
-static int threads_of_the_process(void) {
-  int count = 0;
-  DIR *threads = opendir("/proc/self/task");
-  CHECK(threads != NULL);
-  for (struct dirent *entry; (entry = readdir(threads)) != NULL;) count += entry->d_name[0] != '.';
-  closedir(threads);
-  return count;
-}
-
 static int descriptors_of_the_process(void) {
   int count = 0;
   for (int fd = 0; fd < 1024; fd++) count += fcntl(fd, F_GETFD) >= 0;
@@ -442,7 +433,7 @@ static int descriptors_of_the_process(void) {
 /* Proves: after tr_exit_by_cancel the process goes on, with no thread and no descriptor left of the arming (F1).
    Why it matters: a reload must not be ended.  Catches: a thread that ends the process all the same, or that stays. */
 CASE(cancelled) {
-  int threads = threads_of_the_process(), descriptors = descriptors_of_the_process();
+  int threads = thread_baseline(), descriptors = descriptors_of_the_process();
   CHECK_EQ(TR_ERR_INVALID, tr_exit_by_cancel());
   for (int round = 0; round < check_rounds(200); round++) {
     tr_exit_options options = TR_EXIT_OPTIONS_INIT;
@@ -452,8 +443,7 @@ CASE(cancelled) {
     CHECK_EQ(TR_OK, tr_exit_by_cancel());
     CHECK_EQ(TR_ERR_INVALID, tr_exit_by_cancel());
   }
-  for (int64_t begin = now_ns(); threads_of_the_process() > threads && now_ns() - begin < AT_ONCE;) breathe();
-  CHECK_EQ(threads, threads_of_the_process());
+  threads_settle(threads, AT_ONCE);
   CHECK_EQ(descriptors, descriptors_of_the_process());
 }
 

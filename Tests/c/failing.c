@@ -385,6 +385,10 @@ static void use_explanations(struct stage *stage) {
   options.log_context = stage;
   EXPECT(TR_OK, create_registry(&options, &registry));
   int systemd = listen_for(registry);
+  before = held_blocks();
+  EXPECT(TR_OK, tr_exit_by(1000 * SECOND, NULL));
+  EXPECT_EQ(TR_OK, tr_exit_by_cancel());
+  stage->kept += held_blocks() - before;
   enum { TASKS = 3 };
   tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;
   how.heartbeat_ns = 1000 * SECOND; /* there is a log, so that it is watched */

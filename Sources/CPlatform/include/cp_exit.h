@@ -48,8 +48,8 @@ static inline __attribute__((noreturn)) void cp_end_process_by_abort(void) {
 }
 
 /* Give the calling thread a descriptor table of its own with one or two of the process's
-   descriptors; both are above 2, and `other` may be -1. The process's table is not changed. False if
-   Linux is older than 5.9, or forbids it. */
+   descriptors; both are above 2, and `other` may be -1. The process's table is not changed. False
+   if Linux is older than 5.9, or forbids it. */
 static inline bool cp_use_only_descriptors(int one, int other) {
   int saved = errno;
   const unsigned close_range_unshare = 1u << 1;
@@ -102,7 +102,7 @@ static inline void cp_thread_list_close(struct cp_thread_list *list) { cp_close(
 
 /* The id of the next thread; 0 at the end; a negative error number if the list cannot be read. */
 static inline int32_t cp_thread_list_next(struct cp_thread_list *list) {
-  /* struct linux_dirent64: two 64-bit numbers, the entry's length in 16 bits, its type, its name. */
+  /* struct linux_dirent64: two 64-bit numbers, the entry's length in 16 bits, type and name. */
   enum { LENGTH_AT = 16, NAME_AT = 19 };
   const char *bytes = (const char *)list->entries;
   for (;;) {

@@ -95,7 +95,7 @@ struct ExitArming: ~Copyable {
 extension ExitArming.Pointer {
   // MARK: Its life
 
-  /// Starts both threads, and waits until they are ready; on failure everything is given back.
+  /// Starts both threads, and waits until they are ready; on failure nothing is kept.
   fileprivate func startThreads() -> Status {
     let (code, reporter) = startThread(
       stackSize: RegistryOptionsCore.defaultStackSize, argument: self,
