@@ -114,7 +114,8 @@ extension ExitArming.Pointer {
       _ = leave(ExitArming.Stage.preparing, for: ExitArming.Stage.withdrawn)
       pointee.bell.ring()
       _ = pthread_join(reporter, nil)
-      closeSharedDescriptors()
+      // Those in the process's table; the reporter's went with it.
+      closeDescriptors()
       free(self)
       return Self.status(of: enderCode)
     }
