@@ -8,12 +8,17 @@ extension UnsafeMutablePointer<SignalWatch> {
   /// None of the application's code runs here.
   func receive() {
     beginOwnThread("taskreg-watch")
-    // One thread must be there that the signals can interrupt, in case all others block them.
-    unblockSignals()
+    var isOpen = false
     var check = HandlerCheck()
     while true {
       let seen = pointee.event.load(ordering: .acquiring)
       if ProcessState.isForkedChild { return }
+      // One thread must be there that the signals can interrupt, in case all others block them. A
+      // signal that is pending arrives at once: not before there is a handler.
+      if !isOpen && pointee.monitor.withLock({ $0.hasHandlers }) {
+        unblockSignals()
+        isOpen = true
+      }
       if let registry = takeForcedRegistry() {
         registry.forceDeadline()
         registry.release()

@@ -321,6 +321,8 @@ struct WatchState: MonitorState {
   var isDeadlineForced = false
   /// Whether the threads must finish.
   var isEnding = false
+  /// Whether the handlers are installed, so that the receiver may unblock the signals.
+  var hasHandlers = false
   var receiver = pthread_t()
   /// The thread of the answerer, once it runs.
   var answerer = pthread_t()
@@ -380,7 +382,12 @@ extension UnsafeMutablePointer<SignalWatch> {
       if code == 0 {
         pointee.monitor.withLock { $0.receiver = thread }
         status = installHandlers()
-        if status != .ok { endThreads() }
+        if status == .ok {
+          pointee.monitor.withLock { $0.hasHandlers = true }
+          ring()
+        } else {
+          endThreads()
+        }
       } else {
         status = .again
         pointee.monitor.withLock { $0.isEnding = true }
