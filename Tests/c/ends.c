@@ -408,9 +408,10 @@ static void is_armed_twice(const struct program *this) {
   registry_with_a_task();
   tr_exit_options options = TR_EXIT_OPTIONS_INIT;
   options.code = 1;
-  CHECK_EQ(TR_OK, tr_exit_by(3600 * SECOND, &options));
+  options.fd = this->out;
+  CHECK_EQ(TR_OK, tr_exit_by(end_after(), &options));
   options.code = 255;
-  arm_with(this, &options, end_after());
+  arm_with(this, &options, 2 * end_after());
   options.fd = 1 << 20;
   CHECK_EQ(TR_ERR_SYSTEM, tr_exit_by(3600 * SECOND, &options)); /* which changes nothing */
   CHECK_EQ(EBADF, errno);
@@ -420,7 +421,7 @@ static void is_armed_twice(const struct program *this) {
 /* Proves: a second call replaces the first, and one that fails changes nothing (F1).
    Why it matters: a program moves the time when it knows more.  Catches: the earlier of the two times, or the first. */
 CASE(a_second_call_replaces_the_first) {
-  run_program(is_armed_twice, 1, end_after());
+  run_program(is_armed_twice, 1, 2 * end_after());
   check_ended(255);
 }
 
