@@ -441,7 +441,8 @@ tr_status tr_registry_create(const tr_registry_options *options, tr_registry **o
    Requires:  parent and out are not NULL; name is UTF-8 of at least 1 byte without '/': 63 bytes
               are kept, cut at a character boundary. options is NULL or as for tr_registry_create,
               with a NULL token. Its stack_size, abort_grace_ns and log default to the parent's
-              where they are zero (log_context goes with log). spin_ns, idle_ns, idle_threads and
+              where they are zero (log_context goes with log: if it is inherited, it must stay valid
+              for the group as well). spin_ns, idle_ns, idle_threads and
               the signals to block are checked and ignored, as the threads are the root registry's.
               The group keeps metrics only if its own options say so.
    Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
@@ -1055,7 +1056,9 @@ tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
 
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED; TR_ERR_INVALID when fd is not open;
               TR_ERR_NOMEM; TR_ERR_SYSTEM with errno set when a task's first wait needs a descriptor
-              to share and none is available.
+              to share and none is available, and, with EBADF, in every wait of a task after the
+              application has closed that descriptor. A program that closes all descriptors, to
+              become a daemon, does so before it creates a registry.
    Threads:   any thread; blocks; not a cancellation point. Signals do not shorten it.
    Since:     0.2 */
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;

@@ -44,7 +44,7 @@
      each choice of them, so that the linker keeps the functions of each. Therefore a function that
      takes a taskreg::registry can only be called from files with the same choice. Between others
      pass the objects of taskreg.h: get() and share(). status, timeout and the exceptions are the
-     same in all files.
+     same in all files. Do not declare the types of this header yourself; include it.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -2052,7 +2052,8 @@ inline status promise_heartbeat(const registry &in, std::chrono::nanoseconds int
 }
 /// Pauses the heartbeat interval of the calling thread for as long as the object lives, for an
 /// operation that is known to take long. A thread may have several such objects: the interval is
-/// resumed when the last of them is destroyed. Destroy each on the thread that made it.
+/// resumed when the last of them is destroyed. Destroy each on the thread that made it, and do not
+/// mix them with tr_heartbeat_pause, which does not count.
 class heartbeat_pause {
  public:
   heartbeat_pause() noexcept : is_counted(tr_heartbeat_pause() == TR_OK) {

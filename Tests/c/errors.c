@@ -219,6 +219,32 @@ CASE(a_log_hears_of_every_invalid_call) {
   registry_finish(registry);
 }
 
+static void makes_an_invalid_call(void *context, const tr_log_event *event) {
+  struct heard *heard = context;
+  if (event->event != TR_EVENT_INVALID_CALL) return;
+  int fd;
+  CHECK(tr_token_fd(NULL, &fd) == TR_ERR_INVALID);
+  CHECK(strncmp(tr_error_detail(), "tr_token_fd: ", 13) == 0);
+  atomic_fetch_add(&heard->count, 1);
+}
+
+/* Proves: tr_error_detail is that of the thread's last call that returned TR_ERR_INVALID, also if the log callback has
+   made an invalid call of its own meanwhile (P4).
+   Why it matters: the reason of another call sends its reader to the wrong place.
+   Catches: a text that the callback's call has replaced. */
+CASE(an_invalid_call_in_the_log_keeps_the_callers_reason) {
+  struct heard heard = {0};
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = makes_an_invalid_call;
+  options.log_context = &heard;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  CHECK_EQ(TR_ERR_INVALID, tr_spawn(registry, "n", 1, NULL, NULL, NULL));
+  CHECK_STR("tr_spawn: body is NULL", tr_error_detail());
+  CHECK_EQ(1, atomic_load(&heard.count));
+  registry_finish(registry);
+}
+
 /* Proves: once a registry is closed, or its last reference released, and its last task has ended, its log receives
    nothing from calls with it or with a task of it (P4, O2).
    Why it matters: its context may be gone by then.  Catches: a call that is reported there all the same. */
@@ -323,6 +349,7 @@ CHECK_MAIN(
     CHECK_ENTRY(each_cause_has_a_text_of_its_own),
     CHECK_ENTRY(the_text_is_the_threads_own),
     CHECK_ENTRY(a_log_hears_of_every_invalid_call),
+    CHECK_ENTRY(an_invalid_call_in_the_log_keeps_the_callers_reason),
     CHECK_ENTRY(a_log_hears_nothing_once_its_context_may_be_gone),
     CHECK_ENTRY(a_short_grace_is_remarked_on),
     CHECK_ENTRY(durations_are_nanoseconds))

@@ -55,7 +55,7 @@ static inline void cp_eventfd_raise(int fd) {
   int saved = errno, cancellation = cp_disable_cancellation();
   uint64_t one = 1;
   ssize_t written = write(fd, &one, sizeof one);
-  (void)written; /* EAGAIN, the only error there is: it has been raised 2^64 - 2 times */
+  (void)written; /* EAGAIN: it has been raised 2^64 - 2 times; EBADF: the application closed it */
   cp_set_cancellation(cancellation);
   errno = saved;
 }

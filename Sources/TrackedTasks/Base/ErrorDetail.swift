@@ -26,6 +26,16 @@ enum ErrorDetail {
     build(&text)
   }
 
+  /// Makes a copy of the text the calling thread's text again.
+  @inline(never)
+  static func restore(_ copy: UnsafePointer<UInt8>) {
+    // SAFETY: CP_ERROR_DETAIL_ROOM bytes that only this thread uses.
+    let room = UnsafeMutableRawPointer(cp_error_detail()).assumingMemoryBound(to: UInt8.self)
+    var text = FixedText(
+      in: UnsafeMutableBufferPointer(start: room, count: CP_ERROR_DETAIL_ROOM))
+    text.append(utf8: copy)
+  }
+
   /// The text, NUL-terminated.
   @inline(never)
   static var text: UnsafePointer<UInt8> {

@@ -79,6 +79,8 @@ struct CancelCallbacks: ~Copyable {
   @inline(__always)
   var isEmpty: Bool { first.load(ordering: .sequentiallyConsistent) == 0 }
 
+  // Not a LinkedList: its first element is read without the lock, by every cancellation.
+
   /// Requires the lock.
   func add(_ callback: CancelCallback.Pointer) {
     let bits = first.load(ordering: .relaxed)

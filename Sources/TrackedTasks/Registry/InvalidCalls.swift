@@ -9,7 +9,8 @@ extension RegistryReference {
   func logInvalidCall() {
     let log = options.log
     if !log.isListening || mayLackContext { return }
-    // A copy, because the callback may make an invalid call itself.
+    // A copy, because the callback may make an invalid call itself. The caller reads the text of
+    // its own afterwards.
     withFixedText {
       $0.append(utf8: ErrorDetail.text)
     } _: {
@@ -18,6 +19,7 @@ extension RegistryReference {
         LogRecord(
           level: LogEventNumber.error, event: LogEventNumber.invalidCall,
           code: Status.invalid.rawValue, task: empty.utf8Start, message: $0))
+      ErrorDetail.restore($0)
     }
   }
 

@@ -1,3 +1,4 @@
+import CPlatform
 import Synchronization
 
 /// The heartbeat interval of a thread, and its last heartbeat (E7).
@@ -155,7 +156,10 @@ func withHeartbeatsSuspended<Result>(reports: Bool = true, _ body: () -> Result)
   else { return body() }
   heartbeats.rest(reports: reports)
   let result = body()
+  // It may call the log's function; the wait may have set errno for its caller.
+  let error = cp_errno()
   if !ProcessState.isForkedChild { heartbeats.rise() }
+  cp_set_errno(error)
   return result
 }
 
