@@ -161,6 +161,13 @@ enum MainThread {
     return (isKnown != nil, found)
   }
 
+  /// Whether the list's lock was free by the deadline.
+  static func canReadRegistries(until deadline: Deadline) -> Bool {
+    guard let list = Monitor<ListState>.shared(at: shared) else { return true }
+    let isFree: Void? = list.withLock(until: deadline) { _ in }
+    return isFree != nil
+  }
+
   private static var list: Monitor<ListState> {
     // `prepare` comes before the first registry.
     Monitor.shared(at: shared).unsafelyUnwrapped
