@@ -282,6 +282,15 @@ tr_token *tr_token_child(tr_token *parent);
    Since:     0.2 */
 tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
 
+/* Create a token without a parent that is cancelled timeout_ns nanoseconds from now, as
+   tr_token_child_with_timeout does. [C11, C18]
+
+   Returns:   the token; NULL if out of memory, or if the system refuses a thread.
+   Ownership: the caller holds one reference; the last release removes the timeout.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_token *tr_token_create_with_timeout(int64_t timeout_ns);
+
 /* Add a reference to `token`.
 
    Returns:   token itself; NULL for NULL.
@@ -310,6 +319,34 @@ void tr_token_release(tr_token *token);
    Threads:   any thread; does not wait for tasks; not async-signal-safe.
    Since:     0.2 */
 int tr_token_cancel(tr_token *token, tr_reason reason, const char *message);
+
+/* How urgently a task was asked to stop, or whatever a token stands for. The level only rises.
+   [C15] */
+enum {
+  TR_STOP_NONE = 0,  /* it was not asked */
+  TR_STOP_DRAIN = 1, /* take nothing new, and finish what is under way: this is what every cancel
+                        asks for */
+  TR_STOP_ABORT = 2  /* drop what is under way, now */
+};
+
+/* Cancel `token` and raise the level of everything below it to TR_STOP_ABORT: of the tasks of phase
+   0, and of later phases that a shutdown has asked to stop by now. Phases that are asked later are
+   asked to drain. As with tr_token_cancel, only the first of all calls records its reason and
+   message, and clean-up tasks are left alone. [C1, C15, E5, S5]
+
+   Requires:  message as in tr_token_cancel.
+   Returns:   1 to the first caller who aborts, 0 to every later one and for a NULL token.
+   Ownership: message is copied.
+   Threads:   any thread; does not wait for tasks; not async-signal-safe.
+   Since:     0.2 */
+int tr_token_abort(tr_token *token, tr_reason reason, const char *message);
+
+/* Return the level of `token`: one atomic load. [C15]
+
+   Returns:   TR_STOP_...; TR_STOP_NONE for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+uint32_t tr_token_stop_level(const tr_token *token);
 
 /* Say whether `token` is cancelled: one atomic load (acquire).
 
@@ -350,6 +387,20 @@ size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
    Since:     0.2 */
 tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
 
+#define TR_TOKENS_MOST 64u /* the most tokens that one tr_token_wait_any waits for */
+
+/* Wait until one of several tokens is cancelled. [C4, C18]
+
+   Requires:  tokens has count elements, none of them NULL; count is 1 to TR_TOKENS_MOST.
+   Returns:   TR_OK once one of them is; TR_ERR_TIMEDOUT after timeout_ns nanoseconds;
+              TR_ERR_CANCELLED when the flag of the calling task is raised first; TR_ERR_INVALID.
+   Output:    *index (index may be NULL) is the first element that is cancelled, on TR_OK; else it
+              is untouched.
+   Threads:   any thread; blocks; not a cancellation point.
+   Since:     0.2 */
+tr_status tr_token_wait_any(tr_token *const *tokens, size_t count, int64_t timeout_ns,
+                            size_t *index) TASKREG_MUST_USE;
+
 /* ---- Registries -------------------------------------------------------------------------- */
 
 /* How long, in nanoseconds, a worker that has finished a task polls for the next one before it
@@ -369,8 +420,10 @@ typedef struct tr_registry_options {
                                       of the library's */
   uint64_t stack_size;             /* bytes of a task's stack; 0: 1 MiB. Rounded up to pages, at
                                       least 64 KiB, at most 1 TiB (else TR_ERR_INVALID). */
-  int64_t abort_grace_ns;          /* how long a join waits for tasks whose flag it raised at its
-                                      deadline; 0: not at all; negative: TR_ERR_INVALID. */
+  int64_t abort_grace_ns;          /* how long a join or a shutdown waits for the tasks that it told
+                                      to abort at its deadline; 0: 100 ms for a shutdown, not at all
+                                      for a join; TR_NO_ABORT_GRACE: not at all for both; any other
+                                      negative value: TR_ERR_INVALID. */
   tr_log_fn log;                   /* receives log events; NULL: there are no events */
   void *log_context;               /* passed to log. It must stay valid until the registry is
                                       closed, or its last reference released, and its last task has
@@ -402,6 +455,10 @@ typedef struct tr_registry_options {
    see tr_metrics_read. It costs two lock operations for each task, about a fifth of a microsecond
    in total, and 27 KiB. [E8] */
 #define TR_REGISTRY_METRICS 0x1u
+
+/* For tr_registry_options.abort_grace_ns: no time at all after the deadline. It is not -1, as that
+   is TR_FOREVER. [J4] */
+#define TR_NO_ABORT_GRACE -2LL
 
 /* For tr_registry_options.idle_threads: no thread outlives its task. */
 #define TR_IDLE_THREADS_NONE 0xFFFFFFFFu
@@ -471,6 +528,22 @@ tr_registry *tr_registry_retain(tr_registry *registry);
    Threads:   any thread; does not block.
    Since:     0.2 */
 void tr_registry_release(tr_registry *registry);
+
+/* Reject spawns from now on, without asking a task to stop: only clean-up work is still accepted,
+   as after a cancel. [C18, S5]
+
+   Returns:   TR_OK, also when it was closed before; TR_ERR_INVALID for NULL.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_status tr_registry_close(tr_registry *registry) TASKREG_MUST_USE;
+
+/* Say whether spawns in `registry` are rejected: it, or a registry that it is in, was closed, shut
+   down or cancelled. [C18, S5]
+
+   Returns:   1 when closed, else 0; 0 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+int tr_registry_is_closed(const tr_registry *registry);
 
 /* Return the token `registry` is linked to. Cancelling it closes the registry and raises the flag
    of every task of phase 0 that is not a clean-up task. [E5, G2, S5]
@@ -583,12 +656,15 @@ typedef struct tr_task_summary {
   char group[128];                /* the task's group, as the path "net/peers" from the root
                                      registry: UTF-8, 127 bytes are kept, cut at a character
                                      boundary; "" in the root registry */
+  uint32_t stop_level;            /* TR_STOP_... */
+  uint32_t reserved;              /* 0 */
+  int64_t draining_for_ns;        /* how long ago it called tr_begin_drain; -1: it has not */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
   {                                                                                                \
     (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
-        0, 0u, 0u, {0}                                                                             \
+        0, 0u, 0u, {0}, 0u, 0u, 0                                                                  \
   }
 
 /* Return how many tasks of `registry` are alive, abandoned ones included. [J5, N1]
@@ -861,9 +937,16 @@ tr_kind tr_task_kind(const tr_task *task);
    Since:     0.2 */
 int tr_task_is_cancelled(const tr_task *task);
 
-/* Return the address of the flag of `task`, for loops too tight for a call. The flag is 0 until the
-   task is asked to stop and non-zero from then on. Read it atomically, for example by
-   __atomic_load_n(flag, __ATOMIC_ACQUIRE); never write it.
+/* Return how urgently `task` was asked to stop: one atomic load (acquire). [C15]
+
+   Returns:   TR_STOP_...; TR_STOP_NONE for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+uint32_t tr_task_stop_level(const tr_task *task);
+
+/* Return the address of the flag of `task`, for loops too tight for a call. The flag is its level:
+   TR_STOP_NONE until the task is asked to stop, then TR_STOP_DRAIN or TR_STOP_ABORT. Read it
+   atomically, for example by __atomic_load_n(flag, __ATOMIC_ACQUIRE); never write it.
 
    Returns:   the address; NULL for NULL.
    Ownership: borrowed; it is valid as long as the task is.
@@ -878,6 +961,69 @@ const uint32_t *tr_task_cancel_flag(const tr_task *task);
    Threads:   any thread; does not wait for the task.
    Since:     0.2 */
 tr_status tr_task_cancel(tr_task *task) TASKREG_MUST_USE;
+
+/* Tell `task` to abort: raise its level to TR_STOP_ABORT and end the library's wait that it is in,
+   also while it drains. Nothing is killed. [C5, C15]
+
+   Returns:   TR_OK, also when it was told before or has ended; TR_ERR_INVALID for NULL.
+   Threads:   any thread; does not wait for the task.
+   Since:     0.2 */
+tr_status tr_task_abort(tr_task *task) TASKREG_MUST_USE;
+
+/* Say that the calling task has heard the request to stop, and finishes its work. From now on every
+   wait of the library in this task (tr_sleep, tr_wait_fd, tr_cond_wait, tr_task_wait,
+   tr_token_wait, tr_join_all, tr_wait_cancelled, ...) waits again, and returns TR_ERR_CANCELLED
+   only once the level is TR_STOP_ABORT: at the deadline of the shutdown, by a second signal, or by
+   tr_task_abort. The cancel signal of the task stops, and is sent again when the task is told to
+   abort.
+
+     while (tr_task_stop_level(task) == TR_STOP_NONE)
+       serve_next_request(connection);
+     if (tr_begin_drain() == TR_OK)
+       finish_requests_under_way(connection);
+
+   Lists and reports show for how long the task has been draining. The call may be made before the
+   task is asked to stop; a further call changes nothing. [C16]
+
+   Returns:   TR_OK; TR_ERR_CANCELLED when the level is TR_STOP_ABORT already: the waits end as
+              before; TR_ERR_INVALID outside a task.
+   Threads:   a task's own thread; does not block.
+   Since:     0.2 */
+tr_status tr_begin_drain(void) TASKREG_MUST_USE;
+
+/* Begin a shield: until the matching tr_shield_end no wait of the library in the calling task ends
+   by its level, neither to drain nor to abort. It is for destructors and clean-up that have to wait
+   for something that is certain to end, such as tasks that they have cancelled. Shields nest; those
+   that are left open end with the task. Wait with a timeout in a shield unless the end is certain:
+   a deadline does not end such a wait. [C17]
+
+   Returns:   TR_OK; TR_ERR_INVALID outside a task.
+   Threads:   a task's own thread; does not block.
+   Since:     0.2 */
+tr_status tr_shield_begin(void) TASKREG_MUST_USE;
+
+/* End the innermost shield of the calling task. [C17]
+
+   Returns:   TR_OK; TR_ERR_INVALID outside a task, or when there is no shield.
+   Threads:   a task's own thread; does not block.
+   Since:     0.2 */
+tr_status tr_shield_end(void) TASKREG_MUST_USE;
+
+/* Return a token of the calling task's own, to hand to code that takes a token. It is cancelled
+   when the task is asked to stop, and aborted when the task is told to abort, in whatever way: with
+   the reason and message of the registry's token if that is cancelled, with TR_REASON_DEADLINE by
+   the deadline of a join, else with TR_REASON_NONE. It is a child of the registry's token, unless
+   that does not ask the task to stop: for clean-up tasks and tasks of later phases. If the level of
+   the task alone is raised, the token is cancelled where the task's callbacks run. The end of the
+   task does not cancel it. The first call creates it, and every further call returns the same one.
+   [C18]
+
+   Requires:  called by the task itself, from its body.
+   Returns:   the token; NULL for NULL, when task is not the calling task, or if out of memory.
+   Ownership: borrowed; it lives until the body is over. Retain it to keep it longer.
+   Threads:   the task's own; does not block.
+   Since:     0.2 */
+tr_token *tr_task_token(tr_task *task);
 
 /* Set the message in the outcome of the calling task. A later call replaces it.
 
@@ -915,22 +1061,61 @@ tr_status tr_sleep(int64_t duration_ns) TASKREG_MUST_USE;
    arrives. */
 #define TR_SIGNALS_HUP_RELOADS 0x1u
 
+/* What a watched signal asks for. [C13] */
+enum {
+  TR_SIGNAL_STOP = 0,     /* a stop: the first cancels, the second aborts, the third ends the
+                             process */
+  TR_SIGNAL_STOP_NOW = 1, /* a stop that counts as the second, or as the third if two have come */
+  TR_SIGNAL_RELOAD = 2,   /* a stop in order to start again, which is not counted */
+  TR_SIGNAL_EXPLAIN = 3   /* nobody is asked to stop: what the live tasks are doing is written to a
+                             descriptor, as text */
+};
+
+/* The role of one signal. It has no size: it never grows. */
+typedef struct tr_signal_role {
+  int32_t signal_number;
+  uint32_t role;    /* TR_SIGNAL_... */
+  tr_reason reason; /* the token's; 0: TR_REASON_USER_REQUESTED, or TR_REASON_RELOAD_REQUESTED for a
+                       reload */
+  int32_t fd;       /* for TR_SIGNAL_EXPLAIN: where to; it must stay open as long as the watch. A
+                       write that blocks delays the answer to the next signal. For other roles it is
+                       not read */
+} tr_signal_role;
+
 /* How signals are handled. Start from TR_SIGNAL_OPTIONS_INIT; a zero field means its default. */
 typedef struct tr_signal_options {
-  uint32_t size;  /* sizeof(tr_signal_options) */
-  uint32_t flags; /* TR_SIGNALS_...; unknown bits: TR_ERR_INVALID */
+  uint32_t size;               /* sizeof(tr_signal_options) */
+  uint32_t flags;              /* TR_SIGNALS_...; unknown bits: TR_ERR_INVALID */
+  int64_t debounce_ns;         /* a stop that comes within this time of the last one that was
+                                  counted is not counted, as wrappers deliver Ctrl-C twice; 0:
+                                  100 ms; TR_NO_DEBOUNCE: every stop counts; any other negative
+                                  value: TR_ERR_INVALID */
+  const tr_signal_role *roles; /* roles_count elements: signals that are watched in addition to
+                                  those of the set, or that ask for something other than a stop;
+                                  copied */
+  uint64_t roles_count;        /* at most one for each signal */
 } tr_signal_options;
 
+/* For tr_signal_options.debounce_ns: every stop counts. It is not -1, as that is TR_FOREVER.
+   [C13] */
+#define TR_NO_DEBOUNCE -2LL
+
 #define TR_SIGNAL_OPTIONS_INIT                                                                     \
-  { (uint32_t)sizeof(tr_signal_options), 0u }
+  { (uint32_t)sizeof(tr_signal_options), 0u, 0, NULL, 0u }
 
 /* Let signals shut `registry` down. The first signal cancels its token, with
    TR_REASON_USER_REQUESTED and the signal's name ("SIGTERM") as the message. The program, which
-   waits for the token, then calls tr_shutdown. A second signal, before or during the shutdown, cuts
-   the grace short for every tr_shutdown of this registry and of the groups inside it, even while
-   callbacks of the first signal are still running. The deadline is then now for the phases asked so
-   far. The remaining phases are asked in their order, each with 100 ms, or with the abort grace if
-   that is longer. A third signal ends the process at once, with the status 128 + its number.
+   waits for the token, then calls tr_shutdown. A second signal, before or during the shutdown,
+   tells the tasks of the phases asked so far to abort, and cuts the grace short for every
+   tr_shutdown of this registry and of the groups inside it, even while callbacks of the first
+   signal are still running. The deadline is then now for the phases asked so far. The remaining
+   phases are asked in their order, each with 100 ms, or with the abort grace if that is longer,
+   also if less was left to the original deadline. So a shutdown of n phases is over n times that
+   after the second signal, at the latest. A third signal ends the process at once, with the status
+   128 + its number. Signals that come within debounce_ns of the last one that counted do not count.
+   A report says what cut the shutdown short. Signals may have roles: SIGQUIT can mean "stop now",
+   and SIGUSR2 "explain to this descriptor", which is answered while the program sits in
+   tr_shutdown, too, unless a callback of the cancellation is still running.
 
    A SIGHUP that requests a reload (see TR_SIGNALS_HUP_RELOADS) cancels the token and counts as none
    of the three. If both a reload and a stop have arrived, the stop takes precedence.
@@ -1108,6 +1293,15 @@ tr_status tr_task_wait_fd(tr_task *task, int fd, short events, int64_t timeout_n
 tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)
     TASKREG_MUST_USE;
 
+/* As tr_cond_wait, also until `token` is cancelled; in any thread, inside a task or not. [C9, C18]
+
+   Requires:  as tr_cond_wait; token is not NULL.
+   Returns:   as tr_cond_wait; TR_ERR_CANCELLED when the token is cancelled, too.
+   Threads:   as tr_cond_wait.
+   Since:     0.2 */
+tr_status tr_cond_wait_token(pthread_cond_t *cond, pthread_mutex_t *mutex, tr_token *token,
+                             int64_t timeout_ns) TASKREG_MUST_USE;
+
 /* Install a handler that does nothing for a signal, so that a system call the signal interrupts
    returns EINTR instead of being restarted, as tr_spawn_options.cancel_signal needs. A program may
    instead install a handler of its own without SA_RESTART. With SA_RESTART the signal would
@@ -1153,6 +1347,26 @@ tr_status tr_token_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
    Since:     0.2 */
 tr_status tr_task_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
 
+/* As tr_token_fd, for the moment `token` is aborted. It is another descriptor. [C6, C15]
+
+   Requires:  neither argument is NULL.
+   Returns:   as tr_token_fd.
+   Output:    as tr_token_fd.
+   Ownership: as tr_token_fd.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_status tr_token_abort_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
+
+/* As tr_task_fd, for the moment `task` is told to abort. It is another descriptor. [C6, C15]
+
+   Requires:  neither argument is NULL.
+   Returns:   as tr_token_fd.
+   Output:    as tr_token_fd.
+   Ownership: as tr_task_fd.
+   Threads:   any thread; does not block.
+   Since:     0.2 */
+tr_status tr_task_abort_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
+
 /* A function registered for the cancellation of a token or a task. [P7] */
 typedef struct tr_registration tr_registration;
 typedef void (*tr_cancel_fn)(void *ctx);
@@ -1190,6 +1404,30 @@ tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_dro
    Since:     0.2 */
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                             tr_registration **registration) TASKREG_MUST_USE;
+
+/* As tr_token_on_cancel, for the moment `token` is aborted. [C7, C15]
+
+   Requires:  as tr_token_on_cancel.
+   Returns:   as tr_token_on_cancel; TR_ERR_CANCELLED when the token is aborted already.
+   Output:    as tr_token_on_cancel.
+   Ownership: as tr_token_on_cancel.
+   Threads:   as tr_token_on_cancel.
+   Since:     0.2 */
+tr_status tr_token_on_abort(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
+                            tr_registration **registration) TASKREG_MUST_USE;
+
+/* As tr_task_on_cancel, for the moment `task` is told to abort. After a second signal a thread of
+   the library calls fn. [C7, C15]
+
+   Requires:  as tr_task_on_cancel.
+   Returns:   as tr_token_on_cancel. fn is not called for a task that ends before it is told to
+              abort.
+   Output:    as tr_token_on_cancel.
+   Ownership: as tr_task_on_cancel.
+   Threads:   as tr_token_on_cancel.
+   Since:     0.2 */
+tr_status tr_task_on_abort(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
+                           tr_registration **registration) TASKREG_MUST_USE;
 
 /* What has happened to the function when its registration is removed. */
 enum {
@@ -1389,6 +1627,10 @@ typedef struct tr_straggler {
   int32_t probe_error;             /* 0, or the errno that kept the library from reading everything
                                       Linux says about its thread: EMFILE or ENFILE if no descriptor
                                       was available, EACCES after setuid(2), see tr_explain */
+  uint32_t stop_level;             /* TR_STOP_... */
+  uint32_t reserved2;              /* 0 */
+  int64_t draining_for_ns;         /* for how long it had been draining when it was examined; -1:
+                                      it was not */
 } tr_straggler;
 
 /* Whether a backtrace was taken, and why not. */
@@ -1406,7 +1648,7 @@ enum {
 #define TR_STRAGGLER_INIT                                                                          \
   {                                                                                                \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0,  \
-        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0                                  \
+        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0                       \
   }
 
 /* A task that has ended: one of the slowest to stop in a report, or one of the last (tr_recent). */

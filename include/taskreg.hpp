@@ -431,6 +431,13 @@ enum class reason : std::uint32_t {
   deadline = TR_REASON_DEADLINE
 };
 
+/// How urgently a task was asked to stop. It only rises.
+enum class stop_level : std::uint32_t {
+  none = TR_STOP_NONE,
+  drain = TR_STOP_DRAIN, ///< take nothing new, and finish what is under way: what a cancel asks for
+  abort = TR_STOP_ABORT  ///< drop what is under way, now
+};
+
 /// The name of the reason in lower case: "user-requested". Never null.
 inline const char *to_string(reason why) noexcept {
   return tr_reason_name(static_cast<tr_reason>(why));
@@ -459,6 +466,14 @@ class token : public detail::handle<tr_token, tr_token_retain, tr_token_release>
   /// Adds a reference to a borrowed token.
   static token share(tr_token *raw) noexcept { return token(tr_token_retain(raw), nullptr); }
 
+  /// Makes a token without a parent that is cancelled when `after` has passed, with
+  /// reason::deadline. Throws std::bad_alloc, also if the system refuses the timer thread.
+  static token with_timeout(timeout after) {
+    token made = adopt(tr_token_create_with_timeout(after.count()));
+    if (!made) detail::raise(status::nomem, "tr_token_create_with_timeout");
+    return made;
+  }
+
   /// Makes a child token. It is cancelled when this token is, or by itself, or when `after` has
   /// passed (with reason::deadline). The handle is empty if there is no memory or the system
   /// refuses the timer thread.
@@ -481,6 +496,16 @@ class token : public detail::handle<tr_token, tr_token_retain, tr_token_release>
   bool cancel(reason why = reason::none, const text &message = nullptr) const noexcept {
     return tr_token_cancel(object, static_cast<tr_reason>(why), message.c_str()) != 0;
   }
+  /// Cancels the token and tells the tasks that were asked so far to abort: those of phase 0, and
+  /// of later phases that a shutdown has reached. Returns whether this call was the first that
+  /// aborts.
+  bool abort(reason why = reason::none, const text &message = nullptr) const noexcept {
+    return tr_token_abort(object, static_cast<tr_reason>(why), message.c_str()) != 0;
+  }
+  /// How urgently a stop was requested. The check is one atomic load.
+  taskreg::stop_level stop_level() const noexcept {
+    return static_cast<taskreg::stop_level>(tr_token_stop_level(object));
+  }
   /// Whether it is cancelled. The check is one atomic load.
   bool cancelled() const noexcept { return tr_token_is_cancelled(object) != 0; }
   /// The same, under the name that std::stop_token has for it.
@@ -502,6 +527,10 @@ class token : public detail::handle<tr_token, tr_token_retain, tr_token_release>
   /// not read or close it. Returns ok, invalid, nomem, system with errno.
   status fd(int &descriptor) const noexcept {
     return detail::to_status(tr_token_fd(object, &descriptor));
+  }
+  /// The same for the moment at which the token is aborted; it is another descriptor.
+  status abort_fd(int &descriptor) const noexcept {
+    return detail::to_status(tr_token_abort_fd(object, &descriptor));
   }
 
  private:
@@ -581,6 +610,13 @@ class task_ref : public detail::handle<tr_task, tr_task_retain, tr_task_release>
   /// callbacks run on this thread. Returns ok, also if the task has ended; invalid if the handle is
   /// empty.
   status cancel() const noexcept { return detail::to_status(tr_task_cancel(object)); }
+  /// Tells the task to abort, also while it drains. Its callbacks run on this thread. Returns as
+  /// cancel does.
+  status abort() const noexcept { return detail::to_status(tr_task_abort(object)); }
+  /// How urgently it was asked to stop: one atomic load.
+  taskreg::stop_level stop_level() const noexcept {
+    return static_cast<taskreg::stop_level>(tr_task_stop_level(object));
+  }
   /// The same, under the name that std::jthread has for it. Returns false if the handle is empty.
   bool request_stop() const noexcept { return cancel() == status::ok; }
   /// Whether it was asked to stop. The check is one atomic load.
@@ -602,6 +638,10 @@ class task_ref : public detail::handle<tr_task, tr_task_retain, tr_task_release>
   status fd(int &descriptor) const noexcept {
     return detail::to_status(tr_task_fd(object, &descriptor));
   }
+  /// The same for the moment at which the task is told to abort; it is another descriptor.
+  status abort_fd(int &descriptor) const noexcept {
+    return detail::to_status(tr_task_abort_fd(object, &descriptor));
+  }
 
  protected:
   task_ref(tr_task *raw, int) noexcept : base(nullptr) { object = raw; }
@@ -622,8 +662,12 @@ class context {
   bool cancelled() const noexcept { return tr_task_is_cancelled(own) != 0; }
   /// The same, under the name that std::stop_token has for it.
   bool stop_requested() const noexcept { return cancelled(); }
-  /// The address of the flag, for a loop in which a call would be too slow. The flag is 0 until the
-  /// task is asked to stop. Read it atomically: `__atomic_load_n(flag, __ATOMIC_ACQUIRE)`.
+  /// How urgently the task was asked to stop. The check is one atomic load.
+  taskreg::stop_level stop_level() const noexcept {
+    return static_cast<taskreg::stop_level>(tr_task_stop_level(own));
+  }
+  /// The address of the flag, for a loop in which a call would be too slow. The flag is the
+  /// stop_level, as a number. Read it atomically: `__atomic_load_n(flag, __ATOMIC_ACQUIRE)`.
   const std::uint32_t *flag() const noexcept { return tr_task_cancel_flag(own); }
   /// Sets the message of the task's outcome; 127 bytes are kept. Returns ok; invalid if it is not
   /// UTF-8. The what() of an exception replaces it.
@@ -636,6 +680,13 @@ class context {
 };
 
 // ---- Callbacks -----------------------------------------------------------------------------
+
+/// Says that a cancel_callback is for the moment at which the token is aborted, or the task is told
+/// to abort.
+struct at_abort_t {
+  explicit at_abort_t() = default;
+};
+inline constexpr at_abort_t at_abort{};
 
 /// Calls a function when a token or a task is cancelled, as std::stop_callback does for a
 /// std::stop_token. The function is called at most once, on the thread that cancels, while no lock
@@ -665,6 +716,20 @@ class cancel_callback {
   cancel_callback(context of, From &&from) : function(std::forward<From>(from)) {
     attach(tr_task_on_cancel(of.get(), run, this, nullptr, &registration), "tr_task_on_cancel");
   }
+  /// The same for the moment of an abort: `cancel_callback callback(at_abort, token, function)`.
+  template <class From, class = std::enable_if_t<std::is_constructible_v<Function, From>>>
+  cancel_callback(at_abort_t, const token &of, From &&from) : function(std::forward<From>(from)) {
+    attach(tr_token_on_abort(of.get(), run, this, nullptr, &registration), "tr_token_on_abort");
+  }
+  template <class From, class = std::enable_if_t<std::is_constructible_v<Function, From>>>
+  cancel_callback(at_abort_t, const task_ref &of, From &&from)
+      : function(std::forward<From>(from)) {
+    attach(tr_task_on_abort(of.get(), run, this, nullptr, &registration), "tr_task_on_abort");
+  }
+  template <class From, class = std::enable_if_t<std::is_constructible_v<Function, From>>>
+  cancel_callback(at_abort_t, context of, From &&from) : function(std::forward<From>(from)) {
+    attach(tr_task_on_abort(of.get(), run, this, nullptr, &registration), "tr_task_on_abort");
+  }
   cancel_callback(const cancel_callback &) = delete;
   cancel_callback &operator=(const cancel_callback &) = delete;
   ~cancel_callback() { tr_registration_remove(registration); }
@@ -687,6 +752,12 @@ template <class Function>
 cancel_callback(const task_ref &, Function) -> cancel_callback<Function>;
 template <class Function>
 cancel_callback(context, Function) -> cancel_callback<Function>;
+template <class Function>
+cancel_callback(at_abort_t, const token &, Function) -> cancel_callback<Function>;
+template <class Function>
+cancel_callback(at_abort_t, const task_ref &, Function) -> cancel_callback<Function>;
+template <class Function>
+cancel_callback(at_abort_t, context, Function) -> cancel_callback<Function>;
 
 #if TASKREG_HAS_STOP_TOKEN
 
@@ -1401,9 +1472,11 @@ struct registry_options {
   std::uint64_t max_tasks = 0;
   /// The size of a task's stack in bytes; 0: 1 MiB, or the parent's for a group.
   std::uint64_t stack_size = 0;
-  /// The abort grace: how long a join keeps waiting for the tasks whose flag it raised at its
-  /// deadline.
+  /// The abort grace: how long a join or a shutdown waits for the tasks that it told to abort at
+  /// its deadline; 0: 100 ms for a shutdown, not at all for a join.
   timeout abort_grace = std::chrono::nanoseconds::zero();
+  /// Whether neither waits at all then; abort_grace is not read.
+  bool no_abort_grace = false;
   /// How long a worker polls for its next task before it sleeps, at most 1 ms; 0: 5 µs; negative:
   /// it does not poll.
   std::chrono::nanoseconds spin = std::chrono::nanoseconds::zero();
@@ -1466,7 +1539,7 @@ inline tr_registry_options to_c(const registry_options &from) noexcept {
   made.token = from.token.get();
   made.max_tasks = from.max_tasks;
   made.stack_size = from.stack_size;
-  made.abort_grace_ns = bounded(from.abort_grace);
+  made.abort_grace_ns = from.no_abort_grace ? TR_NO_ABORT_GRACE : bounded(from.abort_grace);
   made.log = from.log;
   made.log_context = from.log_context;
   made.spin_ns = from.spin.count() < 0 ? TR_SPIN_NEVER : from.spin.count();
@@ -1600,6 +1673,10 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
     return tr_token_cancel(tr_registry_token(object), static_cast<tr_reason>(why),
                            message.c_str()) != 0;
   }
+  /// Rejects spawns from now on, and asks no task to stop. Returns ok; invalid for an empty handle.
+  status close() const noexcept { return detail::to_status(tr_registry_close(object)); }
+  /// Whether spawns are rejected: it, or a registry that it is in, was closed or cancelled.
+  bool closed() const noexcept { return tr_registry_is_closed(object) != 0; }
   /// How many tasks are alive.
   std::size_t size() const noexcept { return tr_len(object); }
   /// Whether no task is alive.
@@ -1786,9 +1863,13 @@ class scope {
     tasks.cancel(reason::requested_by_run, "the scope is over");
     if (wait() == status::deadlock) std::terminate();
     tr_registration_remove(following);
-    // The tasks have ended. If the caller was itself asked to stop, the threads end a moment later.
-    if (is_root)
-      TR_IGNORE(tr_shutdown(raw, TR_REASON_REQUESTED_BY_RUN, nullptr, TR_FOREVER, nullptr));
+    tr_registration_remove(following_abort);
+    if (!is_root) return;
+    // The tasks have ended, so the end of the threads is certain, also if the calling task was
+    // asked to stop.
+    const bool is_shielded = tr_shield_begin() == TR_OK;
+    TR_IGNORE(tr_shutdown(raw, TR_REASON_REQUESTED_BY_RUN, nullptr, TR_FOREVER, nullptr));
+    if (is_shielded) TR_IGNORE(tr_shield_end());
   }
 
   /// As registry::spawn. The handle may be discarded: the scope waits for the task, and join()
@@ -1957,25 +2038,39 @@ class scope {
     if (--live == 0) none_left.notify_all();
   }
 
-  /// Inside a task: when the task is asked to stop, the scope is cancelled.
+  /// Inside a task: when the task is asked to stop, the scope is cancelled; when it is told to
+  /// abort, so are the tasks of the scope.
   void follow() {
     tr_task *self = tr_task_self();
     if (self == nullptr) return;
-    const tr_status code = tr_task_on_cancel(
+    tr_status code = tr_task_on_cancel(
         self,
         [](void *group) {
           tr_token_cancel(tr_registry_token(static_cast<tr_registry *>(group)), TR_REASON_NONE,
                           "the task that has the scope was asked to stop");
         },
         raw, nullptr, &following);
+    if (code != TR_OK && code != TR_ERR_CANCELLED) {
+      following = nullptr;
+      detail::require(code, "tr_task_on_cancel");
+      return;
+    }
+    code = tr_task_on_abort(
+        self,
+        [](void *group) {
+          tr_token_abort(tr_registry_token(static_cast<tr_registry *>(group)), TR_REASON_NONE,
+                         "the task that has the scope was told to abort");
+        },
+        raw, nullptr, &following_abort);
     if (code == TR_OK || code == TR_ERR_CANCELLED) return;
-    following = nullptr;
-    detail::require(code, "tr_task_on_cancel");
+    following_abort = nullptr;
+    tr_registration_remove(std::exchange(following, nullptr));
+    detail::require(code, "tr_task_on_abort");
   }
 
   registry tasks;
   tr_registry *raw = nullptr; // borrowed from `tasks`
-  tr_registration *following = nullptr;
+  tr_registration *following = nullptr, *following_abort = nullptr;
   const bool is_root = false;
   std::mutex lock;
   std::condition_variable none_left; // signalled when `live` becomes 0
@@ -2012,6 +2107,37 @@ inline task_ref self() noexcept { return task_ref::share(tr_task_self()); }
 inline bool cancelled() noexcept { return tr_task_is_cancelled(tr_task_self()) != 0; }
 /// The same, under the name that std::stop_token has for it.
 inline bool stop_requested() noexcept { return cancelled(); }
+/// How urgently the calling task was asked to stop; none outside a task.
+inline taskreg::stop_level stop_level() noexcept {
+  return static_cast<taskreg::stop_level>(tr_task_stop_level(tr_task_self()));
+}
+/// Says that the task has heard the request and finishes its work: from now on its waits return
+/// cancelled only once it is told to abort. Returns ok; cancelled if it was told to already;
+/// invalid outside a task.
+inline status begin_drain() noexcept { return detail::to_status(tr_begin_drain()); }
+
+/// A token of the calling task's own, for code that takes a token: it is cancelled and aborted with
+/// the task. Empty outside a task, or without memory.
+inline taskreg::token token() noexcept {
+  return taskreg::token::share(tr_task_token(tr_task_self()));
+}
+
+/// While it lives, no wait of the calling task ends by its stop_level: for clean-up that has to
+/// wait for something that is certain to end. It lives and dies in one thread. Outside a task it
+/// does nothing.
+class shield {
+ public:
+  shield() noexcept : is_up(tr_shield_begin() == TR_OK) {}
+  shield(const shield &) = delete;
+  shield &operator=(const shield &) = delete;
+  ~shield() {
+    if (is_up) static_cast<void>(tr_shield_end());
+  }
+
+ private:
+  bool is_up;
+};
+
 /// Sleeps. Returns ok after the whole time, or cancelled once the task is asked to stop.
 inline status sleep(timeout how_long) noexcept {
   return detail::to_status(tr_sleep(how_long.count()));
@@ -2086,6 +2212,15 @@ inline status wait(std::condition_variable &condition, std::unique_lock<std::mut
       tr_cond_wait(condition.native_handle(), held.mutex()->native_handle(), most.count()));
 }
 
+/// The same; cancelling `stop` ends the wait as well, inside and outside of tasks.
+inline status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held,
+                   const token &stop, timeout most = forever) noexcept {
+  if (!held.owns_lock()) return status::invalid;
+  return detail::to_status(tr_cond_wait_token(condition.native_handle(),
+                                              held.mutex()->native_handle(), stop.get(),
+                                              most.count()));
+}
+
 /// Waits until `until()`, which is called with the lock held, returns true. Then it returns ok,
 /// even if the flag is raised; otherwise as the wait above. Throws what `until` throws.
 template <class Predicate>
@@ -2114,8 +2249,39 @@ status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &he
 
 // ---- The process ---------------------------------------------------------------------------
 
+/// What a watched signal asks for.
+enum class signal_role : std::uint32_t {
+  stop = TR_SIGNAL_STOP,         ///< the first cancels, the second aborts, the third ends it all
+  stop_now = TR_SIGNAL_STOP_NOW, ///< a stop that counts as the second, or as the third
+  reload = TR_SIGNAL_RELOAD,     ///< a stop in order to start again, which is not counted
+  explain = TR_SIGNAL_EXPLAIN    ///< the live tasks are written to a descriptor, as text
+};
+
+/// A signal that asks for something of its own.
+struct watched_signal {
+  int number;
+  signal_role role;
+  /// For explain: where to; it stays open as long as the watch.
+  int fd = -1;
+  /// The token's reason; none: user_requested, or reload_requested for a reload.
+  reason why = reason::none;
+};
+
+/// The options of a signal watch.
+struct signal_options {
+  /// SIGHUP cancels as well, with reason::reload_requested.
+  bool hup_reloads = false;
+  /// A stop that comes within this time of the last one that counted does not count; 0: 100 ms.
+  std::chrono::nanoseconds debounce = std::chrono::nanoseconds::zero();
+  /// Whether every stop counts; debounce is not read.
+  bool no_debounce = false;
+  /// Signals that are watched in addition to SIGINT and SIGTERM, or that ask for something other
+  /// than a stop.
+  std::vector<watched_signal> roles = {};
+};
+
 /// For as long as it lives, signals shut a registry down: see tr_signal_watch_start. The first
-/// signal cancels the registry's token, the second forces the deadline, the third ends the process.
+/// signal cancels the registry's token, the second aborts, the third ends the process.
 /// A process can have one watch at a time.
 class signal_watch {
  public:
@@ -2134,6 +2300,10 @@ class signal_watch {
       if (sigaddset(&set, number) != 0)
         detail::raise(status::invalid, "taskreg::signal_watch: there is no such signal");
     start(&set, hup_reloads);
+  }
+  /// Watches SIGINT and SIGTERM, unless they are ignored, and those that have a role.
+  signal_watch(const registry &stops, const signal_options &how) : watched(stops) {
+    start(nullptr, how);
   }
   signal_watch(const signal_watch &) = delete;
   signal_watch &operator=(const signal_watch &) = delete;
@@ -2156,8 +2326,21 @@ class signal_watch {
 
  private:
   void start(const sigset_t *set, bool hup_reloads) {
+    signal_options how;
+    how.hup_reloads = hup_reloads;
+    start(set, how);
+  }
+  void start(const sigset_t *set, const signal_options &how) {
+    std::vector<tr_signal_role> roles;
+    roles.reserve(how.roles.size());
+    for (const watched_signal &one : how.roles)
+      roles.push_back({one.number, static_cast<std::uint32_t>(one.role),
+                       static_cast<tr_reason>(one.why), one.fd});
     auto options = detail::sized<tr_signal_options>();
-    options.flags = hup_reloads ? TR_SIGNALS_HUP_RELOADS : 0u;
+    options.flags = how.hup_reloads ? TR_SIGNALS_HUP_RELOADS : 0u;
+    options.debounce_ns = how.no_debounce ? TR_NO_DEBOUNCE : how.debounce.count();
+    options.roles = roles.data();
+    options.roles_count = roles.size();
     detail::require(tr_signal_watch_start(watched.get(), set, &options), "tr_signal_watch_start");
   }
   registry watched;

@@ -37,7 +37,7 @@ extension tr_spawn_options: SizedStructure {
   static var initialiser: StaticString { "TR_SPAWN_OPTIONS_INIT" }
 }
 extension tr_task_summary: SizedStructure {
-  static var firstSize: UInt32 { 304 }
+  static var firstSize: UInt32 { 320 }
   static var initialiser: StaticString { "TR_TASK_SUMMARY_INIT" }
 }
 extension tr_join_report: SizedStructure {
@@ -50,7 +50,7 @@ extension tr_outcome: SizedStructure {
 }
 
 extension tr_signal_options: SizedStructure {
-  static var firstSize: UInt32 { 8 }
+  static var firstSize: UInt32 { 32 }
   static var initialiser: StaticString { "TR_SIGNAL_OPTIONS_INIT" }
 }
 extension tr_systemd_options: SizedStructure {

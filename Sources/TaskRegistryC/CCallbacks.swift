@@ -6,7 +6,7 @@ public func tr_token_on_cancel(
   _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   guard let token = token(handle) else { return invalid("tr_token_on_cancel", null: "token") }
-  return register("tr_token_on_cancel", function, context, drop, with: .token(token), out)
+  return register("tr_token_on_cancel", function, context, drop, with: .token(token), .drain, out)
 }
 
 @implementation @_cdecl("tr_task_on_cancel")
@@ -15,18 +15,37 @@ public func tr_task_on_cancel(
   _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   withTask(handle, "tr_task_on_cancel") { task in
-    register("tr_task_on_cancel", function, context, drop, with: .task(task), out)
+    register("tr_task_on_cancel", function, context, drop, with: .task(task), .drain, out)
+  }
+}
+
+@implementation @_cdecl("tr_token_on_abort")
+public func tr_token_on_abort(
+  _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  guard let token = token(handle) else { return invalid("tr_token_on_abort", null: "token") }
+  return register("tr_token_on_abort", function, context, drop, with: .token(token), .abort, out)
+}
+
+@implementation @_cdecl("tr_task_on_abort")
+public func tr_task_on_abort(
+  _ handle: OpaquePointer?, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  withTask(handle, "tr_task_on_abort") { task in
+    register("tr_task_on_abort", function, context, drop, with: .task(task), .abort, out)
   }
 }
 
 private func register(
   _ caller: StaticString, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
-  _ drop: tr_drop_fn?,
-  with owner: CancelCallback.Owner, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ drop: tr_drop_fn?, with owner: CancelCallback.Owner, _ level: StopLevel,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   guard let function else { return invalid(caller, null: "fn") }
   guard let out else { return invalid(caller, null: "registration") }
-  return CancelCallback.register(function, context, drop: drop, with: owner) {
+  return CancelCallback.register(function, context, drop: drop, with: owner, at: level) {
     if let callback = $0 {
       out.pointee = given(.registration, OpaquePointer(callback))
     } else {

@@ -35,3 +35,26 @@ public func tr_task_fd(_ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int
     return status.code
   }
 }
+
+@implementation @_cdecl("tr_token_abort_fd")
+public func tr_token_abort_fd(
+  _ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int32>?
+) -> tr_status {
+  guard let token = token(handle) else { return invalid("tr_token_abort_fd", null: "token") }
+  guard let out else { return invalid("tr_token_abort_fd", null: "fd") }
+  let (status, descriptor) = token.openDescriptor(.abort)
+  if status == .ok { out.pointee = descriptor }
+  return status.code
+}
+
+@implementation @_cdecl("tr_task_abort_fd")
+public func tr_task_abort_fd(
+  _ handle: OpaquePointer?, _ out: UnsafeMutablePointer<Int32>?
+) -> tr_status {
+  withTask(handle, "tr_task_abort_fd") { task in
+    guard let out else { return invalid("tr_task_abort_fd", null: "fd") }
+    let (status, descriptor) = task.openDescriptor(.abort)
+    if status == .ok { out.pointee = descriptor }
+    return status.code
+  }
+}

@@ -38,8 +38,9 @@ extension RegistryOptionsCore {
       ErrorDetail.note(function, "options.reserved is not 0")
       return nil
     }
-    guard options.abort_grace_ns >= 0 else {
-      ErrorDetail.note(function, "options.abort_grace_ns is negative")
+    guard options.abort_grace_ns >= 0 || options.abort_grace_ns == TR_NO_ABORT_GRACE else {
+      ErrorDetail.note(
+        function, "options.abort_grace_ns is negative, and not TR_NO_ABORT_GRACE")
       return nil
     }
     guard options.spin_ns >= TR_SPIN_NEVER, options.spin_ns <= Self.longestSpin else {
@@ -155,6 +156,19 @@ public func tr_registry_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
 @implementation @_cdecl("tr_registry_release")
 public func tr_registry_release(_ handle: OpaquePointer?) {
   released(.registry, handle).map { RegistryReference($0) }?.release()
+}
+
+@implementation @_cdecl("tr_registry_close")
+public func tr_registry_close(_ handle: OpaquePointer?) -> tr_status {
+  withRegistry(handle, "tr_registry_close") { registry in
+    registry.close()
+    return Status.ok.code
+  }
+}
+
+@implementation @_cdecl("tr_registry_is_closed")
+public func tr_registry_is_closed(_ handle: OpaquePointer?) -> Int32 {
+  registry(handle)?.isClosed == true ? 1 : 0
 }
 
 @implementation @_cdecl("tr_registry_token")

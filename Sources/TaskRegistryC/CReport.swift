@@ -1,7 +1,7 @@
 import CTaskReg
 
 extension tr_straggler: SizedStructure {
-  static var firstSize: UInt32 { 400 }
+  static var firstSize: UInt32 { 416 }
   static var initialiser: StaticString { "TR_STRAGGLER_INIT" }
 }
 extension tr_phase_report: SizedStructure {
@@ -207,6 +207,8 @@ extension tr_straggler {
     cpu_since_span_ns = straggler.cpuSpan
     cancel_checks = straggler.cancelChecks
     reads_flag_directly = straggler.activity.readsFlag ? 1 : 0
+    stop_level = straggler.facts.word.level.rawValue
+    draining_for_ns = straggler.activity.drainingFor(at: straggler.probedAt)
     scheduler_state = CChar(bitPattern: straggler.thread.schedulerState)
     withUnsafeMutableBytes(of: &wait_channel) { bytes in
       straggler.thread.withWaitChannel { text in

@@ -57,18 +57,68 @@ func start(
   _ argument: StaticString
 ) -> tr_status {
   var flags: UInt32 = 0
+  var debounce = SignalWatch.defaultDebounce
+  var roles: UnsafePointer<tr_signal_role>?
+  var rolesCount: UInt64 = 0
   if let options {
     guard let given = read(options, function) else { return Status.invalid.code }
     flags = given.flags
+    roles = given.roles
+    rolesCount = given.roles_count
+    guard given.debounce_ns >= 0 || given.debounce_ns == TR_NO_DEBOUNCE else {
+      return invalid(function, "options.debounce_ns is negative, and not TR_NO_DEBOUNCE")
+    }
+    if given.debounce_ns != 0 { debounce = max(0, given.debounce_ns) }
   }
   guard flags & ~TR_SIGNALS_HUP_RELOADS == 0 else {
     return invalid(
       function, "options.flags has a bit that is not one of TR_SIGNALS_...")
   }
-  return SignalWatch.start(
-    for: registry, signals: signals, hangUpReloads: flags & TR_SIGNALS_HUP_RELOADS != 0,
-    function, argument
-  ).code
+  return withAssignments(roles, rolesCount, function) { assignments in
+    SignalWatch.start(
+      for: registry, signals: signals, hangUpReloads: flags & TR_SIGNALS_HUP_RELOADS != 0,
+      roles: assignments, debounce: debounce, function, argument
+    ).code
+  }
+}
+
+/// Checks and converts an array of roles.
+private func withAssignments(
+  _ roles: UnsafePointer<tr_signal_role>?, _ count: UInt64, _ function: StaticString,
+  _ body: (UnsafeBufferPointer<SignalAssignment>?) -> tr_status
+) -> tr_status {
+  if count == 0 { return body(nil) }
+  guard let roles else {
+    return invalid(function, "options.roles is NULL and options.roles_count is not 0")
+  }
+  guard count <= UInt64(SignalWatch.lastSignal) else {
+    return invalid(function, "options.roles_count is more than there are signals")
+  }
+  return withUnsafeTemporaryAllocation(of: SignalAssignment.self, capacity: Int(count)) { room in
+    var seen: UInt64 = 0
+    for place in 0..<Int(count) {
+      let role = roles[place]
+      guard role.signal_number >= 1, role.signal_number <= SignalWatch.lastSignal else {
+        return invalid(function, "options.roles has a number that is not a signal")
+      }
+      guard seen & SignalWatch.bit(role.signal_number) == 0 else {
+        return invalid(function, "options.roles has a signal twice")
+      }
+      seen |= SignalWatch.bit(role.signal_number)
+      guard let kind = SignalRole.Kind(rawValue: UInt64(role.role)) else {
+        return invalid(function, "options.roles has a role that is not one of TR_SIGNAL_...")
+      }
+      guard kind != .explain || role.fd >= 0 else {
+        return invalid(function, "options.roles has a signal that explains to a negative fd")
+      }
+      room.initializeElement(
+        at: place,
+        to: SignalAssignment(
+          number: role.signal_number, role: SignalRole(kind, reason: role.reason),
+          descriptor: kind == .explain ? role.fd : -1))
+    }
+    return body(UnsafeBufferPointer(room))
+  }
 }
 
 @implementation @_cdecl("tr_signal_watch_stop")

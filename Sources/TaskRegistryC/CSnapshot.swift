@@ -61,6 +61,8 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.cancel_requested = facts.word.isCancelRequested ? 1 : 0
     element.pointee.flags = facts.word.isCleanup ? TR_SPAWN_CLEANUP : 0
     element.pointee.cancel_requested_at_ns = facts.cancelledAt
+    element.pointee.stop_level = facts.word.level.rawValue
+    element.pointee.reserved = 0
     store(facts.activity, in: element, at: clocks.monotonic)
     withUnsafeMutableBytes(of: &element.pointee.group) { bytes in
       let registry = facts.registry.pointer
@@ -84,6 +86,7 @@ extension CallersArray where Element == tr_task_summary {
       element.pointee.progress_at_ns = 0
       element.pointee.phase = 0
       element.pointee.stalled = 0
+      element.pointee.draining_for_ns = -1
       return
     }
     element.pointee.checkpoint = activity.checkpoint?.chars
@@ -93,6 +96,7 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.progress_at_ns = activity.progress.at
     element.pointee.phase = activity.phase
     element.pointee.stalled = activity.isStalled ? 1 : 0
+    element.pointee.draining_for_ns = activity.drainingFor(at: now)
   }
 }
 

@@ -66,6 +66,61 @@ public func tr_task_cancel(_ handle: OpaquePointer?) -> tr_status {
   }
 }
 
+@implementation @_cdecl("tr_task_abort")
+public func tr_task_abort(_ handle: OpaquePointer?) -> tr_status {
+  withTask(handle, "tr_task_abort") { task in
+    task.cancel(.abort)
+    return Status.ok.code
+  }
+}
+
+@implementation @_cdecl("tr_task_stop_level")
+public func tr_task_stop_level(_ handle: OpaquePointer?) -> UInt32 {
+  guard let task = task(handle) else { return UInt32(TR_STOP_NONE) }
+  _ = task.checkCancel()
+  return task.word.level.rawValue
+}
+
+@implementation @_cdecl("tr_begin_drain")
+public func tr_begin_drain() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let task = Worker.currentTask else {
+    return invalid("tr_begin_drain", "the caller is not a task")
+  }
+  return task.beginDrain().code
+}
+
+@implementation @_cdecl("tr_shield_begin")
+public func tr_shield_begin() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let task = Worker.currentTask else {
+    return invalid("tr_shield_begin", "the caller is not a task")
+  }
+  return task.beginShield().code
+}
+
+@implementation @_cdecl("tr_shield_end")
+public func tr_shield_end() -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let task = Worker.currentTask else {
+    return invalid("tr_shield_end", "the caller is not a task")
+  }
+  return task.endShield().code
+}
+
+@implementation @_cdecl("tr_task_token")
+public func tr_task_token(_ handle: OpaquePointer?) -> OpaquePointer? {
+  guard let task = task(handle) else {
+    _ = invalid("tr_task_token", null: "task")
+    return nil
+  }
+  guard Worker.currentTask == task else {
+    ErrorDetail.note("tr_task_token", "task is not the one that calls")
+    return nil
+  }
+  return task.ownToken().1?.opaque
+}
+
 @implementation @_cdecl("tr_task_set_message")
 public func tr_task_set_message(
   _ handle: OpaquePointer?, _ message: UnsafePointer<CChar>?
@@ -98,7 +153,7 @@ public func tr_task_wait(
 private func copyOutcome(of task: TaskReference, to outcome: UnsafeMutablePointer<tr_outcome>) {
   let word = task.word
   outcome.pointee.how = UInt32(word.ending.rawValue)
-  outcome.pointee.code = word.ending == .returned ? 0 : task.pointer.pointee.code
+  outcome.pointee.code = task.code(of: word.ending)
   outcome.pointee.was_cancelled = word.isCancelRequested ? 1 : 0
   withUnsafeMutableBytes(of: &outcome.pointee.message) { bytes in
     for i in bytes.indices { bytes[i] = 0 }

@@ -27,6 +27,48 @@ public func tr_token_child_with_timeout(_ parent: OpaquePointer?, _ timeout: Int
     .token, TokenReference.create(childOf: parent, deadline: .after(timeout)).1?.opaque)
 }
 
+@implementation @_cdecl("tr_token_create_with_timeout")
+public func tr_token_create_with_timeout(_ timeout: Int64) -> OpaquePointer? {
+  HandleCheck.begin()
+  return given(.token, TokenReference.create(deadline: .after(timeout)).1?.opaque)
+}
+
+@implementation @_cdecl("tr_token_abort")
+public func tr_token_abort(
+  _ handle: OpaquePointer?, _ reason: tr_reason, _ message: UnsafePointer<CChar>?
+) -> Int32 {
+  guard let token = token(handle) else { return 0 }
+  return token.cancel(reason: reason, message: message?.utf8, .abort) ? 1 : 0
+}
+
+@implementation @_cdecl("tr_token_stop_level")
+public func tr_token_stop_level(_ handle: OpaquePointer?) -> UInt32 {
+  token(handle)?.level.rawValue ?? UInt32(TR_STOP_NONE)
+}
+
+@implementation @_cdecl("tr_token_wait_any")
+public func tr_token_wait_any(
+  _ handles: UnsafePointer<OpaquePointer?>?, _ count: Int, _ timeout: Int64,
+  _ index: UnsafeMutablePointer<Int>?
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let handles else { return invalid("tr_token_wait_any", null: "tokens") }
+  if count < 1 || count > Int(TR_TOKENS_MOST) {
+    return invalid("tr_token_wait_any", "count is not between 1 and TR_TOKENS_MOST")
+  }
+  return withUnsafeTemporaryAllocation(of: TokenReference.self, capacity: count) { tokens in
+    for number in 0..<count {
+      guard let token = token(handles[number]) else {
+        return invalid("tr_token_wait_any", "tokens has an element that is NULL")
+      }
+      tokens.initializeElement(at: number, to: token)
+    }
+    let (status, found) = waitForAny(UnsafeBufferPointer(tokens), until: .after(timeout))
+    if status == .ok, let index { index.pointee = found }
+    return status.code
+  }
+}
+
 @implementation @_cdecl("tr_token_retain")
 public func tr_token_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
   guard let token = token(handle) else { return nil }

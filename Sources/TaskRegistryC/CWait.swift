@@ -45,3 +45,15 @@ public func tr_cond_wait(
   guard let mutex else { return invalid("tr_cond_wait", null: "mutex") }
   return waitOnCondition(condition, mutex, until: .after(timeout)).code
 }
+
+@implementation @_cdecl("tr_cond_wait_token")
+public func tr_cond_wait_token(
+  _ condition: UnsafeMutablePointer<pthread_cond_t>?,
+  _ mutex: UnsafeMutablePointer<pthread_mutex_t>?, _ handle: OpaquePointer?, _ timeout: Int64
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard let condition else { return invalid("tr_cond_wait_token", null: "cond") }
+  guard let mutex else { return invalid("tr_cond_wait_token", null: "mutex") }
+  guard let token = token(handle) else { return invalid("tr_cond_wait_token", null: "token") }
+  return waitOnCondition(condition, mutex, endedBy: token, until: .after(timeout)).code
+}

@@ -113,14 +113,25 @@ const char *tr_ended_name(uint32_t how);
 tr_token *tr_token_create(void);
 tr_token *tr_token_child(tr_token *parent);
 tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
+tr_token *tr_token_create_with_timeout(int64_t timeout_ns);
 tr_token *tr_token_retain(tr_token *token);
 void tr_token_release(tr_token *token);
 int tr_token_cancel(tr_token *token, tr_reason reason, const char *message);
+enum {
+  TR_STOP_NONE = 0,
+  TR_STOP_DRAIN = 1,
+  TR_STOP_ABORT = 2
+};
+int tr_token_abort(tr_token *token, tr_reason reason, const char *message);
+uint32_t tr_token_stop_level(const tr_token *token);
 int tr_token_is_cancelled(const tr_token *token);
 tr_reason tr_token_reason(const tr_token *token);
 int tr_reason_is_graceful(tr_reason reason);
 size_t tr_token_message(const tr_token *token, char *buffer, size_t capacity);
 tr_status tr_token_wait(tr_token *token, int64_t timeout_ns) TASKREG_MUST_USE;
+#define TR_TOKENS_MOST 64u
+tr_status tr_token_wait_any(tr_token *const *tokens, size_t count, int64_t timeout_ns,
+                            size_t *index) TASKREG_MUST_USE;
 #define TR_SPIN_NS_DEFAULT 5000
 #define TR_SPIN_NEVER -1LL
 typedef struct tr_registry_options {
@@ -141,6 +152,7 @@ typedef struct tr_registry_options {
   size_t blocked_signal_count;
 } tr_registry_options;
 #define TR_REGISTRY_METRICS 0x1u
+#define TR_NO_ABORT_GRACE -2LL
 #define TR_IDLE_THREADS_NONE 0xFFFFFFFFu
 #define TR_REGISTRY_OPTIONS_INIT \
   { \
@@ -153,6 +165,8 @@ tr_status tr_registry_child(tr_registry *parent, const char *name,
                             const tr_registry_options *options, tr_registry **out) TASKREG_MUST_USE;
 tr_registry *tr_registry_retain(tr_registry *registry);
 void tr_registry_release(tr_registry *registry);
+tr_status tr_registry_close(tr_registry *registry) TASKREG_MUST_USE;
+int tr_registry_is_closed(const tr_registry *registry);
 tr_token *tr_registry_token(tr_registry *registry);
 #define TR_SPAWN_CLEANUP 0x1u
 #define TR_SPAWN_FRESH_THREAD 0x2u
@@ -195,11 +209,14 @@ typedef struct tr_task_summary {
   uint32_t phase;
   uint32_t stalled;
   char group[128];
+  uint32_t stop_level;
+  uint32_t reserved;
+  int64_t draining_for_ns;
 } tr_task_summary;
 #define TR_TASK_SUMMARY_INIT \
   { \
     (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
-        0, 0u, 0u, {0} \
+        0, 0u, 0u, {0}, 0u, 0u, 0 \
   }
 size_t tr_len(const tr_registry *registry);
 int tr_is_empty(const tr_registry *registry);
@@ -271,18 +288,40 @@ uint64_t tr_task_id(const tr_task *task);
 size_t tr_task_name(const tr_task *task, char *buffer, size_t capacity);
 tr_kind tr_task_kind(const tr_task *task);
 int tr_task_is_cancelled(const tr_task *task);
+uint32_t tr_task_stop_level(const tr_task *task);
 const uint32_t *tr_task_cancel_flag(const tr_task *task);
 tr_status tr_task_cancel(tr_task *task) TASKREG_MUST_USE;
+tr_status tr_task_abort(tr_task *task) TASKREG_MUST_USE;
+tr_status tr_begin_drain(void) TASKREG_MUST_USE;
+tr_status tr_shield_begin(void) TASKREG_MUST_USE;
+tr_status tr_shield_end(void) TASKREG_MUST_USE;
+tr_token *tr_task_token(tr_task *task);
 tr_status tr_task_set_message(tr_task *task, const char *message) TASKREG_MUST_USE;
 tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome) TASKREG_MUST_USE;
 tr_status tr_sleep(int64_t duration_ns) TASKREG_MUST_USE;
 #define TR_SIGNALS_HUP_RELOADS 0x1u
+enum {
+  TR_SIGNAL_STOP = 0,
+  TR_SIGNAL_STOP_NOW = 1,
+  TR_SIGNAL_RELOAD = 2,
+  TR_SIGNAL_EXPLAIN = 3
+};
+typedef struct tr_signal_role {
+  int32_t signal_number;
+  uint32_t role;
+  tr_reason reason;
+  int32_t fd;
+} tr_signal_role;
 typedef struct tr_signal_options {
   uint32_t size;
   uint32_t flags;
+  int64_t debounce_ns;
+  const tr_signal_role *roles;
+  uint64_t roles_count;
 } tr_signal_options;
+#define TR_NO_DEBOUNCE -2LL
 #define TR_SIGNAL_OPTIONS_INIT \
-  { (uint32_t)sizeof(tr_signal_options), 0u }
+  { (uint32_t)sizeof(tr_signal_options), 0u, 0, NULL, 0u }
 tr_status tr_signal_watch_start(tr_registry *registry, const sigset_t *set,
                                 const tr_signal_options *options) TASKREG_MUST_USE;
 tr_status tr_signal_watch_start_array(tr_registry *registry, const int *signals, size_t count,
@@ -299,16 +338,24 @@ tr_status tr_task_wait_fd(tr_task *task, int fd, short events, int64_t timeout_n
     TASKREG_MUST_USE;
 tr_status tr_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t timeout_ns)
     TASKREG_MUST_USE;
+tr_status tr_cond_wait_token(pthread_cond_t *cond, pthread_mutex_t *mutex, tr_token *token,
+                             int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_install_cancel_signal(int signal_number) TASKREG_MUST_USE;
 tr_status tr_acknowledge_cancel(void) TASKREG_MUST_USE;
 tr_status tr_token_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
 tr_status tr_task_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
+tr_status tr_token_abort_fd(tr_token *token, int *fd) TASKREG_MUST_USE;
+tr_status tr_task_abort_fd(tr_task *task, int *fd) TASKREG_MUST_USE;
 typedef struct tr_registration tr_registration;
 typedef void (*tr_cancel_fn)(void *ctx);
 tr_status tr_token_on_cancel(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                              tr_registration **registration) TASKREG_MUST_USE;
 tr_status tr_task_on_cancel(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                             tr_registration **registration) TASKREG_MUST_USE;
+tr_status tr_token_on_abort(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
+                            tr_registration **registration) TASKREG_MUST_USE;
+tr_status tr_task_on_abort(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
+                           tr_registration **registration) TASKREG_MUST_USE;
 enum {
   TR_REMOVAL_NEVER_RUNS = 0,
   TR_REMOVAL_HAS_RUN = 1,
@@ -368,6 +415,9 @@ typedef struct tr_straggler {
   char group[128];
   uint32_t backtrace;
   int32_t probe_error;
+  uint32_t stop_level;
+  uint32_t reserved2;
+  int64_t draining_for_ns;
 } tr_straggler;
 enum {
   TR_BACKTRACE_NOT_ENABLED = 0,
@@ -380,7 +430,7 @@ enum {
 #define TR_STRAGGLER_INIT \
   { \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0, \
-        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0 \
+        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0 \
   }
 typedef struct tr_ended_task {
   uint32_t size;

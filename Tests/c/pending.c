@@ -392,6 +392,100 @@ CALL(tr_cond_wait) {
   return 0;
 }
 ANSWERS(tr_install_cancel_signal, tr_install_cancel_signal(SIGRTMIN + 1) == TR_OK)
+CALL(tr_cond_wait_token) {
+  pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&mutex);
+  EXPECT(tr_cond_wait_token(&cond, &mutex, at->token, 5 * MS) == TR_ERR_TIMEDOUT);
+  EXPECT(pthread_mutex_trylock(&mutex) == EBUSY);
+  EXPECT(tr_token_cancel(at->token, TR_REASON_NONE, NULL) == 1);
+  EXPECT(tr_cond_wait_token(&cond, &mutex, at->token, FOREVER) == TR_ERR_CANCELLED);
+  pthread_mutex_unlock(&mutex);
+  return 0;
+}
+CALL(tr_token_create_with_timeout) {
+  (void)at;
+  tr_token *token = tr_token_create_with_timeout(1 * MS);
+  EXPECT(token != NULL && tr_token_wait(token, AT_ONCE) == TR_OK);
+  tr_token_release(token);
+  return 0;
+}
+CALL(tr_token_abort) {
+  atomic_int calls = 0;
+  tr_registration *registration = NULL;
+  EXPECT(tr_token_on_cancel(at->token, calls_back, &calls, NULL, &registration) == TR_OK);
+  EXPECT(tr_token_abort(at->token, TR_REASON_FATAL, "m") == 1 && calls == 1);
+  EXPECT(tr_task_stop_level(at->task) == TR_STOP_ABORT);
+  tr_registration_remove(registration);
+  return 0;
+}
+ANSWERS(tr_token_stop_level, tr_token_stop_level(at->token) == TR_STOP_NONE)
+CALL(tr_token_wait_any) {
+  tr_token *tokens[2] = {at->token, at->token};
+  EXPECT(tr_token_wait_any(tokens, 2, 5 * MS, NULL) == TR_ERR_TIMEDOUT);
+  return 0;
+}
+ANSWERS(tr_registry_close, tr_registry_close(at->registry) == TR_OK)
+ANSWERS(tr_registry_is_closed, tr_registry_is_closed(at->registry) == 0)
+ANSWERS(tr_task_stop_level, tr_task_stop_level(at->task) == TR_STOP_NONE)
+CALL(tr_task_abort) {
+  int fd = -1;
+  atomic_int calls = 0;
+  tr_registration *registration = NULL;
+  EXPECT(tr_task_abort_fd(at->task, &fd) == TR_OK);
+  EXPECT(tr_task_on_abort(at->task, calls_back, &calls, NULL, &registration) == TR_OK);
+  EXPECT(tr_task_abort(at->task) == TR_OK && is_readable(fd) && calls == 1);
+  EXPECT(tr_task_wait(at->task, FOREVER, NULL) == TR_OK);
+  tr_registration_remove(registration);
+  return 0;
+}
+CALL(tr_task_abort_fd) {
+  int fd = -1;
+  EXPECT(tr_task_abort_fd(at->task, &fd) == TR_OK && !is_readable(fd));
+  return 0;
+}
+CALL(tr_task_on_abort) {
+  atomic_int calls = 0;
+  tr_registration *registration = NULL;
+  TR_IGNORE(tr_task_abort(at->task));
+  EXPECT(tr_task_on_abort(at->task, calls_back, &calls, calls_back, &registration) == TR_ERR_CANCELLED);
+  EXPECT(calls == 2);
+  return 0;
+}
+CALL(tr_token_abort_fd) {
+  int fd = -1;
+  EXPECT(tr_token_abort_fd(at->token, &fd) == TR_OK && !is_readable(fd));
+  return 0;
+}
+CALL(tr_token_on_abort) {
+  atomic_int calls = 0;
+  tr_registration *registration = NULL;
+  EXPECT(tr_token_abort(at->token, TR_REASON_FATAL, NULL) == 1);
+  EXPECT(tr_token_on_abort(at->token, calls_back, &calls, calls_back, &registration) == TR_ERR_CANCELLED);
+  EXPECT(calls == 2);
+  return 0;
+}
+CALL(tr_task_token) {
+  (void)at;
+  EXPECT((tr_task_token(tr_task_self()) == NULL) == (tr_task_self() == NULL));
+  return 0;
+}
+CALL(tr_begin_drain) {
+  (void)at;
+  EXPECT(tr_begin_drain() == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+CALL(tr_shield_begin) {
+  (void)at;
+  EXPECT(tr_shield_begin() == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+CALL(tr_shield_end) {
+  (void)at;
+  TR_IGNORE(tr_shield_begin());
+  EXPECT(tr_shield_end() == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
 CALL(tr_acknowledge_cancel) {
   (void)at;
   EXPECT(tr_acknowledge_cancel() == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));

@@ -446,7 +446,9 @@ CASE(a_second_signal_leaves_later_phases_their_moment) {
   options.abort_grace_ns = 1000 * SECOND;
   tr_registry *registry = NULL;
   CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
-  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, NULL));
+  tr_signal_options signals = TR_SIGNAL_OPTIONS_INIT;
+  signals.debounce_ns = TR_NO_DEBOUNCE;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &signals));
   struct gate gate = GATE_INIT;
   tr_task *stuck = spawn_in_phase(registry, "stuck", 0, body_deaf, &gate);
   struct order first = {NULL, 0, GATE_INIT}, second = {NULL, 0, GATE_INIT};

@@ -11,6 +11,7 @@ static tr_registry *watched(const sigset_t *set, uint32_t flags) {
   tr_registry *registry = registry_new();
   tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
   options.flags = flags;
+  options.debounce_ns = TR_NO_DEBOUNCE;
   CHECK_EQ(TR_OK, tr_signal_watch_start(registry, set, &options));
   return registry;
 }
@@ -154,6 +155,209 @@ CASE(second_signal_cuts_the_grace_short) {
   CHECK_EQ(TR_OK, join.status);
   wait_and_release(task);
   unwatch_and_finish(registry);
+}
+
+static int body_drains(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(TR_OK, tr_begin_drain());
+  gate_arrive((struct gate *)ctx);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_sleep(FOREVER));
+  return 0;
+}
+
+static int body_keeps_a_journal(tr_task *self, void *ctx) {
+  gate_arrive((struct gate *)ctx);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  uint32_t level = tr_task_stop_level(self);
+  if (tr_begin_drain() == TR_OK) TR_IGNORE(tr_sleep(5 * MS));
+  return (int)level;
+}
+
+static void remember_who_aborts(void *ctx) {
+  char name[16];
+  CHECK_EQ(0, pthread_getname_np(pthread_self(), name, sizeof name));
+  CHECK_STR("taskreg-cancel", name);
+  sem_post((sem_t *)ctx);
+}
+
+/* Proves: a second signal tells the tasks of the phases that were asked to abort, before any shutdown begins,
+   and runs their callbacks on a thread of the library's; a phase that is asked later is asked to drain, and the
+   report says what cut the shutdown short (C13, C15).  Why it matters: the workers drop what they do, and the
+   journal is still complete.  Catches: abort for every phase; a callback on the thread that receives signals. */
+CASE(second_signal_aborts_those_that_were_asked) {
+  tr_registry *registry = watched(NULL, 0);
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn(registry, "drains", body_drains, &gate), *journal = NULL;
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.phase = 1;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "journal", TR_KIND_MAINTENANCE, body_keeps_a_journal, &gate, &options,
+                                &journal));
+  gate_await(&gate, 2);
+  sem_t called;
+  sem_init(&called, 0, 0);
+  tr_registration *registration = NULL;
+  CHECK_EQ(TR_OK, tr_task_on_abort(task, remember_who_aborts, &called, NULL, &registration));
+  send_signal(SIGTERM);
+  await_cancelled(tr_registry_token(registry), TR_REASON_USER_REQUESTED, "SIGTERM");
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 2 * MS, NULL));
+  send_signal(SIGINT);
+  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  CHECK_EQ(TR_STOP_ABORT, tr_task_stop_level(task));
+  CHECK_EQ(TR_STOP_NONE, tr_task_stop_level(journal));
+  sem_take(&called);
+  tr_registration_remove(registration);
+  tr_report *full = NULL;
+  tr_join_report report = TR_JOIN_REPORT_INIT;
+  report.full = &full;
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, 1000 * SECOND, &report));
+  CHECK_EQ(TR_STOP_DRAIN, outcome_of(journal).code);
+  char text[4096];
+  size_t length;
+  CHECK_EQ(TR_OK, tr_report_write_buffer(full, TR_FORMAT_TEXT, text, sizeof text, &length));
+  CHECK_MSG(strstr(text, ", cut short: second SIGINT after ") != NULL, "%.400s", text);
+  CHECK_EQ(TR_OK, tr_report_write_buffer(full, TR_FORMAT_JSON, text, sizeof text, &length));
+  CHECK_MSG(strstr(text, "\"cut_short_by\":\"second SIGINT after ") != NULL, "%.400s", text);
+  tr_report_release(full);
+  tr_task_release(task);
+  tr_task_release(journal);
+  sem_destroy(&called);
+  unwatch_and_finish(registry);
+}
+
+static int body_writes_slowly(tr_task *self, void *ctx) {
+  gate_arrive((struct gate *)ctx);
+  CHECK_EQ(TR_ERR_CANCELLED, tr_wait_cancelled(FOREVER));
+  CHECK_EQ(TR_OK, tr_begin_drain());
+  CHECK_EQ(TR_OK, tr_sleep(30 * MS));
+  return (int)tr_task_stop_level(self);
+}
+
+/* Proves: after a second signal each later phase has at least the abort grace, also if less was left of the grace
+   (C13).  Why it matters: the journal is complete, however late somebody lost patience.
+   Catches: a phase that has only what is left; a phase that is told to abort as soon as it is asked. */
+CASE(after_a_second_signal_each_later_phase_has_its_time) {
+  tr_registry *registry = NULL;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.abort_grace_ns = 600 * SECOND;
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  tr_signal_options how = TR_SIGNAL_OPTIONS_INIT;
+  how.debounce_ns = TR_NO_DEBOUNCE;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &how));
+  struct gate gate = GATE_INIT;
+  tr_task *worker = spawn(registry, "drains", body_drains, &gate), *journals[2];
+  for (uint32_t i = 0; i < 2; i++) {
+    tr_spawn_options phased = TR_SPAWN_OPTIONS_INIT;
+    phased.phase = i + 1;
+    CHECK_EQ(TR_OK, tr_spawn_with(registry, "journal", TR_KIND_MAINTENANCE, body_writes_slowly, &gate, &phased,
+                                  &journals[i]));
+  }
+  gate_await(&gate, 3);
+  send_signal(SIGTERM);
+  await_cancelled(tr_registry_token(registry), TR_REASON_USER_REQUESTED, "SIGTERM");
+  send_signal(SIGTERM);
+  wait_and_release(worker);
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, MS, NULL));
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQ(TR_STOP_DRAIN, outcome_of(journals[i]).code);
+    tr_task_release(journals[i]);
+  }
+  unwatch_and_finish(registry);
+}
+
+/* Proves: stops that come within the debounce time of one that was counted count as one, whatever signal they
+   are; the next after that counts (C13).  Why it matters: a wrapper delivers Ctrl-C twice, and the journal had
+   44 microseconds.  Catches: a handler that counts everything; one that compares with the first stop alone. */
+CASE(stops_in_quick_succession_are_one) {
+  tr_registry *registry = registry_new();
+  tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+  options.debounce_ns = 3600 * SECOND;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &options));
+  struct gate gate = GATE_INIT;
+  tr_task *task = spawn(registry, "drains", body_drains, &gate);
+  gate_await(&gate, 1);
+  for (int i = 0; i < 5; i++) {
+    send_signal(i % 2 ? SIGINT : SIGTERM);
+    CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+  }
+  CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 20 * MS, NULL));
+  CHECK_EQ(TR_STOP_DRAIN, tr_task_stop_level(task));
+  CHECK_EQ(TR_OK, tr_task_abort(task));
+  wait_and_release(task);
+  unwatch_and_finish(registry);
+
+  registry = registry_new();
+  options.debounce_ns = 1;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &options));
+  task = spawn(registry, "drains", body_drains, &gate);
+  gate_await(&gate, 2);
+  for (int i = 0; i < 2; i++) send_signal(SIGTERM);
+  wait_and_release(task);
+  options.debounce_ns = TR_FOREVER;
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, NULL, &options));
+  unwatch_and_finish(registry);
+}
+
+/* Proves: a signal may mean "stop now", which aborts at once and has a reason of its own, also within the debounce
+   time of a stop, and "explain", which is answered during a shutdown and asks nobody to stop; what is no role is
+   rejected (C13).  Why it matters: an operator has more than one wish.  Catches: a "now" that is debounced; an
+   explanation that cancels. */
+CASE(signals_have_roles) {
+  int ends[2];
+  CHECK_EQ(0, pipe(ends));
+  const tr_signal_role roles[] = {{SIGQUIT, TR_SIGNAL_STOP_NOW, 0x1234, 0}, {SIGUSR2, TR_SIGNAL_EXPLAIN, 0, ends[1]}};
+  for (int both = 0; both < 2; both++) {
+    tr_registry *registry = registry_new();
+    tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+    options.debounce_ns = 3600 * SECOND;
+    options.roles = roles;
+    options.roles_count = 2;
+    CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &options));
+    struct gate gate = GATE_INIT;
+    tr_task *task = spawn(registry, "drains", body_drains, &gate);
+    gate_await(&gate, 1);
+    struct join_call shutdown;
+    if (both) {
+      send_signal(SIGTERM);
+      CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+      shutdown_begin(&shutdown, registry, 1000 * SECOND);
+      await_asleep(&shutdown.tid);
+    }
+    send_signal(SIGUSR2);
+    char text[4096] = "";
+    size_t length = 0;
+    while (strstr(text, "drains") == NULL) {
+      ssize_t got = read(ends[0], text + length, sizeof text - 1 - length);
+      CHECK(got > 0);
+      length += (size_t)got;
+      text[length] = 0;
+    }
+    CHECK_EQ(both ? TR_STOP_DRAIN : TR_STOP_NONE, tr_task_stop_level(task));
+    send_signal(SIGQUIT);
+    wait_and_release(task);
+    if (both) join_end(&shutdown);
+    CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+    CHECK_EQ(both ? TR_REASON_USER_REQUESTED : 0x1234, tr_token_reason(tr_registry_token(registry)));
+    unwatch_and_finish(registry);
+  }
+  tr_registry *registry = registry_new();
+  const tr_signal_role wrong[][2] = {{{0, 0, 0, 0}, {SIGUSR1, 0, 0, 0}},
+                                     {{65, 0, 0, 0}, {SIGUSR1, 0, 0, 0}},
+                                     {{SIGUSR1, 4, 0, 0}, {SIGUSR2, 0, 0, 0}},
+                                     {{SIGUSR1, TR_SIGNAL_EXPLAIN, 0, -1}, {SIGUSR2, 0, 0, 0}},
+                                     {{SIGUSR1, 0, 0, 0}, {SIGUSR1, 1, 0, 0}},
+                                     {{SIGKILL, 0, 0, 0}, {SIGUSR1, 1, 0, 0}}};
+  tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+  options.roles_count = 2;
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, NULL, &options));
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    options.roles = wrong[i];
+    CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, NULL, &options));
+  }
+  options.roles_count = 65;
+  CHECK_EQ(TR_ERR_INVALID, tr_signal_watch_start(registry, NULL, &options));
+  registry_finish(registry);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 static int role_third(void) {
@@ -884,7 +1088,10 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(first_signal_cancels_the_token),
     CHECK_ENTRY(hang_up_may_ask_for_a_reload),
     CHECK_ENTRY(any_signal_may_be_chosen),
-    CHECK_ENTRY(second_signal_cuts_the_grace_short),
+    CHECK_ENTRY(second_signal_aborts_those_that_were_asked),
+           CHECK_ENTRY(after_a_second_signal_each_later_phase_has_its_time),
+           CHECK_ENTRY(stops_in_quick_succession_are_one), CHECK_ENTRY(signals_have_roles),
+           CHECK_ENTRY(second_signal_cuts_the_grace_short),
     CHECK_ENTRY(third_signal_ends_the_process),
     CHECK_ENTRY(blocked_signals_come_through),
     CHECK_ENTRY(signals_do_again_what_they_did),

@@ -42,6 +42,10 @@ extern const std::int64_t grace_ns;
 extern pthread_mutex_t mutex;
 extern pthread_cond_t not_empty;
 extern bool queue_is_empty;
+extern tr_task *const task;
+extern const int connection;
+void serve_next_request(int);
+void finish_requests_under_way(int);
 PRELUDE
         echo "$signature;"
         echo "$signature {"

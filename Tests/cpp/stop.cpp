@@ -3,10 +3,14 @@
 
 #include "cpp.hpp"
 
+#include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
+#include <csignal>
 #include <sys/wait.h>
 
 namespace {
@@ -384,6 +388,42 @@ CASE(waiters_end_when_stopped) {
 #else
 #define WITH_EXCEPTIONS
 #endif
+/* Proves: a task that drains waits again and ends at abort, a shield holds off both, a token has the levels too (C15,
+   C16, C17).  Why it matters: a destructor in a cancelled task waits for its children.  Catches: an abort that is a
+   cancel; a shield that outlives its scope. */
+CASE(a_stop_has_two_levels) {
+  using taskreg::status;
+  using taskreg::stop_level;
+  taskreg::registry tasks;
+  std::atomic<bool> drains{false};
+  auto task = tasks.spawn("drains", [&](taskreg::context context) {
+    CHECK_STATUS(status::cancelled, taskreg::this_task::sleep(taskreg::forever));
+    CHECK(context.stop_level() == stop_level::drain);
+    CHECK_STATUS(status::ok, taskreg::this_task::begin_drain());
+    CHECK_STATUS(status::ok, taskreg::this_task::sleep(std::chrono::milliseconds(1)));
+    drains = true;
+    CHECK_STATUS(status::cancelled, taskreg::this_task::sleep(taskreg::forever));
+    CHECK(taskreg::this_task::stop_level() == stop_level::abort);
+    {
+      taskreg::this_task::shield shield;
+      CHECK_STATUS(status::ok, taskreg::this_task::sleep(std::chrono::milliseconds(1)));
+    }
+    CHECK_STATUS(status::cancelled, taskreg::this_task::sleep(taskreg::forever));
+  });
+  CHECK_STATUS(status::ok, task.cancel());
+  while (!drains) std::this_thread::yield();
+  CHECK_STATUS(status::timed_out, task.wait(std::chrono::milliseconds(1)));
+  CHECK_STATUS(status::ok, task.abort());
+  CHECK_STATUS(status::ok, task.wait());
+  CHECK(task.stop_level() == stop_level::abort);
+  taskreg::token token;
+  CHECK(token.cancel() && token.stop_level() == stop_level::drain);
+  CHECK(token.abort() && !token.abort() && token.stop_level() == stop_level::abort);
+  CHECK_STATUS(status::invalid, taskreg::this_task::begin_drain());
+  taskreg::this_task::shield outside;
+  stops(tasks);
+}
+
 #if TASKREG_HAS_STOP_TOKEN
 #define WITH_STOP_TOKEN                                                                           \
   CHECK_ENTRY(bodies_take_a_stop_token), CHECK_ENTRY(a_token_stops_a_stop_token),                  \
@@ -391,8 +431,64 @@ CASE(waiters_end_when_stopped) {
 #else
 #define WITH_STOP_TOKEN
 #endif
+/* Proves: callbacks and descriptors for abort, a token of the task's own, a token that ends a wait on a condition
+   variable, a root token with a timeout, a registry that is closed, signals with roles (C13, C15, C18).
+   Why it matters: each is one call in C.  Catches: a callback for abort that a cancel calls; a token that is lent and
+   not retained. */
+CASE(what_an_abort_tells_is_within_reach) {
+  using taskreg::status;
+  taskreg::registry tasks;
+  taskreg::token kept = nullptr;
+  std::atomic<int> aborts{0};
+  std::atomic<bool> drains{false};
+  auto task = tasks.spawn("owner", [&](taskreg::context context) {
+    kept = taskreg::this_task::token();
+    CHECK(kept && kept.get() == taskreg::this_task::token().get());
+    taskreg::cancel_callback of_token(taskreg::at_abort, kept, [&] { aborts++; });
+    taskreg::cancel_callback of_task(taskreg::at_abort, context, [&] { aborts++; });
+    CHECK_STATUS(status::cancelled, taskreg::this_task::wait_cancelled());
+    CHECK_STATUS(status::ok, taskreg::this_task::begin_drain());
+    drains = true;
+    CHECK_STATUS(status::cancelled, taskreg::this_task::wait_cancelled());
+    while (aborts != 3) std::this_thread::yield();
+  });
+  taskreg::cancel_callback from_outside(taskreg::at_abort, task, [&] { aborts++; });
+  CHECK_STATUS(status::ok, task.cancel());
+  while (!drains) std::this_thread::yield();
+  CHECK(aborts == 0);
+  CHECK_STATUS(status::ok, task.abort());
+  CHECK_STATUS(status::ok, task.wait());
+  CHECK(kept.stop_level() == taskreg::stop_level::abort);
+  int fd = -1;
+  CHECK_STATUS(status::ok, kept.abort_fd(fd));
+  CHECK(fd >= 0 && !taskreg::this_task::token());
+
+  std::mutex lock;
+  std::condition_variable never;
+  std::unique_lock<std::mutex> held(lock);
+  CHECK_STATUS(status::timed_out, taskreg::wait(never, held, taskreg::token(), std::chrono::milliseconds(1)));
+  CHECK_STATUS(status::cancelled, taskreg::wait(never, held, kept));
+  const taskreg::token soon = taskreg::token::with_timeout(std::chrono::milliseconds(1));
+  CHECK_STATUS(status::ok, soon.wait());
+
+  CHECK(!tasks.closed());
+  CHECK_STATUS(status::ok, tasks.close());
+  CHECK(tasks.closed() && !tasks.token().cancelled());
+  taskreg::signal_options how;
+  how.no_debounce = true;
+  how.roles = {{SIGUSR1, taskreg::signal_role::stop_now, -1, taskreg::reason::fatal}};
+  {
+    const taskreg::signal_watch watch(tasks, how);
+    CHECK(raise(SIGUSR1) == 0);
+    CHECK_STATUS(status::ok, tasks.token().wait());
+    CHECK(tasks.token().reason() == taskreg::reason::fatal);
+  }
+  stops(tasks);
+}
+
 CHECK_MAIN(CHECK_ENTRY(callbacks_run_once_on_the_cancelling_thread),
            CHECK_ENTRY(a_late_callback_runs_in_its_constructor), CHECK_ENTRY(a_destroyed_callback_does_not_run),
            CHECK_ENTRY(the_destructor_waits_for_a_running_call), CHECK_ENTRY(callbacks_may_change_callbacks),
            CHECK_ENTRY(callbacks_come_and_go_beside_cancels), CHECK_ENTRY(no_callback_on_an_empty_handle),
-           WITH_EXCEPTIONS WITH_STOP_TOKEN CHECK_ENTRY(waiters_end_when_stopped))
+           WITH_EXCEPTIONS WITH_STOP_TOKEN CHECK_ENTRY(waiters_end_when_stopped),
+           CHECK_ENTRY(a_stop_has_two_levels), CHECK_ENTRY(what_an_abort_tells_is_within_reach))

@@ -50,7 +50,11 @@ void on_drop(void *context) {
 
 struct task *task_of(int actor) { return actor < HOSTS ? NULL : &tasks[actor - HOSTS]; }
 
-int is_flagged(int actor) { return actor >= HOSTS && tasks[actor - HOSTS].flagged; }
+int is_flagged(int actor) {
+  if (actor < HOSTS) return 0;
+  const struct task *task = &tasks[actor - HOSTS];
+  return task->draining ? task->level == TR_STOP_ABORT : task->flagged;
+}
 
 int is_free(int number) {
   if (actors[number].isPending) return 0;

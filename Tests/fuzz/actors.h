@@ -11,7 +11,7 @@
 enum call {
   NOTHING, RETURN, EXIT, TOKEN_CANCEL, TOKEN_WAIT, TASK_CANCEL, TASK_WAIT, JOIN, SHUTDOWN, SPAWN, SLEEP,
   WAIT_CANCELLED, WAIT_FD, SET_MESSAGE, TOKEN_ON_CANCEL, TASK_ON_CANCEL, OFF_CANCEL, RETAIN_REGISTRY,
-  COND_WAIT, CHECKPOINT, PROGRESS, HEARTBEAT, REGISTRY_WAIT, PROMISE, PAUSE, RESUME, ACKNOWLEDGE, QUIESCE
+  COND_WAIT, CHECKPOINT, PROGRESS, HEARTBEAT, REGISTRY_WAIT, PROMISE, PAUSE, RESUME, ACKNOWLEDGE, QUIESCE, BEGIN_DRAIN
 };
 struct order {
   enum call call;
@@ -84,6 +84,7 @@ void wait_with(int number, int forever);
 /* Looking at everything; in checks.c. */
 void check_token(int number, int how);
 void check_task(int number, int how);
+int is_readable(int fd);
 void check_list(const tr_task_summary *list, size_t count, int registry);
 void check_registry(int number, int how);
 void check_counts(void);

@@ -24,7 +24,8 @@ void call_registry_create(int a, int b, int c, int isMeasured, int64_t abort_gra
   options.stack_size = 256 << 10;
   if (isMeasured) options.flags = TR_REGISTRY_METRICS;
   registry->isMeasured = isMeasured;
-  options.abort_grace_ns = abort_grace;
+  /* nobody of those who wait for orders would end within it */
+  options.abort_grace_ns = abort_grace == 0 ? TR_NO_ABORT_GRACE : abort_grace;
   sigset_t blocked;
   sigfillset(&blocked);
   const int blocked_numbers[] = {SIGUSR1, SIGRTMIN + 5};

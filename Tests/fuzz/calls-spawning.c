@@ -62,7 +62,11 @@ static void note_spawn(const struct order *order, int name) {
   task->cleanup = (order->options.flags & TR_SPAWN_CLEANUP) != 0;
   task->essential = order->options.flags & (TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE);
   /* one of a later phase outlasts the token, too, and while the registry is open nobody was asked (E5) */
-  task->flagged = task->cleanup || task->phase != 0 ? registry->overdue : tokens[registry->token].cancelled;
+  task->level = registry->overdue                      ? TR_STOP_ABORT
+                : task->cleanup || task->phase != 0 ? TR_STOP_NONE
+                                                    : tokens[registry->token].level;
+  task->flagged = task->level != TR_STOP_NONE;
+  task->draining = 0;
   task->kind = order->kind;
   task->name = names[name % 8].kept;
   task->how = 0;

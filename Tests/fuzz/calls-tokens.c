@@ -4,6 +4,7 @@
 
 #include "calls.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@ int new_token(tr_token *it, int parent) {
   tokens[number] = (struct token){.it = it, .parent = parent, .refs = 1};
   if (parent >= 0 && tokens[parent].cancelled) {
     tokens[number].cancelled = 1;
+    tokens[number].level = tokens[parent].level;
     tokens[number].reason = tokens[parent].reason;
     tokens[number].length = tokens[parent].length;
   }
@@ -88,10 +90,76 @@ void call_timeout(int b, int c) {
   static const int64_t timeouts[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
   int parent = some_token(b);
   if (parent < 0 || token_count == TOKENS) return;
-  int number = new_token(tr_token_child_with_timeout(tokens[parent].it, timeouts[c % 4]), parent);
+  int number = c & 64 ? new_token(tr_token_create_with_timeout(timeouts[c % 4]), -1)
+                      : new_token(tr_token_child_with_timeout(tokens[parent].it, timeouts[c % 4]), parent);
   /* the message is the library's own, and stays as it is */
   if (timeouts[c % 4] == 0)
     model_cancel(number, TR_REASON_DEADLINE, tr_token_message(tokens[number].it, NULL, 0));
+}
+
+static void on_abort(void *ctx) { (void)ctx; }
+
+/* Abort, by a token or a task; a task that begins to drain; a registry that is closed; waits for several. */
+void call_level(int a, int b, int c) {
+  int token = some_token(b), task = some_task(b), registry = some_registry(b), actor = some_actor(a, 0);
+  switch (c % 8) {
+    case 0:
+      if (token < 0) return;
+      MUST_EQ(tokens[token].level < TR_STOP_ABORT, tr_token_abort(tokens[token].it, (tr_reason)(c / 8), NULL));
+      model_abort_token(token, (tr_reason)(c / 8), 0);
+      return;
+    case 1:
+      if (task < 0) return;
+      MUST_EQ(TR_OK, tr_task_abort(tasks[task].it));
+      model_abort(task);
+      return;
+    case 2: case 3: case 4:
+      if (actor < 0) return;
+      order_for(actor, BEGIN_DRAIN, 0);
+      int expected = actor < HOSTS                                     ? TR_ERR_INVALID
+                     : tasks[actor - HOSTS].level == TR_STOP_ABORT ? TR_ERR_CANCELLED
+                                                                    : TR_OK;
+      MUST_EQ(expected, ask(actor)->status);
+      if (actor >= HOSTS) tasks[actor - HOSTS].draining = 1;
+      return;
+    case 5:
+      if (registry < 0) return;
+      MUST_EQ(TR_OK, tr_registry_close(registries[registry].it));
+      registries[registry].closed = 1;
+      MUST_EQ(1, tr_registry_is_closed(registries[registry].it));
+      return;
+    case 6: {
+      if (task < 0) return;
+      int fd = -1;
+      MUST_EQ(TR_OK, tr_task_abort_fd(tasks[task].it, &fd));
+      MUST_EQ(tasks[task].level == TR_STOP_ABORT, is_readable(fd));
+      tr_registration *registration = NULL;
+      tr_status status = tr_task_on_abort(tasks[task].it, on_abort, NULL, NULL, &registration);
+      MUST_EQ(tasks[task].level == TR_STOP_ABORT ? TR_ERR_CANCELLED : TR_OK, status);
+      if (status == TR_OK) MUST_EQ(TR_REMOVAL_NEVER_RUNS, tr_registration_remove(registration));
+      return;
+    }
+    default: {
+      if (token < 0) return;
+      size_t index = 7;
+      MUST_EQ(tokens[token].cancelled ? TR_OK : TR_ERR_TIMEDOUT, tr_token_wait_any(&tokens[token].it, 1, 0, &index));
+      MUST_EQ(tokens[token].cancelled ? 0 : 7, index);
+      MUST_EQ(tokens[token].level, tr_token_stop_level(tokens[token].it));
+      int fd = -1;
+      MUST_EQ(TR_OK, tr_token_abort_fd(tokens[token].it, &fd));
+      MUST_EQ(tokens[token].level == TR_STOP_ABORT, is_readable(fd));
+      tr_registration *registration = NULL;
+      tr_status status = tr_token_on_abort(tokens[token].it, on_abort, NULL, NULL, &registration);
+      MUST_EQ(tokens[token].level == TR_STOP_ABORT ? TR_ERR_CANCELLED : TR_OK, status);
+      if (status == TR_OK) MUST_EQ(TR_REMOVAL_NEVER_RUNS, tr_registration_remove(registration));
+      pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+      pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+      MUST_EQ(0, pthread_mutex_lock(&mutex));
+      MUST_EQ(tokens[token].cancelled ? TR_ERR_CANCELLED : TR_ERR_TIMEDOUT,
+              tr_cond_wait_token(&never, &mutex, tokens[token].it, 0));
+      MUST_EQ(0, pthread_mutex_unlock(&mutex));
+    }
+  }
 }
 
 /* Begins or ends the watch of no signal at all, or hands it over: there is one in the process. */

@@ -20,6 +20,7 @@ void call_cancel_thrice(int b, int c);
 void call_timeout(int b, int c);
 void call_watch(int b, int c);
 void call_request(int b, int c);
+void call_level(int a, int b, int c);
 void call_on_cancel(int a, int b, int isTask);
 void await_callbacks(void); /* until those that are to be called have been */
 void call_off_cancel(int a, int b);

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <string.h>
 
-static int is_readable(int fd) {
+int is_readable(int fd) {
   struct pollfd poll_for = {fd, POLLIN, 0};
   MUST(poll(&poll_for, 1, 0) >= 0);
   return (poll_for.revents & POLLIN) != 0;
@@ -36,7 +36,8 @@ void check_task(int number, int how) {
   MUST_EQ(strlen(task->name), tr_task_name(task->it, text, sizeof text));
   MUST_EQ(0, strcmp(task->name, text));
   MUST_EQ(task->flagged, tr_task_is_cancelled(task->it));
-  MUST_EQ(task->flagged, __atomic_load_n(tr_task_cancel_flag(task->it), __ATOMIC_ACQUIRE) != 0);
+  MUST_EQ(task->level, tr_task_stop_level(task->it));
+  MUST_EQ(task->level, __atomic_load_n(tr_task_cancel_flag(task->it), __ATOMIC_ACQUIRE));
   if (how % 4 == 0) {
     int fd = -1;
     MUST_EQ(TR_OK, tr_task_fd(task->it, &fd));
@@ -76,6 +77,8 @@ static void check_listed(const tr_task_summary *entry, int registry, uint32_t st
     MUST_EQ(task->kind, entry->kind);
     MUST_EQ(0, strcmp(task->name, entry->name));
     MUST_EQ(task->flagged, entry->cancel_requested);
+    MUST_EQ(task->level, entry->stop_level);
+    MUST_EQ(task->draining, entry->draining_for_ns >= 0);
     MUST_EQ(task->cleanup ? TR_SPAWN_CLEANUP : 0, entry->flags);
     MUST_EQ(task->overdue ? state_of_overdue : task->flagged ? TR_STATE_CANCELLING : TR_STATE_RUNNING,
             entry->state);

@@ -10,7 +10,7 @@ map=$1 folder=$2
 
 # They take nothing, or whatever they are given is right.
 no_wrong=" tr_version tr_strerror tr_error_detail tr_kind_name tr_state_name tr_reason_name tr_event_name
-  tr_ended_name tr_diagnosis_name tr_reason_is_graceful tr_token_create tr_signal_watch_pending tr_sleep tr_quiesce "
+  tr_ended_name tr_diagnosis_name tr_reason_is_graceful tr_token_create tr_token_create_with_timeout tr_signal_watch_pending tr_sleep tr_quiesce "
 
 missing=0
 complain() {

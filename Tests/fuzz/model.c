@@ -82,13 +82,34 @@ static void expect_callbacks(int isTask, int owner) {
 void model_flag(int number) {
   if (!tasks[number].live || tasks[number].flagged) return;
   tasks[number].flagged = 1;
+  tasks[number].level = TR_STOP_DRAIN;
   expect_callbacks(1, number);
+}
+
+void model_abort(int number) {
+  model_flag(number);
+  if (tasks[number].live) tasks[number].level = TR_STOP_ABORT;
+}
+
+/* A token is aborted: the phases that were asked so far, and everything below (C15). */
+void model_abort_token(int number, tr_reason reason, size_t length) {
+  model_cancel(number, reason, length);
+  tokens[number].level = TR_STOP_ABORT;
+  for (int i = 0; i < task_count; i++) {
+    int registry = tasks[i].registry, wasAsked = tasks[i].phase == 0;
+    if (registries[registry].token != number || tasks[i].cleanup) continue;
+    for (int j = 0; j < registry_count; j++) wasAsked |= registries[j].asked && is_within(registry, j);
+    if (wasAsked) model_abort(i);
+  }
+  for (int i = 0; i < token_count; i++)
+    if (tokens[i].parent == number) model_abort_token(i, reason, length);
 }
 
 void model_cancel(int number, tr_reason reason, size_t length) {
   struct token *token = &tokens[number];
   if (token->cancelled) return;
   token->cancelled = 1;
+  token->level = TR_STOP_DRAIN;
   token->reason = reason;
   token->length = length;
   expect_callbacks(0, number);
@@ -108,6 +129,7 @@ void model_event(int registry, uint32_t event) {
 
 /* A shutdown asked the phases that the token does not (E5). */
 void model_ask_phases(int number) {
+  registries[number].asked = 1;
   for (int i = 0; i < task_count; i++)
     if (is_within(tasks[i].registry, number) && tasks[i].phase != 0 && !tasks[i].cleanup) model_flag(i);
 }
@@ -120,7 +142,7 @@ void model_deadline(int number) {
   for (int i = 0; i < task_count; i++)
     if (tasks[i].live && is_within(tasks[i].registry, number)) {
       tasks[i].overdue = 1;
-      model_flag(i);
+      model_abort(i);
     }
 }
 

@@ -34,6 +34,7 @@ enum {
 struct token {
   tr_token *it;
   int parent, refs, reserve, cancelled, fd;
+  uint32_t level; /* TR_STOP_...; cancelled says that it is not 0 */
   tr_reason reason;
   size_t length;
 };
@@ -52,7 +53,7 @@ struct kind_counts {
 struct registry {
   tr_registry *it;
   int parent; /* -1: it is no group */
-  int token, refs, reserve, closed, overdue;
+  int token, refs, reserve, closed, overdue, asked; /* asked: a shutdown has asked all phases */
   int log; /* whose context its log events come with: its own, or that of one above */
   char path[REGISTRIES * 64];
   uint64_t limit, live;
@@ -72,7 +73,8 @@ struct task {
   uint64_t id;
   tr_kind kind;
   const char *name;
-  uint32_t phase;
+  uint32_t phase, level; /* level: TR_STOP_...; flagged says that it is not 0 */
+  int draining;
   const char *checkpoint, *unit;
   uint64_t done, total;
   int hasProgress, checks; /* checks: how often a call told it to stop */
@@ -121,6 +123,8 @@ int is_essential(const struct task *task);
 
 /* What has come to pass. */
 void model_flag(int number);
+void model_abort(int number);
+void model_abort_token(int number, tr_reason reason, size_t length);
 void model_cancel(int number, tr_reason reason, size_t length);
 void model_event(int registry, uint32_t event);
 void model_deadline(int number);

@@ -100,6 +100,17 @@ void perform(struct order *order) {
     case PAUSE: order->status = tr_heartbeat_pause(); break;
     case RESUME: order->status = tr_heartbeat_resume(); break;
     case ACKNOWLEDGE: order->status = tr_acknowledge_cancel(); break;
+    case BEGIN_DRAIN:
+      if (tr_task_self() != NULL) {
+        MUST_EQ(TR_OK, tr_shield_begin());
+        MUST_EQ(TR_OK, tr_sleep(0));
+        MUST_EQ(TR_OK, tr_shield_end());
+        tr_token *own = tr_task_token(tr_task_self());
+        MUST(own != NULL && own == tr_task_token(tr_task_self()));
+        MUST(tr_token_stop_level(own) <= tr_task_stop_level(tr_task_self()));
+      }
+      order->status = tr_begin_drain();
+      break;
     case QUIESCE: order->status = tr_quiesce(order->timeout); break;
     case RETAIN_REGISTRY: MUST(tr_registry_retain(registries[order->object].it) != NULL); break;
     default: break;

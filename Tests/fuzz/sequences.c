@@ -82,7 +82,8 @@ static void make_report_call(int what, int a, int b, int c) {
 static void make_process_call(int what, int a, int b, int c) {
   if (what < 6) call_promise(a, b, c);
   else if (what < 9) call_pause(a, c);
-  else if (what < 13) call_explain_with(b, c);
+  else if (what < 11) call_explain_with(b, c);
+  else if (what < 13) call_level(a, b, c);
   else if (what < 15) call_spawn(a, b, c, (struct wish){.isPlain = 1});
   else if (what < 18) call_systemd(b, c);
   else if (what < 19) call_signals(b, c);

@@ -61,6 +61,8 @@ enum Stage {
     words.update(repeating: 0, count: 8)
     var options = RegistryOptionsCore()
     options.idleNanoseconds = -1
+    // An abort grace is a time-out more in every deadline.
+    options.abortGrace = -1
     change(&options)
     let (status, made) = RegistryReference.create(options, token: nil)
     expect(status == .ok, "a registry is made")

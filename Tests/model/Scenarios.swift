@@ -6,7 +6,7 @@ extension Scenario {
     [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
     + [uncheckedSleeper, uncheckedListener]
     + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration, places]
-    + phased + deadlines
+    + phased + deadlines + levels
 
   /// A body that ends at once.
   static let short: TaskBody = { _, _ in

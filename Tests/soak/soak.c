@@ -253,6 +253,19 @@ static int body_of_deed(tr_task *self, void *ctx) {
   CHECK(self == tr_task_self());
   int64_t while_ns = (int64_t)(deed->number % 8) * MS / 2;
   tr_status status = TR_OK;
+  /* Neither what waits for ever for a request, nor what only its cancel signal ends. */
+  if (deed->way != READS && deed->number % 3 != 0 && deed->number % 7 == 0) {
+    CHECK_EQ(TR_OK, tr_shield_begin());
+    CHECK_EQ(TR_OK, tr_sleep(while_ns / 4));
+    CHECK_EQ(TR_OK, tr_shield_end());
+    tr_token *own = tr_task_token(self);
+    CHECK(own != NULL && own == tr_task_token(self));
+    int fd = -1;
+    CHECK_EQ(TR_OK, tr_token_abort_fd(own, &fd));
+    status = tr_begin_drain();
+    CHECK(status == TR_OK || tr_task_stop_level(self) == TR_STOP_ABORT);
+    status = TR_OK;
+  }
   switch (deed->way) {
     case FAILS: return (int)(deed->number % 100) + 1;
     case EXITS: pthread_exit(NULL);
@@ -544,7 +557,10 @@ static void op_tree(struct actor *actor) {
   tr_token_release(middle);
   int fd = -1, top = next(actor) % 2;
   CHECK_EQ(TR_OK, tr_token_fd(leaf, &fd));
-  CHECK_EQ(1, tr_token_cancel(top ? root : middle, next(actor) % 6, "tree"));
+  if (next(actor) % 2)
+    CHECK_EQ(1, tr_token_cancel(top ? root : middle, next(actor) % 6, "tree"));
+  else
+    CHECK_EQ(1, tr_token_abort(top ? root : middle, next(actor) % 6, "tree"));
   CHECK_EQ(top, tr_token_is_cancelled(root));
   CHECK_EQ(TR_OK, tr_token_wait(leaf, FOREVER));
   struct pollfd readable = {fd, POLLIN, 0};
@@ -616,7 +632,7 @@ static void op_task_notice(struct actor *actor) {
   CHECK(status == TR_OK || (status == TR_ERR_CANCELLED && tr_task_is_cancelled(task)));
   int fd = -1;
   CHECK_EQ(TR_OK, tr_task_fd(task, &fd));
-  if (next(actor) % 2) TR_IGNORE(tr_task_cancel(task));
+  if (next(actor) % 2) TR_IGNORE(next(actor) % 4 ? tr_task_cancel(task) : tr_task_abort(task));
   int up = tr_task_is_cancelled(task);
   struct pollfd readable = {fd, POLLIN, 0};
   int raised = poll(&readable, 1, 0);

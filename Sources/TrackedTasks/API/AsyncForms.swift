@@ -50,7 +50,12 @@
 
     /// `shutdown`, without blocking the caller's thread.
     ///
-    /// Errors and threads are as in `ShutdownToken.waitAsync`; it also throws `deadlineExceeded`.
+    /// If the surrounding Swift task is cancelled, that means abort, now: the tasks of the phases
+    /// asked so far are told to abort, and the grace of this and every later shutdown of the
+    /// registry is over, as by a second signal. The call still joins, and throws
+    /// `deadlineExceeded` with the report if tasks were alive then, never `cancelled`.
+    ///
+    /// Other errors and threads are as in `ShutdownToken.waitAsync`.
     @discardableResult
     public func shutdownAsync(
       reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
@@ -59,6 +64,9 @@
       try await AsyncWait.run { () throws(TaskRegistryError) in
         try self.shutdown(
           reason: reason, message: message, grace: grace, options: options, explained: explained)
+      } onCancel: {
+        self.core.forceDeadline(bySecond: 0, after: 0)
+        CallbackRun.begin(in: self.core)
       }
     }
   }
@@ -79,7 +87,8 @@
     }
 
     static func run<Value: Sendable>(
-      _ call: @escaping @Sendable () throws(TaskRegistryError) -> Value
+      _ call: @escaping @Sendable () throws(TaskRegistryError) -> Value,
+      onCancel: (@Sendable () -> Void)? = nil
     ) async throws(TaskRegistryError) -> Value {
       let registry = try registry.get()
       guard let handover = Handover() else { throw .outOfMemory }
@@ -96,7 +105,7 @@
           }
         }
       } onCancel: {
-        handover.isCancelled()
+        if let onCancel { onCancel() } else { handover.isCancelled() }
       }
       return try result.get()
     }

@@ -13,7 +13,8 @@
     private let callback = Atomic<UInt>(0)
 
     init(
-      _ owner: CancelCallback.Owner, _ body: @escaping @Sendable () -> Void
+      _ owner: CancelCallback.Owner, at level: StopLevel = .drain,
+      _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) {
       // SAFETY: the reference is released by the drop, which runs exactly once, or below.
       let box = Unmanaged.passRetained(ClosureBox(body)).toOpaque()
@@ -27,7 +28,7 @@
           guard let box else { return }
           // SAFETY: the one release for the one retain above.
           Unmanaged<ClosureBox>.fromOpaque(box).release()
-        }, with: owner,
+        }, with: owner, at: level,
         publish: { callback.store(UInt(bitPattern: $0), ordering: .releasing) })
       if status == .ok || status == .cancelled { return }
       // SAFETY: on other errors the context is still the caller's.

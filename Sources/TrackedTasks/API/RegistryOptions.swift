@@ -10,8 +10,10 @@
     public var maxTasks: Int?
     /// Bytes of a task's stack; rounded up to pages, at least 64 KiB, at most 1 TiB.
     public var stackSize = 1 << 20
-    /// How long a join waits for tasks whose flag it raised at its deadline.
-    public var abortGrace: Duration = .zero
+    /// How long a join, or a shutdown, waits for the tasks that it told to abort at its deadline.
+    ///
+    /// nil: 100 ms for a shutdown, not at all for a join. Zero: not at all.
+    public var abortGrace: Duration?
     /// How long a worker polls for its next task before it sleeps; at most 1 ms; zero: not at all.
     public var spin: Duration = .microseconds(5)
     /// How long an idle thread is kept; nil: indefinitely.
@@ -40,12 +42,14 @@
     /// The options as the core takes them; nil if they break their documented requirements.
     func core() -> RegistryOptionsCore? {
       var core = RegistryOptionsCore()
-      guard (maxTasks ?? 1) > 0, abortGrace >= .zero, (idleThreads ?? 0) >= 0 else { return nil }
+      guard (maxTasks ?? 1) > 0, (abortGrace ?? .zero) >= .zero, (idleThreads ?? 0) >= 0 else {
+        return nil
+      }
       guard spin >= .zero, spin <= .milliseconds(1), stackSize > 0 else { return nil }
       guard let size = RegistryOptionsCore.stackSize(for: UInt64(stackSize)) else { return nil }
       core.maxTasks = UInt64(maxTasks ?? 0)
       core.stackSize = size
-      core.abortGrace = abortGrace.wholeNanoseconds
+      if let abortGrace { core.abortGrace = abortGrace > .zero ? abortGrace.wholeNanoseconds : -1 }
       core.spinNanoseconds = spin.wholeNanoseconds
       core.idleNanoseconds = timeoutNanoseconds(idleTime)
       core.idleThreads = idleThreads ?? 0

@@ -5,8 +5,9 @@
     ///
     /// The first signal cancels the registry's token, with `.userRequested` and the signal's name
     /// ("SIGTERM") as the message. The program, which waits for the token, then calls `shutdown`. A
-    /// second signal cuts the grace short for every `shutdown` of this registry. A third ends the
-    /// process at once, with the status 128 + its number.
+    /// second signal tells the tasks of the phases asked so far to abort, and cuts the grace short
+    /// for every `shutdown` of this registry. A third ends the process at once, with the status
+    /// 128 + its number.
     ///
     /// Handlers are installed for the whole process, and the token is cancelled on a thread of the
     /// library. A process can have one watch at a time. The watch holds a reference to the registry
@@ -17,12 +18,18 @@
     ///     that are ignored at the time, as under nohup(1).
     ///   - hangUpReloads: whether SIGHUP cancels with `.reloadRequested` and counts as none of the
     ///     three.
+    ///   - roles: signals that are watched besides those, or that ask for something else than a
+    ///     stop.
+    ///   - debounce: a signal that comes within this time of the last one that was counted is not
+    ///     counted, as wrappers deliver Ctrl-C twice.
     /// - Throws: `invalidArgument` for a signal that cannot have a handler, and when there is a
     ///   watch already; `outOfMemory`, `threadUnavailable`, `systemFailure`, `forkedChild`.
     public func startSignalWatch(
-      _ signals: [Int32]? = nil, hangUpReloads: Bool = false
+      _ signals: [Int32]? = nil, hangUpReloads: Bool = false,
+      roles: [WatchedSignal] = [], debounce: Duration = .milliseconds(100)
     ) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
+      guard debounce >= .zero else { throw .invalidArgument }
       var bits: UInt64?
       if let signals {
         var wanted: UInt64 = 0
@@ -32,7 +39,16 @@
         }
         bits = wanted
       }
-      try check(SignalWatch.start(for: core, signals: bits, hangUpReloads: hangUpReloads))
+      let assignments = roles.compactMap(\.assignment)
+      guard assignments.count == roles.count, Set(roles.map(\.number)).count == roles.count else {
+        throw .invalidArgument
+      }
+      try check(
+        assignments.withUnsafeBufferPointer {
+          SignalWatch.start(
+            for: core, signals: bits, hangUpReloads: hangUpReloads, roles: $0,
+            debounce: debounce.wholeNanoseconds)
+        })
     }
 
     /// Stops the watch that `startSignalWatch` started.

@@ -59,6 +59,10 @@
     public let age: Duration
     /// From when it was asked to stop to that moment; nil if it was not asked.
     public let cancelRequestedFor: Duration?
+    /// How urgently it was asked to stop.
+    public let stopLevel: StopLevel
+    /// How long before that moment it began to drain; nil if it has not.
+    public let drainingFor: Duration?
     /// What it seems to be doing.
     public let diagnosis: Diagnosis
 
@@ -121,6 +125,9 @@
       threadID = straggler.facts.threadID
       age = .nanoseconds(straggler.age)
       cancelRequestedFor = straggler.askedAge < 0 ? nil : .nanoseconds(straggler.askedAge)
+      stopLevel = straggler.facts.word.level
+      let draining = straggler.activity.drainingFor(at: straggler.probedAt)
+      drainingFor = draining < 0 ? nil : .nanoseconds(draining)
       diagnosis = Diagnosis(rawValue: straggler.diagnosis.rawValue) ?? .unknown
       cpu = straggler.cpu < 0 ? nil : .nanoseconds(straggler.cpu)
       cpuSince = straggler.cpuSince < 0 ? nil : .nanoseconds(straggler.cpuSince)

@@ -37,6 +37,10 @@
     public let age: Duration
     /// When it was asked to stop, on `CLOCK_MONOTONIC`; nil if it was not.
     public let cancelRequestedAt: Duration?
+    /// How urgently it was asked to stop.
+    public let stopLevel: StopLevel
+    /// How long ago it began to drain; nil if it has not.
+    public let drainingFor: Duration?
     /// Whether it was spawned for clean-up work.
     public let isCleanup: Bool
 
@@ -65,6 +69,9 @@
       spawnedAtUnix = .nanoseconds(clocks.wall - (clocks.monotonic - facts.spawnedAt))
       cancelRequestedAt =
         facts.word.isCancelRequested ? .nanoseconds(facts.cancelledAt) : nil
+      stopLevel = facts.word.level
+      let draining = facts.activity?.drainingFor(at: clocks.monotonic) ?? -1
+      drainingFor = draining < 0 ? nil : .nanoseconds(draining)
       isCleanup = facts.word.isCleanup
       checkpoint = facts.activity?.checkpoint.map { String(cString: $0) }
       progress = facts.activity.flatMap { TaskProgress($0.progress) }

@@ -17,11 +17,17 @@ struct CallbackRun {
   /// Starts to run the callbacks of the tasks of `registry`, and of the groups below it, that were
   /// asked to stop.
   ///
-  /// Called after flags have risen, without any lock. If the system refuses the thread, the caller
-  /// runs them.
+  /// Called after flags have risen, without any lock.
   ///
+  /// - Parameters:
+  ///   - registry: where.
+  ///   - elsewhere: called instead of the callbacks if the system refuses the thread; nil: the
+  ///     caller runs them.
   /// - Returns: the run; nil if there is nothing to run, or it is done.
-  static func begin(in registry: RegistryReference) -> CallbackRun? {
+  @discardableResult
+  static func begin(
+    in registry: RegistryReference, orElse elsewhere: (() -> Void)? = nil
+  ) -> CallbackRun? {
     if !registry.hasCallbacksToRun { return nil }
     let root = registry.root
     registry.retainStorage()
@@ -37,7 +43,11 @@ struct CallbackRun {
       return nil
     }.code
     if code == 0 { return CallbackRun(root: root) }
-    run(UnsafeMutableRawPointer(registry.pointer))
+    if let elsewhere {
+      elsewhere()
+    } else {
+      run(UnsafeMutableRawPointer(registry.pointer))
+    }
     end(UnsafeMutableRawPointer(registry.pointer))
     return nil
   }

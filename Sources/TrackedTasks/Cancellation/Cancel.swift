@@ -13,35 +13,75 @@ import Synchronization
 // run. Nothing blocks or is called under the lock.
 
 extension RegistryReference {
-  /// Closes the registry, whose token was cancelled, and raises the flag of every task except
+  /// Closes the registry, whose token was cancelled, and raises the level of every task except
   /// clean-up tasks and a task that is finalizing (C12).
   ///
   /// Called without any lock, with a reference to the registry's memory; several threads may call
   /// it at once.
   ///
-  /// - Parameter helping: whether another thread may have raised a flag without having woken the
-  ///   task yet.
-  func tokenWasCancelled(helping: Bool = false) {
-    advanceGate { $0.cancelled() }
+  /// - Parameters:
+  ///   - level: drain; or abort, which concerns the phases asked so far (C15).
+  ///   - helping: whether another thread may have raised a level without having woken the task yet.
+  func tokenWasCancelled(_ level: StopLevel, helping: Bool = false) {
+    advanceGate { level == .abort ? $0.cancelled().aborted() : $0.cancelled() }
+    if level == .abort { markAskedPhasesAborted() }
     atomicMemoryFence(ordering: .sequentiallyConsistent)
+    raiseLevels(to: level, helping: helping)
+    // A second signal that came before left its bit, and skipped the tasks that were not asked.
+    if level == .drain && isAborted { raiseLevels(to: .abort, helping: helping) }
+    if parent != nil { endIfUnreachable() }
+  }
+
+  /// Whether the tasks of the phases asked so far were told to abort, here or in an ancestor: this
+  /// may be a group that was created after that.
+  private var isAborted: Bool {
+    var isAborted = false
+    forEachUpwards { if $0.gate.isAborted { isAborted = true } }
+    return isAborted
+  }
+
+  /// Tells the tasks of the phases asked so far to abort, here and in the groups below; those that
+  /// the token has yet to ask get both levels from there (C13, C15).
+  ///
+  /// Called without any lock, with a reference to the registry's memory. Runs no callbacks.
+  func abortAsked() {
+    forEachInTree { registry in
+      registry.advanceGate { $0.aborted() }
+      registry.markAskedPhasesAborted()
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      registry.raiseLevels(to: .abort, helping: false)
+      return true
+    }
+  }
+
+  /// Raises the levels of the tasks that the token asks and, to abort, of those whose phase was
+  /// asked.
+  private func raiseLevels(to level: StopLevel, helping: Bool) {
+    let asksPhaseZero = gate.isCancelled
     let now = monotonicNow()
     pointer.pointee.records.forEach { task in
       if task.pin() {
-        if task.respondsToToken {
-          let before = task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.cancelRequested() }
+        if task.isAskedByToken(to: level, asksPhaseZero: asksPhaseZero, in: self) {
+          let before = task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.asked(level) }
           if before == nil && helping { task.endWaitIfAsked() }
         }
         task.unpin()
       }
       return true
     }
-    if parent != nil { endIfUnreachable() }
   }
 
   /// Rejects spawns from now on.
   func close() {
     advanceGate { $0.closed() }
     if parent != nil { endIfUnreachable() }
+  }
+
+  /// Whether spawns are rejected, here or in an ancestor; clean-up work may still be admitted (S5).
+  var isClosed: Bool {
+    var isClosed = false
+    forEachUpwards { if $0.gate.isClosed || $0.token.isCancelled { isClosed = true } }
+    return isClosed
   }
 
   /// Applies a transition to the gate word; see `Spawn.swift` for the order with spawns.
@@ -89,9 +129,11 @@ extension TaskReference {
   /// Asks the task to stop, and runs its callbacks.
   ///
   /// Requires a reference, which a callback may release.
-  func cancel() {
+  ///
+  /// - Parameter level: drain or abort.
+  func cancel(_ level: StopLevel = .drain) {
     retainHandle()
-    if raiseFlag({ $0.cancelRequested() }) != nil {
+    if raiseFlag({ $0.asked(level) }) != nil {
       sampleCPU()
       CancelCallback.Owner.task(self).runCallbacks()
       if ProcessState.isForkedChild { return }
@@ -101,14 +143,18 @@ extension TaskReference {
     unpin()
   }
 
-  /// A descriptor that is readable once the task is asked to stop (C6).
+  /// A descriptor that is readable once the task is asked to stop, at this level or a higher one
+  /// (C6, C15).
   ///
   /// Requires a reference.
-  func openDescriptor() -> (Status, Int32) {
-    let (status, descriptor) = pointer.pointee.descriptor.open {
-      TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent))
-        .isCancelRequested
+  func openDescriptor(_ level: StopLevel = .drain) -> (Status, Int32) {
+    func isReached() -> Bool {
+      TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent)).level >= level
     }
+    let (status, descriptor) =
+      level == .abort
+      ? pointer.pointee.abortDescriptor.open(isReached)
+      : pointer.pointee.descriptor.open(isReached)
     if status == .ok { advance { $0.descriptorMade() } }
     return (status, descriptor)
   }

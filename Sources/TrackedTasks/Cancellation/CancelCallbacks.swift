@@ -19,10 +19,13 @@ import Synchronization
 ///     frees it.
 struct CancelCallback {
   let function: CancelFunction
-  let context: UnsafeMutableRawPointer?
+  /// Its argument; of one in a list of waits, the `ConditionWait`, guarded by the waker's Monitor.
+  var context: UnsafeMutableRawPointer?
   let drop: TaskDrop?
   /// What it is registered with; a reference is held.
   let owner: Owner
+  /// The level at which it runs.
+  let level: StopLevel
 
   // Guarded by the owner's Monitor.
   var stage = Stage.waiting
@@ -41,6 +44,8 @@ struct CancelCallback {
   enum Owner {
     case token(TokenReference)
     case task(TaskReference)
+    /// The waits on condition variables that the token ends; what runs is the library's own.
+    case waits(TokenReference)
   }
 
   /// How far a callback has got.
@@ -109,14 +114,19 @@ struct CancelCallbacks: ~Copyable {
     callback.pointee.next = nil
   }
 
-  /// Takes the latest callback off the list, for the calling thread to run.
+  /// Takes the latest callback that runs at `level` off the list, for the calling thread to run.
   ///
   /// Requires the lock.
-  func takeFirst() -> CancelCallback.Pointer? {
-    let bits = first.load(ordering: .relaxed)
-    guard let callback = CancelCallback.Pointer(bitPattern: bits) else { return nil }
-    take(callback)
-    return callback
+  func takeFirst(at level: StopLevel) -> CancelCallback.Pointer? {
+    var next = CancelCallback.Pointer(bitPattern: first.load(ordering: .relaxed))
+    while let callback = next {
+      if level >= callback.pointee.level {
+        take(callback)
+        return callback
+      }
+      next = callback.pointee.next
+    }
+    return nil
   }
 
   /// Takes a waiting callback off the list, for the calling thread to run.
@@ -138,6 +148,8 @@ extension CancelCallback.Owner {
     switch self {
     case .token(let token):
       token.monitor.withLock { body(token.pointer.pointee.callbacks, &$0.waiters) }
+    case .waits(let token):
+      token.monitor.withLock { body(token.pointer.pointee.waits, &$0.waiters) }
     case .task(let task):
       task.registry.monitor.withLock { body(task.pointer.pointee.callbacks, &$0.waiters) }
     }
@@ -145,7 +157,7 @@ extension CancelCallback.Owner {
 
   fileprivate func wait(for key: UInt, until isReady: () -> Bool) {
     switch self {
-    case .token(let token):
+    case .token(let token), .waits(let token):
       _ = token.monitor.wait(for: key, until: .never, isCancellable: false, isReady: isReady)
     case .task(let task):
       _ = task.registry.monitor.wait(
@@ -153,22 +165,22 @@ extension CancelCallback.Owner {
     }
   }
 
-  /// Whether callbacks may run: the flags of everything below are up.
+  /// The level whose callbacks may run: the flags of everything below show it.
   ///
   /// A token that is cancelled but not propagated yet is left to the thread that cancels it, which
   /// looks for callbacks after that.
-  fileprivate var isCancelled: Bool {
+  fileprivate var level: StopLevel {
     switch self {
-    case .token(let token): token.monitor.withLock { $0.isPropagated }
+    case .token(let token): token.monitor.withLock { $0.propagated }
+    case .waits(let token): token.level
     case .task(let task):
-      TaskWord(bits: task.pointer.pointee.word.load(ordering: .sequentiallyConsistent))
-        .isCancelRequested
+      TaskWord(bits: task.pointer.pointee.word.load(ordering: .sequentiallyConsistent)).level
     }
   }
 
   fileprivate func retain() {
     switch self {
-    case .token(let token): token.retain()
+    case .token(let token), .waits(let token): token.retain()
     case .task(let task):
       task.retainHandle()
       task.registry.pointer.pointee.taskCallbacks.wrappingAdd(1, ordering: .sequentiallyConsistent)
@@ -177,7 +189,7 @@ extension CancelCallback.Owner {
 
   fileprivate func release() {
     switch self {
-    case .token(let token): token.release()
+    case .token(let token), .waits(let token): token.release()
     case .task(let task):
       task.registry.pointer.pointee.taskCallbacks.wrappingSubtract(
         1, ordering: .sequentiallyConsistent)
@@ -185,11 +197,12 @@ extension CancelCallback.Owner {
     }
   }
 
-  /// Runs all callbacks that are waiting, one after the other (C7).
+  /// Runs all callbacks that are waiting for the level, one after the other (C7).
   ///
-  /// Called after the flag has risen, without any lock.
+  /// Called after the level has risen, without any lock.
   func runCallbacks() {
-    while let callback = withLock({ callbacks, _ in callbacks.takeFirst() }) {
+    let level = self.level
+    while let callback = withLock({ callbacks, _ in callbacks.takeFirst(at: level) }) {
       CancelCallback.run(callback)
       if ProcessState.isForkedChild { return }
     }
@@ -205,26 +218,28 @@ extension CancelCallback {
   ///   - drop: frees the context, once, after the function or without it; not called if memory is
   ///     short.
   ///   - owner: the token or task, to which the caller has a reference.
+  ///   - level: the level at which it runs.
   ///   - publish: called before the function can run, with the callback, or with nil if it is
   ///     called at once: then there is no registration to remove.
   /// - Returns: `.ok`; `.cancelled` if the function was called by this thread, before this
   ///   returned; `.noMemory`.
   static func register(
     _ function: CancelFunction, _ context: UnsafeMutableRawPointer?, drop: TaskDrop?,
-    with owner: Owner, publish: (Pointer?) -> Void
+    with owner: Owner, at level: StopLevel = .drain, publish: (Pointer?) -> Void
   ) -> Status {
     guard let memory = malloc(MemoryLayout<CancelCallback>.size) else { return .noMemory }
     let callback = memory.bindMemory(to: CancelCallback.self, capacity: 1)
     owner.retain()
     callback.initialize(
-      to: CancelCallback(function: function, context: context, drop: drop, owner: owner))
+      to: CancelCallback(
+        function: function, context: context, drop: drop, owner: owner, level: level))
     publish(callback)
     owner.withLock { callbacks, _ in callbacks.add(callback) }
-    let isCancelled = owner.isCancelled
+    let isReached = owner.level >= level
     // The cancelling thread may have looked before it was listed. If it found the callback, it runs
     // it there, or has run it.
     let (isMine, isLast) = owner.withLock { callbacks, _ in
-      if isCancelled && callback.pointee.stage == .waiting {
+      if isReached && callback.pointee.stage == .waiting {
         callbacks.take(callback)
         // There will be no registration to remove.
         callback.pointee.holders = callback.pointee.holders - 1
@@ -243,6 +258,10 @@ extension CancelCallback {
 
   /// Calls a callback that the caller took, and its drop.
   fileprivate static func run(_ callback: Pointer) {
+    if case .waits = callback.pointee.owner {
+      callback.wakeWait()
+      return hasRun(callback)
+    }
     // A thread that was cancelled must not leave from within. If the callback ends the thread, it
     // has run all the same: a thread that removes the registration waits for that.
     withCancellationDisabled {
@@ -328,6 +347,37 @@ extension CancelCallback {
     }
     giveUp(callback)
     return removal
+  }
+
+  /// Gives up a callback of the library's own; if another thread runs it, that thread finds nothing
+  /// to do, and is not waited for.
+  static func forget(_ callback: Pointer) {
+    let isLast = callback.pointee.owner.withLock { callbacks, _ in
+      if callback.pointee.stage == .waiting { callbacks.withdraw(callback) }
+      return letGo(of: callback)
+    }
+    if isLast { free(callback) }
+  }
+
+  /// Gives up a callback of the library's own whose task ends.
+  ///
+  /// It never runs, except if the level has risen already: then the thread that raised it runs the
+  /// callback, and frees it.
+  ///
+  /// Called on the task's own thread, once its level does not change any more (W3).
+  static func retire(_ callback: Pointer) {
+    let owner = callback.pointee.owner
+    let level = owner.level
+    let (isWithdrawn, isLast) = owner.withLock { callbacks, _ in
+      let isWaiting = callback.pointee.stage == .waiting
+      let isDue = isWaiting && level >= callback.pointee.level
+      if isWaiting && !isDue { callbacks.withdraw(callback) }
+      // While it is on the list, nothing but running it frees it.
+      let isUnheld = letGo(of: callback)
+      return (isWaiting && !isDue, isUnheld && !isDue)
+    }
+    if isWithdrawn { dropContext(of: callback) }
+    if isLast { free(callback) }
   }
 
   /// Gives up the registration of a callback that is on no list and not running elsewhere.

@@ -30,6 +30,12 @@ struct CancelDescriptor: ~Copyable {
     return (.ok, current - 1)
   }
 
+  /// The descriptor, if it has been made.
+  var existing: Int32? {
+    let current = place.load(ordering: .sequentiallyConsistent)
+    return current == 0 ? nil : current - 1
+  }
+
   /// Makes the descriptor readable, if there is one; called after the flag has risen.
   @inline(__always)
   func raise() {

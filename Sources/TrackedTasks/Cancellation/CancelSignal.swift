@@ -24,13 +24,15 @@ struct CancelSignal {
   // Guarded by the timer thread's Monitor.
   /// The task's thread, while armed.
   fileprivate var thread = pthread_t()
-  /// Whether the thread is in the body, and has not acknowledged.
+  /// Whether the thread is in the body.
   fileprivate var isArmed = false
+  /// The level that the task has acknowledged: only a higher one is sent.
+  fileprivate var acknowledged = StopLevel.none
   fileprivate var pause = firstPause
   /// Why it could not be sent the last time; nil if it was sent.
   fileprivate var trouble: StaticString?
 
-  private static var firstPause: Int64 { 1_000_000 }
+  fileprivate static var firstPause: Int64 { 1_000_000 }
   fileprivate static var longestPause: Int64 { 1_000_000_000 }
 
   typealias Pointer = UnsafeMutablePointer<CancelSignal>
@@ -107,7 +109,7 @@ extension UnsafeMutablePointer<CancelSignal> {
       pointee.thread = pthread_self()
       pointee.isArmed = true
       // The thread that raised the flag may have found it unarmed.
-      if pointee.task.word.isCancelRequested { send(again: &queue) }
+      send(again: &queue)
     }
   }
 
@@ -116,11 +118,19 @@ extension UnsafeMutablePointer<CancelSignal> {
   /// Requires the lock.
   var isBeingSent: Bool { timer.pointee.isQueued }
 
-  /// Sends the signal, and schedules the next time.
+  /// Sends the signal at once, and again at intervals that start anew: the level has risen.
   ///
-  /// Requires the lock. Called when the flag has risen, and by the timer thread.
+  /// Requires the lock.
+  func sendFirst(again queue: inout TimerQueue) {
+    pointee.pause = CancelSignal.firstPause
+    send(again: &queue)
+  }
+
+  /// Sends the signal, unless the task has acknowledged its level, and schedules the next time.
+  ///
+  /// Requires the lock. Called when the level has risen, and by the timer thread.
   func send(again queue: inout TimerQueue) {
-    if !pointee.isArmed { return }
+    if !pointee.isArmed || pointee.acknowledged >= pointee.task.word.level { return }
     queue.remove(timer)
     // The application may have replaced the handler, and the default action would end the process.
     // EAGAIN: the system had no memory to queue a real-time signal. It is sent again in any case.
@@ -135,6 +145,15 @@ extension UnsafeMutablePointer<CancelSignal> {
     }
     queue.insert(timer, due: monotonicNow() + pointee.pause)
     pointee.pause = min(pointee.pause * 2, CancelSignal.longestPause)
+  }
+
+  /// Stops sending for this level and lower ones; a level that rises later is sent.
+  ///
+  /// Requires the lock.
+  func acknowledge(_ level: StopLevel, _ queue: inout TimerQueue) {
+    if pointee.acknowledged < level { pointee.acknowledged = level }
+    // A thread that raises the level further sends the signal under the lock after that.
+    if pointee.acknowledged >= pointee.task.word.level { queue.remove(timer) }
   }
 
   /// Stops sending.

@@ -12,18 +12,20 @@ extension TokenReference {
   /// helps: while the other makes progress, doing the work twice would take longer for both.
   private static var patience: Int64 { 1_000_000 }
 
-  /// Cancels the token and everything below it (C1, C2).
+  /// Cancels the token and everything below it (C1, C2), at level abort if that is wanted (C15).
   ///
   /// When it returns, to the first caller or a later one, every flag below is up. Callbacks run
   /// after that, so they may cancel anything.
   ///
-  /// - Returns: whether this call was the first.
-  func cancel(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
-    let isFirst = claim(reason: reason, message: message)
-    if !isFirst && isPropagated(within: Self.patience) { return false }
+  /// - Returns: whether this call was the first for the level.
+  func cancel(
+    reason: UInt32, message: UnsafePointer<UInt8>?, _ level: StopLevel = .drain
+  ) -> Bool {
+    let isFirst = claim(reason: reason, message: message, level)
+    if !isFirst && isPropagated(level, within: Self.patience) { return false }
     // A callback may release the caller's reference.
     retain()
-    raiseFlagsBelow(helping: !isFirst)
+    raiseFlagsBelow(level, helping: !isFirst)
     completeCancel()
     return isFirst
   }
@@ -33,8 +35,8 @@ extension TokenReference {
   /// - Returns: whether there are callbacks for `completeCancel` to run.
   func expire() -> Bool {
     let message: StaticString = "the token's timeout has passed"
-    if !claim(reason: CancelReason.deadline, message: message.utf8Start) { return false }
-    raiseFlagsBelow(helping: false)
+    if !claim(reason: CancelReason.deadline, message: message.utf8Start, .drain) { return false }
+    raiseFlagsBelow(.drain, helping: false)
     return CancelledTokens.wantCallbacks(from: self)
   }
 
@@ -48,85 +50,101 @@ extension TokenReference {
     }
   }
 
-  /// Marks the token as propagated: every flag below is up.
-  func markPropagated() {
+  /// Marks the token as propagated: every flag below shows the level.
+  func markPropagated(_ level: StopLevel) {
     monitor.withLock { state in
-      state.isPropagated = true
+      if state.propagated < level { state.propagated = level }
       state.waiters.wake(WaitKey.propagated)
     }
   }
 
-  private var isPropagated: Bool { monitor.withLock { $0.isPropagated } }
+  private func isPropagated(_ level: StopLevel) -> Bool {
+    monitor.withLock { $0.propagated >= level }
+  }
 
-  /// Waits up to `patience` nanoseconds for every flag below to be up; the caller's own flag does
-  /// not end this wait.
-  private func isPropagated(within patience: Int64) -> Bool {
-    if isPropagated { return true }
+  /// Waits up to `patience` nanoseconds for every flag below to show the level; the caller's own
+  /// flag does not end this wait.
+  private func isPropagated(_ level: StopLevel, within patience: Int64) -> Bool {
+    if isPropagated(level) { return true }
     return monitor.wait(
       for: WaitKey.propagated, until: .after(patience), isCancellable: false,
-      isReady: { isPropagated }
+      isReady: { isPropagated(level) }
     ) == .ready
   }
 
   /// Raises every flag below the token, which is claimed, and marks each token there as propagated.
   ///
-  /// - Parameter helping: whether the token was claimed by another thread, whose progress is
-  ///   unknown.
-  private func raiseFlagsBelow(helping: Bool) {
+  /// - Parameters:
+  ///   - level: to what.
+  ///   - helping: whether the token was claimed by another thread, whose progress is unknown.
+  private func raiseFlagsBelow(_ level: StopLevel, helping: Bool) {
     var walk = TokenWalk(from: self)
     var next: TokenReference? = self
     var helps = helping
     while let token = next {
-      if helps { token.pointer.pointee.descriptor.raise() }
-      token.forEachRegistry { $0.tokenWasCancelled(helping: helps) }
+      if helps { token.endWaits() }
+      token.forEachRegistry { $0.tokenWasCancelled(level, helping: helps) }
       next = walk.next()
       // The walk visits children only of tokens that are claimed by now.
       while let child = next, let parent = child.pointer.pointee.parent {
-        helps = !child.claim(copying: parent)
-        if !helps || !child.isPropagated { break }
+        helps = !child.claim(copying: parent, level)
+        if !helps || !child.isPropagated(level) { break }
         next = walk.next(below: false)
       }
     }
     walk = TokenWalk(from: self)
     next = self
     while let token = next {
-      token.markPropagated()
+      token.markPropagated(level)
       next = walk.next()
     }
   }
 
-  /// Records reason and message and raises the flag, unless that was done before.
-  private func claim(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
+  /// Raises the flag to a level, unless it shows that already; the first time, records reason and
+  /// message.
+  private func claim(reason: UInt32, message: UnsafePointer<UInt8>?, _ level: StopLevel) -> Bool {
     // Avoids the lock, which a preempted thread may hold.
-    if isCancelled { return false }
+    if self.level >= level { return false }
     let kept = message.map { UTF8Text.measure($0, limit: 255).kept } ?? 0
-    let isFirst = monitor.withLock { state in
-      if isCancelled { return false }
-      pointer.pointee.reason = reason
-      pointer.pointee.messageLength = kept
-      if let message { pointer.pointee.message.store(message, length: kept) }
-      pointer.pointee.flag.store(1, ordering: .sequentiallyConsistent)
+    let (isFirst, before) = monitor.withLock { state in
+      let before = self.level
+      if before >= level { return (false, before) }
+      if before == .none {
+        pointer.pointee.reason = reason
+        pointer.pointee.messageLength = kept
+        if let message { pointer.pointee.message.store(message, length: kept) }
+      }
+      pointer.pointee.flag.store(level.rawValue, ordering: .sequentiallyConsistent)
       state.waiters.wake(WaitKey.token)
-      return true
+      return (true, before)
     }
     if isFirst {
-      pointer.pointee.descriptor.raise()
-      if let timer = pointer.pointee.timer { TimerThread.remove(timer) }
+      // Also if another thread has raised the flag to drain: it may be held up before this.
+      endWaits()
+      if before == .none, let timer = pointer.pointee.timer { TimerThread.remove(timer) }
     }
     return isFirst
   }
 
-  /// A descriptor that is readable once the token is cancelled (C6).
-  func openDescriptor() -> (Status, Int32) {
-    pointer.pointee.descriptor.open {
-      pointer.pointee.flag.load(ordering: .sequentiallyConsistent) != 0
-    }
+  /// Ends the waits that have to be ended one by one; a second call does no harm.
+  private func endWaits() {
+    pointer.pointee.descriptor.raise()
+    if level == .abort { pointer.pointee.abortDescriptor.raise() }
+    if !pointer.pointee.waits.isEmpty { CancelCallback.Owner.waits(self).runCallbacks() }
   }
 
-  /// Claims the token with the reason and message of a cancelled one.
+  /// A descriptor that is readable once the token is cancelled, or aborted (C6, C15).
+  func openDescriptor(_ level: StopLevel = .drain) -> (Status, Int32) {
+    func isReached() -> Bool { self.level >= level }
+    return level == .abort
+      ? pointer.pointee.abortDescriptor.open(isReached)
+      : pointer.pointee.descriptor.open(isReached)
+  }
+
+  /// Claims the token for a level, with the reason and message of a cancelled one.
   @discardableResult
-  func claim(copying other: TokenReference) -> Bool {
-    other.withMessage { message, _ in claim(reason: other.reason, message: message) }
+  func claim(copying other: TokenReference, _ level: StopLevel) -> Bool {
+    other.withMessage { message, _ in claim(reason: other.reason, message: message, level) }
   }
 
   /// The first child that is alive, or the first after `child`, to which the caller has a
@@ -169,9 +187,10 @@ extension TokenReference {
 /// A walk over a cancelled token and everything below it, parents first: a loop, not a recursion,
 /// however deep the tree.
 ///
-/// Requires that the token is claimed, and a reference to it. A cancelled token gets no more
-/// children, and one that is retained stays in its parent's list. The walk holds a reference to
-/// each token on the path from the first to the present one.
+/// Requires that the token is claimed, and a reference to it. A cancelled token gets more children
+/// only at the front of its list, where the walk has been, and one that is retained stays in its
+/// parent's list. The walk holds a reference to each token on the path from the first to the
+/// present one.
 private struct TokenWalk {
   private let first: TokenReference
   private var present: TokenReference

@@ -14,9 +14,12 @@ import Synchronization
 // LIVE:
 //  -  The flag is 0, and so is the reason. Children and registries are put on the lists.
 // CANCELLED:
-//  -  The flag is 1 for good. Reason and message were written before and are immutable (claim).
-//  -  Nothing is put on the lists any more (Token2); what is on them leaves only when it is freed.
+//  -  The flag is 1, or 2 once the token is aborted, for good. Reason and message were written
+//     before and are immutable (claim).
+//  -  What is put on the lists gets the level from the thread that puts it there. Once the token is
+//     aborted, nothing is put there any more (Token2). What is on them leaves only when it is freed.
 //  -  The thread that claimed the token raises the descriptor and takes the timer out of its queue.
+//  -  An abort goes the same way once more, with level 2, and is marked as propagated for itself.
 //  -  Flags below may still be down. A later call of `cancel` waits up to `patience` for the
 //     propagation and then does the same work itself.
 // PROPAGATED:
@@ -40,8 +43,9 @@ import Synchronization
 struct TokenStorage: ~Copyable {
   // atomic: the number of references. Relaxed up, acquire-release down.
   let refs = Atomic<UInt64>(1)
-  // atomic: 1 once cancelled. Stored under the lock after reason and message, loaded with acquire;
-  // sequentially consistent for the sake of `descriptor`.
+  // atomic: the level: 0, 1 once cancelled, 2 once aborted; it only rises (C15). Stored under the
+  // lock after reason and message, loaded with acquire; sequentially consistent for the sake of
+  // `descriptor`.
   let flag = Atomic<UInt32>(0)
   /// Written once before the flag rises.
   var reason: UInt32 = 0
@@ -49,8 +53,12 @@ struct TokenStorage: ~Copyable {
   let message = AtomicText<32>()
   /// Readable once the flag is up.
   let descriptor = CancelDescriptor()
+  /// Readable once the token is aborted.
+  let abortDescriptor = CancelDescriptor()
   /// Run once the flags of everything below are up.
   let callbacks = CancelCallbacks()
+  /// Run as soon as the flag is up: waits on condition variables that it ends (C18).
+  let waits = CancelCallbacks()
   // immutable after init
   let monitor: Monitor<TokenState>
   /// A reference is held.
@@ -77,11 +85,12 @@ struct TokenStorage: ~Copyable {
 
 /// What a token's Monitor guards.
 ///
-/// Token1: once `isPropagated`, the flags of all tokens and tasks below are up.
-/// Token2: once cancelled, nothing is put on the lists.
+/// Token1: the flags of all tokens below, and of the tasks that they ask, show at least
+///         `propagated`.
+/// Token2: once aborted, nothing is put on the lists.
 struct TokenState: WaitableState {
   var waiters = WaiterList()
-  var isPropagated = false
+  var propagated = StopLevel.none
   var children = LinkedList<SiblingPlace>()
   var registries = LinkedList<TokenRegistryPlace>()
 
@@ -134,9 +143,14 @@ struct TokenReference: Equatable {
       if !deadline.isNever { TimerThread.letGo() }
       return (.noMemory, nil)
     }
-    if let parent, !parent.linkChild(token) {
-      token.claim(copying: parent)
-      token.markPropagated()
+    if let parent {
+      parent.linkChild(token)
+      // Read after it was linked: a thread that cancels the parent later finds it on the list.
+      let level = parent.level
+      if level != .none {
+        token.claim(copying: parent, level)
+        token.markPropagated(level)
+      }
     }
     // No callback can have been registered yet.
     if deadline.hasPassed { _ = token.expire() }
@@ -196,6 +210,7 @@ struct TokenReference: Equatable {
       next?.unlinkChild(token)
       if let timer = token.pointer.pointee.timer { TimerThread.remove(timer) }
       token.pointer.pointee.descriptor.close()
+      token.pointer.pointee.abortDescriptor.close()
       token.monitor.destroy()
       // Not deinitialised, for the reason given in `RegistryReference.destroy`.
       if HandleCheck.isOn {
@@ -209,12 +224,11 @@ struct TokenReference: Equatable {
 
   // MARK: Lists
 
-  /// Puts `child` on the list; false if this token is cancelled already.
-  private func linkChild(_ child: TokenReference) -> Bool {
+  /// Puts `child` on the list, unless this token is aborted: then nothing can come any more.
+  private func linkChild(_ child: TokenReference) {
     monitor.withLock { state in
-      if isCancelled { return false }
+      if level == .abort { return }
       state.children.prepend(child)
-      return true
     }
   }
 
@@ -226,12 +240,12 @@ struct TokenReference: Equatable {
   /// Links a registry, which holds a reference to this token; if the token is cancelled already,
   /// the registry is cancelled at once (G2).
   func link(_ registry: RegistryReference) {
-    let linked = monitor.withLock { state in
-      if isCancelled { return false }
-      state.registries.prepend(registry)
-      return true
+    let level = monitor.withLock { state in
+      let level = self.level
+      if level != .abort { state.registries.prepend(registry) }
+      return level
     }
-    if !linked { registry.tokenWasCancelled() }
+    if level != .none { registry.tokenWasCancelled(level) }
   }
 
   /// Takes a registry off the list, if it is there.
@@ -242,6 +256,11 @@ struct TokenReference: Equatable {
   // MARK: State
 
   var isCancelled: Bool { pointer.pointee.flag.load(ordering: .acquiring) != 0 }
+
+  /// The level: `.none` while it is not cancelled.
+  var level: StopLevel {
+    StopLevel(rawValue: pointer.pointee.flag.load(ordering: .sequentiallyConsistent)) ?? .none
+  }
 
   /// The reason; 0 while not cancelled.
   var reason: UInt32 { isCancelled ? pointer.pointee.reason : 0 }

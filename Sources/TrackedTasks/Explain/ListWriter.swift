@@ -51,7 +51,10 @@ extension RegistryReference {
           orNull: facts.word.isCancelRequested
             ? max(0, clocks.monotonic &- facts.cancelledAt) : -1)
         writer.write(",\"cleanup\":", facts.word.isCleanup)
+        writer.write(",\"stop_level\":", facts.word.level.rawValue)
         let activity = facts.activity ?? ActivityFacts()
+        writer.write(
+          ",\"draining_for_ns\":", orNull: activity.drainingFor(at: clocks.monotonic))
         writer.write(",\"phase\":", activity.phase)
         writer.write(activity, at: clocks.monotonic)
         writer.write("}")
@@ -74,6 +77,10 @@ extension TextWriter {
     if activity.progress.at != 0 {
       write(" ")
       write(activity.progress)
+    }
+    if activity.drainingSince != 0 {
+      write(" draining for ")
+      write(duration: activity.drainingFor(at: now))
     }
     if activity.isStalled { write(" STALLED") }
   }

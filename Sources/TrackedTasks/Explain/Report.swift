@@ -21,6 +21,10 @@ struct ReportStorage: ~Copyable {
   var message = InlineArray<32, UInt64>(repeating: 0)
   /// Nanoseconds; negative never times out.
   var grace: Int64 = 0
+  /// The second signal that cut it short (C13), 0 if none did, and how many nanoseconds after the
+  /// first it came.
+  var cutBy: Int32 = 0
+  var cutAfter: Int64 = 0
   /// When the stragglers were probed.
   var clocks = ClockPair(monotonic: 0, wall: 0)
 
@@ -174,6 +178,10 @@ struct ReportReference: Equatable {
     pointer.pointee.occasion = occasion
     pointer.pointee.tally = tally
     pointer.pointee.grace = grace
+    if occasion == .shutdown, let second = registry.secondSignal {
+      pointer.pointee.cutBy = second.number
+      pointer.pointee.cutAfter = second.after
+    }
     slowest.pointee.sort()
     let token = registry.token
     pointer.pointee.reason = token.reason

@@ -16,6 +16,12 @@ extension ReportReference {
       writer.write(",\"message\":")
       withMessage { writer.write(json: $0) }
       writer.write(",\"grace_ns\":", orNull: pointer.pointee.grace)
+      writer.write(",\"cut_short_by\":")
+      if pointer.pointee.cutBy != 0 {
+        withCause { writer.write(json: $0) }
+      } else {
+        writer.write("null")
+      }
       writer.write(",\"extended_ns\":", tally.extended)
       writer.write(",\"elapsed_ns\":", tally.elapsed)
       writer.write(",\"callbacks_ns\":", tally.callbacks.total)
@@ -102,6 +108,8 @@ extension StragglerFacts {
     writer.write(",\"thread_id\":", facts.threadID)
     writer.write(",\"age_ns\":", age)
     writer.write(",\"cancel_requested_for_ns\":", orNull: askedAge)
+    writer.write(",\"stop_level\":", facts.word.level.rawValue)
+    writer.write(",\"draining_for_ns\":", orNull: activity.drainingFor(at: probedAt))
     writer.write(",\"cancel_checks\":", cancelChecks)
     writer.write(",\"reads_flag_directly\":", activity.readsFlag)
     writer.write(",\"cpu_ns\":", orNull: cpu)

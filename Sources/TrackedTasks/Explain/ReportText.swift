@@ -78,6 +78,10 @@ extension ReportReference {
       writer.write(duration: tally.extended)
       writer.write(" more for progress")
     }
+    if pointer.pointee.cutBy != 0 {
+      writer.write(", cut short: ")
+      withCause { writer.write(text: $0) }
+    }
     Self.write(tally.callbacks, to: &writer)
     writer.write("\n  ended ")
     writer.write(tally.ended)
@@ -94,6 +98,22 @@ extension ReportReference {
     writer.write("), rejected ")
     writer.write(tally.rejected)
     writer.write("\n")
+  }
+
+  /// Passes what cut the shutdown short, "second SIGTERM after 300 ms", or "SIGQUIT" if that was the
+  /// first and meant "stop now".
+  ///
+  /// Requires that something did.
+  func withCause(_ body: (UnsafePointer<UInt8>) -> Void) {
+    withFixedText {
+      if pointer.pointee.cutAfter == 0 { return $0.append(signal: pointer.pointee.cutBy) }
+      $0.append("second ")
+      $0.append(signal: pointer.pointee.cutBy)
+      $0.append(" after ")
+      $0.append(duration: pointer.pointee.cutAfter)
+    } _: {
+      body($0)
+    }
   }
 
   /// Writes the callback that took longest, if callbacks took a millisecond or more in total.
@@ -239,6 +259,10 @@ extension StragglerFacts {
           activity.readsFlag
             ? "may have read its flag directly" : "has never checked for cancellation")
       }
+    }
+    if activity.drainingSince != 0 {
+      writer.write(", draining for ")
+      writer.write(duration: activity.drainingFor(at: probedAt))
     }
     if cpu >= 0 || cpuSince >= 0 { writer.write("; CPU time ") }
     if cpuSince >= 0 {

@@ -16,7 +16,8 @@ struct GateWord: Equatable {
   private static let closedBit: UInt64 = 1 << 63
   private static let cancelledBit: UInt64 = 1 << 62
   private static let overdueBit: UInt64 = 1 << 61
-  private static let countMask: UInt64 = (1 << 61) - 1
+  private static let abortedBit: UInt64 = 1 << 60
+  private static let countMask: UInt64 = (1 << 60) - 1
 
   init(bits: UInt64) { self.bits = bits }
 
@@ -24,7 +25,11 @@ struct GateWord: Equatable {
   var isClosed: Bool { bits & Self.closedBit != 0 }
   /// Whether the token is cancelled: ordinary tasks start with their flags up.
   var isCancelled: Bool { bits & Self.cancelledBit != 0 }
-  /// Whether a deadline passed after the closing: clean-up tasks start with their flags up too.
+  /// Whether the tasks that the token asks to stop are to abort; without `isCancelled` it says
+  /// nothing yet.
+  var isAborted: Bool { bits & Self.abortedBit != 0 }
+  /// Whether a deadline passed after the closing: all tasks, clean-up tasks too, start at level
+  /// abort.
   var isOverdue: Bool { bits & Self.overdueBit != 0 }
   /// How many tasks were admitted since the registry was created.
   var admitted: UInt64 { bits & Self.countMask }
@@ -59,9 +64,19 @@ struct GateWord: Equatable {
   func closed() -> GateWord { GateWord(bits: bits | Self.closedBit) }
   /// The word after the token was cancelled, which also closes.
   func cancelled() -> GateWord { GateWord(bits: bits | Self.closedBit | Self.cancelledBit) }
+  /// The word after an abort of the tasks that the token asks; it closes nothing.
+  func aborted() -> GateWord { GateWord(bits: bits | Self.abortedBit) }
   /// The word after a join's deadline passed; it matters only once closed.
   func overdue() -> GateWord { isClosed ? GateWord(bits: bits | Self.overdueBit) : self }
 
-  /// Whether a task starts with its flag up.
-  func flagsNewborn(cleanup: Bool) -> Bool { cleanup ? isOverdue : isCancelled }
+  /// The level at which a task starts.
+  ///
+  /// - Parameter outlastsToken: whether the token does not ask the task to stop.
+  /// - Returns: the level; `.none` for almost all tasks.
+  @inline(__always)
+  func levelOfNewborn(outlastsToken: Bool) -> StopLevel {
+    if isOverdue { return .abort }
+    if outlastsToken || !isCancelled { return .none }
+    return isAborted ? .abort : .drain
+  }
 }

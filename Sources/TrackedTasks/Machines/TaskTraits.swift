@@ -21,6 +21,14 @@ struct TaskTraits: OptionSet {
   /// It has waited for a descriptor, and may have a place at a `WaitDescriptor`.
   static var hasWaitPlace: TaskTraits { TaskTraits(rawValue: 1 << 11) }
 
+  /// Only level abort ends its waits (C16).
+  static var draining: TaskTraits { TaskTraits(rawValue: 1 << 12) }
+  /// No level ends its waits (C17).
+  static var shielded: TaskTraits { TaskTraits(rawValue: 1 << 13) }
+
+  /// It has a token of its own, which is in its notes (C18).
+  static var ownsToken: TaskTraits { TaskTraits(rawValue: 1 << 14) }
+
   private static var phaseShift: UInt32 { 8 }
 
   /// The trait of a task that a shutdown asks to stop in phase 0 to 7 (E5).

@@ -10,15 +10,16 @@
 /// The references to the record are counted in the same word, so that taking one and checking the
 /// task's stage are one step.
 ///
-/// W1: the low 32 bits are 0 until the task is asked to stop and 1 from then on, and hold nothing
-///     else: an application may read them through a pointer (`tr_task_cancel_flag`).
+/// W1: the low 32 bits are the level to which the task was asked to stop, 0, 1 or 2, and hold
+///     nothing else: an application may read them through a pointer (`tr_task_cancel_flag`).
 /// W2: the stage only advances, until the record is free again.
-/// W3: once a task is ending, its flag and how it ended no longer change.
+/// W3: once a task is ending, its level and how it ended no longer change.
 /// W4: a record is free exactly when its task has ended and there are no references: the transition
 ///     that releases the last one makes it free.
 /// W5: if there are more references than the word has room for, the others are counted beside it
 ///     (`TaskReference.moveReferencesOut`), and at least two in the word, one once the task has
 ///     ended: the word never looks unreferenced.
+/// W6: the level only rises, until the next task is admitted.
 struct TaskWord: Equatable {
   var bits: UInt64
 
@@ -48,7 +49,7 @@ struct TaskWord: Equatable {
     case exited = 3
   }
 
-  private static let flagBit: UInt64 = 1
+  private static let levelMask: UInt64 = 3
   private static let stageShift: UInt64 = 32
   private static let stageMask: UInt64 = 7 << 32
   private static let overdueBit: UInt64 = 1 << 35
@@ -89,8 +90,16 @@ struct TaskWord: Equatable {
     default: .none
     }
   }
-  /// Whether the task was asked to stop.
-  var isCancelRequested: Bool { bits & Self.flagBit != 0 }
+  /// How urgently the task was asked to stop.
+  var level: StopLevel {
+    switch bits & Self.levelMask {
+    case 0: .none
+    case 1: .drain
+    default: .abort
+    }
+  }
+  /// Whether the task was asked to stop, at whatever level.
+  var isCancelRequested: Bool { bits & Self.levelMask != 0 }
   /// Whether it was alive at a join's deadline.
   var isOverdue: Bool { bits & Self.overdueBit != 0 }
   /// Whether a thread waits for its end, or did.
@@ -121,7 +130,7 @@ struct TaskWord: Equatable {
   ///
   /// - Parameters:
   ///   - cleanup: whether it is a clean-up task.
-  ///   - flagged: whether it starts with its flag up.
+  ///   - level: how urgently it is asked to stop from the start.
   ///   - handle: whether the spawner gets a handle: one more reference, and the registry's memory
   ///     is held.
   ///   - inGroup: whether the registry's memory is held because the worker does not hold it.
@@ -129,10 +138,11 @@ struct TaskWord: Equatable {
   /// - Returns: the word to publish.
   @inline(__always)
   static func admitted(
-    cleanup: Bool, flagged: Bool, handle: Bool, inGroup: Bool = false, optionalState: Bool = false
+    cleanup: Bool, level: StopLevel, handle: Bool, inGroup: Bool = false,
+    optionalState: Bool = false
   ) -> TaskWord {
     TaskWord(
-      bits: (cleanup ? cleanupBit : 0) | (flagged ? flagBit : 0)
+      bits: (cleanup ? cleanupBit : 0) | UInt64(level.rawValue)
         | (optionalState ? optionalStateBit : 0)
         | (handle ? registryBit | 2 * oneReference : oneReference) | (inGroup ? registryBit : 0)
     ).with(.starting)
@@ -178,26 +188,30 @@ struct TaskWord: Equatable {
 
   /// The last step of W4.
   ///
-  /// The flag stays up until the next task is admitted, so that the spawner knows whether the time
+  /// The level stays until the next task is admitted, so that the spawner knows whether the time
   /// of the request must be reset.
   private func freeIfUnused() -> TaskWord {
-    stage == .ended && bits >> 44 == 0 ? TaskWord(bits: bits & Self.flagBit) : self
+    stage == .ended && bits >> 44 == 0 ? TaskWord(bits: bits & Self.levelMask) : self
   }
 
   /// The task's thread enters the body.
   func entered() -> TaskWord? { stage == .starting ? with(.running) : nil }
 
-  /// The task is asked to stop; nil if it was asked before, or is ending.
-  func cancelRequested() -> TaskWord? {
-    isLive && !isCancelRequested ? TaskWord(bits: bits | Self.flagBit) : nil
+  /// The task is asked to stop; nil if it was asked to do that, or more, or is ending.
+  ///
+  /// - Parameter level: drain or abort.
+  /// - Returns: the word to put in place.
+  @inline(__always)
+  func asked(_ level: StopLevel = .drain) -> TaskWord? {
+    isLive && self.level < level ? with(level) : nil
   }
 
-  /// A join's deadline passed: the task is asked to stop, and abandoned until it ends; nil if it is
+  /// A join's deadline passed: the task is told to abort, and abandoned until it ends; nil if it is
   /// ending.
   ///
   /// A second deadline leaves the word as it is.
   func overdue() -> TaskWord? {
-    isLive ? TaskWord(bits: bits | Self.overdueBit | Self.flagBit) : nil
+    isLive ? TaskWord(bits: bits | Self.overdueBit).with(.abort) : nil
   }
 
   /// A thread is about to wait for the task's end; nil if it has ended.
@@ -233,6 +247,10 @@ struct TaskWord: Equatable {
   ///
   /// The worker's reference is released.
   func withdrawn() -> TaskWord? { stage == .starting ? with(.ended).withOneLess() : nil }
+
+  private func with(_ level: StopLevel) -> TaskWord {
+    TaskWord(bits: bits & ~Self.levelMask | UInt64(level.rawValue))
+  }
 
   private func with(_ stage: Stage) -> TaskWord {
     TaskWord(bits: bits & ~Self.stageMask | stage.rawValue << Self.stageShift)

@@ -19,7 +19,7 @@ enum Quiescence {
       if TimerThread.dismiss() == .gone && ConditionWaker.rest == .gone && DeferredFree.isEmpty {
         return .ok
       }
-      return task?.checkCancel() == true ? .cancelled : nil
+      return task?.endsWait() == true ? .cancelled : nil
     }
   }
 

@@ -4,7 +4,7 @@ struct RegistryOptionsCore {
   var maxTasks: UInt64 = 0
   /// Bytes, a multiple of the page size.
   var stackSize: Int = defaultStackSize
-  /// Nanoseconds, not negative.
+  /// Nanoseconds; 0: the default; negative: none.
   var abortGrace: Int64 = 0
   /// Nanoseconds, not negative; 0: not at all.
   var spinNanoseconds: Int64 = 5_000
@@ -21,6 +21,12 @@ struct RegistryOptionsCore {
   /// A group's is not used.
   var taskMask: SignalMask?
   var log: LogSink = .none
+
+  /// How long a join, or a shutdown, waits after its deadline, in nanoseconds (J4).
+  func abortGrace(ofShutdown isShutdown: Bool) -> Int64 {
+    if abortGrace != 0 { return max(0, abortGrace) }
+    return isShutdown ? 100_000_000 : 0
+  }
 
   /// These options for a group: what is not given is the parent's, whose memory outlives the
   /// group's.

@@ -122,6 +122,10 @@ struct RegistryStorage: ~Copyable {
   // atomic: how many reports record which tasks end. Changed with sequential consistency, before
   // flags are raised; read relaxed, by tasks that have seen their flag.
   let reportCount = Atomic<UInt64>(0)
+  // atomic: relaxed; the signal that forced the deadline, and how many nanoseconds after the first
+  // one. Stored before `isDeadlineForced`, whose order makes them visible.
+  let forcedBy = Atomic<Int32>(0)
+  let forcedAfter = Atomic<Int64>(0)
 
   // immutable after init
   let options: RegistryOptionsCore

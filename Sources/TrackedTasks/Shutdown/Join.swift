@@ -117,11 +117,21 @@ extension RegistryReference {
   }
 
   /// Moves the deadline of every shutdown of the registry and of the groups below it to now, also
-  /// of shutdowns that have not started (C13).
+  /// of shutdowns that have not started, and tells the tasks of the phases asked so far to abort
+  /// (C13, C15); their callbacks have yet to run.
+  ///
+  /// The abort comes first: once the deadline is forced, the shutdown asks the next phase.
   ///
   /// A group that is created meanwhile is included: a thread that waits there reads its ancestors'
   /// flags after it has entered the list of waiters, and the flag is up before any list is walked.
-  func forceDeadline() {
+  ///
+  /// - Parameters:
+  ///   - signal: the number of the second signal; 0 if none was the cause.
+  ///   - time: how many nanoseconds after the first it came.
+  func forceDeadline(bySecond signal: Int32, after time: Int64) {
+    abortAsked()
+    pointer.pointee.forcedBy.store(signal, ordering: .relaxed)
+    pointer.pointee.forcedAfter.store(time, ordering: .relaxed)
     pointer.pointee.isDeadlineForced.store(true, ordering: .sequentiallyConsistent)
     forEachInTree { registry in
       registry.monitor.withLock {
@@ -135,15 +145,28 @@ extension RegistryReference {
   }
 
   /// Whether the deadline was forced, here or in an ancestor.
-  var isDeadlineForced: Bool {
+  var isDeadlineForced: Bool { forcedRegistry != nil }
+
+  /// The registry whose deadline was forced: this one or an ancestor.
+  private var forcedRegistry: RegistryReference? {
     var next: RegistryReference? = self
     while let registry = next {
       if registry.pointer.pointee.isDeadlineForced.load(ordering: .sequentiallyConsistent) {
-        return true
+        return registry
       }
       next = registry.parent
     }
-    return false
+    return nil
+  }
+
+  /// The second signal that cut shutdowns short, and how many nanoseconds after the first it came;
+  /// nil if none did.
+  var secondSignal: (number: Int32, after: Int64)? {
+    guard let forced = forcedRegistry else { return nil }
+    return (
+      forced.pointer.pointee.forcedBy.load(ordering: .relaxed),
+      forced.pointer.pointee.forcedAfter.load(ordering: .relaxed)
+    )
   }
 
   /// Waits until no task is alive; at the deadline, deals with the stragglers.
@@ -162,7 +185,7 @@ extension RegistryReference {
       switch end {
       case .ready: (Status.ok, JoinTally())
       case .cancelled: (.cancelled, JoinTally())
-      case .timedOut: abandonStragglers(full, listStraggler)
+      case .timedOut: abandonStragglers(after: policy, full, listStraggler)
       }
     tally.extended = clock.movedBy
     return (status, tally)

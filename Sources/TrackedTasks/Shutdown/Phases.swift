@@ -20,6 +20,9 @@ struct Phases: ~Copyable {
   let waiters = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
   // atomic: how many phases were asked to stop; phase 0 is asked by the token.
   let asked = Atomic<UInt32>(0)
+  // atomic: how many phases were told to abort (C15); that of phase 0 is in the gate. It meets the
+  // words as `asked` does.
+  let aborted = Atomic<UInt32>(0)
 
   /// What a thread that waits for the end of a phase adds to `endWaiters`.
   static var oneWaiter: UInt64 { 1 << 32 }
@@ -47,15 +50,19 @@ struct Phases: ~Copyable {
 }
 
 extension TaskReference {
-  /// Whether a cancellation of the registry's token raises the task's flag, as far as its optional
-  /// state decides: a task of a later phase is asked by the shutdown, and a task that is finalizing
-  /// is not asked at all (C12, E5).
+  /// Whether a cancellation of the registry's token raises the task's level, as far as its optional
+  /// state decides: a task of a later phase is asked by the shutdown, and told to abort only after
+  /// that; a task that is finalizing is not asked at all (C12, C15, E5).
   ///
   /// Requires a reference.
-  var respondsToToken: Bool {
-    if !word.hasOptionalState { return true }
+  func isAskedByToken(
+    to level: StopLevel, asksPhaseZero: Bool, in registry: RegistryReference
+  ) -> Bool {
+    if !word.hasOptionalState { return asksPhaseZero }
     let traits = self.traits
-    return traits.phase == 0 && !traits.contains(.finalizing)
+    if traits.contains(.finalizing) { return false }
+    if traits.phase == 0 { return asksPhaseZero }
+    return level == .abort && registry.wasAborted(traits.phase)
   }
 }
 
@@ -102,6 +109,33 @@ extension RegistryReference {
     return wasAsked
   }
 
+  /// Whether `phase`, 1 to 7, was told to abort, here or in an ancestor.
+  func wasAborted(_ phase: UInt32) -> Bool {
+    var wasAborted = false
+    forEachUpwards {
+      if phase < $0.pointer.pointee.phases.aborted.load(ordering: .sequentiallyConsistent) {
+        wasAborted = true
+      }
+    }
+    return wasAborted
+  }
+
+  /// From now on tasks of the phases that were asked, here or in an ancestor, are told to abort as
+  /// they are spawned.
+  func markAskedPhasesAborted() {
+    var asked: UInt32 = 0
+    forEachUpwards {
+      asked = max(asked, $0.pointer.pointee.phases.asked.load(ordering: .sequentiallyConsistent))
+    }
+    var old = pointer.pointee.phases.aborted.load(ordering: .sequentiallyConsistent)
+    while old < asked {
+      let (done, seen) = pointer.pointee.phases.aborted.compareExchange(
+        expected: old, desired: asked, ordering: .sequentiallyConsistent)
+      if done { return }
+      old = seen
+    }
+  }
+
   // MARK: Asking and waiting
 
   /// Raises the flags of the tasks of `phase` and of earlier ones, except clean-up tasks, and runs
@@ -117,7 +151,7 @@ extension RegistryReference {
         if task.word.hasOptionalState {
           let traits = task.traits
           if traits.phase != 0 && traits.phase <= phase && !traits.contains(.finalizing) {
-            task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.cancelRequested() }
+            task.raiseFlag(at: now) { $0.isCleanup ? nil : $0.asked() }
           }
         }
         task.unpin()

@@ -27,13 +27,13 @@ import Synchronization
 //  -  The wait ends when the phase has no live task, when its time is over, when the deadline has
 //     passed or is forced, or when the caller's flag rises. The last phase has no time of its own
 //     but all that is left; if there is only phase 0, TASKS does the waiting.
-//  -  Even if the deadline is forced, a phase other than 0 has `forcedGrace` from its start, or
-//     what was left to the deadline then, if that is less.
+//  -  If the deadline is forced, a phase other than 0 has `forcedGrace` from its start, also if less
+//     was left to the deadline.
 // TASKS:
 //  -  Every phase that has tasks was asked, and no phase has an end of its own any more.
 // STRAGGLERS:
-//  -  The gate is overdue: clean-up tasks, too, are born with their flags up.
-//  -  Each task that was alive at the deadline has its flag up, and its word says that it is
+//  -  The gate is overdue: clean-up tasks, too, are born at level abort.
+//  -  Each task that was alive at the deadline is told to abort, and its word says that it is
 //     overdue. A reference to each is held during the abort grace, as far as there was memory for
 //     it.
 // THREADS:
@@ -132,7 +132,9 @@ extension RegistryReference {
 
   /// The least time, in nanoseconds, that a phase has after it was asked when a second signal
   /// forces the deadline: tasks that have only just been asked can still do what they must (C13).
-  private var forcedGrace: Int64 { max(100_000_000, options.abortGrace) }
+  private var forcedGrace: Int64 {
+    max(100_000_000, options.abortGrace(ofShutdown: true))
+  }
 
   /// The phases after `phase` that have tasks, one bit each.
   ///
@@ -173,8 +175,8 @@ extension RegistryReference {
       let isEndless = clock.deadline.isNever
       let left = isEndless ? Int64.max : max(0, clock.deadline.nanoseconds &- now)
       let time = later == 0 ? left : plan.time(of: phase, before: later, of: left)
-      // A later phase keeps this much time even if the deadline is forced.
-      let least = phase == 0 ? 0 : min(left, forcedGrace)
+      // A later phase has this much time even if the deadline is forced.
+      let least = phase == 0 ? 0 : forcedGrace
       let share = isDeadlineForced ? least : isEndless ? -1 : time
       full?.begin(phase, asked: asked, at: now &- clock.start, share: share)
       if phase == 0 && later == 0 { return }

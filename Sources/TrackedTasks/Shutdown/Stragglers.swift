@@ -11,14 +11,16 @@ extension RegistryReference {
   /// list, in nanoseconds.
   private static var hiddenAllowance: Int64 { 10_000_000 }
 
-  /// Raises the flag of every live task once the deadline has passed, waits for the abort grace,
-  /// and counts (J2, J4).
+  /// Tells every live task to abort once the deadline has passed, waits for the abort grace, and
+  /// counts (J2, J4, C15).
   ///
   /// The flag of the calling task ends it, as it ends every wait (C4).
   func abandonStragglers(
-    _ full: ReportReference?, _ listStraggler: (Int, TaskFacts) -> Void
+    after policy: WaitPolicy, _ full: ReportReference?,
+    _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
-    let graceEnd = Deadline.after(options.abortGrace)
+    let abortGrace = options.abortGrace(ofShutdown: policy == .untilForced)
+    let graceEnd = Deadline.after(abortGrace)
     var tally = JoinTally()
     var listed = 0
     func list(_ facts: TaskFacts, _ task: TaskReference) {
@@ -32,13 +34,13 @@ extension RegistryReference {
     // A task is on no list for a few instructions after its admission and before its end is
     // counted. If the system preempts its thread there, that may last long; nobody waits for it
     // beyond this limit.
-    let lastLook = Deadline.after(max(options.abortGrace, Self.hiddenAllowance))
+    let lastLook = Deadline.after(max(abortGrace, Self.hiddenAllowance))
     looking: while true {
       let now = monotonicNow()
       let lastID = ProcessState.lastID
       let most = count
       full?.makeRoom(for: most)
-      if options.abortGrace > 0 { remembered.makeRoom(for: Int(clamping: most)) }
+      if abortGrace > 0 { remembered.makeRoom(for: Int(clamping: most)) }
       forEachInTree { registry in
         registry.advanceGate { $0.overdue() }
         return true
@@ -49,7 +51,7 @@ extension RegistryReference {
         if task.id > lastID {
           // A clean-up task spawned since the deadline: its flag is raised, but this join did not
           // wait for it.
-          if registry.gate.isOverdue { task.raiseFlag(at: now) { $0.cancelRequested() } }
+          if registry.gate.isOverdue { task.raiseFlag(at: now) { $0.asked(.abort) } }
           task.unpin()
           return true
         }

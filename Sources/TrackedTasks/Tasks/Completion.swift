@@ -90,7 +90,7 @@ extension TaskReference {
   func logEnd(_ how: TaskWord.Ending) {
     let log = registry.options.log
     if !log.isListening { return }
-    let code = pointer.pointee.code
+    let code = code(of: how)
     name.withText { name in
       withFixedText { line in
         if how == .exited {

@@ -26,7 +26,7 @@ extension TaskReference {
     let cancelledAt = pointer.pointee.cancelledAt.load(ordering: .relaxed)
     return EndedFacts(
       id: id, name: name, path: registry.pointer.pointee.path, kind: kind,
-      how: UInt32(how.rawValue), code: how == .failed ? pointer.pointee.code : 0,
+      how: UInt32(how.rawValue), code: code(of: how),
       spawnedAt: spawnedAt, ran: max(0, now &- spawnedAt),
       // A caller that asks many tasks to stop reads the clock once, maybe before this one was
       // spawned.

@@ -7,7 +7,7 @@ import Synchronization
 // the timer thread's lock, so that the task cannot leave its body meanwhile; none of the
 // application's code runs under either lock.
 //
-// `flagHasRisen` reads both fields without a lock, to take none if there is nothing to do, and
+// `levelHasRisen` reads both fields without a lock, to take none if there is nothing to do, and
 // again under the lock. The task stores a field and then reads its flag; the canceller raises the
 // flag and then reads the field: one of them sees the other. A field that was cleared between the
 // two reads is found empty under the lock.
@@ -29,12 +29,12 @@ struct OptionalState: ~Copyable {
   // release: a trait says that other fields can be read.
   let traits = Atomic<UInt32>(0)
 
-  /// Does what follows when the flag of the task has been raised.
+  /// Does what follows when the level of the task has risen.
   ///
   /// Called by the thread that raised it, or by one that helps, with a reference to the task.
   ///
-  /// - Parameter again: whether it may have been called before.
-  func flagHasRisen(again: Bool) {
+  /// - Parameter again: whether it may have been called for this level before.
+  func levelHasRisen(again: Bool) {
     if conditionWait.load(ordering: .sequentiallyConsistent) != 0 {
       ConditionWaker.wake {
         ConditionWait.Pointer(bitPattern: conditionWait.load(ordering: .sequentiallyConsistent))
@@ -43,8 +43,12 @@ struct OptionalState: ~Copyable {
     if signal.load(ordering: .sequentiallyConsistent) != 0 {
       TimerThread.withQueue { queue in
         let bits = signal.load(ordering: .relaxed)
-        let signal = CancelSignal.Pointer(bitPattern: bits)
-        if let signal, !again || !signal.isBeingSent { signal.send(again: &queue) }
+        guard let signal = CancelSignal.Pointer(bitPattern: bits) else { return }
+        if !again {
+          signal.sendFirst(again: &queue)
+        } else if !signal.isBeingSent {
+          signal.send(again: &queue)
+        }
       }
     }
   }
@@ -135,13 +139,107 @@ extension TaskReference {
 
   /// Stops the cancel signal: the task has seen that it is asked to stop.
   ///
+  /// Once it drains, it has seen the level that it has now, and abort starts the signal again.
+  ///
   /// Called on the task's own thread.
   func acknowledgeCancel() {
-    let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
+    let word = self.word
     if !word.isCancelRequested { return }
+    let isDraining = word.hasOptionalState && traits.contains(.draining)
+    acknowledge(isDraining ? word.level : .abort)
+  }
+
+  /// Stops the cancel signal for this level and lower ones, if there is one.
+  private func acknowledge(_ level: StopLevel) {
+    let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
     if let signal = CancelSignal.Pointer(bitPattern: bits) {
-      TimerThread.withQueue { signal.disarm(&$0) }
+      TimerThread.withQueue { signal.acknowledge(level, &$0) }
     }
+  }
+
+  // MARK: Which level ends its waits
+
+  /// Whether the level is one that ends the waits of the task; if so, a check is counted (E2, C16,
+  /// C17).
+  ///
+  /// Called on the task's own thread.
+  @inline(__always)
+  func endsWait() -> Bool { word.isCancelRequested && endsWaitNow() }
+
+  @inline(never)
+  private func endsWaitNow() -> Bool {
+    if !isReached(word) { return false }
+    countCancelCheck()
+    return true
+  }
+
+  /// The same without counting, read in the single order of all sequentially consistent operations.
+  var isWaitOver: Bool {
+    let word = TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent))
+    return word.isCancelRequested && isReached(word)
+  }
+
+  /// Whether a word has the level at which the waits of the calling thread's task end.
+  private func isReached(_ word: TaskWord) -> Bool {
+    if !word.hasOptionalState { return true }
+    let traits = self.traits
+    if traits.contains(.shielded) { return false }
+    return word.level == .abort || !traits.contains(.draining)
+  }
+
+  /// The task has heard the request to stop and finishes its work: from now on only level abort
+  /// ends its waits, and starts its cancel signal again (C16).
+  ///
+  /// Called on the task's own thread.
+  ///
+  /// - Returns: `.ok`; `.cancelled` if it was told to abort already; `.invalid` if its body is over.
+  func beginDrain() -> Status {
+    if word.stage != .running { return Self.bodyHasEnded("tr_begin_drain") }
+    if !word.hasOptionalState || !traits.contains(.draining) {
+      activity.pointee.drainingSince.store(monotonicNow(), ordering: .relaxed)
+      add(.draining)
+      advance { $0.optionalStateAdded() }
+    }
+    acknowledge(.drain)
+    return word.level == .abort ? .cancelled : .ok
+  }
+
+  /// From now on no level ends a wait of the task, until the matching `endShield` (C17).
+  ///
+  /// Called on the task's own thread.
+  ///
+  /// - Returns: `.ok`; `.invalid` if its body is over.
+  func beginShield() -> Status {
+    if word.stage != .running { return Self.bodyHasEnded("tr_shield_begin") }
+    let isInside = word.hasOptionalState && traits.contains(.shielded)
+    let depth = isInside ? activity.pointee.shields.load(ordering: .relaxed) : 0
+    activity.pointee.shields.store(depth &+ 1, ordering: .relaxed)
+    if isInside { return .ok }
+    add(.shielded)
+    advance { $0.optionalStateAdded() }
+    return .ok
+  }
+
+  /// Ends the innermost shield.
+  ///
+  /// Called on the task's own thread.
+  ///
+  /// - Returns: `.ok`; `.invalid` if there is none.
+  func endShield() -> Status {
+    if !word.hasOptionalState || !traits.contains(.shielded) {
+      return .invalid("tr_shield_end", "the task has no shield")
+    }
+    let depth = activity.pointee.shields.load(ordering: .relaxed) &- 1
+    activity.pointee.shields.store(depth, ordering: .relaxed)
+    if depth == 0 {
+      pointer.pointee.optionalState.traits.store(
+        traits.subtracting(.shielded).rawValue, ordering: .releasing)
+    }
+    return .ok
+  }
+
+  private static func bodyHasEnded(_ function: StaticString) -> Status {
+    .invalid(function, "the body of the task is over")
   }
 
   /// Ends the task as `complete` does, and its optional state.
@@ -157,6 +255,7 @@ extension TaskReference {
     if !leaveList(how) { return }
     // None of the application's code runs in the task any more.
     if traits.contains(.hasWaitPlace) { WaitDescriptor.leave(self) }
+    if traits.contains(.ownsToken) { dropOwnToken() }
     registry.retainStorage()
     if word.isCancelRequested { recordStop(how) }
     let phase = traits.phase

@@ -62,13 +62,14 @@ extension RegistryReference {
     }
     if pointer.pointee.isMeasured { measureSpawn(kind: request.kind) }
     initialize(task, from: request, gate)
-    if self.gate.flagsNewborn(cleanup: request.outlastsToken) {
-      task.raiseFlag { $0.cancelRequested() }
-    }
+    let level = self.gate.levelOfNewborn(outlastsToken: request.outlastsToken)
+    if level != .none { task.raiseFlag { $0.asked(level) } }
     let phase = request.traits.phase
     if phase != 0 {
       phasedTaskBegins(phase)
-      if !request.isCleanup && wasAsked(phase) { task.raiseFlag { $0.cancelRequested() } }
+      if !request.isCleanup && wasAsked(phase) {
+        task.raiseFlag { $0.asked(wasAborted(phase) ? .abort : .drain) }
+      }
     }
     let status =
       parent == nil
@@ -147,7 +148,8 @@ extension RegistryReference {
   ) {
     let record = task.pointer
     let now = monotonicNow()
-    let flagged = gate.flagsNewborn(cleanup: request.outlastsToken)
+    let level = gate.levelOfNewborn(outlastsToken: request.outlastsToken)
+    let flagged = level != .none
     record.pointee.id.store(ProcessState.nextID(), ordering: .releasing)
     atomicMemoryFence(ordering: .releasing)
     for i in 0..<8 { record.pointee.name.store(request.name.words[i], at: i) }
@@ -163,7 +165,7 @@ extension RegistryReference {
     }
     if request.wantsHandle || parent != nil { retainStorage() }
     let word = TaskWord.admitted(
-      cleanup: request.isCleanup, flagged: flagged, handle: request.wantsHandle,
+      cleanup: request.isCleanup, level: level, handle: request.wantsHandle,
       inGroup: parent != nil,
       optionalState: request.hasOptionalState || pointer.pointee.givesOptionalState)
     _ = record.pointee.word.exchange(word.bits, ordering: .sequentiallyConsistent)

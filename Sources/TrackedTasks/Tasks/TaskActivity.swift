@@ -38,6 +38,21 @@ struct TaskActivity: ~Copyable {
   // atomic: the `WaitDescriptor` at which the task has a place, as bits, if its traits say
   // `hasWaitPlace`; 0 for none. Relaxed; changed by the task's own thread, under the lock of those.
   let waitDescriptor: Atomic<UInt>
+  // atomic: relaxed; when the task began to drain, on `CLOCK_MONOTONIC`, if its traits say
+  // `draining`.
+  let drainingSince: Atomic<Int64>
+  // atomic: relaxed; how many shields the task is in, if its traits say `shielded`. Owned by the
+  // task's own thread.
+  let shields: Atomic<UInt32>
+  // atomic: relaxed; what the body of a failed task returned. Written by the worker before `ends`,
+  // read after that.
+  let code: Atomic<Int32>
+  // atomic: the token of the task's own and the two callbacks that cancel it, as bits, if its traits
+  // say `ownsToken` (the token: as long as there are callbacks). Relaxed; see LOCKING in
+  // `OwnToken.swift`.
+  let ownToken: Atomic<UInt>
+  let drainCallback: Atomic<UInt>
+  let abortCallback: Atomic<UInt>
 }
 
 /// The facts in the notes of a task.
@@ -49,6 +64,13 @@ struct ActivityFacts {
   var readsFlag = false
   /// Whether a heartbeat is overdue (E7).
   var isStalled = false
+  /// When it began to drain, on `CLOCK_MONOTONIC`; 0 before (C16).
+  var drainingSince: Int64 = 0
+
+  /// For how long it has been draining, in nanoseconds; -1 if it is not.
+  func drainingFor(at now: Int64) -> Int64 {
+    drainingSince == 0 ? -1 : max(0, now &- drainingSince)
+  }
 }
 
 extension TaskReference {
@@ -59,6 +81,9 @@ extension TaskReference {
   var activityFacts: ActivityFacts {
     let traits = self.traits
     var facts = ActivityFacts(phase: traits.phase, readsFlag: traits.contains(.readsFlag))
+    if traits.contains(.draining) {
+      facts.drainingSince = activity.pointee.drainingSince.load(ordering: .relaxed)
+    }
     if !traits.contains(.activity) { return facts }
     let activity = self.activity
     facts.checkpoint = UnsafePointer(
@@ -88,6 +113,13 @@ extension TaskReference {
       advance { $0.optionalStateAdded() }
     }
     return activity
+  }
+
+  /// What the body returned; 0 unless the task has failed.
+  ///
+  /// Requires a reference to the task, whose body has ended in this way.
+  func code(of how: TaskWord.Ending) -> Int32 {
+    how == .failed ? activity.pointee.code.load(ordering: .relaxed) : 0
   }
 
   // MARK: Cancellation checks

@@ -57,10 +57,10 @@ struct TaskRecord: ~Copyable {
   let cancelledAt = Atomic<Int64>(0)
   // immutable after init
   let registry: RegistryReference
-  /// Written by the worker before `ends` if it is not 0, read after `ended` of a failed task.
-  var code: Int32 = 0
   /// Readable once the task is asked to stop.
   let descriptor = CancelDescriptor()
+  /// Readable once the task is told to abort.
+  let abortDescriptor = CancelDescriptor()
   let callbacks = CancelCallbacks()
   let optionalState = OptionalState()
   // atomic: what has happened since the flag was raised; see `CancelChecks`. Set to 0 by the
@@ -183,7 +183,10 @@ struct TaskReference: Equatable {
   @inline(__always)
   private func recycle(_ last: TaskWord) {
     let registry = self.registry
-    if last.hasDescriptor { pointer.pointee.descriptor.close() }
+    if last.hasDescriptor {
+      pointer.pointee.descriptor.close()
+      pointer.pointee.abortDescriptor.close()
+    }
     if HandleCheck.isOn { HandleCheck.keep(.task, pointer) } else { releaseRecord() }
     if last.holdsRegistry { registry.releaseStorage() }
   }
@@ -227,13 +230,13 @@ struct TaskReference: Equatable {
     #endif
   }
 
-  /// Asks the task to stop, and ends the wait it is in; its callbacks have yet to run.
+  /// Raises the task's level, and ends the wait it is in; its callbacks have yet to run.
   ///
-  /// Requires a reference (C3, C4).
+  /// Requires a reference (C3, C4, C15).
   ///
   /// - Parameters:
   ///   - time: the time now, on `CLOCK_MONOTONIC`; a walk of many tasks reads it once.
-  ///   - transition: `cancelRequested`, or `overdue`.
+  ///   - transition: `asked`, or `overdue`.
   /// - Returns: the word before, or nil if the task had begun to end.
   @discardableResult
   func raiseFlag(
@@ -244,8 +247,8 @@ struct TaskReference: Equatable {
     _ = pointer.pointee.cancelledAt.compareExchange(
       expected: 0, desired: time, ordering: .releasing)
     let before = advance(transition)
-    if let before, !before.isCancelRequested {
-      endWait(hasOptionalState: before.hasOptionalState)
+    if let before, let after = transition(before), before.level < after.level {
+      endWait(after, again: false)
     } else if !word.isCancelRequested {
       // The task began to end meanwhile, unflagged, and its flag is no longer raised (W3). The
       // reference keeps the next task out of the record until this is undone.
@@ -254,25 +257,30 @@ struct TaskReference: Equatable {
     return before
   }
 
-  /// Ends the wait that the task is in, because its flag is up; a second call does no harm.
-  private func endWait(hasOptionalState: Bool, again: Bool = false) {
+  /// Ends the wait that the task is in, because its level has risen; a second call does no harm.
+  ///
+  /// A task whose waits do not end at this level goes on waiting (`isWaitOver`).
+  ///
+  /// - Parameters:
+  ///   - word: the word with the new level.
+  ///   - again: whether it may have been called for this level before.
+  private func endWait(_ word: TaskWord, again: Bool) {
     let bits = pointer.pointee.worker.load(ordering: .sequentiallyConsistent)
     if let worker = Worker.Pointer(bitPattern: bits) { worker.pointee.parker.unpark() }
     pointer.pointee.descriptor.raise()
-    if !hasOptionalState { return }
-    pointer.pointee.optionalState.flagHasRisen(again: again)
-    // Sequentially consistent, like the flag before: see LOCKING in `WaitDescriptor.swift`.
+    if word.level == .abort { pointer.pointee.abortDescriptor.raise() }
+    if !word.hasOptionalState { return }
+    pointer.pointee.optionalState.levelHasRisen(again: again)
+    // Sequentially consistent, like the level before: see LOCKING in `WaitDescriptor.swift`.
     let traits = pointer.pointee.optionalState.traits.load(ordering: .sequentiallyConsistent)
     if TaskTraits(rawValue: traits).contains(.hasWaitPlace) { WaitDescriptor.raise(for: self) }
   }
 
-  /// Ends the wait that the task is in if its flag is up.
+  /// Ends the wait that the task is in if it was asked to stop.
   ///
-  /// The thread that raised the flag may be held up before it has done so. Requires a reference.
+  /// The thread that raised the level may be held up before it has done so. Requires a reference.
   func endWaitIfAsked() {
     let word = self.word
-    if word.isLive && word.isCancelRequested {
-      endWait(hasOptionalState: word.hasOptionalState, again: true)
-    }
+    if word.isLive && word.isCancelRequested { endWait(word, again: true) }
   }
 }

@@ -17,6 +17,12 @@ import Synchronization
 // then, so that another thread may have found the wait, it is withdrawn under the waker's lock,
 // under which it is found. If it is being woken at that moment, the task releases the mutex until
 // that is done: for the application, it is still waiting.
+//
+// A wait that a token ends is found in the same way, through a callback on the token's list of
+// waits. `context` of that callback is guarded by the waker's lock, like the wait: it is set to nil
+// as the wait is withdrawn. A thread that runs the callback later finds nothing, and the callback's
+// own memory lives as long as that thread holds it. So the waiting thread, which holds the mutex
+// again, does not wait for that thread.
 
 /// A task's wait on a condition variable of the application's.
 struct ConditionWait {
@@ -76,7 +82,7 @@ extension UnsafeMutablePointer<ConditionWait> {
 }
 
 /// Waits on a condition variable of the application's, whose mutex the caller holds; inside a task
-/// its flag ends the wait (C9).
+/// its flag ends the wait (C9), and in any thread a token, if one is given (C18).
 ///
 /// - Returns: `.ok` if the condition variable was signalled, or after a spurious wake-up;
 ///   `.cancelled`, which takes precedence over the others; `.timedOut`; `.invalid` if the caller
@@ -84,41 +90,55 @@ extension UnsafeMutablePointer<ConditionWait> {
 ///   mutex as before. `.noMemory` without having waited.
 func waitOnCondition(
   _ condition: UnsafeMutablePointer<pthread_cond_t>, _ mutex: UnsafeMutablePointer<pthread_mutex_t>,
-  until deadline: Deadline
+  endedBy token: TokenReference? = nil, until deadline: Deadline
 ) -> Status {
-  if cp_mutex_is_robust(mutex) != 0 { return .invalid("tr_cond_wait", "mutex is robust") }
+  let caller: StaticString = token == nil ? "tr_cond_wait" : "tr_cond_wait_token"
+  if cp_mutex_is_robust(mutex) != 0 { return .invalid(caller, "mutex is robust") }
   // The flag of a task whose end is under way cannot rise any more (W3).
-  guard let task = Worker.currentTask, task.word.stage == .running else {
+  let current = Worker.currentTask
+  let task = current?.word.stage == .running ? current : nil
+  if task == nil && token == nil {
     return withHeartbeatsSuspended(reports: false) {
-      withCancellationDisabled { block(on: condition, mutex, until: deadline) }
+      withCancellationDisabled { block(on: condition, mutex, until: deadline, caller) }
     }
   }
-  if task.checkCancel() { return .cancelled }
+  if let task, task.endsWait() { return .cancelled }
+  if token?.isCancelled == true { return .cancelled }
   if !ConditionWaker.prepare() { return .noMemory }
-  task.makesFlagLookForWaits()
+  task?.makesFlagLookForWaits()
   return withCancellationDisabled {
     withUnsafeTemporaryAllocation(of: ConditionWait.self, capacity: 1) { memory in
       // SAFETY: room for one element has a base address.
       let wait = memory.baseAddress.unsafelyUnwrapped
       wait.initialize(
         to: ConditionWait(timer: Timer(.wake(wait)), condition: condition, mutex: mutex))
-      let published = task.pointer
-      published.pointee.optionalState.conditionWait.store(
-        UInt(bitPattern: wait), ordering: .sequentiallyConsistent)
+      var listed: CancelCallback.Pointer?
+      if let token {
+        let status = CancelCallback.register(
+          { _ in }, UnsafeMutableRawPointer(wait), drop: nil, with: .waits(token),
+          publish: { listed = $0 })
+        if status == .noMemory { return .noMemory }
+      }
+      task?.publish(wait)
+      /// Whether something but the condition variable ends the wait.
+      func isOver() -> Bool { task?.isWaitOver == true || token.map { $0.level != .none } == true }
       var status = Status.cancelled
-      if !task.isFlagUp {
+      if !isOver() {
         status = withHeartbeatsSuspended(reports: false) {
-          block(on: condition, mutex, until: deadline)
+          block(on: condition, mutex, until: deadline, caller)
         }
-        if task.isFlagUp && status != .invalid && status != .system {
+        if isOver() && status != .invalid && status != .system {
           status = .cancelled
           // The wake-up may have been meant for another thread: it is passed on.
           _ = pthread_cond_signal(condition)  // glibc's has no errors
         }
       }
-      published.pointee.optionalState.conditionWait.store(0, ordering: .sequentiallyConsistent)
-      if task.isFlagUp {
-        ConditionWaker.withdraw(wait) { waitUntilFree in
+      task?.publish(nil)
+      if token != nil || task?.isFlagUp == true {
+        ConditionWaker.withdraw(wait) {
+          // A thread that cancels the token finds no wait from now on.
+          listed?.pointee.context = nil
+        } letsGo: { waitUntilFree in
           // If the state of the mutex is unknown, it is not touched.
           if status == .invalid || status == .system { return waitUntilFree() }
           // If the flag rose before the wait, nothing has checked yet that the caller holds the
@@ -132,14 +152,32 @@ func waitOnCondition(
           }
         }
       }
-      if status == .cancelled { task.countCancelCheck() }
+      if let listed { CancelCallback.forget(listed) }
+      if status == .cancelled { task?.countCancelCheck() }
       return status
     }
   }
 }
 
+extension CancelCallback.Pointer {
+  /// Wakes the wait on a condition variable for which it was registered, unless the wait has been
+  /// withdrawn.
+  func wakeWait() {
+    ConditionWaker.wake {
+      pointee.context?.assumingMemoryBound(to: ConditionWait.self)
+    }
+  }
+}
+
 extension TaskReference {
-  /// The flag, read in the single order of all sequentially consistent operations.
+  /// Makes a wait known to the threads that raise the flag; nil: there is none any more.
+  fileprivate func publish(_ wait: ConditionWait.Pointer?) {
+    pointer.pointee.optionalState.conditionWait.store(
+      UInt(bitPattern: wait), ordering: .sequentiallyConsistent)
+  }
+
+  /// Whether the task was asked to stop, at whatever level, read in the single order of all
+  /// sequentially consistent operations.
   var isFlagUp: Bool {
     TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent)).isCancelRequested
   }
@@ -148,7 +186,7 @@ extension TaskReference {
 private func block(
   on condition: UnsafeMutablePointer<pthread_cond_t>,
   _ mutex: UnsafeMutablePointer<pthread_mutex_t>,
-  until deadline: Deadline
+  until deadline: Deadline, _ caller: StaticString
 ) -> Status {
   let code: Int32
   if deadline.isNever {
@@ -161,7 +199,7 @@ private func block(
   case 0: return .ok
   case ETIMEDOUT: return .timedOut
   case EPERM:
-    return .invalid("tr_cond_wait", "the calling thread does not hold mutex")
+    return .invalid(caller, "the calling thread does not hold mutex")
   default:
     cp_set_errno(code)
     return .system

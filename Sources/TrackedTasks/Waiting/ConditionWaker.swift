@@ -57,14 +57,18 @@ enum ConditionWaker {
 
   /// Makes sure that no other thread uses the wait any more.
   ///
-  /// Called by its task, with the mutex held, when the wait cannot be found any more.
+  /// Called by its thread, with the mutex held, when its task does not show the wait any more.
   ///
   /// - Parameters:
-  ///   - wait: the calling task's.
+  ///   - wait: the calling thread's.
+  ///   - hide: makes sure that it cannot be found any more; called under the lock.
   ///   - letsGo: releases the mutex while another thread uses the wait, and acquires it again.
-  static func withdraw(_ wait: ConditionWait.Pointer, letsGo: (() -> Void) -> Void) {
+  static func withdraw(
+    _ wait: ConditionWait.Pointer, _ hide: () -> Void, letsGo: (() -> Void) -> Void
+  ) {
     // SAFETY: see `wake`.
     let monitor = existing.unsafelyUnwrapped
+    monitor.withLock { _ in hide() }
     if takes(wait, from: monitor) { return }
     letsGo {
       _ = monitor.wait(for: UInt(bitPattern: wait), until: .never, isCancellable: false) {

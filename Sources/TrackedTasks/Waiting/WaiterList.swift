@@ -86,7 +86,7 @@ protocol WaitableState: MonitorState {
 }
 
 extension Monitor where State: WaitableState {
-  /// Blocks the calling thread until `isReady`, its own flag, or `deadline`.
+  /// Blocks the calling thread until `isReady`, its own flag (C4, C16), or `deadline`.
   ///
   /// The order makes lost wake-ups impossible: the waiter is on the list before it reads the
   /// predicate, and a thread that makes the predicate true looks at the list afterwards. The flag
@@ -106,7 +106,7 @@ extension Monitor where State: WaitableState {
   ) -> WaitEnd {
     if isReady() { return .ready }
     let task = isCancellable ? Worker.currentTask : nil
-    if let task, task.checkCancel() { return .cancelled }
+    if let task, task.endsWait() { return .cancelled }
     return withHeartbeatsSuspended {
       withCancellationDisabled {
         withParker { parker in
@@ -121,7 +121,7 @@ extension Monitor where State: WaitableState {
             repeat {
               if isReady() {
                 end = .ready
-              } else if let task, task.checkCancel() {
+              } else if let task, task.endsWait() {
                 end = .cancelled
               } else if deadline.hasPassed {
                 end = .timedOut

@@ -11,7 +11,7 @@ func sleepCallingThread(for duration: Int64) -> Status {
     withHeartbeatsSuspended {
       withParker { parker in
         while true {
-          if let task, task.checkCancel() { return .cancelled }
+          if let task, task.endsWait() { return .cancelled }
           if deadline.hasPassed { return .ok }
           _ = parker.park(until: deadline)
         }
@@ -31,7 +31,7 @@ func waitUntilCancelled(until deadline: Deadline) -> Status {
     withHeartbeatsSuspended {
       withParker { parker in
         while true {
-          if task.checkCancel() { return .cancelled }
+          if task.endsWait() { return .cancelled }
           if deadline.hasPassed { return .timedOut }
           _ = parker.park(until: deadline)
         }
@@ -63,23 +63,23 @@ private func pollDescriptor(
   let task = Worker.currentTask
   var isWaiting = false
   while true {
-    if let task, task.checkCancel() { return .cancelled }
-    let isOwn = task?.word.hasDescriptor == true
+    if let task, task.endsWait() { return .cancelled }
+    let own = task?.ownDescriptor
     var remaining = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
     var flag: Int32 = -1
     if let task, remaining != 0 {
-      switch task.descriptorForWaits(isOwn: isOwn, isWaiting: isWaiting) {
+      switch task.descriptorForWaits(own: own, isWaiting: isWaiting) {
       case .descriptor(let found): flag = found
       // The shared descriptor was raised for another task's flag, and the process has none left.
       case .none: remaining = deadline.isNever ? 10_000_000 : min(remaining, 10_000_000)
       case .failed(let status): return status
       }
       isWaiting = true
-      if task.isFlagUp { continue }
+      if task.isWaitOver { continue }
     }
     let code = cp_poll(descriptor, events, flag, remaining)
     if code == Int32(CP_POLL_FLAG), let task {
-      if task.isFlagUp || !isOwn && WaitDescriptor.isRaised(for: task) { continue }
+      if task.isWaitOver || own == nil && WaitDescriptor.isRaised(for: task) { continue }
       return foreignDescriptor()
     }
     if let end = endOfWait(code, "tr_wait_fd") { return end }
@@ -157,17 +157,22 @@ extension TaskReference {
     forDescriptor descriptor: Int32, events: Int16, until deadline: Deadline,
     _ function: StaticString
   ) -> Status {
-    if checkCancel() { return .cancelled }
+    if endsNamedWait { return .cancelled }
     // Nothing would end the wait any more.
     if word.stage == .ended { return .invalid(function, "the task has ended") }
-    let (status, flag) = openDescriptor()
-    if status != .ok { return status }
     return withHeartbeatsSuspended {
       while true {
-        if checkCancel() { return .cancelled }
+        if endsNamedWait { return .cancelled }
+        // The task may begin to drain meanwhile: then the other descriptor ends the wait.
+        let level: StopLevel = isDraining ? .abort : .drain
+        let (status, flag) = openDescriptor(level)
+        if status != .ok { return status }
         let remaining = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
         let code = cp_poll(descriptor, events, flag, remaining)
-        if code == Int32(CP_POLL_FLAG) { return checkCancel() ? .cancelled : foreignDescriptor() }
+        if code == Int32(CP_POLL_FLAG) {
+          if word.level >= level { continue }
+          return foreignDescriptor()
+        }
         if let end = endOfWait(code, function) { return end }
         if deadline.hasPassed { return .timedOut }
       }
@@ -176,17 +181,36 @@ extension TaskReference {
 }
 
 extension TaskReference {
+  /// Whether the task has said that it drains; any thread that has a reference.
+  private var isDraining: Bool { word.hasOptionalState && traits.contains(.draining) }
+
+  /// Whether its level ends a wait of another thread that names it; a shield does not concern those
+  /// (C16, C17).
+  private var endsNamedWait: Bool {
+    let word = self.word
+    return word.isCancelRequested && (word.level == .abort || !isDraining)
+  }
+
   /// The descriptor by which the flag ends a wait of the calling thread's task for another one.
   ///
   /// - Parameters:
-  ///   - isOwn: whether it is the task's own, which it has asked for (C6), or one that tasks share.
+  ///   - own: the task's own, which it has asked for (C6); nil: one that tasks share.
   ///   - isWaiting: whether the wait has begun and must not fail any more.
   /// - Returns: as `WaitDescriptor.descriptor(for:isWaiting:)`.
-  fileprivate func descriptorForWaits(isOwn: Bool, isWaiting: Bool) -> WaitDescriptor.Found {
-    if isOwn {
-      let (status, own) = openDescriptor()
-      return status == .ok ? .descriptor(own) : .failed(status)
-    }
+  fileprivate func descriptorForWaits(own: Int32?, isWaiting: Bool) -> WaitDescriptor.Found {
+    if let own { return .descriptor(own) }
     return WaitDescriptor.descriptor(for: self, isWaiting: isWaiting)
+  }
+
+  /// Its own descriptor of the level that ends its waits, if it has one.
+  ///
+  /// Called on the task's own thread.
+  fileprivate var ownDescriptor: Int32? {
+    let word = self.word
+    if !word.hasDescriptor { return nil }
+    let traits = word.hasOptionalState ? self.traits : []
+    if traits.contains(.shielded) { return nil }
+    return traits.contains(.draining)
+      ? pointer.pointee.abortDescriptor.existing : pointer.pointee.descriptor.existing
   }
 }

@@ -77,7 +77,24 @@ extension UnsafeMutablePointer<SignalWatch> {
     if ProcessState.isForkedChild { return }
     answerSignals()
     if ProcessState.isForkedChild { return }
+    runLeftCallbacks()
+    if ProcessState.isForkedChild { return }
     reportLostSignals()
+  }
+
+  /// Runs the callbacks of aborted tasks for which the receiver got no thread.
+  private func runLeftCallbacks() {
+    if !pointee.leavesCallbacks.exchange(false, ordering: .acquiring) { return }
+    let registry = pointee.monitor.withLock { state in
+      state.registry?.retain()
+      return state.registry
+    }
+    guard let registry else { return }
+    registry.forEachInTree {
+      $0.runTaskCallbacks()
+      return !ProcessState.isForkedChild
+    }
+    if !ProcessState.isForkedChild { registry.release() }
   }
 
   func answerRequests() {
@@ -107,23 +124,49 @@ extension UnsafeMutablePointer<SignalWatch> {
     }
   }
 
-  /// Cancels the registry's token for a signal, if it has come.
+  /// Cancels the registry's token for a signal, or explains, if it has come.
   func answer(_ number: Int32) {
     let bit = SignalWatch.bit(number)
     if pointee.arrived.load(ordering: .acquiring) & bit == 0 { return }
     pointee.arrived.bitwiseAnd(~bit, ordering: .acquiringAndReleasing)
+    let role = role(of: number)
     let token = pointee.monitor.withLock { state in
       let token = state.registry?.token
       token?.retain()
       return token
     }
     guard let token else { return }
-    let reason = isReload(number) ? CancelReason.reloadRequested : CancelReason.userRequested
+    // A stop that an earlier watch has left is one, whatever its signal asks for now.
+    let isLeft =
+      !role.isStop && !token.isCancelled
+      && pointee.firstStop.load(ordering: .sequentiallyConsistent) == number
+    if role.kind == .explain && !isLeft {
+      token.release()
+      return explain(number)
+    }
+    let isStop = role.isStop || isLeft
+    let usual = isStop ? CancelReason.userRequested : CancelReason.reloadRequested
+    let reason = role.isStop == isStop && role.reason != 0 ? role.reason : usual
     withFixedText {
       $0.append(signal: number)
     } _: {
       cancel(token, reason: reason, message: $0)
     }
+  }
+
+  /// Writes what the live tasks are doing to the descriptor of a signal; a failure is not reported.
+  private func explain(_ number: Int32) {
+    let registry = pointee.monitor.withLock { state in
+      state.registry?.retain()
+      return state.registry
+    }
+    guard let registry else { return }
+    if let report = registry.explain().1 {
+      _ = report.writeText(
+        to: .descriptor(pointee.explainTo[Int(number)].load(ordering: .relaxed)))
+      report.destroy()
+    }
+    registry.release()
   }
 
   /// Cancels a token, and releases the caller's reference.

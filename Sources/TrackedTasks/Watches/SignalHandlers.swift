@@ -16,19 +16,47 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   /// Records a signal that has come.
   func record(_ number: Int32) {
-    if !isReload(number) {
+    let role = role(of: number)
+    if role.isStop {
       _ = pointee.firstStop.compareExchange(
         expected: 0, desired: number, ordering: .sequentiallyConsistent)
-      let count = pointee.stops.wrappingAdd(1, ordering: .relaxed).newValue
-      if count >= 3 { _exit(128 + number) }
+      if count(number, role) >= 3 { _exit(128 + number) }
       ExitBy.stopHasCome()
     }
     pointee.arrived.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
     ring()
   }
 
-  func isReload(_ number: Int32) -> Bool {
-    number == SIGHUP && pointee.hangUpReloads.load(ordering: .relaxed)
+  /// How many stops have come.
+  var stops: StopCount { StopCount(bits: pointee.stops.load(ordering: .acquiring)) }
+
+  /// Counts a stop, unless it repeats the last one.
+  ///
+  /// - Returns: how many have come with it; 0 if it does not count.
+  private func count(_ number: Int32, _ role: SignalRole) -> UInt64 {
+    let now = monotonicNow()
+    let debounce = pointee.debounce.load(ordering: .relaxed)
+    var old = stops
+    while true {
+      guard let new = old.counting(role, at: now, debounce: debounce) else { return 0 }
+      // Stored before the count that says that they came. If another thread counts first, it has
+      // stored its own, or one of two signals that came at the same time names the other.
+      if old.count == 0 { pointee.firstStopAt.store(now, ordering: .relaxed) }
+      if old.count < 2 && new.count >= 2 {
+        let first = pointee.firstStopAt.load(ordering: .relaxed)
+        pointee.secondStop.store(number, ordering: .relaxed)
+        pointee.secondStopAfter.store(max(0, now &- first), ordering: .relaxed)
+      }
+      let (done, seen) = pointee.stops.compareExchange(
+        expected: old.bits, desired: new.bits, ordering: .acquiringAndReleasing)
+      if done { return new.count }
+      old = StopCount(bits: seen)
+    }
+  }
+
+  /// What a signal asks for.
+  func role(of number: Int32) -> SignalRole {
+    SignalRole(bits: pointee.roles[Int(number)].load(ordering: .relaxed))
   }
 
   /// Puts a token on the list of requests, once.

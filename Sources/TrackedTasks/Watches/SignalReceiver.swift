@@ -3,7 +3,7 @@ import Synchronization
 
 /// The thread that signals wake; see LOCKING in `SignalWatch.swift`.
 extension UnsafeMutablePointer<SignalWatch> {
-  /// The receiver: forces the deadline when a second stop has come, and keeps an answerer.
+  /// The receiver: forces the deadline and aborts when a second stop has come, and keeps an answerer.
   ///
   /// None of the application's code runs here.
   func receive() {
@@ -20,7 +20,13 @@ extension UnsafeMutablePointer<SignalWatch> {
         isOpen = true
       }
       if let registry = takeForcedRegistry() {
-        registry.forceDeadline()
+        registry.forceDeadline(
+          bySecond: pointee.secondStop.load(ordering: .relaxed),
+          after: pointee.secondStopAfter.load(ordering: .relaxed))
+        CallbackRun.begin(in: registry) {
+          pointee.leavesCallbacks.store(true, ordering: .releasing)
+          ring()
+        }
         registry.release()
       }
       let (isEnding, isAnswered) = pointee.monitor.withLock { ($0.isEnding, $0.hasAnswerer) }
@@ -67,7 +73,7 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   /// The registry, with a reference, if a second stop has come and its deadline was not forced yet.
   func takeForcedRegistry() -> RegistryReference? {
-    if pointee.stops.load(ordering: .relaxed) < 2 { return nil }
+    if stops.count < 2 { return nil }
     return pointee.monitor.withLock { state in
       if state.isDeadlineForced { return nil }
       state.isDeadlineForced = true

@@ -40,13 +40,27 @@ struct SignalWatch: ~Copyable {
   // atomic: those of them whose handler may be ours; `previousActions` has what they did before.
   // Stored with release after that, loaded with acquire.
   let installed = Atomic<UInt64>(0)
-  // atomic: relaxed; whether SIGHUP requests a reload, and nothing more when it comes again.
-  let hangUpReloads = Atomic<Bool>(false)
-  // atomic: signals that have arrived and were not handled yet. Released by the handler, acquired
-  // by the answerer.
+  // atomic: relaxed; the role of each signal by number, see `SignalRole`, and for one that explains
+  // the descriptor to which. Stored before the handlers are installed.
+  let roles = InlineArray<65, Atomic<UInt64>> { _ in Atomic(0) }
+  let explainTo = InlineArray<65, Atomic<Int32>> { _ in Atomic(-1) }
+  // atomic: signals that have arrived, to explain or to cancel, and were not handled yet. Released
+  // by the handler, acquired by the answerer.
   let arrived = Atomic<UInt64>(0)
-  // atomic: how often a signal other than a reload has come. Relaxed but for the order of `event`.
+  // atomic: how many stops have come that were counted; see `StopCount`. Released by the handler,
+  // acquired by the receiver.
   let stops = Atomic<UInt64>(0)
+  // atomic: relaxed; when the first stop came, and how much later the second; and its number.
+  // Stored before `stops` says that they came.
+  let firstStopAt = Atomic<Int64>(0)
+  let secondStopAfter = Atomic<Int64>(0)
+  let secondStop = Atomic<Int32>(0)
+  // atomic: relaxed; stops within this time of the last one that was counted are not counted, in
+  // nanoseconds.
+  let debounce = Atomic<Int64>(0)
+  // atomic: whether callbacks of aborted tasks are left to the answerer, as there was no thread for
+  // them. Released by the receiver, acquired by the answerer.
+  let leavesCallbacks = Atomic<Bool>(false)
   // atomic: the first such signal, 0 while there is none. Kept after the end of the watch if the
   // registry's token did not report it. Sequentially consistent.
   let firstStop = Atomic<Int32>(0)
@@ -87,6 +101,9 @@ struct SignalWatch: ~Copyable {
 
   private static var existing: Pointer? { Pointer(bitPattern: shared.load(ordering: .acquiring)) }
 
+  /// Wrappers deliver Ctrl-C twice: to the process group, and then to their child.
+  static var defaultDebounce: Int64 { 100_000_000 }
+
   /// Signal numbers on Linux are 1 to 64.
   static var lastSignal: Int32 { 64 }
 
@@ -117,7 +134,9 @@ struct SignalWatch: ~Copyable {
   ///   - registry: what to shut down; the caller has a reference.
   ///   - wanted: the signals, one bit each; nil is SIGINT and SIGTERM, and SIGHUP if that reloads,
   ///     without those that are ignored.
-  ///   - hangUpReloads: as in the property.
+  ///   - hangUpReloads: whether SIGHUP requests a reload, and nothing more when it comes again.
+  ///   - roles: what the signals ask for, if it is not a stop; these signals are watched, too.
+  ///   - debounce: as in the property.
   ///   - function: of the C interface, for `tr_error_detail`.
   ///   - argument: the name that `wanted` has in its declaration.
   /// - Returns: `.ok`; `.invalid` if there is a watch already, or for a signal that cannot have a
@@ -125,6 +144,7 @@ struct SignalWatch: ~Copyable {
   ///   `.system` if it refuses a handler.
   static func start(
     for registry: RegistryReference, signals wanted: UInt64?, hangUpReloads: Bool,
+    roles: UnsafeBufferPointer<SignalAssignment>? = nil, debounce: Int64 = defaultDebounce,
     _ function: StaticString = "tr_signal_watch_start", _ argument: StaticString = "set"
   ) -> Status {
     func isInvalid(_ text: StaticString) -> Status {
@@ -134,7 +154,8 @@ struct SignalWatch: ~Copyable {
       }
       return .invalid
     }
-    let signals = wanted ?? defaultSignals(hangUpReloads: hangUpReloads)
+    var signals = wanted ?? defaultSignals(hangUpReloads: hangUpReloads)
+    if let roles { for role in roles { signals |= bit(role.number) } }
     for number in 1...lastSignal where signals & bit(number) != 0 {
       if !cp_may_have_handler(number) {
         return isInvalid(" has a signal that cannot have a handler, or is a fault")
@@ -149,7 +170,8 @@ struct SignalWatch: ~Copyable {
         function, "there is a watch already; tr_signal_watch_move hands it over")
     }
     this.pointee.process.store(cp_process(), ordering: .relaxed)
-    this.pointee.hangUpReloads.store(hangUpReloads, ordering: .relaxed)
+    this.assign(roles, hangUpReloads: hangUpReloads)
+    this.pointee.debounce.store(debounce, ordering: .relaxed)
     // Before the check whether a task uses one of them: see `CancelSignal.make`.
     this.pointee.signals.store(signals, ordering: .sequentiallyConsistent)
     var status = Status.ok
@@ -311,6 +333,15 @@ struct SignalWatch: ~Copyable {
   }
 }
 
+/// What a signal is to ask for.
+struct SignalAssignment {
+  /// 1 to 64.
+  let number: Int32
+  let role: SignalRole
+  /// Where to a signal that explains writes; -1 for others.
+  let descriptor: Int32
+}
+
 /// What the watch's Monitor guards.
 ///
 /// Watch1: there is a registry from the start of a watch to its end; a reference of the
@@ -346,6 +377,24 @@ extension UnsafeMutablePointer<SignalWatch> {
   /// was made.
   var isInItsProcess: Bool {
     !ProcessState.isForkedChild && pointee.process.load(ordering: .relaxed) == cp_process()
+  }
+
+  /// Stores what the signals ask for.
+  ///
+  /// Requires the stage `starting`.
+  func assign(_ roles: UnsafeBufferPointer<SignalAssignment>?, hangUpReloads: Bool) {
+    for number in 1...Int(SignalWatch.lastSignal) {
+      let isReload = hangUpReloads && number == Int(SIGHUP)
+      let role = SignalRole(isReload ? .reload : .stop)
+      pointee.roles[number].store(role.bits, ordering: .relaxed)
+      pointee.explainTo[number].store(-1, ordering: .relaxed)
+    }
+    guard let roles else { return }
+    for assignment in roles {
+      let number = Int(assignment.number)
+      pointee.roles[number].store(assignment.role.bits, ordering: .relaxed)
+      pointee.explainTo[number].store(assignment.descriptor, ordering: .relaxed)
+    }
   }
 
   func take(from stage: UInt8, to next: UInt8) -> Bool {
@@ -446,7 +495,10 @@ extension UnsafeMutablePointer<SignalWatch> {
   var isStopDelivered: Bool {
     pointee.monitor.withLock { state in
       guard let token = state.registry?.token else { return false }
-      return token.reason == CancelReason.userRequested
+      let number = pointee.firstStop.load(ordering: .sequentiallyConsistent)
+      let role = number == 0 ? SignalRole(.stop) : role(of: number)
+      let reason = role.isStop && role.reason != 0 ? role.reason : CancelReason.userRequested
+      return token.reason == reason
     }
   }
 

@@ -138,7 +138,7 @@ extension RegistryReference {
         let end = Deadline.after(allowance)
         if end.nanoseconds < deadline.nanoseconds { deadline = end }
       }
-      if let task, task.word.isCancelRequested {
+      if let task, task.isWaitOver {
         if !isCheckCounted { task.countCancelCheck() }
         return (.cancelled, left)
       }

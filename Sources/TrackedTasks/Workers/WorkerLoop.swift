@@ -170,7 +170,7 @@ extension Worker {
     if ProcessState.isForkedChild { return (0, false) }
     // Not `hasOptionalState` from above: the body may have set a heartbeat interval.
     if task.word.hasOptionalState { task.bodyHasEnded() }
-    if code != 0 { record.pointee.code = code }
+    if code != 0 { task.activity.pointee.code.store(code, ordering: .relaxed) }
     worker.pointee.ending = code == 0 ? .returned : .failed
     // If the longest of them was too short for a system call, so were the others.
     ticks = max(ticks, releaseAndLog(task, on: worker))
@@ -255,10 +255,7 @@ extension Worker {
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
     if let task = worker.pointee.task {
       if task.word.hasOptionalState { task.bodyHasEnded() }
-      if worker.pointee.stage == .body {
-        task.pointer.pointee.code = 0
-        worker.pointee.ending = .exited
-      }
+      if worker.pointee.stage == .body { worker.pointee.ending = .exited }
       releaseAndLog(task, on: worker)
       if ProcessState.isForkedChild { return }
       complete(task, on: worker)

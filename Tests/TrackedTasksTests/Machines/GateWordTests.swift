@@ -65,7 +65,9 @@ import Testing
       #expect(open.closed().isClosed && !open.closed().isCancelled)
       #expect(open.cancelled().isClosed && open.cancelled().isCancelled)
       var seen = open.closed()
-      for step in [{ $0.cancelled() }, { $0.overdue() }, { $0.closed() }]
+      for step in [
+        { $0.aborted() }, { $0.cancelled() }, { $0.overdue() }, { $0.closed() }, { $0.aborted() },
+      ]
         as [(GateWord) -> GateWord]
       {
         let next = step(seen)
@@ -73,26 +75,29 @@ import Testing
         #expect(next.admitted == count)
         seen = next
       }
-      #expect(seen.isClosed && seen.isCancelled && seen.isOverdue)
+      #expect(seen.isClosed && seen.isCancelled && seen.isOverdue && seen.isAborted)
+      #expect(open.aborted().isAborted && !open.aborted().isClosed)
     }
   }
 
-  /// **Proves:** new ordinary tasks are flagged by the token, new clean-up tasks by a deadline (S5,
-  /// C3).
+  /// **Proves:** ordinary newborns are asked by the token, at the level it has, and all by a deadline
+  /// (S5, C3, C15).
   ///
-  /// **Why it matters:** clean-up work has to run although all other tasks are asked to stop.
-  /// **Catches:** the two conditions of `flagsNewborn` exchanged.
-  @Test func onlyTheRightNewbornAreFlagged() {
+  /// **Why it matters:** clean-up work has to run although everybody else is told to stop; and an abort
+  /// that is faster than the cancel must not ask anybody before the token has a reason.
+  /// **Catches:** the two conditions of `levelOfNewborn` exchanged; `isAborted` that counts without
+  /// `isCancelled`.
+  @Test func newbornsStartAtTheLevelOfTheirGate() {
     let open = GateWord(bits: 0)
-    let gates = [
-      open, open.closed(), open.cancelled(), open.closed().overdue(),
-      open.cancelled().overdue(),
+    let table: [(GateWord, StopLevel, StopLevel)] = [
+      (open, .none, .none), (open.closed(), .none, .none), (open.aborted(), .none, .none),
+      (open.cancelled(), .drain, .none), (open.cancelled().aborted(), .abort, .none),
+      (open.aborted().cancelled(), .abort, .none), (open.closed().overdue(), .abort, .abort),
+      (open.cancelled().overdue(), .abort, .abort),
     ]
-    let ordinary = [false, false, true, false, true]
-    let cleanup = [false, false, false, true, true]
-    for (number, gate) in gates.enumerated() {
-      #expect(gate.flagsNewborn(cleanup: false) == ordinary[number])
-      #expect(gate.flagsNewborn(cleanup: true) == cleanup[number])
+    for (gate, ordinary, outlasting) in table {
+      #expect(gate.levelOfNewborn(outlastsToken: false) == ordinary)
+      #expect(gate.levelOfNewborn(outlastsToken: true) == outlasting)
     }
   }
 
@@ -101,10 +106,10 @@ import Testing
   /// **Why it matters:** both live in one word.
   /// **Catches:** a count mask one bit too wide.
   @Test func countAndBitsShareTheWordWithoutTouching() {
-    let many = GateWord(bits: (1 << 61) - 2)
-    #expect(many.admitted == (1 << 61) - 2)
-    #expect(!many.isClosed && !many.isCancelled && !many.isOverdue)
-    let closed = many.cancelled().overdue()
+    let many = GateWord(bits: (1 << 60) - 2)
+    #expect(many.admitted == (1 << 60) - 2)
+    #expect(!many.isClosed && !many.isCancelled && !many.isOverdue && !many.isAborted)
+    let closed = many.cancelled().overdue().aborted()
     #expect(closed.admitted == many.admitted)
     #expect(
       closed.admit(mayPassClosed: true, ended: 0, limit: 0)

@@ -10,7 +10,8 @@ struct TaskModel: Hashable {
     case free = 5
   }
   var life = Life.starting
-  var flag = false
+  /// 0, 1 or 2.
+  var level: UInt32 = 0
   var overdue = false
   var awaited = false
   var message = false
@@ -34,7 +35,8 @@ struct TaskModel: Hashable {
       case .ended: .ended
       case .free: .free
       }
-    return word.stage == stage && word.isCancelRequested == flag && word.isOverdue == overdue
+    return word.stage == stage && word.level.rawValue == level
+      && word.isCancelRequested == (level != 0) && word.isOverdue == overdue
       && word.isAwaited == awaited && word.isCleanup == cleanup && word.hasMessage == message
       && word.hasOptionalState == optionalState
       && word.ending == how && word.isLive == isLive && word.references == references
@@ -54,7 +56,7 @@ struct TaskModel: Hashable {
       $0.references -= 1
     }
     if next.life != .ended || next.references > 0 { return next }
-    return TaskModel(life: .free, flag: flag, cleanup: false, references: 0, holdsRegistry: false)
+    return TaskModel(life: .free, level: level, cleanup: false, references: 0, holdsRegistry: false)
   }
 }
 
@@ -95,14 +97,17 @@ struct TaskStep: Sendable {
 
   private static let requests = [
     TaskStep(
-      "cancelRequested", { $0.cancelRequested() },
-      { model in model.isLive && !model.flag ? model.with { $0.flag = true } : nil }),
+      "asked(drain)", { $0.asked(.drain) },
+      { model in model.isLive && model.level == 0 ? model.with { $0.level = 1 } : nil }),
+    TaskStep(
+      "asked(abort)", { $0.asked(.abort) },
+      { model in model.isLive && model.level < 2 ? model.with { $0.level = 2 } : nil }),
     TaskStep(
       "overdue", { $0.overdue() },
       { model in
         guard model.isLive else { return nil }
         return model.with {
-          $0.flag = true
+          $0.level = 2
           $0.overdue = true
         }
       }),

@@ -11,14 +11,15 @@ private struct Reached {
 /// The state machine of one task, walked exhaustively and without a thread.
 @Suite struct TaskWordTests {
   /// Every word a task can be admitted with.
-  private static let admissions: [Reached] = (0..<16).map { number in
-    let (cleanup, flagged, handle) = (number & 1 != 0, number & 2 != 0, number & 4 != 0)
-    let optionalState = number & 8 != 0
+  private static let admissions: [Reached] = (0..<24).map { number in
+    let (cleanup, handle, optionalState) = (number & 1 != 0, number & 2 != 0, number & 4 != 0)
+    let level = UInt32(number / 8)
     return Reached(
       word: .admitted(
-        cleanup: cleanup, flagged: flagged, handle: handle, optionalState: optionalState),
+        cleanup: cleanup, level: StopLevel(rawValue: level) ?? .none, handle: handle,
+        optionalState: optionalState),
       model: TaskModel(
-        flag: flagged, optionalState: optionalState, cleanup: cleanup, references: handle ? 2 : 1,
+        level: level, optionalState: optionalState, cleanup: cleanup, references: handle ? 2 : 1,
         holdsRegistry: handle))
   }
 
@@ -42,7 +43,7 @@ private struct Reached {
   /// **Proves:** every transition of every state leads where the model says (O1, C3, W3).
   ///
   /// **Why it matters:** the whole life of a task is these functions.
-  /// **Catches:** `cancelRequested` or `awaited` accepted in a phase where the task has ended.
+  /// **Catches:** `asked` or `awaited` accepted in a stage where the task has ended.
   @Test func everyTransitionOfEveryReachableWordFollowsTheModel() {
     for reached in Self.reachable {
       #expect(reached.model.matches(reached.word), "\(reached)")
@@ -57,20 +58,20 @@ private struct Reached {
     }
   }
 
-  /// **Proves:** a task can be in 1970 states, as counted by hand from its fields (O1, W2).
+  /// **Proves:** a task can be in 2627 states, as counted by hand from its fields (O1, W2).
   ///
   /// **Why it matters:** the exhaustive tests are exhaustive only if the walk gets everywhere.
   /// **Catches:** a transition that never exists, such as `withdrawn` always nil.
   @Test func theWalkReachesEveryState() {
-    // Flag and deadline: down, up, up and overdue. Then clean-up, awaited, optional state, and the
-    // references: 1 to 3, with the registry held or not.
-    let starting = 3 * 2 * 2 * 2 * 6
+    // Level and deadline: none, drain, abort, abort and overdue. Then clean-up, awaited, optional state, and
+    // the references: 1 to 3, with the registry held or not.
+    let starting = 4 * 2 * 2 * 2 * 6
     let running = starting * 2
     let ending = running * 3
     // Of an ended task 1 or 2 references are left; it ended, or was withdrawn as it started.
     let ended = ending / 6 * 4 + starting / 6 * 4
-    // A free record remembers the flag alone.
-    let free = 2
+    // A free record remembers the level alone.
+    let free = 3
     #expect(Self.reachable.count == starting + running + ending + ended + free)
   }
 
@@ -113,7 +114,7 @@ private struct Reached {
   /// sticks leaks memory, and a descriptor.
   /// **Catches:** `unpinned` that takes the last but one from such a word.
   @Test func aFullWordGivesReferencesAwayAndGetsThemBack() throws {
-    var word = TaskWord.admitted(cleanup: false, flagged: false, handle: true)
+    var word = TaskWord.admitted(cleanup: false, level: .none, handle: true)
     #expect(word.referencesMovedOut() == nil)
     #expect(word.referencesMovedIn(last: true) == nil)
     while let next = word.handleAdded() { word = next }
@@ -142,7 +143,7 @@ private struct Reached {
     #expect(try #require(word.unpinned()).stage == .free)
   }
 
-  /// **Proves:** no transition lowers the flag or forgets a deadline or a waiter (C3, W3).
+  /// **Proves:** no transition lowers the level or forgets a deadline or a waiter (C3, C15, W3, W6).
   ///
   /// **Why it matters:** a task that was asked to stop must never see the opposite.
   /// **Catches:** a `with(_:)` whose mask clears more than the phase.
@@ -151,7 +152,7 @@ private struct Reached {
       let word = reached.word
       for step in TaskStep.all where step.mayBeAsked(reached.model) {
         guard let next = step.word(word) else { continue }
-        #expect(next.isCancelRequested || !word.isCancelRequested, "\(step.name)")
+        #expect(next.level >= word.level, "\(step.name)")
         // A record that becomes free remembers nothing else.
         if next.stage == .free { continue }
         #expect(next.isOverdue || !word.isOverdue, "\(step.name)")
@@ -163,26 +164,26 @@ private struct Reached {
     }
   }
 
-  /// **Proves:** the low half of a word is the flag and nothing else, 0 or 1 (C3, W1).
+  /// **Proves:** the low half of a word is the level and nothing else: 0, 1 or 2 (C3, C15, W1).
   ///
   /// **Why it matters:** applications read that half through a pointer, as a whole.
   /// **Catches:** a bit of the state moved below bit 32.
-  @Test func theLowHalfIsTheFlag() {
+  @Test func theLowHalfIsTheLevel() {
     for reached in Self.reachable {
       let low = UInt32(truncatingIfNeeded: reached.word.bits)
-      #expect(low == (reached.word.isCancelRequested ? 1 : 0))
+      #expect(low == reached.model.level)
     }
   }
 
   /// **Proves:** once a task is ending, neither its flag nor its outcome changes (O1, W3).
   ///
-  /// **Why it matters:** two threads that read the outcome must get the same answer.
-  /// **Catches:** `cancelRequested` accepted while the end is being counted.
+  /// **Why it matters:** two who ask for the outcome must get the same answer.
+  /// **Catches:** `asked` accepted while the end is being counted.
   @Test func anEndingTaskKeepsItsFlagAndItsOutcome() {
     for reached in Self.reachable where !reached.word.isLive && reached.word.stage != .free {
       for step in TaskStep.all where step.mayBeAsked(reached.model) {
         guard let next = step.word(reached.word), next.stage != .free else { continue }
-        #expect(next.isCancelRequested == reached.word.isCancelRequested, "\(step.name)")
+        #expect(next.level == reached.word.level, "\(step.name)")
         #expect(next.isOverdue == reached.word.isOverdue, "\(step.name)")
         #expect(next.ending == reached.word.ending, "\(step.name)")
         #expect(next.hasMessage == reached.word.hasMessage, "\(step.name)")

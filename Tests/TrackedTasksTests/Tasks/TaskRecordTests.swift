@@ -21,7 +21,7 @@ import Testing
         gate.open()
         while record.word.stage != .ended { sched_yield() }
       }
-      return word.cancelRequested()
+      return word.asked()
     }
     #expect(before == nil)
     #expect(try #require(first).wait(timeout: ample).wasCancelled == false)

@@ -1,0 +1,103 @@
+import Synchronization
+
+// LOCKING
+// This file has no lock of its own. `ownToken` in the notes is written by the task's own thread
+// before the callbacks are registered, and taken by the threads that run them, under the lock of the
+// registry's Monitor in both cases; it does not change until the record has another task. Each
+// callback holds a reference to the token and one to the task.
+
+/// A token of the task's own, for code that takes a token and knows no task (C18).
+///
+/// If the registry's token asks the task to stop, the task's is a child of it: it is cancelled with
+/// it, with the same reason, before any callback runs. Whatever else raises the level raises that of
+/// the task alone: `cancel`, a phase of a shutdown, a deadline, a second signal. Two callbacks of
+/// the task, one for each level, then cancel the token.
+extension TaskReference {
+  /// The token, which is created by the first call; the task holds a reference until its body is
+  /// over.
+  ///
+  /// Called on the task's own thread.
+  ///
+  /// - Returns: the status, and the token if it is `.ok`; `.invalid` if the body is over.
+  func ownToken() -> (Status, TokenReference?) {
+    let word = self.word
+    if word.stage != .running {
+      return (.invalid("tr_task_token", "the body of the task is over"), nil)
+    }
+    let traits = word.hasOptionalState ? self.traits : []
+    if traits.contains(.ownsToken) { return (.ok, keptToken) }
+    let isAskedByToken = !word.isCleanup && traits.phase == 0
+    let (status, made) = TokenReference.create(childOf: isAskedByToken ? registry.token : nil)
+    guard let made else { return (status, nil) }
+    let notes = activity
+    notes.pointee.ownToken.store(UInt(bitPattern: made.pointer), ordering: .relaxed)
+    notes.pointee.drainCallback.store(0, ordering: .relaxed)
+    notes.pointee.abortCallback.store(0, ordering: .relaxed)
+    let drain = follow(
+      .drain, made, { TaskReference.cancelOwnToken(of: $0, .drain) },
+      publish: { notes.pointee.drainCallback.store(UInt(bitPattern: $0), ordering: .relaxed) })
+    let abort = follow(
+      .abort, made, { TaskReference.cancelOwnToken(of: $0, .abort) },
+      publish: { notes.pointee.abortCallback.store(UInt(bitPattern: $0), ordering: .relaxed) })
+    if drain == .noMemory || abort == .noMemory {
+      dropOwnToken()
+      return (.noMemory, nil)
+    }
+    add(.ownsToken)
+    advance { $0.optionalStateAdded() }
+    return (.ok, made)
+  }
+
+  /// Registers one of the callbacks, which holds a reference to the token.
+  private func follow(
+    _ level: StopLevel, _ token: TokenReference, _ function: CancelFunction,
+    publish: (CancelCallback.Pointer?) -> Void
+  ) -> Status {
+    token.retain()
+    let status = CancelCallback.register(
+      function, UnsafeMutableRawPointer(pointer),
+      drop: { TaskReference(context: $0).keptToken?.release() },
+      with: .task(self), at: level, publish: publish)
+    if status == .noMemory {
+      publish(nil)
+      token.release()
+    }
+    return status
+  }
+
+  /// SAFETY: the task, to which the callback with this context holds a reference.
+  private init(context: UnsafeMutableRawPointer?) {
+    self.init(context.unsafelyUnwrapped.assumingMemoryBound(to: TaskRecord.self))
+  }
+
+  /// The token that was created, without a reference.
+  private var keptToken: TokenReference? {
+    let bits = activity.pointee.ownToken.load(ordering: .relaxed)
+    return UnsafeMutablePointer<TokenStorage>(bitPattern: bits).map { TokenReference($0) }
+  }
+
+  /// Gives up the token and the callbacks: the body is over, or memory was short.
+  ///
+  /// Called on the task's own thread. If the level has risen already, the thread that raised it
+  /// cancels the token, also if that is after this.
+  func dropOwnToken() {
+    let notes = activity
+    let drain = notes.pointee.drainCallback.exchange(0, ordering: .relaxed)
+    if let callback = CancelCallback.Pointer(bitPattern: drain) { CancelCallback.retire(callback) }
+    let abort = notes.pointee.abortCallback.exchange(0, ordering: .relaxed)
+    if let callback = CancelCallback.Pointer(bitPattern: abort) { CancelCallback.retire(callback) }
+    keptToken?.release()
+  }
+
+  /// Cancels the token of a task whose level has risen, with the reason of the registry's token if
+  /// that is cancelled.
+  private static func cancelOwnToken(of context: UnsafeMutableRawPointer?, _ level: StopLevel) {
+    let task = TaskReference(context: context)
+    guard let token = task.keptToken else { return }
+    let source = task.registry.token
+    let own = task.word.isOverdue ? CancelReason.deadline : CancelReason.none
+    source.withMessage { message, _ in
+      _ = token.cancel(reason: source.isCancelled ? source.reason : own, message: message, level)
+    }
+  }
+}
