@@ -326,6 +326,7 @@ echo '== impatience: a second signal cuts the grace short'
 start --grace 600000 --deaf
 kill -TERM "$pid"
 await_stopping
+sleep 0.3 # longer than debounce_ns, within which two signals count as one
 kill -INT "$pid"
 finish
 expect 'exit status' "$status" 1
