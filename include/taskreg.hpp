@@ -2131,7 +2131,7 @@ class shield {
   shield(const shield &) = delete;
   shield &operator=(const shield &) = delete;
   ~shield() {
-    if (is_up) static_cast<void>(tr_shield_end());
+    if (is_up) ignore(detail::to_status(tr_shield_end()));
   }
 
  private:

@@ -15,7 +15,7 @@ for header in taskreg.hpp taskreg.h; do
   if [ $header = taskreg.hpp ]; then
     signature='int sample(const std::string &text)' warning=-Wold-style-cast
   else
-    signature='void sample()' warning=-Wall # the macros that initialise structures have casts of C
+    warning=-Wall # the macros that initialise structures have casts of C
   fi
   # A sample is a paragraph of an opening comment that is indented by five blanks.
   awk -v name="$folder/$header" '
@@ -26,6 +26,9 @@ for header in taskreg.hpp taskreg.h; do
     /\*\// { comment = 0 }
     { last = $0 }' "../../include/$header"
   for sample in "$folder/$header"-*; do
+    if [ $header = taskreg.h ]; then # a whole main returns an exit status
+      if grep -q '^ *return ' "$sample"; then signature='int sample()'; else signature='void sample()'; fi
+    fi
     for standard in 17 20; do
       count=$((count + 1))
       {
