@@ -22,3 +22,9 @@ extern void *socket_of_the_peer;
 #define socket socket_of_the_peer
 extern int serve(tr_task *self, void *ctx);
 extern tr_join_report report;
+extern tr_registry *children;
+extern tr_task *self;
+extern int connection;
+extern void serve_next_request(int);
+extern void finish_requests_under_way(int);
+extern void close_in_order(int);
