@@ -130,6 +130,10 @@ static int body_uses_everything(tr_task *self, void *ctx) {
   EXPECT_EQ(TR_OK, tr_task_fd(self, &same));
   CHECK_EQ(fd, same);
   EXPECT(TR_OK, tr_task_on_cancel(self, callback_on_stage, stage, NULL, &registration));
+  tr_token *own, *again;
+  EXPECT_OBJECT(own, tr_task_token(self));
+  EXPECT_OBJECT(again, tr_task_token(self));
+  CHECK(own == again);
   EXPECT(TR_ERR_TIMEDOUT, tr_wait_fd(stage->pipe[0], POLLIN, 1));
   tr_task *inner = NULL;
   EXPECT(TR_OK, tr_spawn(stage->registry, "inner", TR_KIND_RPC_HANDLER, body_returns, NULL, &inner));
@@ -138,6 +142,7 @@ static int body_uses_everything(tr_task *self, void *ctx) {
   EXPECT_EQ(TR_ERR_DEADLOCK, tr_join_all(stage->registry, FOREVER, NULL));
   gate_arrive(&stage->gate);
   EXPECT(TR_ERR_CANCELLED, tr_wait_fd(stage->pipe[0], POLLIN, FOREVER));
+  while (!tr_token_is_cancelled(own)) sched_yield(); /* by the thread that runs the callbacks */
   DO(tr_registration_remove(registration));
   return 3;
 }

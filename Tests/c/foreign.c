@@ -192,7 +192,7 @@ CASE(a_wait_on_another_thread_needs_a_descriptor) {
 
 /* ---- Descriptors of the library that the application has closed ------------------------------------ */
 
-/* The number of the only descriptor below 256 that is open now and was not `before`. */
+/* The number of the only descriptor below 256 that is open now and was not `before`; -1 if there is none. */
 static int opened_since(const int *before) {
   int found = -1;
   for (int fd = 0; fd < 256; fd++)
@@ -200,7 +200,6 @@ static int opened_since(const int *before) {
       CHECK_EQ(-1, found);
       found = fd;
     }
-  CHECK(found >= 0);
   return found;
 }
 
@@ -213,7 +212,7 @@ static void closed_under(int fd, int which, tr_task *task, tr_status (*wait)(int
       CHECK_EQ(0, close(fd));
     for (int round = 0; round < 2; round++) {
       errno = 0;
-      CHECK_EQ(TR_ERR_SYSTEM, wait(which, task, round == 0 ? FOREVER : 10 * MS));
+      CHECK_EQ(TR_ERR_SYSTEM, wait(which, task, round == 0 ? FOREVER : 60 * SECOND));
       CHECK_EQ(EBADF, errno);
     }
   }
@@ -229,8 +228,12 @@ static int body_has_its_descriptors_closed(tr_task *self, void *ctx) {
   (void)ctx;
   int before[256], own;
   for (int fd = 0; fd < 256; fd++) before[fd] = fcntl(fd, F_GETFD) >= 0;
-  CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(quiet[0], POLLIN, 1 * MS));
-  closed_under(opened_since(before), 0, self, wait_as_a_task);
+  int shared;
+  do { /* a wait whose time is over before it has begun takes no descriptor */
+    CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(quiet[0], POLLIN, 1 * MS));
+    shared = opened_since(before);
+  } while (shared < 0);
+  closed_under(shared, 0, self, wait_as_a_task);
   CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(quiet[0], POLLIN, 0));
   CHECK_EQ(TR_OK, tr_task_fd(self, &own));
   CHECK_EQ(TR_ERR_TIMEDOUT, tr_wait_fd(quiet[0], POLLIN, 1 * MS));
@@ -247,7 +250,6 @@ static int body_has_its_descriptors_closed(tr_task *self, void *ctx) {
    each wait, past every deadline.
    Catches: a descriptor that is polled again without a pause; an errno of some earlier call. */
 CASE(a_wait_whose_descriptor_was_closed_fails) {
-  if (check_under_valgrind()) return; /* it did not find the library's descriptor there */
   pipe_open();
   CHECK_EQ(0, pipe2(always, O_CLOEXEC));
   CHECK_EQ(1, write(always[1], "x", 1));

@@ -116,7 +116,9 @@ CASE(a_canceller_that_is_stopped_holds_up_nobody) {
 #ifdef CAN_HOLD
   if (check_under_valgrind()) return;
   int held = 0, in_lock = 0;
-  for (long at = 1;; at += at < 40 ? 7 : 97) {
+  /* A step that does not divide the instructions of a loop: with 97 a quarter of the places were in locks, with
+     a step of one in a finer sample a seventh. */
+  for (long at = 1;; at += at < 40 ? 7 : 61) {
     pthread_t thread;
     registry = registry_new();
     tr_token *child = tr_token_child(tr_registry_token(registry));
@@ -152,8 +154,7 @@ CASE(a_canceller_that_is_stopped_holds_up_nobody) {
     tr_registry_release(registry);
     if (!is_in) break;
   }
-  /* About a seventh of the instructions are within a lock; the sample is too small to say more. */
-  CHECK_MSG(held > 20 && in_lock < held / 3, "held at %d places, %d of them in a lock", held, in_lock);
+  CHECK_MSG(held > 20 && in_lock < held / 4, "held at %d places, %d of them in a lock", held, in_lock);
 #endif
 }
 

@@ -25,44 +25,58 @@ extension TaskReference {
       return (.invalid("tr_task_token", "the body of the task is over"), nil)
     }
     let traits = word.hasOptionalState ? self.traits : []
-    if traits.contains(.ownsToken) { return (.ok, keptToken) }
-    let isAskedByToken = !word.isCleanup && traits.phase == 0
-    let (status, made) = TokenReference.create(childOf: isAskedByToken ? registry.token : nil)
-    guard let made else { return (status, nil) }
     let notes = activity
-    notes.pointee.ownToken.store(UInt(bitPattern: made.pointer), ordering: .relaxed)
-    notes.pointee.drainCallback.store(0, ordering: .relaxed)
-    notes.pointee.abortCallback.store(0, ordering: .relaxed)
-    let drain = follow(
-      .drain, made, { TaskReference.cancelOwnToken(of: $0, .drain) },
-      publish: { notes.pointee.drainCallback.store(UInt(bitPattern: $0), ordering: .relaxed) })
-    let abort = follow(
-      .abort, made, { TaskReference.cancelOwnToken(of: $0, .abort) },
-      publish: { notes.pointee.abortCallback.store(UInt(bitPattern: $0), ordering: .relaxed) })
-    if drain == .noMemory || abort == .noMemory {
-      dropOwnToken()
-      return (.noMemory, nil)
+    var kept = traits.contains(.ownsToken) ? keptToken : nil
+    if kept == nil {
+      let isAskedByToken = !word.isCleanup && traits.phase == 0
+      let (status, made) = TokenReference.create(childOf: isAskedByToken ? registry.token : nil)
+      guard let made else { return (status, nil) }
+      notes.pointee.ownToken.store(UInt(bitPattern: made.pointer), ordering: .relaxed)
+      notes.pointee.drainCallback.store(0, ordering: .relaxed)
+      notes.pointee.abortCallback.store(0, ordering: .relaxed)
+      add(.ownsToken)
+      advance { $0.optionalStateAdded() }
+      kept = made
     }
-    add(.ownsToken)
-    advance { $0.optionalStateAdded() }
-    return (.ok, made)
+    guard let token = kept else { return (.noMemory, nil) }
+    // If memory is short the token stays, as a callback may be using it already; the next call
+    // registers what is missing.
+    let drains = follow(
+      .drain, token, notes.pointee.drainCallback.load(ordering: .relaxed),
+      { TaskReference.cancelOwnToken(of: $0, .drain) },
+      publish: { notes.pointee.drainCallback.store($0, ordering: .relaxed) })
+    let aborts = follow(
+      .abort, token, notes.pointee.abortCallback.load(ordering: .relaxed),
+      { TaskReference.cancelOwnToken(of: $0, .abort) },
+      publish: { notes.pointee.abortCallback.store($0, ordering: .relaxed) })
+    return drains && aborts ? (.ok, token) : (.noMemory, nil)
   }
 
-  /// Registers one of the callbacks, which holds a reference to the token.
+  /// What stands for a callback that was called as it was registered.
+  private static var hasRun: UInt { 1 }
+
+  /// Registers one of the callbacks, which holds a reference to the token, unless it is registered.
+  ///
+  /// - Parameters:
+  ///   - level: the level at which it runs.
+  ///   - token: the task's own.
+  ///   - registered: the callback, as bits, or `hasRun`; 0 if it is not registered.
+  ///   - function: the callback.
+  ///   - publish: stores `registered`.
+  /// - Returns: whether it is registered now; memory was short if not.
   private func follow(
-    _ level: StopLevel, _ token: TokenReference, _ function: CancelFunction,
-    publish: (CancelCallback.Pointer?) -> Void
-  ) -> Status {
+    _ level: StopLevel, _ token: TokenReference, _ registered: UInt, _ function: CancelFunction,
+    publish: (UInt) -> Void
+  ) -> Bool {
+    if registered != 0 { return true }
     token.retain()
     let status = CancelCallback.register(
       function, UnsafeMutableRawPointer(pointer),
       drop: { TaskReference(context: $0).keptToken?.release() },
-      with: .task(self), at: level, publish: publish)
-    if status == .noMemory {
-      publish(nil)
-      token.release()
-    }
-    return status
+      with: .task(self), at: level,
+      publish: { publish($0.map { UInt(bitPattern: $0) } ?? Self.hasRun) })
+    if status == .noMemory { token.release() }
+    return status != .noMemory
   }
 
   /// SAFETY: the task, to which the callback with this context holds a reference.
@@ -76,17 +90,22 @@ extension TaskReference {
     return UnsafeMutablePointer<TokenStorage>(bitPattern: bits).map { TokenReference($0) }
   }
 
-  /// Gives up the token and the callbacks: the body is over, or memory was short.
+  /// Gives up the token and the callbacks, as the body is over.
   ///
   /// Called on the task's own thread. If the level has risen already, the thread that raised it
   /// cancels the token, also if that is after this.
   func dropOwnToken() {
     let notes = activity
-    let drain = notes.pointee.drainCallback.exchange(0, ordering: .relaxed)
-    if let callback = CancelCallback.Pointer(bitPattern: drain) { CancelCallback.retire(callback) }
-    let abort = notes.pointee.abortCallback.exchange(0, ordering: .relaxed)
-    if let callback = CancelCallback.Pointer(bitPattern: abort) { CancelCallback.retire(callback) }
+    Self.retire(notes.pointee.drainCallback.exchange(0, ordering: .relaxed))
+    Self.retire(notes.pointee.abortCallback.exchange(0, ordering: .relaxed))
     keptToken?.release()
+  }
+
+  private static func retire(_ registered: UInt) {
+    if registered == hasRun { return }
+    if let callback = CancelCallback.Pointer(bitPattern: registered) {
+      CancelCallback.retire(callback)
+    }
   }
 
   /// Cancels the token of a task whose level has risen, with the reason of the registry's token if
