@@ -18,6 +18,7 @@
 #include "inspect.h"
 #include "primes.h"
 #include "service.h"
+#include "upstream.h"
 
 #define KEY_SIZE 128 /* bytes of a key, its NUL included */
 
@@ -38,7 +39,7 @@ static void respond_written(const tr_task *self, struct connection *c, const cha
 #define TEXT_OF_VALUE(value) #value
 
 static const char help_text[] =
-    "commands: SET key value | GET key | DEL key | ECHO text | PRIMES number | PING | TASKS [json] | "
+    "commands: SET key value | GET key | DEL key | ECHO text | PRIMES number | FETCH port key | PING | TASKS [json] | "
     "METRICS | STATS | HEALTH | SHUTDOWN | QUIT | HELP; by HTTP: GET / | /kv/key | /echo/text | "
     "/primes/number | /tasks | /tasks.json | /metrics | /stats | /health";
 
@@ -79,6 +80,24 @@ static void run_primes(tr_task *self, struct connection *c, const char *argument
                                        : "out of memory");
 }
 
+static void run_fetch(const tr_task *self, struct connection *c, const char *argument) {
+  char answer[INPUT_SIZE], *key;
+  long port;
+  int code;
+
+  errno = 0;
+  port = strtol(argument, &key, 10);
+  if (*argument < '0' || *argument > '9' || *key != ' ' || errno != 0 || port < 1 || port > 65535) {
+    respond(self, c, 400, "FETCH takes a port and a key");
+    return;
+  }
+  code = fetch_line(port, key + 1, answer, sizeof answer);
+  respond(self, c, code, code == 200   ? answer
+                         : code == 503 ? "the service is stopping"
+                         : code == 504 ? "the other server took too long"
+                                       : "the other server does not answer");
+}
+
 void execute(tr_task *self, struct connection *c, const char *command, char *argument) {
   char value[INPUT_SIZE];
   const char *why;
@@ -104,6 +123,8 @@ void execute(tr_task *self, struct connection *c, const char *command, char *arg
     respond(self, c, 200, argument);
   } else if (strcmp(command, "PRIMES") == 0) {
     run_primes(self, c, argument);
+  } else if (strcmp(command, "FETCH") == 0) {
+    run_fetch(self, c, argument);
   } else if (strcmp(command, "PING") == 0) {
     respond(self, c, 200, "PONG");
   } else if (strcmp(command, "TASKS") == 0) {

@@ -17,11 +17,11 @@
 #include "connection.h"
 #include "commands.h"
 
-#define POLL_MS 100             /* how long a task that sends waits in poll before it checks its flag */
 #define IDLE_LIMIT_MS 60000     /* a silent connection is closed after this */
 #define SEND_LIMIT_MS 10000     /* a client that reads nothing is given up after this... */
 #define SEND_LIMIT_STOP_MS 500  /* ...or after this when the service is stopping */
-#define LINGER_MS 100           /* how long a closing connection waits for the client to close */
+#define LINGER_MS 100           /* how long a closing connection waits for the client to close... */
+#define LINGER_ABORT_MS 20      /* ...or this long when the task is told to abort */
 
 void connection_drop(void *ctx) {
   struct connection *c = ctx;
@@ -42,13 +42,13 @@ static void send_all(const tr_task *self, struct connection *c, const char *data
       length -= (size_t)sent;
       last_progress = now_ms();
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      struct pollfd writable = {.fd = c->fd, .events = POLLOUT};
-      /* A response is not cut off because the task was asked to stop; only the limit is shorter. */
+      /* A response is not cut off because the task was asked to stop; only the limit is shorter. It is
+         cut off when the task is told to abort. */
       int limit = tr_task_is_cancelled(self) ? SEND_LIMIT_STOP_MS : SEND_LIMIT_MS;
-      if (now_ms() - last_progress > limit) {
+      int64_t left = last_progress + limit - now_ms();
+      tr_status status = tr_wait_fd(c->fd, POLLOUT, TR_MILLISECONDS(left > 0 ? left : 0));
+      if (status == TR_ERR_CANCELLED ? tr_begin_drain() != TR_OK : status != TR_OK) {
         c->broken = ETIMEDOUT;
-      } else if (poll(&writable, 1, POLL_MS) < 0 && errno != EINTR) {
-        c->broken = errno;
       }
     } else if (errno != EINTR) {
       c->broken = errno;
@@ -126,8 +126,9 @@ static int execute_next(tr_task *self, struct connection *c) {
 
 /* Say that nothing more will come and wait a little for the client to close. Closing at once would
    reset the connection if the client has sent more, and it might lose our last response. */
-static void linger(struct connection *c) {
-  int64_t deadline = now_ms() + LINGER_MS;
+static void linger(const tr_task *self, struct connection *c) {
+  int64_t deadline =
+      now_ms() + (tr_task_stop_level(self) == TR_STOP_ABORT ? LINGER_ABORT_MS : LINGER_MS);
   struct pollfd readable = {.fd = c->fd, .events = POLLIN};
 
   if (shutdown(c->fd, SHUT_WR) != 0) {
@@ -151,15 +152,19 @@ int connection_run(tr_task *self, void *ctx) {
   int stopping = 0;
 
   while (c->request.keep_alive && !stopping) {
-    tr_status status = tr_wait_fd(c->fd, POLLIN, TR_MILLISECONDS(IDLE_LIMIT_MS));
+    tr_status status;
 
+    /* Asked to stop during the last request, which may have begun to drain: then nothing but an abort
+       ends a wait. */
+    stopping = tr_task_is_cancelled(self);
+    status = tr_wait_fd(c->fd, POLLIN, stopping ? 0 : TR_MILLISECONDS(IDLE_LIMIT_MS));
     if (status == TR_ERR_TIMEDOUT) {
       break;
     }
     /* What has arrived when the flag rises is still answered, and whatever the client goes on
        sending, there is no second round. */
-    stopping = status == TR_ERR_CANCELLED;
-    if (status != TR_OK && !stopping) {
+    stopping = stopping || status == TR_ERR_CANCELLED;
+    if (status != TR_OK && status != TR_ERR_CANCELLED) {
       TR_IGNORE(tr_task_set_message(self, tr_strerror(status)));
       return 1;
     }
@@ -186,6 +191,6 @@ int connection_run(tr_task *self, void *ctx) {
       return errno == EPIPE || errno == ECONNRESET ? 0 : fail_task(self, "send");
     }
   }
-  linger(c);
+  linger(self, c);
   return 0;
 }

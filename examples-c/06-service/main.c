@@ -6,7 +6,7 @@
 
      0  listener     accepts connections and spawns one task for each; without it the service stops
      1  peers        a group, with a limit of its own:
-          peer A:P     one connection: reads requests, answers them
+          peer A:P     one connection: reads requests, answers them, asks another server (FETCH)
           rpc primes   one expensive request, run beside the connection that waits for it
      2  heartbeat    prints a line of statistics periodically, with a heartbeat interval
         compaction   frees what deleted entries of the store occupy
@@ -17,13 +17,15 @@
    explains what each of them is doing, /metrics has counters and durations, /stats a line of them,
    /health says whether a task misses its heartbeats. SIGTERM and SIGINT stop the service: every task is
    asked to stop, requests that have arrived are answered, and a report says which tasks did not stop in
-   time, and why. A second SIGTERM or SIGINT cuts the grace period short, a third ends the process.
+   time, and why. When the grace period is over, requests that are still under way are dropped, and the
+   clients are told. A second SIGTERM or SIGINT cuts the grace period short for the listener and the
+   connections, the journal is still written, and a third ends the process.
 
    Exit status: 0 when all tasks ended within the grace period, 1 when some did not, or the service
    stopped because something failed, 2 when it could not start.
 
    Read it in this order: main.c (start and stop), service.h (what is shared), listener.c, connection.c,
-   commands.c and primes.c (a request from end to end), upkeep.c and journal.c (the other tasks), inspect.c.
+   commands.c, primes.c and upstream.c (a request from end to end), upkeep.c and journal.c (the other tasks), inspect.c.
    request.c and store.c know nothing of tasks; misbehaving.c serves the demo only. All of this file runs
    in the main thread, except on_event, which any thread may call. Only main sets the fields of `service`
    that do not change later, and only it creates, shuts down and releases the registries.

@@ -15,7 +15,7 @@
 #define RPC_LIMIT_MS 30000 /* how long an expensive request may take */
 
 /* A job has two owners, the connection that asked and the task that works: either may be the last
-   one, because a connection that is asked to stop, or whose time is up, waits no longer. */
+   one, because a connection that is told to abort, or whose time is up, waits no longer. */
 struct job {
   atomic_int owners;
   uint32_t limit;
@@ -43,8 +43,9 @@ static int primes_run(tr_task *self, void *ctx) {
 
     if (n % 1024 == 1) {
       TR_IGNORE(tr_progress(n, job->limit, "numbers"));
-      if (tr_task_is_cancelled(self)) {
-        return 0; /* to stop when asked is not a failure: the job is just not done */
+      /* Asked to stop, it drains: it counts on, until it is told to abort. */
+      if (tr_task_stop_level(self) == TR_STOP_ABORT) {
+        return 0; /* to stop when told is not a failure: the job is just not done */
       }
     }
     while (divisor * divisor <= n && n % divisor != 0) {
@@ -76,9 +77,11 @@ int count_primes(tr_task *self, uint32_t limit, uint32_t *result) {
   status = tr_spawn_with(service.peers, "rpc primes", TR_KIND_RPC_HANDLER, primes_run, job,
                          &options, &handler);
   if (status == TR_OK) {
-    status = tr_task_wait(handler, TR_MILLISECONDS(RPC_LIMIT_MS), NULL);
-    if (status != TR_OK) { /* its time is up, or this connection was asked to stop */
-      TR_IGNORE(tr_task_cancel(handler)); /* it will see its flag, end, and release its reference */
+    do { /* a second time when this connection is asked to stop, and drains */
+      status = tr_task_wait(handler, TR_MILLISECONDS(RPC_LIMIT_MS), NULL);
+    } while (status == TR_ERR_CANCELLED && tr_begin_drain() == TR_OK);
+    if (status != TR_OK) { /* its time is up, or this connection was told to abort */
+      TR_IGNORE(tr_task_abort(handler)); /* it will see its level, end, and release its reference */
     }
     tr_task_release(handler);
   } else {

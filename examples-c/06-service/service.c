@@ -21,6 +21,17 @@ int64_t now_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+tr_status wait_draining(int fd, short events, long limit_ms) {
+  int64_t end = now_ms() + limit_ms;
+  tr_status status;
+
+  do { /* a second time after the request to stop, which tr_begin_drain answers */
+    int64_t left = end - now_ms();
+    status = tr_wait_fd(fd, events, TR_MILLISECONDS(left > 0 ? left : 0));
+  } while (status == TR_ERR_CANCELLED && tr_begin_drain() == TR_OK);
+  return status;
+}
+
 int fail_task(tr_task *self, const char *call) {
   char message[128];
 

@@ -1,4 +1,4 @@
-/* 06-service/service.h - what all parts of the service share: its state, its limits, two helpers.
+/* 06-service/service.h - what all parts of the service share: its state, its limits, its helpers.
 
    main sets it up before it spawns a task. After that, tasks change only the counters, which are atomic,
    and store and journal, which have locks. The helpers may be called from any task.
@@ -37,6 +37,10 @@ extern struct service {
 
 /* Milliseconds on the monotonic clock. */
 int64_t now_ms(void);
+
+/* Wait for a descriptor, for `limit_ms` milliseconds at most. When the calling task is asked to stop, it
+   begins to drain, and the wait goes on until it is told to abort. Returns as tr_wait_fd does. */
+tr_status wait_draining(int fd, short events, long limit_ms);
 
 /* End the calling task as failed, with a message for its outcome and for the log. */
 int fail_task(tr_task *self, const char *call);
