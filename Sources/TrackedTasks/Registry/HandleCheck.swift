@@ -56,11 +56,11 @@ enum HandleCheck {
   }
 
   private static func makeTable() -> Bool {
-    guard let buckets = calloc(bucketCount, MemoryLayout<Entry.Pointer?>.stride) else {
+    guard let buckets = calloc(bucketCount, MemoryLayout<HandleEntry.Pointer?>.stride) else {
       return false
     }
     let state = Handles(
-      buckets: buckets.bindMemory(to: Entry.Pointer?.self, capacity: bucketCount))
+      buckets: buckets.bindMemory(to: HandleEntry.Pointer?.self, capacity: bucketCount))
     let monitor = Monitor.shared(at: table, orMadeOf: state)
     // If there was no memory, or another thread was faster, the buckets are not in use.
     if monitor?.withLock({ $0.isIn(buckets) }) != true { free(buckets) }
@@ -184,7 +184,7 @@ enum HandleCheck {
 }
 
 /// The callers of the library: the innermost return addresses.
-private struct Callers {
+struct Callers {
   private var addresses = InlineArray<3, UInt>(repeating: 0)
   private(set) var count = 0
 
@@ -231,135 +231,6 @@ private struct Callers {
           _ = cp_write_all(2, text.text, strlen(text.text))
         }
       }
-    }
-  }
-}
-
-/// The kind of object that a handle refers to.
-enum HandleKind {
-  case registry
-  case token
-  case task
-  case registration
-  case report
-
-  /// Its type in C.
-  var text: StaticString {
-    switch self {
-    case .registry: "tr_registry"
-    case .token: "tr_token"
-    case .task: "tr_task"
-    case .registration: "tr_registration"
-    case .report: "tr_report"
-    }
-  }
-}
-
-/// The facts of one handle.
-private struct Entry {
-  let object: UnsafeRawPointer
-  let kind: HandleKind
-  /// How many references the program has.
-  var given: UInt64 = 0
-  /// Who released its last reference; nil before that.
-  var releasedBy: Callers?
-  /// Whether the object is gone.
-  var isGone = false
-  /// The next in the same bucket.
-  var next: Pointer?
-  /// The object that went next.
-  var nextGone: Pointer?
-
-  typealias Pointer = UnsafeMutablePointer<Entry>
-
-  /// Whether the program can no longer use the handle: its object is gone, or a registry about to
-  /// go.
-  ///
-  /// The memory is valid: the thread that frees it first removes the entry, under the same lock.
-  var isOver: Bool {
-    if isGone { return true }
-    guard kind == .registry, given == 0 else { return false }
-    return RegistryReference(OpaquePointer(object)).pointer.pointee.isUnreachable.load(
-      ordering: .sequentiallyConsistent)
-  }
-}
-
-/// All handles, by address.
-private struct Handles: MonitorState {
-  private let buckets: UnsafeMutablePointer<Entry.Pointer?>
-  private var oldestGone: Entry.Pointer?
-  private var newestGone: Entry.Pointer?
-  private(set) var goneCount = 0
-
-  init(buckets: UnsafeMutablePointer<Entry.Pointer?>) { self.buckets = buckets }
-
-  func checkInvariants() {}
-
-  func isIn(_ memory: UnsafeMutableRawPointer) -> Bool {
-    UnsafeMutableRawPointer(buckets) == memory
-  }
-
-  private func bucket(of object: UnsafeRawPointer) -> UnsafeMutablePointer<Entry.Pointer?> {
-    // Objects are at least 32 bytes apart.
-    let number = UInt(bitPattern: object) >> 5
-    return buckets + Int((number ^ (number >> 12)) & 4095)
-  }
-
-  func find(_ object: UnsafeRawPointer) -> Entry.Pointer? {
-    var entry = bucket(of: object).pointee
-    while let current = entry {
-      if current.pointee.object == object { return current }
-      entry = current.pointee.next
-    }
-    return nil
-  }
-
-  /// Finds an entry or makes one; nil if there is no memory.
-  func entry(of object: UnsafeRawPointer, _ kind: HandleKind) -> Entry.Pointer? {
-    if let found = find(object) { return found }
-    guard let memory = malloc(MemoryLayout<Entry>.size) else { return nil }
-    let entry = memory.bindMemory(to: Entry.self, capacity: 1)
-    let bucket = bucket(of: object)
-    entry.initialize(to: Entry(object: object, kind: kind, next: bucket.pointee))
-    bucket.pointee = entry
-    return entry
-  }
-
-  mutating func append(_ entry: Entry.Pointer) {
-    if let newestGone { newestGone.pointee.nextGone = entry } else { oldestGone = entry }
-    newestGone = entry
-    goneCount += 1
-  }
-
-  /// Frees the memory of the object that went first.
-  mutating func discardOldest() {
-    guard let entry = oldestGone else { return }
-    oldestGone = entry.pointee.nextGone
-    if oldestGone == nil { newestGone = nil }
-    goneCount -= 1
-    remove(entry)
-    let object = entry.pointee.object
-    switch entry.pointee.kind {
-    case .registry: RegistryReference(OpaquePointer(object)).freeMemory()
-    case .task: TaskReference(OpaquePointer(object)).releaseRecord()
-    case .token, .registration, .report: free(UnsafeMutableRawPointer(mutating: object))
-    }
-    free(entry)
-  }
-
-  private func remove(_ entry: Entry.Pointer) {
-    let bucket = bucket(of: entry.pointee.object)
-    if bucket.pointee == entry {
-      bucket.pointee = entry.pointee.next
-      return
-    }
-    var previous = bucket.pointee
-    while let current = previous {
-      if current.pointee.next == entry {
-        current.pointee.next = entry.pointee.next
-        return
-      }
-      previous = current.pointee.next
     }
   }
 }

@@ -1,6 +1,51 @@
 import CPlatform
 import Synchronization
 
+extension SignalWatch {
+  static var handler: @convention(c) (Int32) -> Void {
+    { SignalWatch.signalCame($0) }
+  }
+
+  private static func signalCame(_ number: Int32) {
+    guard let this = existing else { return }
+    let error = cp_errno()
+    if this.isInItsProcess {
+      let isRecorded = this.asVisitor { this.record(number) }
+      if !isRecorded {
+        // The watch has ended since the signal was delivered here, or another thread has installed
+        // our handler again.
+        cp_restore_handler(number, handler, this.pointee.previousActions + Int(number))
+        cp_raise(number)
+      }
+    } else {
+      // A signal for a child, which does not have the registry. Nothing of the parent's is touched.
+      cp_restore_handler(number, handler, this.pointee.previousActions + Int(number))
+      cp_raise(number)
+    }
+    cp_set_errno(error)
+  }
+
+  /// Requests the cancellation of a token, to which the caller has a reference; async-signal-safe.
+  ///
+  /// - Returns: `.ok`; `.invalid` if there is no watch that could do it; `.forked` in a child.
+  static func request(_ token: TokenReference, reason: UInt32) -> Status {
+    guard let this = existing else { return .invalid("tr_request_shutdown", noWatch) }
+    let error = cp_errno()
+    defer { cp_set_errno(error) }
+    if !this.isInItsProcess { return .forked }
+    var isTaken = false
+    _ = this.asVisitor {
+      if this.pointee.stage.load(ordering: .relaxed) != Stage.watching { return }
+      isTaken = true
+      this.push(token, reason: reason)
+    }
+    return isTaken ? .ok : .invalid("tr_request_shutdown", noWatch)
+  }
+
+  /// Wakes the watch's threads, if they exist, so that they check everything.
+  static func wake() { existing?.ring() }
+}
+
 /// The handlers of a signal watch: what they record, how they are installed and restored.
 extension UnsafeMutablePointer<SignalWatch> {
   /// Runs `body` if there is a watch, whose end waits for it; async-signal-safe if `body` is.

@@ -99,7 +99,7 @@ struct SignalWatch: ~Copyable {
   /// atomic: stored with release, loaded with acquire.
   private static let shared = Atomic<UInt>(0)
 
-  private static var existing: Pointer? { Pointer(bitPattern: shared.load(ordering: .acquiring)) }
+  static var existing: Pointer? { Pointer(bitPattern: shared.load(ordering: .acquiring)) }
 
   /// Wrappers deliver Ctrl-C twice: to the process group, and then to their child.
   static var defaultDebounce: Int64 { 100_000_000 }
@@ -259,7 +259,7 @@ struct SignalWatch: ~Copyable {
     return .ok
   }
 
-  private static var noWatch: StaticString { "there is no watch for this registry" }
+  static var noWatch: StaticString { "there is no watch for this registry" }
 
   /// The first stop that has come and that no token has reported; 0 is none.
   static var pendingStop: Int32 {
@@ -274,51 +274,6 @@ struct SignalWatch: ~Copyable {
     return this.pointee.firstStop.load(ordering: .sequentiallyConsistent) != 0
   }
 
-  // MARK: In a signal handler
-
-  static var handler: @convention(c) (Int32) -> Void {
-    { SignalWatch.signalCame($0) }
-  }
-
-  private static func signalCame(_ number: Int32) {
-    guard let this = existing else { return }
-    let error = cp_errno()
-    if this.isInItsProcess {
-      let isRecorded = this.asVisitor { this.record(number) }
-      if !isRecorded {
-        // The watch has ended since the signal was delivered here, or another thread has installed
-        // our handler again.
-        cp_restore_handler(number, handler, this.pointee.previousActions + Int(number))
-        cp_raise(number)
-      }
-    } else {
-      // A signal for a child, which does not have the registry. Nothing of the parent's is touched.
-      cp_restore_handler(number, handler, this.pointee.previousActions + Int(number))
-      cp_raise(number)
-    }
-    cp_set_errno(error)
-  }
-
-  /// Requests the cancellation of a token, to which the caller has a reference; async-signal-safe.
-  ///
-  /// - Returns: `.ok`; `.invalid` if there is no watch that could do it; `.forked` in a child.
-  static func request(_ token: TokenReference, reason: UInt32) -> Status {
-    guard let this = existing else { return .invalid("tr_request_shutdown", noWatch) }
-    let error = cp_errno()
-    defer { cp_set_errno(error) }
-    if !this.isInItsProcess { return .forked }
-    var isTaken = false
-    _ = this.asVisitor {
-      if this.pointee.stage.load(ordering: .relaxed) != Stage.watching { return }
-      isTaken = true
-      this.push(token, reason: reason)
-    }
-    return isTaken ? .ok : .invalid("tr_request_shutdown", noWatch)
-  }
-
-  /// Wakes the watch's threads, if they exist, so that they check everything.
-  static func wake() { existing?.ring() }
-
   // MARK: In a child of fork
 
   /// Restores what the signals did before, in this process and in the programs that it executes: a
@@ -330,191 +285,5 @@ struct SignalWatch: ~Copyable {
     this.restoreHandlers()
     // Their threads do not exist here.
     this.pointee.visitors.store(0, ordering: .relaxed)
-  }
-}
-
-/// What a signal is to ask for.
-struct SignalAssignment {
-  /// 1 to 64.
-  let number: Int32
-  let role: SignalRole
-  /// Where to a signal that explains writes; -1 for others.
-  let descriptor: Int32
-}
-
-/// What the watch's Monitor guards.
-///
-/// Watch1: there is a registry from the start of a watch to its end; a reference of the
-///         application's is held.
-struct WatchState: MonitorState {
-  var registry: RegistryReference?
-  /// Whether the deadline of the registry was forced.
-  var isDeadlineForced = false
-  /// Whether the threads must finish.
-  var isEnding = false
-  /// Whether the handlers are installed, so that the receiver may unblock the signals.
-  var hasHandlers = false
-  var receiver = pthread_t()
-  /// The thread of the answerer, once it runs.
-  var answerer = pthread_t()
-  /// Whether there is an answerer, or one that has finished and was not joined.
-  var hasAnswerer = false
-  var hasAnswererFinished = false
-
-  /// Whether the calling thread is the answerer.
-  var isOwnThread: Bool { hasAnswerer && pthread_equal(answerer, pthread_self()) != 0 }
-
-  func checkInvariants() {
-    if hasAnswererFinished && !hasAnswerer {
-      fatalError("an answerer has finished that was not there")
-    }
-  }
-}
-extension UnsafeMutablePointer<SignalWatch> {
-  /// Whether the caller is in the process that started the watch, not in a child of it.
-  ///
-  /// Async-signal-safe. getpid(2) is a system call of some 50 ns, and right in a child, however it
-  /// was made.
-  var isInItsProcess: Bool {
-    !ProcessState.isForkedChild && pointee.process.load(ordering: .relaxed) == cp_process()
-  }
-
-  /// Stores what the signals ask for.
-  ///
-  /// Requires the stage `starting`.
-  func assign(_ roles: UnsafeBufferPointer<SignalAssignment>?, hangUpReloads: Bool) {
-    for number in 1...Int(SignalWatch.lastSignal) {
-      let isReload = hangUpReloads && number == Int(SIGHUP)
-      let role = SignalRole(isReload ? .reload : .stop)
-      pointee.roles[number].store(role.bits, ordering: .relaxed)
-      pointee.explainTo[number].store(-1, ordering: .relaxed)
-    }
-    guard let roles else { return }
-    for assignment in roles {
-      let number = Int(assignment.number)
-      pointee.roles[number].store(assignment.role.bits, ordering: .relaxed)
-      pointee.explainTo[number].store(assignment.descriptor, ordering: .relaxed)
-    }
-  }
-
-  func take(from stage: UInt8, to next: UInt8) -> Bool {
-    pointee.stage.compareExchange(
-      expected: stage, desired: next, ordering: .sequentiallyConsistent
-    ).exchanged
-  }
-
-  /// Wakes both threads; async-signal-safe.
-  func ring() {
-    pointee.event.wrappingAdd(1, ordering: .releasing)
-    cp_futex_wake(self)
-  }
-
-  /// Makes the threads and installs the handlers.
-  ///
-  /// Requires the stage `starting`.
-  func begin(for registry: RegistryReference) -> Status {
-    registry.retain()
-    pointee.monitor.withLock { state in
-      state = WatchState()
-      state.registry = registry
-    }
-    pointee.lost.store(0, ordering: .relaxed)
-    var status = makeAnswerer() ? Status.ok : .again
-    if status == .ok {
-      let (code, thread) = startThread(
-        stackSize: RegistryOptionsCore.defaultStackSize, argument: self,
-        main: {
-          // SAFETY: the watch, which is never freed.
-          $0.unsafelyUnwrapped.assumingMemoryBound(to: SignalWatch.self).receive()
-          return nil
-        })
-      if code == 0 {
-        pointee.monitor.withLock { $0.receiver = thread }
-        status = installHandlers()
-        if status == .ok {
-          pointee.monitor.withLock { $0.hasHandlers = true }
-          ring()
-        } else {
-          endThreads()
-        }
-      } else {
-        status = .again
-        pointee.monitor.withLock { $0.isEnding = true }
-        ring()
-        withCancellationDisabled { joinAnswerer() }
-      }
-    }
-    if status != .ok {
-      pointee.monitor.withLock { $0.registry = nil }
-      registry.release()
-    }
-    return status
-  }
-
-  /// Ends the watch.
-  ///
-  /// Requires the stage `ending`.
-  func end() {
-    restoreHandlers()
-    // A handler that is about to record something does so within its next instructions, if it is
-    // scheduled. One that is not, as a debugger has stopped it, records it for the next watch.
-    let limit = Deadline.after(1_000_000_000)
-    while pointee.visitors.load(ordering: .sequentiallyConsistent) != 0 && !limit.hasPassed {
-      withCancellationDisabled {
-        withParkerOfItsOwn { _ = $0.park(until: .after(50_000)) }
-      }
-    }
-    endThreads()
-    if isStopDelivered {
-      pointee.firstStop.store(0, ordering: .sequentiallyConsistent)
-      pointee.stops.store(0, ordering: .relaxed)
-    }
-    let registry = pointee.monitor.withLock { state in
-      let registry = state.registry
-      state.registry = nil
-      return registry
-    }
-    pointee.signals.store(0, ordering: .sequentiallyConsistent)
-    pointee.stage.store(SignalWatch.Stage.none, ordering: .sequentiallyConsistent)
-    registry?.release()
-  }
-
-  /// Makes the threads finish what was requested before, and joins them.
-  func endThreads() {
-    let receiver = pointee.monitor.withLock { state in
-      state.isEnding = true
-      return state.receiver
-    }
-    ring()
-    // EINVAL if a handler of the application's, which replaced ours, has detached it.
-    withCancellationDisabled { _ = pthread_join(receiver, nil) }
-  }
-
-  /// Whether the registry's token says that a person or a signal requested the shutdown: then the
-  /// stop is known.
-  var isStopDelivered: Bool {
-    pointee.monitor.withLock { state in
-      guard let token = state.registry?.token else { return false }
-      let number = pointee.firstStop.load(ordering: .sequentiallyConsistent)
-      let role = number == 0 ? SignalRole(.stop) : role(of: number)
-      let reason = role.isStop && role.reason != 0 ? role.reason : CancelReason.userRequested
-      return token.reason == reason
-    }
-  }
-
-  /// Applies a stop that has come before to this registry: its token is cancelled when this
-  /// returns, except on the answerer's own thread, which does that next.
-  func takeOverStop(for registry: RegistryReference) {
-    let number = pointee.firstStop.load(ordering: .sequentiallyConsistent)
-    if number == 0 { return }
-    pointee.arrived.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
-    ring()
-    if pointee.monitor.withLock({ $0.isOwnThread }) { return }
-    // The time to raise a flag. If the answerer is in a callback, or not scheduled, the token is
-    // cancelled when it continues.
-    let token = registry.token
-    _ = token.monitor.wait(
-      for: WaitKey.token, until: .after(1_000_000_000), isCancellable: false,
-      isReady: { token.isCancelled })
   }
 }

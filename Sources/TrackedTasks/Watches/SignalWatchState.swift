@@ -1,0 +1,39 @@
+import CPlatform
+
+/// What a signal is to ask for.
+struct SignalAssignment {
+  /// 1 to 64.
+  let number: Int32
+  let role: SignalRole
+  /// Where to a signal that explains writes; -1 for others.
+  let descriptor: Int32
+}
+
+/// What the watch's Monitor guards.
+///
+/// Watch1: there is a registry from the start of a watch to its end; a reference of the
+///         application's is held.
+struct WatchState: MonitorState {
+  var registry: RegistryReference?
+  /// Whether the deadline of the registry was forced.
+  var isDeadlineForced = false
+  /// Whether the threads must finish.
+  var isEnding = false
+  /// Whether the handlers are installed, so that the receiver may unblock the signals.
+  var hasHandlers = false
+  var receiver = pthread_t()
+  /// The thread of the answerer, once it runs.
+  var answerer = pthread_t()
+  /// Whether there is an answerer, or one that has finished and was not joined.
+  var hasAnswerer = false
+  var hasAnswererFinished = false
+
+  /// Whether the calling thread is the answerer.
+  var isOwnThread: Bool { hasAnswerer && pthread_equal(answerer, pthread_self()) != 0 }
+
+  func checkInvariants() {
+    if hasAnswererFinished && !hasAnswerer {
+      fatalError("an answerer has finished that was not there")
+    }
+  }
+}
