@@ -448,30 +448,42 @@ static int body_reads(tr_task *self, void *ctx) {
   return 0;
 }
 
+/* Spawn a task with a cancel signal that reads from an empty pipe, and wait until its body says so. */
+static tr_task *spawn_interrupted(tr_registry *registry, tr_task_fn body, struct interrupted *one, int ends[2]) {
+  int number = SIGRTMIN + 2;
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  tr_task *task = NULL;
+  CHECK_EQ(TR_OK, tr_install_cancel_signal(number));
+  CHECK_EQ(0, pipe(ends));
+  *one = (struct interrupted){.gate = GATE_INIT, .fd = ends[0]};
+  sem_init(&one->drains, 0, 0);
+  options.cancel_signal = number;
+  CHECK_EQ(TR_OK, tr_spawn_with(registry, "reads", TR_KIND_RPC_HANDLER, body, one, &options, &task));
+  gate_await(&one->gate, 1);
+  return task;
+}
+
+static void end_interrupted(tr_registry *registry, tr_task *task, struct interrupted *one, const int ends[2]) {
+  wait_and_release(task);
+  registry_finish(registry);
+  sem_destroy(&one->drains);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 /* Proves: tr_begin_drain stops the cancel signal, and abort sends it again (C10, C16).
    Why it matters: the work that is being finished makes system calls.
    Catches: a signal that goes on while the task drains; an abort that interrupts nothing. */
 CASE(the_cancel_signal_comes_again_with_abort) {
-  int number = SIGRTMIN + 2, ends[2];
-  CHECK_EQ(TR_OK, tr_install_cancel_signal(number));
-  CHECK_EQ(0, pipe(ends));
+  int ends[2];
+  struct interrupted one;
   tr_registry *registry = registry_new();
-  struct interrupted one = {.gate = GATE_INIT, .fd = ends[0]};
-  sem_init(&one.drains, 0, 0);
-  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
-  options.cancel_signal = number;
-  tr_task *task = NULL;
-  CHECK_EQ(TR_OK, tr_spawn_with(registry, "reads", TR_KIND_RPC_HANDLER, body_reads, &one, &options, &task));
-  gate_await(&one.gate, 1);
+  tr_task *task = spawn_interrupted(registry, body_reads, &one, ends);
   CHECK_EQ(TR_OK, tr_task_cancel(task));
   sem_take(&one.drains);
   CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 20 * MS, NULL));
   CHECK_EQ(TR_OK, tr_task_abort(task));
-  wait_and_release(task);
-  registry_finish(registry);
-  sem_destroy(&one.drains);
-  close(ends[0]);
-  close(ends[1]);
+  end_interrupted(registry, task, &one, ends);
 }
 
 static int body_acknowledges(tr_task *self, void *ctx) {
@@ -489,18 +501,10 @@ static int body_acknowledges(tr_task *self, void *ctx) {
 /* Proves: a cancel signal that was acknowledged at level abort is not sent again, whoever asks once more (C10, C16).
    Why it matters: the task closes its files.  Catches: a second abort that starts the signal again. */
 CASE(an_acknowledged_abort_is_not_sent_again) {
-  int number = SIGRTMIN + 2, ends[2];
-  CHECK_EQ(TR_OK, tr_install_cancel_signal(number));
-  CHECK_EQ(0, pipe(ends));
+  int ends[2];
+  struct interrupted one;
   tr_registry *registry = registry_new();
-  struct interrupted one = {.gate = GATE_INIT, .fd = ends[0]};
-  sem_init(&one.drains, 0, 0);
-  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
-  options.cancel_signal = number;
-  tr_task *task = NULL;
-  CHECK_EQ(TR_OK, tr_spawn_with(registry, "acknowledges", TR_KIND_RPC_HANDLER, body_acknowledges, &one, &options,
-                                &task));
-  gate_await(&one.gate, 1);
+  tr_task *task = spawn_interrupted(registry, body_acknowledges, &one, ends);
   CHECK_EQ(TR_OK, tr_task_cancel(task)); /* it drains: no signal */
   CHECK_EQ(TR_OK, tr_task_abort(task));
   sem_take(&one.drains);
@@ -510,11 +514,7 @@ CASE(an_acknowledged_abort_is_not_sent_again) {
     CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 5 * MS, NULL));
   }
   CHECK_EQ(1, write(ends[1], "x", 1));
-  wait_and_release(task);
-  registry_finish(registry);
-  sem_destroy(&one.drains);
-  close(ends[0]);
-  close(ends[1]);
+  end_interrupted(registry, task, &one, ends);
 }
 
 /* ---- Shields ------------------------------------------------------------------------------------ */
