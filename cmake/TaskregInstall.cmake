@@ -1,28 +1,32 @@
 # Install rules: headers, library with its links, archive, manual pages, examples, the schemas of what is written as JSON,
 # taskreg.pc and the CMake package. The two last find the rest relative to themselves, so the prefix may be
 # moved, and DESTDIR works.
+#
+# Components, for `cmake --install --component` and packages: runtime, development, documentation.
 
 include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/taskreg")
 
-install(FILES include/taskreg.h include/taskreg.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES include/taskreg.h include/taskreg.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT development)
+install(FILES "${TASKREG_LIBRARY_DIR}/libtaskreg.so" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development)
 install(FILES
-  "${TASKREG_LIBRARY}" "${TASKREG_LIBRARY_DIR}/${TASKREG_SONAME}" "${TASKREG_LIBRARY_DIR}/libtaskreg.so"
-  DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  "${TASKREG_LIBRARY}" "${TASKREG_LIBRARY_DIR}/${TASKREG_SONAME}"
+  DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT runtime
   PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 if(TARGET taskreg::taskreg-static)
-  install(FILES "${TASKREG_ARCHIVE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  install(FILES "${TASKREG_ARCHIVE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development)
 endif()
 
 install(FILES docs/schema/report.json docs/schema/snapshot.json
-  DESTINATION "${CMAKE_INSTALL_DATADIR}/taskreg/schema")
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/taskreg/schema" COMPONENT development)
 
 include("${PROJECT_SOURCE_DIR}/cmake/TaskregManPages.cmake")
 
 # The examples as they are: their CMakeLists.txt, and the Makefile of those in C, work against an installed library.
 install(DIRECTORY examples-c/ DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/libtaskreg/examples"
-  USE_SOURCE_PERMISSIONS)
-install(DIRECTORY examples-cpp/ DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/libtaskreg/examples-cpp")
+  COMPONENT documentation USE_SOURCE_PERMISSIONS)
+install(DIRECTORY examples-cpp/ DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/libtaskreg/examples-cpp"
+  COMPONENT documentation)
 
 # `cmake --install --strip`: CMake strips the targets it links itself, so this says it for ours.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
@@ -33,10 +37,11 @@ endif()
 install(CODE "
 if(CMAKE_INSTALL_DO_STRIP)
   execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-unneeded \"${stripped}/libtaskreg.so.${PROJECT_VERSION}\")
-  if(EXISTS \"${stripped}/libtaskreg.a\")
-    execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-debug \"${stripped}/libtaskreg.a\")
-  endif()
-endif()")
+endif()" COMPONENT runtime)
+install(CODE "
+if(CMAKE_INSTALL_DO_STRIP AND EXISTS \"${stripped}/libtaskreg.a\")
+  execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-debug \"${stripped}/libtaskreg.a\")
+endif()" COMPONENT development)
 
 # taskreg.pc: prefix relative to the file's own place, unless a directory is absolute.
 set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
@@ -53,7 +58,8 @@ foreach(dir LIBDIR INCLUDEDIR)
   endif()
 endforeach()
 configure_file(cmake/taskreg.pc.in taskreg.pc @ONLY)
-install(FILES "${CMAKE_CURRENT_BINARY_DIR}/taskreg.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/taskreg.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig"
+  COMPONENT development)
 
 configure_package_config_file(cmake/taskregConfig.cmake.in taskregConfig.cmake
   INSTALL_DESTINATION "${package_dir}"
@@ -66,4 +72,4 @@ install(FILES
   "${CMAKE_CURRENT_BINARY_DIR}/taskregConfig.cmake"
   "${CMAKE_CURRENT_BINARY_DIR}/taskregConfigVersion.cmake"
   cmake/TaskregUsage.cmake
-  DESTINATION "${package_dir}")
+  DESTINATION "${package_dir}" COMPONENT development)

@@ -5,11 +5,6 @@
 # it differs, so nothing is linked again needlessly.
 
 set(TASKREG_SCRATCH "${CMAKE_CURRENT_BINARY_DIR}/swiftpm")
-set(TASKREG_LIBRARY_DIR "${CMAKE_CURRENT_BINARY_DIR}/lib")
-set(TASKREG_SONAME "libtaskreg.so.${PROJECT_VERSION_MAJOR}")
-set(TASKREG_LIBRARY "${TASKREG_LIBRARY_DIR}/libtaskreg.so.${PROJECT_VERSION}")
-set(TASKREG_ARCHIVE "${TASKREG_LIBRARY_DIR}/libtaskreg.a")
-set(TASKREG_MAP "${PROJECT_SOURCE_DIR}/Sources/TaskRegistryC/taskreg.map")
 
 set(taskreg_swift_build
   # SwiftPM would take CC for the compiler of its own C targets; it has a clang of its own.
@@ -78,23 +73,7 @@ set_target_properties(taskreg::taskreg PROPERTIES
 
 # An instrumented archive would be of use to nobody.
 if(NOT TASKREG_SANITIZE)
-  add_custom_command(OUTPUT "${TASKREG_ARCHIVE}"
-    COMMAND "${CMAKE_COMMAND}"
-      "-DLD=${TASKREG_LD}" "-DOBJCOPY=${TASKREG_OBJCOPY}" "-DAR=${CMAKE_AR}"
-      "-DOBJECT_LIST=${TASKREG_SCRATCH}/${TASKREG_SWIFT_CONFIGURATION}/taskreg.product/Objects.LinkFileList"
-      "-DMAP=${TASKREG_MAP}" "-DARCHIVE=${TASKREG_ARCHIVE}"
-      -P "${PROJECT_SOURCE_DIR}/cmake/MakeArchive.cmake"
-    DEPENDS "${TASKREG_LIBRARY}" "${TASKREG_MAP}" "${PROJECT_SOURCE_DIR}/cmake/MakeArchive.cmake"
-    COMMENT "Making libtaskreg.a" VERBATIM)
-  add_custom_target(taskreg_archive ALL DEPENDS "${TASKREG_ARCHIVE}")
+  taskreg_archive_of("${TASKREG_SCRATCH}/${TASKREG_SWIFT_CONFIGURATION}/taskreg.product/Objects.LinkFileList"
+    DEPENDS "${TASKREG_LIBRARY}")
   add_dependencies(taskreg_archive taskreg_swiftpm)
-
-  add_library(taskreg::taskreg-static STATIC IMPORTED GLOBAL)
-  add_dependencies(taskreg::taskreg-static taskreg_archive)
-  include("${PROJECT_SOURCE_DIR}/cmake/TaskregUsage.cmake")
-  set_target_properties(taskreg::taskreg-static PROPERTIES
-    IMPORTED_LOCATION "${TASKREG_ARCHIVE}"
-    INTERFACE_INCLUDE_DIRECTORIES "${PROJECT_SOURCE_DIR}/include"
-    INTERFACE_LINK_LIBRARIES Threads::Threads
-    INTERFACE_LINK_OPTIONS "${TASKREG_STATIC_LINK_OPTIONS}")
 endif()

@@ -17,4 +17,5 @@ add_custom_command(OUTPUT "${TASKREG_MAN_DIR}/stamp"
   COMMENT "Making the manual pages" VERBATIM)
 add_custom_target(taskreg_man ALL DEPENDS "${TASKREG_MAN_DIR}/stamp")
 
-install(DIRECTORY "${TASKREG_MAN_DIR}/man3" "${TASKREG_MAN_DIR}/man7" DESTINATION "${CMAKE_INSTALL_MANDIR}")
+install(DIRECTORY "${TASKREG_MAN_DIR}/man3" "${TASKREG_MAN_DIR}/man7" DESTINATION "${CMAKE_INSTALL_MANDIR}"
+  COMPONENT documentation)

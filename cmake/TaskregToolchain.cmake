@@ -1,11 +1,18 @@
 # Finds what the build needs apart from a C compiler, and says in one message what is missing and
 # how to get it. Sets TASKREG_SWIFT, TASKREG_SWIFTC, TASKREG_SWIFT_ROOT (the toolchain's usr),
-# TASKREG_LD and TASKREG_OBJCOPY.
+# TASKREG_LD and TASKREG_OBJCOPY; and TASKREG_FROM_ASSEMBLY, whether the library is built from the
+# assembly that a release brings, TASKREG_ASSEMBLY, without Swift.
 
 set(TASKREG_SWIFT_MINIMUM 6.3)
 set(missing "")
 set(install_swift
   "Install Swift ${TASKREG_SWIFT_MINIMUM} or newer from https://www.swift.org/install/linux/ and put `swift` on PATH, or configure with -DTASKREG_SWIFT=/path/to/swift")
+
+# Which processor, by the compiler's name for it.
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
+string(REGEX REPLACE "^(amd64|x64)$" "x86_64" processor "${processor}")
+string(REGEX REPLACE "^arm64$" "aarch64" processor "${processor}")
+set(TASKREG_ASSEMBLY "${PROJECT_SOURCE_DIR}/packaging/prebuilt/taskreg-${processor}.s")
 
 find_program(TASKREG_SWIFT swift DOC "The `swift` of a Swift ${TASKREG_SWIFT_MINIMUM} toolchain or newer")
 if(NOT TASKREG_SWIFT)
@@ -35,8 +42,26 @@ else()
   endif()
 endif()
 
+set(TASKREG_FROM_ASSEMBLY OFF)
+if(TASKREG_PREBUILT STREQUAL "ON")
+  set(missing "")
+  set(TASKREG_FROM_ASSEMBLY ON)
+  if(NOT EXISTS "${TASKREG_ASSEMBLY}")
+    list(APPEND missing "TASKREG_PREBUILT is on and ${TASKREG_ASSEMBLY} is not there. A release's tarball has it, for x86_64 and aarch64; scripts/dist makes it")
+  endif()
+  if(TASKREG_SANITIZE OR NOT TASKREG_SWIFT_CONFIGURATION STREQUAL "release")
+    list(APPEND missing "TASKREG_PREBUILT is on; the assembly is neither instrumented nor built for debugging. Turn it off, or TASKREG_SANITIZE off and TASKREG_SWIFT_CONFIGURATION to release")
+  endif()
+elseif(TASKREG_PREBUILT STREQUAL "AUTO" AND missing AND EXISTS "${TASKREG_ASSEMBLY}" AND NOT TASKREG_SANITIZE
+       AND TASKREG_SWIFT_CONFIGURATION STREQUAL "release")
+  set(missing "")
+  set(TASKREG_FROM_ASSEMBLY ON)
+endif()
+
 find_package(PkgConfig QUIET)
-if(NOT PKG_CONFIG_FOUND)
+if(TASKREG_FROM_ASSEMBLY)
+  # pkg-config tells SwiftPM where POSIX threads are.
+elseif(NOT PKG_CONFIG_FOUND)
   list(APPEND missing "pkg-config was not found. On Debian: apt-get install pkg-config libpthread-stubs0-dev")
 else()
   pkg_check_modules(PTHREAD_STUBS QUIET pthread-stubs)
@@ -61,4 +86,12 @@ if(missing)
   endif()
   message(FATAL_ERROR "libtaskreg cannot be built here yet:\n  * ${missing}\nThen run cmake again.")
 endif()
-message(STATUS "Swift ${TASKREG_SWIFT_VERSION}: ${TASKREG_SWIFT_ROOT}")
+if(TASKREG_FROM_ASSEMBLY)
+  file(STRINGS "${PROJECT_SOURCE_DIR}/packaging/prebuilt/COMPILER" compiler LIMIT_COUNT 1)
+  message(STATUS "The library is built from assembly (${compiler}), without Swift")
+  if(NOT TASKREG_SWIFT_VERSION)
+    unset(TASKREG_SWIFT CACHE)
+  endif()
+else()
+  message(STATUS "Swift ${TASKREG_SWIFT_VERSION}: ${TASKREG_SWIFT_ROOT}")
+endif()

@@ -33,6 +33,7 @@
 #ifndef TASKREG_H
 #define TASKREG_H
 
+#include <poll.h> /* struct pollfd */
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -74,7 +75,7 @@ enum {
   TR_ERR_DEADLINE = -6,   /* the deadline passed with tasks still alive */
   TR_ERR_TIMEDOUT = -7,   /* the timeout passed before the event */
   TR_ERR_CANCELLED = -8,  /* the calling task was asked to stop */
-  TR_ERR_DEADLOCK = -9,   /* the calling task would wait for itself */
+  TR_ERR_DEADLOCK = -9,   /* the calling task would wait for itself, or for one that waits for it */
   TR_ERR_FORKED = -10,    /* the parent process had objects of the library at fork */
   TR_ERR_SYSTEM = -11,    /* a system call failed in a way that has no other code */
   TR_ERR_TRUNCATED = -12, /* the buffer was too small for everything */
@@ -90,8 +91,9 @@ const char *tr_strerror(tr_status status);
 
 /* Describe the calling thread's last TR_ERR_INVALID: which argument of which function was wrong,
    and what was expected ("tr_spawn: name is NULL"). Success and other errors leave the text
-   unchanged, so read it right after a TR_ERR_INVALID, or after a NULL from tr_token_child. A
-   registry with a log callback also reports the text as an event, TR_EVENT_INVALID_CALL.
+   unchanged, so read it right after a TR_ERR_INVALID, or after a NULL from tr_token_child or
+   tr_task_token. A registry with a log callback also reports the text as an event,
+   TR_EVENT_INVALID_CALL.
 
    Returns:   one line, never NULL, at most 191 bytes; "" in a thread that has had no such call.
    Ownership: the text is the calling thread's, and valid until its next call that returns
@@ -157,11 +159,11 @@ enum {
 };
 
 /* Callbacks are the application's functions that the library calls: tr_task_fn, tr_drop_fn,
-   tr_log_fn and tr_cancel_fn. Each may block, call any function of the library, and end its thread
-   by pthread_exit. A C++ exception must not leave it; one that does ends the program by
-   std::terminate. The table of rule P7 in docs/contract.md lists for each kind of callback who
-   waits while it blocks, what happens when it ends its thread, and the few calls that fail inside
-   it. [P7] */
+   tr_log_fn, tr_cancel_fn, tr_end_fn and tr_phase_fn. Each may block, call any function of the
+   library, and end its thread by pthread_exit; tr_registry_options.log_drop must not end it. A C++
+   exception must not leave a callback; one that does ends the program by std::terminate. The table
+   of rule P7 in docs/contract.md lists for each kind of callback who waits while it blocks, what
+   happens when it ends its thread, and the few calls that fail inside it. [P7] */
 
 /* The body of a task. `self` is borrowed for the duration of the call; `ctx` is the pointer given
    to tr_spawn. Return 0 for success, anything else for failure. A task that calls pthread_exit
@@ -180,10 +182,11 @@ enum {
   TR_LOG_ERROR = 3
 };
 
-/* What a log event is about. [C13, E4, E6, E7, E11] */
+/* What a log event is about. [C13, E4, E6, E7, E11, F4] */
 enum {
   TR_EVENT_TASK_FAILED = 1,          /* a body returned non-zero */
-  TR_EVENT_TASK_EXITED = 2,          /* a body left by pthread_exit or thread cancellation */
+  TR_EVENT_TASK_EXITED = 2,          /* a body left by pthread_exit or thread cancellation, or an
+                                        adopted thread ended without tr_leave */
   TR_EVENT_DEADLINE_EXCEEDED = 3,    /* a join's deadline passed with tasks alive */
   TR_EVENT_SPAWN_REJECTED = 4,       /* a spawn returned an error other than TR_ERR_INVALID */
   TR_EVENT_DEADLINE_NEAR = 5,        /* most of a shutdown's grace has passed with tasks alive */
@@ -197,7 +200,13 @@ enum {
                                         milliseconds meant? */
   TR_EVENT_SYSTEMD_UNREACHABLE = 12, /* a datagram of tr_systemd_start could not be sent: code is
                                         the errno; reported once, until one is sent again */
-  TR_EVENT_SIGNAL_LOST = 13          /* a watched signal has another handler now */
+  TR_EVENT_SIGNAL_LOST = 13,         /* a watched signal has another handler now */
+  TR_EVENT_STALL_EXPLAINED = 14,     /* what a stalled task is doing: one event for each line
+                                        (tr_ladder_options) */
+  TR_EVENT_STALL_ABORTED = 15,       /* a stalled task is told to abort (tr_ladder_options) */
+  TR_EVENT_DEADLOCK = 16             /* a report has found threads that wait for each other: the
+                                        message names them, TR_LOG_ERROR unless a wait has a time
+                                        limit. One event for each circle, in each report */
 };
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text from
@@ -216,24 +225,29 @@ typedef struct tr_log_event {
 
 /* Receives log events. It is called on the thread where the event arose, with no lock held. A spawn
    or a join that the callback itself makes causes no TR_EVENT_SPAWN_REJECTED and no
-   TR_EVENT_DEADLINE_...: its status reports the same.
+   TR_EVENT_DEADLINE_...: its status reports the same; nor does a report cause a TR_EVENT_DEADLOCK.
 
    TR_EVENT_TASK_STALLED arises on one of the library's event threads, "taskreg-events" (see
    tr_token_child_with_timeout). The task cannot end before that callback has returned, so waiting
    for the task or joining its registry there is TR_ERR_DEADLOCK. TR_EVENT_TASK_RECOVERED arises on
    the same thread if the task called tr_heartbeat before that callback was over, and on the task's
-   own thread otherwise.
+   own thread otherwise. TR_EVENT_STALL_EXPLAINED and TR_EVENT_STALL_ABORTED are like
+   TR_EVENT_TASK_STALLED.
 
-   A slow callback delays its caller. TR_EVENT_DEADLINE_... arise within a tr_shutdown or
-   tr_join_all, which exceeds its deadline by the time the callback takes. TR_EVENT_TASK_FAILED,
-   _EXITED and _LATE arise before the task's completion becomes observable. A callback never delays
-   timeouts, cancel signals, heartbeats or notifications to systemd. [E7, O2, P7] */
+   A slow callback delays its caller. TR_EVENT_DEADLOCK arises in the call that makes the report,
+   once the report is complete. If that is the explanation of a stalled task, it arises before the
+   first TR_EVENT_STALL_EXPLAINED, on the same thread and with the same restrictions.
+   TR_EVENT_DEADLINE_... arise within a tr_shutdown or tr_join_all, which exceeds its deadline by
+   the time the callback takes. TR_EVENT_TASK_FAILED, _EXITED and _LATE arise before the task's
+   completion becomes observable. A callback never delays timeouts, cancel signals, heartbeats or
+   notifications to systemd. [E7, O2, P7] */
 typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
 
 /* Return the name of a kind, state, reason, event or way of ending, in lower case:
    "peer-connection".
 
-   Returns:   a static string, never NULL; "application" for kinds from 0x100, else "unknown".
+   Returns:   a static string, never NULL; for kinds from 0x100 the name given to
+              tr_kind_set_name, or "application"; else "unknown".
    Threads:   any thread; never blocks.
    Since:     0.2 */
 const char *tr_kind_name(tr_kind kind);
@@ -242,11 +256,25 @@ const char *tr_reason_name(tr_reason reason);
 const char *tr_event_name(uint32_t event);
 const char *tr_ended_name(uint32_t how);
 
+/* Give a kind of the application's own a name, in the whole process, which reports, lists and
+   tr_kind_name show from then on in place of "application". A second name replaces the first. [S3]
+
+   Requires:  kind is TR_KIND_APPLICATION or above; name is UTF-8 of at least one byte, of which 63
+              are kept, cut at a character boundary.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_LIMIT if 64 other kinds have names; TR_ERR_NOMEM.
+   Ownership: the name is copied, and each different one is kept until the process ends.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+tr_status tr_kind_set_name(tr_kind kind, const char *name) TASKREG_MUST_USE;
+
 /* ---- Tokens ------------------------------------------------------------------------------ */
 
-/* Create a token that is not cancelled and has no parent.
+/* Create a token that is not cancelled and has no parent. This function and the others that return
+   a new token set errno when they return NULL: ENOMEM if out of memory, EAGAIN if the system
+   refuses a thread or a key for thread-specific data, EINVAL for an argument that is wrong (see
+   tr_error_detail), and EPERM in a child of fork.
 
-   Returns:   the token, or NULL if out of memory (or in a child of fork).
+   Returns:   the token; NULL with errno set.
    Ownership: the caller holds one reference; release it with tr_token_release.
    Threads:   any thread; does not block.
    Since:     0.2 */
@@ -257,7 +285,7 @@ tr_token *tr_token_create(void);
    parent's reason and message. [C2]
 
    Requires:  parent is a token or NULL.
-   Returns:   the token, or NULL if out of memory or if parent is NULL.
+   Returns:   the token; NULL with errno set as by tr_token_create: EINVAL if parent is NULL.
    Ownership: the caller holds one reference; the child keeps its parent alive.
    Threads:   any thread; does not block.
    Since:     0.2 */
@@ -274,8 +302,8 @@ tr_token *tr_token_child(tr_token *parent);
    time. It exists while something is due, and either a second longer or until tr_quiesce. [C11]
 
    Requires:  parent is a token or NULL.
-   Returns:   the token; NULL if out of memory, if the system refuses a thread, or if parent is
-              NULL.
+   Returns:   the token; NULL with errno set as by tr_token_create: EAGAIN if the system refuses a
+              thread, EINVAL if parent is NULL.
    Ownership: the caller holds one reference; the child keeps its parent alive. The last release
               removes the timeout.
    Threads:   any thread; does not block.
@@ -285,7 +313,8 @@ tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
 /* Create a token without a parent that is cancelled timeout_ns nanoseconds from now, as
    tr_token_child_with_timeout does. [C11, C18]
 
-   Returns:   the token; NULL if out of memory, or if the system refuses a thread.
+   Returns:   the token; NULL with errno set as by tr_token_create: EAGAIN if the system refuses a
+              thread.
    Ownership: the caller holds one reference; the last release removes the timeout.
    Threads:   any thread; does not block.
    Since:     0.2 */
@@ -409,6 +438,44 @@ tr_status tr_token_wait_any(tr_token *const *tokens, size_t count, int64_t timeo
 /* For tr_registry_options.spin_ns: a worker without a task sleeps at once. */
 #define TR_SPIN_NEVER -1LL
 
+/* For tr_ladder_options.last_step. */
+enum {
+  TR_LADDER_NOTHING = 0,    /* there is none: the task stays as it is */
+  TR_LADDER_ABORT_TASK = 1, /* the task is told to abort, as by tr_task_abort */
+  TR_LADDER_END_PROCESS = 2 /* the process ends, as tr_exit_by has armed it */
+};
+
+/* What is done about a task that stays stalled, step by step: TR_EVENT_TASK_STALLED, as without a
+   ladder; then an explanation of what the task is doing, as in a report, with its backtrace once
+   tr_enable_backtraces was called; and, if the application asks for it, a last step. A heartbeat
+   begins anew; time in which the process did not run does not count. The same applies to threads
+   that are not tasks and have an interval; they cannot be told to abort.
+
+   Each line of the explanation is a TR_EVENT_STALL_EXPLAINED of the registry's log; the whole is
+   also written to explain_fd. Each step waits until the log callback has returned from the one
+   before, except TR_LADDER_END_PROCESS: that is taken even then, with the status, the report and
+   the reason file of tr_exit_by, whose time is over then. Call tr_exit_by before, with
+   TR_EXIT_FROM_SIGNAL for instance: otherwise the step waits for the log callback, too, and its
+   threads are made when it is taken, with its defaults, which may hang in a process that hangs. If
+   the system refuses them, the process ends all the same, with a report as far as standard error
+   takes it. [F4]
+
+   Start from TR_LADDER_OPTIONS_INIT; a zero field means its default. */
+typedef struct tr_ladder_options {
+  uint32_t size;            /* sizeof(tr_ladder_options) */
+  uint32_t last_step;       /* TR_LADDER_...; another number: TR_ERR_INVALID */
+  int64_t explain_after_ns; /* for how long a heartbeat is overdue when the task is explained; 0:
+                               for as long as its heartbeat interval; negative: TR_ERR_INVALID */
+  int64_t last_after_ns;    /* how much longer it is when the last step is taken; likewise */
+  int32_t explain_fd;       /* where the explanation goes beside the log: a descriptor that stays
+                               open as long as the registry has tasks; what it does not take
+                               within a second is left out; 0: nowhere; negative: TR_ERR_INVALID */
+  uint32_t reserved;        /* 0 */
+} tr_ladder_options;
+
+#define TR_LADDER_OPTIONS_INIT                                                                     \
+  { (uint32_t)sizeof(tr_ladder_options), 0u, 0, 0, 0, 0u }
+
 /* How a registry behaves. Start from TR_REGISTRY_OPTIONS_INIT; a zero field means its default.
    [J4, O2, S7] */
 typedef struct tr_registry_options {
@@ -449,12 +516,35 @@ typedef struct tr_registry_options {
                                       copied; not together with blocked_signals. NULL: see there */
   size_t blocked_signal_count;     /* how many numbers that array has; 0 if it is NULL. An array of
                                       none blocks none. */
+  const tr_ladder_options *ladder; /* what is done about a task that stays stalled; it is copied.
+                                      NULL: nothing but the event; in a group, as its parent */
+  tr_drop_fn log_drop;             /* called with log_context, exactly once, when the registry's
+                                      memory is freed: the last references to it, to its groups and
+                                      to their tasks were released, and its threads have ended.
+                                      NULL: nothing is called; not NULL without log:
+                                      TR_ERR_INVALID. It runs on the thread that releases the last
+                                      of these, which may be a task's own after its end, or on one
+                                      that later creates or releases a registry. A signal watch and
+                                      systemd's notifications have a reference, too: if theirs is
+                                      the last, it runs in the call that moves or stops them, or on
+                                      the library's thread that was calling a function of the
+                                      application's for this registry meanwhile. It must return:
+                                      it must not end its thread. If creating the registry fails,
+                                      it is never called. */
 } tr_registry_options;
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended;
    see tr_metrics_read. It costs two lock operations for each task, about a fifth of a microsecond
    in total, and 27 KiB. [E8] */
 #define TR_REGISTRY_METRICS 0x1u
+
+/* For tr_registry_options.flags: reports do not say what the descriptors are that tasks of the
+   registry, and of its groups, wait for: no paths and no addresses. [E13] */
+#define TR_REGISTRY_NO_DESCRIPTORS 0x2u
+
+/* For tr_registry_options.flags: reports on tasks of the registry, and of its groups, have a
+   section for the threads of the process that run none of them; see TR_EXPLAIN_THREADS. [Q7] */
+#define TR_REGISTRY_REPORT_THREADS 0x4u
 
 /* For tr_registry_options.abort_grace_ns: no time at all after the deadline. It is not -1, as that
    is TR_FOREVER. [J4] */
@@ -466,7 +556,7 @@ typedef struct tr_registry_options {
 #define TR_REGISTRY_OPTIONS_INIT                                                                   \
   {                                                                                                \
     (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL,    \
-        NULL, 0u                                                                                   \
+        NULL, 0u, NULL, NULL                                                                       \
   }
 
 /* Create an open, empty registry.
@@ -497,10 +587,11 @@ tr_status tr_registry_create(const tr_registry_options *options, tr_registry **o
 
    Requires:  parent and out are not NULL; name is UTF-8 of at least 1 byte without '/': 63 bytes
               are kept, cut at a character boundary. options is NULL or as for tr_registry_create,
-              with a NULL token. Its stack_size, abort_grace_ns and log default to the parent's
-              where they are zero (log_context goes with log: if it is inherited, it must stay valid
-              for the group as well). spin_ns, idle_ns, idle_threads and
-              the signals to block are checked and ignored, as the threads are the root registry's.
+              with a NULL token. Its stack_size, abort_grace_ns, log and ladder default to the
+              parent's where they are zero (log_context goes with log: if it is inherited, it must
+              stay valid for the group as well; log_drop is not inherited, as the group keeps the
+              parent's memory). spin_ns, idle_ns, idle_threads and the signals to block are checked
+              and ignored, as the threads are the root registry's.
               The group keeps metrics only if its own options say so.
    Returns:   TR_OK; TR_ERR_INVALID, TR_ERR_NOMEM.
    Output:    *out is the group on TR_OK, else untouched.
@@ -525,7 +616,7 @@ tr_registry *tr_registry_retain(tr_registry *registry);
    and what they need stays valid until they have ended. [G3]
 
    Requires:  registry is NULL (a no-op) or a reference that the caller holds.
-   Threads:   any thread; does not block.
+   Threads:   any thread; does not block, except for log_drop, which it may call.
    Since:     0.2 */
 void tr_registry_release(tr_registry *registry);
 
@@ -588,13 +679,20 @@ typedef struct tr_spawn_options {
   int64_t heartbeat_ns;  /* the heartbeat interval: the task calls tr_heartbeat at least every
                             heartbeat_ns, from the start of its body; less than 1 ms is 1 ms; 0: no
                             heartbeats; negative: TR_ERR_INVALID */
+  const char *thread_name; /* what the kernel calls the task's thread, at most 15 bytes of it, cut
+                              at a character; copied; UTF-8, else TR_ERR_INVALID. NULL: the task's
+                              name. For names whose first 15 bytes are the same:
+                              "conn 127.0.0.1:" */
+  int64_t room_wait_ns;    /* how long to wait for room where max_tasks tasks are alive, as by
+                              tr_wait_room; TR_FOREVER: as long as it takes; 0: TR_ERR_LIMIT at
+                              once. Other negative numbers are over, like 0 */
 } tr_spawn_options;
 
 /* How many phases a shutdown has. */
 #define TR_PHASES 8u
 
 #define TR_SPAWN_OPTIONS_INIT                                                                      \
-  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0 }
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0 }
 
 /* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
    body may be running, or may have ended, by the time this returns. It starts with the signal mask
@@ -618,17 +716,108 @@ typedef struct tr_spawn_options {
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
                    void *ctx, tr_task **out) TASKREG_MUST_USE;
 
-/* As tr_spawn, with options. [S4]
+/* As tr_spawn, with options. [S4, S8]
 
    Requires:  options is NULL or initialised with TR_SPAWN_OPTIONS_INIT; bytes beyond the structure
               this library knows must be zero.
-   Returns:   as tr_spawn; TR_ERR_INVALID for unknown flags too.
+   Returns:   as tr_spawn; TR_ERR_INVALID for unknown flags too; with room_wait_ns TR_ERR_LIMIT when
+              there was no room in that time, and TR_ERR_CANCELLED when the calling task was asked
+              to stop meanwhile.
    Output:    as tr_spawn.
    Ownership: as tr_spawn; on TR_OK options->drop(ctx) runs exactly once, on an error it never runs.
-   Threads:   as tr_spawn.
+   Threads:   as tr_spawn; blocks with room_wait_ns.
    Since:     0.2 */
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
                         void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
+
+/* Wait until fewer than max_tasks tasks are alive, in `registry` and in every registry around it,
+   or until timeout_ns nanoseconds from now (TR_FOREVER: never times out). A listener that calls
+   this before accept(2) leaves its clients in the kernel's queue instead of accepting and refusing
+   them. Another thread may take the room first: then the spawn returns TR_ERR_LIMIT. [S8]
+
+   Returns:   TR_OK, also without a limit; TR_ERR_TIMEDOUT; TR_ERR_CLOSED once the registry accepts
+              no more tasks; TR_ERR_CANCELLED when the calling task is asked to stop;
+              TR_ERR_INVALID.
+   Threads:   any thread, tasks included; blocks; not a cancellation point.
+   Since:     0.2 */
+tr_status tr_wait_room(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
+
+/* Change max_tasks of `registry`: how many of its tasks may be alive at once, 0: no limit. If more
+   are alive, no task is ended, and none is accepted until fewer are. [S6, S8]
+
+   Returns:   TR_OK; TR_ERR_INVALID.
+   Threads:   any thread; waits for no task, and briefly takes a lock if somebody waits for room.
+   Since:     0.2 */
+tr_status tr_registry_set_max_tasks(tr_registry *registry, uint64_t max_tasks) TASKREG_MUST_USE;
+
+/* ---- Adopting ---------------------------------------------------------------------------- */
+
+/* For tr_adopt_options.flags, beside TR_SPAWN_CLEANUP, TR_SPAWN_ESSENTIAL and
+   TR_SPAWN_ESSENTIAL_ON_FAILURE: a join or a shutdown that the adopted thread itself calls, of its
+   registry or of one that contains it, waits for all other tasks and not for this one. Without it
+   such a call is TR_ERR_DEADLOCK. [A4] */
+#define TR_ADOPT_JOINS_OTHERS 0x100u
+
+/* How a thread is adopted. Start from TR_ADOPT_OPTIONS_INIT; a zero field means its default.
+   [A1, A4, E5, E7] */
+typedef struct tr_adopt_options {
+  uint32_t size;        /* sizeof(tr_adopt_options) */
+  uint32_t flags;       /* TR_ADOPT_JOINS_OTHERS, TR_SPAWN_...; other bits: TR_ERR_INVALID */
+  uint32_t phase;       /* as in tr_spawn_options */
+  uint32_t reserved;    /* 0, else TR_ERR_INVALID */
+  int64_t heartbeat_ns; /* as in tr_spawn_options, from the call on */
+} tr_adopt_options;
+
+#define TR_ADOPT_OPTIONS_INIT                                                                      \
+  { (uint32_t)sizeof(tr_adopt_options), 0u, 0u, 0u, 0 }
+
+/* Make the calling thread a task of `registry`: main, a thread of another library, the thread of an
+   event loop. From the return of this call until tr_leave it is a task like any other: counted,
+   listed and waited for, asked to stop and told to abort, with waits that its flag ends, and with
+   checkpoints, labels, heartbeats and an outcome. If the thread ends without tr_leave, the task has
+   exited (TR_ENDED_EXITED); the end of the process ends it as it ends every task.
+
+   The thread stays the caller's. Its signal mask, stack, kernel's name, scheduling and cancellation
+   state are not changed, it is given no other task, and nobody waits for its end: a join and a
+   shutdown wait until it has left. Nothing is sent to it but, if backtraces are enabled, their
+   signal. A thread that has left may be adopted again. A heartbeat interval that the thread has set
+   for itself (tr_heartbeat_promise) ends: the task has its own.
+
+   The task counts as one that was spawned, in max_tasks and in metrics too. Whoever made the thread
+   decides when its body ends, so call tr_leave before the thread goes on to other work. [A1, A2,
+   A3, A4, A5]
+
+   Requires:  as tr_spawn for name and kind, which are those of the task. options is NULL or
+              initialised with TR_ADOPT_OPTIONS_INIT. The caller is not a task, and not in a
+              callback of the library's.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_CLOSED after a shutdown or a cancelled token;
+              TR_ERR_LIMIT at max_tasks; TR_ERR_NOMEM; TR_ERR_AGAIN when options ask for heartbeats
+              and the system refuses the thread that watches them.
+   Output:    *out (out may be NULL) is the task on TR_OK, else untouched.
+   Ownership: name is copied. *out carries one reference; release it with tr_task_release, which
+              ends nothing.
+   Threads:   any thread that is not a task; does not wait for other tasks.
+   Since:     0.2 */
+tr_status tr_adopt(tr_registry *registry, const char *name, tr_kind kind,
+                   const tr_adopt_options *options, tr_task **out) TASKREG_MUST_USE;
+
+/* End the task of the calling thread, which was adopted: as a body that returns 0. When this
+   returns, the outcome can be read, the functions of tr_task_on_end have run, and the thread is
+   not a task any more. [A1, A5]
+
+   Returns:   TR_OK; TR_ERR_INVALID if the thread was not adopted, has left already, or is in a
+              callback of the library's.
+   Threads:   the adopted thread; runs the callbacks for the end of the task.
+   Since:     0.2 */
+tr_status tr_leave(void) TASKREG_MUST_USE;
+
+/* As tr_leave, as a body that returns `code`: any other number than 0 is a failure. Its message is
+   set by tr_task_set_message before. [A5, O1]
+
+   Returns:   as tr_leave.
+   Threads:   as tr_leave.
+   Since:     0.2 */
+tr_status tr_leave_with(int32_t code) TASKREG_MUST_USE;
 
 /* ---- Listing ----------------------------------------------------------------------------- */
 
@@ -653,18 +842,23 @@ typedef struct tr_task_summary {
   int64_t progress_at_ns;         /* CLOCK_MONOTONIC; 0 when no progress was reported */
   uint32_t phase;                 /* as in tr_spawn_options */
   uint32_t stalled;               /* 1 while a heartbeat is overdue */
+  uint32_t stop_level;            /* TR_STOP_... */
+  uint32_t library_wait;          /* TR_LIBRARY_WAIT_...: the wait of the library in which it
+                                     sleeps, from tr_health; TR_LIBRARY_WAIT_NONE from
+                                     tr_snapshot, which does not look */
+  int64_t draining_for_ns;        /* how long ago it called tr_begin_drain; -1: it has not */
+  int64_t library_waited_ns;      /* for how long; -1: in none */
   char group[128];                /* the task's group, as the path "net/peers" from the root
                                      registry: UTF-8, 127 bytes are kept, cut at a character
                                      boundary; "" in the root registry */
-  uint32_t stop_level;            /* TR_STOP_... */
-  uint32_t reserved;              /* 0 */
-  int64_t draining_for_ns;        /* how long ago it called tr_begin_drain; -1: it has not */
+  char label[128];                /* the text last given to tr_label: NUL-terminated, as it was
+                                     given; "" if there is none */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
   {                                                                                                \
     (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
-        0, 0u, 0u, {0}, 0u, 0u, 0                                                                  \
+        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0}                                                         \
   }
 
 /* Return how many tasks of `registry` are alive, abandoned ones included. [J5, N1]
@@ -727,13 +921,19 @@ typedef struct tr_join_report {
   tr_report **full;             /* in: where to put a full report of the stragglers, or NULL; see
                                    tr_report */
   int64_t callbacks_ns;         /* out: time spent in the application's functions during the call:
-                                   log callbacks, and functions registered for a cancellation. The
-                                   call may exceed its deadline by this much. */
+                                   log callbacks, phase callbacks, and functions registered for a
+                                   cancellation. The call may exceed its deadline by this much. */
+  uint64_t ended_before;        /* out: tasks that ended after the registry's token had been
+                                   cancelled, and before the call; they are not among `ended` */
+  uint64_t failed_before;       /* out: of these, bodies that returned non-zero */
+  uint64_t exited_before;       /* out: of these, bodies that left by pthread_exit or
+                                   cancellation */
 } tr_join_report;
 
 #define TR_JOIN_REPORT_INIT                                                                        \
   {                                                                                                \
-    (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0  \
+    (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0, \
+        0u, 0u, 0u                                                                                 \
   }
 
 /* Wait until every task of `registry` has ended, including those spawned meanwhile, or until
@@ -811,6 +1011,22 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MU
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
                       int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
 
+/* A function that a shutdown calls when a phase has begun, or when it has ended, with
+   tr_shutdown_options.phase_context, the number of the phase, and how many of its tasks are alive.
+   Each of the phases 0 to 7 begins and ends once, in this order, whether it has tasks or not: what
+   closes the connections after the workers is called though no worker was left. A phase has begun
+   once its tasks have been asked to stop. It has ended when all of them have, or its time is over,
+   the last one that has tasks after the abort grace: the number says whether any is still alive.
+
+   It is called on the thread that shuts down, under no lock, in the shutdown's time. What is due
+   meanwhile, the next phase or the deadline, comes when it returns, except for a second signal,
+   which takes effect at once; a phase whose time has gone by then is asked and told to abort in one
+   step. It may call every function of the library. Spawns are rejected as the registry is closed; a
+   shutdown that it calls is one of its own, with the callbacks of its own options. If it ends its
+   thread (pthread_exit), the shutdown goes no further: another one asks the phases that are left.
+   None is called after the flag of the calling task has cut the shutdown short. [E5, P7] */
+typedef void (*tr_phase_fn)(void *context, uint32_t phase, uint64_t tasks);
+
 /* How a shutdown proceeds. Start from TR_SHUTDOWN_OPTIONS_INIT; a zero field means its default.
    [E4, E5, E6] */
 typedef struct tr_shutdown_options {
@@ -820,7 +1036,8 @@ typedef struct tr_shutdown_options {
                                       not at all */
   int64_t max_grace_ns;            /* the deadline, and the time of the phase, are extended while
                                       tasks make progress (tr_progress), but never beyond
-                                      max_grace_ns nanoseconds from the call; 0: no extension */
+                                      max_grace_ns nanoseconds from the call; 0: no extension,
+                                      but for a phase that has a limit of its own */
   int64_t progress_window_ns;      /* a task makes progress if it reported any within the last
                                       progress_window_ns nanoseconds. The deadline is then that long
                                       after the report. Less than 1 ms is 1 ms; 0: 1 s */
@@ -828,13 +1045,21 @@ typedef struct tr_shutdown_options {
                                       of its own and those of the later phases that have tasks; each
                                       is at most 1000000; all 0: equal shares; a single 0: the phase
                                       reserves no time for itself */
+  int64_t phase_max_grace_ns[TR_PHASES]; /* the time of a phase, and with it the deadline, is
+                                      extended while tasks of it and of earlier ones make progress,
+                                      but never beyond this many nanoseconds from its start, nor
+                                      beyond max_grace_ns if that is not 0; 0: as max_grace_ns
+                                      says */
+  tr_phase_fn on_phase_begin;      /* called when a phase has begun, or NULL */
+  tr_phase_fn on_phase_end;        /* called when a phase has ended, or NULL */
+  void *phase_context;             /* for both */
 } tr_shutdown_options;
 
 /* For tr_shutdown_options.warn_percent: report no TR_EVENT_DEADLINE_NEAR. */
 #define TR_WARN_NEVER 0xFFFFFFFFu
 
 #define TR_SHUTDOWN_OPTIONS_INIT                                                                   \
-  { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0} }
+  { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0}, {0}, NULL, NULL, NULL }
 
 /* As tr_shutdown, with options.
 
@@ -869,7 +1094,8 @@ tr_status tr_shutdown_report(tr_registry *registry, tr_reason reason, const char
 enum {
   TR_ENDED_RETURNED = 1, /* its body returned 0 */
   TR_ENDED_FAILED = 2,   /* its body returned another value */
-  TR_ENDED_EXITED = 3    /* its thread left the body: pthread_exit or thread cancellation */
+  TR_ENDED_EXITED = 3    /* its thread left the body by pthread_exit or thread cancellation; or it
+                            was an adopted one, and ended without tr_leave */
 };
 
 /* The outcome of a task. Start from TR_OUTCOME_INIT. */
@@ -903,7 +1129,7 @@ tr_task *tr_task_retain(tr_task *task);
 /* Release a reference to `task`; the task itself is not affected.
 
    Requires:  task is NULL (a no-op) or a reference that the caller holds.
-   Threads:   any thread; does not block.
+   Threads:   any thread; does not block, except for log_drop, which it may call.
    Since:     0.2 */
 void tr_task_release(tr_task *task);
 
@@ -929,6 +1155,35 @@ size_t tr_task_name(const tr_task *task, char *buffer, size_t capacity);
    Threads:   any thread; never blocks.
    Since:     0.2 */
 tr_kind tr_task_kind(const tr_task *task);
+
+/* Return the phase of `task`, as in tr_spawn_options. [E5]
+
+   Returns:   0 to TR_PHASES - 1; 0 for NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+uint32_t tr_task_phase(const tr_task *task);
+
+/* Attach a pointer of the application's to the calling task, for code that gets the task alone: a
+   function deep below the body, by tr_task_self; a log callback on the task's thread; another
+   thread that has a reference. A later call replaces it. The library does not use what it points
+   to, and does not free it. [O5]
+
+   Requires:  called by the task itself: its body, its drop, or a log callback on its thread.
+   Returns:   TR_OK; TR_ERR_INVALID when task is not the calling task, or has ended.
+   Ownership: what data points to stays the caller's; keep it valid for as long as another thread
+              may read it.
+   Threads:   the task's own; never blocks.
+   Since:     0.2 */
+tr_status tr_task_set_data(tr_task *task, void *data) TASKREG_MUST_USE;
+
+/* Return the pointer that `task` has attached. What the task wrote there before it attached the
+   pointer is visible to the caller. [O5]
+
+   Returns:   the pointer, also after the end of the task; NULL if it has attached none, and for
+              NULL.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+void *tr_task_data(const tr_task *task);
 
 /* Say whether `task` was asked to stop: one atomic load (acquire). [C3]
 
@@ -1019,7 +1274,8 @@ tr_status tr_shield_end(void) TASKREG_MUST_USE;
    [C18]
 
    Requires:  called by the task itself, from its body.
-   Returns:   the token; NULL for NULL, when task is not the calling task, or if out of memory.
+   Returns:   the token; NULL with errno set as by tr_token_create: EINVAL for NULL, when task is
+              not the calling task, and when its body is over.
    Ownership: borrowed; it lives until the body is over. Retain it to keep it longer.
    Threads:   the task's own; does not block.
    Since:     0.2 */
@@ -1035,12 +1291,25 @@ tr_token *tr_task_token(tr_task *task);
    Since:     0.2 */
 tr_status tr_task_set_message(tr_task *task, const char *message) TASKREG_MUST_USE;
 
+/* As tr_task_set_message, for text whose encoding is not known, such as that of strerror(3) in a
+   locale without UTF-8: each byte that is not UTF-8 becomes U+FFFD, the replacement character. [O1]
+
+   Requires:  called by the task itself, from its body; message is NULL (none) or a string; of the
+              result the first 127 bytes are kept, cut at a character boundary.
+   Returns:   TR_OK; TR_ERR_INVALID when task is not the calling task.
+   Ownership: message is copied.
+   Threads:   the task's own; never blocks.
+   Since:     0.2 */
+tr_status tr_task_set_message_lossy(tr_task *task, const char *message) TASKREG_MUST_USE;
+
 /* Wait until `task` has ended, or until timeout_ns nanoseconds from now. [C4, O3]
 
    Requires:  the caller is not task itself (else TR_ERR_DEADLOCK); outcome is NULL or initialised
               with TR_OUTCOME_INIT.
    Returns:   TR_OK; TR_ERR_TIMEDOUT; TR_ERR_CANCELLED when the flag of the calling task is raised
-              first; TR_ERR_DEADLOCK, TR_ERR_INVALID.
+              first; TR_ERR_DEADLOCK, also, at once, if `task` waits for the calling task and
+              neither wait has a time limit; TR_ERR_INVALID. Longer circles are not refused; a
+              report names them (tr_explain).
    Output:    *outcome (may be NULL) is written on TR_OK, else untouched.
    Threads:   any thread, several at once; blocks; not a cancellation point.
    Since:     0.2 */
@@ -1077,9 +1346,10 @@ typedef struct tr_signal_role {
   uint32_t role;    /* TR_SIGNAL_... */
   tr_reason reason; /* the token's; 0: TR_REASON_USER_REQUESTED, or TR_REASON_RELOAD_REQUESTED for a
                        reload */
-  int32_t fd;       /* for TR_SIGNAL_EXPLAIN: where to; it must stay open as long as the watch. A
-                       write that blocks delays the answer to the next signal. For other roles it is
-                       not read */
+  int32_t fd;       /* for TR_SIGNAL_EXPLAIN: where to; it must stay open as long as the watch.
+                       What it does not take within a second is left out; until then the answer to
+                       the next signal may be delayed, and for longer if a write blocks although
+                       poll(2) says that it will not. For other roles it is not read */
 } tr_signal_role;
 
 /* How signals are handled. Start from TR_SIGNAL_OPTIONS_INIT; a zero field means its default. */
@@ -1144,11 +1414,12 @@ typedef struct tr_signal_options {
    children, leave it out of the set.
 
    To lose no signal between the start of the program and this call, block the signals with
-   pthread_sigmask(3) first; they are delivered to the watch. To go from one registry to the next,
-   as a reload does, call tr_signal_watch_move, which leaves no gap; or block the signals from
-   tr_signal_watch_stop to the next tr_signal_watch_start. If another handler is installed for a
-   watched signal, the registry's log callback receives TR_EVENT_SIGNAL_LOST, between a second and a
-   minute later. [C13]
+   pthread_sigmask(3) first; they are delivered to the watch. If the registry is created after that,
+   programs that its tasks start have them blocked, unless blocked_signals of its options says
+   otherwise. To go from one registry to the next, as a reload does, call tr_signal_watch_move,
+   which leaves no gap; or block the signals from tr_signal_watch_stop to the next
+   tr_signal_watch_start. If another handler is installed for a watched signal, the registry's log
+   callback receives TR_EVENT_SIGNAL_LOST, between a second and a minute later. [C13]
 
    Requires:  registry is not NULL. set is NULL, for SIGINT and SIGTERM (and SIGHUP if it reloads),
               except those that are ignored at the time, as under nohup(1); or a set of signals that
@@ -1248,6 +1519,18 @@ tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
    Since:     0.2 */
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
 
+/* As tr_wait_fd, until one of `count` descriptors has one of its events, an error or a hang-up: the
+   structures are those of poll(2), and negative descriptors are left out. [C19]
+
+   Requires:  fds has count elements; it may be NULL if count is 0.
+   Returns:   as tr_wait_fd; TR_ERR_INVALID when a descriptor is not open (its revents is POLLNVAL),
+              or fds is NULL; TR_ERR_SYSTEM with EINVAL for more descriptors than RLIMIT_NOFILE.
+   Output:    the field revents of each element is written on TR_OK, and on TR_ERR_INVALID for a
+              descriptor that is not open; else untouched.
+   Threads:   as tr_wait_fd.
+   Since:     0.2 */
+tr_status tr_wait_fds(struct pollfd *fds, size_t count, int64_t timeout_ns) TASKREG_MUST_USE;
+
 /* Sleep, wait for the request to stop, or wait for a descriptor, as tr_sleep, tr_wait_cancelled and
    tr_wait_fd do, on any thread: what ends the wait early is that `task` is asked to stop. They are
    for language runtimes in which the code of a task may run on another thread than its own. On the
@@ -1279,7 +1562,9 @@ tr_status tr_task_wait_fd(tr_task *task, int fd, short events, int64_t timeout_n
    To stop a task in such a wait, a thread of the library broadcasts the condition variable. Other
    threads that wait on it wake spuriously, as POSIX allows. The thread that cancels may hold the
    mutex and does not wait for anything. As with any signal of a condition variable, threads that
-   were woken earlier and are not scheduled delay those that wait on the same one. [C9]
+   were woken earlier and are not scheduled delay those that wait on the same one. A task that was
+   asked to stop before the call gets TR_ERR_CANCELLED without having released the mutex: a loop
+   that ignores the status spins, and keeps out whoever would end it. [C9]
 
    Requires:  the caller has locked mutex, once, and mutex is not robust. Both are initialised, and
               live until every such wait has returned.
@@ -1429,6 +1714,31 @@ tr_status tr_token_on_abort(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop
 tr_status tr_task_on_abort(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                            tr_registration **registration) TASKREG_MUST_USE;
 
+/* A function to be called when a task has ended. [P7] */
+typedef void (*tr_end_fn)(void *ctx);
+
+/* Register fn(ctx) to be called once `task` has ended, in whatever way: its outcome can be read,
+   and it is in no list. fn is called exactly once unless its registration is removed before: on the
+   thread of the registry's that ran the task, inside no task and with no lock held, or, if the task
+   has ended already, by this call. A tr_task_wait and a join may return before fn has been called;
+   a tr_shutdown of the root registry that returned TR_OK has waited for those on its threads. While
+   fn blocks, that thread serves no
+   other task. [O4]
+
+   Requires:  task and fn are not NULL; registration may be NULL: then nothing can remove it.
+   Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM.
+   Output:    *registration must be passed to tr_registration_remove, before or after fn has been
+              called; it is NULL when this call called fn, and undefined with an error.
+   Ownership: the registration holds a reference to the task, until fn has been called or the
+              registration is removed. On TR_OK drop(ctx) (drop may be NULL) is called exactly once,
+              after fn, or by tr_registration_remove if fn never runs; on errors ctx stays the
+              caller's.
+   Threads:   any thread; may call fn and drop. fn may call any function; a tr_shutdown of the
+              task's root registry is TR_ERR_DEADLOCK there, as it would wait for the thread.
+   Since:     0.2 */
+tr_status tr_task_on_end(tr_task *task, tr_end_fn fn, void *ctx, tr_drop_fn drop,
+                         tr_registration **registration) TASKREG_MUST_USE;
+
 /* What has happened to the function when its registration is removed. */
 enum {
   TR_REMOVAL_NEVER_RUNS = 0, /* it was not called, and never will be */
@@ -1465,6 +1775,18 @@ uint32_t tr_registration_remove(tr_registration *registration);
    Threads:   a task's own thread; never blocks.
    Since:     0.2 */
 tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
+
+/* Set the label of the calling task: whom or what it is working for now, such as a URL, a peer or a
+   key. Snapshots, reports, lists and events show it beside the task's name and checkpoint. Unlike a
+   checkpoint it may be different each time: nothing is allocated, and nothing is kept. [E14]
+
+   Requires:  text is NULL (none), or a string. 127 bytes are kept, cut at a character boundary;
+              bytes that are not UTF-8 are shown as U+FFFD.
+   Returns:   TR_OK; TR_ERR_INVALID outside a task.
+   Ownership: the text is copied.
+   Threads:   a task's own thread; never blocks. Others read it at any moment, and whole.
+   Since:     0.2 */
+tr_status tr_label(const char *text) TASKREG_MUST_USE;
 
 /* Report the progress of the calling task: done of total units. A further call with the same
    numbers does not count as progress. Snapshots and reports show the three values of one call
@@ -1536,7 +1858,8 @@ tr_status tr_heartbeat_resume(void) TASKREG_MUST_USE;
    Requires:  buffer and capacity as in tr_snapshot. count may be NULL.
    Returns:   TR_OK: none is stalled; TR_ERR_STALLED: some are; TR_ERR_INVALID.
    Output:    *count is how many are stalled, on TR_OK and TR_ERR_STALLED; the first min(*count,
-              capacity) elements are filled as by tr_snapshot.
+              capacity) elements are filled as by tr_snapshot, and library_wait with them, for
+              which a file of proc(5) is read for each task in a wait.
    Threads:   as tr_snapshot.
    Since:     0.2 */
 tr_status tr_health(tr_registry *registry, tr_task_summary *buffer, size_t capacity,
@@ -1576,10 +1899,103 @@ enum {
   TR_DIAGNOSIS_WORKING = 4,     /* it is running or runnable some of the time */
   TR_DIAGNOSIS_PROGRESSING = 5, /* it reported progress in the last second before it was examined */
   TR_DIAGNOSIS_STOPPED = 6,     /* stopped by a signal or a debugger */
-  TR_DIAGNOSIS_ENDED = 7        /* it has ended meanwhile */
+  TR_DIAGNOSIS_ENDED = 7,       /* it has ended meanwhile */
+  TR_DIAGNOSIS_IDLE = 8         /* it sleeps in a wait of the library: library_wait says in which.
+                                   Its flag ends that, unless it is in a shield, or drains and was
+                                   not told to abort: a report as text says so. What it waits for
+                                   may never come */
 };
 
-/* One straggler, as returned by tr_report_straggler. frames is valid as long as the report. */
+/* The waits of the library that a report tells apart from being blocked. [E15] */
+enum {
+  TR_LIBRARY_WAIT_NONE = 0,       /* it is in none */
+  TR_LIBRARY_WAIT_TIME = 1,       /* tr_sleep, tr_task_sleep */
+  TR_LIBRARY_WAIT_CANCEL = 2,     /* tr_wait_cancelled, tr_task_wait_cancelled */
+  TR_LIBRARY_WAIT_DESCRIPTOR = 3, /* tr_wait_fd, tr_task_wait_fd */
+  TR_LIBRARY_WAIT_CONDITION = 4,  /* tr_cond_wait, tr_cond_wait_token: to be signalled; not to
+                                     lock the mutex again */
+  TR_LIBRARY_WAIT_TASK = 5,       /* tr_task_wait */
+  TR_LIBRARY_WAIT_TASKS = 6,      /* tr_join_all, tr_shutdown, tr_registry_wait */
+  TR_LIBRARY_WAIT_TOKEN = 7,      /* tr_token_wait, tr_token_wait_any */
+  TR_LIBRARY_WAIT_ROOM = 8,       /* tr_wait_room, a spawn with room_wait_ns */
+  TR_LIBRARY_WAIT_DESCRIPTORS = 9 /* tr_wait_fds */
+};
+
+/* What the descriptor is that a task waits for. [E13] */
+enum {
+  TR_DESCRIPTOR_NOT_KNOWN = 1, /* the text says why */
+  TR_DESCRIPTOR_FILE = 2,      /* a file or a directory, with its path */
+  TR_DESCRIPTOR_DEVICE = 3,
+  TR_DESCRIPTOR_TERMINAL = 4,
+  TR_DESCRIPTOR_PIPE = 5,   /* with a name or without */
+  TR_DESCRIPTOR_TCP = 6,    /* with its addresses, state, and bytes to read */
+  TR_DESCRIPTOR_UDP = 7,    /* likewise */
+  TR_DESCRIPTOR_UNIX = 8,   /* with its names and the process at the other end */
+  TR_DESCRIPTOR_SOCKET = 9, /* another one, or one that was not asked */
+  TR_DESCRIPTOR_EVENTFD = 10,
+  TR_DESCRIPTOR_TIMERFD = 11,
+  TR_DESCRIPTOR_EPOLL = 12,
+  TR_DESCRIPTOR_SIGNALFD = 13,
+  TR_DESCRIPTOR_INOTIFY = 14,
+  TR_DESCRIPTOR_OTHER = 15
+};
+
+/* What a thread waits for. For a lock or the end of a thread the report names a holder only if it
+   is proven: the lock and its owner were read twice, the owner is a live thread of this process,
+   and the thread was in the same wait before and after. The lock has to be one of glibc's, or one
+   whose owner the kernel knows. Otherwise it is TR_WAITS_UNKNOWN, and a TR_GAP_... says why. Of a
+   task in a wait of the library (library_wait) it is what that is for, not how it sleeps.
+   [Q1, E15] */
+enum {
+  TR_WAITS_UNKNOWN = 0,     /* not known; see wait_gap */
+  TR_WAITS_NOTHING = 1,     /* it runs */
+  TR_WAITS_MUTEX = 2,       /* a mutex, held by holder_thread_id */
+  TR_WAITS_RWLOCK = 3,      /* a read-write lock, held by the writer holder_thread_id, or by
+                               wait_count readers */
+  TR_WAITS_SIGNAL = 4,      /* a condition variable or a semaphore: to be signalled by any thread */
+  TR_WAITS_THREAD = 5,      /* the end of the thread holder_thread_id */
+  TR_WAITS_DESCRIPTOR = 6,  /* the descriptor wait_fd */
+  TR_WAITS_DESCRIPTORS = 7, /* several descriptors; wait_count if poll(2) says how many */
+  TR_WAITS_FILE_LOCK = 8,   /* a lock of a file, through the descriptor wait_fd; wait_pid holds it,
+                               0: not known, or a lock of an open file (F_OFD_SETLKW) */
+  TR_WAITS_CHILD = 9,       /* the end of a child process, wait_pid; 0: of any */
+  TR_WAITS_TIME = 10,       /* it sleeps */
+  TR_WAITS_TASK = 11,       /* the end of the task holder_task_id, which need not be in this
+                               report */
+  TR_WAITS_TASKS = 12,      /* the end of all tasks of a registry: of wait_count stragglers;
+                               holder_task_id is one that waits for this task, or is in a circle
+                               of waits, or else the oldest; both are 0 without memory */
+  TR_WAITS_TOKEN = 13,      /* the cancellation of a token */
+  TR_WAITS_STOP = 14,       /* that it is asked to stop */
+  TR_WAITS_ROOM = 15        /* room for another task in a registry */
+};
+
+/* Why it is not known what a thread waits for. */
+enum {
+  TR_GAP_NONE = 0,           /* it is known */
+  TR_GAP_UNREAD = 1,         /* what Linux says of the thread cannot be read; see probe_error */
+  TR_GAP_OUTSIDE = 2,        /* it does not run and is in no system call: it waits for memory, or is
+                                stopped */
+  TR_GAP_CALL = 3,           /* the arguments of its system call do not say */
+  TR_GAP_FOREIGN = 4,        /* it is in futex(2), but not in a lock of glibc's that the library
+                                knows */
+  TR_GAP_UNLIKE = 5,         /* the lock is not as glibc leaves one that is held */
+  TR_GAP_SHARED = 6,         /* other processes may use the lock, with thread ids of another
+                                namespace */
+  TR_GAP_OWNERLESS = 7,      /* the lock names no owner */
+  TR_GAP_OWNER_GONE = 8,     /* the owner that the lock names is not a live thread of this
+                                process */
+  TR_GAP_CHANGED = 9,        /* it changed each time it was examined */
+  TR_GAP_UNMAPPED = 10,      /* the memory of the lock is not mapped */
+  TR_GAP_FORBIDDEN = 11,     /* the system forbids the process to copy its own memory
+                                (process_vm_readv(2)) */
+  TR_GAP_OTHER_LIBRARY = 12, /* glibc's locks are not those that the library was built for */
+  TR_GAP_UNTESTED = 13,      /* there was no thread, memory or time to find that out */
+  TR_GAP_NO_THREAD = 14      /* the task has no thread yet, or has ended */
+};
+
+/* One straggler, as returned by tr_report_straggler. frames and descriptor_text are valid as long
+   as the report. */
 typedef struct tr_straggler {
   uint32_t size;                   /* sizeof(tr_straggler) */
   uint32_t diagnosis;              /* TR_DIAGNOSIS_... */
@@ -1631,6 +2047,40 @@ typedef struct tr_straggler {
   uint32_t reserved2;              /* 0 */
   int64_t draining_for_ns;         /* for how long it had been draining when it was examined; -1:
                                       it was not */
+  int32_t descriptor;              /* the descriptor it waits for in that system call: read, recv,
+                                      write, send, accept, connect, poll of one, fsync, flock, ...;
+                                      -1: none, or not known */
+  uint32_t descriptor_kind;        /* TR_DESCRIPTOR_...; 0 without a descriptor */
+  const char *descriptor_text;     /* what it is, in at most 255 bytes of UTF-8 without control
+                                      characters: "pipe, written by this process's fd 6"; NULL
+                                      without a descriptor */
+  char label[128];                 /* as in tr_task_summary */
+  uint32_t library_wait;           /* TR_LIBRARY_WAIT_...: the wait of the library in which it
+                                      sleeps */
+  uint32_t reserved3;              /* 0 */
+  uint64_t library_wait_object;    /* the descriptor, or the id of the task, that it waits for; 0
+                                      for other waits */
+  int64_t library_waited_ns;       /* for how long; -1: it is in no wait of the library */
+  int64_t library_wait_remaining_ns; /* how much longer if nothing ends it; -1: not limited, or no
+                                        wait */
+  int64_t run_queue_ns;            /* how long its thread, not for this task alone, has waited for a
+                                      processor; -1: not known */
+  uint32_t waits_for;              /* TR_WAITS_... */
+  uint32_t wait_gap;               /* TR_GAP_...: why that is not known */
+  uint64_t wait_address;           /* of the lock, or of what is to be signalled; 0: none */
+  uint64_t holder_task_id;         /* the task that the holder runs, if it is in this report, or
+                                      that has to end; 0: none */
+  int32_t holder_thread_id;        /* the kernel's id of the thread that holds the lock or has to
+                                      end, or runs the task that has to; 0: none, or not known */
+  int32_t wait_fd;                 /* -1: none */
+  int32_t wait_pid;                /* 0: none */
+  uint32_t wait_count;             /* readers that hold the lock, descriptors, or tasks; 0: none */
+  char holder_name[64];            /* of that task, or the kernel's name of the thread; "": not
+                                      known */
+  int64_t waited_at_least_ns;      /* how long it has waited for that, at the least: in a wait of
+                                      the library since it began; else since an earlier report, or
+                                      the sample of cpu_since_ns, if its thread has not run since.
+                                      -1: not known, as Linux does not tell */
 } tr_straggler;
 
 /* Whether a backtrace was taken, and why not. */
@@ -1648,7 +2098,8 @@ enum {
 #define TR_STRAGGLER_INIT                                                                          \
   {                                                                                                \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0,  \
-        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0                       \
+        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0u, NULL,         \
+        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0                              \
   }
 
 /* A task that has ended: one of the slowest to stop in a report, or one of the last (tr_recent). */
@@ -1668,7 +2119,7 @@ typedef struct tr_ended_task {
 #define TR_ENDED_TASK_INIT                                                                         \
   { (uint32_t)sizeof(tr_ended_task), 0u, 0u, {0}, 0u, 0, 0, 0, 0, {0} }
 
-/* One phase of a shutdown that had tasks. */
+/* One phase of a shutdown that had tasks, or whose callbacks took a millisecond or more. */
 typedef struct tr_phase_report {
   uint32_t size;       /* sizeof(tr_phase_report) */
   uint32_t phase;      /* its number */
@@ -1678,10 +2129,14 @@ typedef struct tr_phase_report {
   int64_t share_ns;    /* the time it was given; -1: no limit */
   int64_t duration_ns; /* the time it took: until all of its tasks had ended, or share_ns was
                           over */
+  uint64_t ended_before; /* of phase 0: its tasks that ended after the registry's token had been
+                            cancelled, and before the call; they are not among `asked` */
+  int64_t callbacks_ns;  /* the time that its callbacks took (tr_phase_fn): that of on_phase_begin
+                            is part of duration_ns, that of on_phase_end comes after it */
 } tr_phase_report;
 
 #define TR_PHASE_REPORT_INIT                                                                       \
-  { (uint32_t)sizeof(tr_phase_report), 0u, 0u, 0u, 0, 0, 0 }
+  { (uint32_t)sizeof(tr_phase_report), 0u, 0u, 0u, 0, 0, 0, 0u, 0 }
 
 /* Return the name of a diagnosis, in lower case: "spinning".
 
@@ -1705,26 +2160,34 @@ const char *tr_diagnosis_name(uint32_t diagnosis);
    Requires:  neither argument is NULL.
    Returns:   TR_OK; TR_ERR_INVALID; TR_ERR_NOMEM.
    Output:    *report is written on TR_OK, else untouched. Its counts are 0, except for pending and
-              abandoned, which are the number of live tasks.
+              abandoned, which are the number of live tasks, and the time of log callbacks.
    Ownership: the report is the caller's; release it with tr_report_release.
    Threads:   any thread; takes some 30 microseconds for each task. It does not wait for tasks,
               except that with backtraces enabled it waits a tenth of a second for a thread that
-              does not answer, and at most a second for all that do not.
+              does not answer, and at most a second for all that do not. It may call the log
+              callback (TR_EVENT_DEADLOCK).
    Since:     0.2 */
 tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE;
 
 /* Take no backtraces, whether or not they are enabled: no thread is interrupted. */
 #define TR_EXPLAIN_NO_BACKTRACES 1u
+/* Do not say what the descriptors are that tasks wait for: no paths and no addresses. */
+#define TR_EXPLAIN_NO_DESCRIPTORS 2u
+
+/* List the threads of the process that run none of the tasks of the report, up to 256: first those
+   that hold something that a task waits for, then others in the kernel's order. Threads that run
+   tasks of other registries, and the library's own, are among them. See tr_report_thread. [Q7] */
+#define TR_EXPLAIN_THREADS 4u
 
 /* As tr_explain, with flags. 0 is the same as tr_explain, which takes backtraces if
    tr_enable_backtraces was called. TR_EXPLAIN_NO_BACKTRACES takes none, for a program that is
-   inspected while it is healthy. The flag does not affect the reports of joins and shutdowns. [E1,
-   E12]
+   inspected while it is healthy. The flags do not affect the reports of joins and shutdowns; see
+   TR_REGISTRY_NO_DESCRIPTORS and TR_REGISTRY_REPORT_THREADS. [E1, E12, E13, Q7]
 
-   Requires:  as tr_explain; flags is 0 or TR_EXPLAIN_NO_BACKTRACES.
+   Requires:  as tr_explain; flags is 0, or TR_EXPLAIN_... or'ed together.
    Returns:   as tr_explain.
    Output:    as tr_explain; without backtraces, backtrace of each straggler is
-              TR_BACKTRACE_NOT_ENABLED.
+              TR_BACKTRACE_NOT_ENABLED; without descriptors, descriptor is -1.
    Ownership: as tr_explain.
    Threads:   as tr_explain.
    Since:     0.2 */
@@ -1754,7 +2217,8 @@ tr_status tr_report_counts(const tr_report *report, tr_join_report *counts) TASK
    Requires:  the structure is initialised with its TR_..._INIT.
    Returns:   TR_OK; TR_ERR_INVALID when there is no such index, or an argument is NULL.
    Output:    written on TR_OK, else untouched.
-   Ownership: straggler->frames belongs to the report and is valid until the report is released.
+   Ownership: straggler->frames and straggler->descriptor_text belong to the report and are valid
+              until it is released.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggler *straggler)
@@ -1762,6 +2226,51 @@ tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggle
 tr_status tr_report_slowest(const tr_report *report, size_t index, tr_ended_task *task)
     TASKREG_MUST_USE;
 tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report *phase)
+    TASKREG_MUST_USE;
+
+/* A thread of the process that runs none of the tasks of a report, as returned by
+   tr_report_thread. */
+typedef struct tr_thread_report {
+  uint32_t size;            /* sizeof(tr_thread_report) */
+  int32_t thread_id;        /* the kernel's id */
+  char name[64];            /* the kernel's name of it, at most 15 bytes */
+  char scheduler_state;     /* this and the next two are as in tr_straggler */
+  char wait_channel[47];
+  int32_t syscall;
+  int32_t probe_error;      /* as in tr_straggler */
+  const char *syscall_name; /* likewise */
+  int64_t cpu_ns;           /* CPU time it has used; -1: not known */
+  int64_t run_queue_ns;     /* how long it has waited for a processor; -1: not known */
+  uint32_t holds_up;        /* how many stragglers wait for it, directly or through others, if it
+                               waits for no other thread itself */
+  uint32_t holds_up_directly; /* how many wait for something that it holds, or for its end */
+  uint32_t waits_for;       /* this and the rest are as in tr_straggler */
+  uint32_t wait_gap;
+  uint64_t wait_address;
+  uint64_t holder_task_id;
+  int32_t holder_thread_id;
+  int32_t wait_fd;
+  int32_t wait_pid;
+  uint32_t wait_count;
+  char holder_name[64];
+} tr_thread_report;
+
+#define TR_THREAD_REPORT_INIT                                                                      \
+  {                                                                                                \
+    (uint32_t)sizeof(tr_thread_report), 0, {0}, 0, {0}, 0, 0, NULL, 0, 0, 0u, 0u, 0u, 0u, 0u, 0u,  \
+        0, 0, 0, 0u, {0}                                                                           \
+  }
+
+/* Copy one of the threads that `report` lists, by its index from 0. There are none unless they were
+   asked for, by TR_EXPLAIN_THREADS or TR_REGISTRY_REPORT_THREADS. [Q7]
+
+   Requires:  thread is initialised with TR_THREAD_REPORT_INIT.
+   Returns:   TR_OK; TR_ERR_INVALID when there is no such index, or an argument is NULL.
+   Output:    *thread is written on TR_OK, else untouched.
+   Ownership: thread->syscall_name is static.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+tr_status tr_report_thread(const tr_report *report, size_t index, tr_thread_report *thread)
     TASKREG_MUST_USE;
 
 /* The format in which something is written. */
@@ -1832,11 +2341,12 @@ tr_status tr_snapshot_write_buffer(tr_registry *registry, uint32_t format, char 
    this call leave the signal unblocked, so make the call before the first spawn. The signal cannot
    also be a cancel_signal.
 
-   The handler runs on the straggler's stack and needs some 4 KiB of it. If an alternate stack has
-   less room left, or on a coroutine's stack that the handler cannot follow, the backtrace is
-   shorter, down to the single address where the thread was. The handler allocates nothing, takes no
-   lock and reads no unmapped memory. Return addresses are found with glibc 2.35 or newer, on x86-64
-   and aarch64, where process_vm_readv(2) is permitted. [E12]
+   The handler runs on the straggler's stack, or its alternate stack, and needs some 8 KiB of it,
+   with what the kernel saves there. If there is less, or on a coroutine's stack that the handler
+   cannot follow, the backtrace is shorter, down to the single address where the thread was; that
+   one needs half a KiB beside what the kernel saves (AT_MINSIGSTKSZ of getauxval(3)). The handler
+   allocates nothing, takes no lock and reads no unmapped memory. Return addresses are found with
+   glibc 2.35 or newer, on x86-64 and aarch64, where process_vm_readv(2) is permitted. [E12]
 
    Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that
               is not a signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has
@@ -2044,7 +2554,8 @@ tr_status tr_systemd_stop(tr_registry *registry) TASKREG_MUST_USE;
 #define TR_EXIT_ABORT 0x1u
 
 /* For tr_exit_options.flags: the time begins with the first signal that asks the process to stop
-   (tr_signal_watch_start), not with the call; or with the call if such a signal has come before. */
+   (tr_signal_watch_start), not with the call; or with the call if such a signal has come before,
+   also to a watch that has been stopped, unless another one was started since. */
 #define TR_EXIT_FROM_SIGNAL 0x2u
 
 /* How the process ends. Start from TR_EXIT_OPTIONS_INIT; a zero field means its default. */
@@ -2100,8 +2611,8 @@ tr_status tr_exit_by(int64_t after_ns, const tr_exit_options *options) TASKREG_M
 /* Take back what tr_exit_by has armed: the process goes on, and its threads have ended when this
    returns.
 
-   Returns:   TR_OK; TR_ERR_INVALID when nothing is armed; TR_ERR_DEADLINE when the time is over:
-              the process is about to end.
+   Returns:   TR_OK; TR_ERR_INVALID when nothing is armed; TR_ERR_DEADLINE when the time is over,
+              or a ladder has taken TR_LADDER_END_PROCESS: the process is about to end.
    Threads:   any thread; waits for the two threads, which run none of the application's code.
    Since:     0.2 */
 tr_status tr_exit_by_cancel(void) TASKREG_MUST_USE;
@@ -2155,15 +2666,23 @@ typedef struct tr_run_options {
    It stands for tr_signal_watch_start_array, tr_systemd_start, tr_exit_by if exit_after_ns is set,
    tr_token_wait, tr_shutdown_report, tr_report_write, tr_systemd_stop and tr_signal_watch_stop. The
    first three are started, or none. What tr_exit_by has armed stays armed when this returns, for
-   exit handlers and destructors: return from main, or call tr_exit_by_cancel. The times add up:
+   exit handlers and destructors: return from main, or call tr_exit_by_cancel. In a task of another
+   registry the flag of that task ends the call: what was armed is taken back then, unless a signal
+   has asked the process to stop; and if the shutdown had begun, the report is one of tr_explain, of
+   the tasks that are alive. The times add up:
    exit_after_ns is more than grace_ns, the abort grace and what main does afterwards; the limit of
    the process manager is more than exit_after_ns and the second for its report.
+
+   When this returns, the signals have their previous actions again. So a stop that comes between
+   two calls, as of a program that reloads, does what it does without a watch. Such a program calls
+   these functions itself, and tr_signal_watch_move, which leaves no gap.
 
    Requires:  registry is not NULL; the caller is not one of its tasks or threads (else
               TR_ERR_DEADLOCK). options is NULL (defaults) or initialised with TR_RUN_OPTIONS_INIT;
               the structures that it refers to are as in the functions they belong to.
-   Returns:   TR_OK; as tr_shutdown, or as the first of the functions above that failed;
-              TR_ERR_SYSTEM also with errno set when the report could not be written.
+   Returns:   TR_OK; as tr_shutdown, TR_ERR_CANCELLED also when the calling task was asked to stop
+              before; or as the first of the functions above that failed; TR_ERR_SYSTEM also with
+              errno set when the report could not be written.
    Output:    *exit_status (exit_status may be NULL) is always written: TR_EXIT_STOPPED to
               TR_EXIT_DEADLINE, which main may return.
    Ownership: options, and all that it refers to, are not used after the call.
@@ -2189,6 +2708,7 @@ tr_status tr_run_until_stopped(tr_registry *registry, const tr_run_options *opti
    Since:     0.2 */
 tr_status tr_registry_options_init(tr_registry_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_adopt_options_init(tr_adopt_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_task_summary_init(tr_task_summary *summary, size_t size) TASKREG_MUST_USE;
 tr_status tr_join_report_init(tr_join_report *report, size_t size) TASKREG_MUST_USE;
 tr_status tr_shutdown_options_init(tr_shutdown_options *options, size_t size) TASKREG_MUST_USE;
@@ -2197,10 +2717,12 @@ tr_status tr_signal_options_init(tr_signal_options *options, size_t size) TASKRE
 tr_status tr_straggler_init(tr_straggler *straggler, size_t size) TASKREG_MUST_USE;
 tr_status tr_ended_task_init(tr_ended_task *task, size_t size) TASKREG_MUST_USE;
 tr_status tr_phase_report_init(tr_phase_report *phase, size_t size) TASKREG_MUST_USE;
+tr_status tr_thread_report_init(tr_thread_report *thread, size_t size) TASKREG_MUST_USE;
 tr_status tr_metrics_init(tr_metrics *metrics, size_t size) TASKREG_MUST_USE;
 tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size) TASKREG_MUST_USE;
 tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_exit_options_init(tr_exit_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_ladder_options_init(tr_ladder_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_run_options_init(tr_run_options *options, size_t size) TASKREG_MUST_USE;
 
 /* ---- Ending the library's threads -------------------------------------------------------- */

@@ -35,10 +35,11 @@
      status::cancelled once the flag of the *calling* task is raised. Only the end of a scope always
      waits until the tasks of the scope have ended.
    - Exceptions in callbacks. An exception that leaves the body of a task is the failure of that
-     task: see registry::spawn. One that leaves a cancel callback, a log function, or the destructor
-     of a body's captures ends the program by std::terminate, even if a caller of the library's
-     function would catch it. pthread_exit(3) and pthread_cancel(3) are not exceptions: their
-     unwinding passes through a body and runs its destructors, and the task has exited.
+     task: see registry::spawn. One that leaves a cancel callback, an end callback, a log or phase
+     function, or the destructor of a body's captures ends the program by std::terminate, even if a
+     caller of the library's function would catch it. pthread_exit(3) and pthread_cancel(3) are not
+     exceptions: their unwinding passes through a body and runs its destructors, and the task has
+     exited.
    - Options. The files of a program may be compiled with different options: with and without
      exceptions, as C++17 and as C++20. What depends on these options is in an inline namespace for
      each choice of them, so that the linker keeps the functions of each. Therefore a function that
@@ -68,6 +69,7 @@
 #include <functional>
 #include <initializer_list>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -80,6 +82,8 @@
 #include <vector>
 
 #include <csignal>
+
+#include <poll.h>
 
 #if defined(__has_include)
 #if __has_include(<version>)
@@ -136,7 +140,7 @@ enum class [[nodiscard]] status : std::int32_t {
   deadline = TR_ERR_DEADLINE,   ///< the deadline passed with tasks still alive
   timed_out = TR_ERR_TIMEDOUT,  ///< the timeout passed before the event
   cancelled = TR_ERR_CANCELLED, ///< the calling task was asked to stop
-  deadlock = TR_ERR_DEADLOCK,   ///< the calling task would wait for itself
+  deadlock = TR_ERR_DEADLOCK,   ///< it would wait for itself, or for one that waits for it
   forked = TR_ERR_FORKED,       ///< the parent process had objects of the library at fork
   system = TR_ERR_SYSTEM,       ///< a system call failed; some calls set errno, and say so
   truncated = TR_ERR_TRUNCATED, ///< the buffer was too small for everything
@@ -305,6 +309,23 @@ class timeout {
   std::int64_t nanoseconds_ = 0;
 };
 
+/// A length of time in the options: made from any std::chrono duration, which is rounded up to
+/// nanoseconds and, if it does not fit, becomes the nearest that does. Unlike a timeout it keeps a
+/// negative one, which is invalid, or means something of its own, where it is used.
+class interval {
+ public:
+  /// No time, which stands for the default.
+  constexpr interval() noexcept = default;
+  template <class Rep, class Period>
+  constexpr interval(const std::chrono::duration<Rep, Period> &duration) noexcept
+      : nanoseconds_(common::saturated(duration)) {}
+  /// The number for the C functions, in nanoseconds.
+  constexpr std::int64_t count() const noexcept { return nanoseconds_; }
+
+ private:
+  std::int64_t nanoseconds_ = 0;
+};
+
 // ---- Inside --------------------------------------------------------------------------------
 
 inline namespace TASKREG_OPTIONS {
@@ -321,6 +342,13 @@ Structure sized() noexcept {
 
 constexpr status to_status(tr_status code) noexcept { return static_cast<status>(code); }
 
+/// What is left now of a timeout that began at `start`.
+inline timeout remaining(timeout most, std::chrono::steady_clock::time_point start) noexcept {
+  if (most.is_forever()) return most;
+  const std::int64_t gone = common::saturated(std::chrono::steady_clock::now() - start);
+  return std::chrono::nanoseconds(most.count() - (gone < most.count() ? gone : most.count()));
+}
+
 /// Throws the exception for `code`, or ends the program where there are no exceptions. `has_errno`:
 /// after status::again and status::system, `call` has set errno.
 [[noreturn]] inline void raise(status code, const char *call, bool has_errno = false) {
@@ -335,6 +363,16 @@ constexpr status to_status(tr_status code) noexcept { return static_cast<status>
   (void)code, (void)call, (void)has_errno;
   std::terminate();
 #endif
+}
+
+/// Throws for a call that returned no token: errno says why.
+[[noreturn]] inline void raise_for_token(const char *call) {
+  switch (errno) {
+    case EINVAL: raise(status::invalid, call);
+    case EAGAIN: raise(status::again, call);
+    case EPERM: raise(status::forked, call);
+    default: raise(status::nomem, call);
+  }
 }
 
 inline void require(status code, const char *call, bool has_errno = false) {
@@ -379,6 +417,26 @@ class handle {
  protected:
   Object *object;
 };
+
+/// The text that `write`, a function of the library, writes into a buffer. It may be longer the
+/// next time that it is written.
+template <class Write>
+status written(std::string &text, Write write) {
+  for (std::size_t length = 0;;) {
+    text.resize(length);
+    // The last byte is for the NUL, which a std::string has room for.
+    const status code =
+        to_status(length == 0 ? write(nullptr, 0, &length) : write(&text[0], length + 1, &length));
+    if (code == status::ok && length <= text.size()) {
+      text.resize(length);
+      return code;
+    }
+    if (code != status::ok && code != status::truncated) {
+      text.clear();
+      return code;
+    }
+  }
+}
 
 /// The string that a function copies by the rules of snprintf.
 template <class Copy>
@@ -454,10 +512,10 @@ class token : public detail::handle<tr_token, tr_token_retain, tr_token_release>
   using base = detail::handle<tr_token, tr_token_retain, tr_token_release>;
 
  public:
-  /// Makes a token without a parent. Throws std::bad_alloc.
+  /// Makes a token without a parent. Throws std::bad_alloc, or taskreg::error with forked.
   token() : base(nullptr) {
     object = tr_token_create();
-    if (object == nullptr) detail::raise(status::nomem, "tr_token_create");
+    if (object == nullptr) detail::raise_for_token("tr_token_create");
   }
   /// An empty handle.
   constexpr token(std::nullptr_t) noexcept : base(nullptr) {}
@@ -467,26 +525,25 @@ class token : public detail::handle<tr_token, tr_token_retain, tr_token_release>
   static token share(tr_token *raw) noexcept { return token(tr_token_retain(raw), nullptr); }
 
   /// Makes a token without a parent that is cancelled when `after` has passed, with
-  /// reason::deadline. Throws std::bad_alloc, also if the system refuses the timer thread.
+  /// reason::deadline. Throws std::bad_alloc; taskreg::error with again if the system refuses the
+  /// timer thread.
   static token with_timeout(timeout after) {
     token made = adopt(tr_token_create_with_timeout(after.count()));
-    if (!made) detail::raise(status::nomem, "tr_token_create_with_timeout");
+    if (!made) detail::raise_for_token("tr_token_create_with_timeout");
     return made;
   }
 
   /// Makes a child token. It is cancelled when this token is, or by itself, or when `after` has
-  /// passed (with reason::deadline). The handle is empty if there is no memory or the system
-  /// refuses the timer thread.
+  /// passed (with reason::deadline). If there is no memory (ENOMEM) or the system refuses the timer
+  /// thread (EAGAIN), the handle is empty, and errno says so.
   token try_child(timeout after = forever) const noexcept {
     return adopt(tr_token_child_with_timeout(object, after.count()));
   }
-  /// As try_child, but throws std::bad_alloc, or taskreg::error with status::invalid if this handle
-  /// is empty.
+  /// As try_child, but throws std::bad_alloc, or taskreg::error with again, or with invalid if this
+  /// handle is empty.
   token child(timeout after = forever) const {
     token made = try_child(after);
-    if (!made)
-      detail::raise(object == nullptr ? status::invalid : status::nomem,
-                    "tr_token_child_with_timeout");
+    if (!made) detail::raise_for_token("tr_token_child_with_timeout");
     return made;
   }
 
@@ -537,6 +594,29 @@ class token : public detail::handle<tr_token, tr_token_retain, tr_token_release>
   token(tr_token *raw, std::nullptr_t) noexcept : base(nullptr) { object = raw; }
 };
 
+namespace detail {
+/// Waits for one of the tokens; see wait_any.
+inline status wait_any(const token *tokens, std::size_t count, std::size_t *index,
+                       timeout most) noexcept {
+  tr_token *raw[TR_TOKENS_MOST];
+  if (count > TR_TOKENS_MOST) return status::invalid;
+  for (std::size_t i = 0; i < count; i++) raw[i] = tokens[i].get();
+  return to_status(tr_token_wait_any(raw, count, most.count(), index));
+}
+} // namespace detail
+
+/// Waits until one of the tokens is cancelled, and stores which: `wait_any({stop, reload}, which)`.
+/// There may be TR_TOKENS_MOST. Returns ok, timed_out, cancelled; invalid if there is none, there
+/// are too many, or a handle is empty. Blocks.
+inline status wait_any(std::initializer_list<token> tokens, std::size_t &index,
+                       timeout most = forever) noexcept {
+  return detail::wait_any(tokens.begin(), tokens.size(), &index, most);
+}
+inline status wait_any(const std::vector<token> &tokens, std::size_t &index,
+                       timeout most = forever) noexcept {
+  return detail::wait_any(tokens.data(), tokens.size(), &index, most);
+}
+
 /// Asks the thread of the signal_watch to cancel `which` soon. It is the only function here that a
 /// signal handler may call. Returns ok; invalid without a watch.
 inline status request_shutdown(const token &which, reason why) noexcept {
@@ -560,12 +640,25 @@ inline const char *to_string(kind what) noexcept {
   return tr_kind_name(static_cast<tr_kind>(what));
 }
 
+/// Gives a kind of the application's own a name, in the whole process, which reports, lists and
+/// to_string show from then on. A second name replaces the first. Of the name 63 bytes are kept,
+/// and each different one until the process ends. Returns ok; invalid, also for a kind below
+/// kind::application; limit if 64 other kinds have names; nomem.
+inline status set_name(kind of, const text &name) noexcept {
+  return detail::to_status(tr_kind_set_name(static_cast<tr_kind>(of), name.c_str()));
+}
+
 /// How a task ended.
 enum class ended : std::uint32_t {
   returned = TR_ENDED_RETURNED, ///< its body returned; if an exit_code, then 0
   failed = TR_ENDED_FAILED,     ///< its body threw, or returned an exit_code other than 0
   exited = TR_ENDED_EXITED      ///< its thread left the body: pthread_exit or pthread_cancel
 };
+
+/// The name of how a task ended, in lower case: "failed". Never null.
+inline const char *to_string(ended how) noexcept {
+  return tr_ended_name(static_cast<std::uint32_t>(how));
+}
 
 /// The outcome of a task.
 struct outcome : tr_outcome {
@@ -606,6 +699,10 @@ class task_ref : public detail::handle<tr_task, tr_task_retain, tr_task_release>
   }
   /// The kind.
   taskreg::kind kind() const noexcept { return static_cast<taskreg::kind>(tr_task_kind(object)); }
+  /// The phase of a shutdown in which it is asked to stop; 0 if the handle is empty.
+  std::uint32_t phase() const noexcept { return tr_task_phase(object); }
+  /// The pointer that the task has attached by context::set_data; null if it has attached none.
+  void *data() const noexcept { return tr_task_data(object); }
   /// Asks the task to stop: raises its flag, and ends the wait of the library that it is in. Its
   /// callbacks run on this thread. Returns ok, also if the task has ended; invalid if the handle is
   /// empty.
@@ -625,7 +722,7 @@ class task_ref : public detail::handle<tr_task, tr_task_retain, tr_task_release>
   bool stop_requested() const noexcept { return cancelled(); }
   /// Waits until the task has ended; by then the captures of its body have been destroyed. Several
   /// threads may wait. Returns ok, timed_out, cancelled, invalid; deadlock if the task calls it for
-  /// itself. Blocks.
+  /// itself, or if it waits for the calling task and neither wait has a limit. Blocks.
   status wait(timeout most = forever) const noexcept {
     return detail::to_status(tr_task_wait(object, most.count(), nullptr));
   }
@@ -669,11 +766,34 @@ class context {
   /// The address of the flag, for a loop in which a call would be too slow. The flag is the
   /// stop_level, as a number. Read it atomically: `__atomic_load_n(flag, __ATOMIC_ACQUIRE)`.
   const std::uint32_t *flag() const noexcept { return tr_task_cancel_flag(own); }
+  /// Stores a descriptor that is readable once the task is asked to stop, for epoll(7) and others;
+  /// see task_ref::fd. Returns ok, invalid, nomem, system with errno.
+  status fd(int &descriptor) const noexcept {
+    return detail::to_status(tr_task_fd(own, &descriptor));
+  }
+  /// The same for the moment at which the task is told to abort; it is another descriptor.
+  status abort_fd(int &descriptor) const noexcept {
+    return detail::to_status(tr_task_abort_fd(own, &descriptor));
+  }
   /// Sets the message of the task's outcome; 127 bytes are kept. Returns ok; invalid if it is not
   /// UTF-8. The what() of an exception replaces it.
   status set_message(const text &message) const noexcept {
     return detail::to_status(tr_task_set_message(own, message.c_str()));
   }
+  /// The same for text whose encoding is not known, such as that of std::strerror: each byte that
+  /// is not UTF-8 becomes U+FFFD. Returns ok.
+  status set_message_lossy(const text &message) const noexcept {
+    return detail::to_status(tr_task_set_message_lossy(own, message.c_str()));
+  }
+  /// The phase of a shutdown in which it is asked to stop.
+  std::uint32_t phase() const noexcept { return tr_task_phase(own); }
+  /// Attaches a pointer of the program's to the task, for code that gets the task alone. Everyone
+  /// who has a handle reads it by data(), also after the end of the task. Returns ok.
+  status set_data(void *data) const noexcept {
+    return detail::to_status(tr_task_set_data(own, data));
+  }
+  /// The pointer; null if none was attached.
+  void *data() const noexcept { return tr_task_data(own); }
 
  private:
   tr_task *own;
@@ -759,6 +879,41 @@ cancel_callback(at_abort_t, const task_ref &, Function) -> cancel_callback<Funct
 template <class Function>
 cancel_callback(at_abort_t, context, Function) -> cancel_callback<Function>;
 
+/// Calls a function when a task has ended, in whatever way: its outcome can be read, and it is in
+/// no list. The function is called at most once, on the thread that ran the task, inside no task
+/// and while no lock is held. If the task has ended already, the constructor calls it. A wait for
+/// the task may return before; a shutdown of the root registry that returned ok has waited for it.
+/// The destructor waits until a call on another thread has returned; after it the function is not
+/// running and will not be called. The destructor does not wait if the function itself calls it.
+///
+/// The function is stored in this object, as in a cancel_callback. An exception that leaves it ends
+/// the program by std::terminate.
+template <class Function>
+class end_callback {
+  static_assert(std::is_invocable_v<Function>, "an end callback is called without arguments");
+
+ public:
+  /// Throws std::bad_alloc; taskreg::error with status::invalid if the handle is empty.
+  template <class From, class = std::enable_if_t<std::is_constructible_v<Function, From>>>
+  end_callback(const task_ref &of, From &&from) : function(std::forward<From>(from)) {
+    detail::require(tr_task_on_end(of.get(), run, this, nullptr, &registration), "tr_task_on_end");
+  }
+  end_callback(const end_callback &) = delete;
+  end_callback &operator=(const end_callback &) = delete;
+  ~end_callback() { tr_registration_remove(registration); }
+
+ private:
+  static void run(void *self) {
+    std::invoke(std::forward<Function>(static_cast<end_callback *>(self)->function));
+  }
+
+  Function function;
+  tr_registration *registration = nullptr;
+};
+
+template <class Function>
+end_callback(const task_ref &, Function) -> end_callback<Function>;
+
 #if TASKREG_HAS_STOP_TOKEN
 
 /// A std::stop_source whose stop is requested when a token or a task is cancelled, for code that
@@ -771,6 +926,10 @@ class linked_stop_source {
   explicit linked_stop_source(const token &of) : link(of, request{source}) {}
   explicit linked_stop_source(const task_ref &of) : link(of, request{source}) {}
   explicit linked_stop_source(context of) : link(of, request{source}) {}
+  /// The stop is requested when the token is aborted, or the task is told to abort.
+  linked_stop_source(at_abort_t, const token &of) : link(at_abort, of, request{source}) {}
+  linked_stop_source(at_abort_t, const task_ref &of) : link(at_abort, of, request{source}) {}
+  linked_stop_source(at_abort_t, context of) : link(at_abort, of, request{source}) {}
   /// A std::stop_token of it.
   std::stop_token get_token() const noexcept { return source.get_token(); }
   /// Whether the stop was requested.
@@ -797,7 +956,7 @@ class cancel_on_stop {
 
  public:
   cancel_on_stop(const std::stop_token &stop, const token &which,
-                 reason why = reason::user_requested)
+                 reason why = reason::user_requested) noexcept
       : link(stop, cancel{which, why}) {}
 };
 
@@ -868,8 +1027,19 @@ template <class Of>
 struct is_reference_wrapper<std::reference_wrapper<Of>> : std::true_type {};
 
 /// How a body is called: with the task's context, with a std::stop_token, or only with its
-/// arguments.
-enum class form { context, stop_token, plain, none };
+/// arguments; a member function gets the first two after its object.
+enum class form { context, stop_token, plain, member_context, member_stop_token, none };
+
+template <class Function, class Object, class... Rest>
+constexpr form member_form_of() noexcept {
+  if (!std::is_member_function_pointer_v<Function>) return form::none;
+  if (std::is_invocable_v<Function, Object, context, Rest...>) return form::member_context;
+#if TASKREG_HAS_STOP_TOKEN
+  if (std::is_invocable_v<Function, Object, std::stop_token, Rest...>)
+    return form::member_stop_token;
+#endif
+  return form::none;
+}
 
 template <class Function, class... Arguments>
 constexpr form form_of() noexcept {
@@ -878,6 +1048,7 @@ constexpr form form_of() noexcept {
   if (std::is_invocable_v<Function, std::stop_token, Arguments...>) return form::stop_token;
 #endif
   if (std::is_invocable_v<Function, Arguments...>) return form::plain;
+  if constexpr (sizeof...(Arguments) != 0) return member_form_of<Function, Arguments...>();
   return form::none;
 }
 
@@ -898,6 +1069,14 @@ struct result_of<form::stop_token, Function, Arguments...>
 template <class Function, class... Arguments>
 struct result_of<form::plain, Function, Arguments...> : std::invoke_result<Function, Arguments...> {
 };
+template <class Function, class Object, class... Rest>
+struct result_of<form::member_context, Function, Object, Rest...>
+    : std::invoke_result<Function, Object, context, Rest...> {};
+#if TASKREG_HAS_STOP_TOKEN
+template <class Function, class Object, class... Rest>
+struct result_of<form::member_stop_token, Function, Object, Rest...>
+    : std::invoke_result<Function, Object, std::stop_token, Rest...> {};
+#endif
 
 template <class Function, class... Arguments>
 using body_result =
@@ -912,16 +1091,9 @@ constexpr int code_of(const Result &result) noexcept {
     return 0;
 }
 
-/// Sets the message of the task to the what() of an exception. If that is not UTF-8, each byte that
-/// is not ASCII becomes `?`.
+/// Sets the message of the task to the what() of an exception, in whatever encoding that is.
 inline void set_exception_message(tr_task *self, const char *what) noexcept {
-  if (what == nullptr || tr_task_set_message(self, what) == TR_OK) return;
-  char shown[128];
-  std::size_t length = 0;
-  for (; length < sizeof shown - 1 && what[length] != '\0'; length++)
-    shown[length] = static_cast<unsigned char>(what[length]) < 0x80 ? what[length] : '?';
-  shown[length] = '\0';
-  TR_IGNORE(tr_task_set_message(self, shown));
+  if (what != nullptr) TR_IGNORE(tr_task_set_message_lossy(self, what));
 }
 
 /// The owner of a task that no scope owns.
@@ -954,17 +1126,29 @@ struct block final : result_block<Result> {
         *body);
   }
 
-  template <class... First>
-  int keep(First &&...first) {
+  /// Calls a member function of the first argument, with `second` before the others.
+  template <class Second>
+  decltype(auto) call_member(Second &&second) {
+    return std::apply(
+        [&](Function &function, auto &object, auto &...rest) -> decltype(auto) {
+          return std::invoke(function, std::move(object), std::forward<Second>(second),
+                             std::move(rest)...);
+        },
+        *body);
+  }
+
+  /// Keeps what `call` returns.
+  template <class Call>
+  int keep(Call call) {
     if constexpr (std::is_void_v<Result>) {
-      call(std::forward<First>(first)...);
+      call();
       this->stage.store(stage::value, std::memory_order_release);
       return 0;
     } else {
       if constexpr (std::is_reference_v<Result>)
-        this->value.emplace(std::addressof(call(std::forward<First>(first)...)));
+        this->value.emplace(std::addressof(call()));
       else
-        this->value.emplace(call(std::forward<First>(first)...));
+        this->value.emplace(call());
       const int code = code_of(*this->value);
       this->stage.store(stage::value, std::memory_order_release);
       return code;
@@ -974,14 +1158,20 @@ struct block final : result_block<Result> {
   int run(tr_task *self) {
     (void)self;
     constexpr form how = form_of<Function, Arguments...>();
-    if constexpr (how == form::context) return keep(context(self));
+    if constexpr (how == form::context)
+      return keep([&]() -> decltype(auto) { return call(context(self)); });
+    if constexpr (how == form::member_context)
+      return keep([&]() -> decltype(auto) { return call_member(context(self)); });
 #if TASKREG_HAS_STOP_TOKEN
-    if constexpr (how == form::stop_token) {
+    if constexpr (how == form::stop_token || how == form::member_stop_token) {
       const linked_stop_source source{context(self)};
-      return keep(source.get_token());
+      if constexpr (how == form::stop_token)
+        return keep([&]() -> decltype(auto) { return call(source.get_token()); });
+      else
+        return keep([&]() -> decltype(auto) { return call_member(source.get_token()); });
     }
 #endif
-    if constexpr (how == form::plain) return keep();
+    if constexpr (how == form::plain) return keep([&]() -> decltype(auto) { return call(); });
   }
 
   int fail() noexcept {
@@ -1024,7 +1214,7 @@ struct block final : result_block<Result> {
     own->body.reset();
     Owner owner = own->owner;
     own->let_go();
-    owner.ended(left); // last: afterwards the scope may have been destroyed
+    owner.ended(left); // the task is alive: its scope waits for it
   }
 };
 
@@ -1033,8 +1223,8 @@ constexpr void check_body() noexcept {
   static_assert(
       form_of<std::decay_t<Function>, std::decay_t<Arguments>...>() != form::none,
       "the body cannot be called with these arguments, nor with a taskreg::context or (in C++20) a "
-      "std::stop_token before them; bodies get copies of their arguments, as those of std::thread "
-      "do");
+      "std::stop_token before them (a member function: after its object); bodies get copies of "
+      "their arguments, as those of std::thread do");
   using result = body_result<Function, Arguments...>;
   static_assert(!std::is_rvalue_reference_v<result>,
                 "the body returns a reference to an object that no longer exists");
@@ -1079,8 +1269,9 @@ class task : public task_ref {
   /// Waits until the task has ended. Returns what its body returned, moved out, or rethrows what
   /// the body threw, or throws taskreg::exited. A value can be taken once, an exception any number
   /// of times. Throws taskreg::error with cancelled if the calling task was asked to stop first
-  /// (this task may still be running), with deadlock if the task calls it for itself, and with
-  /// invalid if the handle is empty or the value was taken before. Blocks.
+  /// (this task may still be running), with deadlock if the task calls it for itself or waits for
+  /// the calling task without a limit, and with invalid if the handle is empty or the value was
+  /// taken before. Blocks.
   Result get() {
     detail::require(wait(), "taskreg::task::get");
     return block->take();
@@ -1153,7 +1344,13 @@ struct spawn_options {
   /// install_cancel_signal.
   std::int32_t cancel_signal = 0;
   /// The heartbeat interval; 0: it has none; negative: status::invalid.
-  std::chrono::nanoseconds heartbeat = std::chrono::nanoseconds::zero();
+  interval heartbeat = {};
+  /// What the kernel calls its thread, of which 15 bytes are kept, cut at a character; empty: its
+  /// name. For names whose first 15 bytes are the same: "conn 127.0.0.1:".
+  std::string thread_name = {};
+  /// How long to wait for room where max_tasks tasks are alive; if there is none in that time, the
+  /// spawn returns limit, and cancelled if the calling task is asked to stop meanwhile.
+  timeout room_wait = std::chrono::nanoseconds::zero();
 };
 
 namespace detail {
@@ -1166,6 +1363,8 @@ inline tr_spawn_options to_c(const spawn_options &from) noexcept {
   made.cancel_signal = from.cancel_signal;
   made.phase = from.phase;
   made.heartbeat_ns = from.heartbeat.count();
+  made.thread_name = from.thread_name.empty() ? nullptr : from.thread_name.c_str();
+  made.room_wait_ns = from.room_wait.count();
   return made;
 }
 
@@ -1357,6 +1556,10 @@ struct ended_task : tr_ended_task {
 static_assert(sizeof(ended_task) == sizeof(tr_ended_task),
               "an array of one is an array of the other");
 
+/// A thread of the process that runs none of the tasks of a report; see tr_thread_report.
+struct thread_report : tr_thread_report {
+  thread_report() noexcept : tr_thread_report(detail::sized<tr_thread_report>()) {}
+};
 /// One phase of a shutdown; see tr_phase_report.
 struct phase_report : tr_phase_report {
   phase_report() noexcept : tr_phase_report(detail::sized<tr_phase_report>()) {}
@@ -1409,13 +1612,27 @@ class report {
   status write(int fd, format as = format::text) const noexcept {
     return detail::to_status(tr_report_write(object, fd, static_cast<std::uint32_t>(as)));
   }
-  /// The stragglers; empty if there were none. This and the next two may throw std::bad_alloc.
+  /// The same as a string. Throws std::bad_alloc, or taskreg::error with invalid.
+  std::string str(format as = format::text) const {
+    std::string text;
+    detail::require(detail::written(text,
+                                    [&](char *buffer, std::size_t room, std::size_t *length) {
+                                      return tr_report_write_buffer(
+                                          object, static_cast<std::uint32_t>(as), buffer, room,
+                                          length);
+                                    }),
+                    "tr_report_write_buffer");
+    return text;
+  }
+  /// The stragglers; empty if there were none. This and the next three may throw std::bad_alloc.
   std::vector<straggler> stragglers() const { return list<straggler>(tr_report_straggler); }
   /// The tasks that took longest to stop, up to 16, the slowest first; stragglers are not among
   /// them.
   std::vector<ended_task> slowest() const { return list<ended_task>(tr_report_slowest); }
   /// The phases of the shutdown that had tasks, in order.
   std::vector<phase_report> phases() const { return list<phase_report>(tr_report_phase); }
+  /// The threads of the process that run none of its tasks, up to 256, if they were asked for.
+  std::vector<thread_report> threads() const { return list<thread_report>(tr_report_thread); }
 
  private:
   template <class Entry, class Raw>
@@ -1439,6 +1656,9 @@ struct [[nodiscard]] join_result {
   /// Tasks that ended while the call waited, however they ended; of these, those that failed, and
   /// those that exited.
   std::uint64_t ended = 0, failed = 0, exited = 0;
+  /// Tasks that ended after the registry's token had been cancelled, and before the call, which are
+  /// not among `ended`; of these, those that failed, and those that exited.
+  std::uint64_t ended_before = 0, failed_before = 0, exited_before = 0;
   /// Tasks alive at the deadline; of these, those that ended within the abort grace, and those that
   /// were still alive after it.
   std::uint64_t pending = 0, aborted = 0, abandoned = 0;
@@ -1479,19 +1699,28 @@ struct registry_options {
   bool no_abort_grace = false;
   /// How long a worker polls for its next task before it sleeps, at most 1 ms; 0: 5 µs; negative:
   /// it does not poll.
-  std::chrono::nanoseconds spin = std::chrono::nanoseconds::zero();
+  interval spin = {};
   /// How long an idle thread is kept; 0: 2 s; forever: indefinitely.
   timeout idle = std::chrono::nanoseconds::zero();
   /// How many idle threads are kept for longer than that; 0: 16; TR_IDLE_THREADS_NONE: none.
   std::uint32_t idle_threads = 0;
   /// Whether metrics are kept: see TR_REGISTRY_METRICS.
   bool metrics = false;
+  /// Whether reports do not say what the descriptors are that its tasks, and those of its groups,
+  /// wait for: see TR_REGISTRY_NO_DESCRIPTORS.
+  bool no_descriptors = false;
+  /// Whether reports have a section for the threads of the process that run none of its tasks: see
+  /// TR_REGISTRY_REPORT_THREADS.
+  bool report_threads = false;
   /// The log callback, which gets log_context; null: there are no log events. See log_to.
   tr_log_fn log = nullptr;
   void *log_context = nullptr;
   /// The signals that are blocked when a task starts; null: those that the calling thread blocks.
   /// The set is copied. Ignored for groups: their tasks run in the root registry's threads.
   const sigset_t *blocked_signals = nullptr;
+  /// What is done about a task that stays stalled; it is copied. Null: nothing but the event. See
+  /// tr_ladder_options.
+  const tr_ladder_options *ladder = nullptr;
 
   /// Sends log events to `receiver(const tr_log_event &)`. It is called on the thread on which the
   /// event arises, by several threads at the same time, while no lock is held. It is not copied: it
@@ -1505,11 +1734,40 @@ struct registry_options {
       (*static_cast<Receiver *>(context))(*event);
     };
     log_context = const_cast<void *>(static_cast<const void *>(std::addressof(receiver)));
+    log_keeper = nullptr;
     return *this;
   }
   /// A temporary receiver is rejected: it would be destroyed before the first event.
   template <class Receiver>
   registry_options &log_to(const Receiver &&receiver) = delete;
+  /// The same, but the options and the registries made with them keep the receiver. It is destroyed
+  /// after the last of them, on the thread that releases the last handle of a registry or its
+  /// tasks, or on one that later creates or releases a registry; its destructor must return. A
+  /// group that inherits the log keeps its parent's. Throws std::bad_alloc, and what moving the
+  /// receiver throws.
+  template <class Receiver>
+  registry_options &log_with(Receiver receiver) {
+    static_assert(std::is_invocable_v<Receiver &, const tr_log_event &>,
+                  "a log function is called with a const tr_log_event &");
+    log_keeper = std::make_shared<Receiver>(std::move(receiver));
+    log = [](void *context, const tr_log_event *event) {
+      (*static_cast<Receiver *>(static_cast<std::shared_ptr<void> *>(context)->get()))(*event);
+    };
+    log_context = log_keeper.get(); // until it is replaced: see create_with
+    return *this;
+  }
+  /// The receiver of log_with; empty otherwise.
+  std::shared_ptr<void> log_keeper = nullptr;
+};
+
+/// What a shutdown reports: each phase, 0 to 7, begins and ends once, in this order, whether it has
+/// tasks or not.
+struct phase_event {
+  /// Whether the phase has ended; otherwise it has begun: its tasks have been asked to stop.
+  bool has_ended;
+  std::uint32_t phase;
+  /// How many of its tasks are alive.
+  std::uint64_t tasks;
 };
 
 /// The options of a shutdown.
@@ -1524,8 +1782,35 @@ struct shutdown_options {
   timeout progress_window = std::chrono::nanoseconds::zero();
   /// How the time is divided among the phases; if all are 0, equally.
   std::uint32_t phase_share[TR_PHASES] = {};
+  /// By phase: while tasks of it and of earlier ones make progress its time is extended, at most to
+  /// this time after its beginning, and the deadline with it; 0: as max_grace says.
+  interval phase_max_grace[TR_PHASES] = {};
+  /// Called when a phase has begun and when it has ended, on the calling thread; see tr_phase_fn.
+  /// An exception that leaves them ends the program.
+  tr_phase_fn on_phase_begin = nullptr;
+  tr_phase_fn on_phase_end = nullptr;
+  void *phase_context = nullptr;
   /// Whether to make the full report, which names the stragglers.
   bool report = true;
+
+  /// Calls `receiver` with a phase_event for each beginning and each end. It must outlive the
+  /// shutdown.
+  template <class Receiver>
+  shutdown_options &phases_to(Receiver &receiver) noexcept {
+    static_assert(std::is_invocable_v<Receiver &, const phase_event &>,
+                  "a phase function is called with a const taskreg::phase_event &");
+    on_phase_begin = [](void *context, std::uint32_t phase, std::uint64_t tasks) {
+      (*static_cast<Receiver *>(context))(phase_event{false, phase, tasks});
+    };
+    on_phase_end = [](void *context, std::uint32_t phase, std::uint64_t tasks) {
+      (*static_cast<Receiver *>(context))(phase_event{true, phase, tasks});
+    };
+    phase_context = const_cast<void *>(static_cast<const void *>(std::addressof(receiver)));
+    return *this;
+  }
+  /// A temporary receiver is rejected: it would be destroyed before the shutdown.
+  template <class Receiver>
+  shutdown_options &phases_to(const Receiver &&receiver) = delete;
 };
 
 namespace detail {
@@ -1535,7 +1820,9 @@ constexpr std::int64_t bounded(timeout span) noexcept {
 
 inline tr_registry_options to_c(const registry_options &from) noexcept {
   auto made = sized<tr_registry_options>();
-  made.flags = from.metrics ? TR_REGISTRY_METRICS : 0u;
+  made.flags = (from.metrics ? TR_REGISTRY_METRICS : 0u) |
+               (from.no_descriptors ? TR_REGISTRY_NO_DESCRIPTORS : 0u) |
+               (from.report_threads ? TR_REGISTRY_REPORT_THREADS : 0u);
   made.token = from.token.get();
   made.max_tasks = from.max_tasks;
   made.stack_size = from.stack_size;
@@ -1546,7 +1833,39 @@ inline tr_registry_options to_c(const registry_options &from) noexcept {
   made.idle_ns = from.idle.count(); // forever is negative, which is "indefinitely" in C, too
   made.idle_threads = from.idle_threads;
   made.blocked_signals = from.blocked_signals;
+  made.ladder = from.ladder;
   return made;
+}
+
+inline tr_shutdown_options to_c(const shutdown_options &from) noexcept {
+  auto made = sized<tr_shutdown_options>();
+  made.warn_percent = from.warn_percent;
+  made.max_grace_ns = bounded(from.max_grace);
+  made.progress_window_ns = bounded(from.progress_window);
+  std::memcpy(made.phase_share, from.phase_share, sizeof made.phase_share);
+  for (std::size_t phase = 0; phase < TR_PHASES; phase++)
+    made.phase_max_grace_ns[phase] = from.phase_max_grace[phase].count();
+  made.on_phase_begin = from.on_phase_begin;
+  made.on_phase_end = from.on_phase_end;
+  made.phase_context = from.phase_context;
+  return made;
+}
+
+/// Makes a registry or a group by `create`, which is given the options and where to store it.
+template <class Create>
+status create_with(const registry_options &from, tr_registry **out, Create create) noexcept {
+  tr_registry_options raw = to_c(from);
+  std::unique_ptr<std::shared_ptr<void>> keeper;
+  // Not if a later `log` and `log_context` have taken the place of the receiver.
+  if (from.log_keeper && from.log != nullptr && from.log_context == from.log_keeper.get()) {
+    keeper.reset(new (std::nothrow) std::shared_ptr<void>(from.log_keeper));
+    if (!keeper) return status::nomem;
+    raw.log_context = keeper.get();
+    raw.log_drop = [](void *context) { delete static_cast<std::shared_ptr<void> *>(context); };
+  }
+  const status code = to_status(create(&raw, out));
+  if (code == status::ok) static_cast<void>(keeper.release()); // log_drop deletes it
+  return code;
 }
 } // namespace detail
 
@@ -1561,16 +1880,15 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
   /// if an option is invalid.
   registry() : registry(registry_options()) {}
   explicit registry(const registry_options &options) : base(nullptr) {
-    const tr_registry_options raw = detail::to_c(options);
-    detail::require(tr_registry_create(&raw, &object), "tr_registry_create");
+    detail::require(detail::create_with(options, &object, tr_registry_create),
+                    "tr_registry_create");
   }
   /// An empty handle.
   constexpr registry(std::nullptr_t) noexcept : base(nullptr) {}
   /// As the constructor, but stores the status in `code`; if it is not ok, the handle is empty.
   static registry try_make(status &code, const registry_options &options = {}) noexcept {
     registry made(nullptr);
-    const tr_registry_options raw = detail::to_c(options);
-    code = detail::to_status(tr_registry_create(&raw, &made.object));
+    code = detail::create_with(options, &made.object, tr_registry_create);
     return made;
   }
   /// Takes over a reference of the caller's.
@@ -1589,9 +1907,12 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
   ///   - with a taskreg::context, its own task, before the arguments, if it accepts one;
   ///   - otherwise, in C++20, with a std::stop_token before them, if it accepts one; its stop is
   ///     requested when the task is cancelled;
-  ///   - otherwise only with the arguments. What it returns is the result of the task. If an
-  ///     exception leaves it, the task has failed: the outcome has the code exception_code, and
-  ///     what() as its message, and get() rethrows the exception.
+  ///   - otherwise only with the arguments. A member function gets the context, or the stop token,
+  ///     after its object: `spawn("loop", &server::loop, this)` may call `loop(context)`.
+  ///
+  /// What the body returns is the result of the task. If an exception leaves it, the task has
+  /// failed: the outcome has the code exception_code, and what() as its message, and get() rethrows
+  /// the exception.
   ///
   /// Throws std::bad_alloc, taskreg::error with closed, limit, again, system or invalid, and what
   /// copying the body throws. In these cases the body has not run, and has been destroyed. Does not
@@ -1673,6 +1994,12 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
     return tr_token_cancel(tr_registry_token(object), static_cast<tr_reason>(why),
                            message.c_str()) != 0;
   }
+  /// Cancels the registry's token and tells the tasks that were asked so far to abort, as
+  /// token::abort does.
+  bool abort(reason why = reason::none, const text &message = nullptr) const noexcept {
+    return tr_token_abort(tr_registry_token(object), static_cast<tr_reason>(why),
+                          message.c_str()) != 0;
+  }
   /// Rejects spawns from now on, and asks no task to stop. Returns ok; invalid for an empty handle.
   status close() const noexcept { return detail::to_status(tr_registry_close(object)); }
   /// Whether spawns are rejected: it, or a registry that it is in, was closed or cancelled.
@@ -1692,7 +2019,30 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
   status write_snapshot(int fd, format as = format::text) const noexcept {
     return detail::to_status(tr_snapshot_write(object, fd, static_cast<std::uint32_t>(as)));
   }
+  /// The same as a string. Throws std::bad_alloc, or taskreg::error.
+  std::string snapshot_str(format as = format::text) const {
+    std::string text;
+    detail::require(detail::written(text,
+                                    [&](char *buffer, std::size_t room, std::size_t *length) {
+                                      return tr_snapshot_write_buffer(
+                                          object, static_cast<std::uint32_t>(as), buffer, room,
+                                          length);
+                                    }),
+                    "tr_snapshot_write_buffer");
+    return text;
+  }
 
+  /// Waits until another task would be admitted, here and in every registry around this one, as far
+  /// as max_tasks decides: for a listener that leaves its clients in the queue. Returns ok, closed,
+  /// timed_out, cancelled, invalid. Blocks.
+  status wait_room(timeout most = forever) const noexcept {
+    return detail::to_status(tr_wait_room(object, most.count()));
+  }
+  /// Changes how many tasks may be alive at once; 0: no limit. A lower limit ends no task. Returns
+  /// ok, invalid.
+  status set_max_tasks(std::uint64_t most) const noexcept {
+    return detail::to_status(tr_registry_set_max_tasks(object, most));
+  }
   /// Waits until no task is alive, without asking any to stop. Returns ok, timed_out, cancelled,
   /// deadlock, invalid. Blocks.
   status wait(timeout most = forever) const noexcept {
@@ -1711,23 +2061,23 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
   join_result shutdown(timeout grace, reason why = reason::requested_by_run,
                        const text &message = nullptr,
                        const shutdown_options &options = {}) const noexcept {
-    auto raw = detail::sized<tr_shutdown_options>();
-    raw.warn_percent = options.warn_percent;
-    raw.max_grace_ns = detail::bounded(options.max_grace);
-    raw.progress_window_ns = detail::bounded(options.progress_window);
-    std::memcpy(raw.phase_share, options.phase_share, sizeof raw.phase_share);
+    const tr_shutdown_options raw = detail::to_c(options);
     return joined(options.report, [&](tr_join_report *counts) {
       return tr_shutdown_with(object, static_cast<tr_reason>(why), message.c_str(), grace.count(),
                               &raw, counts);
     });
   }
 
-  /// Makes a report of all live tasks without asking any of them to stop. Throws std::bad_alloc, or
-  /// taskreg::error with invalid.
-  report explain(bool backtraces = true) const {
+  /// Makes a report of all live tasks without asking any of them to stop. `backtraces`: with their
+  /// backtraces, if these are enabled. `descriptors`: with what the descriptors are that they wait
+  /// for, which are paths and addresses. `threads`: with the threads of the process that run none
+  /// of the tasks. Throws std::bad_alloc, or taskreg::error with invalid.
+  report explain(bool backtraces = true, bool descriptors = true, bool threads = false) const {
+    const std::uint32_t flags = (backtraces ? 0u : TR_EXPLAIN_NO_BACKTRACES) |
+                                (descriptors ? 0u : TR_EXPLAIN_NO_DESCRIPTORS) |
+                                (threads ? TR_EXPLAIN_THREADS : 0u);
     tr_report *made = nullptr;
-    detail::require(tr_explain_with(object, backtraces ? 0u : TR_EXPLAIN_NO_BACKTRACES, &made),
-                    "tr_explain");
+    detail::require(tr_explain_with(object, flags, &made), "tr_explain");
     return report::adopt(made);
   }
   /// Reads the metrics of all kinds, or of one kind; needs registry_options::metrics. Returns ok or
@@ -1742,6 +2092,17 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
   /// with errno.
   status write_metrics(int fd) const noexcept {
     return detail::to_status(tr_metrics_write(object, fd, TR_FORMAT_OPENMETRICS));
+  }
+  /// The same as a string. Throws std::bad_alloc, or taskreg::error with invalid.
+  std::string metrics_str() const {
+    std::string text;
+    detail::require(detail::written(text,
+                                    [&](char *buffer, std::size_t room, std::size_t *length) {
+                                      return tr_metrics_write_buffer(object, TR_FORMAT_OPENMETRICS,
+                                                                     buffer, room, length);
+                                    }),
+                    "tr_metrics_write_buffer");
+    return text;
   }
   /// The tasks that ended last, up to TR_RECENT_MOST, the latest first; needs
   /// registry_options::metrics. May throw std::bad_alloc, or taskreg::error with invalid.
@@ -1788,6 +2149,9 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
     result.ended = counts.ended;
     result.failed = counts.failed;
     result.exited = counts.exited;
+    result.ended_before = counts.ended_before;
+    result.failed_before = counts.failed_before;
+    result.exited_before = counts.exited_before;
     result.pending = counts.pending;
     result.aborted = counts.aborted;
     result.abandoned = counts.abandoned;
@@ -1814,9 +2178,7 @@ class group : public registry {
   }
   group(const registry &parent, const text &name, const registry_options &options)
       : registry(nullptr) {
-    const tr_registry_options raw = detail::to_c(options);
-    detail::require(tr_registry_child(parent.get(), name.c_str(), &raw, &object),
-                    "tr_registry_child");
+    detail::require(make(parent, name, options, &object), "tr_registry_child");
   }
   /// An empty handle.
   constexpr group(std::nullptr_t) noexcept : registry(nullptr) {}
@@ -1824,10 +2186,114 @@ class group : public registry {
   static group try_make(status &code, const registry &parent, const text &name,
                         const registry_options &options = {}) noexcept {
     group made(nullptr);
-    const tr_registry_options raw = detail::to_c(options);
-    code = detail::to_status(tr_registry_child(parent.get(), name.c_str(), &raw, &made.object));
+    code = make(parent, name, options, &made.object);
     return made;
   }
+
+ private:
+  static status make(const registry &parent, const text &name, const registry_options &options,
+                     tr_registry **out) noexcept {
+    return detail::create_with(
+        options, out, [&](const tr_registry_options *raw, tr_registry **made) {
+          return tr_registry_child(parent.get(), name.c_str(), raw, made);
+        });
+  }
+};
+
+/// One of several registries in a text of metrics.
+struct metrics_source {
+  registry of;
+  /// The value of the label "registry" of its samples; empty: the path of a group, and no such
+  /// label for a registry that is not a group.
+  std::string name = {};
+};
+
+/// Writes the metrics of several registries to a descriptor as one OpenMetrics text; see
+/// tr_metrics_write_all. `ends`: with the "# EOF"; without it the caller adds more. Returns ok,
+/// invalid, nomem, system with errno. May throw std::bad_alloc.
+inline status write_metrics(const std::vector<metrics_source> &sources, int fd, bool ends = true) {
+  std::vector<tr_metrics_source> raw;
+  raw.reserve(sources.size());
+  for (const metrics_source &each : sources) {
+    raw.push_back(detail::sized<tr_metrics_source>());
+    raw.back().registry = each.of.get();
+    raw.back().name = each.name.empty() ? nullptr : each.name.c_str();
+  }
+  return detail::to_status(tr_metrics_write_all(raw.data(), raw.size(), fd, TR_FORMAT_OPENMETRICS,
+                                                ends ? 0u : TR_METRICS_NO_EOF));
+}
+// ---- Adopted threads -----------------------------------------------------------------------
+
+/// The options of an adopted_thread. In C++20: `{.phase = 7, .joins_others = true}`.
+struct adopt_options {
+  /// What the task is for.
+  taskreg::kind kind = taskreg::kind::application;
+  /// The phase of a shutdown in which the thread is asked to stop: 0 (first, with the registry's
+  /// token) to TR_PHASES - 1.
+  std::uint32_t phase = 0;
+  /// Whether the registry's token does not raise its flag, as with a clean-up task.
+  bool cleanup = false;
+  /// Whether its end cancels the registry's token.
+  taskreg::essential essential = taskreg::essential::no;
+  /// Whether a join or a shutdown that the thread itself calls waits for all other tasks and not
+  /// for this one; otherwise it returns deadlock.
+  bool joins_others = false;
+  /// The heartbeat interval; 0: it has none; negative: status::invalid.
+  interval heartbeat = {};
+};
+
+/// Makes the thread that constructs it a task, for as long as it lives: main, a thread of another
+/// library, the thread of an event loop. The thread stays its owner's in all other respects; see
+/// tr_adopt. It lives and dies in one thread, and not in a callback of the library.
+///
+/// If an exception destroys it, the task has failed, with the code exception_code. (The unwinding
+/// of pthread_exit and pthread_cancel is not an exception: the task has returned.)
+class adopted_thread {
+ public:
+  /// Throws std::bad_alloc; taskreg::error with invalid in a task and in a callback, closed, limit.
+  adopted_thread(const registry &in, const text &name, const adopt_options &options = {}) {
+    detail::require(adopt(in, name, options, &object), "tr_adopt");
+  }
+  /// The same, but stores the status in `code`; if it is not ok, the thread is not a task.
+  adopted_thread(status &code, const registry &in, const text &name,
+                 const adopt_options &options = {}) noexcept {
+    code = detail::to_status(adopt(in, name, options, &object));
+  }
+  adopted_thread(const adopted_thread &) = delete;
+  adopted_thread &operator=(const adopted_thread &) = delete;
+  ~adopted_thread() {
+    if (is_in())
+      ignore(leave(std::uncaught_exceptions() > exceptions ? exception_code : 0));
+    tr_task_release(object);
+  }
+
+  /// Ends the task before the object does: 0 is success, any other code a failure. Returns ok;
+  /// invalid if it has ended, and in a callback.
+  status leave(int code = 0) noexcept {
+    if (!is_in()) return status::invalid;
+    return detail::to_status(tr_leave_with(code));
+  }
+  /// A handle of the task, which may outlive the object; empty if the thread is not a task.
+  task_ref task() const noexcept { return task_ref::share(object); }
+  /// The task for its own thread, as a body gets it. Valid until it has ended.
+  taskreg::context context() const noexcept { return taskreg::context(object); }
+
+ private:
+  static tr_status adopt(const registry &in, const text &name, const adopt_options &from,
+                         tr_task **out) noexcept {
+    auto made = detail::sized<tr_adopt_options>();
+    made.flags = (from.cleanup ? TR_SPAWN_CLEANUP : 0u) |
+                 (from.joins_others ? TR_ADOPT_JOINS_OTHERS : 0u) |
+                 static_cast<std::uint32_t>(from.essential);
+    made.phase = from.phase;
+    const taskreg::interval every = from.heartbeat;
+    made.heartbeat_ns = every.count();
+    return tr_adopt(in.get(), name.c_str(), static_cast<tr_kind>(from.kind), &made, out);
+  }
+  bool is_in() const noexcept { return object != nullptr && tr_task_self() == object; }
+
+  tr_task *object = nullptr;
+  int exceptions = std::uncaught_exceptions();
 };
 
 // ---- Scopes --------------------------------------------------------------------------------
@@ -1864,12 +2330,10 @@ class scope {
     if (wait() == status::deadlock) std::terminate();
     tr_registration_remove(following);
     tr_registration_remove(following_abort);
-    if (!is_root) return;
-    // The tasks have ended, so the end of the threads is certain, also if the calling task was
-    // asked to stop.
-    const bool is_shielded = tr_shield_begin() == TR_OK;
-    TR_IGNORE(tr_shutdown(raw, TR_REASON_REQUESTED_BY_RUN, nullptr, TR_FOREVER, nullptr));
-    if (is_shielded) TR_IGNORE(tr_shield_end());
+    if (is_root)
+      TR_IGNORE(shielded([this] {
+        return tr_shutdown(raw, TR_REASON_REQUESTED_BY_RUN, nullptr, TR_FOREVER, nullptr);
+      }));
   }
 
   /// As registry::spawn. The handle may be discarded: the scope waits for the task, and join()
@@ -1900,11 +2364,8 @@ class scope {
   template <class Function, class... Arguments>
   auto try_spawn(status &code, const text &name, const spawn_options &options, Function &&body,
                  Arguments &&...arguments) {
-    entering one(*this);
-    auto made = detail::spawn(raw, name, options, owner{this}, code, std::forward<Function>(body),
-                              std::forward<Arguments>(arguments)...);
-    one.admitted = code == status::ok;
-    return made;
+    return detail::spawn(raw, name, options, owner{this}, code, std::forward<Function>(body),
+                         std::forward<Arguments>(arguments)...);
   }
   /// As registry::detach, but std::ref is allowed: the scope waits for the task.
   template <class Function, class... Arguments,
@@ -1929,17 +2390,17 @@ class scope {
   template <class Function, class... Arguments>
   status try_detach(const text &name, const spawn_options &options, Function &&body,
                     Arguments &&...arguments) {
-    entering one(*this);
-    const status code =
-        detail::detach(raw, name, options, owner{this}, std::forward<Function>(body),
-                       std::forward<Arguments>(arguments)...);
-    one.admitted = code == status::ok;
-    return code;
+    return detail::detach(raw, name, options, owner{this}, std::forward<Function>(body),
+                          std::forward<Arguments>(arguments)...);
   }
 
   /// Asks the tasks of the scope to stop; further spawns are rejected with status::closed.
   void cancel(reason why = reason::none, const text &message = nullptr) noexcept {
     tasks.cancel(why, message);
+  }
+  /// The same, and tells them to abort.
+  void abort(reason why = reason::none, const text &message = nullptr) noexcept {
+    tasks.abort(why, message);
   }
   /// The scope's token.
   taskreg::token token() const noexcept { return tasks.token(); }
@@ -1947,21 +2408,10 @@ class scope {
   const registry &all() const noexcept { return tasks; }
 
   /// Waits until every task of the scope has ended, without asking any to stop. Unlike other waits
-  /// it continues when the calling task is asked to stop: that cancels the scope, so its tasks end.
-  /// Returns ok; deadlock if a task of the scope calls it; forked. Blocks.
+  /// it continues when the calling task is asked to stop (see this_task::shield): that cancels the
+  /// scope, so its tasks end. Returns ok; deadlock if a task of the scope calls it; forked. Blocks.
   status wait() noexcept {
-    const status code = tasks.wait();
-    if (code != status::cancelled) return code;
-    // The calling task was asked to stop, so a wait of the library would return at once. A task of
-    // the scope does not get here: the registry checks for deadlock before it checks the flag.
-    int cancelability = PTHREAD_CANCEL_ENABLE;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelability);
-    {
-      std::unique_lock<std::mutex> hold(lock);
-      none_left.wait(hold, [this] { return live == 0; });
-    }
-    pthread_setcancelstate(cancelability, &cancelability);
-    return status::ok;
+    return detail::to_status(shielded([this] { return tr_registry_wait(raw, TR_FOREVER); }));
   }
   /// Waits as wait() does. Then it rethrows what the first task that threw or exited has thrown, or
   /// throws taskreg::exited if that task exited. It does so once. Throws taskreg::error with
@@ -1990,23 +2440,20 @@ class scope {
   struct owner {
     scope *of;
     void threw(const std::exception_ptr &thrown) const noexcept { of->note(thrown, false); }
-    void ended(bool left) const noexcept { of->leave(left); }
+    void ended(bool left) const noexcept {
+      if (left) of->note(nullptr, true);
+    }
   };
 
-  /// Counts a task that is being spawned, until its spawn is rejected or the task has ended.
-  struct entering {
-    scope &of;
-    bool admitted = false;
-    explicit entering(scope &which) noexcept : of(which) {
-      const std::lock_guard<std::mutex> hold(of.lock);
-      of.live++;
-    }
-    entering(const entering &) = delete;
-    entering &operator=(const entering &) = delete;
-    ~entering() {
-      if (!admitted) of.leave(false);
-    }
-  };
+  /// Makes a call that waits, without regard to the level of the calling task: the tasks of a scope
+  /// that is cancelled end.
+  template <class Call>
+  static tr_status shielded(Call call) noexcept {
+    const bool is_shielded = tr_shield_begin() == TR_OK;
+    const tr_status code = call();
+    if (is_shielded) TR_IGNORE(tr_shield_end());
+    return code;
+  }
 
   /// Throws if a spawn was rejected: the exception that cancelled the scope, if there is one.
   void admit(status code) {
@@ -2029,13 +2476,6 @@ class scope {
       first_left = left;
     }
     tasks.cancel(reason::fatal, left ? "a task of the scope exited" : "a task of the scope failed");
-  }
-
-  void leave(bool left) noexcept {
-    if (left) note(nullptr, true);
-    const std::lock_guard<std::mutex> hold(lock);
-    // Under the lock: once it is released, the scope may be destroyed.
-    if (--live == 0) none_left.notify_all();
   }
 
   /// Inside a task: when the task is asked to stop, the scope is cancelled; when it is told to
@@ -2073,9 +2513,7 @@ class scope {
   tr_registration *following = nullptr, *following_abort = nullptr;
   const bool is_root = false;
   std::mutex lock;
-  std::condition_variable none_left; // signalled when `live` becomes 0
   // Guarded by `lock`:
-  std::size_t live = 0; // tasks being spawned, or whose drop has not run
   bool has_failed = false, first_left = false;
   std::exception_ptr first;
 };
@@ -2122,6 +2560,14 @@ inline taskreg::token token() noexcept {
   return taskreg::token::share(tr_task_token(tr_task_self()));
 }
 
+/// Attaches a pointer of the program's to the calling task; see context::set_data. Returns ok;
+/// invalid outside a task.
+inline status set_data(void *data) noexcept {
+  return detail::to_status(tr_task_set_data(tr_task_self(), data));
+}
+/// The pointer that the calling task has attached; null if none, and outside a task.
+inline void *data() noexcept { return tr_task_data(tr_task_self()); }
+
 /// While it lives, no wait of the calling task ends by its stop_level: for clean-up that has to
 /// wait for something that is certain to end. It lives and dies in one thread. Outside a task it
 /// does nothing.
@@ -2151,10 +2597,46 @@ inline status wait_cancelled(timeout most = forever) noexcept {
 inline status wait_fd(int fd, short events, timeout most = forever) noexcept {
   return detail::to_status(tr_wait_fd(fd, events, most.count()));
 }
+/// The same; if it returns ok, it also stores which of `events` the descriptor has, and POLLERR,
+/// POLLHUP. For several descriptors there is wait_fds.
+inline status wait_fd(int fd, short events, short &ready, timeout most = forever) noexcept {
+  const auto start = std::chrono::steady_clock::now();
+  timeout left = most;
+  for (;;) {
+    status code = wait_fd(fd, events, left);
+    if (code != status::ok) return code;
+    pollfd now{fd, events, 0};
+    if (poll(&now, 1, 0) > 0) {
+      ready = now.revents;
+      return code;
+    }
+    left = detail::remaining(most, start); // another thread was faster: it is not ready any more
+  }
+}
+/// The same for the first of several descriptors, in the form of poll(2), whose `revents` it sets:
+/// `pollfd both[2] = {...}; wait_fds(both, 2, 5s)`. A negative descriptor is left out.
+inline status wait_fds(pollfd *fds, std::size_t count, timeout most = forever) noexcept {
+  return detail::to_status(tr_wait_fds(fds, count, most.count()));
+}
+/// Stores a descriptor that is readable once the calling task is asked to stop, for poll(2),
+/// epoll(7) and others; see task_ref::fd. Returns ok, nomem, system with errno; invalid outside a
+/// task.
+inline status fd(int &descriptor) noexcept {
+  return detail::to_status(tr_task_fd(tr_task_self(), &descriptor));
+}
+/// The same for the moment at which it is told to abort; it is another descriptor.
+inline status abort_fd(int &descriptor) noexcept {
+  return detail::to_status(tr_task_abort_fd(tr_task_self(), &descriptor));
+}
 /// Sets the checkpoint: a text that says what the task does next; see tr_checkpoint. Each different
 /// text is kept until the process ends, so use only a few. Returns ok; invalid outside a task.
 inline status checkpoint(const text &where) noexcept {
   return detail::to_status(tr_checkpoint(where.c_str()));
+}
+/// Sets the label: whom or what the task is working for now; see tr_label. It may be different each
+/// time. Returns ok; invalid outside a task.
+inline status label(const text &what) noexcept {
+  return detail::to_status(tr_label(what.c_str()));
 }
 /// Reports progress: `done` of `total` (0: unknown). Returns ok; invalid outside a task.
 inline status progress(std::uint64_t done, std::uint64_t total,
@@ -2165,13 +2647,12 @@ inline status progress(std::uint64_t done, std::uint64_t total,
 /// interval.
 inline status heartbeat() noexcept { return detail::to_status(tr_heartbeat()); }
 /// Sets the heartbeat interval of the calling task; 0 removes it. See tr_heartbeat_promise.
-inline status promise_heartbeat(std::chrono::nanoseconds interval,
-                                bool except_waits = false) noexcept {
+inline status promise_heartbeat(taskreg::interval interval, bool except_waits = false) noexcept {
   return detail::to_status(tr_heartbeat_promise(nullptr, interval.count(),
                                                 except_waits ? TR_HEARTBEAT_EXCEPT_WAITS : 0u));
 }
 /// The same for a thread that is not a task; registry::stalled then includes it.
-inline status promise_heartbeat(const registry &in, std::chrono::nanoseconds interval,
+inline status promise_heartbeat(const registry &in, taskreg::interval interval,
                                 bool except_waits = false) noexcept {
   return detail::to_status(tr_heartbeat_promise(in.get(), interval.count(),
                                                 except_waits ? TR_HEARTBEAT_EXCEPT_WAITS : 0u));
@@ -2203,8 +2684,9 @@ inline status acknowledge_cancel() noexcept { return detail::to_status(tr_acknow
 /// Waits once on a condition variable of the program: until it is signalled, the timeout has
 /// passed, or the calling task is asked to stop, which is checked first. It may return ok
 /// spuriously. `held` is locked before and after the call. When a task is cancelled, other waiters
-/// of `condition` may wake spuriously. Returns ok, timed_out, cancelled, nomem, system with errno;
-/// invalid if `held` is not locked.
+/// of `condition` may wake spuriously. A task that was asked to stop before gets cancelled, and
+/// `held` was not released: a loop must end then, or have a this_task::shield. Returns ok,
+/// timed_out, cancelled, nomem, system with errno; invalid if `held` is not locked.
 inline status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held,
                    timeout most = forever) noexcept {
   if (!held.owns_lock()) return status::invalid;
@@ -2221,30 +2703,49 @@ inline status wait(std::condition_variable &condition, std::unique_lock<std::mut
                                               most.count()));
 }
 
-/// Waits until `until()`, which is called with the lock held, returns true. Then it returns ok,
-/// even if the flag is raised; otherwise as the wait above. Throws what `until` throws.
-template <class Predicate>
-status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held, timeout most,
-            Predicate until) {
-  if (!held.owns_lock()) return status::invalid;
+namespace detail {
+/// Calls `once`, a wait with a timeout, until the predicate is true or the wait fails.
+template <class Once, class Predicate>
+status wait_until(timeout most, Predicate &until, Once once) {
   const auto start = std::chrono::steady_clock::now();
   status code = status::ok;
-  timeout left = most;
   while (!until()) {
     if (code != status::ok) return code;
-    if (!most.is_forever()) {
-      const std::int64_t gone = common::saturated(std::chrono::steady_clock::now() - start);
-      left = std::chrono::nanoseconds(most.count() - (gone < most.count() ? gone : most.count()));
-    }
-    code = wait(condition, held, left);
+    code = once(remaining(most, start));
   }
   return status::ok;
 }
+template <class Predicate>
+inline constexpr bool is_predicate = std::is_invocable_r_v<bool, Predicate &>;
+} // namespace detail
 
-template <class Predicate, class = std::enable_if_t<std::is_invocable_r_v<bool, Predicate &>>>
+/// Waits until `until()`, which is called with the lock held, returns true. Then it returns ok,
+/// even if the flag is raised; otherwise as the wait above. Throws what `until` throws.
+template <class Predicate, class = std::enable_if_t<detail::is_predicate<Predicate>>>
+status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held, timeout most,
+            Predicate until) {
+  if (!held.owns_lock()) return status::invalid;
+  return detail::wait_until(most, until,
+                            [&](timeout left) { return wait(condition, held, left); });
+}
+template <class Predicate, class = std::enable_if_t<detail::is_predicate<Predicate>>>
 status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held,
             Predicate until) {
   return wait(condition, held, forever, std::move(until));
+}
+
+/// The same; cancelling `stop` ends the wait as well, inside and outside of tasks.
+template <class Predicate, class = std::enable_if_t<detail::is_predicate<Predicate>>>
+status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held,
+            const token &stop, timeout most, Predicate until) {
+  if (!held.owns_lock()) return status::invalid;
+  return detail::wait_until(most, until,
+                            [&](timeout left) { return wait(condition, held, stop, left); });
+}
+template <class Predicate, class = std::enable_if_t<detail::is_predicate<Predicate>>>
+status wait(std::condition_variable &condition, std::unique_lock<std::mutex> &held,
+            const token &stop, Predicate until) {
+  return wait(condition, held, stop, forever, std::move(until));
 }
 
 // ---- The process ---------------------------------------------------------------------------
@@ -2272,13 +2773,37 @@ struct signal_options {
   /// SIGHUP cancels as well, with reason::reload_requested.
   bool hup_reloads = false;
   /// A stop that comes within this time of the last one that counted does not count; 0: 100 ms.
-  std::chrono::nanoseconds debounce = std::chrono::nanoseconds::zero();
+  interval debounce = {};
   /// Whether every stop counts; debounce is not read.
   bool no_debounce = false;
   /// Signals that are watched in addition to SIGINT and SIGTERM, or that ask for something other
   /// than a stop.
   std::vector<watched_signal> roles = {};
 };
+
+namespace detail {
+/// The options of a signal watch for the C functions.
+class c_signal_options {
+ public:
+  explicit c_signal_options(const signal_options &from) {
+    roles.reserve(from.roles.size());
+    for (const watched_signal &one : from.roles)
+      roles.push_back({one.number, static_cast<std::uint32_t>(one.role),
+                       static_cast<tr_reason>(one.why), one.fd});
+    options.flags = from.hup_reloads ? TR_SIGNALS_HUP_RELOADS : 0u;
+    options.debounce_ns = from.no_debounce ? TR_NO_DEBOUNCE : from.debounce.count();
+    options.roles = roles.data();
+    options.roles_count = roles.size();
+  }
+  c_signal_options(const c_signal_options &) = delete;
+  c_signal_options &operator=(const c_signal_options &) = delete;
+  const tr_signal_options *get() const noexcept { return &options; }
+
+ private:
+  std::vector<tr_signal_role> roles;
+  tr_signal_options options = sized<tr_signal_options>();
+};
+} // namespace detail
 
 /// For as long as it lives, signals shut a registry down: see tr_signal_watch_start. The first
 /// signal cancels the registry's token, the second aborts, the third ends the process.
@@ -2331,28 +2856,41 @@ class signal_watch {
     start(set, how);
   }
   void start(const sigset_t *set, const signal_options &how) {
-    std::vector<tr_signal_role> roles;
-    roles.reserve(how.roles.size());
-    for (const watched_signal &one : how.roles)
-      roles.push_back({one.number, static_cast<std::uint32_t>(one.role),
-                       static_cast<tr_reason>(one.why), one.fd});
-    auto options = detail::sized<tr_signal_options>();
-    options.flags = how.hup_reloads ? TR_SIGNALS_HUP_RELOADS : 0u;
-    options.debounce_ns = how.no_debounce ? TR_NO_DEBOUNCE : how.debounce.count();
-    options.roles = roles.data();
-    options.roles_count = roles.size();
-    detail::require(tr_signal_watch_start(watched.get(), set, &options), "tr_signal_watch_start");
+    const detail::c_signal_options options(how);
+    detail::require(tr_signal_watch_start(watched.get(), set, options.get()),
+                    "tr_signal_watch_start");
   }
   registry watched;
 };
+
+/// How systemd is notified.
+struct systemd_options {
+  /// The path of the socket; empty: what the environment says.
+  std::string socket = {};
+  /// How often the watchdog is fed, at least; 0: as the environment says; negative: never.
+  interval watchdog = {};
+  /// How often the status says what a stop waits for; 0: 1 s.
+  interval status = {};
+};
+
+namespace detail {
+inline tr_systemd_options to_c(const systemd_options &from) noexcept {
+  auto made = sized<tr_systemd_options>();
+  made.socket = from.socket.empty() ? nullptr : from.socket.c_str();
+  made.watchdog_ns = from.watchdog.count();
+  made.status_ns = from.status.count();
+  return made;
+}
+} // namespace detail
 
 /// For as long as it lives, systemd is notified: see tr_systemd_start. Without systemd it does
 /// nothing.
 class systemd_notifier {
  public:
   /// Throws std::bad_alloc, or taskreg::error with invalid, again or system.
-  explicit systemd_notifier(const registry &of) : served(of) {
-    const tr_status code = tr_systemd_start(served.get(), nullptr);
+  explicit systemd_notifier(const registry &of, const systemd_options &how = {}) : served(of) {
+    const tr_systemd_options raw = detail::to_c(how);
+    const tr_status code = tr_systemd_start(served.get(), &raw);
     detail::require(code, "tr_systemd_start", code == TR_ERR_SYSTEM);
   }
   systemd_notifier(const systemd_notifier &) = delete;
@@ -2363,17 +2901,100 @@ class systemd_notifier {
   registry served;
 };
 
+/// How exit_by ends the process.
+struct exit_options {
+  /// Whether it ends by SIGABRT, so that the system can write a core; `code` is not used then.
+  bool abort = false;
+  /// Whether the time begins with the first signal that asks the process to stop.
+  bool from_signal = false;
+  /// How long writing the report may take; 0: 1 s.
+  interval report = {};
+  /// The exit status, 1 to 255; 0: 124.
+  std::int32_t code = 0;
+  /// The descriptor of the report; 0: standard error; negative: nowhere.
+  std::int32_t fd = 0;
+  /// A file to which the first 4 KiB of the report are appended; empty: none.
+  std::string reason_file = {};
+};
+
+/// How run_until_stopped runs a service, and stops it.
+struct run_options {
+  /// How long the shutdown waits; 0: 5 s.
+  timeout grace = std::chrono::nanoseconds::zero();
+  /// The options of the shutdown; `report` is not used, as there always is one.
+  shutdown_options shutdown = {};
+  /// The signals that stop the service; empty: SIGINT and SIGTERM.
+  std::vector<int> signals = {};
+  /// How they are handled, and further signals.
+  signal_options signal = {};
+  /// Whether systemd is notified, if there is one.
+  bool systemd = true;
+  /// How it is notified.
+  systemd_options notify = {};
+  /// The process ends that long after the first signal, whatever hangs; 0: never by force.
+  interval exit_after = {};
+  /// How it ends then; not without exit_after.
+  std::optional<exit_options> exit = std::nullopt;
+  /// A file that the report replaces, as JSON; empty: none.
+  std::string report_file = {};
+  /// The descriptor of the report as text; 0: standard error; negative: nowhere.
+  std::int32_t report_fd = 0;
+};
+
+namespace detail {
+inline tr_exit_options to_c(const exit_options &from) noexcept {
+  auto made = sized<tr_exit_options>();
+  made.flags =
+      (from.abort ? TR_EXIT_ABORT : 0u) | (from.from_signal ? TR_EXIT_FROM_SIGNAL : 0u);
+  made.report_ns = from.report.count();
+  made.code = from.code;
+  made.fd = from.fd;
+  made.reason_file = from.reason_file.empty() ? nullptr : from.reason_file.c_str();
+  return made;
+}
+} // namespace detail
+
 /// Ends the process after a time, whatever hangs, with a report of what it was doing; see
-/// tr_exit_by. `options` are those of C, and nullptr is its defaults. Returns ok, invalid, nomem,
-/// again, system; an earlier call stays in effect if it is not ok.
+/// tr_exit_by. Returns ok, invalid, nomem, again; system with errno. An earlier call stays in
+/// effect if it is not ok.
+inline status exit_by(timeout after, const exit_options &how) noexcept {
+  const tr_exit_options raw = detail::to_c(how);
+  return detail::to_status(tr_exit_by(after.count(), &raw));
+}
+/// The same with the options of C; nullptr is its defaults.
 inline status exit_by(timeout after, const tr_exit_options *options = nullptr) noexcept {
   return detail::to_status(tr_exit_by(after.count(), options));
 }
 /// Takes back what exit_by has armed. Returns ok, invalid, deadline.
 inline status exit_by_cancel() noexcept { return detail::to_status(tr_exit_by_cancel()); }
+
 /// Runs a service until a signal, or anything else, stops it, and then through the shutdown; see
-/// tr_run_until_stopped. `options` are those of C, and nullptr is its defaults. Returns the exit
-/// status for main, which is 70 if a call failed. Blocks.
+/// tr_run_until_stopped. Returns the exit status for main, which is TR_EXIT_FAILED if a call
+/// failed; `why`, if it is not null, gets the status of that call. Blocks. Throws std::bad_alloc,
+/// before anything was started.
+inline int run_until_stopped(const registry &of, const run_options &how, status *why = nullptr) {
+  const detail::c_signal_options signal(how.signal);
+  const tr_shutdown_options shutdown = detail::to_c(how.shutdown);
+  const tr_exit_options exit = detail::to_c(how.exit ? *how.exit : exit_options());
+  const tr_systemd_options systemd = detail::to_c(how.notify);
+  auto raw = detail::sized<tr_run_options>();
+  raw.flags = how.systemd ? 0u : TR_RUN_NO_SYSTEMD;
+  raw.systemd = &systemd;
+  raw.grace_ns = how.grace.count();
+  raw.shutdown = &shutdown;
+  raw.signals = how.signals.empty() ? nullptr : how.signals.data();
+  raw.signals_count = how.signals.size();
+  raw.signal = signal.get();
+  raw.exit_after_ns = how.exit_after.count();
+  raw.exit = how.exit ? &exit : nullptr;
+  raw.report_file = how.report_file.empty() ? nullptr : how.report_file.c_str();
+  raw.report_fd = how.report_fd;
+  std::int32_t code = TR_EXIT_FAILED;
+  const status result = detail::to_status(tr_run_until_stopped(of.get(), &raw, &code));
+  if (why != nullptr) *why = result;
+  return code;
+}
+/// The same with the options of C; nullptr is its defaults. Does not throw.
 inline int run_until_stopped(const registry &of, const tr_run_options *options = nullptr) noexcept {
   std::int32_t code = TR_EXIT_FAILED;
   TR_IGNORE(tr_run_until_stopped(of.get(), options, &code));

@@ -29,19 +29,23 @@ protocol SizedStructure {
 }
 
 extension tr_registry_options: SizedStructure {
-  static var firstSize: UInt32 { 104 }
+  static var firstSize: UInt32 { 120 }
   static var initialiser: StaticString { "TR_REGISTRY_OPTIONS_INIT" }
 }
 extension tr_spawn_options: SizedStructure {
-  static var firstSize: UInt32 { 40 }
+  static var firstSize: UInt32 { 56 }
   static var initialiser: StaticString { "TR_SPAWN_OPTIONS_INIT" }
 }
+extension tr_adopt_options: SizedStructure {
+  static var firstSize: UInt32 { 24 }
+  static var initialiser: StaticString { "TR_ADOPT_OPTIONS_INIT" }
+}
 extension tr_task_summary: SizedStructure {
-  static var firstSize: UInt32 { 320 }
+  static var firstSize: UInt32 { 456 }
   static var initialiser: StaticString { "TR_TASK_SUMMARY_INIT" }
 }
 extension tr_join_report: SizedStructure {
-  static var firstSize: UInt32 { 120 }
+  static var firstSize: UInt32 { 144 }
   static var initialiser: StaticString { "TR_JOIN_REPORT_INIT" }
 }
 extension tr_outcome: SizedStructure {
@@ -78,7 +82,7 @@ func read<Options: SizedStructure>(
   let bytes = UnsafeRawPointer(options)
   for offset in MemoryLayout<Options>.size..<Int(claimedSize(of: options))
   where bytes.load(fromByteOffset: offset, as: UInt8.self) != 0 {
-    ErrorDetail.note(function) {
+    ErrorDetail.set(function) {
       $0.append(argument)
       $0.append(" has a field that this release of the library does not know, and it is not 0")
     }
@@ -103,7 +107,7 @@ func accepts<Structure: SizedStructure>(
 func describeSizeError(
   _ size: UInt32, _ function: StaticString, _ argument: StaticString, _ initialiser: StaticString
 ) {
-  ErrorDetail.note(function) {
+  ErrorDetail.set(function) {
     $0.append("the size in ")
     $0.append(argument)
     $0.append(" is ")

@@ -6,6 +6,12 @@ public func tr_checkpoint(_ text: UnsafePointer<CChar>?) -> tr_status {
   return setCheckpoint(text?.utf8).code
 }
 
+@implementation @_cdecl("tr_label")
+public func tr_label(_ text: UnsafePointer<CChar>?) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return setLabel(text?.utf8).code
+}
+
 @implementation @_cdecl("tr_progress")
 public func tr_progress(
   _ done: UInt64, _ total: UInt64, _ unit: UnsafePointer<CChar>?
@@ -59,7 +65,7 @@ public func tr_health(
     else { return Status.invalid.code }
     let clocks = ClockPair.now
     let stalled = registry.listStalled { index, facts in
-      array.store(facts, at: index, clocks)
+      array.store(stalled: facts, at: index, clocks)
     }
     count?.pointee = stalled
     return stalled == 0 ? Status.ok.code : Status.stalled.code

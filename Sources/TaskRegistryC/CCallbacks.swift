@@ -38,6 +38,24 @@ public func tr_task_on_abort(
   }
 }
 
+@implementation @_cdecl("tr_task_on_end")
+public func tr_task_on_end(
+  _ handle: OpaquePointer?, _ function: tr_end_fn?, _ context: UnsafeMutableRawPointer?,
+  _ drop: tr_drop_fn?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  withTask(handle, "tr_task_on_end") { task in
+    let status: tr_status
+    if out != nil {
+      status = register("tr_task_on_end", function, context, drop, with: .end(task), .drain, out)
+    } else {
+      guard let function else { return invalid("tr_task_on_end", null: "fn") }
+      status = CancelCallback.registerToRun(function, context, drop: drop, atEndOf: task).code
+    }
+    // That the function was called at once is as good as later.
+    return status == Status.cancelled.code ? Status.ok.code : status
+  }
+}
+
 private func register(
   _ caller: StaticString, _ function: tr_cancel_fn?, _ context: UnsafeMutableRawPointer?,
   _ drop: tr_drop_fn?, with owner: CancelCallback.Owner, _ level: StopLevel,

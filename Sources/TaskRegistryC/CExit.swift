@@ -32,7 +32,7 @@ extension ExitRequest {
     time: StaticString
   ) {
     if after == -1 {
-      ErrorDetail.note(function) {
+      ErrorDetail.set(function) {
         $0.append(time)
         $0.append(" is TR_FOREVER, and an end that never comes is none")
       }
@@ -42,15 +42,15 @@ extension ExitRequest {
     guard let pointer else { return }
     guard let options = read(pointer, function) else { return nil }
     if options.flags & ~(TR_EXIT_ABORT | TR_EXIT_FROM_SIGNAL) != 0 {
-      ErrorDetail.note(function, "options.flags has a bit that is not one of TR_EXIT_...")
+      ErrorDetail.set(function, "options.flags has a bit that is not one of TR_EXIT_...")
       return nil
     }
     if options.report_ns < 0 {
-      ErrorDetail.note(function, "options.report_ns is negative")
+      ErrorDetail.set(function, "options.report_ns is negative")
       return nil
     }
     if options.code < 0 || options.code > 255 {
-      ErrorDetail.note(function, "options.code is not a status from 0 to 255")
+      ErrorDetail.set(function, "options.code is not a status from 0 to 255")
       return nil
     }
     startsWithSignal = options.flags & TR_EXIT_FROM_SIGNAL != 0

@@ -38,6 +38,11 @@ public func tr_spawn_options_init(
   _ structure: UnsafeMutablePointer<tr_spawn_options>?, _ size: Int
 ) -> tr_status { initialise(structure, size, "tr_spawn_options_init", "options") }
 
+@implementation @_cdecl("tr_adopt_options_init")
+public func tr_adopt_options_init(
+  _ structure: UnsafeMutablePointer<tr_adopt_options>?, _ size: Int
+) -> tr_status { initialise(structure, size, "tr_adopt_options_init", "options") }
+
 @implementation @_cdecl("tr_task_summary_init")
 public func tr_task_summary_init(
   _ structure: UnsafeMutablePointer<tr_task_summary>?, _ size: Int
@@ -73,6 +78,11 @@ public func tr_ended_task_init(
   _ structure: UnsafeMutablePointer<tr_ended_task>?, _ size: Int
 ) -> tr_status { initialise(structure, size, "tr_ended_task_init", "task") }
 
+@implementation @_cdecl("tr_thread_report_init")
+public func tr_thread_report_init(
+  _ structure: UnsafeMutablePointer<tr_thread_report>?, _ size: Int
+) -> tr_status { initialise(structure, size, "tr_thread_report_init", "thread") }
+
 @implementation @_cdecl("tr_phase_report_init")
 public func tr_phase_report_init(
   _ structure: UnsafeMutablePointer<tr_phase_report>?, _ size: Int
@@ -102,3 +112,8 @@ public func tr_exit_options_init(
 public func tr_run_options_init(
   _ structure: UnsafeMutablePointer<tr_run_options>?, _ size: Int
 ) -> tr_status { initialise(structure, size, "tr_run_options_init", "options") }
+
+@implementation @_cdecl("tr_ladder_options_init")
+public func tr_ladder_options_init(
+  _ structure: UnsafeMutablePointer<tr_ladder_options>?, _ size: Int
+) -> tr_status { initialise(structure, size, "tr_ladder_options_init", "options") }

@@ -118,7 +118,7 @@ private func shutdown(
 }
 
 extension tr_shutdown_options: SizedStructure {
-  static var firstSize: UInt32 { 56 }
+  static var firstSize: UInt32 { 144 }
   static var initialiser: StaticString { "TR_SHUTDOWN_OPTIONS_INIT" }
 }
 
@@ -129,11 +129,11 @@ extension ShutdownRequest {
   ) -> Bool {
     guard let options = read(pointer, function) else { return false }
     guard options.max_grace_ns >= 0, options.progress_window_ns >= 0 else {
-      ErrorDetail.note(function, "options.max_grace_ns or options.progress_window_ns is negative")
+      ErrorDetail.set(function, "options.max_grace_ns or options.progress_window_ns is negative")
       return false
     }
     guard options.warn_percent < 100 || options.warn_percent == UInt32.max else {
-      ErrorDetail.note(function, "options.warn_percent is neither below 100 nor TR_WARN_NEVER")
+      ErrorDetail.set(function, "options.warn_percent is neither below 100 nor TR_WARN_NEVER")
       return false
     }
     maxGrace = options.max_grace_ns
@@ -141,11 +141,25 @@ extension ShutdownRequest {
     if options.warn_percent != 0 {
       warnPercent = options.warn_percent == UInt32.max ? 0 : options.warn_percent
     }
+    phaseCallbacks = PhaseCallbacks(
+      begin: options.on_phase_begin, end: options.on_phase_end, context: options.phase_context)
+    let areTimesValid = withUnsafeBytes(of: options.phase_max_grace_ns) { times in
+      for phase in 0..<Int(PhasePlan.count) {
+        let time = times.load(fromByteOffset: phase * 8, as: Int64.self)
+        if time < 0 {
+          ErrorDetail.set(function, "a number in options.phase_max_grace_ns is negative")
+          return false
+        }
+        plan.mostTimes[phase] = time
+      }
+      return true
+    }
+    if !areTimesValid { return false }
     return withUnsafeBytes(of: options.phase_share) { shares in
       for phase in 0..<Int(PhasePlan.count) {
         let share = shares.load(fromByteOffset: phase * 4, as: UInt32.self)
         if share > PhasePlan.largestShare {
-          ErrorDetail.note(function, "a number in options.phase_share is above 1000000")
+          ErrorDetail.set(function, "a number in options.phase_share is above 1000000")
           return false
         }
         plan.shares[phase] = share
@@ -200,5 +214,8 @@ func store(
     report.pointee.stragglers_count = listed
     report.pointee.extended_ns = tally.extended
     report.pointee.callbacks_ns = tally.callbacks.total
+    report.pointee.ended_before = tally.before.ended
+    report.pointee.failed_before = tally.before.failed
+    report.pointee.exited_before = tally.before.exited
   }
 }

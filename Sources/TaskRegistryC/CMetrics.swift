@@ -153,7 +153,7 @@ private struct CallersSources {
       {
         guard let source = read(place(number), function, "sources") else { return false }
         if registry(source.registry, function) != nil && source.reserved == 0 { continue }
-        ErrorDetail.note(
+        ErrorDetail.set(
           function,
           source.registry == nil
             ? "sources has a registry that is NULL" : "sources has a reserved that is not 0")

@@ -30,29 +30,32 @@ extension RegistryOptionsCore {
   ///
   /// The reason is recorded for `tr_error_detail`.
   fileprivate init?(_ options: tr_registry_options, _ function: StaticString) {
-    guard options.flags & ~TR_REGISTRY_METRICS == 0 else {
-      ErrorDetail.note(function, "options.flags has a bit that is not one of TR_REGISTRY_...")
+    let known = TR_REGISTRY_METRICS | TR_REGISTRY_NO_DESCRIPTORS | TR_REGISTRY_REPORT_THREADS
+    guard options.flags & ~known == 0 else {
+      ErrorDetail.set(function, "options.flags has a bit that is not one of TR_REGISTRY_...")
       return nil
     }
     guard options.reserved == 0 else {
-      ErrorDetail.note(function, "options.reserved is not 0")
+      ErrorDetail.set(function, "options.reserved is not 0")
       return nil
     }
     guard options.abort_grace_ns >= 0 || options.abort_grace_ns == TR_NO_ABORT_GRACE else {
-      ErrorDetail.note(
+      ErrorDetail.set(
         function, "options.abort_grace_ns is negative, and not TR_NO_ABORT_GRACE")
       return nil
     }
     guard options.spin_ns >= TR_SPIN_NEVER, options.spin_ns <= Self.longestSpin else {
-      ErrorDetail.note(function, "options.spin_ns is neither TR_SPIN_NEVER nor between 0 and 1 ms")
+      ErrorDetail.set(function, "options.spin_ns is neither TR_SPIN_NEVER nor between 0 and 1 ms")
       return nil
     }
     self.init()
     keepsMetrics = options.flags & TR_REGISTRY_METRICS != 0
+    hidesDescriptors = options.flags & TR_REGISTRY_NO_DESCRIPTORS != 0
+    reportsThreads = options.flags & TR_REGISTRY_REPORT_THREADS != 0
     maxTasks = options.max_tasks
     if options.stack_size != 0 {
       guard let size = Self.stackSize(for: options.stack_size) else {
-        ErrorDetail.note(function, "options.stack_size is more than 1 TiB")
+        ErrorDetail.set(function, "options.stack_size is more than 1 TiB")
         return nil
       }
       stackSize = size
@@ -71,27 +74,73 @@ extension RegistryOptionsCore {
     case .none: break
     case .bits(let signals):
       guard taskMask == nil else {
-        ErrorDetail.note(
+        ErrorDetail.set(
           function, "options.blocked_signal_numbers is not NULL beside blocked_signals")
         return nil
       }
       taskMask = SignalMask(signals: signals)
     case .countWithoutArray:
-      ErrorDetail.note(function, "options.blocked_signal_count is not 0 without an array")
+      ErrorDetail.set(function, "options.blocked_signal_count is not 0 without an array")
       return nil
     case .tooMany:
-      ErrorDetail.note(function, "options.blocked_signal_count is more than there are signals")
+      ErrorDetail.set(function, "options.blocked_signal_count is more than there are signals")
       return nil
     case .notASignal:
-      ErrorDetail.note(
+      ErrorDetail.set(
         function, "options.blocked_signal_numbers has a number that is not a signal")
       return nil
+    }
+    if let ladder = options.ladder {
+      guard let ladder = read(ladder, function, "options.ladder"),
+        put(ladder, function)
+      else { return nil }
     }
     if let function = options.log {
       log = LogSink(
         deliver: deliverToC, target: unsafeBitCast(function, to: UnsafeRawPointer.self),
-        context: options.log_context)
+        context: options.log_context, dispose: options.log_drop)
+    } else if options.log_drop != nil {
+      ErrorDetail.set(function, "options.log_drop is not NULL without a log")
+      return nil
     }
+  }
+}
+
+extension tr_ladder_options: SizedStructure {
+  static var firstSize: UInt32 { 32 }
+  static var initialiser: StaticString { "TR_LADDER_OPTIONS_INIT" }
+}
+
+extension RegistryOptionsCore {
+  /// Stores a ladder; false if it breaks the documented requirements.
+  fileprivate mutating func put(_ options: tr_ladder_options, _ function: StaticString) -> Bool {
+    guard let last = StallLadder.Last(rawValue: options.last_step) else {
+      ErrorDetail.set(function, "options.ladder->last_step is not one of TR_LADDER_...")
+      return false
+    }
+    guard options.explain_after_ns >= 0 else {
+      ErrorDetail.set(function, "options.ladder->explain_after_ns is negative")
+      return false
+    }
+    guard options.last_after_ns >= 0 else {
+      ErrorDetail.set(function, "options.ladder->last_after_ns is negative")
+      return false
+    }
+    guard options.explain_fd >= 0 else {
+      ErrorDetail.set(function, "options.ladder->explain_fd is negative")
+      return false
+    }
+    guard options.reserved == 0 else {
+      ErrorDetail.set(function, "options.ladder->reserved is not 0")
+      return false
+    }
+    var plan = StallLadder.Plan()
+    plan.explainAfter = options.explain_after_ns
+    plan.lastAfter = options.last_after_ns
+    plan.last = last
+    ladder = plan
+    explainDescriptor = options.explain_fd == 0 ? -1 : options.explain_fd
+    return true
   }
 }
 
@@ -156,6 +205,19 @@ public func tr_registry_retain(_ handle: OpaquePointer?) -> OpaquePointer? {
 @implementation @_cdecl("tr_registry_release")
 public func tr_registry_release(_ handle: OpaquePointer?) {
   released(.registry, handle).map { RegistryReference($0) }?.release()
+}
+
+@implementation @_cdecl("tr_wait_room")
+public func tr_wait_room(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_status {
+  withRegistry(handle, "tr_wait_room") { $0.waitForRoom(until: .after(timeout)).code }
+}
+
+@implementation @_cdecl("tr_registry_set_max_tasks")
+public func tr_registry_set_max_tasks(_ handle: OpaquePointer?, _ most: UInt64) -> tr_status {
+  withRegistry(handle, "tr_registry_set_max_tasks") { registry in
+    registry.setMaxTasks(most)
+    return Status.ok.code
+  }
 }
 
 @implementation @_cdecl("tr_registry_close")

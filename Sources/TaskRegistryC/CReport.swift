@@ -1,13 +1,5 @@
+import CPlatform
 import CTaskReg
-
-extension tr_straggler: SizedStructure {
-  static var firstSize: UInt32 { 416 }
-  static var initialiser: StaticString { "TR_STRAGGLER_INIT" }
-}
-extension tr_phase_report: SizedStructure {
-  static var firstSize: UInt32 { 48 }
-  static var initialiser: StaticString { "TR_PHASE_REPORT_INIT" }
-}
 
 @implementation @_cdecl("tr_diagnosis_name")
 public func tr_diagnosis_name(_ diagnosis: UInt32) -> UnsafePointer<CChar>? {
@@ -32,11 +24,16 @@ public func tr_explain_with(
 ) -> tr_status {
   withRegistry(handle, "tr_explain_with") { registry in
     guard let out else { return invalid("tr_explain_with", null: "report") }
-    guard flags & ~TR_EXPLAIN_NO_BACKTRACES == 0 else {
+    let known = TR_EXPLAIN_NO_BACKTRACES | TR_EXPLAIN_NO_DESCRIPTORS | TR_EXPLAIN_THREADS
+    guard flags & ~known == 0 else {
       return invalid(
         "tr_explain_with", "flags has a bit that this release of the library does not know")
     }
-    let (status, report) = registry.explain(withBacktraces: flags & TR_EXPLAIN_NO_BACKTRACES == 0)
+    let (status, report) = registry.explain(
+      ReportParts(
+        backtraces: flags & TR_EXPLAIN_NO_BACKTRACES == 0,
+        descriptors: flags & TR_EXPLAIN_NO_DESCRIPTORS == 0,
+        threads: flags & TR_EXPLAIN_THREADS != 0))
     if let report { out.pointee = given(.report, report.opaque) }
     return status.code
   }
@@ -64,55 +61,70 @@ public func tr_report_counts(
 public func tr_report_straggler(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_straggler>?
 ) -> tr_status {
-  guard let report = report(handle) else { return invalid("tr_report_straggler", null: "report") }
-  guard let out else { return invalid("tr_report_straggler", null: "straggler") }
-  guard accepts(out, "tr_report_straggler", "straggler") else { return Status.invalid.code }
-  // A `size_t` beyond `Int.max` arrives as a negative number.
-  guard index >= 0, index < report.pointer.pointee.stragglerCount else {
-    return invalid("tr_report_straggler", "index is not below the number of stragglers listed")
-  }
-  let size = claimedSize(of: out)
-  fill(out, size: size) {
-    $0.pointee = tr_straggler(report.stragglers[index], size: size)
-  }
-  return Status.ok.code
+  storeElement(
+    "tr_report_straggler", handle, index, out, "straggler",
+    beyond: "index is not below the number of stragglers listed",
+    count: { $0.pointer.pointee.stragglerCount },
+    by: { report, out, size in
+      fill(out, size: size) { $0.pointee = tr_straggler(report.stragglers[index], size: size) }
+    })
 }
 
 @implementation @_cdecl("tr_report_slowest")
 public func tr_report_slowest(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_ended_task>?
 ) -> tr_status {
-  guard let report = report(handle) else { return invalid("tr_report_slowest", null: "report") }
-  guard let out else { return invalid("tr_report_slowest", null: "task") }
-  guard accepts(out, "tr_report_slowest", "task") else { return Status.invalid.code }
-  guard index >= 0, index < report.slowest.pointee.count else {
-    return invalid("tr_report_slowest", "index is not below the number of tasks listed")
-  }
-  store(report.slowest.pointee[index], in: out, size: claimedSize(of: out))
-  return Status.ok.code
+  storeElement(
+    "tr_report_slowest", handle, index, out, "task",
+    beyond: "index is not below the number of tasks listed",
+    count: { $0.slowest.pointee.count },
+    by: { store($0.slowest.pointee[index], in: $1, size: $2) })
 }
 
 @implementation @_cdecl("tr_report_phase")
 public func tr_report_phase(
   _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_phase_report>?
 ) -> tr_status {
-  guard let report = report(handle) else { return invalid("tr_report_phase", null: "report") }
-  guard let out else { return invalid("tr_report_phase", null: "phase") }
-  guard accepts(out, "tr_report_phase", "phase") else { return Status.invalid.code }
-  guard index >= 0, index < report.pointer.pointee.phaseCount else {
-    return invalid("tr_report_phase", "index is not below the number of phases listed")
-  }
-  let size = claimedSize(of: out)
-  let facts = report.pointer.pointee.phases[index]
-  fill(out, size: size) { phase in
-    phase.pointee.size = size
-    phase.pointee.phase = facts.phase
-    phase.pointee.asked = facts.asked
-    phase.pointee.remaining = facts.remaining
-    phase.pointee.start_ns = facts.start
-    phase.pointee.share_ns = facts.share
-    phase.pointee.duration_ns = facts.duration
-  }
+  storeElement(
+    "tr_report_phase", handle, index, out, "phase",
+    beyond: "index is not below the number of phases listed",
+    count: { $0.pointer.pointee.phaseCount },
+    by: { report, out, size in
+      let facts = report.pointer.pointee.phases[index]
+      fill(out, size: size) { $0.pointee = tr_phase_report(facts, size: size) }
+    })
+}
+
+@implementation @_cdecl("tr_report_thread")
+public func tr_report_thread(
+  _ handle: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<tr_thread_report>?
+) -> tr_status {
+  storeElement(
+    "tr_report_thread", handle, index, out, "thread",
+    beyond: "index is not below the number of threads listed",
+    count: { $0.threadCount },
+    by: { report, out, size in
+      let thread = report.other(report.pointer.pointee.stragglerCount + index)
+      fill(out, size: size) { $0.pointee = tr_thread_report(thread.pointee, size: size) }
+    })
+}
+
+/// Stores an element of a list of a report's in a structure of the caller's, by `store`, which gets the
+/// structure's size.
+///
+/// The reason of an invalid call is recorded under the names of the function and of its argument.
+private func storeElement<Structure: SizedStructure>(
+  _ function: StaticString, _ handle: OpaquePointer?, _ index: Int,
+  _ out: UnsafeMutablePointer<Structure>?, _ argument: StaticString, beyond: StaticString,
+  count: (ReportReference) -> Int,
+  by store: (ReportReference, UnsafeMutablePointer<Structure>, UInt32) -> Void
+) -> tr_status {
+  guard let report = report(handle) else { return invalid(function, null: "report") }
+  guard let out else { return invalid(function, null: argument) }
+  guard accepts(out, function, argument) else { return Status.invalid.code }
+  // A `size_t` beyond `Int.max` arrives as a negative number.
+  guard index >= 0, index < count(report) else { return invalid(function, beyond) }
+  store(report, out, claimedSize(of: out))
   return Status.ok.code
 }
 
@@ -181,60 +193,5 @@ private func writeList(
   default:
     return invalid(
       function, "format is neither TR_FORMAT_TEXT nor TR_FORMAT_JSON")
-  }
-}
-
-extension tr_straggler {
-  /// The facts of a straggler that C receives, in a structure that says it has `size` bytes.
-  fileprivate init(_ straggler: StragglerFacts, size: UInt32) {
-    self.init()
-    self.size = size
-    diagnosis = straggler.diagnosis.rawValue
-    id = straggler.facts.id
-    withUnsafeMutableBytes(of: &name) { bytes in
-      for i in 0..<8 {
-        bytes.storeBytes(of: straggler.facts.name.words[i], toByteOffset: i * 8, as: UInt64.self)
-      }
-    }
-    kind = straggler.facts.kind
-    thread_id = straggler.facts.threadID
-    state = straggler.state.rawValue
-    phase = straggler.activity.phase
-    age_ns = straggler.age
-    cancel_requested_for_ns = straggler.askedAge
-    cpu_ns = straggler.cpu
-    cpu_since_ns = straggler.cpuSince
-    cpu_since_span_ns = straggler.cpuSpan
-    cancel_checks = straggler.cancelChecks
-    reads_flag_directly = straggler.activity.readsFlag ? 1 : 0
-    stop_level = straggler.facts.word.level.rawValue
-    draining_for_ns = straggler.activity.drainingFor(at: straggler.probedAt)
-    scheduler_state = CChar(bitPattern: straggler.thread.schedulerState)
-    withUnsafeMutableBytes(of: &wait_channel) { bytes in
-      straggler.thread.withWaitChannel { text in
-        var place = 0
-        while text[place] != 0 && place < bytes.count - 1 {
-          bytes[place] = text[place]
-          place += 1
-        }
-      }
-    }
-    syscall = straggler.thread.syscall
-    stalled = straggler.activity.isStalled ? 1 : 0
-    syscall_name = straggler.syscallName?.chars
-    checkpoint = straggler.activity.checkpoint?.chars
-    progress_done = straggler.activity.progress.done
-    progress_total = straggler.activity.progress.total
-    progress_unit = straggler.activity.progress.unit?.chars
-    progress_age_ns = straggler.progressAge
-    frames = straggler.frames
-    frame_count = UInt32(straggler.frameCount)
-    backtrace = straggler.backtrace.rawValue
-    probe_error = straggler.thread.failure
-    withUnsafeMutableBytes(of: &group) { bytes in
-      for i in 0..<16 {
-        bytes.storeBytes(of: straggler.path.words[i], toByteOffset: i * 8, as: UInt64.self)
-      }
-    }
   }
 }

@@ -37,18 +37,18 @@ private func signals(
 ) -> (bits: UInt64?, Void)? {
   guard let numbers = options.signals else {
     if options.signals_count == 0 { return (nil, ()) }
-    ErrorDetail.note(function, "options.signals is NULL and options.signals_count is not 0")
+    ErrorDetail.set(function, "options.signals is NULL and options.signals_count is not 0")
     return nil
   }
   // As many as there are. A `size_t` beyond `Int.max` arrives as a negative number.
   guard options.signals_count >= 0, options.signals_count <= Int(SignalWatch.lastSignal) else {
-    ErrorDetail.note(function, "options.signals_count is more than there are signals")
+    ErrorDetail.set(function, "options.signals_count is more than there are signals")
     return nil
   }
   var bits: UInt64 = 0
   for place in 0..<options.signals_count {
     guard numbers[place] >= 1, numbers[place] <= SignalWatch.lastSignal else {
-      ErrorDetail.note(function, "options.signals has a number that is not a signal")
+      ErrorDetail.set(function, "options.signals has a number that is not a signal")
       return nil
     }
     bits |= SignalWatch.bit(numbers[place])
@@ -61,12 +61,12 @@ extension RunRequest {
   fileprivate init?(_ options: tr_run_options, _ function: StaticString) {
     self.init()
     if options.flags & ~TR_RUN_NO_SYSTEMD != 0 || options.reserved != 0 {
-      ErrorDetail.note(
+      ErrorDetail.set(
         function, "options.flags has a bit that is not one of TR_RUN_..., or reserved is not 0")
       return nil
     }
     if options.exit_after_ns < 0 {
-      ErrorDetail.note(function, "options.exit_after_ns is negative")
+      ErrorDetail.set(function, "options.exit_after_ns is negative")
       return nil
     }
     if options.grace_ns != 0 { shutdown.grace = bounded(options.grace_ns) }
@@ -75,7 +75,7 @@ extension RunRequest {
     if let pointer = options.systemd {
       guard let given = read(pointer, function, "options.systemd") else { return nil }
       if given.flags != 0 {
-        ErrorDetail.note(function, "options.systemd->flags is not 0")
+        ErrorDetail.set(function, "options.systemd->flags is not 0")
         return nil
       }
       socket = given.socket?.utf8
@@ -88,7 +88,7 @@ extension RunRequest {
       if exit == nil { return nil }
       exit?.startsWithSignal = true
     } else if options.exit != nil {
-      ErrorDetail.note(function, "options.exit is given and options.exit_after_ns is 0")
+      ErrorDetail.set(function, "options.exit is given and options.exit_after_ns is 0")
       return nil
     }
     if options.report_fd != 0 { reportDescriptor = options.report_fd }

@@ -40,6 +40,17 @@ extension CallersArray where Element == tr_task_summary {
     fill(place, size: elementSize) { store(facts, in: $0, clocks) }
   }
 
+  /// Stores the facts of a stalled task or thread, and the wait of the library in which it sleeps.
+  func store(stalled facts: TaskFacts, at index: Int, _ clocks: ClockPair) {
+    guard let place = place(of: index) else { return }
+    fill(place, size: elementSize) {
+      store(facts, in: $0, clocks)
+      guard let wait = facts.activity?.record?.checkedWait(ofTask: facts.id) else { return }
+      $0.pointee.library_wait = UInt32(wait.kind.rawValue)
+      $0.pointee.library_waited_ns = wait.waited(at: clocks.monotonic)
+    }
+  }
+
   @inline(__always)
   private func store(
     _ facts: TaskFacts, in element: UnsafeMutablePointer<tr_task_summary>, _ clocks: ClockPair
@@ -62,8 +73,19 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.flags = facts.word.isCleanup ? TR_SPAWN_CLEANUP : 0
     element.pointee.cancel_requested_at_ns = facts.cancelledAt
     element.pointee.stop_level = facts.word.level.rawValue
-    element.pointee.reserved = 0
+    element.pointee.library_wait = 0
+    element.pointee.library_waited_ns = -1
     store(facts.activity, in: element, at: clocks.monotonic)
+    if facts.activity?.isLabelled != true {
+      element.pointee.label.0 = 0
+    } else {
+      let label = facts.label
+      withUnsafeMutableBytes(of: &element.pointee.label) { bytes in
+        for i in 0..<16 {
+          bytes.storeBytes(of: label.words[i], toByteOffset: i * 8, as: UInt64.self)
+        }
+      }
+    }
     withUnsafeMutableBytes(of: &element.pointee.group) { bytes in
       let registry = facts.registry.pointer
       let count = registry.pointee.path.isEmpty ? 1 : 16

@@ -24,7 +24,15 @@ public func tr_spawn_with(
     guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
       return invalidSpawn("tr_spawn_with", name, body)
     }
-    if let options, !request.apply(options) { return Status.invalid.code }
+    if let options {
+      if !request.apply(options) { return Status.invalid.code }
+      let wait = bounded(options.pointee.room_wait_ns)
+      if wait != 0 {
+        let (status, task) = registry.spawn(request, waitingForRoom: wait)
+        if let task, let out { out.pointee = given(.task, task.opaque) }
+        return status.code
+      }
+    }
     return spawn(request, in: registry, out)
   }
 }
@@ -44,13 +52,25 @@ private func spawn(
 private func invalidSpawn(
   _ function: StaticString, _ name: UnsafePointer<CChar>?, _ body: tr_task_fn?
 ) -> tr_status {
-  if body == nil { return invalid(function, "body is NULL") }
+  body == nil ? invalid(function, "body is NULL") : invalidTask(function, name)
+}
+
+/// The reason why a name and a kind of which one breaks the requirements were rejected.
+@inline(never)
+func invalidTask(_ function: StaticString, _ name: UnsafePointer<CChar>?) -> tr_status {
   guard let name else { return invalid(function, "name is NULL") }
   if TaskName(name.utf8) == nil {
     return invalid(function, "name is not UTF-8 of at least one byte")
   }
   return invalid(
     function, "kind is neither one of TR_KIND_... nor TR_KIND_APPLICATION or above")
+}
+
+/// Whether a task may be of this kind (S3).
+@inline(__always)
+func isKnown(_ kind: tr_kind) -> Bool {
+  (kind >= tr_kind(TR_KIND_BACKGROUND_LOOP) && kind <= tr_kind(TR_KIND_MAINTENANCE))
+    || kind >= tr_kind(TR_KIND_APPLICATION)
 }
 
 private let knownSpawnFlags =
@@ -63,11 +83,7 @@ extension SpawnRequest {
     _ name: UnsafePointer<CChar>?, _ kind: tr_kind, _ body: tr_task_fn?,
     _ context: UnsafeMutableRawPointer?, wantsHandle: Bool
   ) {
-    guard let body, let name, let copied = TaskName(name.utf8) else { return nil }
-    guard
-      (kind >= tr_kind(TR_KIND_BACKGROUND_LOOP) && kind <= tr_kind(TR_KIND_MAINTENANCE))
-        || kind >= tr_kind(TR_KIND_APPLICATION)
-    else { return nil }
+    guard let body, let name, let copied = TaskName(name.utf8), isKnown(kind) else { return nil }
     self.init(
       name: copied, kind: kind, body: body, context: context, wantsHandle: wantsHandle)
   }
@@ -77,7 +93,7 @@ extension SpawnRequest {
     let function: StaticString = "tr_spawn_with"
     guard let options = read(pointer, function) else { return false }
     guard options.flags & ~(knownSpawnFlags) == 0 else {
-      ErrorDetail.note(function, "options.flags has a bit that is not one of TR_SPAWN_...")
+      ErrorDetail.set(function, "options.flags has a bit that is not one of TR_SPAWN_...")
       return false
     }
     drop = options.drop
@@ -88,21 +104,32 @@ extension SpawnRequest {
       traits.insert(.essentialOnFailure)
     }
     if options.phase >= TR_PHASES {
-      ErrorDetail.note(function, "options.phase is not below TR_PHASES")
+      ErrorDetail.set(function, "options.phase is not below TR_PHASES")
       return false
     }
     if options.heartbeat_ns < 0 {
-      ErrorDetail.note(function, "options.heartbeat_ns is negative")
+      ErrorDetail.set(function, "options.heartbeat_ns is negative")
       return false
+    }
+    if let name = options.thread_name {
+      guard let name = TaskName(name.utf8) else {
+        ErrorDetail.set(function, "options.thread_name is not UTF-8 of at least one byte")
+        return false
+      }
+      threadName = (name.words[0], name.words[1])
+      traits.insert(.namedThread)
     }
     traits.formUnion(.phase(options.phase))
     heartbeat = options.heartbeat_ns
     if heartbeat > 0 { traits.formUnion([.activity, .heartbeat]) }
     if options.cancel_signal != 0 {
       if !CancelSignal.isUsable(options.cancel_signal) {
-        ErrorDetail.note(
+        ErrorDetail.set(
           function,
-          "options.cancel_signal has no handler without SA_RESTART, which could interrupt a system call (call tr_install_cancel_signal first), or it is watched"
+          """
+          options.cancel_signal has no handler without SA_RESTART, which could interrupt a system \
+          call (call tr_install_cancel_signal first), is watched, or is the signal for backtraces
+          """
         )
         return false
       }
@@ -110,7 +137,7 @@ extension SpawnRequest {
     }
     if options.stack_size != 0 {
       guard let size = RegistryOptionsCore.stackSize(for: options.stack_size) else {
-        ErrorDetail.note(function, "options.stack_size is more than 1 TiB")
+        ErrorDetail.set(function, "options.stack_size is more than 1 TiB")
         return false
       }
       stackSize = size

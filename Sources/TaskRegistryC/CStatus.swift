@@ -12,7 +12,23 @@ public func tr_error_detail() -> UnsafePointer<CChar>? { ErrorDetail.text.chars 
 public func tr_version() -> UInt32 { TR_VERSION }
 
 @implementation @_cdecl("tr_kind_name")
-public func tr_kind_name(_ kind: tr_kind) -> UnsafePointer<CChar>? { Names.kind(kind).cString }
+public func tr_kind_name(_ kind: tr_kind) -> UnsafePointer<CChar>? {
+  KindNames.name(of: kind)?.chars ?? Names.kind(kind).cString
+}
+
+@implementation @_cdecl("tr_kind_set_name")
+public func tr_kind_set_name(_ kind: tr_kind, _ name: UnsafePointer<CChar>?) -> tr_status {
+  let function: StaticString = "tr_kind_set_name"
+  if ProcessState.isForkedChild { return Status.forked.code }
+  guard kind >= tr_kind(TR_KIND_APPLICATION) else {
+    return invalid(function, "kind is below TR_KIND_APPLICATION")
+  }
+  guard let name else { return invalid(function, null: "name") }
+  guard let copied = TaskName(name.utf8) else {
+    return invalid(function, "name is not UTF-8 of at least one byte")
+  }
+  return KindNames.set(copied, of: kind).code
+}
 
 @implementation @_cdecl("tr_state_name")
 public func tr_state_name(_ state: UInt32) -> UnsafePointer<CChar>? { Names.state(state).cString }

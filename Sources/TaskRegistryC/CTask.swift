@@ -38,6 +38,28 @@ public func tr_task_kind(_ handle: OpaquePointer?) -> tr_kind {
   task(handle)?.kind ?? 0
 }
 
+@implementation @_cdecl("tr_task_phase")
+public func tr_task_phase(_ handle: OpaquePointer?) -> UInt32 {
+  task(handle)?.phase ?? 0
+}
+
+@implementation @_cdecl("tr_task_data")
+public func tr_task_data(_ handle: OpaquePointer?) -> UnsafeMutableRawPointer? {
+  task(handle)?.data
+}
+
+@implementation @_cdecl("tr_task_set_data")
+public func tr_task_set_data(
+  _ handle: OpaquePointer?, _ data: UnsafeMutableRawPointer?
+) -> tr_status {
+  withTask(handle, "tr_task_set_data") { task in
+    guard Worker.currentTask == task else {
+      return invalid("tr_task_set_data", "task is not the one that calls")
+    }
+    return task.setData(data).code
+  }
+}
+
 @implementation @_cdecl("tr_task_is_cancelled")
 public func tr_task_is_cancelled(_ handle: OpaquePointer?) -> Int32 {
   // One jump for whatever is not the rule: so this function needs no frame.
@@ -110,15 +132,16 @@ public func tr_shield_end() -> tr_status {
 
 @implementation @_cdecl("tr_task_token")
 public func tr_task_token(_ handle: OpaquePointer?) -> OpaquePointer? {
-  guard let task = task(handle) else {
-    _ = invalid("tr_task_token", null: "task")
-    return nil
+  var token: TokenReference?
+  let status = withTask(handle, "tr_task_token") { task in
+    guard Worker.currentTask == task else {
+      return invalid("tr_task_token", "task is not the one that calls")
+    }
+    let (status, own) = task.ownToken()
+    token = own
+    return status.code
   }
-  guard Worker.currentTask == task else {
-    ErrorDetail.note("tr_task_token", "task is not the one that calls")
-    return nil
-  }
-  return task.ownToken().1?.opaque
+  return token?.opaque ?? noToken(status)
 }
 
 @implementation @_cdecl("tr_task_set_message")
@@ -130,6 +153,18 @@ public func tr_task_set_message(
       return invalid("tr_task_set_message", "task is not the one that calls")
     }
     return task.setMessage(message?.utf8).code
+  }
+}
+
+@implementation @_cdecl("tr_task_set_message_lossy")
+public func tr_task_set_message_lossy(
+  _ handle: OpaquePointer?, _ message: UnsafePointer<CChar>?
+) -> tr_status {
+  withTask(handle, "tr_task_set_message_lossy") { task in
+    guard Worker.currentTask == task else {
+      return invalid("tr_task_set_message_lossy", "task is not the one that calls")
+    }
+    return task.setMessage(lossy: message?.utf8).code
   }
 }
 

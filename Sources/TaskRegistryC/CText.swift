@@ -12,8 +12,8 @@ extension TextSink {
     self = .descriptor(descriptor)
   }
 
-  /// To a buffer of the caller's; nil if there is no place for the length, or none for the text where one is
-  /// announced.
+  /// To a buffer of the caller's; nil if there is no place for the length, or none for the text
+  /// where one is announced.
   init?(
     _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int, _ length: UnsafeMutablePointer<Int>?,
     _ function: StaticString

@@ -3,16 +3,15 @@ import CTaskReg
 @implementation @_cdecl("tr_token_create")
 public func tr_token_create() -> OpaquePointer? {
   HandleCheck.begin()
-  return given(.token, TokenReference.create().1?.opaque)
+  return made(TokenReference.create())
 }
 
 @implementation @_cdecl("tr_token_child")
 public func tr_token_child(_ parent: OpaquePointer?) -> OpaquePointer? {
   guard let parent = token(parent) else {
-    _ = invalid("tr_token_child", null: "parent")
-    return nil
+    return noToken(invalid("tr_token_child", null: "parent"))
   }
-  return given(.token, TokenReference.create(childOf: parent).1?.opaque)
+  return made(TokenReference.create(childOf: parent))
 }
 
 @implementation @_cdecl("tr_token_child_with_timeout")
@@ -20,17 +19,27 @@ public func tr_token_child_with_timeout(_ parent: OpaquePointer?, _ timeout: Int
   -> OpaquePointer?
 {
   guard let parent = token(parent) else {
-    _ = invalid("tr_token_child_with_timeout", null: "parent")
-    return nil
+    return noToken(invalid("tr_token_child_with_timeout", null: "parent"))
   }
-  return given(
-    .token, TokenReference.create(childOf: parent, deadline: .after(timeout)).1?.opaque)
+  return made(TokenReference.create(childOf: parent, deadline: .after(timeout)))
 }
 
 @implementation @_cdecl("tr_token_create_with_timeout")
 public func tr_token_create_with_timeout(_ timeout: Int64) -> OpaquePointer? {
   HandleCheck.begin()
-  return given(.token, TokenReference.create(deadline: .after(timeout)).1?.opaque)
+  return made(TokenReference.create(deadline: .after(timeout)))
+}
+
+/// A token that was created, for the program; NULL, and errno, if it was not (C1).
+private func made(_ result: (Status, TokenReference?)) -> OpaquePointer? {
+  guard let token = result.1 else { return noToken(result.0.code) }
+  return given(.token, token.opaque)
+}
+
+/// NULL, with the reason in errno.
+func noToken(_ status: tr_status) -> OpaquePointer? {
+  Status(rawValue: status)?.storeInErrno()
+  return nil
 }
 
 @implementation @_cdecl("tr_token_abort")
@@ -116,7 +125,7 @@ public func tr_token_wait(_ handle: OpaquePointer?, _ timeout: Int64) -> tr_stat
   return token.wait(until: .after(timeout)).code
 }
 
-/// Copies text into a C buffer as `snprintf` would.
+/// Copies text of `length` bytes into a C buffer, and returns `length`, as `snprintf` would.
 ///
 /// A `size_t` beyond `Int.max`, such as SIZE_MAX, arrives as a negative number: there is room
 /// enough.
@@ -126,7 +135,8 @@ func copyText(
 ) -> Int {
   // SAFETY: CChar and UInt8 have the same layout, and memory may be written as either.
   let bytes = buffer.map { UnsafeMutableRawPointer($0).assumingMemoryBound(to: UInt8.self) }
-  return UTF8Text.copy(text, length: length, to: bytes, capacity: capacity < 0 ? .max : capacity)
+  UTF8Text.copy(text, to: bytes, capacity: capacity < 0 ? .max : capacity)
+  return length
 }
 
 /// Writes an empty text into a C buffer.

@@ -12,6 +12,14 @@ public func tr_wait_fd(_ descriptor: Int32, _ events: Int16, _ timeout: Int64) -
   return waitForDescriptor(descriptor, events: events, until: .after(timeout)).code
 }
 
+@implementation @_cdecl("tr_wait_fds")
+public func tr_wait_fds(
+  _ descriptors: UnsafeMutablePointer<pollfd>?, _ count: Int, _ timeout: Int64
+) -> tr_status {
+  if ProcessState.isForkedChild { return Status.forked.code }
+  return waitForDescriptors(descriptors, count: count, until: .after(timeout)).code
+}
+
 @implementation @_cdecl("tr_task_sleep")
 public func tr_task_sleep(_ handle: OpaquePointer?, _ duration: Int64) -> tr_status {
   withTask(handle, "tr_task_sleep") { task in

@@ -24,7 +24,7 @@ struct CallersArray<Element: SizedStructure> {
   ) {
     guard let buffer else {
       if capacity != 0 {
-        ErrorDetail.note(function) {
+        ErrorDetail.set(function) {
           $0.append(argument)
           $0.append(" is NULL and its capacity is not 0")
         }
@@ -47,7 +47,7 @@ struct CallersArray<Element: SizedStructure> {
       return nil
     }
     guard capacity <= UInt64(Int.max) / UInt64(elementSize) else {
-      ErrorDetail.note(function) {
+      ErrorDetail.set(function) {
         $0.append("the capacity of ")
         $0.append(argument)
         $0.append(" is more than there is memory")

@@ -103,12 +103,12 @@ func reported(
   return status
 }
 
-/// Returns `TR_ERR_INVALID` for an argument that is NULL, and records that; `TR_ERR_FORKED` in a child of
-/// fork, where a valid handle gives nil as well.
+/// Returns `TR_ERR_INVALID` for an argument that is NULL, and records that; `TR_ERR_FORKED` in a
+/// child of fork, where a valid handle gives nil as well.
 @inline(never)
 func invalid(_ function: StaticString, null argument: StaticString) -> tr_status {
   if ProcessState.isForkedChild { return Status.forked.code }
-  ErrorDetail.note(function) {
+  ErrorDetail.set(function) {
     $0.append(argument)
     $0.append(" is NULL")
   }
@@ -118,6 +118,6 @@ func invalid(_ function: StaticString, null argument: StaticString) -> tr_status
 /// Returns `TR_ERR_INVALID` and records the reason for `tr_error_detail`.
 @inline(never)
 func invalid(_ function: StaticString, _ text: StaticString) -> tr_status {
-  ErrorDetail.note(function, text)
+  ErrorDetail.set(function, text)
   return Status.invalid.code
 }

@@ -20,9 +20,9 @@ kinds=$(nm --extern-only --defined-only "$archive" | awk 'NF == 3 { print $2 }' 
 global_weak=$(readelf --syms --wide "$archive" | awk '$5 == "WEAK" && $7 != "UND" { print $8 }' | head -5 | tr '\n' ' ')
 [ -z "$global_weak" ] || fail "weak definitions are left: $global_weak"
 ! grep -q 'COMDAT' <<<"$(readelf --section-groups --wide "$archive")" || fail 'it has COMDAT groups'
-leftovers=$(readelf --section-headers --wide "$archive" |
+kept=$(readelf --section-headers --wide "$archive" |
   { grep -oE '\.swift1_autolink_entries|\.linker-options|\bswift5_[a-z]+' || true; } | sort -u | tr '\n' ' ')
-[ -z "$leftovers" ] || fail "sections meant for the Swift toolchain are left: $leftovers"
+[ -z "$kept" ] || fail "sections meant for the Swift toolchain are left: $kept"
 grep -q 'note.GNU-stack' <<<"$(readelf --section-headers --wide "$archive")" ||
   fail 'it does not say that it needs no executable stack'
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# elf.sh LIBRARY SONAME
+# elf.sh LIBRARY SONAME [LIMIT]
+#
+# LIMIT: how many bytes it may have, stripped.
 #
 # Proves:  libtaskreg.so needs libc alone and finds in it everything it calls; has its SONAME; cannot be
 #          unloaded (P3); is hardened (full RELRO, bound at load, no executable stack, no text
@@ -11,14 +13,15 @@
 # Catches: a Swift runtime or libm dependency, a dropped linker setting, a global initialiser, a String
 #          where a StaticString was meant, a getenv, a print left from debugging.
 source "$(dirname "$0")/common.bash"
-library=$1 soname=$2
+library=$1 soname=$2 limit=${3:-740000}
 
 dynamic=$(readelf --dynamic --wide "$library")
 headers=$(readelf --program-headers --wide "$library")
 sections=$(readelf --section-headers --wide "$library" | sed 's/^ *\[ *[0-9]*\] *//')
 
 needed=$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' <<<"$dynamic")
-others=$(grep -vE '^(libc\.so\.[0-9]+|ld-linux.*\.so\.[0-9]+)$' <<<"$needed" || true)
+# Before glibc 2.34 a part of libc is in libpthread.
+others=$(grep -vE '^(libc\.so\.[0-9]+|libpthread\.so\.0|ld-linux.*\.so\.[0-9]+)$' <<<"$needed" || true)
 [ -z "$others" ] || fail "it needs more than libc: $(tr '\n' ' ' <<<"$others")"
 
 resolved=$(ldd -r "$library" 2>&1)
@@ -83,22 +86,21 @@ same_lists 'what the compiler runs at exit' __do_global_dtors_aux 'what the libr
 # What the Swift runtime allocates and counts. Nothing of ours may call it: it ends the process when
 # memory runs out, where taskreg.h promises TR_ERR_NOMEM.
 callers=$(objdump --disassemble --no-show-raw-insn "$library" | awk '
-  /^[0-9a-f]+ <.*>:$/ { name = $2; ours = name ~ /^<(tr_|\$[es]13TaskRegistryC)/ }
+  /^[0-9a-f]+ <.*>:$/ { name = $2; ours = name ~ /^<(tr_|_?\$[es]13TaskRegistryC)/ }
   ours && /<swift_(alloc|retain|release|bridgeObject|isUnique|slowAlloc)/ { print name, $NF }' | sort -u)
 [ -z "$callers" ] || fail "these call the Swift runtime's allocator: $callers"
 # (and the pattern knows what it looks for)
-grep -qE ' t \$[es]13TaskRegistryC' <(nm "$library") || fail 'no function of module TaskRegistryC was found by its name'
+grep -qE ' t _?\$[es]13TaskRegistryC' <(nm "$library") || fail 'no function of module TaskRegistryC was found by its name'
 
 strip --strip-unneeded -o "$scratch/stripped.so" "$library"
 size=$(stat -c %s "$scratch/stripped.so")
-limit=530000
 [ "$size" -lt $limit ] || fail "stripped it takes $size bytes; $limit is the limit"
 
 # Every function has its unwind table in .eh_frame, which stripping leaves: none is described in .debug_frame alone.
 frames=$(readelf --debug-dump=frames "$library" 2>/dev/null |
   awk '/^Contents of the/ { section = $4 } / FDE / { count[section]++ } END { print count[".eh_frame"] + 0, count[".debug_frame"] + 0 }')
 [ "${frames#* }" = 0 ] || fail "${frames#* } functions have no unwind table in .eh_frame"
-functions=$(nm "$library" | grep -cE ' [tT] (\$[es]13TaskRegistryC|tr_)')
+functions=$(nm "$library" | grep -cE ' [tT] (_?\$[es]13TaskRegistryC|tr_)')
 [ "${frames% *}" -ge "$functions" ] || fail "there are ${frames% *} unwind tables in .eh_frame, for $functions functions"
 
 printf 'needs %s; %s bytes stripped; newest libc symbol version: %s\n' "$(tr '\n' ' ' <<<"$needed")" "$size" \

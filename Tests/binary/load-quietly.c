@@ -1,6 +1,6 @@
 /* load-quietly LIBRARY: what loading libtaskreg.so, using it and closing it leaves behind in a
    process that knew nothing of it: no signal disposition, no signal mask, no alternate stack, no
-   thread. The script load.sh checks besides that nothing was printed.
+   thread. The script load.sh also checks that nothing was printed.
 
    Proves:  the library takes no signal handler, at load or later (the ordinary Swift runtime takes
             seven), starts no thread before the first spawn and leaves none after a shutdown (G4).

@@ -1,6 +1,6 @@
 // A program in ordinary Swift, with the ordinary runtime, that uses libtaskreg's C interface:
-// strings, arrays, dictionaries and classes are made, retained and released on the main thread before
-// and after the library is there, and on the library's threads, inside task bodies.
+// strings, arrays, dictionaries and classes are made, retained and released on the main thread
+// before and after the library is there, and on the library's threads, inside task bodies.
 //
 // Proves:  the Embedded library and the real runtime do not meet: swift_retain is libswiftCore's
 //          for everyone, and no object is lost or freed twice.

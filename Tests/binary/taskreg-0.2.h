@@ -1,5 +1,6 @@
 #ifndef TASKREG_H
 #define TASKREG_H 
+#include <poll.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -91,7 +92,10 @@ enum {
   TR_EVENT_INVALID_CALL = 10,
   TR_EVENT_SHORT_GRACE = 11,
   TR_EVENT_SYSTEMD_UNREACHABLE = 12,
-  TR_EVENT_SIGNAL_LOST = 13
+  TR_EVENT_SIGNAL_LOST = 13,
+  TR_EVENT_STALL_EXPLAINED = 14,
+  TR_EVENT_STALL_ABORTED = 15,
+  TR_EVENT_DEADLOCK = 16
 };
 typedef struct tr_log_event {
   uint32_t size;
@@ -110,6 +114,7 @@ const char *tr_state_name(uint32_t state);
 const char *tr_reason_name(tr_reason reason);
 const char *tr_event_name(uint32_t event);
 const char *tr_ended_name(uint32_t how);
+tr_status tr_kind_set_name(tr_kind kind, const char *name) TASKREG_MUST_USE;
 tr_token *tr_token_create(void);
 tr_token *tr_token_child(tr_token *parent);
 tr_token *tr_token_child_with_timeout(tr_token *parent, int64_t timeout_ns);
@@ -134,6 +139,21 @@ tr_status tr_token_wait_any(tr_token *const *tokens, size_t count, int64_t timeo
                             size_t *index) TASKREG_MUST_USE;
 #define TR_SPIN_NS_DEFAULT 5000
 #define TR_SPIN_NEVER -1LL
+enum {
+  TR_LADDER_NOTHING = 0,
+  TR_LADDER_ABORT_TASK = 1,
+  TR_LADDER_END_PROCESS = 2
+};
+typedef struct tr_ladder_options {
+  uint32_t size;
+  uint32_t last_step;
+  int64_t explain_after_ns;
+  int64_t last_after_ns;
+  int32_t explain_fd;
+  uint32_t reserved;
+} tr_ladder_options;
+#define TR_LADDER_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_ladder_options), 0u, 0, 0, 0, 0u }
 typedef struct tr_registry_options {
   uint32_t size;
   uint32_t flags;
@@ -150,14 +170,18 @@ typedef struct tr_registry_options {
   const sigset_t *blocked_signals;
   const int *blocked_signal_numbers;
   size_t blocked_signal_count;
+  const tr_ladder_options *ladder;
+  tr_drop_fn log_drop;
 } tr_registry_options;
 #define TR_REGISTRY_METRICS 0x1u
+#define TR_REGISTRY_NO_DESCRIPTORS 0x2u
+#define TR_REGISTRY_REPORT_THREADS 0x4u
 #define TR_NO_ABORT_GRACE -2LL
 #define TR_IDLE_THREADS_NONE 0xFFFFFFFFu
 #define TR_REGISTRY_OPTIONS_INIT \
   { \
     (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL, \
-        NULL, 0u \
+        NULL, 0u, NULL, NULL \
   }
 tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
     TASKREG_MUST_USE;
@@ -180,14 +204,32 @@ typedef struct tr_spawn_options {
   int32_t cancel_signal;
   uint32_t phase;
   int64_t heartbeat_ns;
+  const char *thread_name;
+  int64_t room_wait_ns;
 } tr_spawn_options;
 #define TR_PHASES 8u
 #define TR_SPAWN_OPTIONS_INIT \
-  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0 }
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0 }
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
                    void *ctx, tr_task **out) TASKREG_MUST_USE;
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
                         void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
+tr_status tr_wait_room(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
+tr_status tr_registry_set_max_tasks(tr_registry *registry, uint64_t max_tasks) TASKREG_MUST_USE;
+#define TR_ADOPT_JOINS_OTHERS 0x100u
+typedef struct tr_adopt_options {
+  uint32_t size;
+  uint32_t flags;
+  uint32_t phase;
+  uint32_t reserved;
+  int64_t heartbeat_ns;
+} tr_adopt_options;
+#define TR_ADOPT_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_adopt_options), 0u, 0u, 0u, 0 }
+tr_status tr_adopt(tr_registry *registry, const char *name, tr_kind kind,
+                   const tr_adopt_options *options, tr_task **out) TASKREG_MUST_USE;
+tr_status tr_leave(void) TASKREG_MUST_USE;
+tr_status tr_leave_with(int32_t code) TASKREG_MUST_USE;
 typedef struct tr_task_summary {
   uint32_t size;
   uint32_t state;
@@ -208,15 +250,17 @@ typedef struct tr_task_summary {
   int64_t progress_at_ns;
   uint32_t phase;
   uint32_t stalled;
-  char group[128];
   uint32_t stop_level;
-  uint32_t reserved;
+  uint32_t library_wait;
   int64_t draining_for_ns;
+  int64_t library_waited_ns;
+  char group[128];
+  char label[128];
 } tr_task_summary;
 #define TR_TASK_SUMMARY_INIT \
   { \
     (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
-        0, 0u, 0u, {0}, 0u, 0u, 0 \
+        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0} \
   }
 size_t tr_len(const tr_registry *registry);
 int tr_is_empty(const tr_registry *registry);
@@ -239,10 +283,14 @@ typedef struct tr_join_report {
   int64_t extended_ns;
   tr_report **full;
   int64_t callbacks_ns;
+  uint64_t ended_before;
+  uint64_t failed_before;
+  uint64_t exited_before;
 } tr_join_report;
 #define TR_JOIN_REPORT_INIT \
   { \
-    (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0 \
+    (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0, \
+        0u, 0u, 0u \
   }
 tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report)
     TASKREG_MUST_USE;
@@ -251,16 +299,21 @@ tr_status tr_join_all_report(tr_registry *registry, int64_t timeout_ns, tr_repor
 tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *message,
                       int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
+typedef void (*tr_phase_fn)(void *context, uint32_t phase, uint64_t tasks);
 typedef struct tr_shutdown_options {
   uint32_t size;
   uint32_t warn_percent;
   int64_t max_grace_ns;
   int64_t progress_window_ns;
   uint32_t phase_share[TR_PHASES];
+  int64_t phase_max_grace_ns[TR_PHASES];
+  tr_phase_fn on_phase_begin;
+  tr_phase_fn on_phase_end;
+  void *phase_context;
 } tr_shutdown_options;
 #define TR_WARN_NEVER 0xFFFFFFFFu
 #define TR_SHUTDOWN_OPTIONS_INIT \
-  { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0} }
+  { (uint32_t)sizeof(tr_shutdown_options), 0u, 0, 0, {0}, {0}, NULL, NULL, NULL }
 tr_status tr_shutdown_with(tr_registry *registry, tr_reason reason, const char *message,
                            int64_t grace_ns, const tr_shutdown_options *options,
                            tr_join_report *report) TASKREG_MUST_USE;
@@ -287,6 +340,9 @@ void tr_task_release(tr_task *task);
 uint64_t tr_task_id(const tr_task *task);
 size_t tr_task_name(const tr_task *task, char *buffer, size_t capacity);
 tr_kind tr_task_kind(const tr_task *task);
+uint32_t tr_task_phase(const tr_task *task);
+tr_status tr_task_set_data(tr_task *task, void *data) TASKREG_MUST_USE;
+void *tr_task_data(const tr_task *task);
 int tr_task_is_cancelled(const tr_task *task);
 uint32_t tr_task_stop_level(const tr_task *task);
 const uint32_t *tr_task_cancel_flag(const tr_task *task);
@@ -297,6 +353,7 @@ tr_status tr_shield_begin(void) TASKREG_MUST_USE;
 tr_status tr_shield_end(void) TASKREG_MUST_USE;
 tr_token *tr_task_token(tr_task *task);
 tr_status tr_task_set_message(tr_task *task, const char *message) TASKREG_MUST_USE;
+tr_status tr_task_set_message_lossy(tr_task *task, const char *message) TASKREG_MUST_USE;
 tr_status tr_task_wait(tr_task *task, int64_t timeout_ns, tr_outcome *outcome) TASKREG_MUST_USE;
 tr_status tr_sleep(int64_t duration_ns) TASKREG_MUST_USE;
 #define TR_SIGNALS_HUP_RELOADS 0x1u
@@ -332,6 +389,7 @@ int tr_signal_watch_pending(void);
 tr_status tr_request_shutdown(tr_token *token, tr_reason reason) TASKREG_MUST_USE;
 tr_status tr_wait_cancelled(int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_wait_fd(int fd, short events, int64_t timeout_ns) TASKREG_MUST_USE;
+tr_status tr_wait_fds(struct pollfd *fds, size_t count, int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_task_sleep(tr_task *task, int64_t duration_ns) TASKREG_MUST_USE;
 tr_status tr_task_wait_cancelled(tr_task *task, int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_task_wait_fd(tr_task *task, int fd, short events, int64_t timeout_ns)
@@ -356,6 +414,9 @@ tr_status tr_token_on_abort(tr_token *token, tr_cancel_fn fn, void *ctx, tr_drop
                             tr_registration **registration) TASKREG_MUST_USE;
 tr_status tr_task_on_abort(tr_task *task, tr_cancel_fn fn, void *ctx, tr_drop_fn drop,
                            tr_registration **registration) TASKREG_MUST_USE;
+typedef void (*tr_end_fn)(void *ctx);
+tr_status tr_task_on_end(tr_task *task, tr_end_fn fn, void *ctx, tr_drop_fn drop,
+                         tr_registration **registration) TASKREG_MUST_USE;
 enum {
   TR_REMOVAL_NEVER_RUNS = 0,
   TR_REMOVAL_HAS_RUN = 1,
@@ -363,6 +424,7 @@ enum {
 };
 uint32_t tr_registration_remove(tr_registration *registration);
 tr_status tr_checkpoint(const char *where) TASKREG_MUST_USE;
+tr_status tr_label(const char *text) TASKREG_MUST_USE;
 tr_status tr_progress(uint64_t done, uint64_t total, const char *unit) TASKREG_MUST_USE;
 tr_status tr_heartbeat(void) TASKREG_MUST_USE;
 #define TR_HEARTBEAT_EXCEPT_WAITS 0x1u
@@ -381,7 +443,72 @@ enum {
   TR_DIAGNOSIS_WORKING = 4,
   TR_DIAGNOSIS_PROGRESSING = 5,
   TR_DIAGNOSIS_STOPPED = 6,
-  TR_DIAGNOSIS_ENDED = 7
+  TR_DIAGNOSIS_ENDED = 7,
+  TR_DIAGNOSIS_IDLE = 8
+};
+enum {
+  TR_LIBRARY_WAIT_NONE = 0,
+  TR_LIBRARY_WAIT_TIME = 1,
+  TR_LIBRARY_WAIT_CANCEL = 2,
+  TR_LIBRARY_WAIT_DESCRIPTOR = 3,
+  TR_LIBRARY_WAIT_CONDITION = 4,
+  TR_LIBRARY_WAIT_TASK = 5,
+  TR_LIBRARY_WAIT_TASKS = 6,
+  TR_LIBRARY_WAIT_TOKEN = 7,
+  TR_LIBRARY_WAIT_ROOM = 8,
+  TR_LIBRARY_WAIT_DESCRIPTORS = 9
+};
+enum {
+  TR_DESCRIPTOR_NOT_KNOWN = 1,
+  TR_DESCRIPTOR_FILE = 2,
+  TR_DESCRIPTOR_DEVICE = 3,
+  TR_DESCRIPTOR_TERMINAL = 4,
+  TR_DESCRIPTOR_PIPE = 5,
+  TR_DESCRIPTOR_TCP = 6,
+  TR_DESCRIPTOR_UDP = 7,
+  TR_DESCRIPTOR_UNIX = 8,
+  TR_DESCRIPTOR_SOCKET = 9,
+  TR_DESCRIPTOR_EVENTFD = 10,
+  TR_DESCRIPTOR_TIMERFD = 11,
+  TR_DESCRIPTOR_EPOLL = 12,
+  TR_DESCRIPTOR_SIGNALFD = 13,
+  TR_DESCRIPTOR_INOTIFY = 14,
+  TR_DESCRIPTOR_OTHER = 15
+};
+enum {
+  TR_WAITS_UNKNOWN = 0,
+  TR_WAITS_NOTHING = 1,
+  TR_WAITS_MUTEX = 2,
+  TR_WAITS_RWLOCK = 3,
+  TR_WAITS_SIGNAL = 4,
+  TR_WAITS_THREAD = 5,
+  TR_WAITS_DESCRIPTOR = 6,
+  TR_WAITS_DESCRIPTORS = 7,
+  TR_WAITS_FILE_LOCK = 8,
+  TR_WAITS_CHILD = 9,
+  TR_WAITS_TIME = 10,
+  TR_WAITS_TASK = 11,
+  TR_WAITS_TASKS = 12,
+  TR_WAITS_TOKEN = 13,
+  TR_WAITS_STOP = 14,
+  TR_WAITS_ROOM = 15
+};
+enum {
+  TR_GAP_NONE = 0,
+  TR_GAP_UNREAD = 1,
+  TR_GAP_OUTSIDE = 2,
+  TR_GAP_CALL = 3,
+  TR_GAP_FOREIGN = 4,
+  TR_GAP_UNLIKE = 5,
+  TR_GAP_SHARED = 6,
+  TR_GAP_OWNERLESS = 7,
+  TR_GAP_OWNER_GONE = 8,
+  TR_GAP_CHANGED = 9,
+  TR_GAP_UNMAPPED = 10,
+  TR_GAP_FORBIDDEN = 11,
+  TR_GAP_OTHER_LIBRARY = 12,
+  TR_GAP_UNTESTED = 13,
+  TR_GAP_NO_THREAD = 14
 };
 typedef struct tr_straggler {
   uint32_t size;
@@ -418,6 +545,26 @@ typedef struct tr_straggler {
   uint32_t stop_level;
   uint32_t reserved2;
   int64_t draining_for_ns;
+  int32_t descriptor;
+  uint32_t descriptor_kind;
+  const char *descriptor_text;
+  char label[128];
+  uint32_t library_wait;
+  uint32_t reserved3;
+  uint64_t library_wait_object;
+  int64_t library_waited_ns;
+  int64_t library_wait_remaining_ns;
+  int64_t run_queue_ns;
+  uint32_t waits_for;
+  uint32_t wait_gap;
+  uint64_t wait_address;
+  uint64_t holder_task_id;
+  int32_t holder_thread_id;
+  int32_t wait_fd;
+  int32_t wait_pid;
+  uint32_t wait_count;
+  char holder_name[64];
+  int64_t waited_at_least_ns;
 } tr_straggler;
 enum {
   TR_BACKTRACE_NOT_ENABLED = 0,
@@ -430,7 +577,8 @@ enum {
 #define TR_STRAGGLER_INIT \
   { \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0, \
-        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0 \
+        0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0u, NULL, \
+        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0 \
   }
 typedef struct tr_ended_task {
   uint32_t size;
@@ -454,12 +602,16 @@ typedef struct tr_phase_report {
   int64_t start_ns;
   int64_t share_ns;
   int64_t duration_ns;
+  uint64_t ended_before;
+  int64_t callbacks_ns;
 } tr_phase_report;
 #define TR_PHASE_REPORT_INIT \
-  { (uint32_t)sizeof(tr_phase_report), 0u, 0u, 0u, 0, 0, 0 }
+  { (uint32_t)sizeof(tr_phase_report), 0u, 0u, 0u, 0, 0, 0, 0u, 0 }
 const char *tr_diagnosis_name(uint32_t diagnosis);
 tr_status tr_explain(tr_registry *registry, tr_report **report) TASKREG_MUST_USE;
 #define TR_EXPLAIN_NO_BACKTRACES 1u
+#define TR_EXPLAIN_NO_DESCRIPTORS 2u
+#define TR_EXPLAIN_THREADS 4u
 tr_status tr_explain_with(tr_registry *registry, uint32_t flags, tr_report **report)
     TASKREG_MUST_USE;
 void tr_report_release(tr_report *report);
@@ -469,6 +621,36 @@ tr_status tr_report_straggler(const tr_report *report, size_t index, tr_straggle
 tr_status tr_report_slowest(const tr_report *report, size_t index, tr_ended_task *task)
     TASKREG_MUST_USE;
 tr_status tr_report_phase(const tr_report *report, size_t index, tr_phase_report *phase)
+    TASKREG_MUST_USE;
+typedef struct tr_thread_report {
+  uint32_t size;
+  int32_t thread_id;
+  char name[64];
+  char scheduler_state;
+  char wait_channel[47];
+  int32_t syscall;
+  int32_t probe_error;
+  const char *syscall_name;
+  int64_t cpu_ns;
+  int64_t run_queue_ns;
+  uint32_t holds_up;
+  uint32_t holds_up_directly;
+  uint32_t waits_for;
+  uint32_t wait_gap;
+  uint64_t wait_address;
+  uint64_t holder_task_id;
+  int32_t holder_thread_id;
+  int32_t wait_fd;
+  int32_t wait_pid;
+  uint32_t wait_count;
+  char holder_name[64];
+} tr_thread_report;
+#define TR_THREAD_REPORT_INIT \
+  { \
+    (uint32_t)sizeof(tr_thread_report), 0, {0}, 0, {0}, 0, 0, NULL, 0, 0, 0u, 0u, 0u, 0u, 0u, 0u, \
+        0, 0, 0, 0u, {0} \
+  }
+tr_status tr_report_thread(const tr_report *report, size_t index, tr_thread_report *thread)
     TASKREG_MUST_USE;
 enum {
   TR_FORMAT_TEXT = 1,
@@ -578,6 +760,7 @@ tr_status tr_run_until_stopped(tr_registry *registry, const tr_run_options *opti
                                int32_t *exit_status) TASKREG_MUST_USE;
 tr_status tr_registry_options_init(tr_registry_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_adopt_options_init(tr_adopt_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_task_summary_init(tr_task_summary *summary, size_t size) TASKREG_MUST_USE;
 tr_status tr_join_report_init(tr_join_report *report, size_t size) TASKREG_MUST_USE;
 tr_status tr_shutdown_options_init(tr_shutdown_options *options, size_t size) TASKREG_MUST_USE;
@@ -586,10 +769,12 @@ tr_status tr_signal_options_init(tr_signal_options *options, size_t size) TASKRE
 tr_status tr_straggler_init(tr_straggler *straggler, size_t size) TASKREG_MUST_USE;
 tr_status tr_ended_task_init(tr_ended_task *task, size_t size) TASKREG_MUST_USE;
 tr_status tr_phase_report_init(tr_phase_report *phase, size_t size) TASKREG_MUST_USE;
+tr_status tr_thread_report_init(tr_thread_report *thread, size_t size) TASKREG_MUST_USE;
 tr_status tr_metrics_init(tr_metrics *metrics, size_t size) TASKREG_MUST_USE;
 tr_status tr_metrics_source_init(tr_metrics_source *source, size_t size) TASKREG_MUST_USE;
 tr_status tr_systemd_options_init(tr_systemd_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_exit_options_init(tr_exit_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_ladder_options_init(tr_ladder_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_run_options_init(tr_run_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_quiesce(int64_t timeout_ns) TASKREG_MUST_USE;
 #ifdef __cplusplus

@@ -7,12 +7,13 @@
 
 /* The bytes each structure had in release 0.2, its first. Never changed. */
 enum {
-  FIRST_JOIN_REPORT = 120,
-  FIRST_TASK_SUMMARY = 320,
-  FIRST_SHUTDOWN_OPTIONS = 56,
-  FIRST_STRAGGLER = 416,
+  FIRST_JOIN_REPORT = 144,
+  FIRST_TASK_SUMMARY = 456,
+  FIRST_SHUTDOWN_OPTIONS = 144,
+  FIRST_STRAGGLER = 712,
   FIRST_ENDED_TASK = 240,
-  FIRST_PHASE_REPORT = 48,
+  FIRST_PHASE_REPORT = 64,
+  FIRST_THREAD_REPORT = 264,
   FIRST_METRICS = 128,
   FIRST_SYSTEMD_OPTIONS = 32,
   FIRST_EXIT_OPTIONS = 32
@@ -29,7 +30,7 @@ static struct {
 
 static void scene_open(void) {
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.flags = TR_REGISTRY_METRICS;
+  options.flags = TR_REGISTRY_METRICS | TR_REGISTRY_REPORT_THREADS;
   memset(&scene, 0, sizeof scene);
   scene.gate = (struct gate)GATE_INIT;
   scene.started = (struct gate)GATE_INIT;
@@ -65,6 +66,7 @@ CASE(null_is_an_error_in_every_argument_of_reports) {
   tr_straggler straggler = TR_STRAGGLER_INIT;
   tr_ended_task ended = TR_ENDED_TASK_INIT;
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  tr_thread_report thread = TR_THREAD_REPORT_INIT;
   tr_metrics metrics = TR_METRICS_INIT;
   tr_task_summary summary = TR_TASK_SUMMARY_INIT;
   size_t count = 77;
@@ -80,6 +82,8 @@ CASE(null_is_an_error_in_every_argument_of_reports) {
   CHECK_EQ(TR_ERR_INVALID, tr_report_slowest(full, 0, NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_report_phase(NULL, 0, &phase));
   CHECK_EQ(TR_ERR_INVALID, tr_report_phase(full, 0, NULL));
+  CHECK_EQ(TR_ERR_INVALID, tr_report_thread(NULL, 0, &thread));
+  CHECK_EQ(TR_ERR_INVALID, tr_report_thread(full, 0, NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_report_write(NULL, 1, TR_FORMAT_TEXT));
   CHECK_EQ(TR_ERR_INVALID, tr_snapshot_write(NULL, 1, TR_FORMAT_TEXT));
   CHECK_EQ(TR_ERR_INVALID, tr_metrics_write(NULL, 1, TR_FORMAT_OPENMETRICS));
@@ -96,9 +100,11 @@ CASE(null_is_an_error_in_every_argument_of_reports) {
   CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
   CHECK_EQ(TR_ERR_INVALID, tr_checkpoint(NULL)); /* outside a task */
+  CHECK_EQ(TR_ERR_INVALID, tr_label(NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_progress(1, 2, NULL));
   CHECK_EQ(TR_ERR_INVALID, tr_heartbeat());
-  CHECK(marked == scene.full && count == 77 && straggler.id == 0 && ended.id == 0 && phase.asked == 0);
+  CHECK(marked == scene.full && count == 77 && straggler.id == 0 && ended.id == 0 && phase.asked == 0 &&
+        thread.thread_id == 0);
   tr_report_release(NULL);
   CHECK_EQ(TR_ERR_STALLED, tr_health(registry, NULL, 0, NULL)); /* here NULL has a meaning */
   CHECK_EQ(TR_OK, tr_recent(registry, NULL, 0, &count));
@@ -115,13 +121,15 @@ CASE(absurd_numbers_are_rejected_by_reports) {
   tr_straggler straggler = TR_STRAGGLER_INIT;
   tr_ended_task ended = TR_ENDED_TASK_INIT;
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  tr_thread_report thread = TR_THREAD_REPORT_INIT;
   const size_t places[] = {1, 16, TR_REPORT_MOST, SIZE_MAX / 2, SIZE_MAX / 2 + 1, SIZE_MAX};
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     CHECK_EQ(TR_ERR_INVALID, tr_report_straggler(scene.full, places[i], &straggler));
     CHECK_EQ(TR_ERR_INVALID, tr_report_slowest(scene.full, places[i], &ended));
     CHECK_EQ(TR_ERR_INVALID, tr_report_phase(scene.full, places[i], &phase));
+    if (places[i] > 16) CHECK_EQ(TR_ERR_INVALID, tr_report_thread(scene.full, places[i], &thread));
   }
-  CHECK(straggler.id == 0 && ended.id == 0 && phase.asked == 0);
+  CHECK(straggler.id == 0 && ended.id == 0 && phase.asked == 0 && thread.thread_id == 0);
   tr_metrics metrics = TR_METRICS_INIT;
   const tr_kind kinds[] = {5, 0xff, TR_KIND_APPLICATION + 1, UINT32_MAX};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -182,6 +190,7 @@ static tr_status fill_counts(void *place) { return tr_report_counts(scene.full, 
 static tr_status fill_straggler(void *place) { return tr_report_straggler(scene.full, 0, place); }
 static tr_status fill_slowest(void *place) { return tr_report_slowest(scene.full, 0, place); }
 static tr_status fill_phase(void *place) { return tr_report_phase(scene.full, 0, place); }
+static tr_status fill_thread(void *place) { return tr_report_thread(scene.full, 0, place); }
 static tr_status fill_metrics(void *place) { return tr_metrics_read(scene.registry, 0, place); }
 
 /* A structure, the function that fills it, and the eight bytes expected at an offset. */
@@ -197,6 +206,8 @@ static const struct filling fillings[] = {
     {"tr_straggler", fill_straggler, FIRST_STRAGGLER, sizeof(tr_straggler), offsetof(tr_straggler, id), 0},
     {"tr_ended_task", fill_slowest, FIRST_ENDED_TASK, sizeof(tr_ended_task), offsetof(tr_ended_task, ran_ns), UINT64_MAX},
     {"tr_phase_report", fill_phase, FIRST_PHASE_REPORT, sizeof(tr_phase_report), offsetof(tr_phase_report, asked), 2},
+    /* The task that has ended is none of the report's, so the first thread is the main one. */
+    {"tr_thread_report", fill_thread, FIRST_THREAD_REPORT, sizeof(tr_thread_report), offsetof(tr_thread_report, cpu_ns), UINT64_MAX},
     {"tr_metrics", fill_metrics, FIRST_METRICS, sizeof(tr_metrics), offsetof(tr_metrics, spawned), 2},
 };
 

@@ -95,7 +95,7 @@ static void everything_below_is_flagged(void *ctx) {
 /* Proves: callbacks of a token, of its child, and of a task run when the flags of all below are up, and
    may cancel, spawn, wait and undo themselves (C7, C1).  Why it matters: a callback is where the
    application's own shutdown begins.  Catches: a callback under a lock, or before its token is
-   settled: then the second cancel waits for itself. */
+   propagated: then the second cancel waits for itself. */
 CASE(callbacks_run_after_all_flags_and_may_call_everything) {
   for (int round = 0; round < check_rounds(50); round++) {
     struct family family = {.parent = tr_token_create()};

@@ -290,7 +290,7 @@ CASE(flag_stays_up) {
 
 /* Proves: a flag that rises in the very moment a wait begins is never lost, over thousands of
    tries with every wait (C4).  Why it matters: a lost wake-up is a shutdown that hangs once a
-   month.  Catches: looking at the flag, then taking the lock, then waiting. */
+   month.  Catches: checking the flag, then taking the lock, then waiting. */
 CASE(no_wake_up_is_lost) {
   tr_registry *registry = registry_new(), *other = registry_new();
   struct gate held = GATE_INIT;
@@ -424,7 +424,7 @@ static int body_plain_sleep(tr_task *self, void *ctx) {
 
 /* Proves: a sleep that is not interrupted takes its whole time, in a task and outside of one, and
    outside a task a cancelled token does not shorten it (C4). Why it matters: outside a task there
-   is no flag. Catches: returning early; confusing milliseconds and nanoseconds. */
+   is not a flag. Catches: returning early; confusing milliseconds and nanoseconds. */
 CASE(undisturbed_sleep_takes_its_time) {
   tr_registry *registry = registry_new();
   int64_t took = 0;

@@ -287,19 +287,28 @@ void (*const that_throw[])() = {
       kill(getpid(), SIGTERM);
       while (true) pause();
     },
-    [] { // a log that hears of a stall
+    [] { // a log that gets the event of a stall
       tr_registry *registry = registry_whose_log_throws(TR_EVENT_TASK_STALLED);
       tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
       options.heartbeat_ns = 1000000;
       TR_IGNORE(tr_spawn_with(registry, "hangs", TR_KIND_MAINTENANCE, body_hangs, nullptr, &options, nullptr));
       while (true) pause();
     },
+    [] { // of a phase
+      tr_registry *registry = nullptr;
+      CHECK_EQ(TR_OK, tr_registry_create(nullptr, &registry));
+      tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+      options.on_phase_end = [](void *, std::uint32_t, std::uint64_t) {
+        throw std::runtime_error("phase");
+      };
+      TR_IGNORE(tr_shutdown_with(registry, TR_REASON_FATAL, nullptr, forever, &options, nullptr));
+    },
 };
 
 } // namespace
 
 /* Proves: an exception that leaves a callback of any kind, a drop, a log, one on cancel, of a
-   signal or of a heartbeat, ends the program by std::terminate, even if a caller of the library
+   phase, a signal or a heartbeat, ends the program by std::terminate, even if a caller of the library
    would catch it (P7). Why it matters: an exception that passes the library leaves its calls half
    done. Catches: frames of the library that an exception passes. */
 CASE(exception_that_leaves_a_callback_terminates) {

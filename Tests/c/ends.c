@@ -49,8 +49,11 @@ struct program {
   int out; /* the write end of the pipe for the report */
 };
 
-/* How long after the arming each program is to end. */
-static int64_t end_after(void) { return 300 * MS * (check_scale() < 10 ? check_scale() : 10); }
+/* How long after the arming each program is to end: TASKREG_EXIT_AFTER_MS, or a time that suits a busy machine. */
+static int64_t end_after(void) {
+  const char *given = getenv("TASKREG_EXIT_AFTER_MS");
+  return given != NULL ? atoll(given) * MS : 300 * MS * (check_scale() < 10 ? check_scale() : 10);
+}
 
 /* How much later than that it may be gone: TASKREG_EXIT_SLACK_MS, or a time that suits a busy machine. */
 static int64_t slack(void) {
@@ -208,6 +211,16 @@ struct end {
 };
 static struct end ended;
 
+/* Append what was measured of the last program to the file that TASKREG_EXIT_LOG names, for scripts/exit-by. */
+static void write_measure(void) {
+  const char *path = getenv("TASKREG_EXIT_LOG");
+  if (path == NULL) return;
+  FILE *file = fopen(path, "ae");
+  CHECK(file != NULL);
+  fprintf(file, "%s %lld\n", check_current, (long long)ended.late);
+  CHECK_EQ(0, fclose(file));
+}
+
 /* Run a program in a child until it is gone, and read what it reports; `is_read`: 0 if nobody reads. */
 static void run_program(void (*program)(const struct program *), int is_read, int64_t after) {
   struct told *told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -238,6 +251,7 @@ static void run_program(void (*program)(const struct program *), int is_read, in
   int64_t armed_at = atomic_load(&told->armed_at);
   CHECK(armed_at != 0);
   ended.late = now_ns() - armed_at - after;
+  write_measure();
   close(ends[0]);
   munmap(told, sizeof *told);
 }
@@ -274,6 +288,50 @@ CASE(hang_in_shutdown) {
   check_contains(", closed, cancelled (user-requested: at last)\n");
   check_contains(", asked to stop ");
 }
+static int body_drains_and_says_so(tr_task *self, void *ctx) {
+  (void)self;
+  CHECK_EQ(TR_OK, tr_progress(30, 100, "blocks"));
+  CHECK_EQ(TR_OK, tr_begin_drain());
+  gate_pass(ctx);
+  return 0;
+}
+
+static void hangs_with_levels(const struct program *this) {
+  tr_registry *registry = registry_new();
+  struct gate gate = GATE_INIT;
+  tr_task *told = spawn(registry, "told", body_deaf, &gate);
+  tr_task_release(spawn(registry, "drains", body_drains_and_says_so, &gate));
+  gate_await(&gate, 2);
+  CHECK_EQ(1, tr_token_cancel(tr_registry_token(registry), TR_REASON_USER_REQUESTED, NULL));
+  CHECK_EQ(TR_OK, tr_task_abort(told));
+  arm(this);
+  hang();
+}
+
+/* Copy the line of the last report that begins with `start`. */
+static void copy_line(const char *start, char line[512]) {
+  const char *found = strstr(ended.report, start);
+  CHECK_MSG(found != NULL, "the report has no \"%s\": %.400s", start, ended.report);
+  snprintf(line, 512, "%.*s", (int)strcspn(found, "\n"), found);
+}
+
+/* Proves: the report says whether a task was told to abort, for how long it has been draining, and how recent its
+   progress is, each of the task that it concerns (F2, C15, C16, E3).
+   Why it matters: a task that finishes its work is not the one that hangs.
+   Catches: a report that knows one level; the words of one task in the line of another. */
+CASE(a_report_has_levels_and_progress) {
+  char line[512];
+  run_program(hangs_with_levels, 1, end_after());
+  check_ended(124);
+  copy_line("  task told: ", line);
+  CHECK_MSG(strstr(line, ", asked to stop ") != NULL && strstr(line, " ago, told to abort") != NULL, "%s", line);
+  CHECK_MSG(strstr(line, "draining") == NULL && strstr(line, "progress") == NULL, "%s", line);
+  copy_line("  task drains: ", line);
+  CHECK_MSG(strstr(line, "told to abort") == NULL && strstr(line, " ago, draining for ") != NULL, "%s", line);
+  const char *progress = strstr(line, ", progress 30 of 100 blocks, reported ");
+  CHECK_MSG(progress != NULL && strcmp(line + strlen(line) - 4, " ago") == 0, "%s", line);
+}
+
 CASE(hang_in_an_exit_handler) { check_hangs(hangs_in_an_exit_handler); }
 CASE(hang_in_a_destructor) { check_hangs(hangs_in_a_destructor); }
 CASE(hang_in_the_allocator) { check_hangs(hangs_in_the_allocator); }
@@ -293,6 +351,38 @@ CASE(hang_without_descriptors) {
 }
 CASE(hang_with_all_descriptors_closed) {
   if (has_own_tables()) check_hangs(hangs_with_all_descriptors_closed);
+}
+
+/* Does by itself what a thread of the library's does for the others. */
+static void *ends_the_process(void *argument) {
+  const struct program *this = argument;
+  int64_t due = atomic_load(&this->told->armed_at) + end_after();
+  struct timespec at = {due / SECOND, due % SECOND};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) != 0) continue;
+  static const char *const files[] = {"stat", "wchan", "syscall", "comm"};
+  for (int i = 0; i < 16; i++) {
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/%s", (int)getpid(), files[i % 4]);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count = file < 0 ? 0 : read(file, text, sizeof text);
+    if (file >= 0) close(file);
+    if (write(this->out, text, count > 0 ? (size_t)count : 0) < 0) break;
+  }
+  _exit(124);
+}
+static void ends_without_the_library(const struct program *this) {
+  atomic_store(&this->told->armed_at, now_ns());
+  thread_start(ends_the_process, (void *)(uintptr_t)this);
+  hang();
+}
+
+/* Proves: nothing of the library: how late a program is gone that wakes, reads as many files and ends by itself.
+   Why it matters: scripts/exit-by compares the others with it; a machine that is busy makes any program late.
+   Catches: a bound that the machine cannot keep. */
+CASE(an_end_without_the_library) {
+  run_program(ends_without_the_library, 1, end_after());
+  CHECK(WIFEXITED(ended.status) && WEXITSTATUS(ended.status) == 124);
+  CHECK_BETWEEN_NS(0, slack(), ended.late);
 }
 
 /* Fills the pipe before it hangs. */
@@ -392,10 +482,45 @@ static void hangs_after_an_earlier_signal(const struct program *this) {
   hang();
 }
 
-/* Proves: with TR_EXIT_FROM_SIGNAL the time begins with the first signal, or with the call if that has come (F1).
-   Why it matters: armed at the start, the program must run as long as it is to run.  Catches: a time from the call;
-   a signal before the call that counts for nothing. */
+static void hangs_after_its_watch(const struct program *this) {
+  tr_registry *registry = registry_new();
+  tr_exit_options options = TR_EXIT_OPTIONS_INIT;
+  options.flags = TR_EXIT_FROM_SIGNAL;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, NULL));
+  raise(SIGTERM);
+  CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+  CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
+  arm_with(this, &options, end_after());
+  hang();
+}
+
+static void is_watched_anew(const struct program *this) {
+  tr_registry *registry = registry_new(), *next = registry_new();
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, NULL));
+  raise(SIGTERM);
+  CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+  CHECK_EQ(TR_OK, tr_shutdown(registry, TR_REASON_NONE, NULL, FOREVER, NULL));
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
+  CHECK_EQ(TR_OK, tr_signal_watch_start(next, NULL, NULL));
+  tr_exit_options options = TR_EXIT_OPTIONS_INIT;
+  options.flags = TR_EXIT_FROM_SIGNAL;
+  arm_with(this, &options, 1);
+  int64_t end = now_ns() + end_after();
+  while (now_ns() < end) breathe();
+  CHECK_EQ(TR_OK, tr_exit_by_cancel());
+  _exit(CHECK_PASSED);
+}
+
+/* Proves: with TR_EXIT_FROM_SIGNAL the time begins with the first signal, or with the call if that has come, also to a
+   watch that has ended; a watch that is started since begins anew (F1).
+   Why it matters: armed at the start, the program must run as long as it is to run; armed for its destructors after the
+   shutdown, it must end.  Catches: a time from the call; a signal before the call that counts for nothing, or for good. */
 CASE(a_time_that_begins_with_a_signal) {
+  run_program(hangs_after_its_watch, 1, end_after());
+  check_ended(124);
+  run_program(is_watched_anew, 1, end_after());
+  CHECK_MSG(WIFEXITED(ended.status) && WEXITSTATUS(ended.status) == CHECK_PASSED, "the status is %#x", ended.status);
   run_program(hangs_after_a_signal, 1, end_after());
   check_ended(124);
   check_contains(" of the signal, and ends now with status 124\n");
@@ -673,12 +798,84 @@ static void hangs_after_the_service(const struct program *this) {
 /* Proves: with exit_after_ns the process ends although the shutdown has no deadline, or main hangs after it; whether a
    signal or something else has stopped the service (F3, F1).
    Why it matters: exit handlers and destructors come after the call.
-   Catches: a time that begins with signals alone; an arming that the call takes back. */
+   Catches: a time that begins with signals alone; an arming that the call takes back; "of the signal" where none was. */
 CASE(a_service_that_hangs) {
   run_program(hangs_as_a_service, 1, end_after());
   check_ended(77);
   run_program(hangs_after_the_service, 1, end_after());
   check_ended(77);
+  check_contains(" of the request to stop, and ends now with status 77\n");
+}
+
+/* A service that runs in a task of another registry. */
+struct inner_run {
+  const struct program *program;
+  tr_registry *registry;
+  tr_status status;
+  int32_t code;
+};
+
+static int body_runs_another_registry(tr_task *self, void *ctx) {
+  (void)self;
+  struct inner_run *run = ctx;
+  tr_run_options options = run_options(run->program);
+  tr_exit_options exits = TR_EXIT_OPTIONS_INIT;
+  exits.fd = run->program->out;
+  options.exit = &exits;
+  options.exit_after_ns = 3600 * SECOND;
+  options.grace_ns = FOREVER;
+  run->status = tr_run_until_stopped(run->registry, &options, &run->code);
+  return 0;
+}
+
+enum { NOT_STOPPED, STOPPED_BY_TOKEN, STOPPED_BY_SIGNAL };
+
+/* Cut the run short by its caller's flag; says whether something is armed afterwards. */
+static int is_armed_after_a_run_cut_short(const struct program *this, int stop) {
+  tr_registry *outer = registry_new(), *registry = registry_with_a_task();
+  struct inner_run run = {this, registry, TR_OK, -1};
+  if (stop == STOPPED_BY_TOKEN) tr_token_cancel(tr_registry_token(registry), TR_REASON_USER_REQUESTED, NULL);
+  tr_task *task = spawn(outer, "runs", body_runs_another_registry, &run);
+  struct sigaction action;
+  while (sigaction(SIGTERM, NULL, &action) == 0 && action.sa_handler == SIG_DFL) breathe(); /* it has not begun */
+  if (stop == STOPPED_BY_SIGNAL) kill(getpid(), SIGTERM);
+  if (stop != NOT_STOPPED) CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+  for (int i = 0; i < 20; i++) breathe(); /* most likely it is in its wait, or in its shutdown */
+  CHECK_EQ(TR_OK, tr_task_cancel(task));
+  wait_and_release(task);
+  CHECK_EQ(TR_ERR_CANCELLED, run.status);
+  CHECK_EQ(TR_EXIT_FAILED, run.code);
+  return tr_exit_by_cancel() == TR_OK;
+}
+
+static void is_cut_short(const struct program *this) {
+  atomic_store(&this->told->armed_at, now_ns());
+  _exit(is_armed_after_a_run_cut_short(this, NOT_STOPPED) ? 1 : CHECK_PASSED);
+}
+static void is_cut_short_in_its_shutdown(const struct program *this) {
+  atomic_store(&this->told->armed_at, now_ns());
+  _exit(is_armed_after_a_run_cut_short(this, STOPPED_BY_TOKEN) ? 1 : CHECK_PASSED);
+}
+static void is_cut_short_after_a_signal(const struct program *this) {
+  atomic_store(&this->told->armed_at, now_ns());
+  _exit(is_armed_after_a_run_cut_short(this, STOPPED_BY_SIGNAL) ? CHECK_PASSED : 1);
+}
+
+/* Proves: a run that the flag of its caller cuts short leaves nothing armed, unless a signal has asked the process to
+   stop; and one whose shutdown had begun reports the tasks that are alive, as text (F3, F1, C4).
+   Why it matters: the process of a service inside another goes on, and must not end an hour later; what did not stop is
+   what the operator has to know.
+   Catches: an arming that stays; one that a signal has begun and that is taken back; no report, or one that says that
+   all tasks have ended. */
+CASE(a_service_that_is_cut_short) {
+  check_run_passed(is_cut_short);
+  CHECK_EQ(0, ended.length);
+  check_run_passed(is_cut_short_in_its_shutdown);
+  check_contains("1 task alive\n");
+  check_contains("task the task: ");
+  CHECK(strstr(ended.report, "all tasks have ended") == NULL);
+  check_run_passed(is_cut_short_after_a_signal);
+  check_contains("task the task: ");
 }
 
 static int body_runs_its_registry(tr_task *self, void *registry) {
@@ -747,15 +944,18 @@ CASE(a_service_that_does_not_start) {
   registry_finish(other);
 }
 
-CHECK_MAIN(CHECK_ENTRY(hang_before_shutdown), CHECK_ENTRY(hang_in_shutdown), CHECK_ENTRY(hang_in_an_exit_handler),
+CHECK_MAIN(CHECK_ENTRY(hang_before_shutdown), CHECK_ENTRY(hang_in_shutdown),
+           CHECK_ENTRY(a_report_has_levels_and_progress), CHECK_ENTRY(hang_in_an_exit_handler),
            CHECK_ENTRY(hang_in_a_destructor), CHECK_ENTRY(hang_in_the_allocator),
            CHECK_ENTRY(hang_under_the_loaders_lock), CHECK_ENTRY(hang_in_the_log),
            CHECK_ENTRY(hang_with_all_signals_blocked), CHECK_ENTRY(hang_in_stdio),
            CHECK_ENTRY(hang_without_descriptors), CHECK_ENTRY(hang_with_all_descriptors_closed),
+           CHECK_ENTRY(an_end_without_the_library),
            CHECK_ENTRY(a_report_that_nobody_reads), CHECK_ENTRY(an_end_by_abort), CHECK_ENTRY(a_reason_in_a_file),
            CHECK_ENTRY(a_time_that_begins_with_a_signal), CHECK_ENTRY(a_second_call_replaces_the_first),
            CHECK_ENTRY(cancelled), CHECK_ENTRY(a_child_is_not_armed), CHECK_ENTRY(wrong_arguments),
            CHECK_ENTRY(a_time_that_has_passed), CHECK_ENTRY(main_leaves_by_pthread_exit),
            CHECK_ENTRY(a_service_that_a_signal_stops), CHECK_ENTRY(a_service_with_a_straggler),
            CHECK_ENTRY(a_service_that_fails), CHECK_ENTRY(a_service_that_hangs),
+           CHECK_ENTRY(a_service_that_is_cut_short),
            CHECK_ENTRY(a_service_that_does_not_start))

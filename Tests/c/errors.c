@@ -90,6 +90,8 @@ CASE(the_text_is_the_threads_own) {
   CALL(tr_spawn, (registry, "n", 1, NULL, NULL, NULL))                                             \
   CALL(tr_spawn_with, (registry, "n", 5, body_never, NULL, NULL, NULL))                            \
   CALL(tr_spawn_with, (registry, "n", 1, body_never, NULL, &small.spawn, NULL))                    \
+  CALL(tr_adopt, (registry, "", 1, NULL, NULL))                                                    \
+  CALL(tr_adopt, (registry, "n", 1, &small.adopt, NULL))                                           \
   CALL(tr_snapshot, (registry, NULL, 0, NULL))                                                     \
   CALL(tr_snapshot, (registry, NULL, 1, &out.count))                                               \
   CALL(tr_join_all, (registry, 0, &small.join))                                                    \
@@ -99,6 +101,8 @@ CASE(the_text_is_the_threads_own) {
   CALL(tr_shutdown_report, (registry, TR_REASON_NONE, NULL, 0, NULL, NULL))                        \
   CALL(tr_shutdown_report, (registry, TR_REASON_NONE, NULL, 0, &small.shutdown, &out.report))      \
   CALL(tr_task_set_message, (asked, "from outside"))                                               \
+  CALL(tr_task_set_message_lossy, (asked, "from outside"))                                         \
+  CALL(tr_task_set_data, (asked, NULL))                                                            \
   CALL(tr_task_wait, (asked, 0, &small.outcome))                                                   \
   CALL(tr_signal_watch_start, (registry, NULL, &small.signals))                                    \
   CALL(tr_signal_watch_start, (registry, &stops, NULL))                                            \
@@ -120,6 +124,8 @@ CASE(the_text_is_the_threads_own) {
   CALL(tr_task_on_abort, (asked, never_called, NULL, NULL, NULL))                                  \
   CALL(tr_task_on_cancel, (asked, NULL, NULL, NULL, &out.registration))                            \
   CALL(tr_task_on_cancel, (asked, never_called, NULL, NULL, NULL))                                 \
+  CALL(tr_task_on_end, (asked, NULL, NULL, NULL, &out.registration))                               \
+  CALL(tr_task_on_end, (asked, NULL, NULL, NULL, NULL))                                            \
   CALL(tr_heartbeat_promise, (registry, 1, 0x80))                                                  \
   CALL(tr_heartbeat_promise, (registry, -1, 0))                                                    \
   CALL(tr_health, (registry, NULL, 1, NULL))                                                       \
@@ -144,7 +150,8 @@ CASE(the_text_is_the_threads_own) {
   CALL(tr_run_until_stopped, (registry, &unknown_run, NULL))
 
 /* Those that are invalid for NULL alone: there is no registry then. */
-static const char *const only_for_null[] = {"tr_registry_wait", "tr_registry_close", "tr_task_cancel", "tr_task_abort"};
+static const char *const only_for_null[] = {"tr_registry_wait", "tr_registry_close", "tr_task_cancel", "tr_task_abort",
+                                            "tr_wait_room", "tr_registry_set_max_tasks"};
 
 static void never_called(void *context) {
   (void)context;
@@ -178,6 +185,7 @@ CASE(a_log_hears_of_every_invalid_call) {
     tr_metrics metrics;
     tr_systemd_options systemd;
     tr_run_options run;
+    tr_adopt_options adopt;
   } small;
   memset(&small, 0, sizeof small);
   tr_metrics metrics = TR_METRICS_INIT;
@@ -207,6 +215,10 @@ CASE(a_log_hears_of_every_invalid_call) {
   CHECK_EQ(TR_ERR_INVALID, heard.code);
   INVALID_CALLS(CALL)
 #undef CALL
+  /* The one such function that returns no status. */
+  CHECK(tr_task_token(asked) == NULL && errno == EINVAL);
+  CHECK_EQ(expected + 1, atomic_load(&heard.count));
+  CHECK_STR("tr_task_token: task is not the one that calls", heard.message);
 
   const char *called[] = {
 #define CALL(function, arguments) #function,

@@ -217,11 +217,13 @@ CASE(each_kind_of_straggler_is_distinguished) {
   CHECK(straggler_called(full, "locks").checkpoint == NULL);
 
   tr_straggler spins = straggler_called(full, "spins");
-  if (!check_under_valgrind()) CHECK_EQ('R', spins.scheduler_state); /* there one thread runs at a time */
+  if (!check_under_valgrind()) { /* there one thread runs at a time, and the others wait in futex(2) */
+    CHECK_EQ('R', spins.scheduler_state);
+    CHECK_EQ(-1, spins.syscall);
+  }
   CHECK_EQ(spins.cpu_since_ns > spins.cpu_since_span_ns / 2, spins.diagnosis == TR_DIAGNOSIS_SPINNING);
   CHECK(spins.diagnosis == TR_DIAGNOSIS_SPINNING || spins.diagnosis == TR_DIAGNOSIS_WORKING);
   CHECK_MSG(spins.cpu_since_ns > 100 * MS, "%lld", (long long)spins.cpu_since_ns);
-  CHECK_EQ(-1, spins.syscall);
 
   tr_straggler middle = straggler_called(full, "stopped in the middle");
   CHECK_STR("copying", middle.checkpoint);
@@ -409,7 +411,8 @@ CASE(writing_fails_without_ending_the_program) {
   tr_registry *registry = registry_new();
   struct gate gate = GATE_INIT;
   tr_task *tasks[40];
-  for (int i = 0; i < 40; i++) tasks[i] = spawn(registry, "deaf", body_deaf, &gate);
+  for (uint32_t i = 0; i < 40; i++) /* of different kinds: those that are alike are one paragraph */
+    CHECK_EQ(TR_OK, tr_spawn(registry, "deaf", TR_KIND_APPLICATION + i, body_deaf, &gate, &tasks[i]));
   gate_await(&gate, 40);
   tr_report *report = NULL;
   CHECK_EQ(TR_OK, tr_explain(registry, &report));
@@ -722,7 +725,7 @@ static void *report_with_a_cancel_pending(void *argument) {
   tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
   options.socket = "/nowhere/to/be/found";
   CHECK_EQ(TR_ERR_SYSTEM, tr_systemd_start(registry, &options));
-  options.socket = "@taskreg reporting is no cancellation point";
+  options.socket = "@taskreg reporting is not a cancellation point";
   CHECK_EQ(TR_OK, tr_systemd_start(registry, &options));
   CHECK_EQ(TR_OK, tr_systemd_stop(registry));
   CHECK_EQ(TR_ERR_INVALID, tr_systemd_stop(registry));
@@ -741,7 +744,7 @@ CASE(reporting_is_no_cancellation_point) {
   tr_task *task = spawn(registry, "deaf", body_deaf, &gate);
   gate_await(&gate, 1);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  static const char name[] = "@taskreg reporting is no cancellation point";
+  static const char name[] = "@taskreg reporting is not a cancellation point";
   memcpy(address.sun_path + 1, name + 1, sizeof name - 2);
   int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   CHECK(manager >= 0);
@@ -890,7 +893,7 @@ CASE(an_explain_may_do_without_backtraces) {
     tr_report_release(report);
   }
   tr_report *none = NULL;
-  for (int bit = 1; bit < 32; bit++) CHECK_EQ(TR_ERR_INVALID, tr_explain_with(registry, 1u << bit, &none));
+  for (int bit = 3; bit < 32; bit++) CHECK_EQ(TR_ERR_INVALID, tr_explain_with(registry, 1u << bit, &none));
   CHECK_EQ(TR_ERR_INVALID, tr_explain_with(NULL, 0, &none));
   CHECK_EQ(TR_ERR_INVALID, tr_explain_with(registry, 0, NULL));
   CHECK(none == NULL);

@@ -270,7 +270,7 @@ CASE(wrong_arguments_of_a_group_are_rejected) {
     tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
     switch (i) {
     case 0: options.token = token; break;
-    case 1: options.flags = 2; break;
+    case 1: options.flags = 8; break;
     case 2: options.reserved = 1; break;
     case 3: options.abort_grace_ns = TR_FOREVER; break;
     case 4: options.stack_size = UINT64_MAX; break;

@@ -63,7 +63,7 @@ CASE(a_log_hears_nothing_of_its_own_calls) {
 
 /* ---- Callbacks that end their thread, or take their time, where timers are --------------------- */
 
-static tr_task *spawn_promising(tr_registry *registry, int64_t interval, tr_task_fn body, void *ctx) {
+static tr_task *spawn_with_interval(tr_registry *registry, int64_t interval, tr_task_fn body, void *ctx) {
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   options.heartbeat_ns = interval;
   tr_task *task = NULL;
@@ -82,7 +82,7 @@ static int body_beats_at_last(tr_task *self, void *ctx) {
   (void)self;
   struct gate *gate = ctx;
   gate_pass(gate);
-  CHECK_EQ(TR_OK, tr_heartbeat());
+  CHECK_EQ(TR_OK, tr_heartbeat_promise(NULL, 3600 * SECOND, 0)); /* a heartbeat, after which it is not stalled again */
   return 0;
 }
 
@@ -104,7 +104,7 @@ CASE(a_log_that_ends_its_thread_ends_nothing_else) {
   tr_registry *registry = registry_with_log(log_leaves, events, 0);
   for (int round = 1; round <= 3; round++) {
     struct gate gate = GATE_INIT;
-    tr_task *task = spawn_promising(registry, MS, body_beats_at_last, &gate);
+    tr_task *task = spawn_with_interval(registry, MS, body_beats_at_last, &gate);
     gate_await(&gate, 1);
     while (atomic_load(&events[0]) < round) breathe();
     timeout_comes();
@@ -145,7 +145,7 @@ CASE(callbacks_that_block_delay_no_others) {
   atomic_int events[2] = {0, 0};
   tr_registry *registry = registry_with_log(log_leaves, events, 0);
   struct gate beats = GATE_INIT;
-  tr_task *task = spawn_promising(registry, MS, body_beats_at_last, &beats);
+  tr_task *task = spawn_with_interval(registry, MS, body_beats_at_last, &beats);
   while (atomic_load(&events[0]) < 1) breathe();
   gate_open(&beats);
   wait_and_release(task);

@@ -238,10 +238,10 @@ static void share_begin(void) {
     sharing.seen[i] = 1;
   }
 }
-static void share_spawn(void) {
-  for (int i = 0; i < SHARING; i++)
+static void share_spawn(int first, int end) {
+  for (int i = first; i < end; i++)
     sharing.tasks[i] = spawn(sharing.registry, "shares", body_shares, (void *)(intptr_t)i);
-  while (atomic_load(&sharing.waiting) < SHARING) breathe();
+  while (atomic_load(&sharing.waiting) < end) breathe();
 }
 /* Ask one to stop, and have one woken by its socket; both are over then, and no other is. */
 static void share_end_two(int asked, int ready) {
@@ -277,7 +277,7 @@ CASE(tasks_that_wait_share_descriptors) {
   int before = open_descriptors();
   share_begin();
   int without = open_descriptors();
-  share_spawn();
+  share_spawn(0, SHARING);
   await_blocked();
   int shared = open_descriptors() - without;
   CHECK_MSG(shared >= 1 && shared <= SHARING / 8, "%d descriptors for %d tasks", shared, SHARING);
@@ -312,8 +312,15 @@ CASE(waits_go_on_where_no_descriptor_is_left) {
   limit = before;
   limit.rlim_cur = (rlim_t)highest + 1;
   CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
-  share_spawn();
+  /* One alone has the descriptor before the others look for it: a thread that begins takes one for a moment (so does
+     malloc, which counts processors), and a wait that begins meanwhile has none. */
+  share_spawn(0, 1);
   while (fcntl(highest, F_GETFD) < 0) breathe();
+  share_spawn(1, SHARING);
+  /* One that begins to wait after the only descriptor was closed fails, as it should. Looking takes descriptors. */
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+  await_blocked();
+  CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
   for (int i = 0; i < SHARING / 2; i += 2) {
     share_end_two(i, i + 1);
     /* The only descriptor, taken as soon as it is closed: the next tasks wake without one. */

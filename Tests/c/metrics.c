@@ -559,7 +559,7 @@ CASE(wrong_arguments_are_errors) {
   close(ends[1]);
   tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
   tr_registry *none = NULL;
-  for (int bit = 1; bit < 32; bit++) {
+  for (int bit = 3; bit < 32; bit++) { /* the first three are flags */
     options.flags = TR_REGISTRY_METRICS | 1u << bit;
     CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &none));
     CHECK_EQ(TR_ERR_INVALID, tr_registry_child(registry, "group", &options, &none));

@@ -4,9 +4,10 @@
    RLIMIT_NPROC does not bind root, so pthread_create itself is made to fail (fault.h); one case
    takes the address space away instead, and the system refuses by itself. */
 
-#include "support.h"
+#include "stalls.h"
 
 #include "fault.h"
+#include "forking.h"
 
 #include <sys/resource.h>
 
@@ -515,8 +516,12 @@ CASE(a_refused_timer_thread_leaves_all_as_it_was) {
   for (int i = 0; i < 10; i++) {
     char ctx[8] = "context";
     fault_every(1, EAGAIN);
+    errno = 0;
     CHECK(tr_token_child_with_timeout(parent, SECOND) == NULL);
+    CHECK_EQ(EAGAIN, errno); /* C1 */
+    errno = 0;
     CHECK(tr_token_child_with_timeout(parent, 0) == NULL);
+    CHECK_EQ(EAGAIN, errno);
     options.drop = drop_never;
     CHECK_EQ(TR_ERR_AGAIN, tr_spawn_with(registry, "stubborn", TR_KIND_MAINTENANCE, body_never, ctx,
                                          &options, NULL));
@@ -537,6 +542,87 @@ CASE(a_refused_timer_thread_leaves_all_as_it_was) {
   threads_settle(threads, SECOND + 5 * SECOND * check_scale());
 }
 
+/* ---- The end of the process for a stall ----------------------------------------------------------- */
+
+/* Which threads are refused, and when. */
+enum { ALL, ALL_BUT_THE_FIRST, ALL_FROM_THE_EXPLANATION, NONE_BUT_STDERR_IS_CLOSED };
+
+static void log_nothing(void *context, const tr_log_event *event) { (void)context, (void)event; }
+static void log_refuses(void *context, const tr_log_event *event) {
+  (void)context;
+  if (event->event == TR_EVENT_STALL_EXPLAINED) fault_every(1, EAGAIN);
+}
+
+static void stall_without_threads(int refused, tr_log_fn log, int out) {
+  CHECK(dup2(out, STDERR_FILENO) == STDERR_FILENO);
+  tr_ladder_options ladder = TR_LADDER_OPTIONS_INIT;
+  ladder.last_step = TR_LADDER_END_PROCESS;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log;
+  options.ladder = &ladder;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  static struct gate gate = GATE_INIT;
+  tr_task_release(spawn_with_interval(registry, "silent", 20 * MS * check_scale(), body_deaf, &gate, NULL));
+  gate_await(&gate, 1);
+  if (refused == ALL) fault_every(1, EAGAIN);
+  if (refused == ALL_BUT_THE_FIRST) fault_every(2, EAGAIN);
+  if (refused == NONE_BUT_STDERR_IS_CLOSED) close(STDERR_FILENO);
+  for (;;) pause();
+}
+
+/* Run it in a child, and read what it reports. */
+static int end_of_child(int refused, tr_log_fn log, char text[1 << 14]) {
+  int ends[2], status = 0;
+  CHECK_EQ(0, pipe(ends));
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    begin_as_child();
+    close(ends[0]);
+    check_process = 0;
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    stall_without_threads(refused, log, ends[1]);
+    _exit(99);
+  }
+  close(ends[1]);
+  size_t length = 0;
+  ssize_t count;
+  while ((count = read(ends[0], text + length, (1 << 14) - 1 - length)) > 0) length += (size_t)count;
+  text[length] = 0;
+  close(ends[0]);
+  while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
+  return status;
+}
+
+/* Proves: TR_LADDER_END_PROCESS ends a process in which nothing is armed although the system refuses the threads for it:
+   all of them, or only those of the end, once the log was called, or because standard error is closed; with the same
+   status and report, as far as that can be written (F4, F2).
+   Why it matters: a process that has run out of threads is one that stalls.
+   Catches: a step that counts as taken although nobody took it; one that waits for an event which no thread delivers. */
+CASE(a_stall_ends_the_process_without_threads) {
+  static const struct {
+    int refused;
+    tr_log_fn log;
+  } cases[] = {{ALL, NULL},
+               {ALL, log_nothing},
+               {ALL_BUT_THE_FIRST, NULL},
+               {ALL_FROM_THE_EXPLANATION, log_refuses},
+               {NONE_BUT_STDERR_IS_CLOSED, NULL}};
+  static char text[1 << 14];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int status = end_of_child(cases[i].refused, cases[i].log, text);
+    CHECK_MSG(WIFEXITED(status) && WEXITSTATUS(status) == 124, "case %zu: the status is %#x: %.300s", i,
+              (unsigned)status, text);
+    if (cases[i].refused == NONE_BUT_STDERR_IS_CLOSED) continue;
+    const char *start = "libtaskreg: no heartbeat from silent for ";
+    CHECK_MSG(strncmp(text, start, strlen(start)) == 0, "case %zu: the report is %.300s", i, text);
+    CHECK(strstr(text, ", and the process ends now with status 124\n") != NULL);
+    CHECK(strstr(text, "  task silent: ") != NULL && strstr(text, ", heartbeat overdue\n") != NULL);
+    CHECK(strstr(text, " threads\nlibtaskreg: end of the report\n") != NULL);
+  }
+}
+
 CHECK_MAIN(
     CHECK_ENTRY(refused_thread_leaves_the_registry_as_it_was),
     CHECK_ENTRY(refused_thread_is_a_rejection_in_the_metrics),
@@ -552,4 +638,5 @@ CHECK_MAIN(
     CHECK_ENTRY(the_system_itself_refuses),
     CHECK_ENTRY(a_wait_on_a_condition_variable_ends_without_a_thread),
     CHECK_ENTRY(a_report_says_that_there_was_no_descriptor),
-    CHECK_ENTRY(a_refused_timer_thread_leaves_all_as_it_was))
+    CHECK_ENTRY(a_refused_timer_thread_leaves_all_as_it_was),
+    CHECK_ENTRY(a_stall_ends_the_process_without_threads))

@@ -42,7 +42,7 @@ static int body_is_fast(tr_task *self, void *ctx) {
 }
 
 /* Proves: a join waits for a task that ends within its deadline, and is then TR_OK (J1).
-   Why it matters: this is how a graceful stop goes.  Catches: returning before the task has
+   Why it matters: this is how a shutdown in order goes.  Catches: returning before the task has
    ended. */
 CASE(join_awaits_fast_tasks) {
   tr_registry *registry = registry_new();

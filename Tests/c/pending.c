@@ -209,6 +209,50 @@ CALL(tr_spawn_with) {
   tr_registry_release(registry);
   return 0;
 }
+CALL(tr_wait_room) {
+  EXPECT(tr_wait_room(at->registry, FOREVER) == TR_OK);
+  EXPECT(tr_registry_set_max_tasks(at->registry, 1) == TR_OK);
+  EXPECT(tr_wait_room(at->registry, 5 * MS) == TR_ERR_TIMEDOUT);
+  return 0;
+}
+CALL(tr_wait_fds) {
+  struct pollfd both[2] = {{at->null_fd, POLLIN, 0}, {-1, POLLIN, 0}};
+  EXPECT(tr_wait_fds(both, 2, FOREVER) == TR_OK && both[0].revents == POLLIN);
+  EXPECT(tr_wait_fds(both + 1, 1, 5 * MS) == TR_ERR_TIMEDOUT);
+  return 0;
+}
+ANSWERS(tr_registry_set_max_tasks, tr_registry_set_max_tasks(at->registry, 7) == TR_OK)
+/* Run in a task, and in a thread that is none. */
+CALL(tr_adopt) {
+  int is_task = tr_task_self() != NULL;
+  EXPECT(tr_adopt(at->registry, "n", TR_KIND_MAINTENANCE, NULL, NULL) == (is_task ? TR_ERR_INVALID : TR_OK));
+  if (!is_task) EXPECT(tr_leave() == TR_OK);
+  return 0;
+}
+CALL(tr_leave) {
+  tr_adopt_options options = TR_ADOPT_OPTIONS_INIT;
+  options.heartbeat_ns = 60 * SECOND;
+  int is_task = tr_task_self() != NULL;
+  if (!is_task) EXPECT(tr_adopt(at->registry, "n", TR_KIND_MAINTENANCE, &options, NULL) == TR_OK);
+  EXPECT(tr_leave() == (is_task ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+/* A failure, whose log callback has a cancellation point. */
+CALL(tr_leave_with) {
+  (void)at;
+  if (tr_task_self() != NULL) return 0;
+  atomic_int calls = 0;
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_calls_back;
+  options.log_context = &calls;
+  tr_registry *registry = NULL;
+  EXPECT(create_registry(&options, &registry) == TR_OK);
+  EXPECT(tr_adopt(registry, "n", TR_KIND_MAINTENANCE, NULL, NULL) == TR_OK);
+  EXPECT(tr_leave_with(1) == TR_OK && calls == 1);
+  EXPECT(shutdown_fully(registry, TR_REASON_NONE, NULL, FOREVER, NULL) == TR_OK);
+  tr_registry_release(registry);
+  return 0;
+}
 ANSWERS(tr_len, tr_len(at->registry) == 1)
 ANSWERS(tr_is_empty, tr_is_empty(at->registry) == 0)
 CALL(tr_snapshot) {
@@ -288,6 +332,14 @@ CALL(tr_task_release) {
 ANSWERS(tr_task_id, tr_task_id(at->task) != 0)
 ANSWERS(tr_task_name, tr_task_name(at->task, NULL, 0) == 7)
 ANSWERS(tr_task_kind, tr_task_kind(at->task) == TR_KIND_BACKGROUND_LOOP)
+ANSWERS(tr_task_phase, tr_task_phase(at->task) == 0)
+ANSWERS(tr_task_data, tr_task_data(at->task) == NULL)
+CALL(tr_task_set_data) {
+  (void)at;
+  EXPECT(tr_task_set_data(tr_task_self(), NULL) ==
+         (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
 ANSWERS(tr_task_is_cancelled, tr_task_is_cancelled(at->task) == 0)
 ANSWERS(tr_task_cancel_flag, tr_task_cancel_flag(at->task) != NULL)
 CALL(tr_task_cancel) {
@@ -299,6 +351,12 @@ CALL(tr_task_cancel) {
   EXPECT(tr_task_cancel(at->task) == TR_OK && is_readable(fd) && calls == 1);
   EXPECT(tr_task_wait(at->task, FOREVER, NULL) == TR_OK);
   tr_registration_remove(registration);
+  return 0;
+}
+CALL(tr_task_set_message_lossy) {
+  (void)at;
+  EXPECT(tr_task_set_message_lossy(tr_task_self(), "m") ==
+         (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
   return 0;
 }
 CALL(tr_task_set_message) {
@@ -452,6 +510,13 @@ CALL(tr_task_on_abort) {
   EXPECT(calls == 2);
   return 0;
 }
+CALL(tr_task_on_end) {
+  atomic_int calls = 0;
+  EXPECT(tr_task_cancel(at->task) == TR_OK && tr_task_wait(at->task, FOREVER, NULL) == TR_OK);
+  EXPECT(tr_task_on_end(at->task, calls_back, &calls, calls_back, NULL) == TR_OK);
+  EXPECT(calls == 2);
+  return 0;
+}
 CALL(tr_token_abort_fd) {
   int fd = -1;
   EXPECT(tr_token_abort_fd(at->token, &fd) == TR_OK && !is_readable(fd));
@@ -495,6 +560,16 @@ CALL(tr_acknowledge_cancel) {
 CALL(tr_checkpoint) {
   (void)at;
   EXPECT(tr_checkpoint("m") == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+CALL(tr_label) {
+  (void)at;
+  EXPECT(tr_label("m") == (tr_task_self() == NULL ? TR_ERR_INVALID : TR_OK));
+  return 0;
+}
+CALL(tr_kind_set_name) {
+  (void)at;
+  EXPECT(tr_kind_set_name(TR_KIND_APPLICATION, "application") == TR_OK);
   return 0;
 }
 CALL(tr_progress) {
@@ -572,6 +647,11 @@ ABOUT_REPORT(tr_report_counts, counts_of(report) != TR_OK)
 ABOUT_REPORT(tr_report_straggler, straggler_of(report) != TR_OK)
 ABOUT_REPORT(tr_report_slowest, slowest_of(report) != TR_OK)
 ABOUT_REPORT(tr_report_phase, phase_of(report) != TR_OK)
+static tr_status thread_of(const tr_report *report) {
+  tr_thread_report thread = TR_THREAD_REPORT_INIT;
+  return tr_report_thread(report, 0, &thread) == TR_ERR_INVALID ? TR_OK : TR_ERR_SYSTEM;
+}
+ABOUT_REPORT(tr_report_thread, thread_of(report) != TR_OK)
 ABOUT_REPORT(tr_report_write, tr_report_write(report, at->null_fd, TR_FORMAT_TEXT) != TR_OK ||
                                   tr_report_write(report, at->null_fd, TR_FORMAT_JSON) != TR_OK)
 CALL(tr_snapshot_write) {
@@ -678,6 +758,7 @@ CALL(tr_run_until_stopped) {
   }
 INITIALISES(registry_options)
 INITIALISES(spawn_options)
+INITIALISES(adopt_options)
 INITIALISES(task_summary)
 INITIALISES(join_report)
 INITIALISES(shutdown_options)
@@ -686,10 +767,12 @@ INITIALISES(signal_options)
 INITIALISES(straggler)
 INITIALISES(ended_task)
 INITIALISES(phase_report)
+INITIALISES(thread_report)
 INITIALISES(metrics)
 INITIALISES(metrics_source)
 INITIALISES(systemd_options)
 INITIALISES(exit_options)
+INITIALISES(ladder_options)
 INITIALISES(run_options)
 /* A timeout to come needs the thread for timers, so that there is one to wait for. */
 CALL(tr_quiesce) {

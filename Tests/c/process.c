@@ -28,8 +28,8 @@ struct forked_call {
 
 static int answers_nothing(void) { return 1; }
 
-FORKED(token_create, tr_token_create() == NULL)
-FORKED(token_child, tr_token_child(at->token) == NULL)
+FORKED(token_create, (errno = 0, tr_token_create() == NULL && errno == EPERM))
+FORKED(token_child, (errno = 0, tr_token_child(at->token) == NULL && errno == EPERM))
 FORKED(token_retain, tr_token_retain(at->token) == NULL)
 FORKED(token_release, (tr_token_release(at->token), answers_nothing()))
 FORKED(token_cancel, tr_token_cancel(at->token, TR_REASON_FATAL, "m") == 0)
@@ -88,9 +88,13 @@ FORKED(task_release, (tr_task_release(at->task), answers_nothing()))
 FORKED(task_id, tr_task_id(at->task) == 0)
 FORKED(task_name, tr_task_name(at->task, NULL, 0) == 0)
 FORKED(task_kind, tr_task_kind(at->task) == 0)
+FORKED(task_phase, tr_task_phase(at->task) == 0)
+FORKED(task_data, tr_task_data(at->task) == NULL)
+FORKED(task_set_data, tr_task_set_data(at->task, NULL) == TR_ERR_FORKED)
 FORKED(task_is_cancelled, tr_task_is_cancelled(at->task) == 0)
 FORKED(task_cancel_flag, tr_task_cancel_flag(at->task) == NULL)
 FORKED(task_cancel, tr_task_cancel(at->task) == TR_ERR_FORKED)
+FORKED(task_set_message_lossy, tr_task_set_message_lossy(at->task, "m") == TR_ERR_FORKED)
 FORKED(task_set_message, tr_task_set_message(at->task, "m") == TR_ERR_FORKED)
 static int forked_task_wait(struct at_fork *at) {
   tr_outcome outcome = TR_OUTCOME_INIT;
@@ -140,6 +144,8 @@ static int forked_shutdown_with(struct at_fork *at) {
          full == at->full;
 }
 FORKED(checkpoint, tr_checkpoint("m") == TR_ERR_FORKED)
+FORKED(label, tr_label("m") == TR_ERR_FORKED)
+FORKED(kind_set_name, tr_kind_set_name(TR_KIND_APPLICATION, "m") == TR_ERR_FORKED)
 FORKED(progress, tr_progress(1, 2, "m") == TR_ERR_FORKED)
 FORKED(heartbeat, tr_heartbeat() == TR_ERR_FORKED)
 static int forked_health(struct at_fork *at) {
@@ -173,6 +179,10 @@ static int forked_report_slowest(struct at_fork *at) {
 static int forked_report_phase(struct at_fork *at) {
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
   return tr_report_phase(at->full, 0, &phase) == TR_ERR_FORKED && phase.asked == 0;
+}
+static int forked_report_thread(struct at_fork *at) {
+  tr_thread_report thread = TR_THREAD_REPORT_INIT;
+  return tr_report_thread(at->full, 0, &thread) == TR_ERR_FORKED && thread.thread_id == 0;
 }
 /* A descriptor that cannot be written: one that is not open would be another error. */
 FORKED(report_write, tr_report_write(at->full, -1, TR_FORMAT_TEXT) == TR_ERR_FORKED)
@@ -220,12 +230,49 @@ static int forked_run(struct at_fork *at) {
   int32_t code = -1;
   return tr_run_until_stopped(at->registry, NULL, &code) == TR_ERR_FORKED && code == TR_EXIT_FAILED;
 }
+FORKED(token_child_with_timeout, (errno = 0, tr_token_child_with_timeout(at->token, 1) == NULL && errno == EPERM))
+FORKED(token_create_with_timeout, (errno = 0, tr_token_create_with_timeout(1) == NULL && errno == EPERM))
+FORKED(token_abort, tr_token_abort(at->token, TR_REASON_FATAL, "m") == 0)
+FORKED(token_stop_level, tr_token_stop_level(at->token) == TR_STOP_NONE)
+FORKED(token_wait_any, tr_token_wait_any(&at->token, 1, FOREVER, NULL) == TR_ERR_FORKED)
+FORKED(registry_close, tr_registry_close(at->registry) == TR_ERR_FORKED)
+FORKED(registry_is_closed, tr_registry_is_closed(at->registry) == 0)
+FORKED(task_stop_level, tr_task_stop_level(at->task) == TR_STOP_NONE)
+FORKED(task_abort, tr_task_abort(at->task) == TR_ERR_FORKED)
+FORKED(task_token, (errno = 0, tr_task_token(at->task) == NULL && errno == EPERM))
+FORKED(begin_drain, tr_begin_drain() == TR_ERR_FORKED)
+FORKED(shield, tr_shield_begin() == TR_ERR_FORKED && tr_shield_end() == TR_ERR_FORKED)
+FORKED(acknowledge_cancel, tr_acknowledge_cancel() == TR_ERR_FORKED)
+FORKED(install_cancel_signal, tr_install_cancel_signal(SIGRTMIN + 4) == TR_ERR_FORKED)
+FORKED(request_shutdown, tr_request_shutdown(at->token, TR_REASON_FATAL) == TR_ERR_FORKED)
+FORKED(heartbeat_promise, tr_heartbeat_promise(at->registry, SECOND, 0) == TR_ERR_FORKED &&
+                              tr_heartbeat_pause() == TR_ERR_FORKED && tr_heartbeat_resume() == TR_ERR_FORKED)
+static int forked_abort_fds(struct at_fork *at) {
+  int fd = 4711;
+  return tr_token_abort_fd(at->token, &fd) == TR_ERR_FORKED && tr_task_abort_fd(at->task, &fd) == TR_ERR_FORKED &&
+         fd == 4711;
+}
+static int forked_registrations(struct at_fork *at) {
+  tr_registration *registration = NULL;
+  return tr_token_on_abort(at->token, drop_never, NULL, drop_never, &registration) == TR_ERR_FORKED &&
+         tr_task_on_abort(at->task, drop_never, NULL, drop_never, &registration) == TR_ERR_FORKED &&
+         tr_task_on_end(at->task, drop_never, NULL, drop_never, &registration) == TR_ERR_FORKED &&
+         tr_task_on_end(at->task, drop_never, NULL, drop_never, NULL) == TR_ERR_FORKED && registration == NULL;
+}
+static int forked_condition_waits(struct at_fork *at) {
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+  return pthread_mutex_lock(&mutex) == 0 && tr_cond_wait(&never, &mutex, FOREVER) == TR_ERR_FORKED &&
+         tr_cond_wait_token(&never, &mutex, at->token, FOREVER) == TR_ERR_FORKED &&
+         pthread_mutex_unlock(&mutex) == 0;
+}
 #define INITIALISES_NOTHING(name) (tr_##name##_init((tr_##name *)bytes, sizeof(tr_##name)) == TR_ERR_FORKED)
 static int forked_initialisers(struct at_fork *at) {
   _Alignas(8) char bytes[1024] = "untouched";
   (void)at;
   return INITIALISES_NOTHING(registry_options) &&
          INITIALISES_NOTHING(spawn_options) &&
+         INITIALISES_NOTHING(adopt_options) &&
          INITIALISES_NOTHING(task_summary) &&
          INITIALISES_NOTHING(join_report) &&
          INITIALISES_NOTHING(shutdown_options) &&
@@ -233,13 +280,22 @@ static int forked_initialisers(struct at_fork *at) {
          INITIALISES_NOTHING(signal_options) &&
          INITIALISES_NOTHING(straggler) &&
          INITIALISES_NOTHING(ended_task) &&
-         INITIALISES_NOTHING(phase_report) &&
+         INITIALISES_NOTHING(phase_report) && INITIALISES_NOTHING(thread_report) &&
          INITIALISES_NOTHING(metrics) &&
          INITIALISES_NOTHING(metrics_source) &&
          INITIALISES_NOTHING(systemd_options) &&
          INITIALISES_NOTHING(exit_options) &&
+         INITIALISES_NOTHING(ladder_options) &&
          INITIALISES_NOTHING(run_options) &&
          strcmp(bytes, "untouched") == 0;
+}
+FORKED(wait_fds, tr_wait_fds(NULL, 0, FOREVER) == TR_ERR_FORKED)
+FORKED(wait_room, tr_wait_room(at->registry, FOREVER) == TR_ERR_FORKED &&
+                      tr_registry_set_max_tasks(at->registry, 1) == TR_ERR_FORKED)
+static int forked_adopt(struct at_fork *at) {
+  tr_task *task = NULL;
+  return tr_adopt(at->registry, "n", 1, NULL, &task) == TR_ERR_FORKED && task == NULL &&
+         tr_leave() == TR_ERR_FORKED && tr_leave_with(1) == TR_ERR_FORKED;
 }
 FORKED(quiesce, tr_quiesce(FOREVER) == TR_ERR_FORKED)
 FORKED(diagnosis_name, (tr_diagnosis_name(TR_DIAGNOSIS_BLOCKED), answers_nothing()))
@@ -250,18 +306,24 @@ static const struct forked_call forked_calls[] = {
     ROW(token_create), ROW(token_child), ROW(token_retain), ROW(token_release), ROW(token_cancel),
     ROW(token_is_cancelled), ROW(token_reason), ROW(token_message), ROW(token_wait),
     ROW(token_wait_for_ever), ROW(registry_create), ROW(registry_child), ROW(registry_retain),
-    ROW(registry_release), ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(registry_wait), ROW(join_all), ROW(shutdown), ROW(len),
+    ROW(registry_release), ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(wait_room), ROW(wait_fds), ROW(adopt), ROW(registry_wait), ROW(join_all), ROW(shutdown), ROW(len),
     ROW(is_empty), ROW(snapshot), ROW(task_self), ROW(task_retain), ROW(task_release), ROW(task_id),
-    ROW(task_name), ROW(task_kind), ROW(task_is_cancelled), ROW(task_cancel_flag),
+    ROW(task_name), ROW(task_kind), ROW(task_phase), ROW(task_data), ROW(task_set_data),
+    ROW(task_set_message_lossy), ROW(task_is_cancelled), ROW(task_cancel_flag),
     ROW(task_cancel), ROW(task_set_message), ROW(task_wait), ROW(sleep), ROW(sleep_for_ever),
     ROW(strerror), ROW(error_detail), ROW(version), ROW(names), ROW(wait_cancelled), ROW(wait_fd), ROW(token_fd),
     ROW(task_fd), ROW(token_on_cancel), ROW(task_on_cancel), ROW(off_cancel), ROW(shutdown_with),
-    ROW(checkpoint), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(explain_with), ROW(report_release),
-    ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_write),
+    ROW(checkpoint), ROW(label), ROW(kind_set_name), ROW(progress), ROW(heartbeat), ROW(health), ROW(explain), ROW(explain_with), ROW(report_release),
+    ROW(report_counts), ROW(report_straggler), ROW(report_slowest), ROW(report_phase), ROW(report_thread),
+    ROW(report_write),
     ROW(snapshot_write), ROW(metrics_write), ROW(metrics_write_all), ROW(metrics_read), ROW(recent), ROW(enable_backtraces),
     ROW(systemd_start), ROW(systemd_stop), ROW(quiesce), ROW(diagnosis_name), ROW(signal_watch_start), ROW(signal_watch_stop),
     ROW(signal_watch_move), ROW(signal_watch_pending), ROW(initialisers), ROW(reports), ROW(named_waits), ROW(signal_array), ROW(buffers),
     ROW(exit_by), ROW(exit_by_cancel), ROW(run),
+    ROW(token_child_with_timeout), ROW(token_create_with_timeout), ROW(token_abort), ROW(token_stop_level),
+    ROW(token_wait_any), ROW(registry_close), ROW(registry_is_closed), ROW(task_stop_level), ROW(task_abort),
+    ROW(task_token), ROW(begin_drain), ROW(shield), ROW(acknowledge_cancel), ROW(install_cancel_signal),
+    ROW(request_shutdown), ROW(heartbeat_promise), ROW(abort_fds), ROW(registrations), ROW(condition_waits),
 #undef ROW
 };
 enum {

@@ -3,6 +3,7 @@
 
 #include "support.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -97,7 +98,8 @@ CASE(first_signal_cancels_the_token) {
    counted. */
 CASE(hang_up_may_ask_for_a_reload) {
   tr_registry *registry = watched(NULL, TR_SIGNALS_HUP_RELOADS);
-  for (int i = 0; i < 5; i++) send_signal(SIGHUP);
+  /* To this thread: of those sent to the process the last may be taken by another one after the watch has stopped. */
+  for (int i = 0; i < 5; i++) CHECK_EQ(0, pthread_kill(pthread_self(), SIGHUP));
   await_cancelled(tr_registry_token(registry), TR_REASON_RELOAD_REQUESTED, "SIGHUP");
   unwatch_and_finish(registry);
 
@@ -214,9 +216,10 @@ CASE(second_signal_aborts_those_that_were_asked) {
   char text[4096];
   size_t length;
   CHECK_EQ(TR_OK, tr_report_write_buffer(full, TR_FORMAT_TEXT, text, sizeof text, &length));
-  CHECK_MSG(strstr(text, ", cut short: second SIGINT after ") != NULL, "%.400s", text);
+  CHECK_MSG(strstr(text, ", cut short: SIGINT, ") != NULL && strstr(text, " after SIGTERM\n") != NULL, "%.400s", text);
   CHECK_EQ(TR_OK, tr_report_write_buffer(full, TR_FORMAT_JSON, text, sizeof text, &length));
-  CHECK_MSG(strstr(text, "\"cut_short_by\":\"second SIGINT after ") != NULL, "%.400s", text);
+  const char *cut = strstr(text, "\"cut_short_by\":\"SIGINT, ");
+  CHECK_MSG(cut != NULL && strstr(cut, " after SIGTERM\"") != NULL, "%.400s", text);
   tr_report_release(full);
   tr_task_release(task);
   tr_task_release(journal);
@@ -298,9 +301,9 @@ CASE(stops_in_quick_succession_are_one) {
 }
 
 /* Proves: a signal may mean "stop now", which aborts at once and has a reason of its own, also within the debounce
-   time of a stop, and "explain", which is answered during a shutdown and asks nobody to stop; what is no role is
-   rejected (C13).  Why it matters: an operator has more than one wish.  Catches: a "now" that is debounced; an
-   explanation that cancels. */
+   time of a stop, and "explain", which is answered during a shutdown and asks nobody to stop; what is not a role is
+   rejected (C13).  Why it matters: an operator wants different things at different times.  Catches: a "now" that is
+   debounced; an explanation that cancels. */
 CASE(signals_have_roles) {
   int ends[2];
   CHECK_EQ(0, pipe(ends));
@@ -360,6 +363,185 @@ CASE(signals_have_roles) {
   close(ends[1]);
 }
 
+/* Proves: an explanation for which nobody reads holds up a stop for a moment alone, whether it comes before the stop or
+   after it, and the watch ends (C13).  Why it matters: stderr is a pipe of a supervisor that hangs, and SIGTERM has to
+   stop the service all the same.  Catches: a write that waits for its reader, which hangs here. */
+CASE(an_explanation_that_nobody_reads_holds_up_no_stop) {
+  int ends[2], threads = thread_baseline();
+  char page[4096] = {0};
+  CHECK_EQ(0, pipe2(ends, O_NONBLOCK));
+  while (write(ends[1], page, sizeof page) > 0) {}
+  while (write(ends[1], page, 1) > 0) {}
+  CHECK_EQ(EAGAIN, errno);
+  CHECK_EQ(0, fcntl(ends[1], F_SETFL, 0));
+  const tr_signal_role roles[] = {{SIGUSR2, TR_SIGNAL_EXPLAIN, 0, ends[1]}};
+  for (int later = 0; later < 2; later++) {
+    tr_registry *registry = registry_new();
+    tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+    options.roles = roles;
+    options.roles_count = 1;
+    CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &options));
+    tr_task *task = spawn(registry, "obeys", body_obeys, NULL);
+    send_signal(later ? SIGTERM : SIGUSR2);
+    if (later) CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+    send_signal(later ? SIGUSR2 : SIGTERM);
+    CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+    wait_and_release(task);
+    unwatch_and_finish(registry);
+  }
+  threads_settle(threads, AT_ONCE); /* none is left at a write */
+  close(ends[0]);
+  close(ends[1]);
+}
+
+/* Take what a terminal has got, until `is_over` says 1. */
+static atomic_int terminal_is_over;
+static void *drain_terminal(void *descriptor) {
+  char page[4096];
+  struct pollfd readable = {*(int *)descriptor, POLLIN, 0};
+  int is_there;
+  while ((is_there = poll(&readable, 1, 10) > 0) || !atomic_load(&terminal_is_over))
+    if (is_there && read(*(int *)descriptor, page, sizeof page) <= 0) break;
+  return NULL;
+}
+
+/* A task whose part of an explanation is long, and like no other's. */
+static int body_says_much(tr_task *self, void *ctx) {
+  char text[256];
+  memset(text, *(char *)ctx, sizeof text - 1);
+  text[sizeof text - 1] = 0;
+  CHECK_EQ(TR_OK, tr_checkpoint(text));
+  return body_obeys(self, NULL);
+}
+
+/* Proves: an explanation whose write blocks although poll(2) said that it would not, to a terminal with little room,
+   holds up neither a stop nor the end of the watch; its thread goes when the write returns, and others are left out
+   until then (C13).  Why it matters: a terminal whose user has pressed ^S must not keep a service from stopping.
+   Catches: an answerer that is never replaced, which hangs here; one more thread for each signal. */
+CASE(an_explanation_that_is_stuck_holds_up_no_stop) {
+  int threads = thread_baseline();
+  int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (master < 0) return; /* no terminals here */
+  CHECK_EQ(0, grantpt(master));
+  CHECK_EQ(0, unlockpt(master));
+  int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  CHECK(slave >= 0);
+  CHECK_EQ(0, fcntl(slave, F_SETFL, O_NONBLOCK));
+  char page[4096];
+  memset(page, 'x', sizeof page);
+  while (write(slave, page, sizeof page) > 0) continue;
+  while (write(slave, page, 1) > 0) continue;
+  CHECK_EQ(EAGAIN, errno);
+  CHECK_EQ(0, fcntl(slave, F_SETFL, 0));
+  /* Room for a part of the explanation. */
+  struct pollfd writable = {slave, POLLOUT, 0};
+  while (poll(&writable, 1, 0) == 0) CHECK(read(master, page, 64) > 0);
+  const tr_signal_role roles[] = {{SIGUSR2, TR_SIGNAL_EXPLAIN, 0, slave}};
+  for (int round = 0; round < 2; round++) {
+    tr_registry *registry = registry_new();
+    tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+    options.roles = roles;
+    options.roles_count = 1;
+    CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &options));
+    static char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    tr_task *tasks[26];
+    for (int i = 0; i < 26; i++) tasks[i] = spawn(registry, "says much", body_says_much, &letters[i]);
+    for (int i = 0; i < 3; i++) {
+      send_signal(SIGUSR2);
+      for (int pause = 0; pause < 10; pause++) breathe();
+    }
+    send_signal(SIGTERM);
+    CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(registry), FOREVER));
+    for (int i = 0; i < 26; i++) wait_and_release(tasks[i]);
+    unwatch_and_finish(registry);
+  }
+  CHECK(thread_baseline() <= threads + 1); /* the one that writes */
+  atomic_store(&terminal_is_over, 0);
+  pthread_t reader = thread_start(drain_terminal, &master);
+  threads_settle(threads + 1, 60 * SECOND * check_scale());
+  atomic_store(&terminal_is_over, 1);
+  thread_end(reader);
+  /* The next one is written. */
+  tr_registry *registry = registry_new();
+  tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+  options.roles = roles;
+  options.roles_count = 1;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &options));
+  send_signal(SIGUSR2);
+  char text[8192] = "";
+  for (size_t length = 0; strstr(text, "0 tasks alive") == NULL;) {
+    ssize_t got = read(master, text + length, sizeof text - 1 - length);
+    CHECK(got > 0);
+    length += (size_t)got;
+    text[length] = 0;
+  }
+  unwatch_and_finish(registry);
+  close(slave);
+  close(master);
+}
+
+static void holds_the_answerer(void *ctx) { gate_pass(ctx); }
+
+/* Proves: while a callback of another token holds up the thread that answers, a second stop cancels the token for the
+   first, with its reason, and aborts; the token's callbacks run on that thread when it continues (C13, C14).  Why it
+   matters: otherwise two signals ask nobody to stop, and the third ends the process.  Catches: a receiver that forces
+   the deadline alone; callbacks that run on its thread, or never. */
+CASE(second_signal_needs_no_answer_to_the_first) {
+  const tr_signal_role roles[] = {{SIGTERM, TR_SIGNAL_STOP, 0x1234, 0}};
+  tr_registry *registry = registry_new();
+  tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+  options.debounce_ns = TR_NO_DEBOUNCE;
+  options.roles = roles;
+  options.roles_count = 1;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &options));
+  struct gate running = GATE_INIT, held = GATE_INIT;
+  tr_task *task = spawn(registry, "drains", body_drains, &running);
+  gate_await(&running, 1);
+  tr_token *other = tr_token_create(), *token = tr_registry_token(registry);
+  tr_registration *holding = NULL, *registration = NULL;
+  sem_t called;
+  sem_init(&called, 0, 0);
+  CHECK_EQ(TR_OK, tr_token_on_cancel(other, holds_the_answerer, &held, NULL, &holding));
+  CHECK_EQ(TR_OK, tr_token_on_cancel(token, remember_thread, &called, NULL, &registration));
+  CHECK_EQ(TR_OK, tr_request_shutdown(other, TR_REASON_FATAL));
+  gate_await(&held, 1);
+  send_signal(SIGTERM);
+  send_signal(SIGTERM);
+  CHECK_EQ(TR_OK, tr_token_wait(token, FOREVER));
+  await_cancelled(token, 0x1234, "SIGTERM");
+  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  CHECK_EQ(TR_STOP_ABORT, tr_task_stop_level(task));
+  CHECK(sem_trywait(&called) != 0);
+  gate_open(&held);
+  sem_take(&called);
+  tr_registration_remove(holding);
+  tr_registration_remove(registration);
+  tr_token_release(other);
+  tr_task_release(task);
+  sem_destroy(&called);
+  unwatch_and_finish(registry);
+}
+
+static void counts_its_call(void *ctx) { atomic_fetch_add((atomic_int *)ctx, 1); }
+
+/* Claim: however two stops and the end of the watch meet, the token's callbacks have run once when the watch has ended.
+   Proves: that (C7, C13).  Why it matters: either thread may have raised the flags, and either may be the last one.
+   Catches: callbacks that are left to a thread that has finished. */
+CASE(callbacks_have_run_when_the_watch_has_ended) {
+  for (int i = 0; i < check_rounds(300); i++) {
+    tr_registry *registry = watched(NULL, 0);
+    atomic_int calls = 0;
+    tr_registration *registration = NULL;
+    CHECK_EQ(TR_OK, tr_token_on_cancel(tr_registry_token(registry), counts_its_call, &calls, NULL, &registration));
+    raise(SIGTERM);
+    raise(SIGTERM);
+    CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
+    CHECK_EQ(1, atomic_load(&calls));
+    tr_registration_remove(registration);
+    registry_finish(registry);
+  }
+}
+
 static int role_third(void) {
   tr_registry *registry = watched(NULL, 0);
   struct gate gate = GATE_INIT;
@@ -411,6 +593,109 @@ CASE(blocked_signals_come_through) {
   await_cancelled(tr_registry_token(registry), TR_REASON_USER_REQUESTED, "SIGTERM");
   unwatch_and_finish(registry);
   CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, &before, NULL));
+}
+
+/* Unblock SIGHUP without taking one that is pending. */
+static void unblock_hang_up(const sigset_t *before) {
+  sigset_t set = set_of(SIGHUP, 0);
+  struct timespec at_once = {0, 0};
+  while (sigtimedwait(&set, NULL, &at_once) == SIGHUP) continue;
+  CHECK_EQ(0, pthread_sigmask(SIG_SETMASK, before, NULL));
+}
+
+/* Proves: a signal that the program blocks, and that is pending when the watch starts, is the watch's,
+   also for a registry that was created before it was blocked (C13).  Why it matters: the thread that
+   answers takes the mask of that registry's callbacks; the default action ended the process.  Catches:
+   a thread that lets the signal through before there is a handler. */
+CASE(a_pending_signal_waits_for_the_handler) {
+  sigset_t set = set_of(SIGHUP, 0), before;
+  set_handler(SIGHUP, handler_counts);
+  atomic_store(&handled, 0);
+  for (int i = 0; i < check_rounds(50); i++) {
+    tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+    options.flags = TR_SIGNALS_HUP_RELOADS;
+    tr_registry *registry = registry_new();
+    CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, &set, &before));
+    send_signal(SIGHUP);
+    CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &options));
+    await_cancelled(tr_registry_token(registry), TR_REASON_RELOAD_REQUESTED, "SIGHUP");
+    unwatch_and_finish(registry);
+    unblock_hang_up(&before);
+  }
+  CHECK_EQ(0, atomic_load(&handled));
+  set_handler(SIGHUP, SIG_DFL);
+}
+
+static atomic_int raining;
+
+static void *rain(void *argument) {
+  while (atomic_load(&raining)) send_signal(SIGHUP);
+  return argument;
+}
+
+/* Proves: a signal that the program blocks while one watch ends and another starts is one of theirs, or stays pending: it
+   never does what it did before them (C13). Why it matters: so a program without tr_signal_watch_move loses no
+   signal; the default action ended the process. Catches: handlers that are gone before the threads that let the
+   signal through. */
+CASE(a_blocked_signal_waits_between_two_watches) {
+  sigset_t set = set_of(SIGHUP, 0), before;
+  set_handler(SIGHUP, handler_counts);
+  atomic_store(&handled, 0);
+  tr_registry *registry = watched(NULL, TR_SIGNALS_HUP_RELOADS);
+  CHECK_EQ(0, pthread_sigmask(SIG_BLOCK, &set, &before));
+  atomic_store(&raining, 1);
+  pthread_t thread = thread_start(rain, NULL);
+  for (int i = 0; i < check_rounds(100); i++) {
+    await_cancelled(tr_registry_token(registry), TR_REASON_RELOAD_REQUESTED, "SIGHUP");
+    unwatch_and_finish(registry);
+    registry = watched(NULL, TR_SIGNALS_HUP_RELOADS);
+  }
+  atomic_store(&raining, 0);
+  thread_end(thread);
+  unwatch_and_finish(registry);
+  unblock_hang_up(&before);
+  CHECK_EQ(0, atomic_load(&handled));
+  set_handler(SIGHUP, SIG_DFL);
+}
+
+static atomic_int turn;
+
+static void *one_each_turn(void *argument) {
+  for (int i = 1; i <= *(const int *)argument; i++) {
+    while (atomic_load(&turn) < i) continue;
+    for (volatile int spent = 0; spent < i * 7919 % 40000; spent = spent + 1) continue;
+    send_signal(SIGHUP);
+    atomic_fetch_add(&turn, -1000000);
+    while (atomic_load(&turn) < 0) breathe();
+  }
+  return argument;
+}
+
+/* Proves: a signal that comes as the watch ends counts once: it has cancelled the token when the end
+   returns, or it does what it did before (C13). Why it matters: a reload that is lost, or that the next
+   registry gets. Catches: a signal that is recorded once the threads have ended, and not answered. */
+CASE(a_signal_at_the_end_counts_once) {
+  int rounds = check_rounds(1000);
+  set_handler(SIGHUP, handler_counts);
+  atomic_store(&turn, 0);
+  pthread_t thread = thread_start(one_each_turn, &rounds);
+  for (int i = 1; i <= rounds; i++) {
+    tr_registry *registry = watched(NULL, TR_SIGNALS_HUP_RELOADS);
+    atomic_store(&handled, 0);
+    atomic_store(&turn, i);
+    CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
+    while (atomic_load(&turn) > 0) breathe();
+    int counts = 0; /* kill(2) may return before the handler has run */
+    for (int tries = 0; counts == 0 && tries < 1000; tries++) {
+      if (tries > 0) breathe();
+      counts = atomic_load(&handled) + tr_token_is_cancelled(tr_registry_token(registry));
+    }
+    CHECK_MSG(counts == 1, "round %d: %d times", i, counts);
+    tr_registry_release(registry);
+    atomic_fetch_add(&turn, 1000000);
+  }
+  thread_end(thread);
+  set_handler(SIGHUP, SIG_DFL);
 }
 
 /* Proves: when the watch ends, each signal does what it did before: default, ignored, or a handler
@@ -615,7 +900,7 @@ CASE(second_signal_counts_while_a_callback_runs) {
    come, even of a group that is created afterwards; a join of a group continues to wait (C13, T1).
    Why it matters: a program stops its parts in order, and is in the shutdown of one of them when ^C
    comes again. Catches: forcing only the watched registry's deadline. */
-CASE(second_signal_hurries_the_groups_below) {
+CASE(second_signal_forces_the_groups_below) {
   tr_registry *top = watched(NULL, 0), *net = NULL, *peers = NULL, *late = NULL;
   CHECK_EQ(TR_OK, tr_registry_child(top, "net", NULL, &net));
   CHECK_EQ(TR_OK, tr_registry_child(net, "peers", NULL, &peers));
@@ -777,11 +1062,175 @@ CASE(watch_is_handed_over) {
   registry_finish(third);
 }
 
-static atomic_int raining;
+/* ---- Who releases the last reference ------------------------------------------------------------ */
 
-static void *rain(void *argument) {
-  while (atomic_load(&raining)) send_signal(SIGHUP);
-  return argument;
+struct dropped {
+  atomic_int drops;
+  pthread_t thread;
+  char name[16];
+};
+
+static void remember_drop(void *context) {
+  struct dropped *dropped = context;
+  dropped->thread = pthread_self();
+  CHECK_EQ(0, pthread_getname_np(pthread_self(), dropped->name, sizeof dropped->name));
+  atomic_fetch_add(&dropped->drops, 1);
+}
+
+static atomic_int logged_losses;
+static void log_leaves(void *context, const tr_log_event *event) {
+  (void)context;
+  if (event->event != TR_EVENT_SIGNAL_LOST) return;
+  atomic_fetch_add(&logged_losses, 1);
+  pthread_exit(NULL);
+}
+
+static tr_registry *registry_with_drop(struct dropped *dropped) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.log = log_leaves;
+  options.log_context = dropped;
+  options.log_drop = remember_drop;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  return registry;
+}
+
+/* Proves: the context of a log is dropped once, in the call that releases the last reference: that which moves the watch
+   to another registry, or ends it, or the application's own, whichever comes last (O2, C13).
+   Why it matters: a reload frees the old configuration, and its log with it, when the watch has gone to the new one.
+   Catches: a reference that the watch keeps to a registry which it has left. */
+CASE(a_watch_that_moves_on_lets_go_of_the_log) {
+  for (int way = 0; way < 4; way++) {
+    struct dropped first = {0}, second = {0};
+    tr_registry *one = registry_with_drop(&first), *other = registry_with_drop(&second);
+    CHECK_EQ(TR_OK, tr_signal_watch_start(one, NULL, NULL));
+    if (way % 2 == 0) {
+      tr_registry *alias = one;
+      tr_registry_release(one);
+      CHECK_EQ(0, atomic_load(&first.drops));
+      CHECK_EQ(TR_OK, tr_signal_watch_move(alias, other));
+    } else {
+      CHECK_EQ(TR_OK, tr_signal_watch_move(one, other));
+      CHECK_EQ(0, atomic_load(&first.drops));
+      tr_registry_release(one);
+    }
+    CHECK_EQ(1, atomic_load(&first.drops));
+    CHECK(pthread_equal(first.thread, pthread_self()));
+    CHECK_EQ(0, atomic_load(&second.drops));
+    if (way < 2) {
+      tr_registry_release(other);
+      CHECK_EQ(0, atomic_load(&second.drops));
+      CHECK_EQ(TR_OK, tr_signal_watch_stop(other));
+    } else {
+      CHECK_EQ(TR_OK, tr_signal_watch_stop(other));
+      CHECK_EQ(0, atomic_load(&second.drops));
+      tr_registry_release(other);
+    }
+    CHECK_EQ(1, atomic_load(&second.drops));
+    CHECK(pthread_equal(second.thread, pthread_self()));
+    CHECK_EQ(1, atomic_load(&first.drops));
+  }
+}
+
+/* Proves: a log callback for a lost signal that ends its thread hides no other lost signal, and leaves no reference
+   behind: the context is dropped (C13, O2, P7).  Why it matters: a log that is never freed is a leak for each reload.
+   Catches: a reference, or a signal, that went with the thread. */
+CASE(a_log_that_ends_the_answering_thread_is_dropped) {
+  struct dropped dropped = {0};
+  tr_registry *registry = registry_with_drop(&dropped);
+  sigset_t set = set_of(SIGUSR1, SIGUSR2);
+  CHECK_EQ(TR_OK, tr_signal_watch_start(registry, &set, NULL));
+  set_handler(SIGUSR1, handler_counts);
+  set_handler(SIGUSR2, handler_counts);
+  while (atomic_load(&logged_losses) < 2) breathe(); /* the first check is after a second */
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(registry));
+  CHECK_EQ(0, atomic_load(&dropped.drops));
+  tr_registry_release(registry);
+  CHECK_EQ(1, atomic_load(&dropped.drops));
+  set_handler(SIGUSR1, SIG_DFL);
+  set_handler(SIGUSR2, SIG_DFL);
+}
+
+static atomic_int holds_the_receiver;
+static struct gate receiver_gate = GATE_INIT;
+#if !defined(CHECK_UNDER_TSAN) && !defined(CHECK_UNDER_ASAN) && defined(__GLIBC__)
+/* In front of the C library's: holds up the thread that makes a second signal count as it raises a task's descriptor. */
+static const int can_hold_the_receiver = 1;
+ssize_t write(int fd, const void *bytes, size_t count) {
+  char name[16] = "";
+  if (count == 8 && atomic_load(&holds_the_receiver) &&
+      pthread_getname_np(pthread_self(), name, sizeof name) == 0 && strcmp(name, "taskreg-watch") == 0 &&
+      atomic_exchange(&holds_the_receiver, 0))
+    gate_pass(&receiver_gate);
+  return syscall(SYS_write, fd, bytes, count);
+}
+#else
+static const int can_hold_the_receiver = 0;
+#endif
+
+static int body_until_aborted(tr_task *self, void *ctx) {
+  (void)ctx;
+  while (tr_task_stop_level(self) != TR_STOP_ABORT) breathe();
+  return 0;
+}
+
+struct mover {
+  tr_registry *from, *to;
+  int64_t took;
+  _Atomic(pid_t) tid;
+  atomic_int is_done;
+};
+
+static void *move_and_release(void *argument) {
+  struct mover *mover = argument;
+  int64_t start = now_ns();
+  atomic_store(&mover->tid, gettid());
+  CHECK_EQ(TR_OK, tr_signal_watch_move(mover->from, mover->to));
+  mover->took = now_ns() - start;
+  tr_registry_release(mover->from);
+  atomic_store(&mover->is_done, 1);
+  return NULL;
+}
+
+/* Proves: a watch that is moved away while the thread that makes a second signal count is at it waits for that, so that
+   log_drop never runs there (O2, C13).  Why it matters: a log that is closed may take long, and a signal must count all
+   the same.  Catches: a reference that is released on that thread last. */
+CASE(a_second_signal_drops_no_log) {
+  if (!can_hold_the_receiver) return;
+  struct dropped dropped = {0};
+  /* A group: it has no threads, which would keep its memory. */
+  tr_registry *root = registry_new(), *other = registry_new(), *group = NULL;
+  tr_registry_options of_group = TR_REGISTRY_OPTIONS_INIT;
+  of_group.log = log_leaves;
+  of_group.log_context = &dropped;
+  of_group.log_drop = remember_drop;
+  CHECK_EQ(TR_OK, tr_registry_child(root, "group", &of_group, &group));
+  tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+  options.debounce_ns = TR_NO_DEBOUNCE;
+  CHECK_EQ(TR_OK, tr_signal_watch_start(group, NULL, &options));
+  tr_task *task = spawn(group, "stays", body_until_aborted, NULL);
+  int fd = -1;
+  CHECK_EQ(TR_OK, tr_task_abort_fd(task, &fd));
+  send_signal(SIGTERM);
+  CHECK_EQ(TR_OK, tr_token_wait(tr_registry_token(group), FOREVER));
+  atomic_store(&holds_the_receiver, 1);
+  send_signal(SIGTERM);
+  gate_await(&receiver_gate, 1);
+  wait_and_release(task);
+  struct mover mover = {group, other, 0, 0, 0};
+  pthread_t thread = thread_start(move_and_release, &mover);
+  for (int seen = 0; seen < 3 && !atomic_load(&mover.is_done);) {
+    pid_t id = atomic_load(&mover.tid);
+    seen = id != 0 && thread_state(id) == 'S' ? seen + 1 : 0;
+    breathe();
+  }
+  gate_open(&receiver_gate);
+  thread_end(thread);
+  CHECK_EQ(TR_OK, tr_signal_watch_stop(other));
+  CHECK_EQ(1, atomic_load(&dropped.drops));
+  CHECK_MSG(mover.took >= SECOND || strcmp(dropped.name, "taskreg-watch") != 0, "it ran on %s", dropped.name);
+  registry_finish(other);
+  registry_finish(root);
 }
 
 /* Proves: while a watch is moved back and forth there is no moment at which a signal does what it
@@ -1091,9 +1540,16 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(second_signal_aborts_those_that_were_asked),
            CHECK_ENTRY(after_a_second_signal_each_later_phase_has_its_time),
            CHECK_ENTRY(stops_in_quick_succession_are_one), CHECK_ENTRY(signals_have_roles),
+    CHECK_ENTRY(an_explanation_that_nobody_reads_holds_up_no_stop),
+    CHECK_ENTRY(an_explanation_that_is_stuck_holds_up_no_stop),
+    CHECK_ENTRY(second_signal_needs_no_answer_to_the_first),
+    CHECK_ENTRY(callbacks_have_run_when_the_watch_has_ended),
            CHECK_ENTRY(second_signal_cuts_the_grace_short),
     CHECK_ENTRY(third_signal_ends_the_process),
     CHECK_ENTRY(blocked_signals_come_through),
+    CHECK_ENTRY(a_pending_signal_waits_for_the_handler),
+    CHECK_ENTRY(a_blocked_signal_waits_between_two_watches),
+    CHECK_ENTRY(a_signal_at_the_end_counts_once),
     CHECK_ENTRY(signals_do_again_what_they_did),
     CHECK_ENTRY(ignored_signals_stay_ignored_by_default),
     CHECK_ENTRY(child_of_fork_is_not_watched),
@@ -1101,11 +1557,14 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(nonsense_is_rejected),
     CHECK_ENTRY(watch_needs_no_descriptor),
     CHECK_ENTRY(second_signal_counts_while_a_callback_runs),
-    CHECK_ENTRY(second_signal_hurries_the_groups_below),
+    CHECK_ENTRY(second_signal_forces_the_groups_below),
     CHECK_ENTRY(second_signal_ends_the_wait_for_a_thread),
     CHECK_ENTRY(stop_goes_before_a_reload),
     CHECK_ENTRY(stop_during_a_reload_is_not_lost),
     CHECK_ENTRY(watch_is_handed_over),
+    CHECK_ENTRY(a_watch_that_moves_on_lets_go_of_the_log),
+    CHECK_ENTRY(a_log_that_ends_the_answering_thread_is_dropped),
+    CHECK_ENTRY(a_second_signal_drops_no_log),
     CHECK_ENTRY(handover_leaves_no_gap),
     CHECK_ENTRY(children_without_fork_handlers_count_nothing),
     CHECK_ENTRY(ignored_signals_are_ignored_in_child_programs),

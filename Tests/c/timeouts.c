@@ -423,7 +423,7 @@ static void *cancel_a_tree(void *argument) {
     CHECK_EQ(TR_OK, tr_token_wait(tokens[tree->count - 1], FOREVER));
   else
     CHECK_EQ(1, tr_token_cancel(top, TR_REASON_DEADLINE, TIMEOUT_MESSAGE));
-  tr_token_cancel(top, TR_REASON_NONE, NULL); /* waits until all are settled */
+  tr_token_cancel(top, TR_REASON_NONE, NULL); /* waits until all are propagated */
   for (int i = 0; i < tree->count; i++) CHECK_EQ(TR_REASON_DEADLINE, tr_token_reason(tokens[i]));
   CHECK_EQ(0, tr_token_is_cancelled(root));
   tr_token_release(root);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # compilers.sh LIBRARY_FOLDER WORK_FOLDER: the tests of taskreg.hpp with every compiler, standard library and standard that
-# is installed here, besides those that CMake uses. Exit status 77 if there is only one compiler.
+# is installed here, beside those that CMake uses. Exit status 77 if there is only one compiler.
 #
 # Proves: the header is C++17, 20 and 23 for gcc and clang, with libstdc++ and with libc++, with and without exceptions and
 # RTTI, and linked with LTO, as a static-pie and out of the archive (U6).  Why it matters: a header is compiled by
@@ -42,7 +42,7 @@ libcxx=false
 echo '#include <optional>' >"$work/probe.cpp"
 $clang -stdlib=libc++ -fsyntax-only "$work/probe.cpp" 2>/dev/null && libcxx=true
 
-for program in tasks timeouts scopes stop; do
+for program in tasks timeouts scopes stop services; do
   try $program-gcc-23 $program "${shared[@]}" -- g++ -std=c++23 -O1
   try $program-clang-17 $program "${shared[@]}" -- $clang -std=c++17 -O1
   try $program-clang-plain $program "${shared[@]}" -- $clang -std=c++20 -O1 -fno-exceptions -fno-rtti

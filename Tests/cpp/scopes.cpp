@@ -91,7 +91,7 @@ CASE(the_first_failure_cancels_the_others) {
 }
 
 /* Proves: an exception, and pthread_exit, that leaves the block of a scope cancels its tasks and waits for them (U4).
-   Why it matters: the stack that they use is being unwound.  Catches: a destructor that waits for ever, or not at all. */
+   Why it matters: the stack that they use is being unwound.  Catches: a destructor that never returns, or does not wait. */
 CASE(unwinding_ends_a_scope) {
   taskreg::registry tasks;
   int ended = 0;
@@ -223,6 +223,92 @@ CASE(a_cancelled_task_waits_for_its_children) {
   stops(tasks);
 }
 
+#if TASKREG_HAS_EXCEPTIONS
+
+/* Proves: the end of a scope in a task that was told to abort waits until its tasks have ended as everybody sees it, and
+   not only until their captures are gone (U4, C17).  Why it matters: what the log callback of a task uses may be on the
+   stack of the task around it.  Catches: a wait outside a shield; one for the counter of the scope. */
+CASE(an_aborted_task_waits_for_the_whole_end) {
+  struct held {
+    gate entered, hold;
+    std::atomic<bool> is_over{false};
+    void operator()(const tr_log_event &event) {
+      if (event.event != TR_EVENT_TASK_FAILED) return;
+      entered.open();
+      hold.pass();
+      is_over = true;
+    }
+  } log;
+  taskreg::registry_options options;
+  options.log_to(log);
+  taskreg::registry tasks(options);
+  std::atomic<bool> was_over{false}, was_shielded{true};
+  auto parent = tasks.spawn("parent", [&](taskreg::context self) {
+    taskreg::ignore(self.task().abort());
+    {
+      taskreg::scope scope(tasks);
+      CHECK_STATUS(taskreg::status::closed, scope.try_detach("rejected", [] {}));
+    }
+    was_shielded = taskreg::this_task::sleep(1h) == taskreg::status::ok; // the shield has ended with the scope
+  });
+  parent.get();
+  CHECK(!was_shielded);
+  auto other = tasks.spawn("other", [&](taskreg::context self) {
+    {
+      taskreg::scope scope(tasks);
+      scope.detach("child", [] { throw std::runtime_error("fails"); });
+      log.entered.pass();
+      taskreg::ignore(self.task().abort());
+    }
+    was_over = log.is_over.load();
+  });
+  log.entered.pass();
+  CHECK_STATUS(taskreg::status::timed_out, other.wait(50ms));
+  log.hold.open();
+  other.get();
+  CHECK(was_over);
+  stops(tasks);
+}
+
+#endif // TASKREG_HAS_EXCEPTIONS
+
+/* Proves: a scope that a body has captured ends with the captures, in the drop of a task that was told to abort, and waits
+   there for its children all the same (U4, C17).  Why it matters: an object that owns its threads is usually captured.
+   Catches: a shield that is for bodies alone. */
+CASE(a_captured_scope_waits_in_the_drop) {
+  taskreg::registry tasks;
+  std::atomic<int> alive{0};
+  gate started, hold;
+  struct owner {
+    std::atomic<int> *alive;
+    std::unique_ptr<taskreg::scope> scope;
+    ~owner() {
+      if (scope == nullptr) return;
+      scope.reset();
+      CHECK_EQ(0, alive->load());
+    }
+    owner(std::atomic<int> &of, std::unique_ptr<taskreg::scope> own) : alive(&of), scope(std::move(own)) {}
+    owner(owner &&) = default;
+  };
+  taskreg::spawn_options first;
+  auto parent = tasks.spawn("parent", first, [&, own = owner(alive, std::make_unique<taskreg::scope>(tasks))] {
+    own.scope->detach("child", [&, counts = counted(alive)] {
+      started.open();
+      until_cancelled();
+      hold.pass();
+    });
+    until_cancelled();
+  });
+  started.pass();
+  CHECK_STATUS(taskreg::status::ok, parent.abort());
+  CHECK_STATUS(taskreg::status::timed_out, parent.wait(20ms));
+  CHECK_EQ(1, alive.load());
+  hold.open();
+  CHECK_STATUS(taskreg::status::ok, parent.wait());
+  CHECK_EQ(0, alive.load());
+  stops(tasks);
+}
+
 /* Proves: scopes nest, tasks of a scope spawn in it, and the shutdown of the registry ends them all (U4).  Why it
    matters: work that is divided divides again.  Catches: a scope that the registry does not know. */
 CASE(scopes_nest) {
@@ -298,10 +384,12 @@ CASE(a_forked_child_does_not_wait) {
 #if TASKREG_HAS_EXCEPTIONS
 #define WITH_EXCEPTIONS                                                                           \
   CHECK_ENTRY(the_first_failure_cancels_the_others), CHECK_ENTRY(unwinding_ends_a_scope),          \
-      CHECK_ENTRY(with_scope_returns_or_throws), CHECK_ENTRY(waiting_for_oneself_is_an_error),
+      CHECK_ENTRY(with_scope_returns_or_throws), CHECK_ENTRY(waiting_for_oneself_is_an_error),       \
+      CHECK_ENTRY(an_aborted_task_waits_for_the_whole_end),
 #else
 #define WITH_EXCEPTIONS
 #endif
 CHECK_MAIN(CHECK_ENTRY(the_end_of_a_scope_joins), CHECK_ENTRY(join_waits_without_asking),
-           WITH_EXCEPTIONS CHECK_ENTRY(a_cancelled_task_waits_for_its_children), CHECK_ENTRY(scopes_nest),
+           WITH_EXCEPTIONS CHECK_ENTRY(a_cancelled_task_waits_for_its_children),
+           CHECK_ENTRY(a_captured_scope_waits_in_the_drop), CHECK_ENTRY(scopes_nest),
            CHECK_ENTRY(a_scope_of_its_own), CHECK_ENTRY(a_forked_child_does_not_wait))

@@ -38,11 +38,20 @@ CASE(callbacks_run_once_on_the_cancelling_thread) {
   auto named = [&] { copies++; };
   taskreg::cancel_callback<decltype(named) &> by_reference(token, named);
   taskreg::cancel_callback<std::function<void()>> erased(token, named);
+  struct overloaded {
+    int *of_lvalue, *of_rvalue;
+    void operator()() const & { ++*of_lvalue; }
+    void operator()() && { ++*of_rvalue; }
+  };
+  int lvalues = 0, rvalues = 0;
+  taskreg::cancel_callback<overloaded> as_rvalue(token, overloaded{&lvalues, &rvalues});
+  taskreg::cancel_callback<const overloaded> as_const(token, overloaded{&lvalues, &rvalues});
   CHECK_EQ(0, calls + copies);
   std::thread other([&] { CHECK(token.cancel(taskreg::reason::fatal)); });
   const auto id = other.get_id();
   other.join();
   CHECK(calls == 1 && copies == 4 && where == id);
+  CHECK(lvalues == 1 && rvalues == 1);
   token.cancel();
   CHECK(calls == 1 && copies == 4);
 
@@ -120,6 +129,29 @@ CASE(the_destructor_waits_for_a_running_call) {
   }
 }
 
+/* Proves: the destructor of a callback does not wait while another callback of the token runs (U5).  Why it matters:
+   the other may be waiting for what comes after this destructor.  Catches: a wait for the whole cancellation. */
+CASE(the_destructor_waits_for_its_own_call_alone) {
+  taskreg::token token;
+  gate inside, end;
+  std::atomic<int> running{-1}, calls{0};
+  using any = taskreg::cancel_callback<std::function<void()>>;
+  std::unique_ptr<any> callbacks[2];
+  for (int i = 0; i < 2; i++)
+    callbacks[i] = std::make_unique<any>(token, [&, i] {
+      calls++;
+      running = i;
+      inside.open();
+      end.pass();
+    });
+  std::thread canceller([&] { token.cancel(); });
+  inside.pass();
+  callbacks[1 - running].reset(); // whichever does not run; a wait would never end
+  end.open();
+  canceller.join();
+  CHECK_EQ(1, calls.load());
+}
+
 /* Proves: a callback may destroy itself, destroy another, and make a new one, which runs at once (U5).  Why it matters:
    clean-up is what callbacks do.  Catches: a lock held while callbacks run; a wait for oneself. */
 CASE(callbacks_may_change_callbacks) {
@@ -144,6 +176,34 @@ CASE(callbacks_may_change_callbacks) {
   });
   token.cancel();
   CHECK(itself == nullptr && calls == 11 && never == 1);
+}
+
+/* Proves: of five callbacks, one of which has gone before, each may destroy any other, also itself: that one does not run
+   any more, unless it has; the others run once (U5).  Why it matters: the list of callbacks changes while it is
+   gone through.  Catches: an element that is skipped, or looked at after it has gone. */
+CASE(one_of_five_callbacks_destroys_another) {
+  using any = taskreg::cancel_callback<std::function<void()>>;
+  constexpr int gone = 2;
+  for (int killer = 0; killer < 5; killer++)
+    for (int victim = 0; victim < 5; victim++) {
+      taskreg::token token;
+      std::unique_ptr<any> all[5];
+      int calls[5] = {};
+      bool was_first = false;
+      for (int i = 0; i < 5; i++)
+        all[i] = std::make_unique<any>(token, [&, i] {
+          calls[i]++;
+          if (i != killer) return;
+          was_first = calls[victim] == 0;
+          all[victim].reset();
+        });
+      all[gone].reset();
+      token.cancel();
+      for (int i = 0; i < 5; i++) {
+        const bool runs = i != gone && !(i == victim && killer != gone && was_first && victim != killer);
+        CHECK_MSG(calls[i] == (runs ? 1 : 0), "%d destroys %d: %d was called %d times", killer, victim, i, calls[i]);
+      }
+    }
 }
 
 /* Claim: of callbacks that come and go while a token is cancelled, each runs at most once, and never after its
@@ -184,12 +244,26 @@ CASE(callbacks_come_and_go_beside_cancels) {
   }
 }
 
-/* Proves: handles that are empty have no callbacks: the constructor says so (U5).  Why it matters: a callback that is
+/* Proves: handles that are empty have no callbacks: the constructor says so; nor has a function that throws when it is
+   made (U5).  Why it matters: a callback that is
    not there would be waited for in vain.  Catches: a constructor that succeeds. */
 CASE(no_callback_on_an_empty_handle) {
 #if TASKREG_HAS_EXCEPTIONS
   CHECK_THROWS(taskreg::status::invalid, taskreg::cancel_callback(taskreg::token(nullptr), [] {}));
   CHECK_THROWS(taskreg::status::invalid, taskreg::cancel_callback(taskreg::task_ref(), [] {}));
+  struct cannot_be_made {
+    explicit cannot_be_made(int number) { throw number; }
+    void operator()() const { check_fail(__FILE__, __LINE__, "called"); }
+  };
+  taskreg::token token;
+  int thrown = 0;
+  try {
+    taskreg::cancel_callback<cannot_be_made> callback(token, 42);
+  } catch (int number) {
+    thrown = number;
+  }
+  CHECK_EQ(42, thrown);
+  token.cancel(); // nothing was registered
 #endif
   static_assert(!std::is_copy_constructible_v<taskreg::cancel_callback<void (*)()>>);
   static_assert(!std::is_move_constructible_v<taskreg::cancel_callback<void (*)()>>);
@@ -216,9 +290,9 @@ void in_a_child(int expected, void (*run)()) {
   CHECK_EQ(expected, WTERMSIG(status));
 }
 
-/* Proves: an exception out of a cancel callback, a log function, or a capture's destructor ends the program by
-   std::terminate, past everybody who would catch it (U2, P7).  Why it matters: it has nowhere to go.  Catches: one that
-   passes through the library's frames. */
+/* Proves: an exception out of a cancel, abort or end callback, a log or phase function, or a capture's destructor ends the
+   program by std::terminate, past everybody who would catch it (U2, P7).  Why it matters: it has nowhere to go.  Catches:
+   one that passes through the library's frames. */
 CASE(exceptions_out_of_callbacks_terminate) {
   in_a_child(SIGKILL, [] {
     taskreg::token token;
@@ -235,6 +309,22 @@ CASE(exceptions_out_of_callbacks_terminate) {
     taskreg::registry tasks(taskreg::registry_options().log_to(log));
     tasks.detach("fails", [] { return taskreg::exit_code{1}; });
     taskreg::ignore(tasks.wait());
+  });
+  in_a_child(SIGKILL, [] {
+    taskreg::token token;
+    taskreg::cancel_callback throws(taskreg::at_abort, token, [] { throw 1; });
+    token.abort();
+  });
+  in_a_child(SIGKILL, [] {
+    taskreg::registry tasks;
+    auto task = tasks.spawn("ends", [] {});
+    taskreg::end_callback throws(task, [] { throw 1; });
+    stops(tasks);
+  });
+  in_a_child(SIGKILL, [] {
+    taskreg::registry tasks;
+    auto phases = [](const taskreg::phase_event &) { throw 1; };
+    taskreg::ignore(tasks.shutdown(5s, taskreg::reason::none, nullptr, taskreg::shutdown_options().phases_to(phases)));
   });
   in_a_child(SIGKILL, [] {
     struct throws {
@@ -285,6 +375,15 @@ CASE(bodies_take_a_stop_token) {
   CHECK_EQ(7, three.get() + four.get());
   auto after = tasks.try_spawn(*std::make_unique<taskreg::status>(), "closed", loop, 5);
   CHECK(!after);
+  struct both {
+    int operator()(std::stop_token, int more) const { return more; }
+    int operator()(int) const { return 0; }
+    int loop(std::stop_token stop, int more) { return stop.stop_possible() ? more : 0; }
+  } object;
+  taskreg::registry others;
+  CHECK_EQ(1729, others.spawn("overloaded", both(), 1729).get());
+  CHECK_EQ(1730, others.spawn("member", &both::loop, &object, 1730).get());
+  stops(others);
 }
 
 /* Proves: a linked source is stopped with its token or task, before that call returns, also if that was long ago; its
@@ -319,12 +418,29 @@ CASE(a_token_stops_a_stop_token) {
   second.cancel();
   CHECK(!kept.stop_requested());
   taskreg::registry tasks;
-  auto task = tasks.spawn("task", until_cancelled);
+  auto task = tasks.spawn("task", [] { // alive until the abort
+    taskreg::ignore(taskreg::this_task::begin_drain());
+    until_cancelled();
+  });
   taskreg::linked_stop_source source(task);
   CHECK(!source.stop_requested());
+  taskreg::linked_stop_source at_abort(taskreg::at_abort, task), of_token(taskreg::at_abort, tasks.token());
   tasks.cancel();
-  CHECK(source.stop_requested());
+  CHECK(source.stop_requested() && !at_abort.stop_requested() && !of_token.stop_requested());
+  tasks.abort();
+  CHECK(of_token.stop_requested());
   stops(tasks);
+  CHECK(at_abort.stop_requested());
+  taskreg::registry others;
+  auto inside = others.spawn("inside", [](taskreg::context self) {
+    taskreg::linked_stop_source own(taskreg::at_abort, self);
+    taskreg::ignore(self.task().cancel());
+    const bool is_early = own.stop_requested();
+    taskreg::ignore(self.task().abort());
+    return !is_early && own.stop_requested();
+  });
+  CHECK(inside.get());
+  stops(others);
 }
 
 /* Proves: a std::stop_token cancels a token, with a reason; also if it was stopped before, and not any more when the link
@@ -424,6 +540,58 @@ CASE(a_stop_has_two_levels) {
   stops(tasks);
 }
 
+/* Proves: a wait with a token and a predicate returns ok if the predicate is true, whether or not the token is cancelled
+   or the time has passed; else cancelled or timed_out; the lock is held, inside a task and outside (U3, C18).
+   Why it matters: it is condition_variable_any's wait with a stop_token.  Catches: a predicate that is not asked
+   first, or not asked last; a timeout of a token that waits. */
+CASE(waits_with_a_token_and_a_predicate) {
+  using taskreg::status;
+  const auto all = [] {
+    std::mutex lock;
+    std::condition_variable changed;
+    std::unique_lock<std::mutex> held(lock);
+    taskreg::token going, stopped;
+    stopped.cancel();
+    const auto yes = [] { return true; };
+    const auto no = [] { return false; };
+    for (const taskreg::timeout most : {taskreg::timeout(-1h), taskreg::timeout(1h), taskreg::timeout(taskreg::forever)}) {
+      CHECK_STATUS(status::ok, taskreg::wait(changed, held, going, most, yes));
+      CHECK_STATUS(status::ok, taskreg::wait(changed, held, stopped, most, yes));
+      CHECK_STATUS(status::cancelled, taskreg::wait(changed, held, stopped, most, no));
+    }
+    CHECK_STATUS(status::cancelled, taskreg::wait(changed, held, stopped, no));
+    CHECK_STATUS(status::timed_out, taskreg::wait(changed, held, going, -1h, no));
+    const auto start = std::chrono::steady_clock::now();
+    CHECK_STATUS(status::timed_out, taskreg::wait(changed, held, going, 2ms, no));
+    CHECK(std::chrono::steady_clock::now() - start >= 2ms);
+    CHECK(held.owns_lock());
+    bool is_there = false;
+    std::thread notifier([&] {
+      const std::lock_guard<std::mutex> hold(lock);
+      is_there = true;
+      changed.notify_all();
+    });
+    CHECK_STATUS(status::ok, taskreg::wait(changed, held, going, 1h, [&] { return is_there; }));
+    CHECK(held.owns_lock());
+    notifier.join();
+    std::thread stopper([&] {
+      const std::lock_guard<std::mutex> hold(lock); // released by the wait
+      going.cancel();
+    });
+    CHECK_STATUS(status::cancelled, taskreg::wait(changed, held, going, no));
+    CHECK(held.owns_lock());
+    stopper.join();
+    held.unlock();
+    CHECK_STATUS(status::invalid, taskreg::wait(changed, held, going, 1h, yes));
+  };
+  all();
+  taskreg::registry tasks;
+  auto inside = tasks.spawn("waits", all);
+  CHECK_STATUS(status::ok, inside.wait());
+  CHECK(inside.result() != nullptr);
+  stops(tasks);
+}
+
 #if TASKREG_HAS_STOP_TOKEN
 #define WITH_STOP_TOKEN                                                                           \
   CHECK_ENTRY(bodies_take_a_stop_token), CHECK_ENTRY(a_token_stops_a_stop_token),                  \
@@ -488,7 +656,9 @@ CASE(what_an_abort_tells_is_within_reach) {
 
 CHECK_MAIN(CHECK_ENTRY(callbacks_run_once_on_the_cancelling_thread),
            CHECK_ENTRY(a_late_callback_runs_in_its_constructor), CHECK_ENTRY(a_destroyed_callback_does_not_run),
-           CHECK_ENTRY(the_destructor_waits_for_a_running_call), CHECK_ENTRY(callbacks_may_change_callbacks),
-           CHECK_ENTRY(callbacks_come_and_go_beside_cancels), CHECK_ENTRY(no_callback_on_an_empty_handle),
+           CHECK_ENTRY(the_destructor_waits_for_a_running_call),
+           CHECK_ENTRY(the_destructor_waits_for_its_own_call_alone), CHECK_ENTRY(waits_with_a_token_and_a_predicate),
+           CHECK_ENTRY(callbacks_may_change_callbacks),
+           CHECK_ENTRY(one_of_five_callbacks_destroys_another), CHECK_ENTRY(callbacks_come_and_go_beside_cancels), CHECK_ENTRY(no_callback_on_an_empty_handle),
            WITH_EXCEPTIONS WITH_STOP_TOKEN CHECK_ENTRY(waiters_end_when_stopped),
            CHECK_ENTRY(a_stop_has_two_levels), CHECK_ENTRY(what_an_abort_tells_is_within_reach))

@@ -6,6 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include <poll.h>
+
 #include <sys/wait.h>
 
 namespace {
@@ -53,6 +55,8 @@ CASE(bodies_are_any_callable) {
   struct has_member {
     int value;
     int plus(int more) { return value + more; }
+    std::uint64_t id(taskreg::context self, int more) { return self.id() + static_cast<unsigned>(value + more); }
+    int &reference(taskreg::context) { return value; }
   };
   struct only_moved {
     std::unique_ptr<int> own;
@@ -72,6 +76,11 @@ CASE(bodies_are_any_callable) {
   CHECK_EQ(1, changed);
   auto own = tasks.spawn("context", [](taskreg::context self, int more) { return self.id() + static_cast<unsigned>(more); }, 1);
   CHECK_EQ(own.id() + 1, own.get());
+  auto member = tasks.spawn("member with context", &has_member::id, &object, 2);
+  CHECK_EQ(member.id() + 12, member.get());
+  CHECK(&tasks.spawn("reference", &has_member::reference, std::ref(object)).get() == &object.value);
+  std::thread moved([] {});
+  tasks.spawn("a thread", [](std::thread thread) { thread.join(); }, std::move(moved)).get();
   auto generic = tasks.spawn("generic", [](auto &&self) { return self.stop_requested(); });
   CHECK(!generic.get());
   auto same = tasks.spawn("self", [] { return taskreg::this_task::self(); });
@@ -152,6 +161,7 @@ CASE(exit_codes_are_the_bodys) {
   });
   CHECK_STATUS(taskreg::status::ok, fails.wait(5s * check_scale(), how));
   CHECK(how.ending() == taskreg::ended::failed && !how.ok());
+  CHECK_STR("failed", to_string(how.ending()));
   CHECK_EQ(28, how.code);
   CHECK_STR("no space", how.message);
   CHECK_EQ(28, fails.get().value);
@@ -208,7 +218,7 @@ CASE(exceptions_are_failures) {
 
   auto bytes = tasks.spawn("bytes", [] { throw std::runtime_error("caf\xe9 \xc3\xa9"); });
   CHECK_STATUS(taskreg::status::ok, bytes.wait(taskreg::forever, how));
-  CHECK_STR("caf? ??", how.message);
+  CHECK_STR("caf\xef\xbf\xbd \xc3\xa9", how.message);
   tasks.detach("detached", [] { throw special(); });
   tasks.detach("detached", [text = std::string("x")] { throw special(); });
   CHECK_STATUS(taskreg::status::ok, tasks.wait());
@@ -297,6 +307,12 @@ CASE(exceptions_of_the_caller_pass) {
     caught++;
   }
   CHECK(caught == 3 && hold.owns_lock());
+  try {
+    taskreg::ignore(taskreg::wait(changed, hold, taskreg::token(), 1h, []() -> bool { throw special(); }));
+  } catch (const special &) {
+    caught++;
+  }
+  CHECK(caught == 4 && hold.owns_lock());
 }
 
 /* Proves: get() throws taskreg::error where it cannot wait: in the task itself, in a task that was asked to stop, for
@@ -387,6 +403,12 @@ CASE(handles_are_values) {
   CHECK(child.message() == "because");
   auto timed = token.child(0s);
   CHECK(timed.cancelled() && timed.reason() == taskreg::reason::deadline);
+  std::swap(token, child);
+  CHECK(child == tasks.token() && token.cancelled() && !child.cancelled());
+  std::swap(token, child);
+  auto &itself = token;
+  token = std::move(itself);
+  CHECK(token == tasks.token());
 
   taskreg::task_ref kept = nullptr;
   {
@@ -395,6 +417,11 @@ CASE(handles_are_values) {
     auto other = std::move(task);
     CHECK(!task && task.result() == nullptr && other == kept);
     task = std::move(other);
+    auto &same_task = task;
+    task = std::move(same_task);
+    std::swap(task, other);
+    CHECK(!task && other == kept);
+    std::swap(task, other);
     CHECK_EQ(1, task.get());
   }
   CHECK(kept.name() == "kept by its handle" && kept.kind() == taskreg::kind{0x101});
@@ -490,6 +517,17 @@ CASE(the_rest_of_the_library) {
   CHECK_STATUS(taskreg::status::ok, moved.write(null, taskreg::format::json));
   CHECK_STATUS(taskreg::status::invalid, result.report.write(null));
   CHECK_STATUS(taskreg::status::ok, tasks.write_metrics(null));
+  CHECK_STATUS(taskreg::status::ok, taskreg::write_metrics({{tasks, "all"}, {net}}, null));
+  CHECK_STATUS(taskreg::status::invalid, taskreg::write_metrics({{tasks, "same"}, {net, "same"}}, null, false));
+#if TASKREG_HAS_EXCEPTIONS
+  const std::string json = moved.str(taskreg::format::json);
+  CHECK(json.front() == '{' && json.back() == '\n' && json.find("\"stuck\"") != std::string::npos);
+  CHECK(moved.str().find("stuck") != std::string::npos);
+  CHECK(tasks.snapshot_str().find("stuck") != std::string::npos);
+  CHECK(tasks.metrics_str().find("# EOF") != std::string::npos);
+  CHECK_THROWS(taskreg::status::invalid, result.report.str());
+  CHECK_THROWS(taskreg::status::invalid, taskreg::registry(nullptr).snapshot_str());
+#endif
   close(null);
   CHECK_STATUS(taskreg::status::closed, tasks.try_detach("late", [] {}));
   stuck.open();
@@ -547,7 +585,14 @@ CASE(condition_variables_of_ones_own) {
 CASE(the_calling_task) {
   namespace self = taskreg::this_task;
   CHECK(!self::self() && !self::cancelled());
+  int none = -1;
+  CHECK_STATUS(taskreg::status::invalid, self::fd(none));
+  CHECK_STATUS(taskreg::status::invalid, self::abort_fd(none));
+  short events = -1;
+  CHECK_STATUS(taskreg::status::invalid, self::wait_fd(-1, POLLIN, events));
+  CHECK(none == -1 && events == -1);
   CHECK_STATUS(taskreg::status::invalid, self::checkpoint("nowhere"));
+  CHECK_STATUS(taskreg::status::invalid, self::label("nobody"));
   CHECK_STATUS(taskreg::status::ok, self::sleep(1ms));
   CHECK_STATUS(taskreg::status::ok, self::sleep(-1ms));
   taskreg::registry tasks;
@@ -557,20 +602,33 @@ CASE(the_calling_task) {
   auto task = tasks.spawn("speaks", [&](taskreg::context own) {
     CHECK(self::self().id() == own.id() && own.flag() != nullptr && *own.flag() == 0);
     CHECK_STATUS(taskreg::status::ok, self::checkpoint("saying"));
+    CHECK_STATUS(taskreg::status::ok, self::label("10.0.0.9:5432"));
     CHECK_STATUS(taskreg::status::ok, self::progress(1, 2, "words"));
     CHECK_STATUS(taskreg::status::ok, self::promise_heartbeat(1h));
     CHECK_STATUS(taskreg::status::ok, self::heartbeat());
     { const self::heartbeat_pause pause; }
     CHECK_STATUS(taskreg::status::timed_out, self::wait_cancelled(1ms));
-    CHECK_STATUS(taskreg::status::timed_out, self::wait_fd(ends[0], 1 /* POLLIN */, 1ms));
+    short ready = -1;
+    CHECK_STATUS(taskreg::status::timed_out, self::wait_fd(ends[0], POLLIN, 1ms));
+    CHECK_STATUS(taskreg::status::timed_out, self::wait_fd(ends[0], POLLIN, ready, 1ms));
+    CHECK_EQ(-1, ready);
+    CHECK_STATUS(taskreg::status::ok, self::wait_fd(ends[1], POLLIN | POLLOUT, ready));
+    CHECK_EQ(POLLOUT, ready);
+    int fd = -1, abort_fd = -1, same = -1;
+    CHECK_STATUS(taskreg::status::ok, self::fd(fd));
+    CHECK_STATUS(taskreg::status::ok, self::abort_fd(abort_fd));
+    CHECK_STATUS(taskreg::status::ok, own.fd(same));
+    CHECK(fd == same && fd != abort_fd);
     reported.open();
-    CHECK_STATUS(taskreg::status::cancelled, self::wait_fd(ends[0], 1));
+    CHECK_STATUS(taskreg::status::cancelled, self::wait_fd(ends[0], POLLIN));
+    CHECK_STATUS(taskreg::status::cancelled, self::wait_fd(ends[1], POLLOUT, ready));
     CHECK_STATUS(taskreg::status::cancelled, self::sleep(taskreg::forever));
     CHECK(self::stop_requested());
   });
   reported.pass();
   const auto all = tasks.snapshot();
   CHECK_STR("saying", all.at(0).checkpoint);
+  CHECK_STR("10.0.0.9:5432", all.at(0).label);
   CHECK_STR("words", all.at(0).progress_unit);
   CHECK(task.request_stop());
   CHECK_STATUS(taskreg::status::ok, task.wait());

@@ -20,7 +20,7 @@ struct own_clock { // behind its epoch, and coarse
 };
 
 /* Proves: a duration is a timeout in nanoseconds, rounded up; a negative one is over, and never forever; one too long
-   is the longest there is (U3).  Why it matters: `deadline - now` turns negative, and -1 ns would wait for ever.
+   is the longest there is (U3).  Why it matters: `deadline - now` turns negative, and -1 ns would never time out.
    Catches: an overflow; a truncation to 0; a -1 that is passed on. */
 CASE(durations_are_saturated) {
   static_assert(timeout(5s).count() == 5000000000);
@@ -52,6 +52,28 @@ CASE(durations_are_saturated) {
   // A number without a unit, and a bool, are none.
   static_assert(!std::is_convertible_v<int, timeout> && !std::is_convertible_v<double, timeout>);
   static_assert(!std::is_constructible_v<timeout, std::int64_t> && !std::is_constructible_v<timeout, bool>);
+}
+
+/* Proves: a duration in the options is saturated, too, and a negative one is kept (U3).  Why it matters: hours::max() as
+   nanoseconds overflows, and would be any number.  Catches: a field of std::chrono::nanoseconds. */
+CASE(intervals_are_saturated) {
+  using taskreg::interval;
+  static_assert(interval().count() == 0 && interval(2ms).count() == 2000000 && interval(-1s).count() == -1000000000);
+  static_assert(interval(std::chrono::hours::max()).count() == most);
+  static_assert(interval(std::chrono::hours::min()).count() == std::numeric_limits<std::int64_t>::min());
+  static_assert(interval(std::chrono::duration<double>(1e300)).count() == most);
+  static_assert(!std::is_convertible_v<int, interval> && !std::is_constructible_v<interval, std::int64_t>);
+  taskreg::registry tasks;
+  taskreg::spawn_options how;
+  how.heartbeat = std::chrono::hours::max();
+  auto task = tasks.spawn("slow heart", how, [] { return taskreg::this_task::promise_heartbeat(std::chrono::hours::max()); });
+  CHECK_STATUS(taskreg::status::ok, task.wait());
+  CHECK_STATUS(taskreg::status::ok, *task.result());
+  how.heartbeat = -1s;
+  taskreg::status code;
+  CHECK(!tasks.try_spawn(code, "no heart", how, [] {}));
+  CHECK_STATUS(taskreg::status::invalid, code);
+  stops(tasks);
 }
 
 /* Proves: a time point of any clock is a timeout as long as it is away, at least 0; the ends of its range are no
@@ -111,7 +133,27 @@ CASE(a_timeout_that_is_over_does_not_wait) {
   stops(tasks);
 }
 
+/* Proves: a wait on a condition variable whose time is over, or has almost come, releases the mutex (U3).  Why it matters:
+   a loop around it must not keep others out.  Catches: a timeout that is looked at before the wait. */
+CASE(a_wait_that_is_over_lets_others_in) {
+  std::mutex lock;
+  std::condition_variable changed;
+  for (const timeout so_long : {timeout(-1h), timeout(0s), timeout(20ns)}) {
+    bool is_done = false;
+    std::unique_lock<std::mutex> hold(lock);
+    std::thread other([&] {
+      const std::lock_guard<std::mutex> also(lock);
+      is_done = true;
+    });
+    while (!is_done) // never ends otherwise
+      CHECK_STATUS(taskreg::status::timed_out, taskreg::wait(changed, hold, so_long, [] { return false; }));
+    CHECK(hold.owns_lock());
+    other.join();
+  }
+}
+
 } // namespace
 
-CHECK_MAIN(CHECK_ENTRY(durations_are_saturated), CHECK_ENTRY(time_points_are_saturated),
-           CHECK_ENTRY(the_longest_timeout_waits), CHECK_ENTRY(a_timeout_that_is_over_does_not_wait))
+CHECK_MAIN(CHECK_ENTRY(durations_are_saturated), CHECK_ENTRY(intervals_are_saturated), CHECK_ENTRY(time_points_are_saturated),
+           CHECK_ENTRY(the_longest_timeout_waits), CHECK_ENTRY(a_timeout_that_is_over_does_not_wait),
+           CHECK_ENTRY(a_wait_that_is_over_lets_others_in))

@@ -27,7 +27,8 @@ import unicodedata
 import jsonschema
 
 KINDS = {1: "background-loop", 2: "peer-connection", 3: "rpc-handler", 4: "maintenance"}
-COUNTS = ["ended", "failed", "exited", "pending", "aborted", "abandoned", "rejected", "threads_left"]
+BEFORE = ["ended_before", "failed_before", "exited_before"]
+COUNTS = ["ended", "failed", "exited", *BEFORE, "pending", "aborted", "abandoned", "rejected", "threads_left"]
 LARGEST_GROWTH = 16 << 20
 
 
@@ -53,7 +54,7 @@ def as_double_holds(number):
 
 
 def no_constant(name):
-    sys.exit(f"report.py: {mode}: {name} is no JSON")
+    sys.exit(f"report.py: {mode}: {name} is not JSON")
 
 
 def strictness(schema, place="#"):
@@ -85,7 +86,7 @@ def read_json(folder, name, schema):
     try:
         value = json.loads(text, object_pairs_hook=no_doubles, parse_int=read_integer, parse_constant=no_constant)
     except ValueError as failure:
-        sys.exit(f"report.py: {mode}: {name}.json is no JSON: {failure}")
+        sys.exit(f"report.py: {mode}: {name}.json is not JSON: {failure}")
     error = next(schema.iter_errors(value), None)
     check(error is None, f"{name}.json: {error and (list(error.absolute_path), error.message)}")
     return value
@@ -118,6 +119,15 @@ def decode(word):
     return text
 
 
+def decode_label(word):
+    """A label: 127 bytes of it at most, cut where a character begins; None if it is empty."""
+    data = b"" if word in "-." else bytes.fromhex(word)
+    if len(data) > 127:
+        end = next((n for n in (127, 126, 125) if data[n] & 0xC0 != 0x80), 124)
+        data = data[: end if end == 127 or data[end] >= 0xC0 else 127]
+    return "".join(character for character, width in pieces(data)) or None
+
+
 def pieces(data):
     """The characters of some bytes, each with its width; a byte that begins none is U+FFFD."""
     while data:
@@ -142,7 +152,7 @@ def run(how, folder, *arguments):
     for line in result.stdout.splitlines():
         word, *rest = line.split(" ")
         if word == "task":
-            what, number, name, group, kind, phase, checkpoint, done, total, unit = rest
+            what, number, name, group, kind, phase, checkpoint, done, total, unit, label = rest
             tasks[int(number)] = {
                 "what": what,
                 "name": decode(name),
@@ -151,6 +161,7 @@ def run(how, folder, *arguments):
                 "kind_number": int(kind),
                 "phase": int(phase),
                 "checkpoint": decode(checkpoint),
+                "label": decode_label(label),
                 "reported": (int(done), int(total), decode(unit)),
             }
         elif word == "counts":
@@ -169,6 +180,7 @@ def check_identity(found, task, where):
 
 def check_reported(found, task, where):
     check_identity(found, task, where)
+    check(found["label"] == task["label"], f"{where}: label {found['label']!r} of {task}")
     check(found["checkpoint"] == task["checkpoint"], f"{where}: checkpoint {found['checkpoint']!r} of {task}")
     if task["what"] == "progresses":
         progress = found["progress"]
@@ -214,20 +226,36 @@ def check_report(folder, name, counts):
     check(len(stragglers) == counts["stragglers"] == len({s["id"] for s in stragglers}), f"{name}: stragglers")
     check(value["pending"] == value["aborted"] + value["abandoned"], f"{name}: pending")
     lines = read_text(folder, name)
-    check_text(lines, value, name)
+    told = check_text(lines, value, name)
     for straggler in stragglers:
         nulls = [straggler[key] is None for key in ("cpu_since_ns", "cpu_since_span_ns")]
         check(nulls[0] == nulls[1], f"{name}: time without a span: {straggler}")
         check(straggler["syscall"] is not None or straggler["syscall_name"] is None, f"{name}: {straggler}")
+        # Escaped once: what is a backslash in the text is one in JSON.
+        if straggler["descriptor"] is not None:
+            line = f"  on fd {straggler['descriptor']['number']}: {straggler['descriptor']['text']}"
+            check(line in lines or straggler["id"] not in told, f"{name}: no line {line!r}")
+            check(straggler["syscall"] is not None, f"{name}: a descriptor without a call: {straggler}")
         ended = straggler["state"] == "ended"
         check(ended == (straggler["diagnosis"] == "ended"), f"{name}: {straggler}")
+    threads = value["threads"] or []
+    own = {straggler["thread_id"] for straggler in stragglers if straggler["state"] != "ended"}
+    ids = [thread["thread_id"] for thread in threads]
+    check(len(set(ids)) == len(ids) and not own & set(ids), f"{name}: other threads {ids}")
+    sections = [line for line in lines if line.startswith("other threads of the process: ")]
+    check(len(sections) == (value["threads"] is not None), f"{name}: {sections}")
+    for section in sections:
+        count = len(threads) + value["threads_unlisted"]
+        check(section.startswith(f"other threads of the process: {count}"), f"{name}: {section!r}, not {count}")
     stops = [task["stop_ns"] for task in value["slowest"]]
     check(stops == sorted(stops, reverse=True), f"{name}: the slowest are in another order: {stops}")
     check(all(task["ran_ns"] >= task["stop_ns"] for task in value["slowest"]), f"{name}: stopped longer than ran")
     phases = [phase["phase"] for phase in value["phases"]]
     check(phases == sorted(set(phases)), f"{name}: phases {phases}")
     for phase in value["phases"]:
-        check(0 < phase["asked"] and phase["remaining"] <= phase["asked"], f"{name}: {phase}")
+        check(phase["ended_before"] == 0 or phase["phase"] == 0, f"{name}: {phase}")
+        check(phase["ended_before"] <= value["ended_before"], f"{name}: {phase}")
+        check(0 < phase["asked"] + phase["ended_before"] and phase["remaining"] <= phase["asked"], f"{name}: {phase}")
     return value, lines
 
 
@@ -235,14 +263,34 @@ def check_text(lines, value, name):
     word = "task " if value["occasion"] == "explain" else "straggler "
     headings = [number for number, line in enumerate(lines) if line.startswith(word)]
     stragglers = value["stragglers"]
-    check(len(headings) == len(stragglers), f"{name}.txt names {len(headings)} of {len(stragglers)}")
-    for number, straggler in zip(headings, stragglers):
+    # Those that are alike are one paragraph, that of the oldest.
+    alike = [re.match(r"  and (\d+) younger tasks? like this", line) for line in lines]
+    count = len(headings) + sum(int(found[1]) for found in alike if found)
+    check(count == len(stragglers), f"{name}.txt tells of {count} of {len(stragglers)}")
+    by_id = {straggler["id"]: straggler for straggler in stragglers}
+    told = set()
+    for number in headings:
         heading, detail = lines[number : number + 2]
-        wanted = f"  {straggler['kind']}, id {straggler['id']}, thread {straggler['thread_id']}, "
+        straggler = by_id[int(re.findall(r", id (\d+), thread ", detail)[-1])]
+        check(straggler["id"] not in told, f"{name}.txt tells of {straggler['id']} twice")
+        told.add(straggler["id"])
+        kind = straggler["kind"] if straggler["kind_name"] is None else shown(straggler["kind_name"])
+        wanted = f"  {kind}, id {straggler['id']}, thread {straggler['thread_id']}, "
         check(detail.startswith(wanted), f"{name}.txt: {detail!r}, not {wanted!r}")
+        if straggler["label"] is not None:
+            line = f'  for "{shown(straggler["label"])}"'
+            check(line in lines[number : number + 9], f"{name}.txt: no {line!r}")
         path = f"{straggler['group']}/{straggler['name']}" if straggler["group"] else straggler["name"]
-        start = f"{word}{shown(path)}: {straggler['diagnosis']}"
+        words = straggler["diagnosis"]
+        if words == "idle":
+            words = "asleep" if straggler["library_wait"]["for"] == "time" else "idle in "
+        start = f"{word}{shown(path)}: {words}"
         check(heading.startswith(start), f"{name}.txt: {heading!r}, not {start!r}")
+    check_summary(lines, value, name)
+    return told
+
+
+def check_summary(lines, value, name):
     if value["occasion"] == "explain":
         check(lines[0] == f"{value['pending']} task{'' if value['pending'] == 1 else 's'} alive", lines[0])
         return
@@ -253,6 +301,11 @@ def check_text(lines, value, name):
     numbers = [int(number) for number in re.findall(r"\d+", lines[1])]
     wanted = [value[k] for k in ("ended", "failed", "exited", "pending", "aborted", "abandoned", "rejected")]
     check(numbers == wanted, f"{name}.txt: {lines[1]!r}, not {wanted}")
+    before = [line for line in lines if line.startswith("  ended before the call ")]
+    check(len(before) == (1 if value["ended_before"] else 0), f"{name}.txt: {before}")
+    for line in before:
+        numbers = [int(number) for number in re.findall(r"\d+", line)]
+        check(numbers == [value[k] for k in BEFORE], f"{name}.txt: {line!r}")
     phases = [line for line in lines if re.match(r"  phase \d: ", line)]
     check(len(phases) == len(value["phases"]), f"{name}.txt: {phases}")
     slowest = [line for line in lines if line.startswith("slowest to stop: ")]
@@ -264,15 +317,19 @@ def check_strictness(value):
     progress = next(s for s in value["stragglers"] if s["progress"] and s["progress"]["unit"])
     frames = next(s for s in value["stragglers"] if s["frames"] and s is not progress)
     value = value | {"stragglers": [progress, frames]}
-    places = [value, progress, progress["progress"], frames["frames"][0], value["phases"][0], value["slowest"][0]]
+    places = [value, value["threads"][0], progress, progress["progress"], frames["frames"][0], value["phases"][0], value["slowest"][0]]
     for place in places:
         for key, kept in list(place.items()):
             wrongs = [{} if isinstance(kept, list) else []]
+            if key in ("threads_unlisted", "threads_error"):
+                wrongs += [-1, 0.5]
             if key in ("occasion", "reason", "kind", "state", "diagnosis", "how"):
                 wrongs.append("unheard-of")
             if isinstance(kept, (int, float)) and key != "code":
                 wrongs += [-1, 0.5]
-            if key in ("name", "address", "object_offset", "symbol_offset", "syscall_name", "wait_channel"):
+            if key in ("name", "kind_name", "address", "object_offset", "symbol_offset", "syscall_name", "wait_channel") and not (
+                key == "name" and "holds_up" in place
+            ):  # a thread may have no name
                 wrongs.append("")
             del place[key]
             check(not report_schema.is_valid(value), f"the schema does without {key}")
@@ -295,6 +352,8 @@ def check_hostile(folder):
     for straggler in value["stragglers"]:
         check_reported(straggler, tasks[straggler["id"]], "explain")
         check(straggler["cancel_requested_for_ns"] is None, "a look asks a task to stop")
+
+    check(value["threads"] is not None, "no threads although the registry's options ask for them")
 
     value, lines = check_report(folder, "shutdown", counts["shutdown"])
     stay = {n: t for n, t in tasks.items() if t["what"] not in ("obeys", "fails", "exits")}
@@ -325,7 +384,8 @@ def check_hostile(folder):
         check((straggler["cancel_checks"] > 0) == (task["what"] == "checks"), f"{straggler}")
     check(any(straggler["frames"] for straggler in listed.values()), "no backtrace")
     frames = [line for line in lines if re.match(r"  #\d+ 0x", line)]
-    check(len(frames) == sum(len(straggler["frames"]) for straggler in listed.values()), "frames")
+    told = [int(found[1]) for found in map(re.compile(r"  .*, id (\d+), thread ").match, lines) if found]
+    check(len(frames) == sum(len(listed[number]["frames"]) for number in told if number in listed), "frames")
     check_strictness(value)
     check_snapshot(folder, "after", stay)
 
@@ -335,6 +395,7 @@ def check_quiet(folder):
     check_snapshot(folder, "empty", {})
     value, _ = check_report(folder, "join", counts["join"])
     check(value["grace_ns"] is None and value["reason"] == "none" and value["message"] == "", "the join")
+    check(value["threads"] is None, "threads although nobody asked for them")
     value, _ = check_report(folder, "late", counts["late"])
     check(value["grace_ns"] == 0 and len(value["stragglers"]) == 1 and not value["phases"], "the late join")
     value, _ = check_report(folder, "done", counts["done"])
@@ -348,7 +409,8 @@ def check_crowd(folder):
     if count < 10000:
         print(f"the system refuses more than {count} threads")
     check(count >= 1000, f"no crowd: {count} tasks")
-    value, _ = check_report(folder, "crowd", counts["crowd"])
+    value, lines = check_report(folder, "crowd", counts["crowd"])
+    check(len(lines) < 100, f"{len(lines)} lines of text for tasks that are alike")
     check(value["pending"] == count == len(value["stragglers"]), f"{len(value['stragglers'])} of {count}")
     names = {straggler["name"] for straggler in value["stragglers"]}
     check(names == {f'peer {number} "\\\n€' for number in range(count)}, "other names")

@@ -98,10 +98,12 @@ static void expect_text(const char *text) {
 static void expect_counts(const char *name, const tr_report *report) {
   tr_join_report counts = TR_JOIN_REPORT_INIT;
   CHECK_EQ(TR_OK, tr_report_counts(report, &counts));
-  printf("counts %s ended %" PRIu64 " failed %" PRIu64 " exited %" PRIu64 " pending %" PRIu64 " aborted %" PRIu64
+  printf("counts %s ended %" PRIu64 " failed %" PRIu64 " exited %" PRIu64
+         " ended_before %" PRIu64 " failed_before %" PRIu64 " exited_before %" PRIu64 " pending %" PRIu64 " aborted %" PRIu64
          " abandoned %" PRIu64 " rejected %" PRIu64 " threads_left %" PRIu32 " elapsed_ns %" PRId64
          " extended_ns %" PRId64 " callbacks_ns %" PRId64 " stragglers %" PRIu64 "\n",
-         name, counts.ended, counts.failed, counts.exited, counts.pending, counts.aborted, counts.abandoned,
+         name, counts.ended, counts.failed, counts.exited, counts.ended_before, counts.failed_before,
+         counts.exited_before, counts.pending, counts.aborted, counts.abandoned,
          counts.rejected, counts.threads_left, counts.elapsed_ns, counts.extended_ns,
          counts.callbacks_ns, counts.stragglers_count);
 }
@@ -116,12 +118,14 @@ struct task {
   const char *unit;
   uint64_t done, total;
   tr_task_fn rest;
+  const char *label;
 };
 
 /* Reports what it is to report, and goes on as it is to go on. */
 static int body_reports(tr_task *self, void *ctx) {
   struct task *task = ctx;
   if (task->checkpoint != NULL) TR_IGNORE(tr_checkpoint(task->checkpoint));
+  if (task->label != NULL) TR_IGNORE(tr_label(task->label));
   if (task->done > 0) TR_IGNORE(tr_progress(task->done, task->total, task->unit));
   return task->rest(self, &gate);
 }
@@ -173,7 +177,7 @@ static int rest_exits(tr_task *self, void *ctx) {
 
 static int count_of_tasks;
 
-/* Spawns one, and says so: task WHAT ID NAME GROUP KIND PHASE CHECKPOINT DONE TOTAL UNIT. */
+/* Spawns one, and says so: task WHAT ID NAME GROUP KIND PHASE CHECKPOINT DONE TOTAL UNIT LABEL. */
 static void spawn_expected(tr_registry *registry, const char *group, const char *name, tr_kind kind,
                        const tr_spawn_options *options, const struct task *given, const char *what) {
   struct task *task = malloc(sizeof *task);
@@ -192,16 +196,20 @@ static void spawn_expected(tr_registry *registry, const char *group, const char 
   expect_text(given->checkpoint);
   printf(" %" PRIu64 " %" PRIu64, given->done, given->total);
   expect_text(given->unit);
+  expect_text(given->label);
   printf("\n");
   tr_task_release(handle);
   count_of_tasks++;
 }
 
 static void write_hostile(void) {
+  CHECK_EQ(TR_OK, tr_kind_set_name(TR_KIND_APPLICATION, "\"up\\\n\x1b\xc2\x9b\xe2\x82\xac"));
   CHECK_EQ(TR_OK, tr_enable_backtraces(SIGRTMIN + 2));
   tr_registry *registries[3];
   const char *groups[3] = {"", "net \"\\\n\xc2\x9b", "net \"\\\n\xc2\x9b/\xe2\x82\xac\x7f"};
-  registries[0] = registry_new();
+  tr_registry_options with_threads = TR_REGISTRY_OPTIONS_INIT;
+  with_threads.flags = TR_REGISTRY_REPORT_THREADS;
+  CHECK_EQ(TR_OK, tr_registry_create(&with_threads, &registries[0]));
   CHECK_EQ(TR_OK, tr_registry_child(registries[0], groups[1], NULL, &registries[1]));
   CHECK_EQ(TR_OK, tr_registry_child(registries[1], "\xe2\x82\xac\x7f", NULL, &registries[2]));
   const tr_kind kinds[] = {TR_KIND_BACKGROUND_LOOP, TR_KIND_PEER_CONNECTION, TR_KIND_RPC_HANDLER,
@@ -211,16 +219,16 @@ static void write_hostile(void) {
     tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
     options.phase = i % 4 == 0 ? (uint32_t)(i % 8) : 0;
     struct task task = {texts[i % text_count], texts[(i + 3) % text_count], i % 5, i % 2 == 0 ? UINT64_MAX - i : 0,
-                        body_deaf};
+                        body_deaf, texts[(i + 1) % text_count]};
     if (task.done == 0) task.total = 0, task.unit = NULL;
     if (task.done == 4) task.done = UINT64_MAX;
     size_t of = i % 3 == 0 ? i / 3 % 3 : 0;
     spawn_expected(registries[of], groups[of], names[i % name_count], kinds[i % 6], &options, &task, "deaf");
   }
   const tr_spawn_options plain = TR_SPAWN_OPTIONS_INIT;
-  tr_spawn_options promises = TR_SPAWN_OPTIONS_INIT;
-  promises.heartbeat_ns = 1;
-  struct task rests = {NULL, NULL, 0, 0, rest_spins};
+  tr_spawn_options interval = TR_SPAWN_OPTIONS_INIT;
+  interval.heartbeat_ns = 1;
+  struct task rests = {NULL, NULL, 0, 0, rest_spins, NULL};
   spawn_expected(registries[0], "", "spins", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "spins");
   rests.rest = rest_progresses;
   spawn_expected(registries[0], "", "progresses", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "progresses");
@@ -229,7 +237,7 @@ static void write_hostile(void) {
   rests.rest = rest_reads_flag;
   spawn_expected(registries[0], "", "reads its flag", TR_KIND_BACKGROUND_LOOP, &plain, &rests, "reads");
   rests.rest = body_deaf;
-  spawn_expected(registries[0], "", "stalls", TR_KIND_BACKGROUND_LOOP, &promises, &rests, "stalls");
+  spawn_expected(registries[0], "", "stalls", TR_KIND_BACKGROUND_LOOP, &interval, &rests, "stalls");
   rests.rest = body_obeys;
   for (int i = 0; i < 17; i++)
     spawn_expected(registries[i % 3], groups[i % 3], names[i], kinds[i % 6], &plain, &rests, "obeys");

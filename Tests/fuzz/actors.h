@@ -11,13 +11,15 @@
 enum call {
   NOTHING, RETURN, EXIT, TOKEN_CANCEL, TOKEN_WAIT, TASK_CANCEL, TASK_WAIT, JOIN, SHUTDOWN, SPAWN, SLEEP,
   WAIT_CANCELLED, WAIT_FD, SET_MESSAGE, TOKEN_ON_CANCEL, TASK_ON_CANCEL, OFF_CANCEL, RETAIN_REGISTRY,
-  COND_WAIT, CHECKPOINT, PROGRESS, HEARTBEAT, REGISTRY_WAIT, PROMISE, PAUSE, RESUME, ACKNOWLEDGE, QUIESCE, BEGIN_DRAIN
+  COND_WAIT, CHECKPOINT, LABEL, PROGRESS, HEARTBEAT, REGISTRY_WAIT, SET_INTERVAL, PAUSE, RESUME, ACKNOWLEDGE, QUIESCE, BEGIN_DRAIN,
+  SET_DATA, ADOPT
 };
 struct order {
   enum call call;
   int object, how; /* a number in the model; whatever else the call needs */
   int64_t timeout;
   const char *text;
+  void *data;
   int fd;
   uint64_t done, total;                /* of progress */
   int wantsFull;                       /* whether a join is to make a report */
@@ -42,6 +44,7 @@ struct actor {
   enum { IDLE, TOLD, DONE } state;
   struct order order;
   int isPending; /* the conductor's: a call was left blocked */
+  int mayBeRefused; /* likewise: that call waits in a circle of two tasks */
 };
 
 extern struct actor actors[ACTORS]; /* first the program's own, then one for each task */
@@ -60,7 +63,7 @@ int body(tr_task *self, void *context);
 /* Makes a call, on the thread that was told to; in performing.c. */
 void perform(struct order *order);
 
-/* The pipes, and the program's own threads, which are there for ever. */
+/* The pipes, and the program's own threads, which never end. */
 void begin_actors(void);
 struct task *task_of(int actor);
 int is_flagged(int actor);
@@ -75,6 +78,9 @@ struct order *order_for(int number, enum call call, int object);
 void command(int number);
 struct order *answer_of(int number);
 int has_answered(int number);
+/* Whether tasks wait for each other in a circle. */
+int has_circle(void);
+extern int had_circle; /* there was one after a call of this sequence */
 struct order *ask(int number);
 
 /* Calls that may block; in blocked.c. */
@@ -89,6 +95,7 @@ void check_list(const tr_task_summary *list, size_t count, int registry);
 void check_registry(int number, int how);
 void check_counts(void);
 void check_group(const char *group, int registry);
+void check_label(const struct task *task, const char *label);
 void check_notes(const struct task *task, const char *checkpoint, uint64_t done, uint64_t total, const char *unit);
 
 /* What a report tells; in checks-reports.c. */

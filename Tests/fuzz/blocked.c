@@ -39,12 +39,14 @@ static void check_outcome(const struct order *order) {
   MUST_EQ(task->how, order->outcome.how);
   MUST_EQ(task->code, order->outcome.code);
   MUST_EQ(task->flagged, order->outcome.was_cancelled);
-  MUST_EQ(task->hasMessage ? 4 : 0, strlen(order->outcome.message));
+  MUST_EQ(task->messageLength, strlen(order->outcome.message));
 }
 
 static void check_answer(int number, unsigned may) {
   struct order *order = answer_of(number);
   actors[number].isPending = 0;
+  if (actors[number].mayBeRefused) may |= MAY(TR_ERR_DEADLOCK);
+  actors[number].mayBeRefused = 0;
   if (!(may & MAY(order->status))) broken(__FILE__, __LINE__, "a status that is allowed", may, order->status);
   if (order->call == TASK_WAIT && order->status == TR_OK) check_outcome(order);
   if (order->status == TR_ERR_CANCELLED && number >= HOSTS) tasks[number - HOSTS].checks++;
@@ -66,9 +68,43 @@ void settle(void) {
   for (int i = 0; i < ACTORS; i++) {
     if (!actors[i].isPending) continue;
     unsigned may = may_return(i, &actors[i].order);
-    if (may != 0) check_answer(i, may);
-    else MUST(!has_answered(i));
+    int isRefused = actors[i].mayBeRefused && has_answered(i);
+    if (may != 0 || isRefused) check_answer(i, may);
+    else MUST(actors[i].mayBeRefused || !has_answered(i));
   }
+}
+
+/* A task begins to wait for one that waits for it, both without a time limit: one of the two waits is refused, or both,
+   sooner or later (J7). */
+static void close_circle(int number) {
+  const struct order *order = &actors[number].order;
+  if (order->call != TASK_WAIT || number < HOSTS) return;
+  struct actor *other = &actors[HOSTS + order->object];
+  if (other->isPending && other->order.call == TASK_WAIT && HOSTS + other->order.object == number)
+    other->mayBeRefused = actors[number].mayBeRefused = 1;
+}
+
+/* Whether a chain of waits leads from a task to `goal`. */
+static int leads_to(int goal, int number, char *seen) {
+  const struct actor *actor = &actors[HOSTS + number];
+  if (!actor->isPending || seen[number]) return 0;
+  seen[number] = 1;
+  for (int i = 0; i < task_count; i++) {
+    int isFor = actor->order.call == TASK_WAIT ? i == actor->order.object
+                : (actor->order.call == JOIN || actor->order.call == REGISTRY_WAIT) &&
+                      is_within(tasks[i].registry, actor->order.object);
+    if (isFor && tasks[i].live && (i == goal || leads_to(goal, i, seen))) return 1;
+  }
+  return 0;
+}
+
+/* Whether tasks wait for each other in a circle, which every report finds (Q4). */
+int has_circle(void) {
+  for (int i = 0; i < task_count; i++) {
+    char seen[TASKS] = {0};
+    if (leads_to(i, i, seen)) return 1;
+  }
+  return 0;
 }
 
 /* Makes a call that may block, with a timeout of 0 or without one. */
@@ -82,6 +118,7 @@ void wait_with(int number, int forever) {
     if ((may & MAY(TR_OK)) && order->call != WAIT_FD) may = MAY(TR_OK);
     if (may == 0) may = order->call == SLEEP ? MAY(TR_OK) : MAY(TR_ERR_TIMEDOUT);
   }
+  if (forever && may == 0) close_circle(number);
   command(number);
   if (may != 0) check_answer(number, may);
   else actors[number].isPending = 1;

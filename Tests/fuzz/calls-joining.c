@@ -5,7 +5,7 @@
 #define MS INT64_C(1000000)
 #define HOUR (3600000 * MS)
 
-/* What the log hears of the way to the deadline (E4, E6). */
+/* The events on the way to the deadline (E4, E6). */
 static void note_way_to_deadline(const struct order *order, int number) {
   const tr_shutdown_options *options = order->shutdown;
   if (order->call == SHUTDOWN && order->timeout > 0 && (options == NULL || options->warn_percent != TR_WARN_NEVER))
@@ -17,6 +17,14 @@ static void note_way_to_deadline(const struct order *order, int number) {
   MUST(hasProgress && options != NULL && options->max_grace_ns > order->timeout);
   MUST_EQ(options->max_grace_ns - order->timeout, order->report.extended_ns);
   model_event(number, TR_EVENT_DEADLINE_EXTENDED);
+}
+
+/* A call that ends by the flag of its caller, which it may have raised itself, comes to the deadline or does not. */
+static void note_way_cut_short(int number) {
+  static const uint32_t events[] = {TR_EVENT_DEADLINE_NEAR, TR_EVENT_DEADLINE_EXTENDED};
+  struct registry *log = &registries[registries[number].log];
+  for (size_t i = 0; i < 2; i++)
+    if (atomic_load(&log->logged[events[i]]) > log->events[events[i]]) model_event(number, events[i]);
 }
 
 /* Makes the call that `actor` has been given, and writes down what it came to. */
@@ -39,6 +47,7 @@ static void make_join(int actor, int number) {
   if (registry->live > 0 && is_flagged(actor)) {
     MUST_EQ(TR_ERR_CANCELLED, order->status);
     MUST(order->full == NULL);
+    note_way_cut_short(number);
     task_of(actor)->checks++;
     return;
   }
@@ -90,6 +99,21 @@ void call_join_fully(int a, int b, int c) {
   else make_join(actor, number);
 }
 
+/* The callbacks for the phases of a shutdown: how many have come. Each phase begins and ends once, in order (E5). */
+static int phase_calls, phase_registry;
+static void note_phase(int which, uint64_t number) {
+  MUST_EQ(which, phase_calls++);
+  MUST_EQ(number, live_in_phase(phase_registry, (uint32_t)which / 2));
+}
+static void on_phase_begin(void *context, uint32_t phase, uint64_t alive) {
+  MUST(context == &phase_calls);
+  note_phase(2 * (int)phase, alive);
+}
+static void on_phase_end(void *context, uint32_t phase, uint64_t alive) {
+  MUST(context == &phase_calls);
+  note_phase(2 * (int)phase + 1, alive);
+}
+
 /* Options of a shutdown. Returns whether they are invalid. */
 static int choose_options(tr_shutdown_options *options, int how, int b) {
   *options = (tr_shutdown_options)TR_SHUTDOWN_OPTIONS_INIT;
@@ -106,8 +130,14 @@ static int choose_options(tr_shutdown_options *options, int how, int b) {
       if (b % 4 == 0) options->warn_percent = 100 + (uint32_t)b;
       else if (b % 4 == 1) options->max_grace_ns = -1;
       else if (b % 4 == 2) options->progress_window_ns = INT64_MIN;
+      else if (b & 64) options->phase_max_grace_ns[b % (int)TR_PHASES] = -1;
       else options->phase_share[b % (int)TR_PHASES] = 1000001;
       return 1;
+    case 7:
+      options->on_phase_begin = on_phase_begin;
+      options->on_phase_end = on_phase_end;
+      options->phase_context = &phase_calls;
+      break;
     default: break;
   }
   return 0;
@@ -133,5 +163,21 @@ void call_shutdown_with(int a, int b, int c) {
   }
   if (c % 4 == 3 && !isBrief) order->timeout = 2 * MS;
   if (c % 4 == 2 && registries[number].live == 0) order->timeout = -1;
+  if (how != 7) {
+    make_join(actor, number);
+    return;
+  }
+  /* A limit of a phase's own extends nothing without progress. */
+  int hasProgress = 0;
+  for (int i = 0; i < task_count; i++)
+    hasProgress |= tasks[i].live && tasks[i].hasProgress && is_within(tasks[i].registry, number);
+  if (!hasProgress) options.phase_max_grace_ns[b % (int)TR_PHASES] = 4 * MS;
+  order->wantsFull = 0; /* which lists a phase without tasks if the machine holds its callback up for a millisecond */
+  phase_calls = 0;
+  phase_registry = number;
   make_join(actor, number);
+  int all = 2 * (int)TR_PHASES;
+  if (order->status == TR_ERR_DEADLOCK) MUST_EQ(0, phase_calls);
+  else if (order->status == TR_ERR_CANCELLED) MUST(phase_calls <= all);
+  else MUST_EQ(all, phase_calls);
 }

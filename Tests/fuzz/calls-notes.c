@@ -8,10 +8,12 @@ static const char *const units[] = {"blocks", NULL, "\xff", "files"};
 void call_checkpoint(int a, int c) {
   int actor = some_actor(a, 0);
   if (actor < 0) return;
-  struct order *order = order_for(actor, CHECKPOINT, 0);
+  struct order *order = order_for(actor, c & 128 ? LABEL : CHECKPOINT, 0);
   order->text = places[c % 6];
   MUST_EQ(actor < HOSTS ? TR_ERR_INVALID : TR_OK, ask(actor)->status);
-  if (actor >= HOSTS) task_of(actor)->checkpoint = order->text;
+  if (actor < HOSTS) return;
+  if (c & 128) task_of(actor)->label = order->text;
+  else task_of(actor)->checkpoint = order->text;
 }
 
 void call_progress(int a, int b, int c) {
@@ -34,18 +36,18 @@ void call_heartbeat(int a) {
   int actor = some_actor(a, 0);
   if (actor < 0) return;
   order_for(actor, HEARTBEAT, 0);
-  int isInvalid = actor < HOSTS && promised[actor] < 0;
+  int isInvalid = actor < HOSTS && interval_of[actor] < 0;
   MUST_EQ(isInvalid ? TR_ERR_INVALID : TR_OK, ask(actor)->status);
 }
 
-/* A task promises for itself, any other thread for a registry; nothing of it is ever overdue here (E7). */
-void call_promise(int a, int b, int c) {
+/* A task sets its own interval, any other thread one with a registry; none is ever overdue here (E7). */
+void call_heartbeat_interval(int a, int b, int c) {
   static const int64_t intervals[] = {INT64_C(3600000000000), INT64_MAX, 0, -1};
   int actor = some_actor(a, 0), number = c & 4 ? -1 : some_registry(b);
   if (actor < 0) return;
   struct task *task = task_of(actor);
   if (task != NULL && c & 8 && registry_usable(task->registry)) number = task->registry;
-  struct order *order = order_for(actor, PROMISE, number);
+  struct order *order = order_for(actor, SET_INTERVAL, number);
   order->timeout = intervals[c % 4];
   order->how = c & 16 ? (int)TR_HEARTBEAT_EXCEPT_WAITS : (c & 224) == 224 ? 1 << 30 : 0;
   ask(actor);
@@ -56,17 +58,17 @@ void call_promise(int a, int b, int c) {
     MUST_EQ(TR_ERR_INVALID, order->status);
   } else if (task != NULL) {
     MUST_EQ(TR_OK, order->status);
-    if (order->timeout > 0) task->promise = PROMISED;
-    else if (task->promise == PROMISED) task->promise = TAKEN_BACK;
+    if (order->timeout > 0) task->interval = HAS_INTERVAL;
+    else if (task->interval == HAS_INTERVAL) task->interval = INTERVAL_ENDED;
   } else if (order->timeout == 0) {
     MUST_EQ(TR_OK, order->status);
-    promised[actor] = -1;
+    interval_of[actor] = -1;
   } else {
-    /* a change of what was promised is no new promise, unless a shutdown has ended it */
+    /* a change of an interval does not set a new one, unless a shutdown has ended it */
     int isFinished = registries[number].closed && registries[number].live == 0;
     if (!isFinished) MUST_EQ(TR_OK, order->status);
-    else if (promised[actor] != number || order->status != TR_OK) MUST_EQ(TR_ERR_CLOSED, order->status);
-    promised[actor] = order->status == TR_OK ? number : -1;
+    else if (interval_of[actor] != number || order->status != TR_OK) MUST_EQ(TR_ERR_CLOSED, order->status);
+    interval_of[actor] = order->status == TR_OK ? number : -1;
   }
 }
 
@@ -74,23 +76,23 @@ void call_pause(int a, int c) {
   int actor = some_actor(a, 0);
   if (actor < 0) return;
   int status = (order_for(actor, c & 1 ? PAUSE : RESUME, 0), ask(actor)->status);
-  if (actor >= HOSTS && task_of(actor)->promise == TAKEN_BACK) {
+  if (actor >= HOSTS && task_of(actor)->interval == INTERVAL_ENDED) {
     MUST(status == TR_OK || status == TR_ERR_INVALID);
     return;
   }
-  int hasPromised = actor < HOSTS ? promised[actor] >= 0 : task_of(actor)->promise == PROMISED;
-  MUST_EQ(hasPromised ? TR_OK : TR_ERR_INVALID, status);
+  int hasInterval = actor < HOSTS ? interval_of[actor] >= 0 : task_of(actor)->interval == HAS_INTERVAL;
+  MUST_EQ(hasInterval ? TR_OK : TR_ERR_INVALID, status);
 }
 
-void end_promises(void) {
+void end_intervals(void) {
   for (int i = 0; i < HOSTS; i++) {
-    order_for(i, PROMISE, -1);
+    order_for(i, SET_INTERVAL, -1);
     MUST_EQ(TR_OK, ask(i)->status);
-    promised[i] = -1;
+    interval_of[i] = -1;
   }
 }
 
-/* Nobody promises more than it can keep here. */
+/* No interval is so short that a heartbeat is missed here. */
 void call_health(int b, int c) {
   int number = some_registry(b);
   if (number < 0) return;
@@ -119,15 +121,21 @@ void call_explain_with(int b, int c) {
   if (number < 0) return;
   tr_report *full = NULL;
   uint32_t flags = c & 1 ? TR_EXPLAIN_NO_BACKTRACES : 0;
-  if (c & 2) { /* each other bit, alone and with the good one */
-    flags |= 2u << ((unsigned)c >> 2) % 31;
+  if (c & 64) flags |= TR_EXPLAIN_NO_DESCRIPTORS;
+  if (c & 128) flags |= TR_EXPLAIN_THREADS;
+  if (c & 2) { /* each other bit, alone and with the good ones */
+    flags |= 8u << ((unsigned)c >> 2) % 29;
     MUST_EQ(TR_ERR_INVALID, tr_explain_with(registries[number].it, flags, &full));
     MUST(full == NULL);
     return;
   }
   MUST_EQ(TR_ERR_INVALID, tr_explain_with(registries[number].it, flags, NULL));
   MUST_EQ(TR_OK, tr_explain_with(registries[number].it, flags, &full));
-  check_look(full, number, flags == 0);
+  check_look(full, number, (flags & TR_EXPLAIN_NO_BACKTRACES) == 0);
+  tr_thread_report thread = TR_THREAD_REPORT_INIT;
+  int has_threads = (flags & TR_EXPLAIN_THREADS) != 0; /* the caller is one, unless it runs a task */
+  MUST(!has_threads || tr_report_thread(full, 0, &thread) == TR_OK || registries[number].live > 0);
+  MUST(has_threads || tr_report_thread(full, 0, &thread) == TR_ERR_INVALID);
   if (c & 12) check_written_report(full, registries[number].live, (c >> 2) % 4 - 1);
   tr_report_release(full);
 }

@@ -34,6 +34,9 @@ void call_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_task_cancel(NULL));
   MUST_EQ(TR_ERR_INVALID, tr_task_wait(NULL, 0, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_task_set_message(NULL, "x"));
+  MUST_EQ(TR_ERR_INVALID, tr_task_set_message_lossy(NULL, "x"));
+  MUST_EQ(TR_ERR_INVALID, tr_task_set_data(NULL, NULL));
+  MUST(tr_task_data(NULL) == NULL && tr_task_phase(NULL) == 0);
   MUST_EQ(TR_ERR_INVALID, tr_token_fd(NULL, &fd));
   MUST_EQ(TR_ERR_INVALID, tr_task_fd(NULL, &fd));
   MUST_EQ(TR_ERR_INVALID, tr_token_on_cancel(NULL, on_cancel, NULL, NULL, &registration));
@@ -49,6 +52,7 @@ void call_reports_with_null(void) {
   tr_straggler straggler = TR_STRAGGLER_INIT;
   tr_ended_task ended = TR_ENDED_TASK_INIT;
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
+  tr_thread_report thread = TR_THREAD_REPORT_INIT;
   tr_metrics metrics = TR_METRICS_INIT;
   tr_report_release(NULL);
   MUST_EQ(TR_ERR_INVALID, tr_shutdown_with(NULL, 1, NULL, 0, NULL, NULL));
@@ -58,6 +62,7 @@ void call_reports_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_report_straggler(NULL, 0, &straggler));
   MUST_EQ(TR_ERR_INVALID, tr_report_slowest(NULL, 0, &ended));
   MUST_EQ(TR_ERR_INVALID, tr_report_phase(NULL, 0, &phase));
+  MUST_EQ(TR_ERR_INVALID, tr_report_thread(NULL, 0, &thread));
   MUST_EQ(TR_ERR_INVALID, tr_report_write(NULL, quiet_pipe[1], TR_FORMAT_TEXT));
   MUST_EQ(TR_ERR_INVALID, tr_snapshot_write(NULL, quiet_pipe[1], TR_FORMAT_TEXT));
   MUST_EQ(TR_ERR_INVALID, tr_metrics_write(NULL, quiet_pipe[1], TR_FORMAT_OPENMETRICS));
@@ -73,6 +78,11 @@ void call_reports_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_systemd_stop(NULL));
   MUST_EQ(TR_ERR_INVALID, tr_enable_backtraces(0));
   MUST_EQ(TR_ERR_INVALID, tr_checkpoint("outside"));
+  MUST_EQ(TR_ERR_INVALID, tr_label("outside"));
+  MUST_EQ(TR_ERR_INVALID, tr_kind_set_name(TR_KIND_APPLICATION, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_kind_set_name(TR_KIND_APPLICATION, ""));
+  MUST_EQ(TR_ERR_INVALID, tr_kind_set_name(TR_KIND_APPLICATION, "\xff"));
+  MUST_EQ(TR_ERR_INVALID, tr_kind_set_name(TR_KIND_APPLICATION - 1, "x"));
   MUST_EQ(TR_ERR_INVALID, tr_progress(1, 2, "x"));
   MUST_EQ(TR_ERR_INVALID, tr_heartbeat());
   MUST_EQ(TR_ERR_INVALID, tr_heartbeat_promise(NULL, 1, 0));
@@ -89,6 +99,13 @@ void call_process_with_null(void) {
   const tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   char text[8] = "as is";
   MUST_EQ(TR_ERR_INVALID, tr_spawn_with(NULL, "x", 1, body, NULL, &options, &task));
+  MUST_EQ(TR_ERR_INVALID, tr_wait_room(NULL, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_wait_fds(NULL, 1, 0));
+  MUST_EQ(TR_ERR_TIMEDOUT, tr_wait_fds(NULL, 0, 0));
+  MUST_EQ(TR_ERR_INVALID, tr_registry_set_max_tasks(NULL, 1));
+  MUST_EQ(TR_ERR_INVALID, tr_adopt(NULL, "x", 1, NULL, &task));
+  MUST_EQ(TR_ERR_INVALID, tr_leave());
+  MUST_EQ(TR_ERR_INVALID, tr_leave_with(1));
   MUST(task == NULL && tr_registry_token(NULL) == NULL);
   MUST_EQ(0, tr_token_message(NULL, text, sizeof text));
   MUST_EQ(0, tr_task_name(NULL, text, sizeof text));
@@ -107,6 +124,7 @@ void call_process_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_cond_wait_token(NULL, NULL, NULL, 0));
   MUST_EQ(TR_ERR_INVALID, tr_task_abort_fd(NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_task_on_abort(NULL, NULL, NULL, NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_task_on_end(NULL, NULL, NULL, NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_token_abort_fd(NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_token_on_abort(NULL, NULL, NULL, NULL, NULL));
   MUST(tr_task_token(NULL) == NULL);
@@ -120,6 +138,7 @@ void call_process_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_shutdown_report(NULL, 1, NULL, 0, NULL, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_registry_options_init(NULL, sizeof(tr_registry_options)));
   MUST_EQ(TR_ERR_INVALID, tr_spawn_options_init(NULL, sizeof(tr_spawn_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_adopt_options_init(NULL, sizeof(tr_adopt_options)));
   MUST_EQ(TR_ERR_INVALID, tr_task_summary_init(NULL, sizeof(tr_task_summary)));
   MUST_EQ(TR_ERR_INVALID, tr_join_report_init(NULL, sizeof(tr_join_report)));
   MUST_EQ(TR_ERR_INVALID, tr_shutdown_options_init(NULL, sizeof(tr_shutdown_options)));
@@ -128,10 +147,12 @@ void call_process_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_straggler_init(NULL, sizeof(tr_straggler)));
   MUST_EQ(TR_ERR_INVALID, tr_ended_task_init(NULL, sizeof(tr_ended_task)));
   MUST_EQ(TR_ERR_INVALID, tr_phase_report_init(NULL, sizeof(tr_phase_report)));
+  MUST_EQ(TR_ERR_INVALID, tr_thread_report_init(NULL, sizeof(tr_thread_report)));
   MUST_EQ(TR_ERR_INVALID, tr_metrics_init(NULL, sizeof(tr_metrics)));
   MUST_EQ(TR_ERR_INVALID, tr_metrics_source_init(NULL, sizeof(tr_metrics_source)));
   MUST_EQ(TR_ERR_INVALID, tr_systemd_options_init(NULL, sizeof(tr_systemd_options)));
   MUST_EQ(TR_ERR_INVALID, tr_exit_options_init(NULL, sizeof(tr_exit_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_ladder_options_init(NULL, sizeof(tr_ladder_options)));
   MUST_EQ(TR_ERR_INVALID, tr_run_options_init(NULL, sizeof(tr_run_options)));
   MUST_EQ(TR_ERR_INVALID, tr_exit_by(TR_FOREVER, NULL));
   MUST_EQ(TR_ERR_INVALID, tr_exit_by_cancel());

@@ -46,7 +46,7 @@ void call_systemd(int b, int c) {
   }
   tr_systemd_options options = TR_SYSTEMD_OPTIONS_INIT;
   options.socket = notify_path;
-  options.watchdog_ns = c & 16 ? -1 : 0; /* with a watchdog a beat of any thread would be a promise (E7) */
+  options.watchdog_ns = c & 16 ? -1 : 0; /* with a watchdog a heartbeat of any thread would set an interval (E7) */
   options.status_ns = INT64_C(3600000000000);
   int isInvalid = notified >= 0 || c & 32;
   switch (c & 32 ? c >> 6 : -1) {
@@ -140,10 +140,12 @@ static void check_initialisers(void) {
   INITIALISED(tr_straggler, tr_straggler_init(&structure, sizeof structure));
   INITIALISED(tr_ended_task, tr_ended_task_init(&structure, sizeof structure));
   INITIALISED(tr_phase_report, tr_phase_report_init(&structure, sizeof structure));
+  INITIALISED(tr_thread_report, tr_thread_report_init(&structure, sizeof structure));
   INITIALISED(tr_metrics, tr_metrics_init(&structure, sizeof structure));
   INITIALISED(tr_metrics_source, tr_metrics_source_init(&structure, sizeof structure));
   INITIALISED(tr_systemd_options, tr_systemd_options_init(&structure, sizeof structure));
   INITIALISED(tr_exit_options, tr_exit_options_init(&structure, sizeof structure));
+  INITIALISED(tr_ladder_options, tr_ladder_options_init(&structure, sizeof structure));
   INITIALISED(tr_run_options, tr_run_options_init(&structure, sizeof structure));
 }
 
@@ -177,6 +179,11 @@ static void call_exit(int b) {
 void call_names(int b, int c) {
   uint32_t numbers[] = {(uint32_t)b, 0u - (uint32_t)b, (uint32_t)b << 24 | (uint32_t)c, (uint32_t)b + TR_KIND_APPLICATION};
   uint32_t number = numbers[c % 4];
+  if (number >= TR_KIND_APPLICATION && c & 4) {
+    tr_status status = tr_kind_set_name(number, c & 8 ? "upload" : "na\xc3\xafve");
+    MUST(status == TR_ERR_LIMIT || status == TR_OK);
+    if (status == TR_OK) MUST_EQ(0, strcmp(c & 8 ? "upload" : "na\xc3\xafve", tr_kind_name(number)));
+  }
   const char *texts[] = {tr_strerror((tr_status)number), tr_kind_name(number), tr_state_name(number),
                          tr_reason_name((tr_reason)number), tr_event_name(number), tr_ended_name(number),
                          tr_diagnosis_name(number), tr_error_detail()};

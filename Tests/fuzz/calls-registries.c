@@ -34,7 +34,18 @@ void call_registry_create(int a, int b, int c, int isMeasured, int64_t abort_gra
     options.blocked_signal_numbers = blocked_numbers;
     options.blocked_signal_count = 2;
   }
+  /* An hour after each event: only that it is read and copied shows. */
+  tr_ladder_options ladder = TR_LADDER_OPTIONS_INIT;
+  ladder.explain_after_ns = ladder.last_after_ns = INT64_C(3600000000000);
+  ladder.last_step = (uint32_t)a >> 2 & 3;
+  ladder.explain_fd = a >> 5 & 3;
+  if (a & 16) options.ladder = &ladder;
+  if ((a & 16) && ladder.last_step > TR_LADDER_END_PROCESS) {
+    MUST_EQ(TR_ERR_INVALID, tr_registry_create(&options, &registry->it));
+    ladder.last_step = TR_LADDER_ABORT_TASK;
+  }
   MUST_EQ(TR_OK, tr_registry_create(&options, &registry->it));
+  memset(&ladder, 0xAA, sizeof ladder);
   registry->refs = 1;
   registry_count++;
   if (token < 0) {

@@ -53,11 +53,12 @@ static void note_spawn(const struct order *order, int name) {
   while (atomic_load(&task->bodies) == 0) usleep(20);
   task->registry = order->object;
   task->refs = order->wantsHandle;
-  task->reserve = task->overdue = task->fd = task->hasMessage = 0;
+  task->reserve = task->overdue = task->fd = task->messageLength = 0;
+  task->data = NULL;
   task->hasProgress = task->checks = task->ending = 0;
-  task->promise = order->options.heartbeat_ns > 0 ? PROMISED : NOTHING_PROMISED;
+  task->interval = order->options.heartbeat_ns > 0 ? HAS_INTERVAL : NO_INTERVAL;
   task->phase = order->options.phase;
-  task->checkpoint = task->unit = NULL;
+  task->checkpoint = task->unit = task->label = NULL;
   task->done = task->total = 0;
   task->cleanup = (order->options.flags & TR_SPAWN_CLEANUP) != 0;
   task->essential = order->options.flags & (TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE);
@@ -98,12 +99,13 @@ void call_spawn(int a, int b, int c, struct wish wish) {
 void call_spawn_thrice(int b, int c) {
   int registry = some_registry(b);
   if (registry < 0 || task_count + 3 > TASKS) return;
-  struct registry *into = &registries[registry];
   for (int i = 0; i < HOSTS; i++)
     if (!is_free(i)) return;
   for (int i = 0; i < HOSTS; i++) prepare_spawn(i, task_count + i, registry, 0, c & 0x70, (struct wish){0});
   for (int i = 0; i < HOSTS; i++) command(i);
-  int accepted = 0, expected = into->closed ? 0 : 3;
+  int accepted = 0, isClosed = 0, expected = 3;
+  for (int i = registry; i >= 0; i = registries[i].parent) isClosed |= registries[i].closed;
+  if (isClosed) expected = 0;
   for (int i = registry; i >= 0; i = registries[i].parent)
     if (registries[i].limit != 0 && registries[i].limit - registries[i].live < (uint64_t)expected)
       expected = (int)(registries[i].limit - registries[i].live);
@@ -114,7 +116,7 @@ void call_spawn_thrice(int b, int c) {
       accepted++;
       continue;
     }
-    MUST_EQ(into->closed ? TR_ERR_CLOSED : TR_ERR_LIMIT, kept[i].status);
+    MUST_EQ(isClosed ? TR_ERR_CLOSED : TR_ERR_LIMIT, kept[i].status);
     model_rejection(registry, kept[i].kind);
   }
   MUST_EQ(expected, accepted);
@@ -128,6 +130,36 @@ void call_spawn_thrice(int b, int c) {
     if (kept[i].status == TR_OK) note_spawn(&kept[i], 0);
     else atomic_store(&tasks[first + i].drops, 1); /* there was none: nothing to be dropped */
   }
+}
+
+/* A thread of the program's own is adopted, and leaves at once, with a code (A1, A3, A5). */
+void call_adopt(int a, int b, int c) {
+  static const int64_t lengths[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
+  int actor = some_actor(a, 0), registry = some_registry(a >> 4), number = task_count;
+  if (actor < 0 || registry < 0 || number == TASKS) return;
+  struct wish wish = {.flags = c & 8 ? TR_SPAWN_ESSENTIAL : 0, .phase = (uint32_t)(c >> 1) % (TR_PHASES + 1),
+                      .heartbeat = lengths[b >> 3 & 3]};
+  int invalid = prepare_spawn(actor, number, registry, b, c & ~32, wish) || task_of(actor) != NULL;
+  struct order *order = &actors[actor].order;
+  order->call = ADOPT;
+  order->wantsHandle = 1;
+  order->fd = b >> 6; /* the code */
+  int expected = spawn_status(actor, order, invalid);
+  ask(actor);
+  MUST_EQ(expected, order->status);
+  if (expected != TR_OK) {
+    MUST(order->task == NULL);
+    if (expected != TR_ERR_INVALID) model_rejection(registry, order->kind);
+    return;
+  }
+  task_count++;
+  atomic_store(&tasks[number].bodies, 1); /* there is no body, and nothing to be dropped */
+  atomic_store(&tasks[number].drops, 1);
+  note_spawn(order, b);
+  interval_of[actor] = -1;
+  tasks[number].code = order->fd;
+  tasks[number].how = order->fd == 0 ? TR_ENDED_RETURNED : TR_ENDED_FAILED;
+  model_end(number);
 }
 
 void end_task(int number, int exits, int code) {

@@ -38,14 +38,23 @@ void call_task(int what, int a, int b, int c) {
       }
       break;
     default:
+      if (c & 128) {
+        order = order_for(actor, SET_DATA, number);
+        order->data = c & 64 ? &tasks[c % TASKS] : NULL;
+        ask(actor);
+        MUST_EQ(task_of(actor) == task ? TR_OK : TR_ERR_INVALID, order->status);
+        if (task_of(actor) == task) task->data = order->data;
+        break;
+      }
       order = order_for(actor, SET_MESSAGE, number);
       order->text = c % 3 == 0 ? NULL : c % 3 == 1 ? "note" : "\xff\xfe";
+      order->how = c >> 6 & 1; /* whether bytes that are not UTF-8 are replaced, by three each */
       ask(actor);
-      if (task_of(actor) != task || c % 3 == 2) {
+      if (task_of(actor) != task || (c % 3 == 2 && !order->how)) {
         MUST_EQ(TR_ERR_INVALID, order->status);
       } else {
         MUST_EQ(TR_OK, order->status);
-        task->hasMessage = c % 3 == 1;
+        task->messageLength = c % 3 == 0 ? 0 : c % 3 == 1 ? 4 : 6;
       }
   }
 }

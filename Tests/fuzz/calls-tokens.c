@@ -99,6 +99,34 @@ void call_timeout(int b, int c) {
 
 static void on_abort(void *ctx) { (void)ctx; }
 
+/* The functions for ends that were registered for good, and how many of them were called: see check_ends. */
+static int ends_expected;
+static atomic_int ends_called;
+
+static void on_end(void *ctx) { atomic_fetch_add((atomic_int *)ctx, 1); }
+
+/* Every task has ended; a thread of a registry that was not shut down may still be on the way to its functions. */
+void check_ends(void) {
+  while (atomic_load(&ends_called) < ends_expected) usleep(20);
+  MUST_EQ(ends_expected, atomic_load(&ends_called));
+}
+
+/* A function for the end of a task, for good or removed at once; at once called if the task has ended. */
+static void call_on_end(int task, int for_good) {
+  tr_registration *registration = NULL;
+  atomic_int calls = 0;
+
+  if (for_good) {
+    MUST_EQ(TR_OK, tr_task_on_end(tasks[task].it, on_end, &ends_called, NULL, NULL));
+    ends_expected += 1;
+    return;
+  }
+  MUST_EQ(TR_OK, tr_task_on_end(tasks[task].it, on_end, &calls, on_end, &registration));
+  if (tasks[task].live) MUST_EQ(TR_REMOVAL_NEVER_RUNS, tr_registration_remove(registration));
+  else MUST(registration == NULL);
+  MUST_EQ(tasks[task].live ? 1 : 2, atomic_load(&calls)); /* drop alone, or both */
+}
+
 /* Abort, by a token or a task; a task that begins to drain; a registry that is closed; waits for several. */
 void call_level(int a, int b, int c) {
   int token = some_token(b), task = some_task(b), registry = some_registry(b), actor = some_actor(a, 0);
@@ -137,6 +165,7 @@ void call_level(int a, int b, int c) {
       tr_status status = tr_task_on_abort(tasks[task].it, on_abort, NULL, NULL, &registration);
       MUST_EQ(tasks[task].level == TR_STOP_ABORT ? TR_ERR_CANCELLED : TR_OK, status);
       if (status == TR_OK) MUST_EQ(TR_REMOVAL_NEVER_RUNS, tr_registration_remove(registration));
+      call_on_end(task, c & 8);
       return;
     }
     default: {

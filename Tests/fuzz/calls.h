@@ -21,6 +21,7 @@ void call_timeout(int b, int c);
 void call_watch(int b, int c);
 void call_request(int b, int c);
 void call_level(int a, int b, int c);
+void check_ends(void);
 void call_on_cancel(int a, int b, int isTask);
 void await_callbacks(void); /* until those that are to be called have been */
 void call_off_cancel(int a, int b);
@@ -43,15 +44,16 @@ struct wish {
 };
 void call_spawn(int a, int b, int c, struct wish wish);
 void call_spawn_thrice(int b, int c);
+void call_adopt(int a, int b, int c);
 void end_task(int number, int exits, int code);
 
 /* calls-notes.c */
 void call_checkpoint(int a, int c);
 void call_progress(int a, int b, int c);
 void call_heartbeat(int a);
-void call_promise(int a, int b, int c);
+void call_heartbeat_interval(int a, int b, int c);
 void call_pause(int a, int c);
-void end_promises(void); /* those of the program's own threads */
+void end_intervals(void); /* those of the program's own threads */
 void call_health(int b, int c);
 void call_explain(int b, int c);
 void call_explain_with(int b, int c);

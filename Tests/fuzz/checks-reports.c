@@ -24,7 +24,7 @@ static void check_straggler(const tr_straggler *straggler, int registry, int may
     MUST_EQ(task->overdue ? TR_STATE_ABANDONED : task->flagged ? TR_STATE_CANCELLING : TR_STATE_RUNNING,
             straggler->state);
     MUST(straggler->thread_id > 0 && straggler->age_ns > 0);
-    MUST(straggler->diagnosis != TR_DIAGNOSIS_STARTING && straggler->diagnosis < TR_DIAGNOSIS_ENDED);
+    MUST(straggler->diagnosis != TR_DIAGNOSIS_STARTING && straggler->diagnosis != TR_DIAGNOSIS_ENDED);
     MUST(task->flagged || (straggler->cancel_checks == 0 && straggler->cancel_requested_for_ns == -1));
     MUST(straggler->cancel_checks >= (uint32_t)task->checks);
     MUST_EQ(0, straggler->stalled);
@@ -32,6 +32,7 @@ static void check_straggler(const tr_straggler *straggler, int registry, int may
     MUST_EQ(straggler->frame_count > 0, straggler->backtrace == TR_BACKTRACE_TAKEN);
     MUST_EQ(!has_backtraces || !mayHaveBacktraces, straggler->backtrace == TR_BACKTRACE_NOT_ENABLED);
     MUST_EQ(task->hasProgress, straggler->progress_age_ns >= 0);
+    check_label(task, straggler->label);
     check_notes(task, straggler->checkpoint, straggler->progress_done, straggler->progress_total,
                 straggler->progress_unit);
     check_group(straggler->group, task->registry);
@@ -102,21 +103,28 @@ static int64_t share_of(const tr_shutdown_options *options, int registry, uint32
   return isLast || sum == 0 ? left : (int64_t)((long double)left * own / sum);
 }
 
-/* The phases that had tasks, in order, each with its share of the time (E5). */
+/* The phases that had tasks to ask, or that had ended before, in order, each with its share of the time (E5). */
 void check_phases(const struct order *order) {
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
   size_t index = 0;
   int64_t before = 0;
   for (uint32_t i = 0; order->call == SHUTDOWN && i < TR_PHASES; i++) {
     uint64_t live = live_in_phase(order->object, i);
-    if (live == 0) continue;
+    uint64_t ended = 0;
+    /* Of those that ended after the token had been cancelled and before the call, some may be of this phase. */
+    if (i == 0 && order->report.ended_before > 0 && tr_report_phase(order->full, 0, &phase) == TR_OK && phase.phase == 0)
+      ended = phase.ended_before;
+    if (live + ended == 0) continue;
     MUST_EQ(TR_OK, tr_report_phase(order->full, index++, &phase));
     MUST_EQ(i, phase.phase);
+    MUST_EQ(ended, phase.ended_before);
+    MUST(ended <= order->report.ended_before);
     MUST_EQ(live, phase.asked);
     MUST_EQ(live, phase.remaining);
     MUST(phase.start_ns >= before && phase.duration_ns >= 0);
     before = phase.start_ns + phase.duration_ns;
-    if (order->report.extended_ns != 0) continue; /* there was more time than was known at its begin */
+    if (live == 0) continue;
+    if (order->report.extended_ns != 0) continue; /* there was more time than was known at its start */
     int64_t left = order->timeout > phase.start_ns ? order->timeout - phase.start_ns : 0;
     int64_t share = share_of(order->shutdown, order->object, i, left);
     MUST(phase.share_ns >= share - 1 && phase.share_ns <= share + 1);
@@ -125,7 +133,7 @@ void check_phases(const struct order *order) {
   MUST_EQ(TR_ERR_INVALID, tr_report_phase(order->full, index, &phase));
 }
 
-/* What a join or a shutdown that did not fail has made besides. */
+/* What else a join or a shutdown that did not fail has made. */
 void check_join_report(const struct order *order) {
   MUST_EQ(order->wantsFull, order->full != NULL);
   if (order->full == NULL) return;

@@ -33,6 +33,8 @@ void check_task(int number, int how) {
   char text[64];
   MUST_EQ(task->id, tr_task_id(task->it));
   MUST_EQ(task->kind, tr_task_kind(task->it));
+  MUST_EQ(task->phase, tr_task_phase(task->it));
+  MUST(tr_task_data(task->it) == task->data);
   MUST_EQ(strlen(task->name), tr_task_name(task->it, text, sizeof text));
   MUST_EQ(0, strcmp(task->name, text));
   MUST_EQ(task->flagged, tr_task_is_cancelled(task->it));
@@ -68,6 +70,16 @@ void check_notes(const struct task *task, const char *checkpoint, uint64_t done,
   MUST_EQ(task->total, total);
 }
 
+/* What it works for: 127 bytes, up to the end of a character (E14). */
+void check_label(const struct task *task, const char *label) {
+  const char *whole = task->label == NULL ? "" : task->label;
+  size_t length = strlen(whole);
+  if (length > 127)
+    for (length = 127; ((unsigned char)whole[length] & 0xc0) == 0x80;) length--;
+  MUST_EQ(length, strlen(label));
+  MUST_EQ(0, memcmp(whole, label, length));
+}
+
 static void check_listed(const tr_task_summary *entry, int registry, uint32_t state_of_overdue) {
   int found = 0;
   for (int i = 0; i < task_count; i++) {
@@ -86,6 +98,7 @@ static void check_listed(const tr_task_summary *entry, int registry, uint32_t st
     check_group(entry->group, task->registry);
     MUST_EQ(task->phase, entry->phase);
     MUST_EQ(0, entry->stalled);
+    check_label(task, entry->label);
     check_notes(task, entry->checkpoint, entry->progress_done, entry->progress_total, entry->progress_unit);
     MUST_EQ(task->hasProgress, entry->progress_at_ns != 0);
   }
@@ -113,7 +126,10 @@ void check_registry(int number, int how) {
   check_list(list, room < count ? room : count, number);
 }
 
+int had_circle;
+
 void check_counts(void) {
+  had_circle |= has_circle();
   for (int i = 0; i < registration_count; i++)
     if (registrations[i].isUsed) {
       MUST_EQ(registrations[i].expected, atomic_load(&registrations[i].called));
@@ -121,7 +137,10 @@ void check_counts(void) {
               atomic_load(&registrations[i].dropped));
     }
   for (int i = 0; i < registry_count; i++)
-    for (int event = 1; event < EVENTS; event++)
+    for (int event = 1; event < EVENTS; event++) {
+      /* How often a circle is found depends on which reports there were; that there is one does not. */
+      if (event == TR_EVENT_DEADLOCK && had_circle) continue;
       MUST_EQ(registries[i].events[event], atomic_load(&registries[i].logged[event]));
+    }
   for (int i = 0; i < task_count; i++) MUST_EQ(!tasks[i].live, atomic_load(&tasks[i].drops));
 }

@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
       }
       LLVMFuzzerTestOneInput(input, 640);
     }
-    printf("%d random sequences, no promise broken\n", count);
+    printf("%d random sequences, no rule broken\n", count);
     return 0;
   }
   for (int i = 1; i < argc; i++) {
@@ -57,6 +57,6 @@ int main(int argc, char **argv) {
     }
     closedir(folder);
   }
-  printf("%d sequences, no promise broken\n", count);
+  printf("%d sequences, no rule broken\n", count);
   return failures != 0 || count == 0;
 }

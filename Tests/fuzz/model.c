@@ -11,7 +11,7 @@ struct registration registrations[REGISTRATIONS];
 int token_count, registry_count, task_count, registration_count;
 int ending_count;
 int watched = -1, notified = -1;
-int promised[HOSTS] = {-1, -1, -1};
+int interval_of[HOSTS] = {-1, -1, -1};
 int has_backtraces;
 
 int registry_lives(int number) {

@@ -27,7 +27,7 @@ void broken(const char *file, int line, const char *what, long long expected, lo
 
 enum {
   TOKENS = 14, REGISTRIES = 6, TASKS = 20, REGISTRATIONS = 10, HOSTS = 3, ACTORS = HOSTS + TASKS,
-  EVENTS = TR_EVENT_SIGNAL_LOST + 1, /* events are counted by number */
+  EVENTS = TR_EVENT_DEADLOCK + 1, /* events are counted by number */
   SLOTS = 5                             /* the four kinds, and the application's own */
 };
 
@@ -52,7 +52,7 @@ struct kind_counts {
 /* A group counts what those below it come to: `live`, `counts`. */
 struct registry {
   tr_registry *it;
-  int parent; /* -1: it is no group */
+  int parent; /* -1: it is not a group */
   int token, refs, reserve, closed, overdue, asked; /* asked: a shutdown has asked all phases */
   int log; /* whose context its log events come with: its own, or that of one above */
   char path[REGISTRIES * 64];
@@ -66,7 +66,8 @@ struct registry {
 
 struct task {
   tr_task *it;
-  int registry, number, refs, reserve, live, flagged, overdue, cleanup, fd, hasMessage;
+  int registry, number, refs, reserve, live, flagged, overdue, cleanup, fd, messageLength;
+  void *data; /* what tr_task_set_data attached */
   uint32_t essential; /* of TR_SPAWN_..., those that say so */
   uint32_t how;
   int32_t code;
@@ -75,11 +76,11 @@ struct task {
   const char *name;
   uint32_t phase, level; /* level: TR_STOP_...; flagged says that it is not 0 */
   int draining;
-  const char *checkpoint, *unit;
+  const char *checkpoint, *unit, *label;
   uint64_t done, total;
   int hasProgress, checks; /* checks: how often a call told it to stop */
   int ending;             /* the number of its end, from 1 on; 0 before */
-  enum { NOTHING_PROMISED, PROMISED, TAKEN_BACK } promise;
+  enum { NO_INTERVAL, HAS_INTERVAL, INTERVAL_ENDED } interval;
   int isPlain; /* it came by tr_spawn, and its body counts as its drop, too */
   atomic_int bodies, drops;
 };
@@ -98,7 +99,7 @@ extern int token_count, registry_count, task_count, registration_count;
 extern int ending_count;
 extern int watched; /* the registry of tr_signal_watch_start; -1: none */
 extern int notified; /* that of tr_systemd_start, likewise */
-extern int promised[HOSTS]; /* those that the program's own threads have promised to beat for, likewise */
+extern int interval_of[HOSTS]; /* those for which the program's own threads have a heartbeat interval, likewise */
 extern int has_backtraces; /* whether they are enabled, for the rest of the process's life */
 
 /* Whether anything but the program's own references keeps an object alive, and whether it has any. */

@@ -58,6 +58,28 @@ void perform(struct order *order) {
                                     &tasks[order->how], &order->options,
                                     order->wantsHandle ? &order->task : NULL);
       break;
+    case ADOPT: {
+      tr_adopt_options options;
+      MUST_EQ(TR_OK, tr_adopt_options_init(&options, sizeof options));
+      options.flags = order->options.flags;
+      options.phase = order->options.phase;
+      options.heartbeat_ns = order->options.heartbeat_ns;
+      tr_task *before = tr_task_self();
+      order->status = tr_adopt(registries[order->object].it, order->text, order->kind, &options, &order->task);
+      MUST(tr_task_self() == (order->status == TR_OK ? order->task : before));
+      if (order->status != TR_OK) break;
+      tasks[order->how].it = order->task;
+      MUST_EQ(TR_OK, tr_checkpoint("adopted"));
+      int hasRoom = 1;
+      for (int i = order->object; i >= 0; i = registries[i].parent)
+        if (registries[i].limit != 0 && registries[i].live + 1 >= registries[i].limit) hasRoom = 0;
+      MUST_EQ(TR_OK, tr_registry_set_max_tasks(registries[order->object].it, registries[order->object].limit));
+      MUST_EQ(hasRoom ? TR_OK : TR_ERR_TIMEDOUT, tr_wait_room(registries[order->object].it, 0));
+      MUST_EQ(TR_ERR_DEADLOCK, tr_join_all(registries[order->object].it, -1, NULL));
+      MUST_EQ(TR_OK, order->fd == 0 ? tr_leave() : tr_leave_with(order->fd));
+      MUST(tr_task_self() == NULL);
+      break;
+    }
     /* a task may name itself */
     case SLEEP:
       if (order->fd == -1 && tr_task_self() != NULL) order->status = tr_task_sleep(tr_task_self(), order->timeout);
@@ -71,9 +93,17 @@ void perform(struct order *order) {
     case WAIT_FD:
       if (order->fd == quiet_pipe[0] && tr_task_self() != NULL)
         order->status = tr_task_wait_fd(tr_task_self(), order->fd, POLLIN, order->timeout);
+      else if (order->fd >= 0 && tr_task_self() != NULL) {
+        struct pollfd polled[2] = {{-1, POLLIN, 0}, {order->fd, POLLIN, 0}};
+        order->status = tr_wait_fds(polled, 2, order->timeout);
+      }
       else order->status = tr_wait_fd(order->fd, POLLIN, order->timeout);
       break;
-    case SET_MESSAGE: order->status = tr_task_set_message(tasks[order->object].it, order->text); break;
+    case SET_MESSAGE:
+      order->status = order->how ? tr_task_set_message_lossy(tasks[order->object].it, order->text)
+                                 : tr_task_set_message(tasks[order->object].it, order->text);
+      break;
+    case SET_DATA: order->status = tr_task_set_data(tasks[order->object].it, order->data); break;
     case TOKEN_ON_CANCEL:
       order->status = tr_token_on_cancel(tokens[order->object].it, on_cancel, &registrations[order->how],
                                          on_drop_callback, &registrations[order->how].it);
@@ -91,9 +121,10 @@ void perform(struct order *order) {
       MUST_EQ(0, pthread_mutex_unlock(&cond_lock)); /* it would tell if it was not held */
       break;
     case CHECKPOINT: order->status = tr_checkpoint(order->text); break;
+    case LABEL: order->status = tr_label(order->text); break;
     case PROGRESS: order->status = tr_progress(order->done, order->total, order->text); break;
     case HEARTBEAT: order->status = tr_heartbeat(); break;
-    case PROMISE:
+    case SET_INTERVAL:
       order->status = tr_heartbeat_promise(order->object < 0 ? NULL : registries[order->object].it, order->timeout,
                                            (uint32_t)order->how);
       break;

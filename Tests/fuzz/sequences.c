@@ -13,7 +13,7 @@
    The books stand in model.c, the threads in actors.c and performing.c, what blocks in blocked.c, what can be
    looked at in checks.c and checks-reports.c, and the calls, each with its effect on the books, in calls-*.c.
 
-   libFuzzer calls LLVMFuzzerTestOneInput; main.c does the same for files. A broken promise aborts. */
+   libFuzzer calls LLVMFuzzerTestOneInput; main.c does the same for files. A broken rule aborts. */
 
 #include "calls.h"
 
@@ -60,8 +60,8 @@ static void make_group_call(int what, int a, int b, int c) {
 }
 /* Phases, heartbeats, notes, reports, metrics. */
 static void make_report_call(int what, int a, int b, int c) {
-  static const int64_t promises[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
-  struct wish wish = {.phase = (uint32_t)(what - 3), .heartbeat = promises[b >> 3 & 3]};
+  static const int64_t lengths[] = {0, INT64_C(3600000000000), INT64_MAX, -1};
+  struct wish wish = {.phase = (uint32_t)(what - 3), .heartbeat = lengths[b >> 3 & 3]};
   if ((c & 192) == 192 && b & 64) wish.phase += TR_PHASES;
   if (what < 3) call_registry_create(a, b, c, what < 2, what == 0 ? 0 : 1000000);
   else if (what < 11) call_spawn(a, b, c, wish);
@@ -78,9 +78,9 @@ static void make_report_call(int what, int a, int b, int c) {
   else if (what < 38) call_reports_with_null();
   else call_group_create(b, c, 1);
 }
-/* Promises of any thread, looks without backtraces, plain spawns, what concerns the whole process. */
+/* Heartbeat intervals of any thread, reports without backtraces, plain spawns, what concerns the whole process. */
 static void make_process_call(int what, int a, int b, int c) {
-  if (what < 6) call_promise(a, b, c);
+  if (what < 6) call_heartbeat_interval(a, b, c);
   else if (what < 9) call_pause(a, c);
   else if (what < 11) call_explain_with(b, c);
   else if (what < 13) call_level(a, b, c);
@@ -107,6 +107,7 @@ static void make_basic_call(int what, int a, int b, int c) {
     case 34: call_with_null(); break;
     case 35: call_cancel_thrice(b, c); break;
     case 36: call_spawn_thrice(b, c); break;
+    case 39: call_adopt(a, b, c); break;
     default: {
       int number = some_registry(b);
       if (number >= 0) check_registry(number, c);
@@ -162,6 +163,7 @@ static void finish(void) {
       registrations[i].it = NULL;
     }
   check_counts();
+  check_ends();
   for (int i = 0; i < task_count; i++)
     for (; tasks[i].refs + tasks[i].reserve > 0; tasks[i].refs--) tr_task_release(tasks[i].it);
   for (int i = 0; i < registry_count; i++)
@@ -169,7 +171,7 @@ static void finish(void) {
       tr_registry_release(registries[i].it);
   for (int i = 0; i < token_count; i++)
     for (; tokens[i].refs + tokens[i].reserve > 0; tokens[i].refs--) tr_token_release(tokens[i].it);
-  end_promises();
+  end_intervals();
   MUST_EQ(TR_OK, tr_quiesce(INT64_C(10000000000)));
 }
 
@@ -177,6 +179,7 @@ static void begin(void) {
   static int begun;
   token_count = registry_count = task_count = registration_count = ending_count = 0;
   watched = notified = -1;
+  had_circle = 0;
   if (begun) return;
   begun = 1;
   memset(long_name, 'n', sizeof long_name - 1);

@@ -5,7 +5,7 @@
 #          pkg-config, from C and C++, shared and static, also with plain cc; the prefix can be moved
 #          afterwards; DESTDIR is honoured; --strip strips.
 # Catches: a path of the build or of the first prefix left in an installed file, a missing symbolic
-#          link, a forgotten header.
+#          link, a forgotten header, taskreg.pc without URL or License.
 source "$(dirname "$0")/../binary/common.bash"
 build=$1 cmake=$2 ctest=$3 generator=$4 libdir=$5 cc=$6 cxx=$7
 here=$(cd "$(dirname "$0")" && pwd)
@@ -48,6 +48,10 @@ consume() {
   local flags
   flags=$(PKG_CONFIG_PATH="$prefix/$libdir/pkgconfig" pkg-config --cflags --libs taskreg) ||
     fail 'pkg-config does not find taskreg'
+  local field
+  for field in Name Description URL Version License; do
+    grep -qE "^$field: [^ ]" "$prefix/$libdir/pkgconfig/taskreg.pc" || fail "taskreg.pc has no $field"
+  done
   # shellcheck disable=SC2086
   quietly "$cc" "$here/consumer/main.c" $flags -o "$scratch/by-pkg-config"
   printf '%s, cc $(pkg-config --cflags --libs taskreg): ' "$name"

@@ -2,7 +2,8 @@
 # missing-toolchain.sh SOURCE_FOLDER CMAKE GENERATOR MAKE_PROGRAM
 #
 # Proves:  where Swift, pkg-config or pthread-stubs is missing, or Swift too old or another program of
-#          that name, configuring stops with one message that names it and says what to install.
+#          that name, configuring stops with one message that names it and says what to install; and
+#          so where a release's assembly is asked for and is not there.
 # Catches: a second error after the first, CMake's own wording, a message without a remedy.
 source "$(dirname "$0")/../binary/common.bash"
 source_folder=$1 cmake=$2 generator=$3 make_program=$4
@@ -28,7 +29,8 @@ fails() {
   while [ "$1" != -- ]; do environment+=("$1"); shift; done
   shift
   if env "${environment[@]}" PATH="$scratch/$case/bin" "$cmake" -S "$source_folder" -B "$scratch/$case/build" -G "$generator" \
-    -DCMAKE_MAKE_PROGRAM="$make_program" -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF >"$log" 2>&1; then
+    -DCMAKE_MAKE_PROGRAM="$make_program" -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF \
+    -DTASKREG_PREBUILT="${prebuilt:-OFF}" >"$log" 2>&1; then
     fail "$case: configuring succeeded"
   fi
   # CMake wraps long lines of a message.
@@ -65,3 +67,10 @@ fails no-pkg-config -- 'Swift was not found' 'apt-get install pkg-config libpthr
 mkdir "$scratch/empty"
 tools no-pthread-stubs pkg-config="$real_pkg_config"
 fails no-pthread-stubs PKG_CONFIG_LIBDIR="$scratch/empty" -- 'does not know pthread-stubs' 'apt-get install libpthread-stubs0-dev'
+
+# A release's assembly takes the place of Swift, for processors that it was made for.
+mkdir "$scratch/without"
+cp -r "$source_folder/CMakeLists.txt" "$source_folder/cmake" "$source_folder/include" "$scratch/without/"
+source_folder=$scratch/without prebuilt=ON
+tools no-assembly
+fails no-assembly -- 'TASKREG_PREBUILT is on' "A release's tarball has it"

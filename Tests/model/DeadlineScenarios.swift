@@ -71,7 +71,7 @@ extension Scenario {
   static let gracedCaller = Scenario(
     name: "graced caller",
     claim:
-      "a caller is asked to stop in the abort grace, its straggler ends: one of both is reported (C4, J4)",
+      "a caller is asked to stop in the abort grace, its straggler ends: one is reported (C4, J4)",
     preemptions: 1, timeouts: 1
   ) {
     Stage.open()
@@ -102,7 +102,10 @@ extension Scenario {
   static let deadlineCallback = Scenario(
     name: "deadline callback",
     claim:
-      "a deadline asks a task with a callback, which ends: called once if it was asked, before a shutdown is over (C7, J4, G4)",
+      """
+      a deadline asks a task with a callback, which ends: called once if it was asked, before a \
+      shutdown is over (C7, J4, G4)
+      """,
     preemptions: 2, timeouts: 2
   ) {
     Stage.open()
@@ -127,7 +130,7 @@ extension Scenario {
   static let spawnAtDeadline = Scenario(
     name: "spawn at a deadline",
     claim:
-      "a task is spawned as a deadline passes: a straggler, or none, and the counts add up (J2, J4)",
+      "a task is spawned as a deadline passes: a straggler or none, and the counts add up (J2, J4)",
     preemptions: 1, timeouts: 1
   ) {
     Stage.open { $0.abortGrace = 1_000 }

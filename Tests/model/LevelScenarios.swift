@@ -5,7 +5,7 @@ import CPlatform
 extension Scenario {
   static let levels = [
     drainingSleeper, abortedSpawn, twoLevels, earlySignal, abortedPhase, abortedChild,
-    deadlineOfDrain,
+    deadlineOfDrain, lateGroup, circleOfTwo,
   ]
 
   /// A body that drains, and ends when it is told to abort.
@@ -113,8 +113,7 @@ extension Scenario {
 
   static let abortedChild = Scenario(
     name: "aborted child",
-    claim: "a child of a cancelled token is made while the token is aborted: it is aborted (C15)",
-    preemptions: 4
+    claim: "a child of a cancelled token is made while the token is aborted: it is aborted (C15)"
   ) {
     Stage.open()
     _ = Stage.token.cancel(reason: 2, message: nil)
@@ -130,10 +129,57 @@ extension Scenario {
     Stage.close()
   }
 
+  static let lateGroup = Scenario(
+    name: "late group",
+    claim:
+      "a registry is aborted; a group is made, and a task in it, while the token is cancelled: rejected, or told to abort (C13, C15)",
+    preemptions: 1
+  ) {
+    Stage.open { $0.spinNanoseconds = 0 }
+    Stage.registry.abortAsked()
+    Stage.host {
+      _ = Stage.token.cancel(reason: 2, message: nil)
+      Stage.hostEnds()
+    }
+    let group = Stage.group()
+    if Stage.spawn(in: group, draining).status == .ok { Stage.add(1, to: .accepted) }
+    group.release()
+    Stage.close(hosts: 1)
+    Stage.expect(Stage.value(.begun) == Stage.value(.accepted), "each body runs once")
+  }
+
+  static let circleOfTwo = Scenario(
+    name: "circle of two",
+    claim: "two tasks wait for each other, and a flag that ends no wait wakes one: refused (J7)",
+    preemptions: 1
+  ) {
+    Stage.open { $0.spinNanoseconds = 0 }
+    Stage.hold { _, _ in
+      _ = Worker.currentTask.unsafelyUnwrapped.beginDrain()
+      Stage.waitFor(.accepted, 1)
+      let status = Stage.other.wait(until: .never)
+      Stage.expect(status == .ok || status == .deadlock, "a circle of two is refused (J7)")
+      return 0
+    }
+    Stage.holdOther { _, _ in
+      Stage.waitFor(.accepted, 1)
+      let status = Stage.task.wait(until: .never)
+      Stage.expect(status == .ok || status == .deadlock, "a circle of two is refused (J7)")
+      return 0
+    }
+    Stage.add(1, to: .accepted)
+    Stage.task.cancel()
+    Stage.expect(Stage.task.wait(until: .never) == .ok, "neither waits indefinitely (J7)")
+    Stage.expect(Stage.other.wait(until: .never) == .ok, "neither waits indefinitely (J7)")
+    Stage.task.unpin()
+    Stage.other.unpin()
+    Stage.close()
+  }
+
   static let deadlineOfDrain = Scenario(
     name: "deadline of a drain",
     claim: "a shutdown without time meets a task that begins to drain: it is told to abort (J4)",
-    preemptions: 2
+    preemptions: 3
   ) {
     Stage.open { $0.spinNanoseconds = 0 }
     Stage.spawn(draining)

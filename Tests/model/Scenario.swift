@@ -8,24 +8,34 @@ struct Scenario {
   let claim: StaticString
   /// How often a thread that could continue is interrupted; negative: any number of times.
   var preemptions: Int32 = -1
+  /// The same with the orders of C++11, where an access has more than one outcome; nil: one less, two
+  /// at the most.
+  var weakPreemptions: Int32?
   /// How many time-outs may come while others could run.
   var timeouts: Int32 = 0
   let body: @convention(c) () -> Void
 
   /// Explores it, and prints a line; ends the process if a property is broken.
-  func explore(deeper: Int32) {
+  func explore(_ effort: Effort) {
     var run = model_run()
     run.name = name.cText
     run.body = body
-    let bound = preemptions < 0 ? -1 : preemptions + deeper
+    var bound = preemptions
+    if effort.isWeak {
+      bound = weakPreemptions ?? (preemptions < 0 ? 2 : min(2, max(0, preemptions - 1)))
+    }
+    if bound >= 0 { bound = max(0, bound + effort.deeper) }
     run.preemptions = bound
     run.timeouts = timeouts
+    run.isWeak = effort.isWeak
+    run.stale = effort.stale
     let start = Stage.seconds
     let result = model_explore(&run)
     let seconds = (Stage.seconds - start) * 10
     print(
       "\(name): \(result.states) states, \(result.executions) executions, \(result.steps) steps,",
       bound < 0 ? "all preemptions," : "up to \(bound) preemptions,",
+      effort.isWeak ? "weak orders, up to \(effort.stale) stale accesses," : "one order,",
       "\(seconds.rounded() / 10) s: \(claim)")
   }
 }
@@ -39,6 +49,8 @@ enum Stage {
   nonisolated(unsafe) private static var madeRegistry: RegistryReference?
   // SAFETY: likewise.
   nonisolated(unsafe) private static var heldTask: TaskReference?
+  // SAFETY: likewise.
+  nonisolated(unsafe) private static var otherHeldTask: TaskReference?
   // SAFETY: the explorer runs one thread at a time.
   nonisolated(unsafe) private static let words = UnsafeMutablePointer<Int32>.allocate(capacity: 8)
 
@@ -46,6 +58,8 @@ enum Stage {
   static var token: TokenReference { registry.token }
   /// The task of the last `hold`.
   static var task: TaskReference { heldTask.unsafelyUnwrapped }
+  /// The task of the last `holdOther`.
+  static var other: TaskReference { otherHeldTask.unsafelyUnwrapped }
 
   /// A number that threads change and wait for.
   enum Word: Int {
@@ -127,9 +141,20 @@ enum Stage {
 
   /// Spawns a task whose handle is `task` from now on.
   static func hold(_ body: @escaping TaskBody) {
+    hold(spawn(handle: true, body))
+  }
+
+  /// The handle of a task is `task` from now on.
+  static func hold(_ made: (status: Status, task: TaskReference?)) {
+    expect(made.status == .ok && made.task != nil, "an open registry accepts a task")
+    heldTask = made.task
+  }
+
+  /// Spawns a task whose handle is `other` from now on.
+  static func holdOther(_ body: @escaping TaskBody) {
     let (status, task) = spawn(handle: true, body)
     expect(status == .ok && task != nil, "an open registry accepts a task")
-    heldTask = task
+    otherHeldTask = task
   }
 
   static func expect(_ condition: Bool, _ what: StaticString) {

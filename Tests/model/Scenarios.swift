@@ -5,8 +5,9 @@ extension Scenario {
   static let all =
     [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
     + [uncheckedSleeper, uncheckedListener]
-    + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration, places]
-    + phased + deadlines + levels
+    + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration]
+    + [endCallbacks, places]
+    + phased + deadlines + levels + secondSignals + orders + adopted + room
 
   /// A body that ends at once.
   static let short: TaskBody = { _, _ in
@@ -106,7 +107,7 @@ extension Scenario {
   static let places = Scenario(
     name: "places",
     claim:
-      "two share a descriptor, one is asked to stop: its flag shows, or the descriptor shows it (C8)",
+      "two share a descriptor, one is asked to stop: its flag or the descriptor shows it (C8)",
     preemptions: 2
   ) {
     Stage.open { $0.spinNanoseconds = 0 }
@@ -118,7 +119,7 @@ extension Scenario {
       let task = Worker.currentTask.unsafelyUnwrapped
       guard case .descriptor(let found) = WaitDescriptor.descriptor(for: task, isWaiting: false)
       else {
-        Stage.expect(false, "a descriptor is to be had")
+        Stage.expect(false, "a descriptor is available")
         return 0
       }
       if task.isFlagUp { return 0 }
@@ -241,7 +242,7 @@ extension Scenario {
   static let uncheckedSleeper = Scenario(
     name: "unchecked sleeper",
     claim: "a cancel after a spawn got in: it gets no sleeping thread that is not checked (S1)",
-    preemptions: 1
+    preemptions: 2
   ) {
     Stage.open { $0.spinNanoseconds = 0 }
     spawnBesideClose()
@@ -281,8 +282,7 @@ extension Scenario {
 
   static let lastRelease = Scenario(
     name: "last release",
-    claim: "the last release while a task runs: all memory comes back (G3)",
-    preemptions: 4
+    claim: "the last release while a task runs: all memory comes back (G3)"
   ) {
     Stage.open()
     Stage.spawn(short)
@@ -351,7 +351,7 @@ extension Scenario {
   static let reusedRecord = Scenario(
     name: "reused record",
     claim: "a record changes hands under a reader: no entry mixes two tasks (N3)",
-    preemptions: 6
+    preemptions: 7, weakPreemptions: 4
   ) {
     Stage.open()
     for _ in 0..<63 { _ = Stage.registry.pointer.pointee.records.take(for: Stage.registry) }
@@ -363,7 +363,7 @@ extension Scenario {
     }
     model_refuse_threads(true)
     for number: UInt32 in 2...3 {
-      Stage.expect(Stage.spawn(number: number, short).status == .again, "no thread is to be had")
+      Stage.expect(Stage.spawn(number: number, short).status == .again, "no thread is available")
     }
     model_refuse_threads(false)
     Stage.close(hosts: 1)
@@ -392,7 +392,7 @@ extension Scenario {
   static let grace = Scenario(
     name: "grace",
     claim: "a straggler ends within the grace, or not: counted as one of them (J4)",
-    preemptions: 3, timeouts: 1
+    preemptions: 4, timeouts: 1
   ) {
     Stage.open { $0.abortGrace = 1_000 }
     Stage.spawn(obedient)
@@ -466,6 +466,43 @@ extension Scenario {
     Stage.waitFor(.hosts, 1)
     Stage.expect(Stage.value(.called) == called, "none runs once it is taken back (C7)")
     Stage.close()
+  }
+
+  static let endCallbacks = Scenario(
+    name: "end callbacks",
+    claim:
+      "a task ends while functions for its end are registered and one is removed: each runs once, before a shutdown is over (O4)",
+    preemptions: 3
+  ) {
+    Stage.open()
+    Stage.hold(short)
+    Stage.host {
+      let status = CancelCallback.registerToRun(
+        { _ in
+          Stage.expect(Stage.task.word.stage == .ended, "a function runs after the end (O4)")
+          Stage.add(1, to: .called)
+        }, nil, drop: { _ in Stage.add(1, to: .over) }, atEndOf: Stage.task)
+      Stage.expect(status == .ok || status == .cancelled, "a function is registered (O4)")
+      Stage.hostEnds()
+    }
+    // SAFETY: this thread alone uses it.
+    var registration: CancelCallback.Pointer?
+    let status = CancelCallback.register(
+      { _ in Stage.add(1, to: .firsts) }, nil, drop: { _ in Stage.add(1, to: .over) },
+      with: .end(Stage.task)
+    ) { registration = $0 }
+    Stage.expect(
+      (status == .cancelled) == (registration == nil), "called at once, or registered (O4)")
+    let removal = registration.map { CancelCallback.remove($0) }
+    let firsts = Stage.value(.firsts)
+    Stage.expect(firsts == (removal == .neverRuns ? 0 : 1), "it runs unless it is removed (O4)")
+    Stage.waitFor(.hosts, 1)
+    Stage.close {
+      Stage.expect(Stage.value(.called) == 1, "a function for the end runs once (O4)")
+      Stage.expect(Stage.value(.firsts) == firsts, "none runs once it is removed (O4)")
+      Stage.expect(Stage.value(.over) == 2, "each drop has run once (O4)")
+      Stage.task.unpin()
+    }
   }
 
   // SAFETY: the explorer runs one thread at a time, and the first makes it new for each execution.

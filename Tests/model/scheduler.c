@@ -19,16 +19,18 @@
    unordered pair is left anywhere else, in any execution, so that nothing is lost by choosing at
    meeting places only.
 
-   What is not explored: orders weaker than sequential consistency (for those there is
-   ThreadSanitizer), and spurious wake-ups of condition variables. */
+   Orders weaker than sequential consistency are explored if the run asks for them: weak.c. An access
+   is then also a choice of what it sees; the states are hashes of who read from what, and "ordered"
+   means C++11's happens-before.
+
+   What is not explored: spurious wake-ups of condition variables. */
 
 #define _GNU_SOURCE
 
-#include "scheduler.h"
+#include "explorer.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,51 +41,15 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum {
-  THREADS = 10,           /* in one execution, those that have ended included */
-  STACK = 256 << 10,      /* bytes of one coroutine's stack */
-  ARENA = 512 << 10,      /* bytes that one coroutine may allocate */
-  DEPTH = 4096,           /* choices in one execution */
-  TRACE = 1 << 15,        /* steps kept of one execution */
-  LOCATIONS = 1 << 14,    /* atomics, mutexes and condition variables */
-  KEPT = 64,              /* static atomics changed by one execution */
-  STEPS = 200000,         /* steps after which an execution is taken for endless */
-  KEYS = 4,
-  GRAIN = 64              /* blocks of memory begin at multiples of it */
-};
-
-/* The functions themselves, where this file stands in for them. */
-void *__real_mmap(void *, size_t, int, int, int, off_t);
-void __real_free(void *);
+/* Others are in explorer.h. */
 ssize_t __real_write(int, const void *, size_t);
 int __real_close(int);
 
 /* ---- Threads ------------------------------------------------------------------------------- */
 
-enum state { UNUSED, READY, ON_MUTEX, ON_CONDITION, ON_WORD, ON_THREAD, DONE };
-
-struct thread {
-  enum state state;
-  jmp_buf context;       /* where it continues */
-  jmp_buf base;          /* where pthread_exit leads */
-  void *(*start)(void *);
-  void *argument;
-  bool isStarted, isJoined, isDetached, hasTimedOut;
-  const void *place;     /* the mutex, condition variable or word it waits for */
-  int64_t deadline;      /* INT64_MAX: none */
-  int awaited;           /* the value of the word, or the number of the thread */
-  const void *values[KEYS];
-  uint64_t hash;
-  uint32_t clock[THREADS];
-  char *stack, *arena;
-  int *cleared_at_end; /* by the kernel: set_tid_address */
-  uint8_t *freed;        /* for each grain of the arena, whether it was freed */
-  size_t used;
-  int blocks;            /* allocated by it and not freed; may be negative */
-};
-
-static struct thread threads[THREADS];
-static int thread_count, current;
+struct thread threads[THREADS];
+int thread_count, current;
+bool isWeak;
 static jmp_buf explorer;
 static void (*destructors[KEYS])(void *);
 static int key_count;
@@ -97,14 +63,16 @@ struct step {
   int thread;
   const char *what;
   const void *address;
+  const char *file; /* NULL: not known */
+  int line;
 };
 static struct step trace[TRACE];
 static int step_count;
 static uint64_t all_steps;
 static const char *run_name;
 
-static void note(const char *what, const void *address) {
-  if (step_count < TRACE) trace[step_count] = (struct step){current, what, address};
+void note(const char *what, const void *address, const char *file, int line) {
+  if (step_count < TRACE) trace[step_count] = (struct step){current, what, address, file, line};
   step_count++;
   all_steps++;
 }
@@ -114,8 +82,8 @@ void model_fail(const char *what) {
   int last = step_count < TRACE ? step_count : TRACE;
   int first = last > 400 ? last - 400 : 0;
   for (int i = first; i < last; i++)
-    fprintf(stderr, "  %5d  thread %d  %-22s %p\n", i, trace[i].thread, trace[i].what,
-            trace[i].address);
+    fprintf(stderr, trace[i].file == NULL ? "  %5d  thread %d  %-22s %p\n" : "  %5d  thread %d  %-22s %p  %s:%d\n",
+            i, trace[i].thread, trace[i].what, trace[i].address, trace[i].file, trace[i].line);
   static const char *const states[] = {"unused",  "ready",  "waits for a mutex",
                                        "sleeps",  "waits for the scenario",
                                        "waits for a thread", "has ended"};
@@ -133,19 +101,13 @@ static void on_trap(int number) {
 
 /* ---- Locations ------------------------------------------------------------------------------- */
 
-/* The accesses to one address in this execution. */
-struct location {
-  const void *address;
-  uint32_t epoch;   /* the execution this is of */
-  bool isMeeting;   /* kept from execution to execution */
-  uint64_t written, read;
-  uint32_t writes[THREADS], reads[THREADS]; /* clocks of the last write, of the reads since */
-};
 static struct location locations[LOCATIONS];
-static uint32_t epoch;
+struct location *used[USED];
+int used_count;
+uint32_t epoch;
 static int meetings;
 
-static uint64_t mix(uint64_t a, uint64_t b) {
+uint64_t mix(uint64_t a, uint64_t b) {
   a ^= b + UINT64_C(0x9e3779b97f4a7c15) + (a << 6) + (a >> 2);
   a ^= a >> 30;
   a *= UINT64_C(0xbf58476d1ce4e5b9);
@@ -154,17 +116,16 @@ static uint64_t mix(uint64_t a, uint64_t b) {
   return a ^ a >> 31;
 }
 
-static struct location *location_of(const void *address) {
+struct location *location_of(const void *address) {
   size_t place = (size_t)(mix(1, (uintptr_t)address) % LOCATIONS);
   for (int tries = 0; tries < LOCATIONS; tries++, place = (place + 1) % LOCATIONS) {
     struct location *found = &locations[place];
     if (found->address == NULL) found->address = address;
     if (found->address != address) continue;
     if (found->epoch != epoch) {
-      found->epoch = epoch;
-      found->written = found->read = 0;
-      memset(found->writes, 0, sizeof found->writes);
-      memset(found->reads, 0, sizeof found->reads);
+      if (used_count == USED) model_fail("too many locations in one execution");
+      used[used_count++] = found;
+      *found = (struct location){.address = address, .epoch = epoch, .isMeeting = found->isMeeting};
     }
     return found;
   }
@@ -174,7 +135,7 @@ static struct location *location_of(const void *address) {
 
 /* The calling thread does something to a location: its hash and its clock take in what that depends
    on. */
-static void touch(struct location *place, int kind) {
+void touch(struct location *place, int kind) {
   struct thread *self = &threads[current];
   if (!place->isMeeting) {
     bool isOrdered = true;
@@ -192,12 +153,22 @@ static void touch(struct location *place, int kind) {
   uint64_t hash = mix(mix(self->hash, (uintptr_t)place->address), place->written);
   if (kind == MODEL_WRITE) hash = mix(hash, place->read + 1);
   self->hash = hash;
-  if (place->isMeeting)
+  if (place->isMeeting && !isWeak)
     for (int i = 0; i < thread_count; i++) {
       if (place->writes[i] > self->clock[i]) self->clock[i] = place->writes[i];
       if (kind == MODEL_WRITE && place->reads[i] > self->clock[i]) self->clock[i] = place->reads[i];
     }
-  if (kind == MODEL_WRITE) {
+  if (isWeak) {
+    /* The others stay, as races.c asks for them. */
+    (kind == MODEL_WRITE ? place->writes : place->reads)[current] = self->clock[current];
+    self->clock[current]++;
+    if (kind == MODEL_WRITE) {
+      place->written = hash;
+      place->read = 0;
+    } else {
+      place->read += hash;
+    }
+  } else if (kind == MODEL_WRITE) {
     place->written = hash;
     place->read = 0;
     if (place->isMeeting) {
@@ -218,10 +189,21 @@ static void touch(struct location *place, int kind) {
   }
 }
 
+/* Where orders are weak: the calling thread learns what happens before whoever taught here, and
+   teaches who comes next. */
+static void learn(const struct location *place) {
+  if (isWeak) join(threads[current].clock, place->sync);
+}
+static void teach(struct location *place) {
+  if (!isWeak) return;
+  join(place->sync, threads[current].clock);
+  threads[current].clock[current]++;
+}
+
 /* A meeting place from the start: mutexes, condition variables, ends of threads. One that was an
    ordinary atomic so far in this execution, as the word that the kernel clears when a thread has
    ended, was passed without a choice: the exploration starts again. */
-static struct location *meeting_of(const void *address) {
+struct location *meeting_of(const void *address) {
   struct location *place = location_of(address);
   if (!place->isMeeting) {
     place->isMeeting = true;
@@ -241,22 +223,23 @@ struct choice {
   uint8_t count, taken;
   int8_t runner;         /* the option that is not a preemption; -1: all of them are */
   int8_t preemptions, timeouts; /* left before the choice; preemptions are -1 when unbounded */
+  bool isOfStores;       /* of what an access sees, and not of a thread */
 };
 static struct choice choices[DEPTH];
 static int depth, replayed; /* choices of this execution; those that are repeated */
-static int preemptions_left, timeouts_left;
+static int preemptions_left, timeouts_left, stale_left;
 static bool isBounded;
 
 /* The states seen, each with its remaining preemptions; an open hash table that grows. */
 struct seen {
   uint64_t key;
-  uint8_t preemptions, timeouts;
+  uint8_t preemptions, timeouts, stale;
 };
 static struct seen *seen;
 static uint64_t seen_count, seen_room;
 
 /* Remember a state; false if all that can follow was explored before. */
-static bool is_new(uint64_t key, int preemptions, int timeouts) {
+static bool is_new(uint64_t key, int preemptions, int timeouts, int stale) {
   if (2 * seen_count >= seen_room) {
     struct seen *old = seen;
     uint64_t old_room = seen_room;
@@ -275,11 +258,12 @@ static bool is_new(uint64_t key, int preemptions, int timeouts) {
   uint64_t place = key % seen_room;
   while (seen[place].key != 0 && seen[place].key != key) place = (place + 1) % seen_room;
   if (seen[place].key == key) {
-    if (seen[place].preemptions >= preemptions && seen[place].timeouts >= timeouts) return false;
+    if (seen[place].preemptions >= preemptions && seen[place].timeouts >= timeouts && seen[place].stale >= stale)
+      return false;
   } else {
     seen_count++;
   }
-  seen[place] = (struct seen){key, (uint8_t)preemptions, (uint8_t)timeouts};
+  seen[place] = (struct seen){key, (uint8_t)preemptions, (uint8_t)timeouts, (uint8_t)stale};
   return true;
 }
 
@@ -331,14 +315,15 @@ __attribute__((noinline)) static int choose(void) {
   struct choice *choice = &choices[depth];
   if (depth >= replayed) {
     int left = isBounded ? preemptions_left : 0;
-    if (!is_new(state_key(runner), left, timeouts_left)) longjmp(explorer, PRUNED);
+    if (!is_new(state_key(runner), left, timeouts_left, stale_left < 0 ? 0 : stale_left)) longjmp(explorer, PRUNED);
     memcpy(choice->options, options, sizeof options);
     choice->count = (uint8_t)count;
     choice->taken = 0;
+    choice->isOfStores = false;
     choice->runner = (int8_t)runner;
     choice->preemptions = (int8_t)preemptions_left;
     choice->timeouts = (int8_t)timeouts_left;
-  } else if (choice->count != count || memcmp(choice->options, options, (size_t)count) != 0) {
+  } else if (choice->isOfStores || choice->count != count || memcmp(choice->options, options, (size_t)count) != 0) {
     model_fail("an execution could not be repeated");
   }
   depth++;
@@ -348,12 +333,27 @@ __attribute__((noinline)) static int choose(void) {
   return option;
 }
 
+int choose_stale(int count) {
+  if (count == 1 || stale_left == 0) return 0;
+  if (depth == DEPTH) model_fail("too many choices in one execution");
+  if (count > UINT8_MAX) model_fail("too many stores to choose from");
+  struct choice *choice = &choices[depth];
+  if (depth >= replayed) {
+    *choice = (struct choice){.count = (uint8_t)count, .isOfStores = true};
+  } else if (!choice->isOfStores || choice->count != count) {
+    model_fail("an execution could not be repeated");
+  }
+  depth++;
+  if (choice->taken > 0 && stale_left > 0) stale_left--;
+  return choice->taken;
+}
+
 /* Take the next alternative of the last choice that has one; false if there is none. */
 static bool next_execution(void) {
   while (depth > 0) {
     struct choice *choice = &choices[depth - 1];
     while (++choice->taken < choice->count) {
-      if (!isBounded || choice->runner < 0 || choice->preemptions > 0) {
+      if (choice->isOfStores || !isBounded || choice->runner < 0 || choice->preemptions > 0) {
         replayed = depth;
         return true;
       }
@@ -384,7 +384,7 @@ static void go_to(int number) {
 }
 
 /* Run the chosen thread; returns when that is the calling thread. */
-static void yield(void) {
+void yield(void) {
   if (step_count > STEPS) model_fail("an execution without an end");
   int option = choose();
   if (option < 0) longjmp(explorer, FINISHED);
@@ -405,6 +405,16 @@ static void block(enum state state, const void *place) {
   yield();
 }
 
+/* A thread has ended, and the kernel says so. */
+static void clear_word(int *word) {
+  if (isWeak) {
+    weak_access(meeting_of(word), &(struct model_operation){.address = word, .size = sizeof *word, .kind = MODEL_STORE, .order = MODEL_RELEASE});
+  } else {
+    touch(meeting_of(word), MODEL_WRITE);
+    *word = 0;
+  }
+}
+
 static void run_thread(void) {
   if (setjmp(threads[current].base) == 0) threads[current].start(threads[current].argument);
   for (int round = 0; round < 4; round++)
@@ -415,12 +425,11 @@ static void run_thread(void) {
     }
   struct location *place = meeting_of(&threads[current].state);
   yield();
-  note("ends", NULL);
+  note("ends", NULL, NULL, 0);
   touch(place, MODEL_WRITE);
-  if (threads[current].cleared_at_end != NULL) {
-    touch(meeting_of(threads[current].cleared_at_end), MODEL_WRITE);
-    *threads[current].cleared_at_end = 0;
-  }
+  /* Linux passes many full barriers on the way; glibc's pthread_join relies on it as well. */
+  if (threads[current].cleared_at_end != NULL) clear_word(threads[current].cleared_at_end);
+  teach(place);
   threads[current].state = DONE;
   yield();
   abort();
@@ -449,6 +458,11 @@ static int add_thread(void *(*start)(void *), void *argument) {
     memcpy(thread->clock, threads[current].clock, sizeof thread->clock);
     thread->hash = threads[current].hash;
   }
+  if (isWeak) {
+    thread->clock[thread_count] = 1;
+    if (thread_count > 0) threads[current].clock[current]++;
+    races_begin_thread(thread_count);
+  }
   return thread_count++;
 }
 
@@ -470,7 +484,9 @@ static bool is_static(const void *address) {
   return true;
 }
 
-void model_keep(void *address, int size) {
+/* An atomic outside of all allocated memory is about to change: put it back before the next
+   execution. */
+static void keep(void *address, int size) {
   if (!is_static(address)) return;
   for (int i = 0; i < kept_count; i++)
     if (kept[i].address == address) return;
@@ -514,11 +530,24 @@ static void *run_first(void *argument) {
   return argument;
 }
 
+/* Executions since the last choice was added. */
+static volatile uint64_t executions;
+
+/* Ended by a limit of time: says how far it has come, without a result. */
+static void on_end(int number) {
+  char text[200];
+  int length = snprintf(text, sizeof text, "%s: ended after %llu states, %llu executions\n", run_name,
+                        (unsigned long long)seen_count, (unsigned long long)executions);
+  if (__real_write(STDOUT_FILENO, text, (size_t)length) != length) number = 0;
+  _exit(128 + number);
+}
+
 struct model_result model_explore(const struct model_run *run) {
   struct model_result result = {0, 0, 0, 0};
   run_name = run->name;
   run_body = run->body;
   isBounded = run->preemptions >= 0;
+  isWeak = run->isWeak;
   const int traps[] = {SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT};
   static char trap_stack[64 << 10];
   stack_t other = {.ss_sp = trap_stack, .ss_size = sizeof trap_stack};
@@ -527,11 +556,13 @@ struct model_result model_explore(const struct model_run *run) {
     struct sigaction action = {.sa_handler = on_trap, .sa_flags = SA_ONSTACK};
     sigaction(traps[i], &action, NULL);
   }
+  struct sigaction ending = {.sa_handler = on_end, .sa_flags = SA_ONSTACK};
+  sigaction(SIGTERM, &ending, NULL);
   memset(locations, 0, sizeof locations);
   meetings = 0;
   all_steps = 0;
   volatile bool isAnew = true;
-  volatile uint64_t executions = 0;
+  executions = 0;
   while (true) {
     if (isAnew) {
       depth = replayed = 0;
@@ -542,13 +573,15 @@ struct model_result model_explore(const struct model_run *run) {
     }
     epoch++;
     executions++;
-    depth = 0;
+    depth = used_count = 0;
+    weak_begin();
     step_count = thread_count = key_count = descriptor_count = current = 0;
     clock_now = INT64_C(1000000000);
     last_freed = NULL;
     model_refuse_threads(false);
     preemptions_left = run->preemptions;
     timeouts_left = run->timeouts;
+    stale_left = run->stale;
     int why = setjmp(explorer);
     if (why == 0) go_to(add_thread(run_first, NULL));
     for (int i = 0; i < kept_count; i++)
@@ -578,22 +611,85 @@ struct model_result model_explore(const struct model_run *run) {
 }
 
 /* Atomics, mutexes and condition variables in memory that was freed are found here. */
-static void expect_alive(const void *address) {
+void expect_alive(const void *address) {
   for (int i = 0; i < thread_count; i++) {
     size_t place = (size_t)((const char *)address - threads[i].arena);
     if (place < ARENA && threads[i].freed[place / GRAIN]) model_fail("memory was used that had been freed");
   }
 }
 
-void model_access(const void *address, int kind, const char *what) {
-  expect_alive(address);
-  struct location *place = location_of(address);
+uint64_t model_result_of(const struct model_operation *operation, uint64_t value) {
+  switch (operation->kind) {
+    case MODEL_LOAD: return value;
+    case MODEL_COMPARE: return value == operation->expected ? operation->operand : value;
+    case MODEL_ADD: value += operation->operand; break;
+    case MODEL_OR: value |= operation->operand; break;
+    case MODEL_AND: value &= operation->operand; break;
+    default: return operation->operand;
+  }
+  return operation->size == 8 ? value : value & ((UINT64_C(1) << 8 * operation->size) - 1);
+}
+
+/* ---- Places in the source -------------------------------------------------------------------- */
+
+enum { PLACES = 1 << 10 };
+static struct { const char *file; int line, order; } places[PLACES], weakened;
+
+void model_weaken(const char *file, int line, int order) {
+  weakened.file = file;
+  weakened.line = line;
+  weakened.order = order;
+}
+
+/* The order of an operation at this place, which is noted. */
+static int order_at(const char *file, int line, int order) {
+  if (file == NULL) return order;
+  size_t index = mix((uintptr_t)file, (uint64_t)line) % PLACES;
+  while (places[index].file != NULL && (places[index].file != file || places[index].line != line))
+    index = (index + 1) % PLACES;
+  if (places[index].file == NULL) {
+    places[index].file = file;
+    places[index].line = line;
+  }
+  places[index].order |= order;
+  if (weakened.line == line && strcmp(weakened.file, file) == 0) return weakened.order & order;
+  return order;
+}
+
+void model_list_places(void) {
+  for (int i = 0; i < PLACES; i++)
+    if (places[i].file != NULL) printf("%s:%d\t%d\n", places[i].file, places[i].line, places[i].order);
+}
+
+/* ---- Atomics --------------------------------------------------------------------------------- */
+
+uint64_t model_atomic(struct model_operation operation) {
+  static const char *const names[] = {"loads", "stores", "exchanges", "compares and swaps", "adds", "sets bits of", "clears bits of"};
+  bool isWrite = operation.kind != MODEL_LOAD;
+  if (isWrite) keep(operation.address, operation.size);
+  expect_alive(operation.address);
+  struct location *place = location_of(operation.address);
   if (place->isMeeting) {
     yield();
-    expect_alive(address);
+    expect_alive(operation.address);
   }
-  note(what, address);
-  touch(place, kind);
+  note(names[operation.kind], operation.address, operation.file, operation.line);
+  if (isWeak) {
+    operation.order = order_at(operation.file, operation.line, operation.order);
+    races_atomic(operation.address, (size_t)operation.size, isWrite);
+    if (place->isMeeting) return weak_access(place, &operation);
+  }
+  touch(place, isWrite ? MODEL_WRITE : MODEL_READ);
+  uint64_t value = 0;
+  memcpy(&value, operation.address, (size_t)operation.size);
+  if (!isWrite) return value;
+  uint64_t result = model_result_of(&operation, value);
+  memcpy(operation.address, &result, (size_t)operation.size);
+  return value;
+}
+
+void model_fence(int order, const char *file, int line) {
+  if (isWeak) weak_fence(order_at(file, line, order));
 }
 
 /* ---- For scenarios --------------------------------------------------------------------------- */
@@ -607,7 +703,7 @@ static int create(void *(*start)(void *), void *argument) {
   static char creation;
   struct location *place = meeting_of(&creation);
   yield();
-  note("creates a thread", NULL);
+  note("creates a thread", NULL, NULL, 0);
   touch(place, MODEL_WRITE);
   return add_thread(start, argument);
 }
@@ -620,16 +716,18 @@ void model_thread(void (*body)(void)) {
 void model_add(int *word, int value) {
   struct location *place = meeting_of(word);
   yield();
-  note("scenario adds", word);
+  note("scenario adds", word, NULL, 0);
   touch(place, MODEL_WRITE);
+  teach(place);
   *word += value;
 }
 
 int model_value(const int *word) {
   struct location *place = meeting_of(word);
   yield();
-  note("scenario reads", word);
+  note("scenario reads", word, NULL, 0);
   touch(place, MODEL_READ);
+  learn(place);
   return *word;
 }
 
@@ -640,8 +738,9 @@ static int *change(int fd, const char *what) {
   int *word = &descriptors[fd - FIRST_DESCRIPTOR];
   struct location *place = meeting_of(word);
   yield();
-  note(what, word);
+  note(what, word, NULL, 0);
   touch(place, MODEL_WRITE);
+  teach(place);
   if (*word == CLOSED) model_fail("a descriptor was used after it was closed");
   return word;
 }
@@ -668,8 +767,9 @@ void model_await(const int *word, int value) {
   struct location *place = meeting_of(word);
   threads[current].awaited = value;
   block(ON_WORD, word);
-  note("scenario awaits", word);
+  note("scenario awaits", word, NULL, 0);
   touch(place, MODEL_READ);
+  learn(place);
 }
 
 void model_await_others(void) {
@@ -679,8 +779,9 @@ void model_await_others(void) {
     struct location *place = meeting_of(&threads[i].state);
     self->awaited = i;
     block(ON_THREAD, &threads[i].state);
-    note("awaits an end", NULL);
+    note("awaits an end", NULL, NULL, 0);
     touch(place, MODEL_READ);
+    learn(place);
   }
 }
 
@@ -731,9 +832,10 @@ int __wrap_pthread_tryjoin_np(pthread_t thread, void **value) {
   if (other->isJoined || other->isDetached) model_fail("a thread was joined or detached twice");
   struct location *place = meeting_of(&other->state);
   yield();
-  note("tries to join", NULL);
+  note("tries to join", NULL, NULL, 0);
   touch(place, MODEL_READ);
   if (other->state != DONE) return EBUSY;
+  learn(place);
   other->isJoined = true;
   return 0;
 }
@@ -769,8 +871,9 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex) {
   if (*mutex_owner(mutex) == current + 1) model_fail("a mutex was locked twice by one thread");
   block(ON_MUTEX, mutex);
   *mutex_owner(mutex) = current + 1;
-  note("locks", mutex);
+  note("locks", mutex, NULL, 0);
   touch(place, MODEL_WRITE);
+  learn(place);
   return 0;
 }
 /* No thread is held up for so long that a deadline passes: it is a lock like the others. */
@@ -781,8 +884,9 @@ int __wrap_pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, cons
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex) {
   if (*mutex_owner(mutex) != current + 1) model_fail("a mutex was unlocked that was not locked");
   *mutex_owner(mutex) = 0;
-  note("unlocks", mutex);
+  note("unlocks", mutex, NULL, 0);
   touch(meeting_of(mutex), MODEL_WRITE);
+  teach(meeting_of(mutex));
   return 0;
 }
 int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex) {
@@ -799,15 +903,16 @@ int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t
 static int wait_on(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t deadline) {
   struct thread *self = &threads[current];
   *mutex_owner(mutex) = 0;
-  note("sleeps", condition);
+  note("sleeps", condition, NULL, 0);
   touch(meeting_of(mutex), MODEL_WRITE);
+  teach(meeting_of(mutex));
   touch(meeting_of(condition), MODEL_WRITE);
   self->deadline = deadline;
   self->hasTimedOut = false;
   block(ON_CONDITION, condition);
   self->deadline = INT64_MAX;
   bool hasTimedOut = self->hasTimedOut;
-  note(hasTimedOut ? "wakes by time" : "wakes", condition);
+  note(hasTimedOut ? "wakes by time" : "wakes", condition, NULL, 0);
   touch(meeting_of(condition), MODEL_WRITE);
   __wrap_pthread_mutex_lock(mutex);
   return hasTimedOut ? ETIMEDOUT : 0;
@@ -823,7 +928,7 @@ int __wrap_pthread_cond_signal(pthread_cond_t *condition) {
   struct location *place = meeting_of(condition);
   yield();
   expect_alive(condition);
-  note("signals", condition);
+  note("signals", condition, NULL, 0);
   touch(place, MODEL_WRITE);
   for (int i = 0; i < thread_count; i++)
     if (threads[i].state == ON_CONDITION && threads[i].place == condition) {
@@ -866,6 +971,7 @@ void __wrap_free(void *memory) {
   block->isFreed = 1;
   block->before = last_freed;
   last_freed = block;
+  if (isWeak) races_free(memory, block->size);
   memset(memory, 0, block->size);
   struct thread *owner = &threads[block->owner];
   size_t first = (size_t)((char *)memory - owner->arena) / GRAIN;
@@ -908,7 +1014,7 @@ long __wrap_syscall(long number, long first, long second, long third) {
     struct thread *other = &threads[second - 100];
     struct location *place = meeting_of(&other->state);
     yield();
-    note("asks for a thread", NULL);
+    note("asks for a thread", NULL, NULL, 0);
     touch(place, MODEL_READ);
     if (other->state != DONE) return 0;
     errno = ESRCH;

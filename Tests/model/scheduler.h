@@ -16,12 +16,34 @@
 /* What an access does; a failed compare-and-swap counts as a write, which is safe. */
 enum { MODEL_READ = 0, MODEL_WRITE = 1 };
 
-/* A thread is about to access the atomic at `address`: others may run before it does. */
-void model_access(const void *address, int kind, const char *what);
+/* Operations on atomics. */
+enum {
+  MODEL_LOAD, MODEL_STORE, MODEL_EXCHANGE, MODEL_COMPARE, MODEL_ADD, MODEL_OR, MODEL_AND
+};
 
-/* An atomic outside of all allocated memory is about to change: put it back before the next
-   execution. */
-void model_keep(void *address, int size);
+/* Orders; a sequentially consistent operation also acquires and releases. */
+enum { MODEL_RELAXED = 0, MODEL_ACQUIRE = 1, MODEL_RELEASE = 2, MODEL_SEQUENTIAL = 4 };
+
+struct model_operation {
+  void *address;
+  uint64_t operand, expected;
+  int size, kind, order;
+  /* Where it is in the source. */
+  const char *file;
+  int line;
+};
+
+/* Accesses an atomic, before which other threads may run; returns the value that it had, or, where
+   orders are weak, that the calling thread sees. */
+uint64_t model_atomic(struct model_operation operation);
+void model_fence(int order, const char *file, int line);
+/* The value after an operation on an atomic with this value. */
+uint64_t model_result_of(const struct model_operation *operation, uint64_t value);
+
+/* From now on, the operation at this place has this order, where orders are weak. */
+void model_weaken(const char *file, int line, int order);
+/* Print each place of an operation on an atomic that was passed since, with its order. */
+void model_list_places(void);
 
 /* Report a broken property, with the steps that led there, and end the process. */
 void model_fail(const char *what);
@@ -33,6 +55,8 @@ struct model_run {
   int preemptions;     /* how often a thread that could continue is interrupted; negative: any
                           number */
   int timeouts;        /* how many time-outs may come while others could run; the rest come last */
+  bool isWeak;         /* whether atomics have the orders of C++11, instead of one order for all */
+  int stale;           /* weak: how many accesses see another than the last store; negative: any */
 };
 
 /* The result of an exploration. */
@@ -54,7 +78,7 @@ void model_await(const int *word, int value);
 int model_is_readable(int fd);
 /* Wait until all other threads have ended. */
 void model_await_others(void);
-/* From now on, in this execution, no thread can be had. */
+/* From now on, in this execution, no thread is available. */
 void model_refuse_threads(bool refuses);
 /* The calling thread has so many blocks of memory that stay for good. */
 void model_keep_blocks(int blocks);

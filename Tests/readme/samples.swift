@@ -1,5 +1,5 @@
-// samples.swift - what the README's fragments of Swift take for granted; scripts/samples puts each of them into
-// a function behind this.
+// samples.swift - what the README's fragments of Swift take for granted; scripts/samples puts each
+// of them into a function behind this.
 
 import TrackedTasks
 

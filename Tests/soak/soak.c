@@ -10,12 +10,13 @@
       shutdown as many have ended as were accepted (S4, G4);
    2. the number of live tasks is never below what was accepted and not dropped (N1);
    3. no id comes twice, no entry of a snapshot mixes two tasks, none is listed twice (N2, N3);
-   4. a callback runs once at the most, its drop exactly once, and none runs after it is taken back (C7);
+   4. a callback runs once at the most, its drop exactly once, and none runs after it is taken back (C7); that for the
+      end of a task finds its outcome, and is called unless it is taken back (O4);
    5. metrics have every accepted task, no end before its drop, and among the last tasks none twice (E8);
    6. what a task reports of itself is never mixed with what another reports, nor what two calls report (E3);
    7. a report has as many stragglers as it says, none twice, none that is of another registry; its phases are
-      in order (E1, E5); the end of a straggler is reported once at the most (E6), and nobody is stalled who
-      promised an hour (E7);
+      in order, each begins and ends once (E1, E5); the end of a straggler is reported once at the most (E6), and
+      nobody is stalled whose heartbeat interval is an hour, with a ladder or without (E7, F4);
    8. when all is shut down the process has the threads, descriptors and memory that it had before.
 
    A seed repeats the choices of each thread; what the threads do to each other is up to the machine. */
@@ -78,7 +79,7 @@ static uint32_t next(struct actor *actor) {
 
 /* ---- Halls --------------------------------------------------------------------------------- */
 
-/* Stalls come from a broken promise alone, and nobody breaks one here. */
+/* Stalls come from a heartbeat interval that is exceeded, and none is here. */
 static void hear(void *context, const tr_log_event *event) {
   (void)context;
   CHECK(event->event != TR_EVENT_TASK_STALLED && event->event != TR_EVENT_TASK_RECOVERED);
@@ -98,6 +99,8 @@ static struct hall *hall_new(struct actor *actor) {
   if ((random & 192) == 192) options.idle_threads = TR_IDLE_THREADS_NONE;
   if (random & 256) options.abort_grace_ns = 1 * MS;
   if (random & 1024) options.flags = TR_REGISTRY_METRICS;
+  if (random & 65536) options.flags |= TR_REGISTRY_NO_DESCRIPTORS;
+  if ((random & 393216) == 393216) options.flags |= TR_REGISTRY_REPORT_THREADS;
   sigset_t blocked;
   sigfillset(&blocked);
   const int blocked_numbers[] = {SIGUSR1, SIGRTMIN + 5};
@@ -107,6 +110,9 @@ static struct hall *hall_new(struct actor *actor) {
     options.blocked_signal_count = 2;
   }
   options.log = hear;
+  tr_ladder_options ladder = TR_LADDER_OPTIONS_INIT;
+  ladder.last_step = TR_LADDER_ABORT_TASK;
+  if (random & 131072) options.ladder = &ladder;
   tr_status status;
   while ((status = tr_registry_create(&options, &hall->registry)) != TR_OK) CHECK_EQ(TR_ERR_NOMEM, status);
   if (random & 512) {
@@ -200,12 +206,26 @@ static void read_report(struct actor *actor, const struct hall *hall, tr_report 
   tr_phase_report phase = TR_PHASE_REPORT_INIT;
   for (size_t i = 0, last = 0; tr_report_phase(full, i, &phase) == TR_OK; i++, last = phase.phase) {
     CHECK(i == 0 || phase.phase > last);
-    CHECK(phase.asked > 0 && phase.duration_ns >= 0);
+    CHECK(phase.asked + phase.ended_before > 0 || phase.callbacks_ns >= MS);
+    CHECK(phase.duration_ns >= 0);
   }
   if (next(actor) % 4 == 0) {
     CHECK_EQ(TR_OK, tr_report_write(full, nowhere, next(actor) % 2 ? TR_FORMAT_TEXT : TR_FORMAT_JSON));
   }
   tr_report_release(full);
+}
+/* The callbacks of one shutdown: how many have come. */
+static void note_phase(int *count, uint32_t phase, int is_end) {
+  CHECK_EQ(2 * (int)phase + is_end, *count);
+  if (++*count % 7 == 0) breathe();
+}
+static void phase_begins(void *context, uint32_t phase, uint64_t tasks) {
+  (void)tasks;
+  note_phase(context, phase, 0);
+}
+static void phase_ends(void *context, uint32_t phase, uint64_t tasks) {
+  (void)tasks;
+  note_phase(context, phase, 1);
 }
 /* Shut a hall down for good; a group alone before all of it, half the time. */
 static void hall_close(struct actor *actor, struct hall *hall) {
@@ -215,8 +235,21 @@ static void hall_close(struct actor *actor, struct hall *hall) {
   tr_report *full = NULL;
   if (next(actor) % 2) report.full = &full;
   int64_t grace = next(actor) % 2 ? FOREVER : 3 * MS; /* what is not asked in its phase is asked at the deadline */
-  tr_status status = tr_shutdown(hall->registry, TR_REASON_RELOAD_REQUESTED, "soak", grace, &report);
+  uint32_t random = next(actor);
+  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+  int calls = 0;
+  if (random & 1) {
+    options.on_phase_begin = phase_begins;
+    options.on_phase_end = phase_ends;
+    options.phase_context = &calls;
+  }
+  if (random & 2) options.phase_max_grace_ns[random >> 8 & 7] = 4 * MS;
+  if (random & 4) options.max_grace_ns = 5 * MS;
+  if (random & 8) options.phase_share[random >> 11 & 7] = 3;
+  tr_status status =
+      tr_shutdown_with(hall->registry, TR_REASON_RELOAD_REQUESTED, "soak", grace, &options, &report);
   CHECK(status == TR_OK || status == TR_ERR_DEADLINE);
+  CHECK_EQ(random & 1 ? 2 * (int)TR_PHASES : 0, calls);
   CHECK_EQ(report.full != NULL, full != NULL);
   if (full != NULL) read_report(actor, hall, full, report.pending);
   CHECK_EQ(TR_OK, shutdown_fully(hall->registry, TR_REASON_RELOAD_REQUESTED, "soak", FOREVER, NULL));
@@ -253,11 +286,14 @@ static int body_of_deed(tr_task *self, void *ctx) {
   CHECK(self == tr_task_self());
   int64_t while_ns = (int64_t)(deed->number % 8) * MS / 2;
   tr_status status = TR_OK;
-  /* Neither what waits for ever for a request, nor what only its cancel signal ends. */
+  /* Neither what waits indefinitely for a request, nor what only its cancel signal ends. */
   if (deed->way != READS && deed->number % 3 != 0 && deed->number % 7 == 0) {
     CHECK_EQ(TR_OK, tr_shield_begin());
     CHECK_EQ(TR_OK, tr_sleep(while_ns / 4));
     CHECK_EQ(TR_OK, tr_shield_end());
+    CHECK(tr_task_data(self) == NULL);
+    CHECK_EQ(TR_OK, tr_task_set_data(self, deed));
+    CHECK(tr_task_data(tr_task_self()) == deed);
     tr_token *own = tr_task_token(self);
     CHECK(own != NULL && own == tr_task_token(self));
     int fd = -1;
@@ -293,6 +329,7 @@ static int body_of_deed(tr_task *self, void *ctx) {
       break;
     case TELLS:
       CHECK_EQ(TR_OK, tr_checkpoint(place_of(deed->number)));
+      CHECK_EQ(TR_OK, tr_label(place_of(deed->number + 1)));
       for (uint64_t done = 0; done < 64 && !tr_task_is_cancelled(self); done++) {
         CHECK_EQ(TR_OK, tr_progress(done, done * 3 + deed->number, place_of(deed->number)));
         CHECK_EQ(TR_OK, tr_heartbeat());
@@ -339,7 +376,7 @@ static int spawn_deed(struct hall *hall, uint32_t random, tr_task **out) {
   options.drop = drop_of_deed;
   options.flags = deed->number % 16 == 5 ? TR_SPAWN_FRESH_THREAD : deed->number % 16 == 9 ? TR_SPAWN_CLEANUP : 0;
   options.stack_size = deed->number % 64 == 17 ? 512 << 10 : 0;
-  /* a clean-up task that waits for its flag for ever would hold up every shutdown */
+  /* a clean-up task that waits for its flag indefinitely would hold up every shutdown */
   if (deed->number % 16 == 9 && (deed->way == WAITS || deed->way == LISTENS || deed->way == READS)) deed->way = RETURNS;
   if (deed->way == READS) options.cancel_signal = CANCEL_SIGNAL;
   options.phase = phase_of(deed->number);
@@ -479,7 +516,7 @@ static void op_explain(struct actor *actor) {
   struct hall *hall = hall_enter(actor);
   tr_report *full = NULL;
   tr_status status = next(actor) % 2 ? tr_explain(hall_seen(actor, hall), &full)
-                                     : tr_explain_with(hall_seen(actor, hall), TR_EXPLAIN_NO_BACKTRACES, &full);
+                                     : tr_explain_with(hall_seen(actor, hall), 1u + next(actor) % 3, &full);
   CHECK_EQ(TR_OK, status);
   tr_join_report counts = TR_JOIN_REPORT_INIT;
   CHECK_EQ(TR_OK, tr_report_counts(full, &counts));
@@ -640,6 +677,82 @@ static void op_task_notice(struct actor *actor) {
   tr_registration_remove(notice.registration);
   CHECK_EQ(1, atomic_load(&notice.dropped));
 }
+/* What hears of the end of a task. */
+struct ending {
+  tr_task *task;
+  atomic_int called, dropped;
+};
+static void call_ending(void *ctx) {
+  struct ending *ending = ctx;
+  tr_outcome outcome = TR_OUTCOME_INIT;
+  CHECK_EQ(TR_OK, tr_task_wait(ending->task, 0, &outcome));
+  CHECK(outcome.how != 0 && tr_task_self() == NULL);
+  CHECK_EQ(0, atomic_fetch_add(&ending->called, 1));
+  atomic_fetch_add(&total_callbacks, 1);
+}
+static void drop_ending(void *ctx) { CHECK_EQ(0, atomic_fetch_add(&((struct ending *)ctx)->dropped, 1)); }
+/* One that nobody takes back is heard of before all is shut down. */
+static atomic_long total_endings_kept, total_endings_heard;
+static void call_kept_ending(void *ctx) {
+  call_ending(ctx);
+  atomic_fetch_add(&total_endings_heard, 1);
+}
+static void drop_kept_ending(void *ctx) {
+  tr_task_release(((struct ending *)ctx)->task);
+  free(ctx);
+}
+static void keep_ending(tr_task *task) {
+  struct ending *kept = calloc(1, sizeof *kept);
+  CHECK(kept != NULL);
+  kept->task = tr_task_retain(task);
+  atomic_fetch_add(&total_endings_kept, 1);
+  CHECK_EQ(TR_OK, tr_task_on_end(task, call_kept_ending, kept, drop_kept_ending, NULL));
+}
+/* A callback for the end of a task that others wait for, or cancel, is taken back. */
+static void op_end(struct actor *actor) {
+  struct ending ending = {actor->held[next(actor) % HELD], 0, 0};
+  if (ending.task == NULL) return;
+  tr_registration *registration = NULL;
+  CHECK_EQ(TR_OK, tr_task_on_end(ending.task, call_ending, &ending, drop_ending, &registration));
+  int is_over = registration == NULL;
+  if (is_over) CHECK_EQ(1, atomic_load(&ending.called));
+  if (next(actor) % 2) CHECK_EQ(TR_OK, tr_task_cancel(ending.task));
+  if (next(actor) % 2) TR_IGNORE(tr_task_wait(ending.task, 1 * MS, NULL));
+  if (next(actor) % 2) keep_ending(ending.task);
+  uint32_t removal = tr_registration_remove(registration);
+  CHECK_EQ(is_over || removal != TR_REMOVAL_NEVER_RUNS, atomic_load(&ending.called));
+  CHECK_EQ(1, atomic_load(&ending.dropped));
+}
+/* The actor's own thread is a task for a moment, while others list, cancel, join and close. */
+static void op_adopt(struct actor *actor) {
+  struct hall *hall = hall_enter(actor);
+  tr_task *task = NULL;
+  tr_adopt_options options = TR_ADOPT_OPTIONS_INIT;
+  /* as lists are checked for the deeds: one without the flag of a clean-up task, and without a checkpoint */
+  uint32_t number = (next(actor) >> 8) / 16 * 16;
+  char name[64];
+  snprintf(name, sizeof name, "deed-%u-%.*s", number, (int)(number % 30), "zyxwvutsrqponmlkjihgfedcbazyxwvu");
+  options.phase = phase_of(number);
+  if (next(actor) % 2) options.heartbeat_ns = 3600 * SECOND;
+  tr_status status = tr_adopt(hall->registry, name, TR_KIND_APPLICATION + number, &options, &task);
+  if (status == TR_OK) { /* in the books as a task with a body and a drop */
+    atomic_fetch_add(&hall->users, 1);
+    atomic_fetch_add(&hall->accepted, 1);
+    atomic_fetch_add(&hall->bodies, 1);
+  }
+  hall_exit(hall);
+  CHECK(status == TR_OK || status == TR_ERR_CLOSED || status == TR_ERR_LIMIT || status == TR_ERR_AGAIN ||
+        status == TR_ERR_NOMEM);
+  if (status != TR_OK) return;
+  CHECK(tr_task_self() == task);
+  if (next(actor) % 2) TR_IGNORE(tr_sleep(MS / 10));
+  atomic_fetch_add(&hall->drops, 1);
+  CHECK_EQ(TR_OK, next(actor) % 2 ? tr_leave() : tr_leave_with(0));
+  hall_leave(hall);
+  CHECK(tr_task_self() == NULL);
+  CHECK_EQ(TR_OK, tr_task_wait(task, 0, NULL));
+  tr_task_release(task);
+}
 /* Another reference to a registry's token, and waits on it. */
 static void op_token(struct actor *actor) {
   struct hall *hall = hall_enter(actor);
@@ -671,8 +784,8 @@ static const struct {
     {"spawn", 120, op_spawn},   {"cancel", 20, op_cancel},          {"wait", 30, op_wait}, {"named wait", 10, op_named_wait},
     {"let go", 20, op_let_go},  {"join", 12, op_join},              {"close", 3, op_close},
     {"abandon", 2, op_abandon}, {"list", 15, op_list},              {"count", 15, op_count},
-    {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice},
-    {"token", 8, op_token},     {"timeout", 10, op_timeout},        {"ring", 6, op_ring},
+    {"tree", 10, op_tree},      {"notice", 12, op_notice},          {"task notice", 10, op_task_notice}, {"end", 10, op_end},
+    {"token", 8, op_token},     {"adopt", 20, op_adopt},     {"timeout", 10, op_timeout},        {"ring", 6, op_ring},
     {"wait for all", 8, op_registry_wait}, {"measure", 10, op_measure}, {"explain", 2, op_explain},        {"show", 4, op_show},
 #ifdef SOAK_FAULTS
     {"fault", 1, op_fault},
@@ -725,6 +838,16 @@ static void close_halls(struct actor *keeper, int threads) {
   for (int i = 0; i < 2; i++) registry_finish(registry_new());
 }
 
+/* Bytes that malloc has given out and not got back. */
+static size_t memory_in_use(void) {
+#if __GLIBC_PREREQ(2, 33)
+  struct mallinfo2 info = mallinfo2();
+#else
+  struct mallinfo info = mallinfo(); /* counts in int, which a soak does not fill */
+#endif
+  return (size_t)info.uordblks + (size_t)info.hblkhd;
+}
+
 int main(int argc, char **argv) {
   int64_t seconds = argc > 1 ? atoll(argv[1]) : 0;
   uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)wall_ns();
@@ -769,8 +892,9 @@ int main(int argc, char **argv) {
     atomic_store(&stops, 1);
     pthread_barrier_wait(&pause_begins);
     close_halls(&keeper, baseline);
+    CHECK_EQ(atomic_load(&total_endings_kept), atomic_load(&total_endings_heard));
     int now_open = descriptor_count();
-    size_t used = mallinfo2().uordblks + mallinfo2().hblkhd;
+    size_t used = memory_in_use();
     long operations_done = 0;
     for (int i = 0; i < THREADS; i++) operations_done += actors[i].operations;
     printf("soak: %5lld s  %ld operations, %ld spawned, %ld rejected (%ld for want of a thread), %ld joins with %ld stragglers, "
@@ -796,6 +920,6 @@ int main(int argc, char **argv) {
   }
   for (int i = 0; i < THREADS; i++) thread_end(threads[i]);
   threads_settle(baseline - THREADS, AT_ONCE);
-  printf("soak: all promises kept, seed %llu\n", (unsigned long long)seed);
+  printf("soak: all rules kept, seed %llu\n", (unsigned long long)seed);
   return 0;
 }

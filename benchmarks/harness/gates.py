@@ -58,6 +58,8 @@ def judge(figures, load):
     to.median("W1 with a drop, ÷ empty", "W1-work", "drop_ratio", 1.6, "×")
     to.add("W1 p50 from Swift, against taskreg", figures.ratio("W1", "p50", "swift", SUBJECT), 2, "×")
     to.add("W1 p50 from C++, against taskreg", figures.ratio("W1", "p50", "cpp", SUBJECT), 1.3, "×")
+    to.add("W1 with a context on the heap, from C++, against taskreg",
+           figures.ratio("W1-work", "owned", "cpp", SUBJECT), 1.1, "×")
     to.ratio("W2 rate", "W2", "rate", 60, most=False)
     to.ratio("W2 rate", "W2", "rate", 1, base="libdispatch", most=False)
     # Against threads that each have something to do: without a record each, a thread takes two pages

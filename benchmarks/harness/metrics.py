@@ -9,7 +9,7 @@ Metric = namedtuple("Metric", "workload key label unit scale better digits")
 
 WORKLOADS = {
     "W1": "spawn one task, wait for it",
-    "W1-work": "the same with a body of 1 µs, and with a drop",
+    "W1-work": "the same with a body of 1 µs, with a drop, and with a context on the heap",
     "W2": "a burst of 10 000 trivial tasks",
     "W3-1000": "1 000 blocked tasks",
     "W3-10000": "10 000 blocked tasks",
@@ -36,6 +36,7 @@ METRICS = [
     Metric("W1-work", "empty", "an empty body", "µs", US, "less", 2),
     Metric("W1-work", "work", "a body of 1 µs", "µs", US, "less", 2),
     Metric("W1-work", "drop", "an empty body and a drop", "µs", US, "less", 2),
+    Metric("W1-work", "owned", "an empty body, its context from malloc, freed by the drop", "µs", US, "less", 2),
     Metric("W1-work", "work_ratio", "a body of 1 µs, less the body, ÷ empty", "", 1, "less", 2),
     Metric("W1-work", "drop_ratio", "the drop ÷ empty", "", 1, "less", 2),
     Metric("W2", "rate", "rate", "1000/s", K, "more", 1),

@@ -34,7 +34,7 @@ typedef struct bench_job {
 /* What they return when the peer contradicted itself; the workloads report it as an error. */
 #define BENCH_INCONSISTENT (-2L)
 
-/* At most so many tasks are ever alive at once. */
+/* The most tasks that are ever alive at once. */
 #define BENCH_MOST_TASKS 40000
 
 /* What a task can be blocked in when it is cancelled. */
@@ -61,10 +61,13 @@ typedef struct bench_peer {
   int (*spawn)(void *registry, const bench_job *job, void **handle);
   /* The same, and drop(job->arg) is called after the body. May be NULL: the peer has no such thing. */
   int (*spawn_drop)(void *registry, const bench_job *job, void (*drop)(void *arg), void **handle);
+  /* The same, and the task has a copy of the job on the heap, which is freed when the task has ended; `job` is not
+     used after the return. May be NULL: the peer has no such thing. */
+  int (*spawn_owned)(void *registry, const bench_job *job, void **handle);
   /* May be NULL: such a peer has no handles, and the task itself reports its end to a gate. */
   void (*wait_one)(void *registry, void *handle);
 
-  /* Wait for all tasks spawned without a handle, at most timeout_ns (negative: for ever). Returns
+  /* Wait for all tasks spawned without a handle, at most timeout_ns (negative: never times out). Returns
      how many are unfinished, or BENCH_CANNOT when there is no such wait with a deadline. */
   long (*join_all)(void *registry, int64_t timeout_ns);
   void (*cancel_all)(void *registry);

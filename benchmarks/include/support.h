@@ -35,7 +35,7 @@ void bench_sleep_ns(int64_t ns);
 /* Keep the processor busy for so long: what is measured next starts on a warm core. */
 void bench_busy_ns(int64_t ns);
 
-/* Processor time of the whole process without the calling thread, in nanoseconds. */
+/* CPU time of the whole process without the calling thread, in nanoseconds. */
 int64_t bench_others_cpu_ns(void);
 
 /* ---- Memory and threads --------------------------------------------------------------------- */
@@ -69,7 +69,7 @@ typedef struct bench_gate {
 void bench_gate_init(bench_gate *gate);
 void bench_gate_add(bench_gate *gate, long count);
 void bench_gate_done(bench_gate *gate);
-/* Wait until nothing is left, at most timeout_ns (negative: for ever); return what is left. */
+/* Wait until nothing is left, at most timeout_ns (negative: never times out); return what is left. */
 long bench_gate_wait(bench_gate *gate, int64_t timeout_ns);
 
 /* ---- Latch: shut until opened, for any number of waiters ------------------------------------ */

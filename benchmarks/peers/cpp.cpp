@@ -69,6 +69,12 @@ int spawn_drop(void *registry, const bench_job *job, void (*drop)(void *), void 
                     handle);
 }
 
+// The wrapper's block on the heap, which it has for the result in any case, holds the copy.
+int spawn_owned(void *registry, const bench_job *job, void **handle) {
+  return spawn_body(registry, job->name,
+                    [own = *job](taskreg::context self) { own.body(self.get(), own.arg); }, handle);
+}
+
 void wait_one(void *, void *handle) {
   auto *waited = static_cast<task *>(handle);
   waited->get();
@@ -136,6 +142,7 @@ extern "C" const bench_peer bench_peer_under_test = {
     .close = close_registry,
     .spawn = spawn,
     .spawn_drop = spawn_drop,
+    .spawn_owned = spawn_owned,
     .wait_one = wait_one,
     .join_all = join_all,
     .cancel_all = cancel_all,

@@ -1,4 +1,4 @@
-/* prototype.c - the C prototype of libtaskreg's threading, which is no part of this repository.
+/* prototype.c - the C prototype of libtaskreg's threading, which is not a part of this repository.
    limit_cached.c is found through the include path of BENCH_PROTOTYPE; it ends with a program of
    its own, which is set aside here. It runs with process-shared condition variables, its best on
    POSIX primitives. Variant: futex. */

@@ -4,6 +4,7 @@
 #include "bench.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <taskreg.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ static void *open_registry(void) {
 }
 
 static void close_registry(void *registry) {
-  tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, NULL, -1, NULL);
+  TR_IGNORE(tr_shutdown(registry, TR_REASON_REQUESTED_BY_RUN, NULL, TR_FOREVER, NULL));
   tr_registry_release(registry);
 }
 
@@ -52,16 +53,34 @@ static int spawn_drop(void *registry, const bench_job *job, void (*drop)(void *)
   return status;
 }
 
+static int run_owned(tr_task *self, void *ctx) {
+  const bench_job *own = ctx;
+  return own->body(self, own->arg);
+}
+
+static int spawn_owned(void *registry, const bench_job *job, void **handle) {
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  tr_task *task;
+  bench_job *own = malloc(sizeof *own);
+  if (own == NULL) return TR_ERR_NOMEM;
+  *own = *job;
+  options.drop = free;
+  tr_status status = tr_spawn_with(registry, job->name, TR_KIND_APPLICATION, run_owned, own, &options, &task);
+  if (status == TR_OK) *handle = task;
+  else free(own);
+  return status;
+}
+
 static void wait_one(void *registry, void *handle) {
   (void)registry;
-  tr_task_wait(handle, -1, NULL);
+  TR_IGNORE(tr_task_wait(handle, TR_FOREVER, NULL));
   tr_task_release(handle);
 }
 
 static long join_all(void *registry, int64_t timeout_ns) {
   tr_join_report report = TR_JOIN_REPORT_INIT;
   tr_task_summary first = TR_TASK_SUMMARY_INIT;
-  if (timeout_ns < 0) return tr_join_all(registry, -1, NULL) == TR_OK ? 0 : BENCH_INCONSISTENT;
+  if (timeout_ns < 0) return tr_join_all(registry, TR_FOREVER, NULL) == TR_OK ? 0 : BENCH_INCONSISTENT;
   /* With a deadline the stragglers are named, as a service would want it. */
   list[0] = first;
   report.stragglers = list;
@@ -83,7 +102,7 @@ static void cancel_all(void *registry) {
 
 static void cancellable_sleep(bench_self *self) {
   (void)self;
-  tr_sleep(-1);
+  TR_IGNORE(tr_sleep(TR_FOREVER));
 }
 
 static int cancellable_wait(bench_self *self, bench_wait how) {
@@ -92,13 +111,13 @@ static int cancellable_wait(bench_self *self, bench_wait how) {
   static int quiet[2];
   (void)self;
   switch (how) {
-    case BENCH_WAIT_SLEEP: return tr_sleep(-1), 1;
+    case BENCH_WAIT_SLEEP: TR_IGNORE(tr_sleep(TR_FOREVER)); return 1;
     case BENCH_WAIT_FD:
       if (quiet[0] == 0 && pipe(quiet) != 0) return 0;
-      return tr_wait_fd(quiet[0], POLLIN, -1), 1;
+      TR_IGNORE(tr_wait_fd(quiet[0], POLLIN, TR_FOREVER)); return 1;
     case BENCH_WAIT_CONDITION:
       pthread_mutex_lock(&lock);
-      while (tr_cond_wait(&never, &lock, -1) == TR_OK) continue;
+      while (tr_cond_wait(&never, &lock, TR_FOREVER) == TR_OK) continue;
       pthread_mutex_unlock(&lock);
       return 1;
     default: return 0;
@@ -133,6 +152,7 @@ const bench_peer bench_peer_under_test = {
     .close = close_registry,
     .spawn = spawn,
     .spawn_drop = spawn_drop,
+    .spawn_owned = spawn_owned,
     .wait_one = wait_one,
     .join_all = join_all,
     .cancel_all = cancel_all,

@@ -1,6 +1,6 @@
 // swift-tools-version: 6.2
-// The benchmark program of the Swift API: a package of its own, so that it uses the library as any Swift
-// program does. benchmarks/CMakeLists.txt builds it.
+// The benchmark program of the Swift API: a package of its own, so that it uses the library as any
+// Swift program does. benchmarks/CMakeLists.txt builds it.
 
 import PackageDescription
 

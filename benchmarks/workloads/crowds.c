@@ -44,7 +44,7 @@ void w3_crowd(long tasks) {
 
   start = bench_now_ns();
   peer->cancel_all(registry);
-  if (peer->join_all(registry, -1) != 0) bench_fail("a join for ever left tasks behind");
+  if (peer->join_all(registry, -1) != 0) bench_fail("a join without a deadline left tasks behind");
   joined = bench_now_ns() - start;
   peer->close(registry);
   if (live == accepted) {

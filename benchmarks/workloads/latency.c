@@ -24,7 +24,7 @@ static int64_t spawn_and_wait(void *registry) {
     status = peer->spawn(registry, &done, NULL);
     if (status == 0) bench_gate_wait(&gate, -1);
   }
-  if (status != 0) bench_fail("spawn was refused: %d", status);
+  if (status != 0) bench_fail("spawn was rejected: %d", status);
   return bench_now_ns() - start;
 }
 
@@ -64,13 +64,22 @@ static int body_works(bench_self *self, void *unused) {
 
 static void drop_nothing(void *unused) { (void)unused; }
 
-static int64_t median_of(void *registry, const bench_job *job, void (*drop)(void *), int64_t *took, long times) {
+typedef enum w1_way { WAY_PLAIN, WAY_DROP, WAY_OWNED } w1_way;
+
+static int spawn_by(w1_way way, void *registry, const bench_job *job, void **handle) {
+  switch (way) {
+    case WAY_DROP: return peer->spawn_drop(registry, job, drop_nothing, handle);
+    case WAY_OWNED: return peer->spawn_owned(registry, job, handle);
+    default: return peer->spawn(registry, job, handle);
+  }
+}
+
+static int64_t median_of(w1_way way, void *registry, const bench_job *job, int64_t *took, long times) {
   for (long i = 0; i < times; i++) {
     void *handle = NULL;
     int64_t start = bench_now_ns();
-    int status = drop != NULL ? peer->spawn_drop(registry, job, drop, &handle)
-                              : peer->spawn(registry, job, &handle);
-    if (status != 0) bench_fail("spawn was refused: %d", status);
+    int status = spawn_by(way, registry, job, &handle);
+    if (status != 0) bench_fail("spawn was rejected: %d", status);
     peer->wait_one(registry, handle);
     took[i] = bench_now_ns() - start;
   }
@@ -83,34 +92,36 @@ void w1_work(long unused) {
   enum { TURNS = 9 };
   const long times = quick ? 2000 : 10000;
   const bench_job nothing = {"w1", body_nothing, NULL}, work = {"w1", body_works, NULL};
-  static const char *const names[] = {"empty", "work", "drop", "body"};
-  int64_t *took = calloc((size_t)times, sizeof *took), turns[4][TURNS];
+  static const char *const names[] = {"empty", "work", "drop", "owned", "body"};
+  enum { ROWS = sizeof names / sizeof *names };
+  int64_t *took = calloc((size_t)times, sizeof *took), turns[ROWS][TURNS];
   void *registry;
   (void)unused;
   if (took == NULL) bench_fail("no memory");
-  if (peer->wait_one == NULL || peer->spawn_drop == NULL) return free(took);
+  if (peer->wait_one == NULL || peer->spawn_drop == NULL || peer->spawn_owned == NULL) return free(took);
   registry = open_or_fail();
   for (int turn = -1; turn < TURNS; turn++) { /* the first does not count */
     int kept = turn < 0 ? 0 : turn;
-    turns[0][kept] = median_of(registry, &nothing, NULL, took, times);
-    turns[1][kept] = median_of(registry, &work, NULL, took, times);
-    turns[2][kept] = median_of(registry, &nothing, drop_nothing, took, times);
+    turns[0][kept] = median_of(WAY_PLAIN, registry, &nothing, took, times);
+    turns[1][kept] = median_of(WAY_PLAIN, registry, &work, took, times);
+    turns[2][kept] = median_of(WAY_DROP, registry, &nothing, took, times);
+    turns[3][kept] = median_of(WAY_OWNED, registry, &nothing, took, times);
     for (long i = 0; i < times; i++) {
       int64_t start = bench_now_ns();
       body_works(NULL, NULL);
       took[i] = bench_now_ns() - start;
     }
     bench_sort(took, times);
-    turns[3][kept] = bench_percentile(took, times, 0.5);
+    turns[4][kept] = bench_percentile(took, times, 0.5);
   }
-  double found[4];
-  for (int i = 0; i < 4; i++) {
+  double found[ROWS];
+  for (int i = 0; i < ROWS; i++) {
     bench_sort(turns[i], TURNS);
     found[i] = (double)bench_percentile(turns[i], TURNS, 0.5);
   }
-  for (int i = 0; i < 4; i++) bench_result(names[i], found[i]);
+  for (int i = 0; i < ROWS; i++) bench_result(names[i], found[i]);
   /* What is left when the body is taken off. */
-  bench_result("work_ratio", (found[1] - found[3]) / found[0]);
+  bench_result("work_ratio", (found[1] - found[4]) / found[0]);
   bench_result("drop_ratio", found[2] / found[0]);
   peer->join_all(registry, -1);
   peer->close(registry);

@@ -54,7 +54,7 @@ void w7_stragglers(long stragglers) {
     peer->cancel_all(registry);
   }
   bench_latch_open(&deaf.release);
-  if (peer->join_all(registry, -1) != 0) bench_fail("a join for ever left tasks behind");
+  if (peer->join_all(registry, -1) != 0) bench_fail("a join without a deadline left tasks behind");
   peer->close(registry);
 }
 

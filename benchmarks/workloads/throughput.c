@@ -62,7 +62,7 @@ static long batches(void *registry, const bench_job *job, long tasks, long batch
 }
 
 /* The memory at the end is compared with that after the first thousand. A hundred of these are
-   alive at once, which is the most that the others ever are: so what grows later is no thread that
+   alive at once, which is the most that the others ever are: so what grows later is not a thread that
    happened to be needed for the first time. */
 void w6_million(long tasks) {
   enum { BATCH = 100, FIRST = 1000 };

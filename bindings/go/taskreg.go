@@ -1,4 +1,4 @@
-// Package taskreg - libtaskreg for Go, by cgo: one page, to be copied and changed.
+// Package taskreg - libtaskreg for Go, by cgo: one file, to be copied and changed.
 //
 // A body runs on the library's thread, and cgo keeps its goroutine on that thread until it returns. Sleep and
 // IsCancelled are also for goroutines that it starts; Checkpoint is for the body's own. A call that waits takes one

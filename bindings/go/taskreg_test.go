@@ -5,7 +5,7 @@
 // registry by Go's own handler; a missed deadline is an error, with the report's text; what was pinned for a task is
 // unpinned once it has ended; a timeout that has passed already does not wait, -1 ns included (J1, C4, O1, E10).
 //
-// Why it matters: the page is there to be copied; its mistakes would be those of every binding.
+// Why it matters: the file is there to be copied; its mistakes would be those of every binding.
 //
 // Catches: a Go pointer to a Go pointer (cgo panics); an error's text read on another thread; a drop that is missing;
 // time.Until's -1 passed on to C, which waits indefinitely for it.

@@ -1,4 +1,4 @@
-"""taskreg.py - libtaskreg for Python, by cffi in ABI mode: one page, to be copied and changed.
+"""taskreg.py - libtaskreg for Python, by cffi in ABI mode: one file, to be copied and changed.
 
     with taskreg.Registry(grace=5.0) as registry:     # shuts down when it is left, with that grace period
         registry.watch_signals()                      # SIGTERM and SIGINT cancel the registry
@@ -32,7 +32,7 @@ typedef struct tr_report tr_report;
 typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 typedef void (*tr_drop_fn)(void *ctx);
 typedef struct tr_spawn_options { uint32_t size, flags; tr_drop_fn drop; uint64_t stack_size; int32_t cancel_signal;
-  uint32_t phase; int64_t heartbeat_ns; } tr_spawn_options;
+  uint32_t phase; int64_t heartbeat_ns; const char *thread_name; int64_t room_wait_ns; } tr_spawn_options;
 typedef struct tr_outcome { uint32_t size, how; int32_t code; uint32_t was_cancelled; char message[128]; } tr_outcome;
 const char *tr_strerror(int32_t status);
 const char *tr_error_detail(void);

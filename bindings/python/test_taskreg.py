@@ -7,7 +7,7 @@
 # missed deadline raises, with the report's text; what was pinned for a task is unpinned once it has ended; a program
 # that ends with a registry open, and with a straggler, ends with its own status (J1, C4, C13, O1, E10).
 #
-# Why it matters: the page is there to be copied; its mistakes would be those of every binding.
+# Why it matters: the file is there to be copied; its mistakes would be those of every binding.
 #
 # Catches: a lock that is held in a join (the deadline passes); a drop that is missing; a structure declared wrongly.
 

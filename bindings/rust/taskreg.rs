@@ -1,4 +1,4 @@
-//! taskreg.rs - libtaskreg for Rust, on what bindgen reads in taskreg.h: one page, to be copied and changed.
+//! taskreg.rs - libtaskreg for Rust, on what bindgen reads in taskreg.h: one file, to be copied and changed.
 //!
 //! `bindgen taskreg.h --allowlist-function 'tr_.*' --allowlist-type 'tr_.*' --allowlist-var 'TR_.*'` writes
 //! OUT_DIR/taskreg_sys.rs: a build.rs does so with Cargo, and Tests/bindings/run.sh without. A body is a closure; it

@@ -5,7 +5,7 @@
 //! error with the report's text; what a closure owns is dropped once its task has ended, and at once if the spawn fails
 //! (J1, C4, C13, O1, E10).
 //!
-//! Why it matters: the page is there to be copied; its mistakes would be those of every binding.
+//! Why it matters: the file is there to be copied; its mistakes would be those of every binding.
 //!
 //! Catches: a closure that is kept after a failed spawn, or used twice; a panic that reaches the library.
 

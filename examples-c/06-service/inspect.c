@@ -1,4 +1,5 @@
-/* 06-service/inspect.c - texts about the tasks. It only reads the registry; connections and main call it.
+/* 06-service/inspect.c - texts about the tasks. It only reads the registry; connections call it, and one
+   function is the body of a task.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -6,9 +7,12 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "inspect.h"
@@ -37,22 +41,26 @@ char *text_of(tr_status (*write_to)(tr_registry *, int, uint32_t), uint32_t form
   return text;
 }
 
-void print_tasks(int with_report) {
-  tr_report *report = NULL;
-  tr_status status = with_report ? tr_explain(service.registry, &report) : TR_OK;
+int questions_run(tr_task *self, void *ctx) {
+  int signal_fd = (int)(intptr_t)ctx;
+  struct signalfd_siginfo info;
 
-  flockfile(stdout);
-  fflush(stdout);
-  if (report != NULL) {
-    status = tr_report_write(report, STDOUT_FILENO, TR_FORMAT_TEXT);
-  } else if (status == TR_OK) {
+  (void)self;
+  while (tr_wait_fd(signal_fd, POLLIN, TR_FOREVER) == TR_OK) { /* anything else: asked to stop */
+    tr_status status;
+
+    if (read(signal_fd, &info, sizeof info) != sizeof info) {
+      continue;
+    }
+    flockfile(stdout);
+    fflush(stdout);
     status = tr_snapshot_write(service.registry, STDOUT_FILENO, TR_FORMAT_TEXT);
+    funlockfile(stdout);
+    if (status != TR_OK) {
+      fprintf(stderr, "06-service: cannot print the tasks: %s\n", tr_strerror(status));
+    }
   }
-  funlockfile(stdout);
-  if (status != TR_OK) {
-    fprintf(stderr, "06-service: cannot print the tasks: %s\n", tr_strerror(status));
-  }
-  tr_report_release(report);
+  return 0;
 }
 
 int check_health(char *text, size_t capacity) {

@@ -1,6 +1,7 @@
 /* 06-service/inspect.h - what the service is doing, for its clients and its operator.
 
-   It reads the registry and changes nothing. Any thread may call it: connections do, and main for a signal.
+   It reads the registry and changes nothing. Any thread may call it: connections do, and the task
+   "questions" for a signal.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -17,9 +18,9 @@
    NULL on failure. */
 char *text_of(tr_status (*write_to)(tr_registry *, int, uint32_t), uint32_t format);
 
-/* Print the table of tasks, or a report of what each of them is doing. Output of other threads does not get
-   in between. */
-void print_tasks(int with_report);
+/* The body of a task: print the table of tasks whenever `ctx`, a descriptor of signalfd(2), has a signal. Output of
+   other threads does not get in between. */
+int questions_run(tr_task *self, void *ctx);
 
 /* Say in `text` whether every task keeps to its heartbeat interval, and which do not. Returns an
    HTTP status. */

@@ -9,6 +9,7 @@
           peer A:P     one connection: reads requests, answers them, asks another server (FETCH)
           rpc primes   one expensive request, run beside the connection that waits for it
      2  heartbeat    prints a line of statistics periodically, with a heartbeat interval
+        questions    prints the table of tasks when SIGUSR1 comes
         compaction   frees what deleted entries of the store occupy
         read, ...    (with --stuck) tasks that misbehave, to show what happens then
      7  journal      (with --journal) writes changes to a file; last, since the others make changes
@@ -21,8 +22,11 @@
    clients are told. A second SIGTERM or SIGINT cuts the grace period short for the listener and the
    connections, the journal is still written, and a third ends the process.
 
-   Exit status: 0 when all tasks ended within the grace period, 1 when some did not, or the service
-   stopped because something failed, 2 when it could not start.
+   The main thread waits in tr_run_until_stopped, which does all that is the same in every service: the signals, systemd,
+   the shutdown and its report. If the process hangs, it ends five seconds after the last deadline, with a report of its own.
+
+   Exit status: 0 when all tasks ended within the grace period, 124 when some did not, 1 when the service
+   stopped because something failed, 2 when it could not start, 70 when a call of the library failed.
 
    Read it in this order: main.c (start and stop), service.h (what is shared), listener.c, connection.c,
    commands.c, primes.c and upstream.c (a request from end to end), upkeep.c and journal.c (the other tasks), inspect.c.
@@ -37,7 +41,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -69,7 +72,7 @@ static void on_event(void *log_context, const tr_log_event *event) {
 
 /* Spawn the tasks that are there from the start. On TR_OK the listener owns listen_fd, and the journal
    its descriptor. */
-static tr_status start_tasks(int listen_fd, const struct settings *settings) {
+static tr_status start_tasks(int listen_fd, int signal_fd, const struct settings *settings) {
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
   tr_status status = TR_OK;
 
@@ -85,6 +88,10 @@ static tr_status start_tasks(int listen_fd, const struct settings *settings) {
   if (status == TR_OK) {
     status = tr_spawn_with(service.registry, "compaction", TR_KIND_MAINTENANCE, compaction_run, NULL,
                            &options, NULL);
+  }
+  if (status == TR_OK) {
+    status = tr_spawn_with(service.registry, "questions", TR_KIND_BACKGROUND_LOOP, questions_run,
+                           (void *)(intptr_t)signal_fd, &options, NULL);
   }
   for (size_t i = 0; i < STUCK_TASKS && status == TR_OK; i++) {
     if (settings->stuck[i]) {
@@ -109,45 +116,6 @@ static tr_status start_tasks(int listen_fd, const struct settings *settings) {
   return status;
 }
 
-/* Print what SIGUSR1 and SIGUSR2 ask for, until the service is to stop: by a signal, a client, or an
-   essential task that failed. Returns 0, or -1 with errno set. */
-static int serve_until_stop(int signal_fd) {
-  struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN}, {.events = POLLIN}};
-
-  if (tr_token_fd(tr_registry_token(service.registry), &fds[1].fd) != TR_OK) {
-    return -1;
-  }
-  while (fds[1].revents == 0) {
-    struct signalfd_siginfo info;
-
-    if (poll(fds, 2, -1) < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      return -1;
-    }
-    if (fds[0].revents != 0 && read(signal_fd, &info, sizeof info) == sizeof info) {
-      print_tasks(info.ssi_signo == SIGUSR2);
-    }
-  }
-  return 0;
-}
-
-/* Write `report` to standard output, and as JSON to the file `name` unless that is NULL. */
-static void write_report(const tr_report *report, const char *name) {
-  fflush(stdout);
-  TR_IGNORE(tr_report_write(report, STDOUT_FILENO, TR_FORMAT_TEXT)); /* a failure could not be reported either */
-  if (name != NULL) {
-    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || tr_report_write(report, fd, TR_FORMAT_JSON) != TR_OK) {
-      fprintf(stderr, "06-service: cannot write %s: %s\n", name, strerror(errno));
-    }
-    if (fd >= 0) {
-      close(fd);
-    }
-  }
-}
-
 /* Print what the service did. */
 static void print_summary(const struct settings *settings, int is_graceful) {
   uint64_t appended, written;
@@ -164,43 +132,48 @@ static void print_summary(const struct settings *settings, int is_graceful) {
   funlockfile(stdout);
 }
 
-/* Stop the service and print a report. Returns the program's exit status; does not return if tasks
-   are left. */
-static int stop(const struct settings *settings) {
+/* Run until a signal, a client or an essential task that failed stops the service; stop it, and print a report. Returns the
+   program's exit status; does not return if tasks are left. */
+static int run(const struct settings *settings) {
   /* How the time is divided: connections get the most, and the journal keeps its part. */
-  tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
-  tr_join_report counts = TR_JOIN_REPORT_INIT;
-  tr_token *token = tr_registry_token(service.registry);
-  tr_report *report = NULL;
-  int is_graceful;
+  tr_shutdown_options shutdown = TR_SHUTDOWN_OPTIONS_INIT;
+  tr_run_options options = TR_RUN_OPTIONS_INIT;
+  tr_signal_options signals = TR_SIGNAL_OPTIONS_INIT;
+  tr_signal_role explain = {SIGUSR2, TR_SIGNAL_EXPLAIN, 0, STDOUT_FILENO}; /* also while it stops */
+  /* They are named because those that the library takes by itself stay ignored where a shell has made them so. */
+  static const int watched[] = {SIGTERM, SIGINT};
+  long longest_ms = settings->max_grace_ms > settings->grace_ms ? settings->max_grace_ms : settings->grace_ms;
+  int32_t code;
   tr_status status;
 
-  options.phase_share[PHASE_LISTENER] = 1;
-  options.phase_share[PHASE_PEERS] = 4;
-  options.phase_share[PHASE_UPKEEP] = 2;
-  options.phase_share[PHASE_JOURNAL] = 3;
-  options.max_grace_ns = TR_MILLISECONDS(settings->max_grace_ms);
-  counts.full = &report;
-  /* The token is cancelled already: the reason and the message given then stand. */
-  status = tr_shutdown_with(service.registry, TR_REASON_NONE, NULL,
-                            TR_MILLISECONDS(settings->grace_ms), &options, &counts);
+  shutdown.phase_share[PHASE_LISTENER] = 1;
+  shutdown.phase_share[PHASE_PEERS] = 4;
+  shutdown.phase_share[PHASE_UPKEEP] = 2;
+  shutdown.phase_share[PHASE_JOURNAL] = 3;
+  shutdown.max_grace_ns = TR_MILLISECONDS(settings->max_grace_ms);
+  signals.roles = &explain;
+  signals.roles_count = 1;
+  options.grace_ns = TR_MILLISECONDS(settings->grace_ms > 0 ? settings->grace_ms : 1); /* 0 is the default */
+  options.shutdown = &shutdown;
+  options.signals = watched;
+  options.signals_count = sizeof watched / sizeof *watched;
+  options.signal = &signals;
+  options.report_fd = STDOUT_FILENO;
+  options.report_file = settings->report;
+  /* Whatever hangs, tasks or not: five seconds after the last of the deadlines the process ends. */
+  options.exit_after_ns = TR_MILLISECONDS(longest_ms) + TR_SECONDS(5);
+  status = tr_run_until_stopped(service.registry, &options, &code);
   if (status != TR_OK && status != TR_ERR_DEADLINE) {
-    fprintf(stderr, "tr_shutdown_with: %s\n", tr_strerror(status));
-    _exit(1); /* tasks may be left, as below */
+    fprintf(stderr, "06-service: %s: %s\n", tr_strerror(status), tr_error_detail());
   }
-  write_report(report, settings->report);
-  is_graceful = status == TR_OK && tr_reason_is_graceful(tr_token_reason(token));
-  print_summary(settings, is_graceful);
+  print_summary(settings, code == TR_EXIT_STOPPED);
   /* Stragglers still use all that is freed below, and may hold the lock of a stream that exit(3)
      would flush. */
-  if (status != TR_OK) _exit(1);
-  tr_report_release(report);
+  if (code != TR_EXIT_STOPPED && code != TR_EXIT_FATAL) _exit(code);
   store_clear(&service.store);
-  TR_IGNORE(tr_systemd_stop(service.registry));
-  TR_IGNORE(tr_signal_watch_stop(service.registry));
   tr_registry_release(service.peers);
   tr_registry_release(service.registry);
-  return is_graceful ? 0 : 1;
+  return code;
 }
 
 /* Create the registry and its group of connections. */
@@ -225,7 +198,7 @@ int main(int argc, char **argv) {
                               .max_connections = 1024,
                               .heartbeat_ms = 5000,
                               .compaction_ms = 2000};
-  sigset_t questions, stop_signals;
+  sigset_t blocked, questions;
   tr_status status = TR_OK;
   int listen_fd, signal_fd;
 
@@ -233,16 +206,16 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0); /* whoever reads a log file or a pipe sees each line at once */
   (void)signal(SIGPIPE, SIG_IGN);   /* a log reader that goes away must not end the service */
 
-  /* SIGUSR1 and SIGUSR2 are blocked before there is any thread and read from a descriptor: what they ask
-     for is done by ordinary code. The signals that stop the service are the library's business; they are
-     named because those it takes by itself stay ignored where a shell has made them so. */
-  sigemptyset(&stop_signals);
-  sigaddset(&stop_signals, SIGTERM);
-  sigaddset(&stop_signals, SIGINT);
+  /* Blocked before there is any thread: SIGUSR1 is read from a descriptor, by a task, and what it asks for is done by
+     ordinary code. The others wait until tr_run_until_stopped has a thread for them; a SIGTERM that comes as soon as the
+     service listens must not end the process. */
   sigemptyset(&questions);
   sigaddset(&questions, SIGUSR1);
-  sigaddset(&questions, SIGUSR2);
-  pthread_sigmask(SIG_BLOCK, &questions, NULL);
+  blocked = questions;
+  sigaddset(&blocked, SIGUSR2);
+  sigaddset(&blocked, SIGTERM);
+  sigaddset(&blocked, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &blocked, NULL);
   signal_fd = signalfd(-1, &questions, SFD_CLOEXEC);
 
   service.heartbeat_ns = TR_MILLISECONDS(settings.heartbeat_ms);
@@ -266,22 +239,12 @@ int main(int argc, char **argv) {
     status = create_registries(settings.max_connections);
   }
   if (status == TR_OK) {
-    status = tr_signal_watch_start(service.registry, &stop_signals, NULL);
-  }
-  if (status == TR_OK) {
-    status = start_tasks(listen_fd, &settings);
-  }
-  if (status == TR_OK) { /* systemd is notified that the service is ready, if it started it */
-    status = tr_systemd_start(service.registry, NULL);
+    status = start_tasks(listen_fd, signal_fd, &settings);
   }
   if (status != TR_OK) {
     fprintf(stderr, "06-service: cannot start: %s\n", tr_strerror(status));
     return 2; /* what has started ends with the process */
   }
   printf("listening on 127.0.0.1:%ld\n", settings.port);
-  if (serve_until_stop(signal_fd) != 0) {
-    perror("06-service: poll");
-    return 2;
-  }
-  return stop(&settings);
+  return run(&settings);
 }

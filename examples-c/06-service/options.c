@@ -33,7 +33,7 @@ static const char usage[] =
     "\n"
     "Signals: SIGUSR1 prints the table of tasks, SIGUSR2 what each of them is doing; SIGTERM and SIGINT\n"
     "stop the service, a second one at once, and a third ends the process.\n"
-    "Exit status: 0 graceful, 1 tasks were abandoned or something failed, 2 the service could not\n"
+    "Exit status: 0 graceful, 124 tasks did not stop in time, 1 something failed, 2 the service could not\n"
     "start.\n";
 
 static long parse_number(const char *name, const char *text, long least, long most) {

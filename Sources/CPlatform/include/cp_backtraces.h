@@ -15,13 +15,16 @@
 
 #include "cp_unwind.h"
 
-/* Whether the caller, a signal handler, runs on an alternate stack with little room left. */
+/* Whether the caller, a signal handler, has little room left: on an alternate stack, or because the
+   page below cannot be read, as below a coroutine's small stack or one that is nearly used up. */
 static inline bool cp_is_cramped(const void *context) {
   const ucontext_t *interrupted = (const ucontext_t *)context;
   uintptr_t here = (uintptr_t)__builtin_frame_address(0);
   uintptr_t lowest = (uintptr_t)interrupted->uc_stack.ss_sp;
-  if (interrupted->uc_stack.ss_flags & SS_DISABLE) return false;
-  return here - lowest < interrupted->uc_stack.ss_size && here - lowest < 4096;
+  bool has_alternate = !(interrupted->uc_stack.ss_flags & SS_DISABLE);
+  if (has_alternate && here - lowest < interrupted->uc_stack.ss_size) return here - lowest < 4096;
+  char below;
+  return !cp_peek(here - 4096, &below, sizeof below);
 }
 
 /* Find where the thread was and its callers, as cp_unwind does; only where it was, if there is no

@@ -13,11 +13,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -61,10 +63,13 @@ static inline void cp_eventfd_raise(int fd) {
 }
 
 /* Write `count` bytes to `fd`, in as many calls as that takes; if fd is non-blocking, wait for
-   it. A pipe without a reader is EPIPE, without a SIGPIPE, and a file at its size limit
-   (RLIMIT_FSIZE) is EFBIG, without a SIGXFSZ: the kernel sends both to the calling thread, which
-   blocks them meanwhile and takes them if they came. Returns 0 or the error number. */
-static inline int cp_write_all(int fd, const void *bytes, size_t count) {
+   it. Once `until_ns` on CLOCK_MONOTONIC has passed, give up: ETIMEDOUT; INT64_MAX never gives up.
+   It is not begun while poll(2) says that it would block; a write to a terminal with less room, or
+   to a pipe that others fill, blocks all the same. A pipe without a reader is EPIPE, without a
+   SIGPIPE, and a file at its size limit (RLIMIT_FSIZE) is EFBIG, without a SIGXFSZ: the kernel
+   sends both to the calling thread, which blocks them meanwhile and takes them if they came.
+   Returns 0 or the error number. */
+static inline int cp_write_until(int fd, const void *bytes, size_t count, int64_t until_ns) {
   sigset_t own, before, pending;
   int saved = errno, failure = 0, raised, cancellation = cp_disable_cancellation();
   sigemptyset(&own);
@@ -73,15 +78,26 @@ static inline int cp_write_all(int fd, const void *bytes, size_t count) {
   pthread_sigmask(SIG_BLOCK, &own, &before);
   sigpending(&pending);
   while (count > 0 && failure == 0) {
-    ssize_t written = write(fd, bytes, count);
+    struct pollfd writable = {fd, POLLOUT, 0};
+    size_t part = count;
+    if (until_ns != INT64_MAX) {
+      struct timespec now;
+      clock_gettime(CLOCK_MONOTONIC, &now);
+      int64_t left = (until_ns - now.tv_nsec) / 1000000 - (int64_t)now.tv_sec * 1000 + 1;
+      int ready = left <= 0 ? 0 : poll(&writable, 1, left > INT_MAX ? INT_MAX : (int)left);
+      if (ready == 0) failure = ETIMEDOUT;
+      if (ready < 0 && errno != EINTR) failure = errno;
+      if (ready <= 0) continue;
+      if (part > PIPE_BUF) part = PIPE_BUF; /* which a pipe that is writable takes at once */
+    }
+    ssize_t written = write(fd, bytes, part);
     if (written == 0) {
       failure = EIO; /* a file that accepts no bytes would be retried indefinitely */
     } else if (written > 0) {
       bytes = (const char *)bytes + written;
       count -= (size_t)written;
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      struct pollfd writable = {fd, POLLOUT, 0};
-      poll(&writable, 1, -1);
+      if (until_ns == INT64_MAX) poll(&writable, 1, -1);
     } else if (errno != EINTR) {
       failure = errno;
     }
@@ -97,6 +113,11 @@ static inline int cp_write_all(int fd, const void *bytes, size_t count) {
   cp_set_cancellation(cancellation);
   errno = saved;
   return failure;
+}
+
+/* The same, however long it takes. */
+static inline int cp_write_all(int fd, const void *bytes, size_t count) {
+  return cp_write_until(fd, bytes, count, INT64_MAX);
 }
 
 /* Wait until `fd` has `events`, or `flag_fd` (negative: none) is readable, or `timeout_ns`
@@ -122,6 +143,44 @@ static inline int cp_poll(int fd, short events, int flag_fd, int64_t timeout_ns)
     result = CP_POLL_READY;
   errno = saved;
   return result;
+}
+
+/* The same with several descriptors: `list` has `count` elements `struct pollfd`, and room for one
+   more, for flag_fd. What poll(2) says of each is there if the result is CP_POLL_READY or
+   CP_POLL_BAD. A negative descriptor is left out. The lists are untyped, as taskreg.h includes
+   <poll.h> too, and Swift takes the type for that of one of the two modules. */
+static inline int cp_poll_all(void *list, size_t count, int flag_fd, int64_t timeout_ns) {
+  struct pollfd *all = (struct pollfd *)list;
+  struct timespec timeout = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
+  int saved = errno, result = 0;
+  all[count].fd = flag_fd;
+  all[count].events = POLLIN;
+  all[count].revents = 0;
+  if (syscall(SYS_ppoll, all, count + 1, timeout_ns < 0 ? NULL : &timeout, NULL, (size_t)8) < 0)
+    result = -errno;
+  else if (all[count].revents & POLLNVAL)
+    result = -EBADF;
+  else if (all[count].revents != 0)
+    result = CP_POLL_FLAG;
+  else
+    for (size_t i = 0; i < count && result != CP_POLL_BAD; i++)
+      if (all[i].revents != 0) result = all[i].revents & POLLNVAL ? CP_POLL_BAD : CP_POLL_READY;
+  errno = saved;
+  return result;
+}
+
+/* Allocate a copy of a list of `struct pollfd`, with room for one more element; NULL without
+   memory. */
+static inline void *cp_copy_poll_list(const void *list, size_t count) {
+  void *copy = malloc((count + 1) * sizeof(struct pollfd));
+  if (copy != NULL && count != 0) memcpy(copy, list, count * sizeof(struct pollfd));
+  return copy;
+}
+
+/* Copy what poll(2) has said of each descriptor. */
+static inline void cp_copy_poll_results(void *to, const void *from, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    ((struct pollfd *)to)[i].revents = ((const struct pollfd *)from)[i].revents;
 }
 
 /* Create a socket that sends datagrams within this machine; negative, with errno set, if none is

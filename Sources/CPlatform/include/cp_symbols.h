@@ -24,8 +24,8 @@
 #include "cp_objects.h"
 #include "cp_unwind.h"
 
-/* The object an address belongs to, by its path, and the function that the object exports there; ""
-   if there is none. Both are cut to the room there is. */
+/* The object an address belongs to, by its path, and the function or the variable that it exports
+   there; "" if there is none. Both are cut to the room there is. */
 struct cp_symbol {
   uintptr_t address;       /* the address in question */
   uintptr_t object_offset; /* from the object's load address, as addr2line(1) expects it */
@@ -115,7 +115,8 @@ static inline void cp_find_function(const struct cp_link_map *object, struct cp_
       const cp_elf_sym *symbol = &some[i];
       int type = symbol->st_info & 15;
       uintptr_t offset = found->object_offset - (uintptr_t)symbol->st_value;
-      if (symbol->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC)) continue;
+      if (symbol->st_shndx == SHN_UNDEF) continue;
+      if (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_OBJECT) continue;
       uintptr_t size = symbol->st_size > 0 ? (uintptr_t)symbol->st_size : 1;
       if (symbol->st_name >= names_size || offset >= size) continue;
       if (best_name != 0 && symbol->st_value <= best) continue;
@@ -128,9 +129,9 @@ static inline void cp_find_function(const struct cp_link_map *object, struct cp_
   cp_peek_text(best_name, found->symbol, sizeof found->symbol);
 }
 
-/* Find the object and the function that an address belongs to. An object that is unloaded meanwhile
-   is not found. False if the address belongs to no object, or if _dl_find_object(3) (glibc 2.35) is
-   missing; only found->address is then of use. */
+/* Find the object, and the function or the variable, that an address belongs to. An object that is
+   unloaded meanwhile is not found. False if the address belongs to no object, or if
+   _dl_find_object(3) (glibc 2.35) is missing; only found->address is then of use. */
 static inline bool cp_find_symbol(uintptr_t address, struct cp_symbol *found) {
   struct cp_found_object object;
   struct cp_link_map map;

@@ -27,18 +27,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* Copy memory of this process that may be unmapped. Async-signal-safe. */
-static inline bool cp_peek(uintptr_t address, void *to, size_t size) {
-  struct iovec here = {to, size}, there = {(void *)address, size};
-  int saved = errno;
-  /* As wide as the kernel reads them: syscall(3) is variadic, and would pass garbage beside an
-     int. */
-  unsigned long one = 1, no_flags = 0;
-  bool is_read = syscall(SYS_process_vm_readv, (long)getpid(), &here, one, &there, one,
-                         no_flags) == (long)size;
-  errno = saved;
-  return is_read;
-}
+#include "cp_peek.h"
 
 /* <dlfcn.h> declares this under _GNU_SOURCE (glibc 2.35); weak, because older versions lack it. */
 struct cp_found_object {
@@ -426,8 +415,9 @@ static inline uintptr_t cp_find_fde(uintptr_t header, uintptr_t pc) {
   return header + (uintptr_t)(intptr_t)entry[1];
 }
 
-/* Make `frame` that of its caller; false at the end, or where the tables cannot be interpreted. */
-static inline bool cp_step(struct cp_frame *frame) {
+/* Make `frame` that of its caller; false at the end, or where the tables cannot be interpreted. Not
+   inlined: its frame of 1 KiB would be on the stack of handlers that do not need it. */
+static __attribute__((noinline, unused)) bool cp_step(struct cp_frame *frame) {
   struct cp_found_object object;
   struct cp_cie cie;
   uintptr_t pc = frame->is_exact ? frame->pc : frame->pc - 1;
@@ -537,7 +527,7 @@ static inline int cp_unwind(const void *context, void **addresses, int capacity)
   frame.is_exact = true;
   while (count < capacity) {
     addresses[count++] = (void *)frame.pc;
-    if (!cp_step(&frame)) break;
+    if (count == capacity || !cp_step(&frame)) break;
   }
   return count;
 }

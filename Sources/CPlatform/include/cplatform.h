@@ -28,8 +28,11 @@
 #include "cp_memory.h"
 #include "cp_signals.h"
 #include "syscall_names.h"
+#include "cp_peek.h"
 #include "cp_unwind.h"
 #include "cp_backtraces.h"
+#include "cp_waits.h"
 #include "cp_symbols.h"
+#include "cp_faces.h"
 
 #endif

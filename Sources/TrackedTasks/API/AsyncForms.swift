@@ -59,13 +59,15 @@
     @discardableResult
     public func shutdownAsync(
       reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
-      options: ShutdownOptions = ShutdownOptions(), explained: Bool = false
+      options: ShutdownOptions = ShutdownOptions(), explained: Bool = false,
+      onPhase: (@Sendable (PhaseEvent) -> Void)? = nil
     ) async throws(TaskRegistryError) -> JoinReport {
       try await AsyncWait.run { () throws(TaskRegistryError) in
         try self.shutdown(
-          reason: reason, message: message, grace: grace, options: options, explained: explained)
+          reason: reason, message: message, grace: grace, options: options, explained: explained,
+          onPhase: onPhase)
       } onCancel: {
-        self.core.forceDeadline(bySecond: 0, after: 0)
+        self.core.forceDeadline(bySecond: 0, after: 0, of: 0)
         CallbackRun.begin(in: self.core)
       }
     }
@@ -73,8 +75,7 @@
 
   /// Runs a blocking call of this library as a task of a registry of the library's own.
   ///
-  /// The task gives the call a thread, and a flag by which a cancelled Swift task ends the wait
-  /// (C4).
+  /// The task gives the call a thread, and a flag by which a cancelled Swift task ends the wait.
   enum AsyncWait {
     /// The registry of the waiting threads.
     ///

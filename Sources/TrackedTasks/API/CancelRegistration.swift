@@ -1,3 +1,5 @@
+import CPlatform
+
 #if !hasFeature(Embedded)
   import Synchronization
 
@@ -16,24 +18,11 @@
       _ owner: CancelCallback.Owner, at level: StopLevel = .drain,
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) {
-      // SAFETY: the reference is released by the drop, which runs exactly once, or below.
-      let box = Unmanaged.passRetained(ClosureBox(body)).toOpaque()
-      let status = CancelCallback.register(
-        { box in
-          guard let box else { return }
-          // SAFETY: the box that was passed in above; the drop has not run yet.
-          Unmanaged<ClosureBox>.fromOpaque(box).takeUnretainedValue().body()
-        }, box,
-        drop: { box in
-          guard let box else { return }
-          // SAFETY: the one release for the one retain above.
-          Unmanaged<ClosureBox>.fromOpaque(box).release()
-        }, with: owner, at: level,
-        publish: { callback.store(UInt(bitPattern: $0), ordering: .releasing) })
-      if status == .ok || status == .cancelled { return }
-      // SAFETY: on other errors the context is still the caller's.
-      Unmanaged<ClosureBox>.fromOpaque(box).release()
-      throw TaskRegistryError(status)
+      try ClosureBox.register(body) { function, box, drop in
+        CancelCallback.register(function, box, drop: drop, with: owner, at: level) {
+          callback.store(UInt(bitPattern: $0), ordering: .releasing)
+        }
+      }
     }
 
     /// Removes the registration: when this returns, the closure is not running and never will run.
@@ -68,13 +57,39 @@
     let body: @Sendable () -> Void
 
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+
+    /// Registers a closure as a callback and its drop; `.cancelled` is that it ran at once.
+    static func register(
+      _ body: @escaping @Sendable () -> Void,
+      by registering: (@escaping CancelFunction, UnsafeMutableRawPointer, @escaping TaskDrop) ->
+        Status
+    ) throws(TaskRegistryError) {
+      // SAFETY: the reference is released by the drop, which runs exactly once, or below.
+      let box = Unmanaged.passRetained(ClosureBox(body)).toOpaque()
+      let status = registering(
+        { box in
+          guard let box else { return }
+          // SAFETY: the box that was passed in above; the drop has not run yet.
+          Unmanaged<ClosureBox>.fromOpaque(box).takeUnretainedValue().body()
+        }, box,
+        { box in
+          guard let box else { return }
+          // SAFETY: the one release for the one retain above.
+          Unmanaged<ClosureBox>.fromOpaque(box).release()
+        })
+      if status == .ok || status == .cancelled { return }
+      // SAFETY: on other errors the context is still the caller's.
+      Unmanaged<ClosureBox>.fromOpaque(box).release()
+      throw TaskRegistryError(status)
+    }
   }
 
   extension ShutdownToken {
     /// Runs `body` once when the token is cancelled, or at once if it is cancelled already.
     ///
-    /// `body` runs on the thread that cancels, and no lock of the library is held meanwhile. At once is in
-    /// this call, or in the thread that cancels if that is still running the token's callbacks.
+    /// `body` runs on the thread that cancels, and no lock of the library is held meanwhile. At
+    /// once is in this call, or in the thread that cancels if that is still running the token's
+    /// callbacks.
     ///
     /// - Returns: the registration, which is removed when the object is deallocated.
     /// - Throws: `outOfMemory`, `forkedChild`.
@@ -111,6 +126,20 @@
       return try CancelRegistration(.task(core), body)
     }
 
+    /// Runs `body` once the task has ended and its outcome can be read; at once if it has ended
+    /// already.
+    ///
+    /// `body` runs exactly once, on the thread that ran the task, inside no task; `wait` may return
+    /// before. A shutdown of the root registry that has succeeded has waited for it.
+    ///
+    /// - Throws: `outOfMemory`, `forkedChild`; then `body` does not run.
+    public func onEnd(_ body: @escaping @Sendable () -> Void) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      try ClosureBox.register(body) { function, box, drop in
+        CancelCallback.registerToRun(function, box, drop: drop, atEndOf: core)
+      }
+    }
+
     /// Returns a descriptor that is readable once the task is asked to stop.
     ///
     /// See `ShutdownToken.fileDescriptor`.
@@ -138,6 +167,29 @@
       guard Worker.currentTask == core else { throw .invalidArgument }
       let deadline = Deadline.after(timeoutNanoseconds(timeout))
       try check(waitForDescriptor(descriptor, events: events, until: deadline))
+    }
+
+    /// Waits until one of several descriptors has one of its events, an error or a hang-up.
+    ///
+    /// The wait ends early when the task is asked to stop.
+    ///
+    /// - Parameters:
+    ///   - descriptors: in the form of poll(2); `revents` of each is set. A negative descriptor is
+    ///     left out.
+    ///   - timeout: how long; nil waits indefinitely.
+    /// - Throws: as `wait(forDescriptor:events:timeout:)`.
+    ///
+    /// *Concurrency:* the task's own thread only; blocks.
+    public func wait(
+      forDescriptors descriptors: inout [pollfd], timeout: Duration? = nil
+    ) throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      guard Worker.currentTask == core else { throw .invalidArgument }
+      let deadline = Deadline.after(timeoutNanoseconds(timeout))
+      let status = descriptors.withUnsafeMutableBufferPointer {
+        waitForDescriptors($0.baseAddress, count: $0.count, until: deadline)
+      }
+      try check(status)
     }
   }
 

@@ -1,6 +1,7 @@
 #if !hasFeature(Embedded)
 
-  /// Collects in a string what `write` writes, with more room each time that what there was is not enough.
+  /// Collects in a string what `write` writes, with more room each time that what there was is not
+  /// enough.
   func collected(_ write: (TextSink) -> Status) throws(TaskRegistryError) -> String {
     var capacity = 4096
     while true {

@@ -11,6 +11,13 @@
     public let failed: UInt64
     /// Of these, bodies whose thread left them.
     public let exited: UInt64
+    /// Tasks that ended after the registry's token had been cancelled, and before the call; they
+    /// are not among `ended`.
+    public let endedBefore: UInt64
+    /// Of these, bodies that threw.
+    public let failedBefore: UInt64
+    /// Of these, bodies whose thread left them.
+    public let exitedBefore: UInt64
     /// Tasks alive at the deadline: `aborted` + `abandoned`.
     public let pending: UInt64
     /// Of these, tasks that ended within the abort grace.
@@ -44,7 +51,8 @@
     }
 
     private enum CodingKeys: CodingKey {
-      case ended, failed, exited, pending, aborted, abandoned, rejected
+      case ended, failed, exited, endedBefore, failedBefore, exitedBefore
+      case pending, aborted, abandoned, rejected
       case elapsed, extended, callbacks, threadsLeft, stragglers
     }
 
@@ -53,6 +61,9 @@
       ended = tally.ended
       failed = tally.failed
       exited = tally.exited
+      endedBefore = tally.before.ended
+      failedBefore = tally.before.failed
+      exitedBefore = tally.before.exited
       pending = tally.pending
       aborted = tally.aborted
       abandoned = tally.abandoned
@@ -71,8 +82,9 @@
     public var description: String {
       var parts = ["\(ended) ended"]
       for (count, word) in [
-        (failed, "failed"), (exited, "exited"), (aborted, "aborted"), (abandoned, "abandoned"),
-        (rejected, "rejected"), (UInt64(threadsLeft), "threads left"),
+        (failed, "failed"), (exited, "exited"), (endedBefore, "ended before the call"),
+        (aborted, "aborted"), (abandoned, "abandoned"), (rejected, "rejected"),
+        (UInt64(threadsLeft), "threads left"),
       ] where count > 0 { parts.append("\(count) \(word)") }
       let names = stragglers.map {
         ($0.group.isEmpty ? "" : $0.group + "/")

@@ -38,6 +38,12 @@
       case systemdUnreachable = 12
       /// Another handler was installed for a signal that `startSignalWatch` watches.
       case signalLost = 13
+      /// What a stalled task is doing: one event for each line (`HeartbeatLadder`).
+      case stallExplained = 14
+      /// A stalled task is told to abort (`HeartbeatLadder`).
+      case stallAborted = 15
+      /// A report has found threads that wait for each other; the message names them.
+      case deadlock = 16
     }
 
     /// How serious it is.

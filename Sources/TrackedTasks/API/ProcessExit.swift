@@ -2,11 +2,11 @@
 
   /// An end of the process that comes whatever hangs.
   ///
-  /// A stop can hang outside all tasks: in the main thread before `shutdown`, in an exit handler, in
-  /// a callback, under a lock of the allocator's. `arm` reserves threads, memory and descriptors.
-  /// When the time is over, one of the threads writes what every registry, every task and every
-  /// thread is doing, without a lock that another thread could hold, and ends the process. Nothing
-  /// is ended unless the application asks for it.
+  /// A stop can hang outside all tasks: in the main thread before `shutdown`, in an exit handler,
+  /// in a callback, under a lock of the allocator's. `arm` reserves threads, memory and
+  /// descriptors. When the time is over, one of the threads writes what every registry, every task
+  /// and every thread is doing, without a lock that another thread could hold, and ends the
+  /// process. Nothing is ended unless the application asks for it.
   public enum ProcessExit {
     /// How the process ends.
     public struct Options: Hashable, Sendable {

@@ -106,7 +106,7 @@
       try check(Exposition.write(1, to: .descriptor(fd), isEnded: true) { _ in (core, nil) })
     }
 
-    /// Collects what `writeMetrics(to:)` writes (E9).
+    /// Collects what `writeMetrics(to:)` writes.
     ///
     /// - Returns: the text.
     /// - Throws: `outOfMemory`, `forkedChild`.

@@ -25,6 +25,14 @@
     /// See `TaskRegistry.metrics(of:)`. Keeping them costs two lock operations for each task, and
     /// 27 KiB.
     public var keepsMetrics = false
+    /// Whether reports say what the descriptors are that tasks wait for: paths, and addresses of
+    /// sockets; groups whose parent does not say so do not either.
+    public var reportsDescriptors = true
+    /// Whether reports list the threads of the process that run none of its tasks; groups whose
+    /// parent does so do so, too.
+    ///
+    /// See `TaskReport.threads`.
+    public var reportsThreads = false
     /// The signals, by number, that are blocked when a task starts.
     ///
     /// nil: those that the thread which creates the registry blocks. If that is a thread of a
@@ -32,6 +40,10 @@
     /// that a task starts inherits the task's mask, and does not receive the signals that it
     /// blocks.
     public var blockedSignals: Set<Int32>?
+    /// What is done about a task that stays stalled; nil: nothing but the event.
+    ///
+    /// A group without one has its parent's.
+    public var ladder: HeartbeatLadder?
     /// Receives log events, on the thread where they arise; no lock of the library is held
     /// meanwhile.
     public var log: (@Sendable (LogEvent) -> Void)?
@@ -55,10 +67,13 @@
       core.idleThreads = idleThreads ?? 0
       core.keepsNoThreads = idleThreads == nil
       core.keepsMetrics = keepsMetrics
+      core.hidesDescriptors = !reportsDescriptors
+      core.reportsThreads = reportsThreads
       if let blockedSignals {
         guard let mask = SignalMask(numbers: blockedSignals) else { return nil }
         core.taskMask = mask
       }
+      if let ladder, !ladder.put(in: &core) { return nil }
       if let log { core.log = LogReceiver.sink(for: log) }
       return core
     }
@@ -90,15 +105,31 @@
     /// From the start of its body the task calls `TrackedTask.heartbeat` at least once in each
     /// interval.
     public var heartbeat: Duration?
+    /// What the kernel calls the task's thread, at most 15 bytes of it; nil: the task's name.
+    ///
+    /// For names whose first 15 bytes are the same. UTF-8 without NUL, and not empty.
+    public var threadName: String?
+    /// What the spawn does where `maxTasks` tasks are alive.
+    public var whenFull = WhenFull.fail
 
     /// Creates the default options.
     public init() {}
+
+    /// What a spawn does that finds no room.
+    public enum WhenFull: Hashable, Sendable {
+      /// It throws `limitReached`.
+      case fail
+      /// It waits, and throws `limitReached` if there is no room within the time; nil: as long as it
+      /// takes. It throws `cancelled` when the calling task is asked to stop meanwhile.
+      case wait(timeout: Duration?)
+    }
 
     /// The traits of the task; nil if the options break their documented requirements.
     func traits() -> TaskTraits? {
       guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero else { return nil }
       let heartbeats: TaskTraits = heartbeat == nil ? [] : [.activity, .heartbeat]
-      return essential.traits.union(.phase(UInt32(phase))).union(heartbeats)
+      let named: TaskTraits = threadName == nil ? [] : .namedThread
+      return essential.traits.union(.phase(UInt32(phase))).union(heartbeats).union(named)
     }
 
     /// The ends of a task that cancel the registry's token.

@@ -2,14 +2,23 @@
 
   /// How a service runs and stops.
   public struct ServiceOptions: Hashable, Sendable {
-    /// The signals that stop it; nil: SIGINT and SIGTERM, except those that are ignored.
+    /// The signals that stop it; nil: SIGINT and SIGTERM (and SIGHUP if it reloads), except those
+    /// that are ignored.
     public var signals: [Int32]?
+    /// Whether SIGHUP cancels with `.reloadRequested`, and is not counted as a stop.
+    public var hangUpReloads = false
+    /// Signals that are watched in addition, or that ask for something other than a stop.
+    public var roles: [WatchedSignal] = []
+    /// A signal that comes within this time of the last one that was counted is not counted.
+    public var debounce: Duration = .milliseconds(100)
     /// The time from the stop to the deadline; nil never times out.
     public var grace: Duration? = .seconds(5)
     /// How the shutdown proceeds.
     public var shutdown = ShutdownOptions()
     /// Whether systemd is notified, if it has started the program.
     public var notifiesSystemd = true
+    /// How systemd is notified.
+    public var systemd = SystemdOptions()
     /// How long after the stop the process ends, whatever hangs; nil: it is never ended by force.
     public var exitAfter: Duration?
     /// How it ends then.
@@ -22,17 +31,6 @@
     /// Creates the default options.
     public init() {}
 
-    /// The signals, one bit each; nil if one is not a signal.
-    fileprivate var signalBits: UInt64?? {
-      guard let signals else { return .some(nil) }
-      var bits: UInt64 = 0
-      for number in signals {
-        guard number >= 1, number <= SignalWatch.lastSignal else { return nil }
-        bits |= SignalWatch.bit(number)
-      }
-      return bits
-    }
-
     /// Calls `body` with the request; nil, without a call, if the options break their documented
     /// requirements.
     fileprivate func withRequest<Result>(_ body: (RunRequest) -> Result) -> Result? {
@@ -43,19 +41,26 @@
       else { return nil }
       request.notifiesSystemd = notifiesSystemd
       request.reportDescriptor = reportDescriptor ?? -1
-      func withFile() -> Result {
-        guard let reportFile else { return body(request) }
-        return withUTF8Text(reportFile) {
-          request.reportFile = $0
+      func withSystemd() -> Result? {
+        systemd.withArguments {
+          (request.socket, request.watchdog, request.statusPause) = ($0, $1, $2)
           return body(request)
         }
       }
+      func withFile() -> Result? {
+        guard let reportFile else { return withSystemd() }
+        return withUTF8Text(reportFile) {
+          request.reportFile = $0
+          return withSystemd()
+        }
+      }
       guard let exitAfter else { return withFile() }
-      return exit.withRequest(after: exitAfter) {
+      let result = exit.withRequest(after: exitAfter) {
         request.exit = $0
         request.exit?.startsWithSignal = true
         return withFile()
       }
+      return result ?? nil
     }
   }
 
@@ -63,10 +68,15 @@
     /// Runs as a service: until a signal, or anything else, cancels the registry's token, and then
     /// through the shutdown.
     ///
-    /// The signal watch is started, systemd is notified, and the report is written. What `exitAfter`
-    /// has armed stays armed when this returns: end the process, or call `ProcessExit.cancel`.
+    /// The signal watch is started, systemd is notified, and the report is written. What
+    /// `exitAfter` has armed stays armed when this returns: end the process, or call
+    /// `ProcessExit.cancel`. If the calling task, of another registry, was asked to stop, it is taken
+    /// back, unless a signal has asked the process to stop; and if the shutdown had begun, the report
+    /// is an explanation of the tasks that are alive.
     ///
-    /// - Parameter options: how the service runs and stops.
+    /// - Parameters:
+    ///   - options: how the service runs and stops.
+    ///   - onPhase: as in `shutdown`.
     /// - Returns: the exit status: 0 if all tasks have ended, 1 if that was after
     ///   `ShutdownReason.fatal`, 124 if the deadline passed with tasks alive.
     /// - Throws: `invalidArgument`, also when there is a signal watch already; `wouldDeadlock` in a
@@ -76,15 +86,16 @@
     ///
     /// *Concurrency:* blocks the calling thread, usually the main thread.
     public func runUntilStopped(
-      _ options: ServiceOptions = ServiceOptions()
+      _ options: ServiceOptions = ServiceOptions(), onPhase: ((PhaseEvent) -> Void)? = nil
     ) throws(TaskRegistryError) -> Int32 {
       if ProcessState.isForkedChild { throw .forkedChild }
-      guard let signals = options.signalBits else { throw .invalidArgument }
       let result = options.withRequest { request in
         core.runUntilStopped(request) {
-          SignalWatch.start(for: core, signals: signals, hangUpReloads: false)
+          SignalWatch.start(
+            for: core, options.signals, hangUpReloads: options.hangUpReloads,
+            roles: options.roles, debounce: options.debounce)
         } shutDown: { shutdown, report in
-          core.shutdown(shutdown, full: report) { _, _ in }.0
+          shutdown.reporting(to: onPhase) { core.shutdown($0, full: report) { _, _ in }.0 }
         }
       }
       guard let (status, exit) = result else { throw .invalidArgument }

@@ -21,6 +21,12 @@
     /// tasks. Each share is at most 1 000 000. With an empty dictionary all shares are equal. A
     /// phase that is missing from a dictionary that is not empty reserves no time for itself.
     public var phaseShares: [Int: Int] = [:]
+    /// By phase, 0 to 7: the latest moment, from its beginning, to which its time is extended while
+    /// tasks of it and of earlier phases make progress.
+    ///
+    /// The deadline is extended with it, so that the later phases keep their time; but never beyond
+    /// `maxGrace`, unless that is nil. A phase that is missing is extended as `maxGrace` says.
+    public var phaseMaxGrace: [Int: Duration] = [:]
 
     /// Creates the default options.
     public init() {}
@@ -38,6 +44,10 @@
           (0...Int(PhasePlan.largestShare)).contains(share)
         else { return false }
         request.plan.shares[phase] = UInt32(share)
+      }
+      for (phase, most) in phaseMaxGrace {
+        guard (0..<Int(PhasePlan.count)).contains(phase), most >= .zero else { return false }
+        request.plan.mostTimes[phase] = most.wholeNanoseconds
       }
       return true
     }

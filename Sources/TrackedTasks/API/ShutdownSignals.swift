@@ -18,7 +18,7 @@
     ///     that are ignored at the time, as under nohup(1).
     ///   - hangUpReloads: whether SIGHUP cancels with `.reloadRequested` and counts as none of the
     ///     three.
-    ///   - roles: signals that are watched besides those, or that ask for something else than a
+    ///   - roles: signals that are watched in addition, or that ask for something other than a
     ///     stop.
     ///   - debounce: a signal that comes within this time of the last one that was counted is not
     ///     counted, as wrappers deliver Ctrl-C twice.
@@ -29,26 +29,9 @@
       roles: [WatchedSignal] = [], debounce: Duration = .milliseconds(100)
     ) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
-      guard debounce >= .zero else { throw .invalidArgument }
-      var bits: UInt64?
-      if let signals {
-        var wanted: UInt64 = 0
-        for number in signals {
-          guard number >= 1, number <= 64 else { throw .invalidArgument }
-          wanted |= SignalWatch.bit(number)
-        }
-        bits = wanted
-      }
-      let assignments = roles.compactMap(\.assignment)
-      guard assignments.count == roles.count, Set(roles.map(\.number)).count == roles.count else {
-        throw .invalidArgument
-      }
       try check(
-        assignments.withUnsafeBufferPointer {
-          SignalWatch.start(
-            for: core, signals: bits, hangUpReloads: hangUpReloads, roles: $0,
-            debounce: debounce.wholeNanoseconds)
-        })
+        SignalWatch.start(
+          for: core, signals, hangUpReloads: hangUpReloads, roles: roles, debounce: debounce))
     }
 
     /// Stops the watch that `startSignalWatch` started.
@@ -63,6 +46,30 @@
     public func stopSignalWatch() throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(SignalWatch.end(for: core))
+    }
+  }
+
+  extension SignalWatch {
+    /// Starts the watch with the arguments of `TaskRegistry.startSignalWatch`.
+    ///
+    /// - Returns: as the other `start`; `.invalid` also for arguments that are not what that
+    ///   documents.
+    static func start(
+      for registry: RegistryReference, _ signals: [Int32]?, hangUpReloads: Bool,
+      roles: [WatchedSignal], debounce: Duration
+    ) -> Status {
+      guard debounce >= .zero, signals?.allSatisfy((1...lastSignal).contains) != false else {
+        return .invalid
+      }
+      let assignments = roles.compactMap(\.assignment)
+      guard assignments.count == roles.count, Set(roles.map(\.number)).count == roles.count else {
+        return .invalid
+      }
+      return assignments.withUnsafeBufferPointer {
+        start(
+          for: registry, signals: signals?.reduce(0) { $0 | bit($1) },
+          hangUpReloads: hangUpReloads, roles: $0, debounce: debounce.wholeNanoseconds)
+      }
     }
   }
 

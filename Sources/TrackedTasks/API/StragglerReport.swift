@@ -23,6 +23,11 @@
       case stopped = 6
       /// It has ended meanwhile.
       case ended = 7
+      /// It sleeps in a wait of the library: `libraryWait` says in which.
+      ///
+      /// Its flag ends that, unless it is in a shield, or drains and was not told to abort. What it
+      /// waits for may never come.
+      case idle = 8
     }
 
     /// Whether a backtrace was taken, and why not.
@@ -81,7 +86,8 @@
     /// counted.
     public let readsFlagDirectly: Bool
 
-    /// The state of its thread as in proc_pid_stat(5): "R", "S", "D", "T"; nil if that is not known.
+    /// The state of its thread as in proc_pid_stat(5): "R", "S", "D", "T"; nil if that is not
+    /// known.
     public var schedulerState: Character? { schedulerText?.first }
     private let schedulerText: String?
     /// The kernel function it sleeps in, as in proc_pid_wchan(5); nil if there is none or it is not
@@ -92,6 +98,23 @@
     /// The name of that system call, "read"; nil also for a number the library has no name for.
     public let syscallName: String?
 
+    /// The wait of the library in which it sleeps; nil if it is in none.
+    public let libraryWait: LibraryWait?
+    /// How long its thread, not for this task alone, has waited for a processor; nil if that is not
+    /// known.
+    public let runQueueTime: Duration?
+    /// The descriptor that it waits for in that system call; nil if it waits for none or that is
+    /// not known.
+    public let descriptor: TaskDescriptor?
+
+    /// What its thread waits for, and who holds it.
+    public let wait: WaitReport
+    /// How long it has waited for that, at the least; nil if that is not known, as Linux does not
+    /// tell.
+    ///
+    /// Since a wait of the library began; else since an earlier report, or the sample of `cpuSince`,
+    /// if its thread has not run since.
+    public let waitedAtLeast: Duration?
     /// The errno that kept the library from reading everything Linux says about the thread; nil if
     /// none did.
     ///
@@ -99,6 +122,8 @@
     /// user.
     public let probeError: Int32?
 
+    /// The text it last gave to `label`; nil if there is none.
+    public let label: String?
     /// The text it last gave to `checkpoint`; nil if there is none.
     public let checkpoint: String?
     /// The progress it last reported; nil if it has reported none.
@@ -139,7 +164,15 @@
       waitChannel = straggler.thread.withWaitChannel { $0[0] == 0 ? nil : String(cString: $0) }
       syscall = straggler.thread.syscall < 0 ? nil : Int(straggler.thread.syscall)
       syscallName = straggler.syscallName.map { String(cString: $0) }
+      libraryWait = straggler.wait.flatMap { LibraryWait($0, at: straggler.probedAt) }
+      runQueueTime = straggler.thread.runQueue < 0 ? nil : .nanoseconds(straggler.thread.runQueue)
+      descriptor = straggler.face.map { TaskDescriptor($0.pointee) }
+      wait = WaitReport(straggler.thread.edge, straggler.holder)
+      let waited = straggler.waitedAtLeast
+      waitedAtLeast = waited < 0 ? nil : .nanoseconds(waited)
       probeError = straggler.thread.failure == 0 ? nil : straggler.thread.failure
+      let label = straggler.label
+      self.label = label.isEmpty ? nil : label.withText { String(cString: $0) }
       checkpoint = straggler.activity.checkpoint.map { String(cString: $0) }
       progress = TaskProgress(straggler.activity.progress)
       progressAge = straggler.progressAge < 0 ? nil : .nanoseconds(straggler.progressAge)

@@ -1,5 +1,34 @@
 #if !hasFeature(Embedded)
 
+  /// How systemd is notified.
+  public struct SystemdOptions: Hashable, Sendable {
+    /// The socket's path, or `@` and an abstract name; nil: the value of the environment variable
+    /// NOTIFY_SOCKET.
+    public var socket: String?
+    /// The interval in which `WATCHDOG=1` is due; zero: never; nil: the value of WATCHDOG_USEC, if
+    /// WATCHDOG_PID is not set or is this process.
+    public var watchdog: Duration?
+    /// How often `STATUS=` reports what a stop is waiting for.
+    public var statusInterval: Duration = .seconds(1)
+
+    /// Creates the default options.
+    public init() {}
+
+    /// Calls `body` with the arguments of `SystemdWatch.start`; nil, without a call, if the options
+    /// break their documented requirements.
+    func withArguments<Result>(
+      _ body: (_ socket: UnsafePointer<UInt8>?, _ watchdog: Int64, _ status: Int64) -> Result
+    ) -> Result? {
+      let status = statusInterval.wholeNanoseconds
+      guard status > 0, (watchdog ?? .zero) >= .zero, socket?.utf8.contains(0) != true else {
+        return nil
+      }
+      let due = watchdog.map { $0 == .zero ? -1 : $0.wholeNanoseconds } ?? 0
+      guard let socket else { return body(nil, due, status) }
+      return withUTF8Text(socket) { body($0, due, status) }
+    }
+  }
+
   extension TaskRegistry {
     /// Starts notifying systemd: the service is ready, and its state is reported from then on.
     ///
@@ -23,17 +52,14 @@
       socket: String? = nil, watchdog: Duration? = nil, statusInterval: Duration = .seconds(1)
     ) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
-      let status = statusInterval.wholeNanoseconds
-      guard status > 0, (watchdog ?? .zero) >= .zero else { throw .invalidArgument }
-      let due = watchdog.map { $0 == .zero ? -1 : $0.wholeNanoseconds } ?? 0
-      guard let socket else {
-        return try check(
-          SystemdWatch.start(for: core, socket: nil, watchdog: due, status: status))
+      var options = SystemdOptions()
+      options.socket = socket
+      options.watchdog = watchdog
+      options.statusInterval = statusInterval
+      let result = options.withArguments {
+        SystemdWatch.start(for: core, socket: $0, watchdog: $1, status: $2)
       }
-      if socket.utf8.contains(0) { throw .invalidArgument }
-      let result = withUTF8Text(socket) {
-        SystemdWatch.start(for: core, socket: $0, watchdog: due, status: status)
-      }
+      guard let result else { throw .invalidArgument }
       try check(result)
     }
 

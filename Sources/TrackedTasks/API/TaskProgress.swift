@@ -43,6 +43,21 @@
       try check(withText(text) { setCheckpoint($0) })
     }
 
+    /// Sets the label: whom or what the task is working for now, such as a URL, a peer or a key.
+    ///
+    /// Snapshots, reports and events show it beside the task's name. Unlike a checkpoint it may be
+    /// different each time: nothing is allocated, and nothing is kept.
+    ///
+    /// - Parameter text: 127 bytes of UTF-8 are kept, up to a NUL; nil: none.
+    /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
+    ///
+    /// *Concurrency:* the task's own thread only; never blocks. Others read it at any moment, and
+    /// whole.
+    public func label(_ text: String?) throws(TaskRegistryError) {
+      try checkCaller()
+      try check(withText(text) { setLabel($0) })
+    }
+
     /// Reports progress; a further call with the same numbers does not count as progress.
     ///
     /// - Parameters:

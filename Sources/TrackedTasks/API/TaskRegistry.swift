@@ -120,13 +120,20 @@
         throw .invalidArgument
       }
       guard let traits = options.traits() else { throw .invalidArgument }
+      var threadName: (UInt64, UInt64) = (0, 0)
+      if let wanted = options.threadName {
+        guard !wanted.utf8.contains(0), let name = withUTF8Text(wanted, { TaskName($0) }) else {
+          throw .invalidArgument
+        }
+        threadName = (name.words[0], name.words[1])
+      }
       return try TrackedTask.spawn(
         SpawnRequest(
           name: name, kind: kind.rawValue, stackSize: stackSize, isCleanup: options.isCleanup,
           wantsFreshThread: options.wantsFreshThread, traits: traits,
           cancelSignal: options.cancelSignal ?? 0,
-          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0),
-        in: core, running: body)
+          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, threadName: threadName),
+        in: core, whenFull: options.whenFull, running: body)
     }
 
     /// Installs a handler that does nothing, so that a system call the signal interrupts returns
@@ -234,6 +241,8 @@
     ///   - options: whether the deadline is extended, when a warning is reported, how the time is
     ///     divided.
     ///   - explained: as in `joinAll`.
+    ///   - onPhase: is called when a phase has begun and when it has ended. It runs on the calling
+    ///     thread, in the shutdown's time: what is due meanwhile comes later.
     /// - Returns: the report.
     /// - Throws: as `joinAll`; `invalidArgument`, with nothing changed, when the options break
     ///   their documented requirements.
@@ -242,7 +251,8 @@
     @discardableResult
     public func shutdown(
       reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
-      options: ShutdownOptions = ShutdownOptions(), explained: Bool = false
+      options: ShutdownOptions = ShutdownOptions(), explained: Bool = false,
+      onPhase: ((PhaseEvent) -> Void)? = nil
     ) throws(TaskRegistryError) -> JoinReport {
       var request = ShutdownRequest(reason: reason.rawValue, grace: timeoutNanoseconds(grace))
       guard options.apply(to: &request) else { throw .invalidArgument }
@@ -250,8 +260,10 @@
       var stragglers: [TaskSummary] = []
       let (status, tally) = withUTF8Text(message) { text in
         request.message = text
-        return core.shutdown(request, full: explanation?.core) {
-          stragglers.append(TaskSummary($1, .now))
+        return request.reporting(to: onPhase) { request in
+          core.shutdown(request, full: explanation?.core) {
+            stragglers.append(TaskSummary($1, .now))
+          }
         }
       }
       return try report(status, tally, stragglers, explanation)

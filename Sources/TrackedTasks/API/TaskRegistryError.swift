@@ -18,7 +18,7 @@
     case timedOut
     /// The calling task was asked to stop.
     case cancelled
-    /// The calling task would wait for itself.
+    /// The calling task would wait for itself, or without a limit for one that waits for it.
     case wouldDeadlock
     /// This process is a fork of one that had objects of the library.
     case forkedChild

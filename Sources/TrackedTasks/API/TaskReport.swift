@@ -78,6 +78,20 @@
       (0..<core.pointer.pointee.phaseCount).map { PhaseReport(core.pointer.pointee.phases[$0]) }
     }
 
+    /// The threads of the process that run none of its tasks, at most 256: first those that hold
+    /// something that a task waits for, then others in the kernel's order.
+    ///
+    /// Empty unless they were asked for, by `TaskRegistry.explain` or
+    /// `RegistryOptions.reportsThreads`. Threads that run tasks of other registries, and the
+    /// library's own, are among them.
+    public var threads: [ThreadReport] {
+      let first = core.pointer.pointee.stragglerCount
+      return (first..<first + core.threadCount).map { ThreadReport(core.other($0).pointee) }
+    }
+
+    /// How many such threads are not listed, although they were asked for.
+    public var unlistedThreadCount: Int { core.pointer.pointee.graph.unlistedThreads }
+
     /// Writes the report to a descriptor.
     ///
     /// - Parameters:
@@ -98,7 +112,7 @@
       }
     }
 
-    /// Collects what `write(to:as:)` writes (E10).
+    /// Collects what `write(to:as:)` writes.
     ///
     /// - Parameter format: for whom.
     /// - Returns: the text.
@@ -120,17 +134,24 @@
     ///
     /// No task is asked to stop.
     ///
-    /// - Parameter withBacktraces: whether backtraces are taken, if they are enabled. The signal
-    ///   for them interrupts some system calls with EINTR; without backtraces no thread is
-    ///   interrupted.
+    /// - Parameters:
+    ///   - withBacktraces: whether backtraces are taken, if they are enabled. The signal for them
+    ///     interrupts some system calls with EINTR; without backtraces no thread is interrupted.
+    ///   - withDescriptors: whether it says what the descriptors are that tasks wait for, unless
+    ///     `RegistryOptions.reportsDescriptors` is false: paths, and addresses of sockets.
+    ///   - withThreads: whether it lists the threads of the process that run none of its tasks.
     /// - Returns: the report, whose stragglers are the live tasks.
     /// - Throws: `outOfMemory`, `forkedChild`.
     ///
     /// *Concurrency:* takes some 30 µs for each task. It does not wait for tasks, except that with
     /// backtraces enabled it waits a tenth of a second for a thread that does not answer, and at
-    /// most a second for all that do not.
-    public func explain(withBacktraces: Bool = true) throws(TaskRegistryError) -> TaskReport {
-      let (status, report) = core.explain(withBacktraces: withBacktraces)
+    /// most a second for all that do not. It may call the log closure.
+    public func explain(
+      withBacktraces: Bool = true, withDescriptors: Bool = true, withThreads: Bool = false
+    ) throws(TaskRegistryError) -> TaskReport {
+      let (status, report) = core.explain(
+        ReportParts(
+          backtraces: withBacktraces, descriptors: withDescriptors, threads: withThreads))
       guard let report else { throw TaskRegistryError(status) }
       return TaskReport(takingOver: report)
     }
@@ -150,12 +171,13 @@
       }
     }
 
-    /// Collects what `writeSnapshot(to:as:)` writes (E9).
+    /// Collects what `writeSnapshot(to:as:)` writes.
     ///
     /// - Parameter format: for whom.
     /// - Returns: the text.
     /// - Throws: `forkedChild`.
-    /// *Concurrency:* never blocks. The tasks are listed again if the list grows while it is written.
+    /// *Concurrency:* never blocks. The tasks are listed again if the list grows while it is
+    /// written.
     public func snapshotString(as format: ReportFormat) throws(TaskRegistryError) -> String {
       if ProcessState.isForkedChild { throw .forkedChild }
       return try collected { sink in

@@ -44,6 +44,8 @@
     /// Whether it was spawned for clean-up work.
     public let isCleanup: Bool
 
+    /// The text it last gave to `label`; nil if there is none.
+    public let label: String?
     /// The text it last gave to `checkpoint`; nil if there is none.
     public let checkpoint: String?
     /// The progress it last reported; nil if it has reported none.
@@ -73,6 +75,8 @@
       let draining = facts.activity?.drainingFor(at: clocks.monotonic) ?? -1
       drainingFor = draining < 0 ? nil : .nanoseconds(draining)
       isCleanup = facts.word.isCleanup
+      let label = facts.label
+      self.label = label.isEmpty ? nil : label.withText { String(cString: $0) }
       checkpoint = facts.activity?.checkpoint.map { String(cString: $0) }
       progress = facts.activity.flatMap { TaskProgress($0.progress) }
       phase = Int(facts.activity?.phase ?? 0)

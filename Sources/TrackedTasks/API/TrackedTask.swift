@@ -7,12 +7,14 @@ import Synchronization
   ///
   /// *Concurrency:* every member may be used from any thread unless it says otherwise.
   public final class TrackedTask: Sendable, Identifiable {
-    /// What a spawned task is to run: the closure goes through the core in the object that both the spawner and the
-    /// body get, so that a spawn allocates one object. Nil once it has run, and in other handles.
+    /// What a spawned task is to run: the closure goes through the core in the object that both the
+    /// spawner and the body get, so that a spawn allocates one object. Nil once it has run, and in
+    /// other handles.
     // SAFETY: written before the task is published, read and released in the task's own thread.
     private nonisolated(unsafe) var body: (@Sendable (TrackedTask) throws -> Void)?
-    // atomic: relaxed. The address of the core's record, of which this object holds one reference; 0 until the
-    // spawn has succeeded. The spawner and the body's thread both store it, whichever comes first.
+    // atomic: relaxed. The address of the core's record, of which this object holds one reference;
+    // 0 until the spawn has succeeded. The spawner and the body's thread both store it, whichever
+    // comes first.
     private let address: Atomic<UInt>
 
     /// Takes over a reference.
@@ -45,6 +47,9 @@ import Synchronization
     /// What the task is for.
     public var kind: TaskKind { TaskKind(rawValue: core.kind) }
 
+    /// The phase of a shutdown in which the task is asked to stop.
+    public var phase: Int { Int(core.phase) }
+
     /// Whether the task was asked to stop: one atomic load.
     public var isCancelled: Bool { core.checkCancel() }
 
@@ -61,7 +66,8 @@ import Synchronization
     /// - Parameter timeout: how long; nil never times out.
     /// - Returns: how it ended.
     /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop first;
-    ///   `wouldDeadlock` when called by the task itself.
+    ///   `wouldDeadlock` when called by the task itself, or when it waits for the calling task and
+    ///   neither wait has a timeout.
     ///
     /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
     @discardableResult
@@ -136,11 +142,13 @@ import Synchronization
     /// - Parameters:
     ///   - request: the spawn, but for its body, context and drop.
     ///   - registry: where.
+    ///   - whenFull: what to do if there is no room.
     ///   - body: as in `TaskRegistry.spawn`.
     /// - Returns: the task; the body gets the same object.
-    /// - Throws: as `TaskRegistry.spawn`; then `body` is released and never runs (S4).
+    /// - Throws: as `TaskRegistry.spawn`; then `body` is released and never runs.
     static func spawn(
       _ request: consuming SpawnRequest, in registry: RegistryReference,
+      whenFull: SpawnOptions.WhenFull,
       running body: @escaping @Sendable (TrackedTask) throws -> Void
     ) throws(TaskRegistryError) -> TrackedTask {
       let task = TrackedTask(running: body)
@@ -150,7 +158,11 @@ import Synchronization
       request.body = run
       request.drop = drop
       request.wantsHandle = true
-      let (status, core) = registry.spawn(request)
+      let (status, core) =
+        switch whenFull {
+        case .fail: registry.spawn(request)
+        case .wait(let time): registry.spawn(request, waitingForRoom: timeoutNanoseconds(time))
+        }
       guard let core else {
         context.release()
         throw TaskRegistryError(status)
@@ -168,15 +180,22 @@ import Synchronization
       do {
         try task.body.unsafelyUnwrapped(task)
         return 0
-      } catch TaskRegistryError.cancelled where task.core.word.isCancelRequested {
-        return 0
       } catch {
-        _ = withUTF8Text(String(describing: error)) { task.core.setMessage($0) }
-        return 1
+        return task.recordFailure(error) ? 1 : 0
       }
     }
 
-    /// Releases the closure, also after `pthread_exit` (S4), and the object if it has no other references.
+    /// Says whether an error that left the task's body is a failure, and makes it the message then.
+    ///
+    /// Called on the task's own thread.
+    func recordFailure(_ error: any Error) -> Bool {
+      if case TaskRegistryError.cancelled = error, core.word.isCancelRequested { return false }
+      _ = withUTF8Text(String(describing: error)) { core.setMessage($0) }
+      return true
+    }
+
+    /// Releases the closure, also after `pthread_exit`, and the object if it has no other
+    /// references.
     private static let drop: TaskDrop = { context in
       guard let context else { return }
       // SAFETY: matches passRetained in `spawn`; the core calls this exactly once.

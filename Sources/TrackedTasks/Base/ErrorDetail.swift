@@ -10,13 +10,13 @@ enum ErrorDetail {
   ///
   /// Not inlined: the thread-local variable belongs to this file's object.
   @inline(never)
-  static func note(_ function: StaticString, _ text: StaticString) {
-    note(function) { $0.append(text) }
+  static func set(_ function: StaticString, _ text: StaticString) {
+    set(function) { $0.append(text) }
   }
 
   /// Records "function: " and the text that `build` appends.
   @inline(never)
-  static func note(_ function: StaticString, _ build: (inout FixedText) -> Void) {
+  static func set(_ function: StaticString, _ build: (inout FixedText) -> Void) {
     // SAFETY: CP_ERROR_DETAIL_ROOM bytes that only this thread uses.
     let room = UnsafeMutableRawPointer(cp_error_detail()).assumingMemoryBound(to: UInt8.self)
     var text = FixedText(
@@ -46,7 +46,7 @@ enum ErrorDetail {
 extension Status {
   /// Returns `.invalid`, and records the reason.
   static func invalid(_ function: StaticString, _ text: StaticString) -> Status {
-    ErrorDetail.note(function, text)
+    ErrorDetail.set(function, text)
     return .invalid
   }
 }

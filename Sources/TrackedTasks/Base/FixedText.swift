@@ -6,7 +6,8 @@ import CPlatform
 struct FixedText: ~Copyable {
   private let base: UnsafeMutablePointer<UInt8>
   private let capacity: Int
-  private var count = 0
+  /// How many bytes there are.
+  private(set) var count = 0
   /// Whether some text did not fit.
   private(set) var isCut = false
 

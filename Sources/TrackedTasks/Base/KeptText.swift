@@ -10,8 +10,8 @@ import Synchronization
 ///
 /// LOCKING: none. A slot is written once, from 0 to the address of a copy, by compare-and-exchange
 /// with release, after the copy is complete; it is loaded with acquire. Copies are never changed or
-/// freed. A thread that loses a slot to another compares the text that the other one put there, so a
-/// text is never kept twice.
+/// freed. A thread that loses a slot to another compares the text that the other one put there, so
+/// a text is never kept twice.
 enum KeptText {
   /// One slot of the table; zeroed memory is an empty slot.
   private struct Slot: ~Copyable {

@@ -5,9 +5,9 @@ import CPlatform
 // `withLock`. Order: a Monitor's mutex may be held while a Parker's is taken, never the other way
 // round, and never two Monitors at once. Nothing is called under a Monitor that blocks, runs the
 // application's code, creates a thread, allocates or frees: a locked section is a few instructions
-// for each thing it changes. Even so, a thread can be preempted or stopped in one, and other threads
-// that need the lock then wait for it; a call with a deadline uses `withLock(until:)` where it can
-// (P6).
+// for each thing it changes. Even so, a thread can be preempted or stopped in one, and other
+// threads that need the lock then wait for it; a call with a deadline uses `withLock(until:)` where
+// it can (P6).
 
 /// State that a `Monitor` guards, with the invariants that hold whenever the lock is free.
 protocol MonitorState {

@@ -54,6 +54,9 @@ enum Names {
     case 11: "short-grace"
     case 12: "systemd-unreachable"
     case 13: "signal-lost"
+    case 14: "stall-explained"
+    case 15: "stall-aborted"
+    case 16: "deadlock"
     default: "unknown"
     }
   }

@@ -1,10 +1,12 @@
 import CPlatform
 import Synchronization
 
+// LOCKING
+// Nothing here takes a lock. The owner of a shared Monitor keeps its address, as bits, in an atomic
+// that is 0 before it is made: stored with release, loaded with acquire. Of several threads that
+// make one at the same time, the first to store it wins, and the others destroy theirs.
+
 /// A Monitor of which the process has one: made at its first use, and never freed.
-///
-/// Its owner keeps the address, as bits, in an atomic that is 0 before: stored with release, loaded
-/// with acquire.
 extension Monitor {
   /// The Monitor at `place`; nil if it was not made yet.
   @inline(__always)

@@ -10,7 +10,7 @@ struct SpinPolicy {
   let worker: Int64
   /// How long a joiner polls before it parks, in nanoseconds; 0: not at all.
   let joiner: Int64
-  /// How long a spawner waits for the hot worker to end a short task, in nanoseconds.
+  /// How long a spawner waits for the spinning worker to end a short task, in nanoseconds.
   let spawner: Int64
 
   /// The policy for an application that allows `nanoseconds` of spinning on this machine.

@@ -15,8 +15,8 @@ import CPlatform
 /// A stack belongs to its worker for as long as both live, so only whole regions are freed. The
 /// arena is part of what the registry's Monitor guards.
 ///
-/// A1: `next` ..< `end` are the stacks of the newest growth that no worker has.
-/// A2: `isGrowing` while one spawner is between `take` and `add` or `giveUp`; then `next` == `end`.
+/// Arena1: `next` ..< `end` are the stacks of the newest growth that no worker has.
+/// Arena2: `isGrowing` while one spawner is between `take` and `add` or `giveUp`; then `next` == `end`.
 struct StackArena {
   /// The regions, each of which links to the one added before.
   private var newest: UnsafeMutablePointer<Region>?

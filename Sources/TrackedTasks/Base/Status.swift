@@ -1,3 +1,5 @@
+import CPlatform
+
 /// The result of a call of the core; the numbers are those of `tr_status` in taskreg.h.
 enum Status: Int32 {
   case ok = 0
@@ -27,11 +29,24 @@ enum Status: Int32 {
     case .deadline: "the deadline passed with tasks still alive"
     case .timedOut: "the timeout passed"
     case .cancelled: "the calling task was asked to stop"
-    case .deadlock: "the calling task would wait for itself"
+    case .deadlock: "the calling task would wait for itself, or for one that waits for it"
     case .forked: "this process is a fork of one that had objects of the library"
     case .system: "a system call failed"
     case .truncated: "the buffer was too small for everything"
     case .stalled: "a task has missed its heartbeat interval"
+    }
+  }
+}
+
+extension Status {
+  /// Sets errno to the number of the same meaning, for functions that return NULL and no status
+  /// (C1).
+  func storeInErrno() {
+    switch self {
+    case .noMemory: cp_set_errno(ENOMEM)
+    case .invalid: cp_set_errno(EINVAL)
+    case .forked: cp_set_errno(EPERM)
+    default: cp_set_errno(EAGAIN)
     }
   }
 }

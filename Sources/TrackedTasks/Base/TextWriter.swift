@@ -2,21 +2,22 @@ import CPlatform
 
 /// Where a text goes.
 enum TextSink {
-  /// To a descriptor that is open for writing.
-  case descriptor(Int32)
+  /// To a descriptor that is open for writing; after the deadline, nothing more.
+  case descriptor(Int32, until: Deadline = .never)
 
   /// To memory of the caller's, as snprintf(3) writes: at most `capacity` - 1 bytes and a NUL.
   ///
-  /// `memory` is nil if only the length is wanted. `length` gets the bytes of the whole text, without the NUL.
+  /// `memory` is nil if only the length is wanted. `length` gets the bytes of the whole text,
+  /// without the NUL.
   case memory(
     UnsafeMutablePointer<UInt8>?, capacity: Int, length: UnsafeMutablePointer<Int>)
 }
 
 /// A writer of text to a descriptor or to memory of the caller's; it allocates nothing.
 ///
-/// Text for a descriptor goes through a buffer, which is written whenever it is full. After an error nothing more is
-/// written; `close` returns the error. Text for memory is put there directly. When the memory is full, what follows goes
-/// to the buffer, and is only counted.
+/// Text for a descriptor goes through a buffer, which is written whenever it is full. After an
+/// error nothing more is written; `close` returns the error. Text for memory is put there directly.
+/// When the memory is full, what follows goes to the buffer, and is only counted.
 struct TextWriter: ~Copyable {
   private let sink: TextSink
   /// Holds what is on its way to a descriptor, or what the caller's memory has no room for.
@@ -226,8 +227,8 @@ struct TextWriter: ~Copyable {
   // MARK: The end
 
   private mutating func flush() {
-    if case .descriptor(let descriptor) = sink, failure == 0 {
-      failure = cp_write_all(descriptor, room.baseAddress, count)
+    if case .descriptor(let descriptor, let limit) = sink, failure == 0 {
+      failure = cp_write_until(descriptor, room.baseAddress, count, limit.nanoseconds)
     }
     flushed += count
     count = 0
@@ -236,8 +237,8 @@ struct TextWriter: ~Copyable {
 
   /// Writes what is left, or ends the text in the caller's memory.
   ///
-  /// - Returns: `.ok`; `.system` with errno set when a write failed; `.truncated` when the caller's memory has not
-  ///   got all of the text.
+  /// - Returns: `.ok`; `.system` with errno set when a write failed; `.truncated` when the caller's
+  ///   memory has not got all of the text.
   mutating func close() -> Status {
     flush()
     switch sink {

@@ -31,8 +31,8 @@ enum UTF8Text {
 
   /// Measures `text` up to its NUL or its first malformed byte.
   ///
-  /// - Returns: `kept`, the bytes that fit into `limit` without cutting a character, and `whole`,
-  ///   whether the text is well-formed to its end.
+  /// - Returns: `kept`, the bytes that fit into `limit` without cutting a character, and
+  ///   `isWellFormed`, whether the text is UTF-8 to its end.
   static func measure(
     _ text: UnsafePointer<UInt8>, limit: Int
   ) -> (kept: Int, isWellFormed: Bool) {
@@ -49,18 +49,38 @@ enum UTF8Text {
     return (kept, true)
   }
 
-  /// Copies NUL-terminated, well-formed `text` of `length` bytes as `snprintf` would.
+  /// Copies `text`, cut at a character boundary, with U+FFFD for each byte that is not UTF-8.
   ///
-  /// - Returns: `length`.
+  /// - Parameters:
+  ///   - text: NUL-terminated bytes.
+  ///   - buffer: gets well-formed, NUL-terminated text.
+  ///   - capacity: the room in `buffer`, with that for the NUL; at least 1.
+  static func repair(
+    _ text: UnsafePointer<UInt8>, to buffer: UnsafeMutablePointer<UInt8>, capacity: Int
+  ) {
+    let replacement: StaticString = "\u{FFFD}"
+    var place = 0
+    var kept = 0
+    while text[place] != 0 {
+      let length = characterLength(at: text + place)
+      let written = length == 0 ? replacement.utf8CodeUnitCount : length
+      if kept + written >= capacity { break }
+      memcpy(buffer + kept, length == 0 ? replacement.utf8Start : text + place, written)
+      kept += written
+      place += length == 0 ? 1 : length
+    }
+    buffer[kept] = 0
+  }
+
+  /// Copies NUL-terminated, well-formed `text`, cut at a character boundary to fit into `capacity`
+  /// bytes with its NUL; nothing if there is no buffer or no room.
   static func copy(
-    _ text: UnsafePointer<UInt8>, length: Int, to buffer: UnsafeMutablePointer<UInt8>?,
-    capacity: Int
-  ) -> Int {
-    guard let buffer, capacity > 0 else { return length }
+    _ text: UnsafePointer<UInt8>, to buffer: UnsafeMutablePointer<UInt8>?, capacity: Int
+  ) {
+    guard let buffer, capacity > 0 else { return }
     let kept = measure(text, limit: capacity - 1).kept
     memcpy(buffer, text, kept)
     buffer[kept] = 0
-    return length
   }
 }
 
@@ -98,7 +118,7 @@ struct TaskName {
       withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { short in
         // SAFETY: a temporary allocation of 16 bytes has a base address.
         let base = short.baseAddress.unsafelyUnwrapped
-        _ = UTF8Text.copy(text, length: 0, to: base, capacity: 16)
+        UTF8Text.copy(text, to: base, capacity: 16)
         base.withMemoryRebound(to: CChar.self, capacity: 16) { body($0) }
       }
     }

@@ -37,29 +37,26 @@ struct CallbackRun {
       argument: UnsafeMutableRawPointer(registry.pointer)
     ) { argument in
       beginOwnThread("taskreg-cancel")
-      // A callback that ends the thread ends only this run.
+      // A callback may end the thread.
       cp_call_guarded({ CallbackRun.run($0) }, { CallbackRun.end($0) }, argument)
       CallbackRun.end(argument)
       return nil
     }.code
     if code == 0 { return CallbackRun(root: root) }
+    let argument = UnsafeMutableRawPointer(registry.pointer)
     if let elsewhere {
       elsewhere()
     } else {
-      run(UnsafeMutableRawPointer(registry.pointer))
+      CallFrame.call(
+        .library, argument, { CallbackRun.run($0) }, ifLeft: { CallbackRun.end($0) })
     }
-    end(UnsafeMutableRawPointer(registry.pointer))
+    end(argument)
     return nil
   }
 
   private static func run(_ argument: UnsafeMutableRawPointer?) {
     guard let registry = RegistryReference(of: argument) else { return }
-    registry.callbackMask.whileCalling {
-      registry.forEachInTree {
-        $0.runTaskCallbacks()
-        return !ProcessState.isForkedChild
-      }
-    }
+    registry.callbackMask.whileCalling { TreeCallbacks.run(in: registry) }
   }
 
   private static func end(_ argument: UnsafeMutableRawPointer?) {

@@ -23,18 +23,19 @@ extension RegistryReference {
   ///   - level: drain; or abort, which concerns the phases asked so far (C15).
   ///   - helping: whether another thread may have raised a level without having woken the task yet.
   func tokenWasCancelled(_ level: StopLevel, helping: Bool = false) {
+    pointer.pointee.cancelBaseline.store(pointer.pointee.endings, pointer.pointee.phases)
     advanceGate { level == .abort ? $0.cancelled().aborted() : $0.cancelled() }
     if level == .abort { markAskedPhasesAborted() }
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     raiseLevels(to: level, helping: helping)
     // A second signal that came before left its bit, and skipped the tasks that were not asked.
-    if level == .drain && isAborted { raiseLevels(to: .abort, helping: helping) }
+    if level == .drain && gate.isAborted { raiseLevels(to: .abort, helping: helping) }
+    wakeRoomWaitersOfClosed()
     if parent != nil { endIfUnreachable() }
   }
 
-  /// Whether the tasks of the phases asked so far were told to abort, here or in an ancestor: this
-  /// may be a group that was created after that.
-  private var isAborted: Bool {
+  /// Whether the tasks of the phases asked so far were told to abort, here or in an ancestor.
+  var isAborted: Bool {
     var isAborted = false
     forEachUpwards { if $0.gate.isAborted { isAborted = true } }
     return isAborted
@@ -74,6 +75,7 @@ extension RegistryReference {
   /// Rejects spawns from now on.
   func close() {
     advanceGate { $0.closed() }
+    wakeRoomWaitersOfClosed()
     if parent != nil { endIfUnreachable() }
   }
 
@@ -116,9 +118,8 @@ extension RegistryReference {
         return true
       }
       if isHeld {
-        if task.word.isCancelRequested { CancelCallback.Owner.task(task).runCallbacks() }
+        if task.word.isCancelRequested { TaskCallbacks.run(for: task) } else { task.unpin() }
         if ProcessState.isForkedChild { return false }
-        task.unpin()
       }
       return true
     }
@@ -134,13 +135,19 @@ extension TaskReference {
   func cancel(_ level: StopLevel = .drain) {
     retainHandle()
     if raiseFlag({ $0.asked(level) }) != nil {
-      sampleCPU()
-      CancelCallback.Owner.task(self).runCallbacks()
-      if ProcessState.isForkedChild { return }
+      levelWasRaised()
     } else {
       endWaitIfAsked()
+      unpin()
     }
-    unpin()
+  }
+
+  /// Does what follows for the thread that raised the task's level: runs the callbacks.
+  ///
+  /// Releases a reference.
+  func levelWasRaised() {
+    sampleCPU()
+    TaskCallbacks.run(for: self)
   }
 
   /// A descriptor that is readable once the task is asked to stop, at this level or a higher one

@@ -14,7 +14,9 @@ struct CancelCallbacks: ~Copyable {
   @inline(__always)
   var isEmpty: Bool { first.load(ordering: .sequentiallyConsistent) == 0 }
 
-  // Not a LinkedList: its first element is read without the lock, by every cancellation.
+  // Not a LinkedList: its first element is read without the lock, by every cancellation. A list
+  // with both ends, and an atomic flag beside it that is kept equal, would cost the record of each
+  // task two words more.
 
   /// Requires the lock.
   func add(_ callback: CancelCallback.Pointer) {
@@ -44,13 +46,14 @@ struct CancelCallbacks: ~Copyable {
     callback.pointee.next = nil
   }
 
-  /// Takes the latest callback that runs at `level` off the list, for the calling thread to run.
+  /// Takes the latest callback that runs at `level`, or at the end of a task, off the list, for the
+  /// calling thread to run.
   ///
   /// Requires the lock.
-  func takeFirst(at level: StopLevel) -> CancelCallback.Pointer? {
+  func takeFirst(at level: StopLevel, ofEnd: Bool = false) -> CancelCallback.Pointer? {
     var next = CancelCallback.Pointer(bitPattern: first.load(ordering: .relaxed))
     while let callback = next {
-      if level >= callback.pointee.level {
+      if callback.pointee.isForEnd == ofEnd && level >= callback.pointee.level {
         take(callback)
         return callback
       }
@@ -80,7 +83,7 @@ extension CancelCallback.Owner {
       token.monitor.withLock { body(token.pointer.pointee.callbacks, &$0.waiters) }
     case .waits(let token):
       token.monitor.withLock { body(token.pointer.pointee.waits, &$0.waiters) }
-    case .task(let task):
+    case .task(let task), .end(let task):
       task.registry.monitor.withLock { body(task.pointer.pointee.callbacks, &$0.waiters) }
     }
   }
@@ -89,7 +92,7 @@ extension CancelCallback.Owner {
     switch self {
     case .token(let token), .waits(let token):
       _ = token.monitor.wait(for: key, until: .never, isCancellable: false, isReady: isReady)
-    case .task(let task):
+    case .task(let task), .end(let task):
       _ = task.registry.monitor.wait(
         for: key, until: .never, isCancellable: false, isReady: isReady)
     }
@@ -98,13 +101,16 @@ extension CancelCallback.Owner {
   /// The level whose callbacks may run: the flags of everything below show it.
   ///
   /// A token that is cancelled but not propagated yet is left to the thread that cancels it, which
-  /// looks for callbacks after that.
+  /// checks for callbacks after that.
   var level: StopLevel {
     switch self {
     case .token(let token): token.monitor.withLock { $0.propagated }
     case .waits(let token): token.level
     case .task(let task):
       TaskWord(bits: task.pointer.pointee.word.load(ordering: .sequentiallyConsistent)).level
+    case .end(let task):
+      TaskWord(bits: task.pointer.pointee.word.load(ordering: .sequentiallyConsistent)).stage
+        == .ended ? .abort : .none
     }
   }
 
@@ -114,6 +120,9 @@ extension CancelCallback.Owner {
     case .task(let task):
       task.retainHandle()
       task.registry.pointer.pointee.taskCallbacks.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    case .end(let task):
+      task.retainHandle()
+      task.registry.pointer.pointee.endCallbacks.wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
   }
 
@@ -122,6 +131,10 @@ extension CancelCallback.Owner {
     case .token(let token), .waits(let token): token.release()
     case .task(let task):
       task.registry.pointer.pointee.taskCallbacks.wrappingSubtract(
+        1, ordering: .sequentiallyConsistent)
+      task.unpin()
+    case .end(let task):
+      task.registry.pointer.pointee.endCallbacks.wrappingSubtract(
         1, ordering: .sequentiallyConsistent)
       task.unpin()
     }

@@ -1,4 +1,5 @@
 import CPlatform
+import Synchronization
 
 // LOCKING
 // The timer thread's Monitor guards the queue of events and the number of event threads. An event
@@ -12,12 +13,23 @@ import CPlatform
 /// next by 20 ms at the most, until eight are blocked at once. A thread leaves when there is
 /// nothing to do.
 enum EventThread {
+  // atomic: relaxed; whether the system has refused the last one. Owned by the timer thread.
+  private static let refused = Atomic<Bool>(false)
+
+  /// Whether the system has refused the last thread that was to be made; for the timer thread.
+  static var isRefused: Bool { refused.load(ordering: .relaxed) }
+
   /// Starts a thread that is counted already; false if the system refuses it.
+  ///
+  /// Called by the timer thread.
   static func start() -> Bool {
-    startThread(
-      stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true, argument: nil,
-      main: { EventThread.run($0) }
-    ).code == 0
+    let isStarted =
+      startThread(
+        stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true, argument: nil,
+        main: { EventThread.run($0) }
+      ).code == 0
+    refused.store(!isStarted, ordering: .relaxed)
+    return isStarted
   }
 
   private static func run(_: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {

@@ -1,17 +1,17 @@
 import Synchronization
 
 // LOCKING
-// This file has no lock of its own. `ownToken` in the notes is written by the task's own thread
-// before the callbacks are registered, and taken by the threads that run them, under the lock of the
-// registry's Monitor in both cases; it does not change until the record has another task. Each
+// This file has no lock of its own. `ownToken` in the activity is written by the task's own thread
+// before the callbacks are registered, and taken by the threads that run them, under the lock of
+// the registry's Monitor in both cases; it does not change until the record has another task. Each
 // callback holds a reference to the token and one to the task.
 
 /// A token of the task's own, for code that takes a token and knows no task (C18).
 ///
 /// If the registry's token asks the task to stop, the task's is a child of it: it is cancelled with
-/// it, with the same reason, before any callback runs. Whatever else raises the level raises that of
-/// the task alone: `cancel`, a phase of a shutdown, a deadline, a second signal. Two callbacks of
-/// the task, one for each level, then cancel the token.
+/// it, with the same reason, before any callback runs. Whatever else raises the level raises that
+/// of the task alone: `cancel`, a phase of a shutdown, a deadline, a second signal. Two callbacks
+/// of the task, one for each level, then cancel the token.
 extension TaskReference {
   /// The token, which is created by the first call; the task holds a reference until its body is
   /// over.
@@ -25,15 +25,15 @@ extension TaskReference {
       return (.invalid("tr_task_token", "the body of the task is over"), nil)
     }
     let traits = word.hasOptionalState ? self.traits : []
-    let notes = activity
+    let activity = self.activity
     var kept = traits.contains(.ownsToken) ? keptToken : nil
     if kept == nil {
       let isAskedByToken = !word.isCleanup && traits.phase == 0
       let (status, made) = TokenReference.create(childOf: isAskedByToken ? registry.token : nil)
       guard let made else { return (status, nil) }
-      notes.pointee.ownToken.store(UInt(bitPattern: made.pointer), ordering: .relaxed)
-      notes.pointee.drainCallback.store(0, ordering: .relaxed)
-      notes.pointee.abortCallback.store(0, ordering: .relaxed)
+      activity.pointee.ownToken.store(UInt(bitPattern: made.pointer), ordering: .relaxed)
+      activity.pointee.drainCallback.store(0, ordering: .relaxed)
+      activity.pointee.abortCallback.store(0, ordering: .relaxed)
       add(.ownsToken)
       advance { $0.optionalStateAdded() }
       kept = made
@@ -42,13 +42,13 @@ extension TaskReference {
     // If memory is short the token stays, as a callback may be using it already; the next call
     // registers what is missing.
     let drains = follow(
-      .drain, token, notes.pointee.drainCallback.load(ordering: .relaxed),
+      .drain, token, activity.pointee.drainCallback.load(ordering: .relaxed),
       { TaskReference.cancelOwnToken(of: $0, .drain) },
-      publish: { notes.pointee.drainCallback.store($0, ordering: .relaxed) })
+      publish: { activity.pointee.drainCallback.store($0, ordering: .relaxed) })
     let aborts = follow(
-      .abort, token, notes.pointee.abortCallback.load(ordering: .relaxed),
+      .abort, token, activity.pointee.abortCallback.load(ordering: .relaxed),
       { TaskReference.cancelOwnToken(of: $0, .abort) },
-      publish: { notes.pointee.abortCallback.store($0, ordering: .relaxed) })
+      publish: { activity.pointee.abortCallback.store($0, ordering: .relaxed) })
     return drains && aborts ? (.ok, token) : (.noMemory, nil)
   }
 
@@ -95,9 +95,9 @@ extension TaskReference {
   /// Called on the task's own thread. If the level has risen already, the thread that raised it
   /// cancels the token, also if that is after this.
   func dropOwnToken() {
-    let notes = activity
-    Self.retire(notes.pointee.drainCallback.exchange(0, ordering: .relaxed))
-    Self.retire(notes.pointee.abortCallback.exchange(0, ordering: .relaxed))
+    let activity = self.activity
+    Self.retire(activity.pointee.drainCallback.exchange(0, ordering: .relaxed))
+    Self.retire(activity.pointee.abortCallback.exchange(0, ordering: .relaxed))
     keptToken?.release()
   }
 

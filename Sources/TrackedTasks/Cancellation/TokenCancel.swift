@@ -35,9 +35,17 @@ extension TokenReference {
   /// - Returns: whether there are callbacks for `completeCancel` to run.
   func expire() -> Bool {
     let message: StaticString = "the token's timeout has passed"
-    if !claim(reason: CancelReason.deadline, message: message.utf8Start, .drain) { return false }
+    return raiseFlags(reason: CancelReason.deadline, message: message.utf8Start)
+      && CancelledTokens.wantCallbacks(from: self)
+  }
+
+  /// Cancels the token and everything below it, but calls no callbacks.
+  ///
+  /// - Returns: whether this call was the first; then `completeCancel` has yet to be called.
+  func raiseFlags(reason: UInt32, message: UnsafePointer<UInt8>?) -> Bool {
+    if !claim(reason: reason, message: message, .drain) { return false }
     raiseFlagsBelow(.drain, helping: false)
-    return CancelledTokens.wantCallbacks(from: self)
+    return true
   }
 
   /// Runs the callbacks of the token, which is cancelled, and of everything below it, and releases

@@ -17,7 +17,8 @@ import Synchronization
 //  -  The flag is 1, or 2 once the token is aborted, for good. Reason and message were written
 //     before and are immutable (claim).
 //  -  What is put on the lists gets the level from the thread that puts it there. Once the token is
-//     aborted, nothing is put there any more (Token2). What is on them leaves only when it is freed.
+//     aborted, nothing is put there any more (Token2). What is on them leaves only when it is
+//     freed.
 //  -  The thread that claimed the token raises the descriptor and takes the timer out of its queue.
 //  -  An abort goes the same way once more, with level 2, and is marked as propagated for itself.
 //  -  Flags below may still be down. A later call of `cancel` waits up to `patience` for the
@@ -279,7 +280,9 @@ struct TokenReference: Equatable {
 
   /// Waits until the token is cancelled.
   func wait(until deadline: Deadline) -> Status {
-    switch monitor.wait(for: WaitKey.token, until: deadline, isReady: { isCancelled }) {
+    let end = monitor.wait(
+      for: WaitKey.token, until: deadline, noting: .token, isReady: { isCancelled })
+    return switch end {
     case .ready: .ok
     case .timedOut: .timedOut
     case .cancelled: .cancelled

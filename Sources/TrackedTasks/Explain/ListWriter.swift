@@ -1,3 +1,5 @@
+import CPlatform
+
 /// Lists of the live tasks, written while they are walked (E9): they need no
 /// memory, and no lock is held.
 extension RegistryReference {
@@ -14,8 +16,14 @@ extension RegistryReference {
         writer.write(UInt64(max(0, clocks.monotonic &- facts.spawnedAt) / 1_000_000), width: 13)
         writer.write("  ")
         writer.write(facts.state.text, width: 12)
-        writer.write(Names.kind(facts.kind), width: 17)
+        writer.write(kind: facts.kind, width: 17)
         writer.write(path: facts.registry.pointer.pointee.path, name: facts.name)
+        let label = facts.label
+        if !label.isEmpty {
+          writer.write(" for \"")
+          label.withText { writer.write(text: $0) }
+          writer.write("\"")
+        }
         if let activity = facts.activity { writer.write(remarksOn: activity, at: clocks.monotonic) }
         writer.write("\n")
       }
@@ -40,6 +48,7 @@ extension RegistryReference {
         writer.write("{\"id\":", facts.id)
         writer.write(
           path: facts.registry.pointer.pointee.path, name: facts.name, kind: facts.kind)
+        writer.write(facts.label)
         writer.write(",\"state\":\"")
         writer.write(facts.state.text)
         writer.write("\",\"thread_id\":", facts.threadID)
@@ -96,6 +105,14 @@ extension TextWriter {
     }
     for _ in digits..<max(digits, width) { write(" ") }
     write(number)
+  }
+
+  /// Writes the name of a kind, left-aligned, followed by at least one space.
+  @inline(never)
+  fileprivate mutating func write(kind: UInt32, width: Int) {
+    guard let name = KindNames.name(of: kind) else { return write(Names.kind(kind), width: width) }
+    write(text: name)
+    for _ in min(strnlen(name, 64), width - 1)..<width { write(" ") }
   }
 
   /// Writes text, left-aligned, followed by at least one space.

@@ -20,7 +20,7 @@ struct ProbeThread: ~Copyable {
   /// One thread to be probed, and the result.
   struct Slot {
     let threadID: Int32
-    var look: ThreadProbe
+    var probe: ThreadProbe
   }
 
   typealias Pointer = UnsafeMutablePointer<ProbeThread>
@@ -47,8 +47,8 @@ struct ProbeThread: ~Copyable {
   ///   - deadline: when to give up.
   ///   - slot: what is known of number 0, 1, …
   ///   - body: receives the results, number by number; not called if there are none.
-  static func look(
-    at count: Int, until deadline: Deadline, slot: (Int) -> Slot, body: (Int, ThreadProbe) -> Void
+  static func probe(
+    _ count: Int, until deadline: Deadline, slot: (Int) -> Slot, body: (Int, ThreadProbe) -> Void
   ) {
     guard let this = make(count, slot) else { return }
     let isStarted =
@@ -63,7 +63,7 @@ struct ProbeThread: ~Copyable {
     if !this.awaitEnd(until: deadline) { return }
     for number in 0..<count {
       let slot = this.pointee.slots[number]
-      body(number, slot.look)
+      body(number, slot.probe)
     }
     free(this)
   }
@@ -81,11 +81,16 @@ struct ProbeThread: ~Copyable {
 
   private static func run(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     beginOwnThread("taskreg-probe")
-    // SAFETY: `look` passes it.
+    // SAFETY: `probe` passes it.
     let this = argument.unsafelyUnwrapped.assumingMemoryBound(to: ProbeThread.self)
     if cp_use_no_descriptors() {
       for number in 0..<this.pointee.count {
-        this.pointee.slots[number].look = .at(threadID: this.pointee.slots[number].threadID)
+        let threadID = this.pointee.slots[number].threadID
+        // Stored as a whole: a mutating call in place counts as an access to all of `this`, whose
+        // word the asker reads.
+        var probe = ThreadProbe.at(threadID: threadID)
+        probe.findEdge(ofThread: threadID)
+        this.pointee.slots[number].probe = probe
       }
     }
     this.pointee.publish(this)

@@ -29,6 +29,9 @@ extension ReportReference {
       writer.write(",\"ended\":", tally.ended)
       writer.write(",\"failed\":", tally.failed)
       writer.write(",\"exited\":", tally.exited)
+      writer.write(",\"ended_before\":", tally.before.ended)
+      writer.write(",\"failed_before\":", tally.before.failed)
+      writer.write(",\"exited_before\":", tally.before.exited)
       writer.write(",\"pending\":", tally.pending)
       writer.write(",\"aborted\":", tally.aborted)
       writer.write(",\"abandoned\":", tally.abandoned)
@@ -44,12 +47,16 @@ extension ReportReference {
         if index > 0 { writer.write(",") }
         writer.write(json: slowest.pointee[index])
       }
-      writer.write("],\"stragglers\":[")
+      writer.write("],")
+      writeCirclesAndHolders(to: &writer)
+      writer.write(",\"stragglers\":[")
       for index in 0..<pointer.pointee.stragglerCount {
         if index > 0 { writer.write(",") }
         stragglers[index].writeJSON(to: &writer)
       }
-      writer.write("]}\n")
+      writer.write("]")
+      writeOtherThreads(toJSON: &writer)
+      writer.write("}\n")
     }
   }
 
@@ -86,11 +93,13 @@ extension ReportReference {
 
   private static func write(_ phase: PhaseFacts, to writer: inout TextWriter) {
     writer.write("{\"phase\":", phase.phase)
+    writer.write(",\"ended_before\":", phase.endedBefore)
     writer.write(",\"asked\":", phase.asked)
     writer.write(",\"remaining\":", phase.remaining)
     writer.write(",\"start_ns\":", phase.start)
     writer.write(",\"share_ns\":", orNull: phase.share)
     writer.write(",\"duration_ns\":", phase.duration)
+    writer.write(",\"callbacks_ns\":", phase.callbacks)
     writer.write("}")
   }
 }
@@ -99,6 +108,7 @@ extension StragglerFacts {
   fileprivate func writeJSON(to writer: inout TextWriter) {
     writer.write("{\"id\":", facts.id)
     writer.write(path: path, name: facts.name, kind: facts.kind)
+    writer.write(label)
     writer.write(",\"state\":\"")
     writer.write(state.text)
     writer.write("\",\"diagnosis\":\"")
@@ -115,20 +125,32 @@ extension StragglerFacts {
     writer.write(",\"cpu_ns\":", orNull: cpu)
     writer.write(",\"cpu_since_ns\":", orNull: cpuSince)
     writer.write(",\"cpu_since_span_ns\":", orNull: cpuSince < 0 ? -1 : cpuSpan)
-    writer.write(",\"scheduler_state\":")
-    if thread.schedulerState == 0 {
-      writer.write("null")
+    writer.write(json: thread)
+    writer.write(",\"library_wait\":")
+    if let wait {
+      writer.write("{\"for\":\"")
+      writer.write(wait.kind.name)
+      writer.write("\",\"object\":", wait.shownObject)
+      writer.write(",\"waited_ns\":", wait.waited(at: probedAt))
+      writer.write(",\"remaining_ns\":", orNull: wait.remaining(at: probedAt))
+      writer.write("}")
     } else {
-      // A letter: `ThreadProbe` accepts nothing else.
-      writer.write("\"")
-      writer.write(byte: thread.schedulerState)
-      writer.write("\"")
+      writer.write("null")
     }
-    writer.write(",\"wait_channel\":")
-    thread.withWaitChannel { writer.write(json: $0[0] == 0 ? nil : $0) }
-    writer.write(",\"syscall\":", orNull: Int64(thread.syscall))
-    writer.write(",\"syscall_name\":")
-    writer.write(json: syscallName)
+    writer.write(",\"run_queue_ns\":", orNull: thread.runQueue)
+    writer.write(",\"descriptor\":")
+    if let face {
+      writer.write("{\"number\":", face.pointee.number)
+      writer.write(",\"kind\":\"")
+      writer.write(face.pointee.kind.text)
+      writer.write("\",\"text\":")
+      face.pointee.withText { writer.write(json: $0) }
+      writer.write("}")
+    } else {
+      writer.write("null")
+    }
+    writer.write(",\"waits_for\":")
+    writer.write(thread.edge, holder, waitedAtLeast)
     writer.write(",\"probe_error\":", orNull: thread.failure == 0 ? -1 : Int64(thread.failure))
     writer.write(activity, at: probedAt)
     writer.write(",\"backtrace\":\"")
@@ -210,6 +232,34 @@ extension TextWriter {
     write(",\"kind\":\"")
     write(Names.kind(kind))
     write("\",\"kind_number\":", kind)
+    write(",\"kind_name\":")
+    write(json: KindNames.name(of: kind))
+  }
+
+  /// Writes how the thread is scheduled, and what it is in.
+  @inline(never)
+  mutating func write(json thread: ThreadProbe) {
+    write(",\"scheduler_state\":")
+    if thread.schedulerState == 0 {
+      write("null")
+    } else {
+      // A letter: `ThreadProbe` accepts nothing else.
+      write("\"")
+      write(byte: thread.schedulerState)
+      write("\"")
+    }
+    write(",\"wait_channel\":")
+    thread.withWaitChannel { write(json: $0[0] == 0 ? nil : $0) }
+    write(",\"syscall\":", orNull: Int64(thread.syscall))
+    write(",\"syscall_name\":")
+    write(json: thread.syscallName)
+  }
+
+  /// Writes the label of a task.
+  @inline(never)
+  mutating func write(_ label: TaskLabel) {
+    write(",\"label\":")
+    label.withText { write(json: label.isEmpty ? nil : $0) }
   }
 
   /// Writes the members that a task has set itself.

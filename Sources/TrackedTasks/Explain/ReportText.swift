@@ -7,6 +7,7 @@ extension ReportReference {
   /// - Returns: `.ok`; `.system` with errno set; `.truncated`.
   func writeText(to sink: TextSink) -> Status {
     withTextWriter(sink) { writer in
+      writeCauses(to: &writer)
       writeSummary(to: &writer)
       for index in 0..<pointer.pointee.phaseCount {
         Self.write(pointer.pointee.phases[index], to: &writer)
@@ -22,9 +23,10 @@ extension ReportReference {
         }
         writer.write("\n")
       }
-      for index in 0..<pointer.pointee.stragglerCount {
+      for index in 0..<pointer.pointee.stragglerCount
+      where Int(stragglers[index].alike.first) == index {
         writer.write(pointer.pointee.occasion == .explain ? "task " : "straggler ")
-        stragglers[index].writeText(to: &writer)
+        write(alikeTo: index, to: &writer)
       }
       let unlisted = Int(pointer.pointee.tally.pending) - pointer.pointee.stragglerCount
       if unlisted > 0 {
@@ -32,6 +34,7 @@ extension ReportReference {
         writer.write(unlisted)
         writer.write(" more, not listed\n")
       }
+      writeOtherThreads(to: &writer)
     }
   }
 
@@ -98,19 +101,32 @@ extension ReportReference {
     writer.write("), rejected ")
     writer.write(tally.rejected)
     writer.write("\n")
+    if tally.before.ended > 0 {
+      writer.write("  ended before the call ")
+      writer.write(tally.before.ended)
+      writer.write(" (failed ")
+      writer.write(tally.before.failed)
+      writer.write(", exited ")
+      writer.write(tally.before.exited)
+      writer.write(")\n")
+    }
   }
 
-  /// Passes what cut the shutdown short, "second SIGTERM after 300 ms", or "SIGQUIT" if that was the
-  /// first and meant "stop now".
+  /// Passes what cut the shutdown short, "second SIGTERM after 300 ms", or "SIGINT, 300 ms after
+  /// SIGTERM", or "SIGQUIT" if that was the first and meant "stop now".
   ///
   /// Requires that something did.
   func withCause(_ body: (UnsafePointer<UInt8>) -> Void) {
     withFixedText {
-      if pointer.pointee.cutAfter == 0 { return $0.append(signal: pointer.pointee.cutBy) }
-      $0.append("second ")
-      $0.append(signal: pointer.pointee.cutBy)
-      $0.append(" after ")
+      let (second, first) = (pointer.pointee.cutBy, pointer.pointee.cutAfterSignal)
+      if pointer.pointee.cutAfter == 0 { return $0.append(signal: second) }
+      if second == first { $0.append("second ") }
+      $0.append(signal: second)
+      $0.append(second == first ? " after " : ", ")
       $0.append(duration: pointer.pointee.cutAfter)
+      if second == first { return }
+      $0.append(" after ")
+      $0.append(signal: first)
     } _: {
       body($0)
     }
@@ -143,7 +159,12 @@ extension ReportReference {
   private static func write(_ phase: PhaseFacts, to writer: inout TextWriter) {
     writer.write("  phase ")
     writer.write(phase.phase)
-    writer.write(": asked ")
+    writer.write(": ")
+    if phase.endedBefore > 0 {
+      writer.write(phase.endedBefore)
+      writer.write(" ended before the call, ")
+    }
+    writer.write("asked ")
     writer.write(phase.asked)
     writer.write(" after ")
     writer.write(duration: phase.start)
@@ -155,6 +176,10 @@ extension ReportReference {
       writer.write(" of ")
       writer.write(duration: phase.share)
     }
+    if phase.callbacks >= 1_000_000 {
+      writer.write("; its callbacks took ")
+      writer.write(duration: phase.callbacks)
+    }
     writer.write("\n")
   }
 
@@ -163,169 +188,6 @@ extension ReportReference {
     withUnsafeBytes(of: pointer.pointee.message) { bytes in
       // SAFETY: never empty, and the last byte is NUL.
       body(bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
-    }
-  }
-}
-
-extension StragglerFacts {
-  /// Writes a few lines: name, diagnosis, age, state, checkpoint, progress, and where its thread
-  /// is.
-  fileprivate func writeText(to writer: inout TextWriter) {
-    writer.write(path: path, name: facts.name)
-    writer.write(": ")
-    writer.write(diagnosis.text)
-    writeWhere(to: &writer)
-    writer.write("\n  ")
-    writer.write(Names.kind(facts.kind))
-    writer.write(", id ")
-    writer.write(facts.id)
-    writer.write(", thread ")
-    writer.write(facts.threadID)
-    writer.write(", ")
-    writer.write(state.text)
-    writer.write(", age ")
-    writer.write(duration: age)
-    if activity.phase > 0 {
-      writer.write(", phase ")
-      writer.write(activity.phase)
-    }
-    if activity.isStalled { writer.write(", heartbeat overdue") }
-    writer.write("\n")
-    if diagnosis != .ended { writeEffort(to: &writer) }
-    if thread.failure != 0 {
-      writer.write("  not all is known of its thread: ")
-      switch thread.failure {
-      case EMFILE, ENFILE: writer.write("no descriptor is available")
-      case EACCES, EPERM: writer.write("no permission")
-      default:
-        writer.write("error ")
-        writer.write(thread.failure)
-      }
-      writer.write("\n")
-    }
-    if let checkpoint = activity.checkpoint {
-      writer.write("  at \"")
-      writer.write(text: checkpoint)
-      writer.write("\"\n")
-    }
-    if progressAge >= 0 {
-      writer.write("  progress ")
-      writer.write(activity.progress)
-      writer.write(", reported ")
-      writer.write(duration: progressAge)
-      writer.write(" ago\n")
-    }
-    if let reason = backtrace.reason {
-      writer.write("  no backtrace: ")
-      writer.write(reason)
-      writer.write("\n")
-    }
-    for number in 0..<frameCount { write(frame: number, to: &writer) }
-  }
-
-  /// Writes what the thread waits in.
-  private func writeWhere(to writer: inout TextWriter) {
-    if let name = syscallName {
-      writer.write(" in ")
-      writer.write(text: name)
-    } else if thread.syscall >= 0 {
-      writer.write(" in system call ")
-      writer.write(thread.syscall)
-    }
-    thread.withWaitChannel { channel in
-      if channel[0] != 0 {
-        writer.write(" (")
-        writer.write(text: channel)
-        writer.write(")")
-      }
-    }
-  }
-
-  /// Writes whether it has checked for cancellation, and what it did since it was asked.
-  private func writeEffort(to writer: inout TextWriter) {
-    writer.write("  ")
-    if facts.cancelledAt == 0 {
-      writer.write("not asked to stop")
-    } else {
-      writer.write("asked to stop ")
-      writer.write(duration: askedAge)
-      writer.write(" ago, ")
-      if cancelChecks > 0 {
-        writer.write("checked for cancellation ")
-        writer.write(cancelChecks)
-        writer.write(cancelChecks == 1 ? " time since" : " times since")
-      } else {
-        writer.write(
-          activity.readsFlag
-            ? "may have read its flag directly" : "has never checked for cancellation")
-      }
-    }
-    if activity.drainingSince != 0 {
-      writer.write(", draining for ")
-      writer.write(duration: activity.drainingFor(at: probedAt))
-    }
-    if cpu >= 0 || cpuSince >= 0 { writer.write("; CPU time ") }
-    if cpuSince >= 0 {
-      writer.write(duration: cpuSince)
-      writer.write(" in the last ")
-      writer.write(duration: cpuSpan)
-      if cpu >= 0 { writer.write(", ") }
-    }
-    if cpu >= 0 {
-      writer.write(duration: cpu)
-      writer.write(" in total")
-    }
-    writer.write("\n")
-  }
-
-  private func write(frame number: Int, to writer: inout TextWriter) {
-    guard let address = frames?[number] else { return }
-    writer.write("  #")
-    writer.write(number)
-    writer.write(" 0x")
-    writer.write(hexadecimal: address)
-    withSymbol(of: Self.place(ofFrame: number, at: address)) {
-      object, objectOffset, symbol, symbolOffset in
-      if let symbol {
-        writer.write(" ")
-        writer.write(text: symbol)
-        writer.write("+0x")
-        writer.write(hexadecimal: symbolOffset)
-      }
-      if let object {
-        writer.write(" (")
-        writer.write(text: object)
-        writer.write("+0x")
-        writer.write(hexadecimal: objectOffset)
-        writer.write(")")
-      }
-    }
-    writer.write("\n")
-  }
-}
-
-extension TextWriter {
-  /// Writes a task's name, preceded by those of its groups.
-  @inline(never)
-  mutating func write(path: GroupPath, name: TaskName) {
-    if !path.isEmpty {
-      path.withText { write(text: $0) }
-      write("/")
-    }
-    name.withText { write(text: $0) }
-  }
-
-  /// Writes the progress of a task: "30 of 100 blocks".
-  @inline(never)
-  mutating func write(_ progress: Progress) {
-    write(progress.done)
-    if progress.total > 0 {
-      write(" of ")
-      write(progress.total)
-    }
-    if let unit = progress.unit {
-      write(" ")
-      write(text: unit)
     }
   }
 }

@@ -19,7 +19,7 @@ struct SlowestTasks {
   subscript(index: Int) -> EndedFacts { tasks[index] }
 
   /// Keeps `task` if it is among the slowest.
-  mutating func note(_ task: borrowing EndedFacts) {
+  mutating func add(_ task: borrowing EndedFacts) {
     if count < Self.most {
       tasks[count] = copy task
       count += 1
@@ -42,19 +42,43 @@ struct SlowestTasks {
   }
 }
 
-extension RegistryReference {
-  /// Makes `report` record the ends of tasks from now on.
-  func beginRecordingStops(_ report: ReportReference) {
-    pointer.pointee.reportCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    monitor.withLock { state in
+/// The full report of a call that waits, if one is made.
+///
+/// It lives on the call's stack. A callback may end the thread; then the report is given up.
+struct WaitingReport {
+  private let registry: RegistryReference
+  private let report: ReportReference?
+  private var isRecording = false
+
+  init(_ report: ReportReference?, in registry: RegistryReference) {
+    self.registry = registry
+    self.report = report
+  }
+
+  /// Makes the report record the ends of tasks from now on.
+  mutating func beginRecordingStops() {
+    guard let report else { return }
+    isRecording = true
+    registry.pointer.pointee.reportCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    registry.monitor.withLock { state in
       state.reports.prepend(report)
     }
   }
 
-  /// Makes `report` record no more.
-  func endRecordingStops(_ report: ReportReference) {
-    monitor.withLock { _ = $0.reports.remove(report) }
-    pointer.pointee.reportCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+  /// Makes the report record no more.
+  mutating func endRecordingStops() {
+    guard let report, isRecording else { return }
+    isRecording = false
+    registry.monitor.withLock { _ = $0.reports.remove(report) }
+    registry.pointer.pointee.reportCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+  }
+
+  /// Frees the report of a call that nobody returns from.
+  static func giveUp(_ waiting: UnsafeMutableRawPointer?) {
+    // SAFETY: it is the value that is passed with this function; its frame still exists.
+    let waiting = waiting.unsafelyUnwrapped.assumingMemoryBound(to: WaitingReport.self)
+    waiting.pointee.endRecordingStops()
+    waiting.pointee.report?.destroy()
   }
 }
 
@@ -73,7 +97,7 @@ extension TaskReference {
       registry.monitor.withLock { state in
         var next = state.reports.first
         while let report = next {
-          report.slowest.pointee.note(facts)
+          report.slowest.pointee.add(facts)
           next = state.reports.element(after: report)
         }
       }

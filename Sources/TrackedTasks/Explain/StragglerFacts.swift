@@ -10,11 +10,26 @@ struct StragglerFacts {
   /// The path of its group.
   var path: GroupPath
 
+  /// What it works for (E14).
+  var label: TaskLabel
+
   /// A reference, until it has been probed.
   var task: TaskReference?
   /// On `CLOCK_MONOTONIC`.
   var probedAt: Int64 = 0
   var thread = ThreadProbe()
+  /// The wait of the library that it is in; what its thread waits for is made of it.
+  var wait: WaitFacts?
+  /// What its thread had noted before it was probed.
+  private var noted: WaitFacts?
+  /// The descriptor that its thread waits for, in the report's memory; nil: none, or not asked.
+  var face: UnsafeMutablePointer<DescriptorFace>?
+  /// Who holds what it waits for; see `WaitGraph`.
+  var holder = WaitHolder()
+  /// Whom it holds up.
+  var heldUp = HeldUp()
+  /// Its place among those that are like it.
+  var alike = AlikePlace(-1)
   /// How often it has checked for cancellation since its flag rose.
   var cancelChecks: UInt32 = 0
   /// CPU time in nanoseconds; -1 if unknown.
@@ -22,6 +37,8 @@ struct StragglerFacts {
   /// The part of it in the last `cpuSpan` nanoseconds; -1 if unknown.
   var cpuSince: Int64 = -1
   var cpuSpan: Int64 = 0
+  /// For how long its thread has not run, at the least, in nanoseconds; -1: not known.
+  private var rest: Int64 = -1
   var diagnosis = Diagnosis.unknown
   /// The backtrace, in the report's memory.
   var frames: UnsafePointer<UInt64>?
@@ -38,6 +55,7 @@ struct StragglerFacts {
     case progressing = 5
     case stopped = 6
     case ended = 7
+    case idle = 8
 
     /// Its name in text and in JSON.
     var text: StaticString {
@@ -50,6 +68,7 @@ struct StragglerFacts {
       case .progressing: "progressing"
       case .stopped: "stopped"
       case .ended: "ended"
+      case .idle: "idle"
       }
     }
   }
@@ -60,6 +79,7 @@ struct StragglerFacts {
   init(_ facts: TaskFacts, task: TaskReference?) {
     self.facts = facts
     path = facts.registry.pointer.pointee.path
+    label = facts.label
     self.task = task
   }
 
@@ -71,11 +91,12 @@ struct StragglerFacts {
 
   /// Probes its thread, unless the task has ended.
   ///
-  /// Nothing is allocated and no lock is taken. The thread was the task's own if the task is alive
+  /// Nothing is allocated and no lock is taken, except the first time in the process that a thread
+  /// is found in futex(2) (`LockTrial`). The thread was the task's own if the task is alive
   /// afterwards: the reference keeps any other task out of the record.
   ///
   /// - Parameter seen: the result of the probe, if it was made elsewhere.
-  mutating func look(seen: ThreadProbe? = nil) {
+  mutating func probe(seen: ThreadProbe? = nil) {
     probedAt = monotonicNow()
     // Another task may have come into the record before the reference was taken.
     guard let task, let now = task.facts(in: task.registry), now.id == facts.id else {
@@ -83,15 +104,30 @@ struct StragglerFacts {
       return
     }
     facts = now
+    label = now.label
+    wait = nil
+    // A probe that was made elsewhere came after the first, and before this one.
+    if seen == nil { noted = task.notedWait(ofTask: facts.id) }
     let checks = task.cancelChecks
     cancelChecks = checks.count
     if facts.threadID == 0 {
+      thread.edge = .unknown(.noThread)
       diagnosis = .starting
       return
     }
-    thread = seen ?? ThreadProbe.at(threadID: facts.threadID)
+    if let seen {
+      thread = seen
+    } else {
+      thread = ThreadProbe.at(threadID: facts.threadID)
+      thread.findEdge(ofThread: facts.threadID)
+    }
     let threadCPU = thread.cpu
     cpu = task.ownCPU(of: threadCPU)
+    rest = -1
+    // All that was read in between is of one sleep.
+    if threadCPU >= 0 && ThreadClock.read(ofThread: facts.threadID) == threadCPU {
+      rest = task.resting(threadCPU, at: monotonicNow()).map { max(0, probedAt &- $0) } ?? -1
+    }
     if checks.isSampled && threadCPU >= 0 {
       cpuSince = max(0, threadCPU &- task.activity.pointee.sampledCPU.load(ordering: .relaxed))
       cpuSpan = max(0, probedAt &- task.activity.pointee.sampledAt.load(ordering: .relaxed))
@@ -103,23 +139,59 @@ struct StragglerFacts {
     diagnosis = Self.diagnose(
       scheduler: thread.schedulerState, progressAge: progressAge, cpu: cpu,
       age: age, cpuSince: cpuSince, span: cpuSpan)
+    wait = task.checked(noted, ofTask: facts.id, in: thread.call)
+    guard let wait else { return }
+    thread.edge = WaitEdge(wait, seen: thread.edge)
+    if diagnosis == .blocked { diagnosis = .idle }
+  }
+
+  /// Finds out about the descriptor that its thread waits for, unless its registry forbids that (E13).
+  ///
+  /// Called after `probe`, with the same guarantees.
+  ///
+  /// - Parameters:
+  ///   - place: where the face is kept; not initialised.
+  ///   - budget: see `DescriptorFace`.
+  mutating func findDescriptor(
+    in place: UnsafeMutablePointer<DescriptorFace>, budget: inout Int
+  ) {
+    guard let task, facts.threadID != 0, !task.registry.options.hidesDescriptors else { return }
+    let noted = wait?.kind == .descriptor ? thread.edge.descriptor : nil
+    guard
+      let found = DescriptorFace(
+        of: thread, threadID: facts.threadID, noted: noted, budget: &budget),
+      task.word.isLive
+    else { return }
+    place.initialize(to: found)
+    face = place
   }
 
   private mutating func hasEnded() {
     task?.unpin()
     task = nil
     thread = ThreadProbe()
+    wait = nil
+    thread.edge = .unknown(.noThread)
     cpu = -1
     cpuSince = -1
     cpuSpan = 0
+    rest = -1
     diagnosis = .ended
   }
 
   /// The name of the system call it is in; nil if it is in none, or in one without a known name.
-  var syscallName: UnsafePointer<UInt8>? {
-    // SAFETY: CChar and UInt8 have the same layout; the text is static.
-    cp_syscall_name(thread.syscall).map {
-      UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self)
+  var syscallName: UnsafePointer<UInt8>? { thread.syscallName }
+
+  /// How long its thread has been in the wait in which it was found, in nanoseconds, at the least;
+  /// -1: not known.
+  ///
+  /// Linux does not tell. A wait of the library does; and a thread that has not run since somebody
+  /// looked has been in this wait since then.
+  var waitedAtLeast: Int64 {
+    if let wait { return wait.waited(at: probedAt) }
+    switch (thread.schedulerState, thread.call.place) {
+    case (UInt8(ascii: "S"), .inside), (UInt8(ascii: "D"), .inside): return rest
+    default: return -1
     }
   }
 
@@ -200,7 +272,10 @@ extension RegistryReference {
     forEachTask { task, _ in
       if !task.word.isCancelRequested || !task.pin() { return true }
       // Again, now that no other task can come into the record.
-      if task.word.isCancelRequested { task.sampleCPU() }
+      if task.word.isCancelRequested {
+        task.sampleCPU()
+        _ = task.resting(task.threadCPU, at: monotonicNow())
+      }
       task.unpin()
       return true
     }

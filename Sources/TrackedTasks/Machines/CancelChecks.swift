@@ -8,11 +8,11 @@ struct CancelChecks: Equatable {
   static var most: UInt32 { (1 << 30) - 1 }
   /// A thread is sampling the CPU time; no other thread does.
   static var sampling: UInt32 { 1 << 30 }
-  /// The sample is in the notes.
+  /// The sample is in the activity.
   static var sampled: UInt32 { 1 << 31 }
 
   /// How often the task itself has checked its flag.
   var count: UInt32 { bits & Self.most }
-  /// Whether the notes have the CPU time that its thread had used by the sample.
+  /// Whether the activity has the CPU time that its thread had used by the sample.
   var isSampled: Bool { bits & Self.sampled != 0 }
 }

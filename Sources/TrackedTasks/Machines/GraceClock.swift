@@ -1,7 +1,8 @@
 /// The steps of a join or a shutdown, and the extensions of its deadline: a pure value, like
 /// `TaskWord`.
 ///
-/// GC1: the deadline is only ever extended, and never beyond `limit`.
+/// GC1: the deadline is only ever extended, and never beyond `limit`, if there is one; for progress
+///      in a phase that has a limit of its own, that phase ends no later than that.
 /// GC2: the step `warn` comes at most once, and `sample` once, and once more for each `sampleSoon`.
 /// GC3: a phase that is not the last ends before the deadline, or with it; the time between them is
 ///      left for the later phases, and stays the same when progress moves the phase's end.
@@ -13,6 +14,12 @@ struct GraceClock {
   private(set) var phaseEnd = Deadline.never
   /// Whether progress moves it.
   private var phaseMoves = false
+  /// The latest end of the phase that was asked last, after extensions; nil: only `limit` counts.
+  ///
+  /// If there is no `limit`, only phases that have one of these are extended.
+  private(set) var phaseLimit: Deadline?
+  /// Whether there is a `limit`.
+  private let hasLimit: Bool
   /// The latest deadline after extensions; if it is before the deadline, there are no extensions.
   let limit: Deadline
   /// A task makes progress if it reported any within the last `window` nanoseconds (E4).
@@ -57,6 +64,7 @@ struct GraceClock {
     let beginning = Deadline(nanoseconds: start)
     deadline = grace < 0 ? .never : beginning.extended(by: grace)
     limit = grace < 0 ? .never : beginning.extended(by: maxGrace)
+    hasLimit = maxGrace > 0
     warnAt = .never
     sampleAt = .never
     self.samples = samples
@@ -73,9 +81,30 @@ struct GraceClock {
   /// - Parameters:
   ///   - end: when its time is over, at the deadline at the latest; never, if it is the last.
   ///   - moves: whether progress moves the end, as it moves the deadline.
-  mutating func beginPhase(until end: Deadline = .never, moves: Bool = false) {
+  ///   - limit: the latest end of its own; nil: none.
+  mutating func beginPhase(
+    until end: Deadline = .never, moves: Bool = false, limit: Deadline? = nil
+  ) {
     phaseEnd = end.nanoseconds < deadline.nanoseconds || end.isNever ? end : deadline
     phaseMoves = moves
+    phaseLimit = limit
+  }
+
+  /// The latest moment to which progress moves the end of what is waited for; nil: it stays.
+  ///
+  /// - Parameters:
+  ///   - end: the end.
+  ///   - reserved: nanoseconds between it and the deadline.
+  /// - Returns: on `CLOCK_MONOTONIC`.
+  private func latest(for end: Deadline, reserved: Int64) -> Int64? {
+    var latest = hasLimit ? limit.nanoseconds - reserved : .max
+    if let phaseLimit {
+      // A deadline that is never moves nothing.
+      latest = min(latest, phaseLimit.nanoseconds, .max - 1 - reserved)
+    } else if !hasLimit {
+      return nil
+    }
+    return latest > end.nanoseconds ? latest : nil
   }
 
   /// Schedules another sample of CPU times, because more tasks were asked to stop.
@@ -112,12 +141,12 @@ struct GraceClock {
       let first = min(sampleAt.nanoseconds, warnAt.nanoseconds, end.nanoseconds)
       return .wait(until: Deadline(nanoseconds: first))
     }
-    if limit.nanoseconds > deadline.nanoseconds && (phaseMoves || !isPhase) {
+    let reserved = deadline.nanoseconds - end.nanoseconds
+    if phaseMoves || !isPhase, let latest = latest(for: end, reserved: reserved) {
       let reported = lastProgress(isPhase)
       let wanted =
         reported == 0 ? 0 : Deadline(nanoseconds: reported).extended(by: window).nanoseconds
-      let reserved = deadline.nanoseconds - end.nanoseconds
-      let moved = min(wanted, limit.nanoseconds - reserved)
+      let moved = min(wanted, latest)
       if moved > now {
         let by = moved - end.nanoseconds
         movedBy += by

@@ -2,11 +2,18 @@
 struct PhasePlan {
   /// The shares; all 0: equal shares.
   var shares = InlineArray<8, UInt32>(repeating: 0)
+  /// For each phase, nanoseconds from its beginning to the latest end that progress in it may bring
+  /// about (E4); 0: as for the call as a whole.
+  var mostTimes = InlineArray<8, Int64>(repeating: 0)
 
   /// How many phases there are.
   static var count: UInt32 { 8 }
   /// The largest share.
   static var largestShare: UInt32 { 1_000_000 }
+
+  /// Nanoseconds from the beginning of a phase to the latest end that progress in it may bring
+  /// about; 0: as for the call as a whole.
+  func mostTime(of phase: UInt32) -> Int64 { mostTimes[Int(phase)] }
 
   /// The time of a phase.
   ///

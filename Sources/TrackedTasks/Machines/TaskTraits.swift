@@ -9,9 +9,9 @@ struct TaskTraits: OptionSet {
   /// Its body is over, and its end is being carried out: the registry's token no longer raises its
   /// flag.
   static var finalizing: TaskTraits { TaskTraits(rawValue: 8) }
-  /// It has notes; see `TaskActivity`.
+  /// It has an activity; see `TaskActivity`.
   static var activity: TaskTraits { TaskTraits(rawValue: 16) }
-  /// It has a heartbeat interval, which is in its notes.
+  /// It has a heartbeat interval, which is in its activity.
   static var heartbeat: TaskTraits { TaskTraits(rawValue: 32) }
   /// It has taken the address of its flag.
   static var readsFlag: TaskTraits { TaskTraits(rawValue: 64) }
@@ -26,8 +26,18 @@ struct TaskTraits: OptionSet {
   /// No level ends its waits (C17).
   static var shielded: TaskTraits { TaskTraits(rawValue: 1 << 13) }
 
-  /// It has a token of its own, which is in its notes (C18).
+  /// It has a token of its own, which is in its activity (C18).
   static var ownsToken: TaskTraits { TaskTraits(rawValue: 1 << 14) }
+
+  /// It has a label, which is in its activity (E14).
+  static var labelled: TaskTraits { TaskTraits(rawValue: 1 << 15) }
+  /// Its thread is called otherwise than itself; that name is in its activity (S2).
+  static var namedThread: TaskTraits { TaskTraits(rawValue: 1 << 16) }
+  /// It has set a pointer of the application's, which is in its activity (O5).
+  static var hasData: TaskTraits { TaskTraits(rawValue: 1 << 17) }
+
+  /// It is that of an adopted thread whose joins wait for all tasks but this one (A4).
+  static var joinsOthers: TaskTraits { TaskTraits(rawValue: 1 << 18) }
 
   private static var phaseShift: UInt32 { 8 }
 

@@ -2,8 +2,8 @@ import Synchronization
 
 // LOCKING
 // A registry's Monitor guards the list of its groups and their places in it. A group whose last
-// reference is gone cannot be taken from the list; it removes itself before it is freed. The tree is
-// walked with one lock at a time, and with a reference to the group that is being visited. The
+// reference is gone cannot be taken from the list; it removes itself before it is freed. The tree
+// is walked with one lock at a time, and with a reference to the group that is being visited. The
 // reference keeps the group's place in the list, and its ancestors alive.
 
 /// Groups: registries inside a registry (T1 to T5).
@@ -129,9 +129,12 @@ extension RegistryReference {
   /// Returns the group that follows this one in the walk of the tree inside `top`, with a
   /// reference.
   ///
-  /// It releases the reference to this one.
-  private func takeSuccessor(within top: RegistryReference) -> RegistryReference? {
+  /// It releases the reference to this one, unless that is `top`.
+  func takeSuccessor(within top: RegistryReference) -> RegistryReference? {
     var place = self
+    if pointer.pointee.groupCount.load(ordering: .sequentiallyConsistent) == 0 && self == top {
+      return nil
+    }
     var successor = place.takeGroup(after: nil)
     while successor == nil, place != top, let parent = place.parent {
       successor = parent.takeGroup(after: place)

@@ -4,13 +4,14 @@ import Synchronization
 // LOCKING
 // One mutex guards the table of handles and the list of those whose objects are gone. It is the
 // innermost lock of the library: it may be taken under any other lock, and under it only malloc's
-// own are taken. Memory is allocated and freed under it, unlike under any other lock: this is a mode
-// for debugging, and no thread takes it otherwise. No thread of a process without objects holds it,
-// so it is free in a child of fork that starts anew.
+// own are taken. Memory is allocated and freed under it, unlike under any other lock: this is a
+// mode for debugging, and no thread takes it otherwise. No thread of a process without objects
+// holds it, so it is free in a child of fork that starts anew.
 //
 // Handles1: an entry exists exactly while its object's memory has not been freed, for an object
 //           whose handle was given to the program or that is gone.
-// Handles2: no thread uses the objects on the list of the gone. A registry is on it after its tasks.
+// Handles2: no thread uses the objects on the list of the gone. A registry is on it after its
+// tasks.
 
 /// Finds handles that the program releases twice, or uses after their release (P8).
 ///
@@ -40,11 +41,11 @@ enum HandleCheck {
   /// Reads TASKREG_DEBUG, once, before the program creates its first object.
   @inline(__always)
   static func begin() {
-    if !hasReadEnvironment.load(ordering: .acquiring) { look() }
+    if !hasReadEnvironment.load(ordering: .acquiring) { readEnvironment() }
   }
 
   @inline(never)
-  private static func look() {
+  private static func readEnvironment() {
     let word: StaticString = "handles"
     if let value = cp_environment("TASKREG_DEBUG"),
       memcmp(value, word.utf8Start, min(strlen(value), word.utf8CodeUnitCount) + 1) == 0,

@@ -28,11 +28,15 @@ enum LogEventNumber {
   static var shortGrace: UInt32 { 11 }
   static var systemdUnreachable: UInt32 { 12 }
   static var signalLost: UInt32 { 13 }
+  static var stallExplained: UInt32 { 14 }
+  static var stallAborted: UInt32 { 15 }
+  static var deadlock: UInt32 { 16 }
 
   /// Whether the event reports the result of a call, which the caller receives as well.
   static func isOutcome(_ event: UInt32) -> Bool {
     switch event {
-    case spawnRejected, deadlineNear, deadlineExtended, deadlineExceeded, invalidCall, shortGrace:
+    case spawnRejected, deadlineNear, deadlineExtended, deadlineExceeded, invalidCall, shortGrace,
+      deadlock:
       true
     default: false
     }
@@ -57,11 +61,27 @@ struct LogSink {
   /// The function that `deliver` calls; only `deliver` knows its type.
   var target: UnsafeRawPointer?
   var context: UnsafeMutableRawPointer?
-  /// Called once, with `context`, when the registry's memory is freed.
+  /// Called once, with `context`, when the registry's memory is freed; nil if nothing is to be
+  /// done.
   var dispose: TaskDrop?
 
   static var none: LogSink { LogSink() }
   var isListening: Bool { deliver != nil }
+
+  /// Calls `dispose`, if there is one, as a callback of the application's that has to return.
+  func releaseContext() {
+    guard let dispose else { return }
+    var call = ContextRelease(dispose: dispose, context: context)
+    withUnsafeMutablePointer(to: &call) { call in
+      withCancellationDisabled {
+        CallFrame.call(.callback, call) { call in
+          // SAFETY: it is the value that is passed with this function.
+          let call = call.unsafelyUnwrapped.assumingMemoryBound(to: ContextRelease.self)
+          call.pointee.dispose(call.pointee.context)
+        }
+      }
+    }
+  }
 
   /// Calls the log callback.
   ///
@@ -96,6 +116,12 @@ struct LogSink {
       }
     }
   }
+}
+
+/// The arguments of a call of `dispose`.
+private struct ContextRelease {
+  let dispose: TaskDrop
+  let context: UnsafeMutableRawPointer?
 }
 
 /// The arguments of a call of a log callback.

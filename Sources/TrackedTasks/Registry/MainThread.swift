@@ -16,9 +16,9 @@ import Synchronization
 ///     unwatched → watched → left
 ///         └──────────────────↑
 ///
-/// [watch: the main thread, with its first object]
-/// [threadIsEnding: the key's destructor, which exit(3) does not run]
-/// [look: an idle worker, if the main thread never made an object]
+///     unwatched → watched  [prepare], in the main thread, with its first object
+///     watched → left       [threadIsEnding], the key's destructor, which exit(3) does not run
+///     unwatched → left     [checkForEnd], by an idle worker, if the main thread never made an object
 enum MainThread {
   /// The key that has a value only in the main thread, plus one; 0 before it exists.
   ///
@@ -75,7 +75,7 @@ enum MainThread {
   }
 
   /// Checks whether the main thread has left, if its end is not reported.
-  static func look() {
+  static func checkForEnd() {
     if !isWatched && !hasLeft && cp_threads_without_main() >= 0 { leave() }
   }
 
@@ -106,7 +106,7 @@ enum MainThread {
   static func endWaiting() { waiting.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
 
   /// How long such a thread may sleep before it checks.
-  static var nextLook: Deadline { hasLeft ? .after(patience) : .never }
+  static var nextCheck: Deadline { hasLeft ? .after(patience) : .never }
 
   /// Whether the only threads left are some of the library's own that wait, including the caller.
   ///

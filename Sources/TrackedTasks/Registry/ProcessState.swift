@@ -13,7 +13,8 @@ enum ProcessState {
   ///
   /// atomic: stored with release once the key exists, loaded with acquire.
   private static let workerKeyPlusOne = Atomic<UInt64>(0)
-  /// The key whose value is the calling thread's innermost `CallFrame`, plus one; 0 before it exists.
+  /// The key whose value is the calling thread's innermost `CallFrame`, plus one; 0 before it
+  /// exists.
   ///
   /// atomic: as `workerKeyPlusOne`.
   private static let frameKeyPlusOne = Atomic<UInt64>(0)
@@ -175,7 +176,8 @@ enum ProcessState {
 
   /// Sets the first value of the thread-specific key for the calling thread.
   ///
-  /// - Returns: 0, or an error number if it needs memory (`threadValueTakesMemory`) and there is none.
+  /// - Returns: 0, or an error number if it needs memory (`threadValueTakesMemory`) and there is
+  ///   none.
   static func setFirstThreadValue(_ value: UInt) -> Int32 {
     let key = pthread_key_t(truncatingIfNeeded: workerKeyPlusOne.load(ordering: .acquiring) &- 1)
     return pthread_setspecific(key, UnsafeRawPointer(bitPattern: value))

@@ -16,16 +16,28 @@ struct RegistryOptionsCore {
   var keepsNoThreads = false
   /// Whether counters by kind, durations and the last tasks are kept; groups do not inherit it.
   var keepsMetrics = false
+  /// Whether reports say nothing of the descriptors that its tasks wait for (E13); groups inherit
+  /// it.
+  var hidesDescriptors = false
+  /// Whether reports list the threads that run none of its tasks (Q7); groups inherit it.
+  var reportsThreads = false
   /// The signals that its tasks block; nil: those of the thread that creates the registry.
   ///
   /// A group's is not used.
   var taskMask: SignalMask?
   var log: LogSink = .none
+  /// What is done about a task that stays stalled; nil: nothing but the event (F4).
+  var ladder: StallLadder.Plan?
+  /// Where explanations of stalled tasks go beside the log; negative: nowhere.
+  var explainDescriptor: Int32 = -1
 
   /// How long a join, or a shutdown, waits after its deadline, in nanoseconds (J4).
-  func abortGrace(ofShutdown isShutdown: Bool) -> Int64 {
+  func abortGrace(after policy: WaitPolicy) -> Int64 {
     if abortGrace != 0 { return max(0, abortGrace) }
-    return isShutdown ? 100_000_000 : 0
+    switch policy {
+    case .untilDeadline: return 0
+    case .untilForced: return 100_000_000
+    }
   }
 
   /// These options for a group: what is not given is the parent's, whose memory outlives the
@@ -35,8 +47,14 @@ struct RegistryOptionsCore {
   func inheriting(from parent: RegistryOptionsCore, stackSize: Bool) -> RegistryOptionsCore {
     var options = self
     options.spinNanoseconds = parent.spinNanoseconds
+    if parent.hidesDescriptors { options.hidesDescriptors = true }
+    if parent.reportsThreads { options.reportsThreads = true }
     if stackSize { options.stackSize = parent.stackSize }
     if abortGrace == 0 { options.abortGrace = parent.abortGrace }
+    if ladder == nil {
+      options.ladder = parent.ladder
+      options.explainDescriptor = parent.explainDescriptor
+    }
     if !log.isListening {
       options.log = parent.log
       options.log.dispose = nil

@@ -59,11 +59,15 @@ struct RegistryReference: Equatable {
         options: options, monitor: monitor, token: token, parent: parent, path: path,
         metrics: metrics))
     let registry = RegistryReference(pointer)
+    pointer.pointee.maxTasks.store(options.maxTasks, ordering: .relaxed)
     ProcessState.objectIsMade()
     // For a group that can be reached (R3), and for the group's memory.
     parent?.retain()
     parent?.retainStorage()
     parent?.link(group: registry)
+    // An abort sets the bit of the parent, and then visits the groups on its list: it may have done
+    // so before this one was there.
+    if parent?.isAborted == true { registry.advanceGate { $0.aborted() } }
     token.link(registry)
     if parent == nil { MainThread.link(registry) }
     return (.ok, registry)
@@ -194,7 +198,7 @@ struct RegistryReference: Equatable {
     metrics?.destroy()
     monitor.destroy()
     if HandleCheck.isOn { HandleCheck.keep(.registry, pointer) } else { freeMemory() }
-    log.dispose?(log.context)
+    log.releaseContext()
   }
 
   /// Frees the memory of a registry that is gone, and of its records.
@@ -221,11 +225,15 @@ struct RegistryReference: Equatable {
   /// counted as ended in its ancestors, so that a caller whose join has returned does not find them
   /// counted there.
   @inline(__always)
-  var isEmpty: Bool {
+  var isEmpty: Bool { unended == 0 }
+
+  /// How many tasks were admitted by the end of the call and had not ended before it.
+  @inline(__always)
+  var unended: UInt64 {
     let ended =
       pointer.pointee.parent == nil
       ? pointer.pointee.endings.total
       : pointer.pointee.endedInAncestors.load(ordering: .sequentiallyConsistent)
-    return gate.admitted == ended
+    return gate.admitted &- ended
   }
 }

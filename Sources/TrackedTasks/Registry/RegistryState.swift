@@ -2,7 +2,7 @@
 ///
 /// I1: `idleCount` == workers in the idle list; each of them is in no other list.
 /// I2: `threadCount` == threads created whose end has not been collected; once orphaned, those not
-///     departed.
+///     departed; + adopted threads that have not given their worker back.
 /// I3: once `isRetiring`, the idle list is empty and no worker enters it.
 struct RegistryState: WaitableState {
   /// Threads blocked in a join, a task wait or a shutdown.

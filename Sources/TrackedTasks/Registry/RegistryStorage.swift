@@ -68,8 +68,8 @@ import Synchronization
 /// R2: `storageRefs` == 1 while `handleRefs` > 0, + one per worker, + one per record that
 ///     `holdsRegistry`, + one per group; the memory is freed when it becomes 0.
 /// R3: `handleRefs` == references of the application + groups that are not `isUnreachable`.
-/// R4: once `isUnreachable`, no task is alive and none will be; `handleRefs` is 0, or it is a closed
-///     group.
+/// R4: once `isUnreachable`, no task is alive and none will be; `handleRefs` is 0, or it is a
+///     closed group.
 struct RegistryStorage: ~Copyable {
   // What spawning threads write.
   // atomic: the entry for spawns; see `GateWord`. Sequentially consistent, see `Spawn.swift`.
@@ -78,7 +78,7 @@ struct RegistryStorage: ~Copyable {
 
   // atomic: a hint: the worker that spins for its next task, or runs a short one and will spin
   // soon; as bits, or 0. Its mailbox decides whether it can be given a task (M1).
-  let hot = Atomic<UInt>(0)
+  let spinner = Atomic<UInt>(0)
   private let padding2 = InlineArray<7, UInt64>(repeating: 0)
 
   // What workers write.
@@ -103,12 +103,24 @@ struct RegistryStorage: ~Copyable {
   // atomic: how many callbacks are registered with tasks. Sequentially consistent: counted before
   // the flag is checked, and read after the flags are raised.
   let taskCallbacks = Atomic<UInt64>(0)
+  // atomic: how many callbacks are registered for the ends of tasks. Sequentially consistent:
+  // counted before the task is marked as awaited, and read after its end.
+  let endCallbacks = Atomic<UInt64>(0)
   // atomic: whether shutdowns are to stop waiting. Sequentially consistent with the list of
   // waiters, like the predicates of `Monitor.wait`.
   let isDeadlineForced = Atomic<Bool>(false)
   // atomic: R4. Sequentially consistent; the thread that sets it acts on it.
   let isUnreachable = Atomic<Bool>(false)
-  private let padding4 = InlineArray<3, UInt64>(repeating: 0)
+  // atomic: how many of `endWaiters` are adopted threads that wait for all tasks but their own
+  // (A4). Sequentially consistent, like `endWaiters`, and counted before.
+  let exemptWaiters = Atomic<Int32>(0)
+  // atomic: `maxTasks` of the options, which may change later. Sequentially consistent, like
+  // `roomWaiters`; relaxed where tasks are admitted.
+  let maxTasks = Atomic<UInt64>(0)
+  // atomic: how many of `endWaiters` wait for room. Sequentially consistent, like those, and counted
+  // before.
+  let roomWaiters = Atomic<UInt32>(0)
+  private let padding4 = InlineArray<2, UInt64>(repeating: 0)
 
   // atomic: how many groups there are, alive or about to be freed. Sequentially consistent: counted
   // before a task can be spawned in one, and read by threads that walk the tree.
@@ -119,13 +131,15 @@ struct RegistryStorage: ~Copyable {
   let endedInAncestors = Atomic<UInt64>(0)
 
   let phases = Phases()
+  let cancelBaseline = CancelBaseline()
   // atomic: how many reports record which tasks end. Changed with sequential consistency, before
   // flags are raised; read relaxed, by tasks that have seen their flag.
   let reportCount = Atomic<UInt64>(0)
-  // atomic: relaxed; the signal that forced the deadline, and how many nanoseconds after the first
-  // one. Stored before `isDeadlineForced`, whose order makes them visible.
+  // atomic: relaxed; the signal that forced the deadline, how many nanoseconds after the first one,
+  // and the number of that. Stored before `isDeadlineForced`, whose order makes them visible.
   let forcedBy = Atomic<Int32>(0)
   let forcedAfter = Atomic<Int64>(0)
+  let forcedAfterSignal = Atomic<Int32>(0)
 
   // immutable after init
   let options: RegistryOptionsCore

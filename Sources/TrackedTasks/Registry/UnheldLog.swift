@@ -1,7 +1,8 @@
 // LOCKING
-// The Monitor of each registry guards how many such callbacks are running in it and in groups inside
-// it. A thread that sends an event counts it first, and then checks whether the registry is
-// finished. A shutdown finishes the registry first, and then checks the count. One of them sees the other.
+// The Monitor of each registry guards how many such callbacks are running in it and in groups
+// inside it. A thread that sends an event counts it first, and then checks whether the registry is
+// finished. A shutdown finishes the registry first, and then checks the count. One of them sees the
+// other.
 
 /// An event that arises neither in a call of the application nor in a task of the registry.
 private struct UnheldEvent {

@@ -6,8 +6,9 @@ extension RegistryReference {
   /// none.
   func lastProgress(upTo phase: UInt32 = PhasePlan.count - 1) -> Int64 {
     var last: Int64 = 0
+    let exempt = exemptCaller
     forEachTask { task, registry in
-      if !task.word.hasOptionalState { return true }
+      if !task.word.hasOptionalState || task == exempt { return true }
       if let activity = task.facts(in: registry)?.activity, activity.phase <= phase {
         last = max(last, activity.progress.at)
       }
@@ -25,24 +26,28 @@ extension RegistryReference {
   }
 
   /// Most of the grace has passed.
+  ///
+  /// Nothing is near any more once a second signal has forced the deadline: it has passed (C13).
   func logDeadlineNear(_ clock: GraceClock) {
-    let pending = count
-    if pending == 0 { return }
+    let own = exemptCaller?.id
+    let pending = count &- exemptCount
+    if pending == 0 || isDeadlineForced { return }
     send(LogEventNumber.deadlineNear, LogEventNumber.warning, code: Status.ok) {
       let left = clock.deadline.nanoseconds &- monotonicNow()
       $0.append(max(0, left) / 1_000_000)
       $0.append(" ms to the deadline with ")
-      name(upTo: 5, of: pending, in: &$0) { _ in true }
+      name(upTo: 5, of: pending, in: &$0) { $0.id != own }
     }
   }
 
   /// The deadline was extended.
   func logMovedDeadline(_ by: Int64, _ clock: GraceClock) {
+    let own = exemptCaller?.id
     send(LogEventNumber.deadlineExtended, LogEventNumber.info, code: Status.ok) {
       $0.append("the deadline was extended by ")
       $0.append(by / 1_000_000)
       $0.append(" ms for progress, with ")
-      name(upTo: 5, of: count, in: &$0) { _ in true }
+      name(upTo: 5, of: count &- exemptCount, in: &$0) { $0.id != own }
     }
   }
 
@@ -84,6 +89,11 @@ extension RegistryReference {
         text.append("/")
       }
       facts.name.withText { text.append(utf8: $0) }
+      let label = facts.label
+      if !label.isEmpty {
+        text.append(" for ")
+        label.withText { text.append(utf8: $0, limit: 63) }
+      }
       if let checkpoint = facts.activity?.checkpoint {
         text.append(" (")
         text.append(utf8: checkpoint, limit: 63)

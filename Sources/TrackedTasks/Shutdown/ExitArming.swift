@@ -14,7 +14,7 @@ struct ExitArming: ~Copyable {
   let ready = Atomic<UInt32>(0)
   // atomic: see the diagram in `ExitBy.swift`. Acquire and release.
   let stage = Atomic<UInt8>(Stage.preparing)
-  // atomic: when the time began, on `CLOCK_MONOTONIC`; 0: it has not. Sequentially consistent.
+  // atomic: when the time began, and through what; see `ExitStart`. Sequentially consistent.
   let startedAt: Atomic<Int64>
   // atomic: whether the descriptors are in the reporter's own table, no longer in the process's.
   // Released by the reporter before it is ready.
@@ -52,7 +52,7 @@ struct ExitArming: ~Copyable {
   static func start(_ request: ExitRequest, _ bell: ExitBell.Pointer) -> (Status, Pointer?) {
     // Read before the watch is asked whether a stop has come; see LOCKING.
     let earlierStops = bell.pointee.stops.load(ordering: .sequentiallyConsistent)
-    let begin = max(1, monotonicNow())
+    let begin = ExitStart(.call, at: monotonicNow())
     let waits = request.startsWithSignal && !SignalWatch.hasStop
     guard let memory = malloc(MemoryLayout<ExitArming>.stride) else { return (.noMemory, nil) }
     let (output, outputError) = openOutput(request)
@@ -71,7 +71,7 @@ struct ExitArming: ~Copyable {
     let this = memory.bindMemory(to: ExitArming.self, capacity: 1)
     this.initialize(
       to: ExitArming(
-        startedAt: Atomic(waits ? 0 : begin), bell: bell, earlierStops: earlierStops,
+        startedAt: Atomic(waits ? 0 : begin.bits), bell: bell, earlierStops: earlierStops,
         request: request, output: output, reasonFile: reasonFile))
     let status = this.startThreads()
     return status == .ok ? (.ok, this) : (status, nil)
@@ -200,7 +200,7 @@ extension ExitArming.Pointer {
     // Everything is called once, so that nothing has to be loaded, looked up or mapped later.
     ExitReport(self, rehearses: true).rehearse()
     becomeReady()
-    if !sleep(beyondStart: pointee.request.after) || !beginEnding() { return nil }
+    if !sleepUntilDue(plus: 0) || !beginEnding() { return nil }
     let report = ExitReport(self)
     if pointee.reasonFile >= 0 { report.writeReason(to: pointee.reasonFile) }
     if pointee.output >= 0 { report.write(to: pointee.output) }
@@ -211,8 +211,7 @@ extension ExitArming.Pointer {
   fileprivate func runEnder() -> UnsafeMutableRawPointer? {
     beginOwnThread("taskreg-end")
     becomeReady()
-    let time = Deadline(nanoseconds: pointee.request.after).extended(by: pointee.request.reportTime)
-    if !sleep(beyondStart: time.nanoseconds) { return nil }
+    if !sleepUntilDue(plus: pointee.request.reportTime) { return nil }
     if !beginEnding() && pointee.stage.load(ordering: .acquiring) == ExitArming.Stage.withdrawn {
       return nil
     }
@@ -234,22 +233,22 @@ extension ExitArming.Pointer {
     if isDone { pointee.hasOwnTable.store(true, ordering: .releasing) }
   }
 
-  /// Sleeps until `duration` nanoseconds after the start.
+  /// Sleeps until `extra` nanoseconds after the time of the end.
   ///
   /// - Returns: false if the calling thread must leave: the arming was withdrawn, or no thread is
   ///   left that the process lives for (P9).
-  private func sleep(beyondStart duration: Int64) -> Bool {
+  private func sleepUntilDue(plus extra: Int64) -> Bool {
     while true {
       let seen = pointee.bell.pointee.event.load(ordering: .acquiring)
       let stage = pointee.stage.load(ordering: .acquiring)
       if stage == ExitArming.Stage.withdrawn { return false }
-      let due = stage == ExitArming.Stage.preparing ? .never : end(afterStart: duration)
+      let due = stage == ExitArming.Stage.preparing ? .never : self.due.extended(by: extra)
       if due.hasPassed { return true }
       MainThread.beginWaiting()
       let isOver = MainThread.isLastToWait
       if !isOver {
-        let look = MainThread.nextLook
-        let until = look.nanoseconds < due.nanoseconds ? look : due
+        let check = MainThread.nextCheck
+        let until = check.nanoseconds < due.nanoseconds ? check : due
         if until.isNever {
           cp_futex_wait(pointee.bell, seen, nil)
         } else {
@@ -262,19 +261,24 @@ extension ExitArming.Pointer {
     }
   }
 
-  /// The moment `duration` nanoseconds after the start; never before the start is known.
-  private func end(afterStart duration: Int64) -> Deadline {
-    var start = pointee.startedAt.load(ordering: .sequentiallyConsistent)
-    if start == 0 {
+  /// When the process is to end; never as long as nothing says when.
+  private var due: Deadline {
+    if let stall = pointee.bell.pointee.stall { return Deadline(nanoseconds: stall.at) }
+    if start.cause == .none {
       if pointee.bell.pointee.stops.load(ordering: .sequentiallyConsistent) == pointee.earlierStops
       {
         return .never
       }
-      let stop = pointee.bell.pointee.lastStopAt.load(ordering: .sequentiallyConsistent)
-      let (isMine, seen) = pointee.startedAt.compareExchange(
+      let stop = pointee.bell.pointee.lastStop.load(ordering: .sequentiallyConsistent)
+      // The other thread may have been faster.
+      _ = pointee.startedAt.compareExchange(
         expected: 0, desired: stop, ordering: .sequentiallyConsistent)
-      start = isMine ? stop : seen
     }
-    return Deadline(nanoseconds: start).extended(by: duration)
+    return Deadline(nanoseconds: start.time).extended(by: pointee.request.after)
+  }
+
+  /// When the time began, and through what.
+  var start: ExitStart {
+    ExitStart(bits: pointee.startedAt.load(ordering: .sequentiallyConsistent))
   }
 }

@@ -2,9 +2,9 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// No lock is used. `current` is the one arming that counts, and changes hands by exchange: whoever
-// takes an arming out withdraws it, joins its threads and frees it. An arming that has begun to end
-// the process is never freed.
+// `current` is the one arming that counts, and changes hands by exchange: whoever takes an arming
+// out withdraws it, joins its threads and frees it. An arming that has begun to end the process is
+// never freed.
 //
 // The bell is the word on which the threads of all armings sleep. It is made by the first arming
 // and never freed, so that a signal handler may ring it at any time.
@@ -13,6 +13,12 @@ import Synchronization
 // has counted, and then whether the watch has had one before. A handler first records the stop in
 // the watch, and then counts it in the bell. All of it is sequentially consistent, so the arming
 // sees one of the two.
+//
+// A stall that is to end the process is stored in the bell while something is armed, under the timer
+// thread's Monitor. What is stored there stays, and an arming that replaces the current one ends the
+// process at once. `cancel` takes an arming out under the same Monitor, and not once a stall is
+// stored: so no arming that the stall relies on is withdrawn, and no stall is left for an arming that
+// it has nothing to do with. No other lock is used, and none by the threads of an arming.
 
 /// The end of the process that comes whatever hangs (F1, F2).
 ///
@@ -63,28 +69,75 @@ enum ExitBy {
     }
   }
 
+  /// Whether something is armed; under the timer thread's lock that stays so.
+  static var isArmed: Bool { current.load(ordering: .acquiring) != 0 }
+
   /// Withdraws the arming: nothing is ended.
   ///
   /// - Returns: `.ok`; `.invalid` if there is none; `.deadline` if the process is about to end.
   static func cancel() -> Status {
     if ProcessState.isForkedChild { return .forked }
-    let bits = current.exchange(0, ordering: .acquiringAndReleasing)
+    // Without a timer thread there is no stall.
+    let (isUsed, bits) = TimerThread.changeIfExisting { _ in takeOut() } ?? takeOut()
+    if isUsed { return .deadline }
     guard let arming = ExitArming.Pointer(bitPattern: bits) else {
       return .invalid("tr_exit_by_cancel", "the process is not armed; tr_exit_by arms it")
     }
-    return withCancellationDisabled { arming.withdraw() ? .ok : .deadline }
+    return withCancellationDisabled { arming.withdraw() } ? .ok : .deadline
+  }
+
+  /// Takes the arming out of `current`, as bits, unless a stall relies on it.
+  private static func takeOut() -> (isUsed: Bool, bits: UInt) {
+    if ExitBell.existing?.pointee.stall != nil { return (true, 0) }
+    return (false, current.exchange(0, ordering: .acquiringAndReleasing))
+  }
+
+  /// Ends the process now, as it was armed: a task has missed its heartbeats for too long (F4).
+  ///
+  /// Requires the timer thread's lock. It takes no other, and allocates nothing.
+  ///
+  /// - Returns: false if nothing is armed: then nothing has been done.
+  static func endNow(_ stall: ExitBell.Stall) -> Bool {
+    if !isArmed { return false }
+    ExitBell.existing?.endProcess(for: stall)
+    return true
+  }
+
+  /// The same, also if nothing is armed: then the threads, and the memory, are made now; or, if
+  /// they are not available, the calling thread ends the process.
+  ///
+  /// Called without the lock.
+  static func armAndEndNow(_ stall: ExitBell.Stall) {
+    while !TimerThread.withQueue({ _ in endNow(stall) }) {
+      // One whose time never comes: it ends the process for the stall, and the report says so.
+      let status = arm(ExitRequest(after: .max))
+      if ProcessState.isForkedChild { return }
+      if status != .ok { endHere(stall) }
+    }
+  }
+
+  /// Ends the process on the calling thread, with the report that the threads would have made.
+  ///
+  /// Nobody ends it if that blocks: so it is written as long as its descriptor takes it, and not for
+  /// longer than it may take. Called without a lock.
+  static func endHere(_ stall: ExitBell.Stall) -> Never {
+    let request = ExitRequest(after: .max)
+    ExitReport(request, .none, stall).write(
+      to: request.descriptor, until: .after(request.reportTime))
+    cp_end_process(request.code)
   }
 
   /// Starts the time of an arming that waits for a stop; async-signal-safe.
   ///
   /// The caller has recorded the stop in the signal watch before, if it is a signal.
-  static func stopHasCome() { ExitBell.existing?.countStop() }
+  static func stopHasCome(by cause: ExitStart.Cause) { ExitBell.existing?.countStop(cause) }
 
   /// Makes the threads check everything.
   static func wake() { ExitBell.existing?.ring() }
 
   /// In a child of fork nothing is armed; async-signal-safe.
   static func processHasForked() {
+    ExitBell.existing?.forgetStall()
     let bits = current.exchange(0, ordering: .acquiringAndReleasing)
     if bits == 0 { return }
     leftBehind.store(bits, ordering: .relaxed)
@@ -122,8 +175,35 @@ struct ExitBell: ~Copyable {
   let event = Atomic<UInt32>(0)
   // atomic: how many stops have come. Sequentially consistent; see LOCKING.
   let stops = Atomic<UInt64>(0)
-  // atomic: when the last of them came, on `CLOCK_MONOTONIC`. Stored before `stops` is changed.
-  let lastStopAt = Atomic<Int64>(0)
+  // atomic: when the last of them came, and what it was; see `ExitStart`. Stored before `stops` is
+  // changed.
+  let lastStop = Atomic<Int64>(0)
+  // atomic: 0: no stall is to end the process; 1: one is being stored; 2: `firstStall` is stored.
+  // Changed under the timer thread's Monitor, and read by the threads of the armings without it.
+  fileprivate let stallState = Atomic<UInt32>(0)
+  // Written by the thread that has changed `stallState` from 0 to 1; read once that is 2.
+  fileprivate var firstStall = Stall()
+
+  /// A task, or a thread, that has missed its heartbeats for so long that the process ends (F4).
+  struct Stall {
+    var name = TaskName()
+    /// How long ago the last heartbeat was, in nanoseconds.
+    var silence: Int64 = 0
+    /// When that was found, on `CLOCK_MONOTONIC`.
+    var at: Int64 = 0
+
+    init() {}
+
+    /// The stall of a task or thread that is found now.
+    init(_ subject: HeartbeatSubject, _ silence: Int64) {
+      name = subject.name
+      self.silence = silence
+      at = monotonicNow()
+    }
+  }
+
+  /// The first such stall; nil if there is none.
+  var stall: Stall? { stallState.load(ordering: .sequentiallyConsistent) == 2 ? firstStall : nil }
 
   /// The only one, as bits; made at the first arming and never freed.
   ///
@@ -154,9 +234,23 @@ extension ExitBell.Pointer {
     cp_futex_wake(self)
   }
 
+  /// Makes the armed threads end the process now, unless an earlier stall does.
+  fileprivate func endProcess(for stall: ExitBell.Stall) {
+    let (isFirst, _) = pointee.stallState.compareExchange(
+      expected: 0, desired: 1, ordering: .sequentiallyConsistent)
+    if !isFirst { return }
+    pointee.firstStall = stall
+    pointee.stallState.store(2, ordering: .sequentiallyConsistent)
+    ring()
+  }
+
+  /// Forgets the stall of the parent process; async-signal-safe.
+  fileprivate func forgetStall() { pointee.stallState.store(0, ordering: .relaxed) }
+
   /// Counts a stop; async-signal-safe.
-  func countStop() {
-    pointee.lastStopAt.store(max(1, monotonicNow()), ordering: .sequentiallyConsistent)
+  func countStop(_ cause: ExitStart.Cause) {
+    let stop = ExitStart(cause, at: monotonicNow())
+    pointee.lastStop.store(stop.bits, ordering: .sequentiallyConsistent)
     pointee.stops.wrappingAdd(1, ordering: .sequentiallyConsistent)
     ring()
   }

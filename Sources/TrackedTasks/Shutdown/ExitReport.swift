@@ -1,6 +1,10 @@
 import CPlatform
 import Synchronization
 
+// LOCKING
+// Takes two locks, one at a time, each for a limited time in total (`patience`): the Monitor of the
+// list of registries, and that of a registry, for its groups. Nothing is written under either.
+
 /// What the process was doing when the time of its end came (F2).
 ///
 /// It is written while any thread may hang anywhere, so nothing is used that another thread can
@@ -11,6 +15,10 @@ import Synchronization
 /// the process is about to end.
 struct ExitReport {
   private let request: ExitRequest
+  /// Through what its time began.
+  private let cause: ExitStart.Cause
+  /// The stall that ends the process; nil: its time is over.
+  private let stall: ExitBell.Stall?
   /// When it is written, on `CLOCK_MONOTONIC`.
   private let now = monotonicNow()
   /// Until when locks are waited for.
@@ -20,25 +28,34 @@ struct ExitReport {
 
   /// How long locks are waited for in total, in nanoseconds.
   private static var lockTime: Int64 { 50_000_000 }
-  /// How many bytes the reason has at the most: what a container's termination log keeps.
-  private static var reasonRoom: Int { 4096 }
 
   init(_ arming: ExitArming.Pointer, rehearses: Bool = false) {
-    request = arming.pointee.request
+    self.init(
+      arming.pointee.request, arming.start.cause, arming.pointee.bell.pointee.stall,
+      rehearses: rehearses)
+  }
+
+  init(
+    _ request: ExitRequest, _ cause: ExitStart.Cause, _ stall: ExitBell.Stall?,
+    rehearses: Bool = false
+  ) {
+    self.request = request
+    self.cause = cause
+    self.stall = stall
     patience = Deadline(nanoseconds: now).extended(by: rehearses ? 0 : Self.lockTime)
     self.rehearses = rehearses
   }
 
   // MARK: Where it goes
 
-  /// Writes the whole to a descriptor.
-  func write(to descriptor: Int32) {
+  /// Writes the whole to a descriptor, or what it takes by the deadline.
+  func write(to descriptor: Int32, until limit: Deadline = .never) {
     // In two parts, each of which is out before the next is begun.
-    _ = withTextWriter(.descriptor(descriptor)) { writer in
+    _ = withTextWriter(.descriptor(descriptor, until: limit)) { writer in
       writeSummary(to: &writer)
       writeRegistries(to: &writer)
     }
-    _ = withTextWriter(.descriptor(descriptor)) { writer in
+    _ = withTextWriter(.descriptor(descriptor, until: limit)) { writer in
       writeThreads(to: &writer)
       writer.write("libtaskreg: end of the report\n")
     }
@@ -65,7 +82,8 @@ struct ExitReport {
 
   /// Passes the beginning of the report to `body`, with its length.
   private func withReason(_ body: (UnsafePointer<UInt8>, Int) -> Void) {
-    // Too long for a temporary allocation, which would not be on the stack.
+    // 4 KiB, which is what a container's termination log keeps. Too long for a temporary allocation,
+    // which would not be on the stack.
     var text = InlineArray<512, UInt64>(repeating: 0)
     withUnsafeMutableBytes(of: &text) { bytes in
       bytes.withMemoryRebound(to: UInt8.self) { bytes in
@@ -75,7 +93,7 @@ struct ExitReport {
         withUnsafeMutablePointer(to: &length) {
           _ = withTextWriter(.memory(base, capacity: bytes.count, length: $0)) { writer in
             writeSummary(to: &writer)
-            writeThread(getpid(), to: &writer)
+            writer.write(thread: getpid())
             writeRegistries(to: &writer)
           }
         }
@@ -87,13 +105,23 @@ struct ExitReport {
   // MARK: What it says
 
   private func writeSummary(to writer: inout TextWriter) {
-    writer.write("libtaskreg: the process has not ended within ")
-    writer.write(duration: request.after)
-    writer.write(request.startsWithSignal ? " of the signal" : "")
-    if request.aborts {
-      writer.write(", and is aborted now\n")
+    writer.write("libtaskreg: ")
+    if let stall {
+      writer.write("no heartbeat from ")
+      stall.name.withText { writer.write(text: $0) }
+      writer.write(" for ")
+      writer.write(duration: stall.silence)
+      writer.write(request.aborts ? ", and the process" : ", and the process ends")
     } else {
-      writer.write(", and ends now with status ")
+      writer.write("the process has not ended within ")
+      writer.write(duration: request.after)
+      writer.write(cause.text)
+      writer.write(request.aborts ? ", and" : ", and ends")
+    }
+    if request.aborts {
+      writer.write(" is aborted now\n")
+    } else {
+      writer.write(" now with status ")
       writer.write(request.code)
       writer.write("\n")
     }
@@ -201,6 +229,17 @@ struct ExitReport {
       writer.write(duration: max(0, now &- facts.cancelledAt))
       writer.write(" ago")
     }
+    if facts.word.level >= .abort { writer.write(", told to abort") }
+    if let activity = facts.activity, activity.drainingSince != 0 {
+      writer.write(", draining for ")
+      writer.write(duration: activity.drainingFor(at: now))
+    }
+    let label = facts.label
+    if !label.isEmpty {
+      writer.write(", for \"")
+      label.withText { writer.write(text: $0) }
+      writer.write("\"")
+    }
     if let activity = facts.activity {
       if activity.phase > 0 {
         writer.write(", phase ")
@@ -212,8 +251,11 @@ struct ExitReport {
         writer.write("\"")
       }
       if activity.progress.at != 0 {
-        writer.write(", ")
+        writer.write(", progress ")
         writer.write(activity.progress)
+        writer.write(", reported ")
+        writer.write(duration: max(0, now &- activity.progress.at))
+        writer.write(" ago")
       }
       if activity.isStalled { writer.write(", heartbeat overdue") }
     }
@@ -228,7 +270,7 @@ struct ExitReport {
     let failure = cp_thread_list_open(&list)
     if failure != 0 {
       writer.write("threads: not known, because /proc/self/task cannot be opened: ")
-      write(error: failure, to: &writer)
+      writer.write(failure: failure)
       writer.write("\n")
       return
     }
@@ -237,78 +279,16 @@ struct ExitReport {
       let thread = cp_thread_list_next(&list)
       if thread < 0 {
         writer.write("further threads: not known, because /proc/self/task cannot be read: ")
-        write(error: -thread, to: &writer)
+        writer.write(failure: -thread)
         writer.write("\n")
       }
       if thread <= 0 { break }
-      writeThread(thread, to: &writer)
+      writer.write(thread: thread)
       count += 1
       if rehearses { break }
     }
     cp_thread_list_close(&list)
     writer.write(count)
     writer.write(count == 1 ? " thread\n" : " threads\n")
-  }
-
-  private func writeThread(_ thread: Int32, to writer: inout TextWriter) {
-    writer.write("thread ")
-    writer.write(thread)
-    if thread == getpid() { writer.write(" (main)") }
-    if thread == cp_gettid() {
-      writer.write(": writes this report\n")
-      return
-    }
-    let probe = ThreadProbe.at(threadID: thread)
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { name in
-      if ThreadProbe.readName(ofThread: thread, into: name) {
-        writer.write(" \"")
-        // SAFETY: not empty.
-        writer.write(text: name.baseAddress.unsafelyUnwrapped)
-        writer.write("\"")
-      }
-    }
-    writer.write(": ")
-    if probe.schedulerState == 0 {
-      writer.write("state not known")
-    } else {
-      writer.write("state ")
-      writer.write(byte: probe.schedulerState)
-    }
-    // SAFETY: CChar and UInt8 have the same layout; the text is static.
-    let call = cp_syscall_name(probe.syscall).map {
-      UnsafeRawPointer($0).assumingMemoryBound(to: UInt8.self)
-    }
-    if let call {
-      writer.write(", in ")
-      writer.write(text: call)
-    } else if probe.syscall >= 0 {
-      writer.write(", in system call ")
-      writer.write(probe.syscall)
-    }
-    probe.withWaitChannel { channel in
-      if channel[0] == 0 { return }
-      writer.write(" (")
-      writer.write(text: channel)
-      writer.write(")")
-    }
-    if probe.cpu >= 0 {
-      writer.write(", CPU time ")
-      writer.write(duration: probe.cpu)
-    }
-    if probe.failure != 0 {
-      writer.write("; not all is known: ")
-      write(error: probe.failure, to: &writer)
-    }
-    writer.write("\n")
-  }
-
-  private func write(error: Int32, to writer: inout TextWriter) {
-    switch error {
-    case EMFILE, ENFILE: writer.write("no descriptor is available")
-    case EACCES, EPERM: writer.write("no permission")
-    default:
-      writer.write("error ")
-      writer.write(error)
-    }
   }
 }

@@ -30,6 +30,8 @@ struct JoinTally {
   var extended: Int64 = 0
   /// The time that the application's callbacks took within the call.
   var callbacks = CallbackTimes()
+  /// The tasks that had ended when the call came, but not when the token was cancelled.
+  var before = EndedBefore()
 }
 
 /// The counters at one moment; a tally is the difference of two.
@@ -37,15 +39,20 @@ struct JoinBaseline {
   let returned: UInt64
   let failed: UInt64
   let exited: UInt64
+  let withdrawn: UInt64
+  /// Modulo 2^32.
+  let endedOfLater: UInt32
   let rejected: UInt64
   let start: Int64
 
   init(_ registry: RegistryReference) {
     start = monotonicNow()
     let endings = registry.pointer
+    endedOfLater = endings.pointee.phases.endedCountOfLater
     returned = endings.pointee.endings.returned.load(ordering: .sequentiallyConsistent)
     failed = endings.pointee.endings.failed.load(ordering: .sequentiallyConsistent)
     exited = endings.pointee.endings.exited.load(ordering: .sequentiallyConsistent)
+    withdrawn = endings.pointee.endings.withdrawn.load(ordering: .sequentiallyConsistent)
     rejected = endings.pointee.rejected.load(ordering: .relaxed)
   }
 
@@ -73,19 +80,26 @@ extension RegistryReference {
     timeout: Int64, full: ReportReference? = nil, listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) {
-      return (.deadlock, JoinTally())
-    }
+    if isHeldUpByCaller { return (.deadlock, JoinTally()) }
+    let exempt = ExemptJoin(in: self)
+    defer { exempt?.end() }
     let before = JoinBaseline(self)
     var clock = GraceClock(start: before.start, grace: timeout, samples: full != nil)
-    if let full { beginRecordingStops(full) }
-    return CallFrame.measuringCallbacks {
-      let (status, stragglers) = waitForTasks(&clock, .untilDeadline, full, listStraggler)
-      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      if let full { endRecordingStops(full) }
-      let tally = tally(since: before, stragglers)
-      full?.complete(tally, in: self, grace: timeout, occasion: .join)
-      return (status, tally)
+    var waiting = WaitingReport(full, in: self)
+    waiting.beginRecordingStops()
+    return withUnsafeMutablePointer(to: &waiting) { waiting in
+      CallFrame.measuringCallbacks(waiting, ifLeft: { WaitingReport.giveUp($0) }) {
+        let (status, stragglers) = waitForTasks(&clock, .untilDeadline, full, listStraggler)
+        if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+        waiting.pointee.endRecordingStops()
+        let tally = tally(since: before, stragglers)
+        full?.complete(
+          tally, in: self, grace: timeout, occasion: .join,
+          ReportParts(threads: options.reportsThreads))
+        full?.logCircles(of: self)
+        if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+        return (status, full?.pointer.pointee.tally ?? tally)
+      }
     }
   }
 
@@ -95,13 +109,22 @@ extension RegistryReference {
   /// - Returns: `.ok`; `.timedOut`; `.cancelled`; `.deadlock`; `.forked`.
   func waitUntilEmpty(until deadline: Deadline) -> Status {
     if ProcessState.isForkedChild { return .forked }
-    if TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) { return .deadlock }
+    if isHeldUpByCaller { return .deadlock }
+    let exempt = ExemptJoin(in: self)
+    defer { exempt?.end() }
     spinUntilEmpty(until: deadline)
     switch waitUntilEmpty(deadline, .untilDeadline) {
     case .ready: return .ok
     case .timedOut: return .timedOut
     case .cancelled: return .cancelled
     }
+  }
+
+  /// Whether a join of the calling thread would wait for a task that cannot end before the thread
+  /// goes on (J7).
+  var isHeldUpByCaller: Bool {
+    let exempt = exemptCaller
+    return TaskReference.isHeldUpByCaller { $0 != exempt && $0.registry.isWithin(self) }
   }
 
   /// The counts of a call that started with `before`.
@@ -113,6 +136,7 @@ extension RegistryReference {
     tally.threadsLeft = stragglers.threadsLeft
     tally.extended = stragglers.extended
     tally.callbacks = CallFrame.callbackTimes
+    tally.before = pointer.pointee.cancelBaseline.ended(until: before)
     return tally
   }
 
@@ -128,10 +152,12 @@ extension RegistryReference {
   /// - Parameters:
   ///   - signal: the number of the second signal; 0 if none was the cause.
   ///   - time: how many nanoseconds after the first it came.
-  func forceDeadline(bySecond signal: Int32, after time: Int64) {
+  ///   - first: the number of that.
+  func forceDeadline(bySecond signal: Int32, after time: Int64, of first: Int32) {
     abortAsked()
     pointer.pointee.forcedBy.store(signal, ordering: .relaxed)
     pointer.pointee.forcedAfter.store(time, ordering: .relaxed)
+    pointer.pointee.forcedAfterSignal.store(first, ordering: .relaxed)
     pointer.pointee.isDeadlineForced.store(true, ordering: .sequentiallyConsistent)
     forEachInTree { registry in
       registry.monitor.withLock {
@@ -159,13 +185,14 @@ extension RegistryReference {
     return nil
   }
 
-  /// The second signal that cut shutdowns short, and how many nanoseconds after the first it came;
-  /// nil if none did.
-  var secondSignal: (number: Int32, after: Int64)? {
+  /// The second signal that cut shutdowns short, how many nanoseconds after the first it came, and
+  /// which that was; nil if none did.
+  var secondSignal: (number: Int32, after: Int64, of: Int32)? {
     guard let forced = forcedRegistry else { return nil }
     return (
       forced.pointer.pointee.forcedBy.load(ordering: .relaxed),
-      forced.pointer.pointee.forcedAfter.load(ordering: .relaxed)
+      forced.pointer.pointee.forcedAfter.load(ordering: .relaxed),
+      forced.pointer.pointee.forcedAfterSignal.load(ordering: .relaxed)
     )
   }
 
@@ -179,7 +206,7 @@ extension RegistryReference {
     // Before the abort grace, which is not part of a phase's time. A join has no phases.
     if let full {
       let now = monotonicNow() &- clock.start
-      full.endAll(at: now) { end == .ready ? 0 : liveCount(of: $0) }
+      full.endAll(at: now) { end == .ready ? 0 : waitedCount(of: $0) }
     }
     var (status, tally) =
       switch end {
@@ -205,7 +232,9 @@ extension RegistryReference {
   ) -> WaitEnd {
     while true {
       let step = clock.step(at: monotonicNow()) { isPhase in
-        isPhase ? lastProgress(upTo: phase) : lastProgress()
+        // A deadline that was forced to now is not extended.
+        if isDeadlineForced { return 0 }
+        return isPhase ? lastProgress(upTo: phase) : lastProgress()
       }
       switch step {
       case .sample: sampleProcessorTimes()
@@ -222,19 +251,24 @@ extension RegistryReference {
     }
   }
 
-  /// Blocks until no task is alive.
+  /// Blocks until no task is alive, or none but an exempt caller's.
   func waitUntilEmpty(_ deadline: Deadline, _ policy: WaitPolicy) -> WaitEnd {
+    let exempt = exemptCount
     var isCounted = false
     var early: WaitEnd?
-    let end = monitor.wait(for: WaitKey.empty, until: deadline) {
+    let end = monitor.wait(
+      for: WaitKey.empty, until: deadline, noting: .tasks, object: UInt64(UInt(bitPattern: pointer))
+    ) {
+      if exempt != 0 { countExemptWaiter(1) }
       pointer.pointee.endWaiters.wrappingAdd(1, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      early = policy.end(isDone: isEmpty, isForced: isDeadlineForced)
+      early = policy.end(isDone: unended <= exempt, isForced: isDeadlineForced)
       return early != nil
     }
     if isCounted {
       pointer.pointee.endWaiters.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+      if exempt != 0 { countExemptWaiter(-1) }
     }
     return early ?? end
   }
@@ -242,10 +276,11 @@ extension RegistryReference {
   /// Spins briefly for the end of the last task.
   private func spinUntilEmpty(until deadline: Deadline) {
     let caller = Worker.currentTask
+    let exempt = exemptCount
     _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
-      hotWorkerRunsHere || caller?.word.isCancelRequested == true
+      spinnerRunsHere || caller?.word.isCancelRequested == true
     } until: {
-      isEmpty
+      unended <= exempt
     }
   }
 
@@ -253,8 +288,8 @@ extension RegistryReference {
   /// where it cannot run while the caller spins.
   ///
   /// A hint.
-  private var hotWorkerRunsHere: Bool {
-    let bits = root.pointer.pointee.hot.load(ordering: .acquiring)
+  private var spinnerRunsHere: Bool {
+    let bits = root.pointer.pointee.spinner.load(ordering: .acquiring)
     guard let worker = Worker.Pointer(bitPattern: bits) else { return false }
     return worker.pointee.cpu.load(ordering: .relaxed) == cp_current_cpu()
   }

@@ -7,22 +7,34 @@ import Synchronization
 // early. `asked` and the word of a task meet as the gate and the word do (`Spawn.swift`): the
 // asking thread stores `asked` and then visits all published words; a spawner publishes the word
 // and then reads `asked`.
+//
+// `settling` decides who asks a task that comes as the last phase is looked for: a shutdown counts
+// itself there, reads once more whether later phases have tasks, marks all phases as asked if none
+// has, and uncounts itself. A spawner counts its task in `live`, and then reads `settling` before
+// `asked`: so the shutdown sees the task, or the spawner sees one of the two.
 
 /// The phases of one registry's shutdown (E5).
 ///
 /// Only tasks of phases 1 to 7 are counted here; those of phase 0 are the rest.
 struct Phases: ~Copyable {
-  // atomic: how many tasks of each phase are alive, including those of groups. Sequentially
-  // consistent.
+  // atomic: how many tasks of each phase are alive, including those of groups; and, in the high
+  // half, how many there have been, modulo 2^32. Sequentially consistent.
   let live = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
   // atomic: how many threads wait for the end of each phase; `endWaiters` has the sum of them.
   // Sequentially consistent, like `endWaiters`.
   let waiters = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
   // atomic: how many phases were asked to stop; phase 0 is asked by the token.
   let asked = Atomic<UInt32>(0)
+  // atomic: how many shutdowns are looking for the last time whether later phases have tasks; see
+  // above. Sequentially consistent.
+  let settling = Atomic<UInt32>(0)
   // atomic: how many phases were told to abort (C15); that of phase 0 is in the gate. It meets the
   // words as `asked` does.
   let aborted = Atomic<UInt32>(0)
+
+  /// What a task that begins adds to `live`, and what it subtracts as it ends.
+  static var begun: UInt64 { (1 << 32) + 1 }
+  static var ended: UInt64 { 1 }
 
   /// What a thread that waits for the end of a phase adds to `endWaiters`.
   static var oneWaiter: UInt64 { 1 << 32 }
@@ -38,13 +50,23 @@ struct Phases: ~Copyable {
 
   /// How many tasks of phase 1 to 7 are alive.
   func liveCount(_ phase: UInt32) -> UInt64 {
-    live[Int(phase)].load(ordering: .sequentiallyConsistent)
+    live[Int(phase)].load(ordering: .sequentiallyConsistent) & UInt64(UInt32.max)
   }
 
   /// How many tasks of phases 1 to 7 are alive.
   var liveCountOfLater: UInt64 {
     var count: UInt64 = 0
     for number in 1..<PhasePlan.count { count &+= liveCount(number) }
+    return count
+  }
+
+  /// How many tasks of phases 1 to 7 have ended, modulo 2^32.
+  var endedCountOfLater: UInt32 {
+    var count: UInt32 = 0
+    for number in 1..<Int(PhasePlan.count) {
+      let bits = live[number].load(ordering: .sequentiallyConsistent)
+      count &+= UInt32(bits >> 32) &- UInt32(truncatingIfNeeded: bits)
+    }
     return count
   }
 }
@@ -72,7 +94,8 @@ extension RegistryReference {
   /// Counts a task of a later phase that was admitted; called before it is given a thread.
   func phasedTaskBegins(_ phase: UInt32) {
     forEachUpwards {
-      $0.pointer.pointee.phases.live[Int(phase)].wrappingAdd(1, ordering: .sequentiallyConsistent)
+      $0.pointer.pointee.phases.live[Int(phase)]
+        .wrappingAdd(Phases.begun, ordering: .sequentiallyConsistent)
       // A thread that looked between this and the admission counted the task in phase 0.
       $0.wakePhaseWaiters()
     }
@@ -82,7 +105,7 @@ extension RegistryReference {
   func phasedTaskEnds(_ phase: UInt32) {
     forEachUpwards {
       $0.pointer.pointee.phases.live[Int(phase)]
-        .wrappingSubtract(1, ordering: .sequentiallyConsistent)
+        .wrappingSubtract(Phases.ended, ordering: .sequentiallyConsistent)
     }
   }
 
@@ -107,6 +130,17 @@ extension RegistryReference {
       }
     }
     return wasAsked
+  }
+
+  /// Whether a task of `phase` that has just been counted there must be asked by its spawner.
+  func asksNewborn(of phase: UInt32) -> Bool {
+    var asks = false
+    forEachUpwards {
+      if $0.pointer.pointee.phases.settling.load(ordering: .sequentiallyConsistent) != 0 {
+        asks = true
+      }
+    }
+    return asks || wasAsked(phase)
   }
 
   /// Whether `phase`, 1 to 7, was told to abort, here or in an ancestor.
@@ -158,10 +192,7 @@ extension RegistryReference {
       }
       return true
     }
-    forEachInTree { registry in
-      registry.runTaskCallbacks()
-      return !ProcessState.isForkedChild
-    }
+    TreeCallbacks.run(in: self)
   }
 
   /// From now on, tasks of the phases below `count` are born with their flag up.
@@ -175,17 +206,19 @@ extension RegistryReference {
     }
   }
 
-  /// Blocks until no task of `phase` is alive.
+  /// Blocks until no task of `phase` is alive, or none but an exempt caller's.
   func waitUntilOver(_ phase: UInt32, _ deadline: Deadline, _ policy: WaitPolicy) -> WaitEnd {
+    let exempt: UInt64 = exemptCaller?.phase == phase ? 1 : 0
     var isCounted = false
     var early: WaitEnd?
-    let end = monitor.wait(for: WaitKey.phase, until: deadline) {
+    let end = monitor.wait(for: WaitKey.phase, until: deadline, noting: .tasks) {
+      if exempt != 0 { countExemptWaiter(1) }
       pointer.pointee.phases.waiters[Int(phase)].wrappingAdd(1, ordering: .sequentiallyConsistent)
       pointer.pointee.endWaiters.wrappingAdd(
         Phases.oneWaiter, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      early = policy.end(isDone: liveCount(of: phase) == 0, isForced: isDeadlineForced)
+      early = policy.end(isDone: liveCount(of: phase) <= exempt, isForced: isDeadlineForced)
       return early != nil
     }
     if isCounted {
@@ -193,16 +226,19 @@ extension RegistryReference {
         Phases.oneWaiter, ordering: .sequentiallyConsistent)
       pointer.pointee.phases.waiters[Int(phase)]
         .wrappingSubtract(1, ordering: .sequentiallyConsistent)
+      if exempt != 0 { countExemptWaiter(-1) }
     }
     return early ?? end
   }
 
   /// Wakes the threads that wait for the end of a phase, if it has ended.
   func wakePhaseWaiters() {
+    let exempt: UInt64 =
+      pointer.pointee.exemptWaiters.load(ordering: .sequentiallyConsistent) == 0 ? 0 : 1
     for phase in 0..<PhasePlan.count {
       let waiters = pointer.pointee.phases.waiters[Int(phase)]
         .load(ordering: .sequentiallyConsistent)
-      if waiters != 0 && liveCount(of: phase) == 0 {
+      if waiters != 0 && liveCount(of: phase) <= exempt {
         monitor.withLock { $0.waiters.wake(WaitKey.phase) }
         return
       }

@@ -34,8 +34,8 @@ enum RunExit {
 }
 
 extension RegistryReference {
-  /// Runs as a service: until its token is cancelled, by a signal or otherwise, and then through the
-  /// shutdown (F3).
+  /// Runs as a service: until its token is cancelled, by a signal or otherwise, and then through
+  /// the shutdown (F3).
   ///
   /// - Parameters:
   ///   - request: how it runs and stops.
@@ -47,9 +47,7 @@ extension RegistryReference {
     shutDown: (ShutdownRequest, ReportReference) -> Status
   ) -> (Status, exit: Int32) {
     if ProcessState.isForkedChild { return (.forked, RunExit.failed) }
-    if isOwnThread || TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) {
-      return (.deadlock, RunExit.failed)
-    }
+    if isOwnThread || isHeldUpByCaller { return (.deadlock, RunExit.failed) }
     // Now, while there is memory.
     guard let report = ReportReference.make() else { return (.noMemory, RunExit.failed) }
     var status = begin(request, startWatch)
@@ -60,16 +58,19 @@ extension RegistryReference {
     status = token.wait(until: .never)
     if ProcessState.isForkedChild { return (.forked, RunExit.failed) }
     if status == .ok {
-      // If it was no signal that cancelled the token.
-      if request.exit != nil { ExitBy.stopHasCome() }
+      // If it was no signal that cancelled the token: that has been counted.
+      if request.exit != nil && !SignalWatch.hasStop { ExitBy.stopHasCome(by: .request) }
       var shutdown = request.shutdown
       shutdown.reason = token.reason
       status = shutDown(shutdown, report)
       if ProcessState.isForkedChild { return (.forked, RunExit.failed) }
-    } else if request.exit != nil {
-      // The caller's own flag is up: nothing was stopped, and nothing is to be ended.
+      if status == .cancelled { explain(request) }
+    }
+    // The caller's own flag is up: the process goes on, unless a signal has asked it to stop.
+    if status == .cancelled && request.exit != nil && !SignalWatch.hasStop {
       _ = ExitBy.cancel()
     }
+    if ProcessState.isForkedChild { return (.forked, RunExit.failed) }
     let exit = exitStatus(of: status)
     if status == .ok || status == .deadline {
       let written = Self.write(report, request)
@@ -104,6 +105,15 @@ extension RegistryReference {
   private func end() {
     if SystemdWatch.isInUse(for: self) { _ = SystemdWatch.end(for: self) }
     _ = SignalWatch.end(for: self)
+  }
+
+  /// Writes what the live tasks do, in place of the report of a shutdown that was cut short: that has
+  /// no stragglers, as its deadline has not come.
+  private func explain(_ request: RunRequest) {
+    guard let report = explain().1 else { return }
+    // The call has failed already; that it also could not be written is no other result.
+    _ = Self.write(report, request)
+    report.destroy()
   }
 
   private func exitStatus(of status: Status) -> Int32 {

@@ -19,6 +19,10 @@ import Synchronization
 //     STRAGGLERS → end     [abandonStragglers]: .deadline, or .cancelled by the caller's flag
 //     THREADS → end        [endThreads]: .ok if all are gone, else .deadline or .cancelled
 //
+// The callbacks for a phase [PhaseCallbacks] are called, under no lock, when it has been asked and
+// when its wait has ended; that for the end of the last phase comes after TASKS, and after
+// STRAGGLERS, and is followed by those for the phases behind it, which have no tasks.
+//
 // PHASE n:
 //  -  The gate is closed and the token is cancelled. Only a clean-up task is still admitted, and
 //     only if a task of the registry or of a group below it spawns it.
@@ -27,8 +31,8 @@ import Synchronization
 //  -  The wait ends when the phase has no live task, when its time is over, when the deadline has
 //     passed or is forced, or when the caller's flag rises. The last phase has no time of its own
 //     but all that is left; if there is only phase 0, TASKS does the waiting.
-//  -  If the deadline is forced, a phase other than 0 has `forcedGrace` from its start, also if less
-//     was left to the deadline.
+//  -  If the deadline is forced, a phase other than 0 has `forcedGrace` from its start, also if
+//     less was left to the deadline.
 // TASKS:
 //  -  Every phase that has tasks was asked, and no phase has an end of its own any more.
 // STRAGGLERS:
@@ -59,6 +63,8 @@ struct ShutdownRequest {
   var warnPercent: UInt32 = 80
   /// How the time is divided among the phases (E5).
   var plan = PhasePlan()
+  /// What is called when a phase has begun and when it has ended (E5).
+  var phaseCallbacks = PhaseCallbacks()
 }
 
 extension RegistryReference {
@@ -73,42 +79,61 @@ extension RegistryReference {
     listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-    if isOwnThread || TaskReference.isHeldUpByCaller({ $0.registry.isWithin(self) }) {
-      return (.deadlock, JoinTally())
-    }
+    if isOwnThread || isHeldUpByCaller { return (.deadlock, JoinTally()) }
+    let exempt = ExemptJoin(in: self)
+    defer { exempt?.end() }
     let before = JoinBaseline(self)
     var clock = GraceClock(
       start: before.start, grace: request.grace, maxGrace: request.maxGrace,
       // At least a millisecond: each window costs a walk over the tasks.
       window: max(request.progressWindow, 1_000_000),
       warnPercent: options.log.isListening ? request.warnPercent : 0, samples: full != nil)
-    if let full { beginRecordingStops(full) }
-    return CallFrame.measuringCallbacks {
-      close()
-      let first = full == nil ? 0 : liveCount(of: 0)
-      _ = token.cancel(reason: request.reason, message: request.message)
-      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      goThroughPhases(&clock, request.plan, asked: first, full)
-      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      var (status, stragglers) = waitForTasks(&clock, .untilForced, full, listStraggler)
-      if ProcessState.isForkedChild { return (.forked, JoinTally()) }
-      if let full { endRecordingStops(full) }
-      if status == .ok {
-        let now = monotonicNow()
-        // A deadline that a second signal has forced was not later than now.
-        let isNow = clock.deadline.isNever || isDeadlineForced
-        let latest = Deadline(nanoseconds: isNow ? now : max(clock.deadline.nanoseconds, now))
-        let (end, threadsLeft) = endThreads(until: latest.extended(by: Self.threadAllowance))
-        stragglers.threadsLeft = threadsLeft
-        switch end {
-        case .ready: break
-        case .timedOut: status = .deadline
-        case .cancelled: status = .cancelled
+    var waiting = WaitingReport(full, in: self)
+    waiting.beginRecordingStops()
+    return withUnsafeMutablePointer(to: &waiting) { waiting in
+      CallFrame.measuringCallbacks(waiting, ifLeft: { WaitingReport.giveUp($0) }) {
+        close()
+        let first = full == nil ? 0 : waitedCount(of: 0)
+        _ = token.cancel(reason: request.reason, message: request.message)
+        if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+        full?.setEndedBefore(
+          pointer.pointee.cancelBaseline.ended(until: before).ofPhaseZero)
+        let last = goThroughPhases(&clock, request, asked: first, full)
+        // Its phase is passed over if it is alone there.
+        if last != nil, let task = exempt?.task, task.phase != 0, !task.word.isCleanup {
+          task.cancel()
         }
+        if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+        var (status, stragglers) = waitForTasks(&clock, .untilForced, full, listStraggler)
+        if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+        if let last, status != .cancelled, !request.phaseCallbacks.areNone {
+          let callbacks = PhaseCalls(registry: self, start: clock.start, request, full)
+          callbacks.end(last)
+          callbacks.pass(last + 1..<PhasePlan.count)
+          if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+        }
+        waiting.pointee.endRecordingStops()
+        if status == .ok {
+          let now = monotonicNow()
+          // A deadline that a second signal has forced was not later than now.
+          let isNow = clock.deadline.isNever || isDeadlineForced
+          let latest = Deadline(nanoseconds: isNow ? now : max(clock.deadline.nanoseconds, now))
+          let (end, threadsLeft) = endThreads(until: latest.extended(by: Self.threadAllowance))
+          stragglers.threadsLeft = threadsLeft
+          switch end {
+          case .ready: break
+          case .timedOut: status = .deadline
+          case .cancelled: status = .cancelled
+          }
+        }
+        let tally = tally(since: before, stragglers)
+        full?.complete(
+          tally, in: self, grace: request.grace, occasion: .shutdown,
+          ReportParts(threads: options.reportsThreads))
+        full?.logCircles(of: self)
+        if ProcessState.isForkedChild { return (.forked, JoinTally()) }
+        return (status, full?.pointer.pointee.tally ?? tally)
       }
-      let tally = tally(since: before, stragglers)
-      full?.complete(tally, in: self, grace: request.grace, occasion: .shutdown)
-      return (status, tally)
     }
   }
 
@@ -133,19 +158,23 @@ extension RegistryReference {
   /// The least time, in nanoseconds, that a phase has after it was asked when a second signal
   /// forces the deadline: tasks that have only just been asked can still do what they must (C13).
   private var forcedGrace: Int64 {
-    max(100_000_000, options.abortGrace(ofShutdown: true))
+    max(100_000_000, options.abortGrace(after: .untilForced))
   }
 
   /// The phases after `phase` that have tasks, one bit each.
   ///
   /// A task that was admitted before the closing may not be counted in its phase yet. If no later
-  /// phase has a task, all phases are marked as asked: then either the second reading sees the
-  /// task, or the task's spawner sees that its phase was asked and raises its flag.
+  /// phase has a task, a second reading sees that one, or its spawner sees `settling` and raises its
+  /// flag. Only if that reading finds none either, all phases count as asked: a second signal aborts
+  /// those that were (C13).
   private func laterPhases(after phase: UInt32) -> UInt32 {
-    let later = pointer.pointee.phases.present(after: phase)
+    var later = waitedPhases(after: phase)
     if later != 0 { return later }
-    advanceAsked(to: PhasePlan.count)
-    return pointer.pointee.phases.present(after: phase)
+    pointer.pointee.phases.settling.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    later = waitedPhases(after: phase)
+    if later == 0 { advanceAsked(to: PhasePlan.count) }
+    pointer.pointee.phases.settling.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    return later
   }
 
   /// Asks one phase after the other to stop, each when the one before has ended or its time is over
@@ -159,13 +188,18 @@ extension RegistryReference {
   ///
   /// - Parameters:
   ///   - clock: the clock of the call.
-  ///   - plan: how the time is divided.
+  ///   - request: how the time is divided, and what is called.
   ///   - first: how many tasks of phase 0 were alive before the token was cancelled.
   ///   - full: the report, if one is made.
+  /// - Returns: the last phase, whose end the caller waits for; nil if the call is cut short by its
+  ///   caller's flag, or this is a child that a callback has forked.
   private func goThroughPhases(
-    _ clock: inout GraceClock, _ plan: PhasePlan, asked first: UInt64, _ full: ReportReference?
-  ) {
-    defer { clock.beginPhase() }
+    _ clock: inout GraceClock, _ request: ShutdownRequest, asked first: UInt64,
+    _ full: ReportReference?
+  ) -> UInt32? {
+    let plan = request.plan
+    let callbacks = PhaseCalls(registry: self, start: clock.start, request, full)
+    defer { clock.beginPhase(limit: clock.phaseLimit) }
     var phase: UInt32 = 0
     var asked = first
     // When the phase was asked: its time includes the asking.
@@ -179,31 +213,45 @@ extension RegistryReference {
       let least = phase == 0 ? 0 : forcedGrace
       let share = isDeadlineForced ? least : isEndless ? -1 : time
       full?.begin(phase, asked: asked, at: now &- clock.start, share: share)
-      if phase == 0 && later == 0 { return }
-      // The last phase is waited for until the deadline, wherever that moves.
+      callbacks.begin(phase)
+      if ProcessState.isForkedChild { return nil }
       let begin = Deadline(nanoseconds: now)
+      let most = plan.mostTime(of: phase)
+      let limit = most == 0 ? nil : begin.extended(by: most)
+      if phase == 0 && later == 0 {
+        clock.beginPhase(limit: limit)
+        return 0
+      }
+      // The last phase is waited for until the deadline, wherever that moves.
       clock.beginPhase(
-        until: isEndless || later == 0 ? .never : begin.extended(by: time), moves: time > 0)
+        until: isEndless || later == 0 ? .never : begin.extended(by: time), moves: time > 0,
+        limit: limit)
       var waitEnd = follow(&clock, .untilForced, phase: phase) {
         waitUntilOver(phase, $0, .untilForced)
       }
       if waitEnd == .timedOut && isDeadlineForced && least > 0 {
         waitEnd = waitUntilOver(phase, begin.extended(by: least), .untilDeadline)
       }
-      if ProcessState.isForkedChild { return }
-      full?.end(phase, remaining: liveCount(of: phase), at: monotonicNow() &- clock.start)
-      if later == 0 { return }
+      if ProcessState.isForkedChild { return nil }
+      full?.end(phase, remaining: waitedCount(of: phase), at: monotonicNow() &- clock.start)
+      if later == 0 { return phase }
       if waitEnd == .cancelled {
         ask(upTo: PhasePlan.count - 1)
-        return
+        return nil
       }
-      phase = UInt32(later.trailingZeroBitCount)
-      asked = liveCount(of: phase)
+      callbacks.end(phase)
+      // Tasks of a phase between them may have been spawned since `later` was read.
+      let present = later | waitedPhases(after: phase)
+      let next = UInt32(present.trailingZeroBitCount)
+      callbacks.pass(phase + 1..<next)
+      if ProcessState.isForkedChild { return nil }
+      phase = next
+      asked = waitedCount(of: phase)
       now = monotonicNow()
       ask(upTo: phase)
       clock.sampleSoon(
         after: now, within: isEndless ? -1 : max(0, clock.deadline.nanoseconds &- now))
-      if ProcessState.isForkedChild { return }
+      if ProcessState.isForkedChild { return nil }
     }
   }
 }

@@ -19,7 +19,7 @@ extension RegistryReference {
     after policy: WaitPolicy, _ full: ReportReference?,
     _ listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
-    let abortGrace = options.abortGrace(ofShutdown: policy == .untilForced)
+    let abortGrace = options.abortGrace(after: policy)
     let graceEnd = Deadline.after(abortGrace)
     var tally = JoinTally()
     var listed = 0
@@ -34,8 +34,9 @@ extension RegistryReference {
     // A task is on no list for a few instructions after its admission and before its end is
     // counted. If the system preempts its thread there, that may last long; nobody waits for it
     // beyond this limit.
-    let lastLook = Deadline.after(max(abortGrace, Self.hiddenAllowance))
-    looking: while true {
+    let lastTry = Deadline.after(max(abortGrace, Self.hiddenAllowance))
+    let exempt = exemptCaller
+    search: while true {
       let now = monotonicNow()
       let lastID = ProcessState.lastID
       let most = count
@@ -47,7 +48,7 @@ extension RegistryReference {
       }
       atomicMemoryFence(ordering: .sequentiallyConsistent)
       forEachTask { task, registry in
-        guard task.pin() else { return true }
+        guard task != exempt, task.pin() else { return true }
         if task.id > lastID {
           // A clean-up task spawned since the deadline: its flag is raised, but this join did not
           // wait for it.
@@ -68,7 +69,7 @@ extension RegistryReference {
         task.unpin()
         return true
       }
-      if tally.pending > 0 { break looking }
+      if tally.pending > 0 { break search }
       // None was found: the last task has just ended, or is only now being published.
       switch waitUntilEmpty(.after(1_000_000), .untilDeadline) {
       case .ready:
@@ -78,10 +79,10 @@ extension RegistryReference {
         remembered.destroy()
         return (.cancelled, tally)
       case .timedOut:
-        if lastLook.hasPassed {
+        if lastTry.hasPassed {
           // They are counted, but have no name yet, or none any more (J4).
-          tally.pending = max(count, 1)
-          break looking
+          tally.pending = max(count &- (exempt == nil ? 0 : 1), 1)
+          break search
         }
       }
     }

@@ -3,16 +3,16 @@ import Synchronization
 
 // LOCKING
 // The end of a task takes no lock: it is three atomic steps (`complete`). The registry's Monitor
-// guards the list of waiters. It is taken after them, to wake the waiters, if the word says that the
-// task is awaited, or if `endWaiters` is not 0. Nothing but unparking is done under it; log
+// guards the list of waiters. It is taken after them, to wake the waiters, if the word says that
+// the task is awaited, or if `endWaiters` is not 0. Nothing but unparking is done under it; log
 // callbacks run before the first step, without it.
 //
 // Between the steps. Between `ends` and the count a task is on no list but still counted as alive:
-// joins wait for it. Between the count and `ended` a join may return; a wait for the task then waits
-// without a deadline, because only a few instructions are left. After `ended` the record may belong
-// to another task: `wakeWaiters` uses its address only as a key, and at worst wakes a waiter of that
-// task in vain. A waiter enters the list, marks the word as awaited, and then reads the word again,
-// so either it is found on the list or it sees the end.
+// joins wait for it. Between the count and `ended` a join may return; a wait for the task then
+// waits without a deadline, because only a few instructions are left. After `ended` the record may
+// belong to another task: `wakeWaiters` uses its address only as a key, and at worst wakes a waiter
+// of that task in vain. A waiter enters the list, marks the word as awaited, and then reads the
+// word again, so either it is found on the list or it sees the end.
 
 extension TaskReference {
   /// Ends the task on its worker's thread.
@@ -29,8 +29,10 @@ extension TaskReference {
     if word.isCancelRequested { recordStop(how) }
     registry.pointer.pointee.endings.count(how)
     // From here on the record may belong to another task.
-    wakeWaiters(advance { $0.ended() }, in: registry)
+    let before = advance { $0.ended() }
+    wakeWaiters(before, in: registry)
     registry.wakeJoinersIfEmpty()
+    if before?.isAwaited == true && hasEndCallbacks { EndCallbacks.run(for: self) }
   }
 
   /// Removes the task from the list of live tasks; if it is late, that is logged first (E6).
@@ -94,7 +96,10 @@ extension TaskReference {
     name.withText { name in
       withFixedText { line in
         if how == .exited {
-          line.append("its thread left the body (pthread_exit or thread cancellation)")
+          line.append(
+            Worker.current?.pointee.isAdopted == true
+              ? "its thread ended without tr_leave"
+              : "its thread left the body (pthread_exit or thread cancellation)")
         } else {
           line.append("failed with code ")
           line.append(code)
@@ -130,6 +135,21 @@ extension TaskReference {
     memcpy(message, text, kept)
     message[kept] = 0
     return advance { $0.messageLeft(true) } == nil ? Self.bodyIsOver : .ok
+  }
+
+  /// Sets the message of the outcome to text in an encoding that is not known: each byte that is
+  /// not UTF-8 becomes U+FFFD.
+  ///
+  /// Called on the task's own thread from its body.
+  func setMessage(lossy text: UnsafePointer<UInt8>?) -> Status {
+    guard let text else { return setMessage(nil) }
+    let limit = Self.messageLimit
+    return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: limit + 1) { room in
+      // SAFETY: an allocation of this size has a base address.
+      let repaired = room.baseAddress.unsafelyUnwrapped
+      UTF8Text.repair(text, to: repaired, capacity: limit + 1)
+      return setMessage(repaired)
+    }
   }
 
   private static var bodyIsOver: Status {
@@ -177,28 +197,39 @@ extension TaskReference {
     // A task that is counted already is a few instructions from its end: the answer is "ended"
     // (J2).
     let isEnding = word.stage == .ending
+    var isCircle = false
     let end = registry.monitor.wait(
-      for: UInt(bitPattern: pointer), until: isEnding ? .never : deadline
+      for: UInt(bitPattern: pointer), until: isEnding ? .never : deadline, noting: .task,
+      object: id
     ) {
       advance { $0.awaited() }
+    } isHopeless: {
+      isCircle = deadline.isNever && !isEnding && waitsForCaller
+      return isCircle
     } isReady: {
       word.stage == .ended
     }
     switch end {
     case .ready: return .ok
-    case .timedOut: return .timedOut
+    case .timedOut: return isCircle ? .deadlock : .timedOut
     case .cancelled: return .cancelled
     }
   }
 }
 
 extension RegistryReference {
-  /// Wakes the threads that wait for the last task to end, if it has ended.
+  /// Wakes the threads that wait for the last task to end, if it has ended, or for room.
   @inline(__always)
   func wakeJoinersIfEmpty() {
     let waiters = pointer.pointee.endWaiters.load(ordering: .sequentiallyConsistent)
-    if waiters == 0 { return }
-    if isEmpty { monitor.withLock { $0.waiters.wake(WaitKey.empty) } }
+    if waiters != 0 { wakeWaiters(waiters) }
+  }
+
+  /// Wakes those of the waiting threads whose wait is over.
+  @inline(never)
+  private func wakeWaiters(_ waiters: UInt64) {
+    if hasOnlyJoiners { monitor.withLock { $0.waiters.wake(WaitKey.empty) } }
     if waiters >= Phases.oneWaiter { wakePhaseWaiters() }
+    wakeRoomWaitersIfAny()
   }
 }

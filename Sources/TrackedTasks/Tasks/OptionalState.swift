@@ -59,6 +59,11 @@ extension TaskReference {
     TaskTraits(rawValue: pointer.pointee.optionalState.traits.load(ordering: .acquiring))
   }
 
+  /// The phase of a shutdown in which the task is asked to stop (E5).
+  ///
+  /// Requires a reference.
+  var phase: UInt32 { word.hasOptionalState ? traits.phase : 0 }
+
   /// Adds a trait; called on the task's own thread.
   func add(_ trait: TaskTraits) {
     let known = word.hasOptionalState ? traits : []
@@ -68,7 +73,7 @@ extension TaskReference {
   /// Makes every thread that raises the flag check for a wait on a condition variable.
   ///
   /// Called on the task's own thread, from its body.
-  func makesFlagLookForWaits() {
+  func announceConditionWaits() {
     if word.hasOptionalState { return }
     add([])
     advance { $0.optionalStateAdded() }
@@ -80,7 +85,7 @@ extension TaskReference {
   /// Makes every thread that raises the flag check for a `WaitDescriptor`.
   ///
   /// Called on the task's own thread while it is still alive.
-  func makesFlagLookForPlaces() {
+  func announceWaitPlace() {
     add(.hasWaitPlace)
     advance { $0.optionalStateAdded() }
   }
@@ -93,6 +98,10 @@ extension TaskReference {
     // At least a millisecond: a shorter interval would keep its watcher busy.
     let heartbeat = request.heartbeat == 0 ? 0 : max(request.heartbeat, 1_000_000)
     if request.traits.contains(.activity) { clearActivity(heartbeat: heartbeat) }
+    if request.traits.contains(.namedThread) {
+      activity.pointee.threadName.store(request.threadName.0, at: 0)
+      activity.pointee.threadName.store(request.threadName.1, at: 1)
+    }
     if request.traits.contains(.heartbeat) {
       let status = prepareHeartbeats(interval: heartbeat)
       if status != .ok { return status }
@@ -124,6 +133,11 @@ extension TaskReference {
 
   /// Called when the task's thread is about to enter the body.
   func bodyBegins() {
+    if traits.contains(.namedThread), let worker = Worker.current {
+      let name = activity
+      Worker.setKernelName(
+        name.pointee.threadName[0], name.pointee.threadName[1], on: worker)
+    }
     if traits.contains(.heartbeat) { beginHeartbeats() }
     let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
     CancelSignal.Pointer(bitPattern: bits)?.arm()
@@ -150,141 +164,10 @@ extension TaskReference {
   }
 
   /// Stops the cancel signal for this level and lower ones, if there is one.
-  private func acknowledge(_ level: StopLevel) {
+  func acknowledge(_ level: StopLevel) {
     let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
     if let signal = CancelSignal.Pointer(bitPattern: bits) {
       TimerThread.withQueue { signal.acknowledge(level, &$0) }
-    }
-  }
-
-  // MARK: Which level ends its waits
-
-  /// Whether the level is one that ends the waits of the task; if so, a check is counted (E2, C16,
-  /// C17).
-  ///
-  /// Called on the task's own thread.
-  @inline(__always)
-  func endsWait() -> Bool { word.isCancelRequested && endsWaitNow() }
-
-  @inline(never)
-  private func endsWaitNow() -> Bool {
-    if !isReached(word) { return false }
-    countCancelCheck()
-    return true
-  }
-
-  /// The same without counting, read in the single order of all sequentially consistent operations.
-  var isWaitOver: Bool {
-    let word = TaskWord(bits: pointer.pointee.word.load(ordering: .sequentiallyConsistent))
-    return word.isCancelRequested && isReached(word)
-  }
-
-  /// Whether a word has the level at which the waits of the calling thread's task end.
-  private func isReached(_ word: TaskWord) -> Bool {
-    if !word.hasOptionalState { return true }
-    let traits = self.traits
-    if traits.contains(.shielded) { return false }
-    return word.level == .abort || !traits.contains(.draining)
-  }
-
-  /// The task has heard the request to stop and finishes its work: from now on only level abort
-  /// ends its waits, and starts its cancel signal again (C16).
-  ///
-  /// Called on the task's own thread.
-  ///
-  /// - Returns: `.ok`; `.cancelled` if it was told to abort already; `.invalid` if its body is over.
-  func beginDrain() -> Status {
-    if word.stage != .running { return Self.bodyHasEnded("tr_begin_drain") }
-    if !word.hasOptionalState || !traits.contains(.draining) {
-      activity.pointee.drainingSince.store(monotonicNow(), ordering: .relaxed)
-      add(.draining)
-      advance { $0.optionalStateAdded() }
-    }
-    acknowledge(.drain)
-    return word.level == .abort ? .cancelled : .ok
-  }
-
-  /// From now on no level ends a wait of the task, until the matching `endShield` (C17).
-  ///
-  /// Called on the task's own thread.
-  ///
-  /// - Returns: `.ok`; `.invalid` if its body is over.
-  func beginShield() -> Status {
-    if word.stage != .running { return Self.bodyHasEnded("tr_shield_begin") }
-    let isInside = word.hasOptionalState && traits.contains(.shielded)
-    let depth = isInside ? activity.pointee.shields.load(ordering: .relaxed) : 0
-    activity.pointee.shields.store(depth &+ 1, ordering: .relaxed)
-    if isInside { return .ok }
-    add(.shielded)
-    advance { $0.optionalStateAdded() }
-    return .ok
-  }
-
-  /// Ends the innermost shield.
-  ///
-  /// Called on the task's own thread.
-  ///
-  /// - Returns: `.ok`; `.invalid` if there is none.
-  func endShield() -> Status {
-    if !word.hasOptionalState || !traits.contains(.shielded) {
-      return .invalid("tr_shield_end", "the task has no shield")
-    }
-    let depth = activity.pointee.shields.load(ordering: .relaxed) &- 1
-    activity.pointee.shields.store(depth, ordering: .relaxed)
-    if depth == 0 {
-      pointer.pointee.optionalState.traits.store(
-        traits.subtracting(.shielded).rawValue, ordering: .releasing)
-    }
-    return .ok
-  }
-
-  private static func bodyHasEnded(_ function: StaticString) -> Status {
-    .invalid(function, "the body of the task is over")
-  }
-
-  /// Ends the task as `complete` does, and its optional state.
-  ///
-  /// It is called again if the thread leaves in the middle, which only functions that `finalize`
-  /// and `leaveList` call can do.
-  func completeWithOptionalState(_ how: TaskWord.Ending) {
-    // The last step may release the record's reference to its group.
-    let registry = self.registry
-    finalize(how, in: registry)
-    if ProcessState.isForkedChild { return }
-    if registry.isMeasured { measureEnd(how, in: registry) }
-    if !leaveList(how) { return }
-    // None of the application's code runs in the task any more.
-    if traits.contains(.hasWaitPlace) { WaitDescriptor.leave(self) }
-    if traits.contains(.ownsToken) { dropOwnToken() }
-    registry.retainStorage()
-    if word.isCancelRequested { recordStop(how) }
-    let phase = traits.phase
-    if phase != 0 { registry.phasedTaskEnds(phase) }
-    registry.countUpwards(how)
-    wakeWaiters(advance { $0.ended() }, in: registry)
-    registry.forEachUpwards { $0.wakeJoinersIfEmpty() }
-    // The group may be freed now, and with it, by the application's code, the log's context. That
-    // code runs inside no task: the record is gone.
-    Worker.current?.pointee.task = nil
-    if registry.parent != nil { registry.endIfUnreachable() }
-    registry.releaseStorage()
-  }
-
-  /// Carries out what the end of the task means for its registry, and releases what the task held.
-  ///
-  /// Called on the task's own thread, while it is still alive for all other threads: the callbacks
-  /// that the cancel runs may take long, and waits for the task have deadlines. Because it is
-  /// finalizing, its own flag stays down, so that its outcome does not say that it was asked to
-  /// stop when it was the one that asked.
-  private func finalize(_ how: TaskWord.Ending, in registry: RegistryReference) {
-    let traits = self.traits
-    if traits.contains(.essential)
-      || (how != .returned && traits.contains(.essentialOnFailure))
-    {
-      add(.finalizing)
-      let reason = how == .returned ? CancelReason.requestedByRun : CancelReason.fatal
-      name.withText { _ = registry.token.cancel(reason: reason, message: $0) }
-      if ProcessState.isForkedChild { return }
     }
   }
 }

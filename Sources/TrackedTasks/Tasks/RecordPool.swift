@@ -2,22 +2,22 @@ import CPlatform
 import Synchronization
 
 // LOCKING
-// Free records form two stacks: spawners take from `free`, and the thread that ends a task pushes to
-// `returned`. Both are done without a lock, each on a cache line of its own. When `free` is empty, a
-// spawner moves the whole of `returned` there, or adds a chunk. That is done under the registry's
-// Monitor, so that no other spawner takes the moment between for a lack of records and adds another
-// chunk. The heads carry a tag that changes with every push, against the ABA problem (Treiber,
-// "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986). Reading the successor of a
-// record that another thread just took is safe, because records are never freed while the pool
-// lives. A chunk is published with release and found with acquire.
+// Free records form two stacks: spawners take from `free`, and the thread that ends a task pushes
+// to `returned`. Both are done without a lock, each on a cache line of its own. When `free` is
+// empty, a spawner moves the whole of `returned` there, or adds a chunk. That is done under the
+// registry's Monitor, so that no other spawner takes the moment between for a lack of records and
+// adds another chunk. The heads carry a tag that changes with every push, against the ABA problem
+// (Treiber, "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986). Reading the
+// successor of a record that another thread just took is safe, because records are never freed
+// while the pool lives. A chunk is published with release and found with acquire.
 //
 // Records are initialised a batch at a time, under the lock, so that a chunk takes no more memory
 // than was used of it.
 
 /// The records of one registry: as many as were ever alive at once, reused indefinitely (N1).
 ///
-/// Pool1: a record below `made` is on one of the stacks, or belongs to a spawner, or has references;
-///        one of these.
+/// Pool1: a record below `made` is on one of the stacks, or belongs to a spawner, or has
+///        references; one of these.
 struct RecordPool: ~Copyable {
   // atomic: tag in the high half, index + 1 of the first record in the low half.
   private let free = Atomic<UInt64>(0)
@@ -179,7 +179,7 @@ struct RecordPool: ~Copyable {
     return (number, shifted - firstChunk << number)
   }
 
-  // MARK: Messages and notes
+  // MARK: Messages and activities
 
   /// Bytes of a task's message, with its NUL.
   static var messageRoom: Int { 128 }
@@ -193,7 +193,7 @@ struct RecordPool: ~Copyable {
     return (end + place * messageRoom).assumingMemoryBound(to: UInt8.self)
   }
 
-  /// The place of a task's notes: behind the messages of its chunk, likewise.
+  /// The place of a task's activity: behind the messages of its chunk, likewise.
   static func activityPlace(of task: TaskReference) -> TaskActivity.Pointer {
     let (number, place) = position(of: task.pointer.pointee.index)
     let count = firstChunk << number
@@ -201,7 +201,7 @@ struct RecordPool: ~Copyable {
     return (end + place * activityRoom).assumingMemoryBound(to: TaskActivity.self)
   }
 
-  /// Bytes of a task's notes.
+  /// Bytes of a task's activity.
   private static var activityRoom: Int { (MemoryLayout<TaskActivity>.size + 63) & ~63 }
 
   /// Allocates a chunk and initialises nothing in it; nil if there is no memory.

@@ -1,7 +1,8 @@
 import CPlatform
 import Synchronization
 
-/// A spawn as the boundary passes it: checked, and with nothing left to copy but the name.
+/// A spawn, or an adoption, as the boundary passes it: checked, and with nothing left to copy but
+/// the name.
 struct SpawnRequest {
   var name: TaskName
   var kind: UInt32
@@ -18,8 +19,12 @@ struct SpawnRequest {
   var cancelSignal: Int32 = 0
   /// The heartbeat interval in nanoseconds; 0: no heartbeats.
   var heartbeat: Int64 = 0
+  /// The first bytes of what its thread is called, if the traits say `namedThread`.
+  var threadName: (UInt64, UInt64) = (0, 0)
   /// Whether the caller gets a handle.
   var wantsHandle = false
+  /// Whether it is one of several attempts: that there is no room is then no rejection (S8).
+  var triesAgain = false
 
   /// Whether it needs optional state, as most tasks do not; see `OptionalState`.
   @inline(__always)
@@ -44,6 +49,25 @@ extension RegistryReference {
   @inline(__always)
   func spawn(_ request: borrowing SpawnRequest) -> (Status, TaskReference?) {
     if ProcessState.isForkedChild { return (.forked, nil) }
+    return enter(request) { task, request in
+      parent == nil
+        ? dispatch(task, stackSize: request.stackSize, fresh: request.wantsFreshThread)
+        : root.dispatch(
+          task, stackSize: stackSize(for: request), fresh: request.wantsFreshThread)
+    }
+  }
+
+  /// Admits a task, as `spawn` does, and calls `giveThread` once it is published.
+  ///
+  /// - Parameters:
+  ///   - request: the task.
+  ///   - giveThread: gives it a thread; unless it returns `.ok`, the task is withdrawn.
+  /// - Returns: as `spawn`.
+  @inline(__always)
+  func enter(
+    _ request: borrowing SpawnRequest,
+    _ giveThread: (TaskReference, borrowing SpawnRequest) -> Status
+  ) -> (Status, TaskReference?) {
     guard let task = pointer.pointee.records.take(for: self) else {
       return (reject(request, .noMemory), nil)
     }
@@ -67,15 +91,11 @@ extension RegistryReference {
     let phase = request.traits.phase
     if phase != 0 {
       phasedTaskBegins(phase)
-      if !request.isCleanup && wasAsked(phase) {
+      if !request.isCleanup && asksNewborn(of: phase) {
         task.raiseFlag { $0.asked(wasAborted(phase) ? .abort : .drain) }
       }
     }
-    let status =
-      parent == nil
-      ? dispatch(task, stackSize: request.stackSize, fresh: request.wantsFreshThread)
-      : root.dispatch(
-        task, stackSize: stackSize(for: request), fresh: request.wantsFreshThread)
+    let status = giveThread(task, request)
     if status != .ok {
       let reason = cp_errno()
       withdraw(task, hasHandle: request.wantsHandle)
@@ -125,7 +145,7 @@ extension RegistryReference {
       let isClosing = old.isClosed || token.isCancelled
       let mayPass = isCleanup && isClosing && Worker.currentTask?.registry.isWithin(self) == true
       if isClosing && !mayPass { return (.closed, old) }
-      let limit = options.maxTasks
+      let limit = pointer.pointee.maxTasks.load(ordering: .relaxed)
       let ended = limit == 0 ? 0 : pointer.pointee.endings.total
       switch old.admit(mayPassClosed: mayPass, ended: ended, limit: limit) {
       case .closed: return (.closed, old)
@@ -191,7 +211,8 @@ extension RegistryReference {
   var isFinished: Bool { (gate.isClosed || token.isCancelled) && isEmpty }
 
   /// Counts and reports a rejected spawn (O2, J8).
-  private func reject(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
+  func reject(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
+    if request.triesAgain && status == .limit { return status }
     forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
     if isMeasured { measureRejection(kind: request.kind) }
     if !options.log.isListening || isFinished { return status }

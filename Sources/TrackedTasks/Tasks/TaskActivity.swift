@@ -1,13 +1,13 @@
 import Synchronization
 
-/// The notes of a task: what it reports, and what others record of it, that few tasks need (E2, E3,
+/// The activity of a task: what it reports, and what others record of it, that few tasks need (E2, E3,
 /// E7).
 ///
 /// It lies behind the records of the chunk, where it takes no memory until the first task there has
-/// notes. It is never initialised as a whole: the thread that opens it stores every field. All
+/// an activity. It is never initialised as a whole: the thread that opens it stores every field. All
 /// fields are atomics, and relaxed, because a snapshot may read them while the next task of the
 /// record opens them; the snapshot discards what it read then (see LOCKING in `TaskRecord.swift`).
-/// A task's traits say whether it has notes; they are stored with release after the fields.
+/// A task's traits say whether it has an activity; they are stored with release after the fields.
 struct TaskActivity: ~Copyable {
   typealias Pointer = UnsafeMutablePointer<TaskActivity>
 
@@ -47,15 +47,23 @@ struct TaskActivity: ~Copyable {
   // atomic: relaxed; what the body of a failed task returned. Written by the worker before `ends`,
   // read after that.
   let code: Atomic<Int32>
-  // atomic: the token of the task's own and the two callbacks that cancel it, as bits, if its traits
-  // say `ownsToken` (the token: as long as there are callbacks). Relaxed; see LOCKING in
+  // atomic: the token of the task's own and the two callbacks that cancel it, as bits, if its
+  // traits say `ownsToken` (the token: as long as there are callbacks). Relaxed; see LOCKING in
   // `OwnToken.swift`.
   let ownToken: Atomic<UInt>
   let drainCallback: Atomic<UInt>
   let abortCallback: Atomic<UInt>
+  /// The task's label, if its traits say `labelled`.
+  let label: LabelPlace
+  // atomic: relaxed; the first bytes of the name of its thread, if its traits say `namedThread`.
+  // Written by the spawner, read by the worker.
+  let threadName: AtomicText<2>
+  // atomic: a pointer of the application's, as bits, if its traits say `hasData`. Written by the
+  // task's own thread with release, loaded with acquire: so what it points to can be read, too.
+  let data: Atomic<UInt>
 }
 
-/// The facts in the notes of a task.
+/// The facts in the activity of a task.
 struct ActivityFacts {
   var phase: UInt32 = 0
   /// Text that is valid until the process ends.
@@ -66,6 +74,12 @@ struct ActivityFacts {
   var isStalled = false
   /// When it began to drain, on `CLOCK_MONOTONIC`; 0 before (C16).
   var drainingSince: Int64 = 0
+  /// Its record, which is valid as long as the visit; nil for a thread that is not a task.
+  var record: TaskReference?
+  /// Whether it has a label (E14).
+  var isLabelled = false
+  /// Whether it is that of a thread that shuts down, and is not waited for (A4).
+  var joinsOthers = false
 
   /// For how long it has been draining, in nanoseconds; -1 if it is not.
   func drainingFor(at now: Int64) -> Int64 {
@@ -84,6 +98,9 @@ extension TaskReference {
     if traits.contains(.draining) {
       facts.drainingSince = activity.pointee.drainingSince.load(ordering: .relaxed)
     }
+    facts.record = self
+    facts.isLabelled = traits.contains(.labelled)
+    facts.joinsOthers = traits.contains(.joinsOthers)
     if !traits.contains(.activity) { return facts }
     let activity = self.activity
     facts.checkpoint = UnsafePointer(
@@ -93,7 +110,7 @@ extension TaskReference {
     return facts
   }
 
-  /// Stores every field of the notes that belongs to a trait.
+  /// Stores every field of the activity that belongs to a trait.
   ///
   /// Called before the trait is set, by the spawner or by the task's own thread.
   func clearActivity(heartbeat: Int64 = 0) {
@@ -104,7 +121,7 @@ extension TaskReference {
     heartbeats.clear(interval: heartbeat)
   }
 
-  /// The notes of the calling thread's own task, which are opened if they are not.
+  /// The activity of the calling thread's own task, which is opened if it is not.
   @inline(__always)
   func openActivity() -> TaskActivity.Pointer {
     if !word.hasOptionalState || !traits.contains(.activity) {
@@ -120,6 +137,32 @@ extension TaskReference {
   /// Requires a reference to the task, whose body has ended in this way.
   func code(of how: TaskWord.Ending) -> Int32 {
     how == .failed ? activity.pointee.code.load(ordering: .relaxed) : 0
+  }
+
+  // MARK: The application's pointer
+
+  /// The pointer that the task has set; nil if it has set none.
+  ///
+  /// Requires a reference.
+  var data: UnsafeMutableRawPointer? {
+    if !word.hasOptionalState || !traits.contains(.hasData) { return nil }
+    return UnsafeMutableRawPointer(bitPattern: activity.pointee.data.load(ordering: .acquiring))
+  }
+
+  /// Sets the application's pointer.
+  ///
+  /// Called on the task's own thread.
+  ///
+  /// - Returns: `.ok`; `.invalid` if the end of the task is being counted.
+  func setData(_ data: UnsafeMutableRawPointer?) -> Status {
+    if word.stage != .running {
+      return .invalid("tr_task_set_data", "the task has ended")
+    }
+    activity.pointee.data.store(UInt(bitPattern: data), ordering: .releasing)
+    if word.hasOptionalState && traits.contains(.hasData) { return .ok }
+    add(.hasData)
+    advance { $0.optionalStateAdded() }
+    return .ok
   }
 
   // MARK: Cancellation checks
@@ -151,47 +194,6 @@ extension TaskReference {
     if Worker.currentTask != self || word.hasOptionalState && traits.contains(.readsFlag) { return }
     add(.readsFlag)
     advance { $0.optionalStateAdded() }
-  }
-
-  // MARK: CPU time
-
-  /// The CPU time of the task's thread in nanoseconds; -1 if the task is not in its body.
-  ///
-  /// Requires a reference.
-  var threadCPU: Int64 {
-    guard word.stage == .running else { return -1 }
-    let now = ThreadClock.read(ofThread: pointer.pointee.threadID.load(ordering: .relaxed))
-    // If the task has ended, its thread has gone on to another one.
-    atomicMemoryFence(ordering: .acquiring)
-    return word.stage == .running ? now : -1
-  }
-
-  /// The part of `threadCPU` that the task has used, as far as that is known; see `Worker.cpuBase`.
-  ///
-  /// Requires a reference to the task, which is running.
-  func ownCPU(of threadCPU: Int64) -> Int64 {
-    let bits = pointer.pointee.worker.load(ordering: .acquiring)
-    guard let worker = Worker.Pointer(bitPattern: bits), threadCPU >= 0 else { return -1 }
-    let base = worker.pointee.cpuBase.load(ordering: .relaxed)
-    return base < 0 ? -1 : max(0, threadCPU &- base)
-  }
-
-  /// Records the CPU time of the task's thread, unless that was done before (E1).
-  ///
-  /// Requires a reference. Called once the flag is up: before that, no thread reads or resets
-  /// `cancelChecks`. It is wait-free, and takes a system call. If the task has not entered its
-  /// body, the next caller does it.
-  func sampleCPU() {
-    if pointer.pointee.cancelChecks.load(ordering: .relaxed) & CancelChecks.sampling != 0 { return }
-    let used = threadCPU
-    if used < 0 { return }
-    let before = pointer.pointee.cancelChecks.bitwiseOr(CancelChecks.sampling, ordering: .acquiring)
-      .oldValue
-    if before & CancelChecks.sampling != 0 { return }
-    activity.pointee.sampledCPU.store(used, ordering: .relaxed)
-    activity.pointee.sampledAt.store(monotonicNow(), ordering: .relaxed)
-    // Acquired by `cancelChecks`.
-    pointer.pointee.cancelChecks.bitwiseOr(CancelChecks.sampled, ordering: .releasing)
   }
 }
 

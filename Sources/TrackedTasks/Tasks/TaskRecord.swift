@@ -8,11 +8,12 @@ import Synchronization
 //
 // A snapshot holds nothing. It reads as with a sequence lock whose sequence is the task's id, which
 // is never reused (Boehm, "Can seqlocks get along with programming language memory models?", MSPC
-// 2012): id, word, fields, fence, word and id again. The writer, while the word says that the record
-// is free, stores the id with release, then a release fence, the fields, and then the word. So a
-// reader that saw one new field sees the new id at its second read. The id is read before the word
-// and after it, so the word is of the same task too. The word's bits alone would not say that: they
-// can occur again with the next task. This is why all fields that a snapshot reads are atomics.
+// 2012): id, word, fields, fence, word and id again. The writer, while the word says that the
+// record is free, stores the id with release, then a release fence, the fields, and then the word.
+// So a reader that saw one new field sees the new id at its second read. The id is read before the
+// word and after it, so the word is of the same task too. The word's bits alone would not say that:
+// they can occur again with the next task. This is why all fields that a snapshot reads are
+// atomics.
 
 /// One task: its state, what it runs, and how it ended.
 ///
@@ -61,6 +62,7 @@ struct TaskRecord: ~Copyable {
   let descriptor = CancelDescriptor()
   /// Readable once the task is told to abort.
   let abortDescriptor = CancelDescriptor()
+  /// For its cancellation, and for its end.
   let callbacks = CancelCallbacks()
   let optionalState = OptionalState()
   // atomic: what has happened since the flag was raised; see `CancelChecks`. Set to 0 by the
@@ -212,7 +214,7 @@ struct TaskReference: Equatable {
     return name
   }
 
-  /// The task's notes; see `TaskActivity`.
+  /// The task's activity; see `TaskActivity`.
   var activity: TaskActivity.Pointer { RecordPool.activityPlace(of: self) }
 
   var kind: UInt32 { pointer.pointee.kind.load(ordering: .relaxed) }

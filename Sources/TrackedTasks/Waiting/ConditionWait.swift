@@ -5,7 +5,7 @@ import Synchronization
 // Why no wake-up is lost. The waiting task holds the application's mutex from before it publishes
 // its wait until the wait on the condition variable releases the mutex; POSIX makes releasing it
 // and starting to wait one step. The task publishes first and reads its flag afterwards; a
-// canceller raises the flag and then looks for a published wait: one of them sees the other. If the
+// canceller raises the flag and then checks for a published wait: one of them sees the other. If the
 // task saw its flag, it does not wait. If the canceller saw the wait, it broadcasts; that wakes the
 // task unless the task still holds the mutex on its way into the wait. The canceller cannot wait
 // for the mutex: it may hold it itself, or hold a lock that the holder of the mutex waits for. So
@@ -105,7 +105,7 @@ func waitOnCondition(
   if let task, task.endsWait() { return .cancelled }
   if token?.isCancelled == true { return .cancelled }
   if !ConditionWaker.prepare() { return .noMemory }
-  task?.makesFlagLookForWaits()
+  task?.announceConditionWaits()
   return withCancellationDisabled {
     withUnsafeTemporaryAllocation(of: ConditionWait.self, capacity: 1) { memory in
       // SAFETY: room for one element has a base address.
@@ -188,12 +188,11 @@ private func block(
   _ mutex: UnsafeMutablePointer<pthread_mutex_t>,
   until deadline: Deadline, _ caller: StaticString
 ) -> Status {
-  let code: Int32
-  if deadline.isNever {
-    code = pthread_cond_wait(condition, mutex)
-  } else {
+  var wait = NotedWait(.condition)
+  let code = wait.block(until: deadline) {
+    if deadline.isNever { return pthread_cond_wait(condition, mutex) }
     var limit = deadline.timespec
-    code = cp_cond_clockwait(condition, mutex, &limit)
+    return cp_cond_clockwait(condition, mutex, &limit)
   }
   switch code {
   case 0: return .ok

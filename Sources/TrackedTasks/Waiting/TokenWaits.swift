@@ -37,6 +37,7 @@ func waitForAny(
             if isIn == nil { break }
             entered += 1
           }
+          var wait = NotedWait(.token)
           let end: (Status, Int)
           wait: while true {
             if let index = cancelled() {
@@ -51,7 +52,7 @@ func waitForAny(
               end = (.timedOut, 0)
               break wait
             }
-            _ = parker.park(until: deadline)
+            _ = wait.block(until: deadline) { parker.park(until: deadline) }
           }
           for number in 0..<entered {
             tokens[number].monitor.withLock { $0.waiters.remove(first + number) }

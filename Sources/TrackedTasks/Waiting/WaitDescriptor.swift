@@ -8,7 +8,7 @@ import Synchronization
 // under it.
 //
 // Why no wake-up is lost. A task takes its place and reads its flag afterwards; a thread that
-// raises the flag looks for the place afterwards: one of them sees the other (the fence in
+// raises the flag checks for the place afterwards: one of them sees the other (the fence in
 // `descriptor(for:)`). A place is found and changed only under the lock. So if the task moves to
 // another descriptor, either the flag was up before, and the task reads it once more; or the thread
 // that raised it finds the new place. A descriptor is never made unreadable.
@@ -35,14 +35,14 @@ import Synchronization
 ///     → closed          by the last user
 struct WaitDescriptor: ~Copyable {
   // immutable after init
-  fileprivate let descriptor: Int32
+  let descriptor: Int32
   // atomic: relaxed; written once, under the lock. A task that reads an old value without it waits
   // and is woken.
-  fileprivate let isRaised = Atomic<Bool>(false)
+  let isRaised = Atomic<Bool>(false)
   /// Guarded by the Monitor; in memory of its own, as the other fields are read without it.
-  fileprivate let shared: UnsafeMutablePointer<Shared>
+  let shared: UnsafeMutablePointer<Shared>
 
-  fileprivate struct Shared {
+  struct Shared {
     /// The number of tasks that have a place, plus the threads that write to it.
     var users = 0
     /// Whether a write has returned.
@@ -54,7 +54,7 @@ struct WaitDescriptor: ~Copyable {
   typealias Pointer = UnsafeMutablePointer<WaitDescriptor>
 
   /// How many tasks share one, as long as another one can be made.
-  fileprivate static var places: Int { 32 }
+  static var places: Int { 32 }
 
   private init(_ descriptor: Int32, _ shared: UnsafeMutablePointer<Shared>) {
     self.descriptor = descriptor
@@ -63,7 +63,8 @@ struct WaitDescriptor: ~Copyable {
 
   /// The process's Monitor, as bits; made before the first wait and never freed.
   ///
-  /// atomic: stored with release, loaded with acquire.
+  /// atomic: stored with release, loaded with acquire. A thread that raises a flag finds it because
+  /// it has found the trait `hasWaitPlace`, which is added later.
   private static let kept = Atomic<UInt>(0)
 
   private static var monitor: Monitor<WaitDescriptors>? { Monitor.shared(at: kept) }
@@ -97,17 +98,19 @@ struct WaitDescriptor: ~Copyable {
   /// - Returns: see `Found`.
   static func descriptor(for task: TaskReference, isWaiting: Bool) -> Found {
     let place = task.activity
-    if task.hasWaitPlace {
-      if let own = Pointer(bitPattern: place.pointee.waitDescriptor.load(ordering: .relaxed)),
-        !own.pointee.isRaised.load(ordering: .relaxed)
-      {
+    let hadPlace = task.hasWaitPlace
+    if hadPlace {
+      let bits = place.pointee.waitDescriptor.load(ordering: .relaxed)
+      if let own = Pointer(bitPattern: bits), !own.pointee.isRaised.load(ordering: .relaxed) {
         return .descriptor(own.pointee.descriptor)
       }
-    } else {
-      place.pointee.waitDescriptor.store(0, ordering: .relaxed)
-      task.makesFlagLookForPlaces()
     }
     guard let monitor = prepare() else { return isWaiting ? .none : .failed(.noMemory) }
+    // After that, so that a thread which raises the flag and finds the trait finds the Monitor.
+    if !hadPlace {
+      place.pointee.waitDescriptor.store(0, ordering: .relaxed)
+      task.announceWaitPlace()
+    }
     let found = take(for: place, from: monitor, isWaiting: isWaiting)
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     return found
@@ -115,8 +118,8 @@ struct WaitDescriptor: ~Copyable {
 
   /// Whether the library has made the descriptor of the calling thread's task readable.
   ///
-  /// If it is readable and this is false, the application has closed it. The note is made before
-  /// the descriptor is written to, so a thread that has polled it finds the note.
+  /// If it is readable and this is false, the application has closed it. That is stored
+  /// before the descriptor is written to, so a thread that has polled it sees it.
   static func isRaised(for task: TaskReference) -> Bool {
     let bits = task.activity.pointee.waitDescriptor.load(ordering: .relaxed)
     return Pointer(bitPattern: bits)?.pointee.isRaised.load(ordering: .relaxed) ?? true
@@ -208,98 +211,12 @@ struct WaitDescriptor: ~Copyable {
 }
 
 extension WaitDescriptor.Pointer {
-  fileprivate var shared: UnsafeMutablePointer<WaitDescriptor.Shared> { pointee.shared }
+  var shared: UnsafeMutablePointer<WaitDescriptor.Shared> { pointee.shared }
 
   /// Closes it; requires that it has no users.
-  fileprivate func close() {
+  func close() {
     cp_close(pointee.descriptor)
     deinitialize(count: 1)
     free(self)
-  }
-}
-
-/// What the Monitor of the descriptors guards.
-///
-/// D1: those in the list are the ones that are not raised; those that have room come first.
-struct WaitDescriptors: MonitorState {
-  private var list = LinkedList<WaitDescriptorPlace>()
-  /// How many threads are making one.
-  var making = 0
-
-  /// Gives a task a place at the first one in the list.
-  ///
-  /// - Returns: the descriptor; nil if it has no room or, with `beyondLimit`, if the list is empty.
-  mutating func take(for place: TaskActivity.Pointer, beyondLimit: Bool) -> Int32? {
-    guard let this = list.first, beyondLimit || this.shared.pointee.users < WaitDescriptor.places
-    else {
-      return nil
-    }
-    this.shared.pointee.users += 1
-    if this.shared.pointee.users >= WaitDescriptor.places {
-      list.remove(this)
-      list.append(this)
-    }
-    place.pointee.waitDescriptor.store(UInt(bitPattern: this), ordering: .relaxed)
-    return this.pointee.descriptor
-  }
-
-  /// Takes a task's place away, if it has one.
-  ///
-  /// - Returns: the descriptor that must be closed, if any.
-  mutating func leave(_ place: TaskActivity.Pointer) -> WaitDescriptor.Pointer? {
-    let bits = place.pointee.waitDescriptor.load(ordering: .relaxed)
-    guard let this = WaitDescriptor.Pointer(bitPattern: bits) else { return nil }
-    place.pointee.waitDescriptor.store(0, ordering: .relaxed)
-    return drop(this) ? this : nil
-  }
-
-  /// Adds a new one, without users.
-  mutating func insert(_ this: WaitDescriptor.Pointer) { list.prepend(this) }
-
-  /// Raises it for a task whose flag is up; the caller is a user until it has written.
-  mutating func raise(_ this: WaitDescriptor.Pointer) {
-    this.shared.pointee.users += 1
-    if this.pointee.isRaised.load(ordering: .relaxed) { return }
-    list.remove(this)
-    this.pointee.isRaised.store(true, ordering: .relaxed)
-  }
-
-  /// Uncounts a user.
-  ///
-  /// - Returns: whether it was the last one: no thread can find the descriptor any more.
-  mutating func drop(_ this: WaitDescriptor.Pointer) -> Bool {
-    this.shared.pointee.users -= 1
-    let isLast = this.shared.pointee.users == 0
-    if this.pointee.isRaised.load(ordering: .relaxed) { return isLast }
-    if isLast || this.shared.pointee.users == WaitDescriptor.places - 1 {
-      list.remove(this)
-      if !isLast { list.prepend(this) }
-    }
-    return isLast
-  }
-
-  func checkInvariants() {
-    var wasFull = false
-    list.checkLinks()
-    var place = list.first
-    while let this = place {
-      let isFull = this.shared.pointee.users >= WaitDescriptor.places
-      if this.shared.pointee.users <= 0 || this.pointee.isRaised.load(ordering: .relaxed) {
-        fatalError("a wait descriptor on the list is unused, or raised")
-      }
-      if wasFull && !isFull {
-        fatalError("D1: a full wait descriptor comes before one that is not")
-      }
-      wasFull = isFull
-      place = list.element(after: this)
-    }
-  }
-}
-
-/// The place of a wait descriptor among those that are not raised.
-private enum WaitDescriptorPlace: ListPlace {
-  static subscript(element: WaitDescriptor.Pointer) -> ListLinks<WaitDescriptor.Pointer> {
-    get { element.shared.pointee.links }
-    set { element.shared.pointee.links = newValue }
   }
 }

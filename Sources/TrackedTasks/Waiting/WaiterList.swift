@@ -6,7 +6,7 @@
 //
 // The predicate is read without the lock (it may take the same one), and so is the clock, and the
 // thread parks without it. The gap between the predicate and the park is survived as the waker
-// makes the predicate true first and then looks at the list: it finds the waiter there and leaves a
+// makes the predicate true first and then reads the list: it finds the waiter there and leaves a
 // permit, with which the park returns at once. A waker that comes before the waiter is on the list
 // is seen by the first reading of the predicate after that.
 //
@@ -53,6 +53,8 @@ enum WaitKey {
   static var callbacks: UInt { 6 }
   /// A wait on a condition variable has to be woken.
   static var wakers: UInt { 7 }
+  /// There is room for another task, or the registry has closed.
+  static var room: UInt { 8 }
 }
 
 /// The threads blocked on one registry, on one token or in the waker; part of what its Monitor
@@ -89,20 +91,25 @@ extension Monitor where State: WaitableState {
   /// Blocks the calling thread until `isReady`, its own flag (C4, C16), or `deadline`.
   ///
   /// The order makes lost wake-ups impossible: the waiter is on the list before it reads the
-  /// predicate, and a thread that makes the predicate true looks at the list afterwards. The flag
+  /// predicate, and a thread that makes the predicate true reads the list afterwards. The flag
   /// of the calling task needs no list: raising it unparks the task's worker.
   ///
   /// - Parameters:
   ///   - key: what is waited for.
   ///   - deadline: when to give up.
+  ///   - kind: what reports say of it.
+  ///   - object: which task it waits for, if it is one, or which registry.
   ///   - isCancellable: whether the flag of the calling task ends the wait.
   ///   - didEnlist: called once, unlocked, when the waiter is on the list.
+  ///   - isHopeless: called in a task before each sleep, when other threads can read the note, and
+  ///     nothing is locked: whether to give up as if the time were over.
   ///   - isReady: the predicate; called without the lock.
   /// - Returns: which of the three came first; the predicate is checked before the flag, and the
   ///   flag before the clock.
   func wait(
-    for key: UInt, until deadline: Deadline, isCancellable: Bool = true,
-    didEnlist: () -> Void = {}, isReady: () -> Bool
+    for key: UInt, until deadline: Deadline, noting kind: WaitNote.Kind = .none,
+    object: UInt64 = 0, isCancellable: Bool = true,
+    didEnlist: () -> Void = {}, isHopeless: () -> Bool = { false }, isReady: () -> Bool
   ) -> WaitEnd {
     if isReady() { return .ready }
     let task = isCancellable ? Worker.currentTask : nil
@@ -118,6 +125,7 @@ extension Monitor where State: WaitableState {
             }
             didEnlist()
             var end: WaitEnd?
+            var wait = NotedWait(kind, object: object)
             repeat {
               if isReady() {
                 end = .ready
@@ -125,8 +133,10 @@ extension Monitor where State: WaitableState {
                 end = .cancelled
               } else if deadline.hasPassed {
                 end = .timedOut
+              } else if task != nil, wait.isInVain(until: deadline, isHopeless) {
+                end = .timedOut
               } else {
-                _ = parker.park(until: deadline)
+                _ = wait.block(until: deadline) { parker.park(until: deadline) }
               }
             } while end == nil
             withLock { $0.waiters.remove(node) }

@@ -2,7 +2,7 @@
 // None. Each function sends an event, so it is called without a lock.
 
 /// Log events about missed heartbeats (E7).
-extension HeartbeatWatch.Subject {
+extension HeartbeatSubject {
   /// Reports that there was no heartbeat for `silence` nanoseconds.
   ///
   /// A task does not end before this has returned.
@@ -12,6 +12,8 @@ extension HeartbeatWatch.Subject {
       $0.append(duration: silence)
       $0.append(", heartbeat interval ")
       $0.append(duration: interval)
+      append(label: &$0)
+      append(wait: &$0)
     } _: {
       log(LogEventNumber.warning, LogEventNumber.taskStalled, message: $0, isHeldUp: true)
     }
@@ -30,6 +32,42 @@ extension HeartbeatWatch.Subject {
     } _: {
       log(LogEventNumber.info, LogEventNumber.taskRecovered, message: $0, isHeldUp: isHeldUp)
     }
+  }
+
+  /// Reports one line of what a stalled task or thread is doing.
+  ///
+  /// A task does not end before this has returned.
+  func logExplanation(_ line: UnsafePointer<UInt8>) {
+    log(LogEventNumber.warning, LogEventNumber.stallExplained, message: line, isHeldUp: true)
+  }
+
+  /// Reports that a stalled task is told to abort.
+  ///
+  /// The task does not end before this has returned.
+  func logAbort(silence: Int64) {
+    withFixedText {
+      $0.append("no heartbeat for ")
+      $0.append(duration: silence)
+      $0.append(", told to abort")
+    } _: {
+      log(LogEventNumber.error, LogEventNumber.stallAborted, message: $0, isHeldUp: true)
+    }
+  }
+
+  /// Appends the label of a task that has one.
+  private func append(label text: inout FixedText) {
+    guard case .task(let task) = self else { return }
+    let label = task.facts(in: registry)?.label ?? TaskLabel()
+    if label.isEmpty { return }
+    text.append(", for ")
+    label.withText { text.append(utf8: $0, limit: 127) }
+  }
+
+  /// Appends the wait of the library that a task is in (E15).
+  private func append(wait text: inout FixedText) {
+    guard case .task(let task) = self, let wait = task.checkedWait(ofTask: task.id) else { return }
+    text.append(", ")
+    text.append(wait, at: monotonicNow())
   }
 
   private func log(

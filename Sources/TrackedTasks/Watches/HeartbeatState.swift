@@ -15,7 +15,7 @@ struct HeartbeatState: ~Copyable {
   // atomic: the time of the last heartbeat, on `RunClock`; 0 before the first; `.max` during a wait
   // that is left out.
   let beatAt = Atomic<Int64>(0)
-  // atomic: a `HeartbeatWatch.Stage`; see LOCKING there.
+  // atomic: a `HeartbeatStage`; see LOCKING in `HeartbeatWatch.swift`.
   let stage = Atomic<UInt32>(0)
   // atomic: 1 if the library's own waits are left out. Relaxed; the thread's own.
   let sparesWaits = Atomic<UInt32>(0)
@@ -65,33 +65,38 @@ extension UnsafeMutablePointer<HeartbeatState> {
   }
 
   /// Records a heartbeat.
-  func beat() -> Status {
+  func beat() -> Status { beat {} }
+
+  /// Records a heartbeat, and then changes the interval.
+  ///
+  /// The end of a stall is reported afterwards: the log's function may take longer than an interval,
+  /// and may itself set another one.
+  @inline(__always)
+  private func beat(_ change: () -> Void) -> Status {
     let before = pointee.beatAt.load(ordering: .relaxed)
     let now = RunClock.now()
     pointee.beatAt.store(now, ordering: .sequentiallyConsistent)
+    change()
     if currentStage == .quiet { return .ok }
     return watch?.hasRecovered(silence: before == .max ? 0 : now &- before) ?? .ok
   }
 
   /// Sets another interval from now on; 0 is none.
   func change(to interval: Int64, sparesWaits: Bool) -> Status {
-    let status = beat()
+    let status = beat {
+      pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
+      pointee.interval.store(interval, ordering: .sequentiallyConsistent)
+    }
     if status != .ok { return status }
-    pointee.sparesWaits.store(sparesWaits ? 1 : 0, ordering: .relaxed)
-    pointee.interval.store(interval, ordering: .sequentiallyConsistent)
     watch?.intervalHasChanged(to: interval)
     return .ok
   }
 
   /// Suspends the interval until `resume`.
   func pause() -> Status {
-    if pointee.interval.load(ordering: .relaxed) < 0 { return .ok }
-    let status = beat()
-    if status != .ok { return status }
-    // Read again: a log callback that was called for the heartbeat may have set another interval.
     let interval = pointee.interval.load(ordering: .relaxed)
-    if interval > 0 { negate(interval) }
-    return .ok
+    if interval < 0 { return .ok }
+    return beat { if interval > 0 { negate(interval) } }
   }
 
   /// Sets the interval that `pause` suspended.
@@ -131,11 +136,11 @@ extension UnsafeMutablePointer<HeartbeatState> {
     HeartbeatWatch.Pointer(bitPattern: pointee.watch.load(ordering: .relaxed))
   }
 
-  var currentStage: HeartbeatWatch.Stage {
-    HeartbeatWatch.Stage(rawValue: pointee.stage.load(ordering: .sequentiallyConsistent)) ?? .quiet
+  var currentStage: HeartbeatStage {
+    HeartbeatStage(rawValue: pointee.stage.load(ordering: .sequentiallyConsistent)) ?? .quiet
   }
 
-  func enter(_ stage: HeartbeatWatch.Stage) {
+  func enter(_ stage: HeartbeatStage) {
     pointee.stage.store(stage.rawValue, ordering: .sequentiallyConsistent)
   }
 }

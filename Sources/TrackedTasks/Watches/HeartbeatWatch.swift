@@ -18,68 +18,42 @@ import Synchronization
 /// The events about one task alternate: its stage determines which may come next.
 struct HeartbeatWatch {
   /// Checks for a heartbeat when it is due; the first field, so that its address is known.
-  fileprivate var timer: Timer
+  var timer: Timer
 
   // immutable after init
   /// The task or thread; no reference is held, as the watch is freed before it.
-  fileprivate let subject: Subject
-  fileprivate let heartbeats: HeartbeatState.Pointer
+  let subject: HeartbeatSubject
+  let heartbeats: HeartbeatState.Pointer
 
   // Guarded by the timer thread's Monitor.
   /// Whether the body, or the thread's interval, is over.
-  fileprivate var isOver = false
+  var isOver = false
   /// Whether the watch no longer holds the timer thread and no longer checks, although the thread
   /// has not ended its interval yet.
   fileprivate(set) var isRetired = false
   /// How long the task had been silent, in nanoseconds, when that was found.
-  fileprivate var stalledFor: Int64 = 0
+  var stalledFor: Int64 = 0
   /// How long the task had been silent, in nanoseconds, when its heartbeat came; while
   /// `beatMeanwhile` or `recovering`.
-  fileprivate var silence: Int64 = 0
+  var silence: Int64 = 0
+  /// What has been done about the stall.
+  var ladder = StallLadder()
+  /// Whether an event is posted or being reported, from `reporting` or `beatMeanwhile` on.
+  var isDelivering = false
 
-  // Owned by the thread that reports a stall.
-  fileprivate var step = Step.stall
+  // Owned by the thread that reports a stall; before, guarded by the timer thread's Monitor.
+  var step = Step.stall
 
   /// What is to be reported next if the log callback ends the thread.
-  fileprivate enum Step {
-    case stall, recovery, end
+  enum Step {
+    case stall, explanation, last, recovery, end
   }
 
   typealias Pointer = UnsafeMutablePointer<HeartbeatWatch>
 
-  /// The task or thread that has the heartbeat interval.
-  enum Subject {
-    case task(TaskReference)
-    /// A thread that is not a task.
-    case thread(ThreadHeartbeats.Pointer)
-
-    var registry: RegistryReference {
-      switch self {
-      case .task(let task): task.registry
-      case .thread(let thread): thread.pointee.registry
-      }
-    }
-  }
-
-  /// What was reported of a task; stored in its interval.
-  enum Stage: UInt32 {
-    /// No stall was reported, or its end was.
-    case quiet = 0
-    /// The stall is being reported.
-    case reporting = 1
-    /// The stall was reported.
-    case reported = 2
-    /// A heartbeat came while the stall was being reported: its end is reported right afterwards.
-    case beatMeanwhile = 3
-    /// The task's own thread is reporting the end of the stall.
-    case recovering = 4
-    /// The timer thread does not check, as no interval is set: a heartbeat makes it check again.
-    case idle = 5
-  }
-
   /// Makes one, which holds the timer thread.
   static func make(
-    _ subject: Subject, _ heartbeats: HeartbeatState.Pointer, interval: Int64
+    _ subject: HeartbeatSubject, _ heartbeats: HeartbeatState.Pointer, interval: Int64
   ) -> (Status, Pointer?) {
     guard let memory = malloc(MemoryLayout<HeartbeatWatch>.size) else { return (.noMemory, nil) }
     let status = TimerThread.hold()
@@ -99,12 +73,25 @@ struct HeartbeatWatch {
 }
 
 extension UnsafeMutablePointer<HeartbeatWatch> {
-  private var timer: Timer.Pointer {
+  var timer: Timer.Pointer {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: Timer.self)
   }
 
   /// The registry whose log is used.
   var registry: RegistryReference { pointee.subject.registry }
+
+  /// Changes what has been done about the stall.
+  ///
+  /// The ladder is copied, changed and stored whole: to ThreadSanitizer, a change in place is one of
+  /// the whole watch, and so a race with whoever reads a constant of it.
+  ///
+  /// Requires the lock.
+  func withLadder<Result>(_ change: (inout StallLadder) -> Result) -> Result {
+    var ladder = pointee.ladder
+    let result = change(&ladder)
+    pointee.ladder = ladder
+    return result
+  }
 
   /// Queues the next check, if an interval is set.
   ///
@@ -138,83 +125,18 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     }
   }
 
-  /// Checks whether the task is stalled, and queues the next check if it is not.
+  /// Informs the timer thread that the interval has changed.
   ///
-  /// Requires the lock. Called by the timer thread.
-  ///
-  /// - Returns: whether `report` must be called, without the lock. The registry's memory is
-  ///   retained for it.
-  func finds(stallAgain queue: inout TimerQueue) -> Bool {
-    let heartbeats = pointee.heartbeats
-    let now = RunClock.now()
-    if heartbeats.overdueAt <= now {
-      heartbeats.enter(.reporting)
-      if heartbeats.overdueAt <= now {
-        pointee.stalledFor = now &- heartbeats.pointee.beatAt.load(ordering: .relaxed)
-        if !pointee.subject.registry.options.log.isListening {
-          // Treated as reported.
-          heartbeats.enter(.reported)
-          return false
-        }
-        pointee.step = .stall
-        pointee.subject.registry.retainStorage()
-        return true
+  /// Called on the thread that has the interval.
+  func intervalHasChanged(to interval: Int64) {
+    TimerThread.change { state in
+      if pointee.isRetired {
+        pointee.heartbeats.pointee.interval.store(0, ordering: .sequentiallyConsistent)
+        return
       }
-      heartbeats.enter(.quiet)
+      if interval > 0 { state.recordInterval(interval) }
+      armAgain(&state.queue)
     }
-    arm(&queue)
-    return false
-  }
-
-  /// Reports the stall, and its end if that came meanwhile.
-  ///
-  /// Called by an event thread. The task does not end before this has returned; a log callback that
-  /// waited for its end would wait for itself. If the callback ends its thread, the event counts as
-  /// reported.
-  func report() {
-    let goOn: CallFrame.Function = { watch in
-      // SAFETY: it is the watch that is passed with this function, which lives until the last step.
-      watch.unsafelyUnwrapped.assumingMemoryBound(to: HeartbeatWatch.self).goOnReporting()
-    }
-    CallFrame.call(.library, self, goOn, ifLeft: goOn)
-  }
-
-  /// Continues where the last call stopped.
-  private func goOnReporting() {
-    let subject = pointee.subject
-    let registry = subject.registry
-    let heartbeats = pointee.heartbeats
-    if pointee.step == .stall {
-      pointee.step = .recovery
-      let interval = abs(heartbeats.pointee.interval.load(ordering: .relaxed))
-      subject.logStall(silence: pointee.stalledFor, interval: interval)
-      if ProcessState.isForkedChild { return }
-    }
-    let key = UInt(bitPattern: self)
-    var isBeaten = true
-    if pointee.step == .recovery {
-      isBeaten = TimerThread.withQueue { _ in
-        if heartbeats.currentStage != .beatMeanwhile {
-          // The task may end from here on, and the watch with it.
-          heartbeats.enter(.reported)
-          return false
-        }
-        pointee.step = .end
-        return true
-      }
-      if isBeaten { subject.logRecovery(silence: pointee.silence, isHeldUp: true) }
-      if ProcessState.isForkedChild { return }
-    }
-    if isBeaten {
-      TimerThread.withQueue { queue in
-        // Once the body is over, the thread that ends it waits for this alone.
-        let isOver = pointee.isOver
-        heartbeats.enter(.quiet)
-        if !isOver { arm(&queue) }
-      }
-    }
-    registry.monitor.withLock { $0.waiters.wake(key) }
-    registry.releaseStorage()
   }
 
   /// Stops reporting, and frees the watch when a report that is under way is over.
@@ -228,7 +150,7 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
       state.queue.remove(timer)
       return state.withdraw(timer)
     }
-    // The stall was not reported.
+    // It was not reported.
     if isWithdrawn {
       heartbeats.enter(.quiet)
       registry.releaseStorage()
@@ -255,57 +177,12 @@ extension UnsafeMutablePointer<HeartbeatWatch> {
     pointee.heartbeats.pointee.interval.store(0, ordering: .sequentiallyConsistent)
     state.queue.remove(timer)
     let isWithdrawn = state.withdraw(timer)
-    // The stall was not reported.
-    if isWithdrawn { pointee.heartbeats.enter(.quiet) }
+    // It was not reported.
+    if isWithdrawn {
+      pointee.isDelivering = false
+      pointee.heartbeats.enter(.quiet)
+    }
     state.intervalIsOver()
     return isWithdrawn
-  }
-
-  /// Informs the timer thread that the interval has changed.
-  ///
-  /// Called on the thread that has the interval.
-  func intervalHasChanged(to interval: Int64) {
-    TimerThread.change { state in
-      if pointee.isRetired {
-        pointee.heartbeats.pointee.interval.store(0, ordering: .sequentiallyConsistent)
-        return
-      }
-      if interval > 0 { state.recordInterval(interval) }
-      armAgain(&state.queue)
-    }
-  }
-
-  /// Handles a heartbeat after the task was reported as stalled, while that is being reported, or
-  /// while it was not checked.
-  ///
-  /// Called on the thread that has the interval.
-  func hasRecovered(silence: Int64) -> Status {
-    let heartbeats = pointee.heartbeats
-    let isMine = TimerThread.withQueue { queue in
-      switch heartbeats.currentStage {
-      case .reporting:
-        pointee.silence = silence
-        heartbeats.enter(.beatMeanwhile)
-        return false
-      case .reported:
-        // A wait that is left out may have come before the heartbeat.
-        pointee.silence = max(silence, pointee.stalledFor)
-        heartbeats.enter(.recovering)
-        return true
-      case .idle:
-        heartbeats.enter(.quiet)
-        arm(&queue)
-        return false
-      case .quiet, .beatMeanwhile, .recovering: return false
-      }
-    }
-    if !isMine { return .ok }
-    pointee.subject.logRecovery(silence: pointee.silence, isHeldUp: false)
-    if ProcessState.isForkedChild { return .forked }
-    TimerThread.withQueue { queue in
-      heartbeats.enter(.quiet)
-      arm(&queue)
-    }
-    return .ok
   }
 }

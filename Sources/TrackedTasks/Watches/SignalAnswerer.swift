@@ -3,83 +3,51 @@ import Synchronization
 
 /// The thread that cancels tokens for signals and requests; see LOCKING in `SignalWatch.swift`.
 extension UnsafeMutablePointer<SignalWatch> {
-  /// Makes an answerer; false if the system refuses a thread.
-  func makeAnswerer() -> Bool {
-    // Before the thread runs: it may have ended when this continues.
-    pointee.monitor.withLock { state in
-      state.answerer = pthread_t()
-      state.hasAnswerer = true
-    }
-    let (code, _) = startThread(
-      stackSize: RegistryOptionsCore.defaultStackSize, argument: self,
-      main: {
-        cp_call_guarded(
-          // SAFETY: the watch, which is never freed.
-          { $0.unsafelyUnwrapped.assumingMemoryBound(to: SignalWatch.self).answer() },
-          { $0.unsafelyUnwrapped.assumingMemoryBound(to: SignalWatch.self).answererLeaves() }, $0)
-        return nil
-      })
-    if code != 0 { pointee.monitor.withLock { $0.hasAnswerer = false } }
-    return code == 0
-  }
-
-  /// Waits for the answerer to finish, however long the callbacks take that it runs.
-  ///
-  /// An answerer whose thread a callback has ended is replaced, so that nothing is left unanswered.
-  func joinAnswerer() {
-    while true {
-      let seen = pointee.event.load(ordering: .acquiring)
-      let (isThere, hasFinished, thread) = pointee.monitor.withLock {
-        ($0.hasAnswerer, $0.hasAnswererFinished, $0.answerer)
-      }
-      if hasFinished {
-        // EINVAL if a callback has detached it, as code does that takes the thread for its own.
-        _ = pthread_join(thread, nil)
-        return
-      }
-      if !isThere && !makeAnswerer() { return answerAll() }
-      cp_futex_wait(self, seen, nil)
-    }
-  }
-
-  /// Called when a callback of the application's ends the answerer's thread: the receiver makes
-  /// another one.
-  ///
-  /// It detaches itself: destructors of the application's may take long in it.
-  func answererLeaves() {
-    if ProcessState.isForkedChild { return }
-    _ = pthread_detach(pthread_self())  // EINVAL if the callback has done so
-    pointee.monitor.withLock { $0.hasAnswerer = false }
-    ring()
-  }
-
   func answer() {
     beginOwnThread("taskreg-signals")
     pointee.monitor.withLock { $0.answerer = pthread_self() }
-    // The token that the previous answerer was cancelling when a callback ended its thread.
+    // The token that the previous answerer was cancelling, or the registry for which it was logging,
+    // when a callback ended its thread.
     giveUpAnswered()
+    endLogging()
     while true {
       let seen = pointee.event.load(ordering: .acquiring)
-      // Read before the rest: what was requested before the end is done.
+      // Read before the rest: what was requested before the end is done. Without the handlers a
+      // signal that this mask lets through would do what it does without a watch.
       let (isEnding, mask) = pointee.monitor.withLock {
-        ($0.isEnding, $0.registry?.callbackMask)
+        ($0.isEnding, $0.hasHandlers ? $0.registry?.callbackMask : nil)
       }
-      (mask ?? .all).whileCalling { answerAll() }
-      if ProcessState.isForkedChild { return }
-      if isEnding || waits(beyond: seen, until: MainThread.nextLook) { break }
+      var goesOn = true
+      (mask ?? .all).whileCalling { goesOn = answerAll() }
+      if !goesOn { return }
+      if isEnding || waits(beyond: seen, until: MainThread.nextCheck) { break }
     }
     pointee.monitor.withLock { $0.hasAnswererFinished = true }
     ring()
   }
 
-  func answerAll() {
+  /// Answers everything that has come.
+  ///
+  /// - Returns: false if the thread must leave: it is in a child of fork, or is not the answerer any
+  ///   more.
+  @inline(never)
+  func answerAll() -> Bool {
     answerRequests()
-    if ProcessState.isForkedChild { return }
-    answerSignals()
-    if ProcessState.isForkedChild { return }
+    if ProcessState.isForkedChild || !answerSignals() { return false }
+    completeRaised()
+    if ProcessState.isForkedChild { return false }
     runLeftCallbacks()
-    if ProcessState.isForkedChild { return }
+    if ProcessState.isForkedChild { return false }
     reportLostSignals()
+    return !ProcessState.isForkedChild
+  }
+
+  /// Runs the callbacks of the token whose flags the receiver has raised.
+  private func completeRaised() {
+    let bits = pointee.raised.exchange(0, ordering: .acquiring)
+    if let pointer = UnsafeMutablePointer<TokenStorage>(bitPattern: bits) {
+      TokenReference(pointer).completeCancel()
+    }
   }
 
   /// Runs the callbacks of aborted tasks for which the receiver got no thread.
@@ -89,12 +57,7 @@ extension UnsafeMutablePointer<SignalWatch> {
       state.registry?.retain()
       return state.registry
     }
-    guard let registry else { return }
-    registry.forEachInTree {
-      $0.runTaskCallbacks()
-      return !ProcessState.isForkedChild
-    }
-    if !ProcessState.isForkedChild { registry.release() }
+    if let registry { TreeCallbacks.run(in: registry, thenReleasing: true) }
   }
 
   func answerRequests() {
@@ -116,18 +79,21 @@ extension UnsafeMutablePointer<SignalWatch> {
 
   /// Cancels the registry's token for the signals that have come: for a stop, if there is one, as
   /// it takes precedence over a reload, and for the first of several stops.
-  func answerSignals() {
+  ///
+  /// - Returns: as `answerAll`.
+  private func answerSignals() -> Bool {
     let first = pointee.firstStop.load(ordering: .sequentiallyConsistent)
-    if first != 0 { answer(first) }
-    for number in (1...SignalWatch.lastSignal).reversed() where !ProcessState.isForkedChild {
-      answer(number)
-    }
+    if first != 0 && !answer(first) { return false }
+    for number in (1...SignalWatch.lastSignal).reversed() where !answer(number) { return false }
+    return true
   }
 
   /// Cancels the registry's token for a signal, or explains, if it has come.
-  func answer(_ number: Int32) {
+  ///
+  /// - Returns: as `answerAll`.
+  private func answer(_ number: Int32) -> Bool {
     let bit = SignalWatch.bit(number)
-    if pointee.arrived.load(ordering: .acquiring) & bit == 0 { return }
+    if pointee.arrived.load(ordering: .acquiring) & bit == 0 { return true }
     pointee.arrived.bitwiseAnd(~bit, ordering: .acquiringAndReleasing)
     let role = role(of: number)
     let token = pointee.monitor.withLock { state in
@@ -135,7 +101,7 @@ extension UnsafeMutablePointer<SignalWatch> {
       token?.retain()
       return token
     }
-    guard let token else { return }
+    guard let token else { return true }
     // A stop that an earlier watch has left is one, whatever its signal asks for now.
     let isLeft =
       !role.isStop && !token.isCancelled
@@ -144,29 +110,79 @@ extension UnsafeMutablePointer<SignalWatch> {
       token.release()
       return explain(number)
     }
-    let isStop = role.isStop || isLeft
-    let usual = isStop ? CancelReason.userRequested : CancelReason.reloadRequested
-    let reason = role.isStop == isStop && role.reason != 0 ? role.reason : usual
+    let reload = role.reason != 0 ? role.reason : CancelReason.reloadRequested
     withFixedText {
       $0.append(signal: number)
     } _: {
-      cancel(token, reason: reason, message: $0)
+      cancel(
+        token, reason: role.isStop || isLeft ? stopReason(of: number) : reload, message: $0)
     }
+    return !ProcessState.isForkedChild
   }
 
+  /// The reason that a token gets for a stop by a signal, or, if the number is 0, by none.
+  func stopReason(of number: Int32) -> UInt32 {
+    let role = role(of: number)
+    return role.isStop && role.reason != 0 ? role.reason : CancelReason.userRequested
+  }
+
+  /// How long an explanation is written, in nanoseconds, and how much later the answerer is left to
+  /// it: a stop may have come.
+  private static var explainTime: Int64 { 1_000_000_000 }
+  private static var explainPatience: Int64 { 500_000_000 }
+
   /// Writes what the live tasks are doing to the descriptor of a signal; a failure is not reported.
-  private func explain(_ number: Int32) {
+  ///
+  /// What the descriptor does not take within `explainTime` is left out. A write that blocks for
+  /// longer holds up this thread, which is not the answerer any more then; as long as it does,
+  /// further explanations are left out, and so is one for which there is no answerer.
+  ///
+  /// - Returns: as `answerAll`.
+  private func explain(_ number: Int32) -> Bool {
+    if pointee.leftWriting.load(ordering: .relaxed) != 0 { return true }
+    if !pointee.monitor.withLock({ $0.isOwnThread }) { return true }
+    guard let registry = beginLogging() else { return true }
+    let report = registry.explain().1
+    if ProcessState.isForkedChild { return false }
+    endLogging()
+    guard let report else { return true }
+    let descriptor = pointee.explainTo[Int(number)].load(ordering: .relaxed)
+    let limit = Deadline.after(Self.explainTime)
+    pointee.monitor.withLock { $0.explainsUntil = limit.extended(by: Self.explainPatience) }
+    // The receiver watches the time.
+    ring()
+    // Other threads of the library must not wait for this one to wait (P9).
+    MainThread.beginWaiting()
+    _ = report.writeText(to: .descriptor(descriptor, until: limit))
+    MainThread.endWaiting()
+    let isAnswerer = pointee.monitor.withLock { state in
+      if !state.isOwnThread { return false }
+      state.explainsUntil = .never
+      return true
+    }
+    if !isAnswerer { pointee.leftWriting.wrappingSubtract(1, ordering: .relaxed) }
+    report.destroy()
+    return isAnswerer
+  }
+
+  /// The registry, with a reference that `endLogging` releases, also if a log callback ends the
+  /// thread before.
+  func beginLogging() -> RegistryReference? {
     let registry = pointee.monitor.withLock { state in
       state.registry?.retain()
       return state.registry
     }
-    guard let registry else { return }
-    if let report = registry.explain().1 {
-      _ = report.writeText(
-        to: .descriptor(pointee.explainTo[Int(number)].load(ordering: .relaxed)))
-      report.destroy()
+    if let registry {
+      pointee.logging.store(UInt(bitPattern: registry.pointer), ordering: .relaxed)
     }
-    registry.release()
+    return registry
+  }
+
+  func endLogging() {
+    let bits = pointee.logging.exchange(0, ordering: .relaxed)
+    if let pointer = UnsafeMutablePointer<RegistryStorage>(bitPattern: bits) {
+      RegistryReference(pointer).release()
+    }
   }
 
   /// Cancels a token, and releases the caller's reference.

@@ -66,7 +66,7 @@ extension UnsafeMutablePointer<SignalWatch> {
       _ = pointee.firstStop.compareExchange(
         expected: 0, desired: number, ordering: .sequentiallyConsistent)
       if count(number, role) >= 3 { _exit(128 + number) }
-      ExitBy.stopHasCome()
+      ExitBy.stopHasCome(by: .signal)
     }
     pointee.arrived.bitwiseOr(SignalWatch.bit(number), ordering: .acquiringAndReleasing)
     ring()

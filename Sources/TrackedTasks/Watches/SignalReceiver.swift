@@ -3,7 +3,8 @@ import Synchronization
 
 /// The thread that signals wake; see LOCKING in `SignalWatch.swift`.
 extension UnsafeMutablePointer<SignalWatch> {
-  /// The receiver: forces the deadline and aborts when a second stop has come, and keeps an answerer.
+  /// The receiver: forces the deadline and aborts when a second stop has come, and keeps an
+  /// answerer.
   ///
   /// None of the application's code runs here.
   func receive() {
@@ -19,27 +20,16 @@ extension UnsafeMutablePointer<SignalWatch> {
         unblockSignals()
         isOpen = true
       }
-      if let registry = takeForcedRegistry() {
-        registry.forceDeadline(
-          bySecond: pointee.secondStop.load(ordering: .relaxed),
-          after: pointee.secondStopAfter.load(ordering: .relaxed))
-        CallbackRun.begin(in: registry) {
-          pointee.leavesCallbacks.store(true, ordering: .releasing)
-          ring()
-        }
-        registry.release()
-      }
+      answerSecondStop()
+      let explainsUntil = leaveStuckAnswerer()
       let (isEnding, isAnswered) = pointee.monitor.withLock { ($0.isEnding, $0.hasAnswerer) }
-      if isEnding {
-        // If no thread was available for it, the rest is answered here.
-        if isAnswered { joinAnswerer() } else { answerAll() }
-        return
-      }
+      if isEnding { return joinAnswerer() }
       let retry = isAnswered || makeAnswerer() ? Deadline.never : Deadline.after(100_000_000)
-      check.look(self)
+      check.run(self)
       var until = retry.nanoseconds < check.next.nanoseconds ? retry : check.next
-      let look = MainThread.nextLook
-      if look.nanoseconds < until.nanoseconds { until = look }
+      if explainsUntil.nanoseconds < until.nanoseconds { until = explainsUntil }
+      let mainCheck = MainThread.nextCheck
+      if mainCheck.nanoseconds < until.nanoseconds { until = mainCheck }
       if waits(beyond: seen, until: until) { return }
     }
   }
@@ -71,14 +61,49 @@ extension UnsafeMutablePointer<SignalWatch> {
     mustSucceed(pthread_sigmask(SIG_UNBLOCK, &set, nil), "pthread_sigmask")
   }
 
+  /// Forces the deadline of the registry and raises its level to abort, if a second stop has come.
+  func answerSecondStop() {
+    guard let registry = takeForcedRegistry() else { return }
+    raiseFlags(of: registry.token)
+    registry.forceDeadline(
+      bySecond: pointee.secondStop.load(ordering: .relaxed),
+      after: pointee.secondStopAfter.load(ordering: .relaxed),
+      of: pointee.firstStop.load(ordering: .sequentiallyConsistent))
+    CallbackRun.begin(in: registry) {
+      pointee.leavesCallbacks.store(true, ordering: .releasing)
+      ring()
+    }
+    // Not the last one: the watch has another, and is not moved before.
+    registry.release()
+    pointee.monitor.withLock { $0.isForcing = false }
+  }
+
   /// The registry, with a reference, if a second stop has come and its deadline was not forced yet.
   func takeForcedRegistry() -> RegistryReference? {
     if stops.count < 2 { return nil }
     return pointee.monitor.withLock { state in
       if state.isDeadlineForced { return nil }
       state.isDeadlineForced = true
+      state.isForcing = state.registry != nil
       state.registry?.retain()
       return state.registry
+    }
+  }
+
+  /// Cancels the registry's token for the first stop, if the answerer has not: it may be held up by
+  /// what came before.
+  private func raiseFlags(of token: TokenReference) {
+    // It has yet to run the callbacks of another token, which was watched before.
+    if pointee.raised.load(ordering: .relaxed) != 0 { return }
+    let number = pointee.firstStop.load(ordering: .sequentiallyConsistent)
+    withFixedText {
+      $0.append(signal: number)
+    } _: {
+      if token.raiseFlags(reason: stopReason(of: number), message: $0) {
+        token.retain()
+        pointee.raised.store(UInt(bitPattern: token.pointer), ordering: .releasing)
+        ring()
+      }
     }
   }
 
@@ -103,15 +128,15 @@ extension UnsafeMutablePointer<SignalWatch> {
   }
 
   /// Logs the signals for which the application has installed another handler.
+  ///
+  /// The callback may end the thread: then the next answerer reports those that are left.
   func reportLostSignals() {
-    let lost = pointee.lost.exchange(0, ordering: .acquiring)
-    if lost == 0 { return }
-    let registry = pointee.monitor.withLock { state in
-      state.registry?.retain()
-      return state.registry
-    }
-    guard let registry else { return }
-    for number in 1...SignalWatch.lastSignal where lost & SignalWatch.bit(number) != 0 {
+    if pointee.lost.load(ordering: .acquiring) == 0 { return }
+    guard let registry = beginLogging() else { return }
+    for number in 1...SignalWatch.lastSignal {
+      let bit = SignalWatch.bit(number)
+      if pointee.lost.load(ordering: .acquiring) & bit == 0 { continue }
+      pointee.lost.bitwiseAnd(~bit, ordering: .acquiringAndReleasing)
       let empty: StaticString = ""
       withFixedText {
         $0.append(signal: number)
@@ -124,7 +149,7 @@ extension UnsafeMutablePointer<SignalWatch> {
       }
       if ProcessState.isForkedChild { return }
     }
-    registry.release()
+    endLogging()
   }
 }
 
@@ -140,7 +165,8 @@ struct HandlerCheck {
 
   private static var longestPause: Int64 { 60_000_000_000 }
 
-  mutating func look(_ watch: SignalWatch.Pointer) {
+  /// Checks, if it is time.
+  mutating func run(_ watch: SignalWatch.Pointer) {
     if !watch.isHeard {
       next = .never
     } else if next.isNever {

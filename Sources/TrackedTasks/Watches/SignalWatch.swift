@@ -9,14 +9,22 @@ import Synchronization
 // do what it does now.
 //
 // Starting takes the stage from `none` by compare-and-swap; ending takes it from `watching` under
-// the lock, under which the watch is also moved. The thread that ends the watch first restores what
-// the signals did before, then waits until no handler is left that could record anything, and then
-// makes the threads finish.
+// the lock, under which the watch is also moved. The thread that ends the watch first makes the
+// threads finish, which let the signals through even if the program blocks them; then restores what
+// the signals did before, waits until no handler is left that could record anything, and has what
+// they recorded meanwhile answered.
 //
 // There are two threads, so that a second signal counts whatever the callbacks of the first one do.
 // The receiver runs none of the application's code: it forces the deadline, and makes sure that
 // there is an answerer. The answerer cancels tokens, and so runs callbacks, which may block and may
-// end their thread: then the receiver makes another one.
+// end their thread: then the receiver makes another one. If a callback of another token holds the
+// answerer up when the second stop comes, the receiver raises the flags of the first, and leaves
+// the callbacks to the answerer.
+//
+// An explanation is written by the answerer, and a write may block, whatever poll(2) has said: to a
+// terminal with little room, for instance. Then the receiver leaves that thread to it, and makes
+// another answerer. The thread that was left looks, under the lock, whether it is still the
+// answerer as soon as its write returns, and ends if it is not.
 
 /// Turns signals into the shutdown of a registry, and requests from signal handlers into the
 /// cancellation of tokens: two threads and one set of handlers for the process, while a watch is
@@ -61,15 +69,26 @@ struct SignalWatch: ~Copyable {
   // atomic: whether callbacks of aborted tasks are left to the answerer, as there was no thread for
   // them. Released by the receiver, acquired by the answerer.
   let leavesCallbacks = Atomic<Bool>(false)
-  // atomic: the first such signal, 0 while there is none. Kept after the end of the watch if the
+  // atomic: the token whose flags the receiver has raised, with a reference, as bits; its callbacks
+  // are left to the answerer. Released by the receiver, acquired by the answerer.
+  let raised = Atomic<UInt>(0)
+  // atomic: the first stop, 0 while there is none. Kept after the end of the watch if the
   // registry's token did not report it. Sequentially consistent.
   let firstStop = Atomic<Int32>(0)
+  // atomic: whether the last watch, which has ended, had received a stop. Sequentially consistent:
+  // stored before `firstStop` is cleared.
+  let hadStop = Atomic<Bool>(false)
   // atomic: the tokens whose cancellation was requested, the last first, each with a reference; as
   // bits. Pushed with release, taken with acquire, one at a time.
   let requests = Atomic<UInt>(0)
   // atomic: relaxed; the token that is being cancelled, with a reference, as bits. Owned by the
   // answerer.
   let answered = Atomic<UInt>(0)
+  // atomic: relaxed; the registry for which the answerer calls a log callback, with a reference, as
+  // bits. Owned by the answerer.
+  let logging = Atomic<UInt>(0)
+  // atomic: relaxed; how many threads were left to an explanation, and write it still.
+  let leftWriting = Atomic<UInt32>(0)
   // atomic: signals that were found to have another handler, which was not logged yet. Released by
   // the receiver, acquired by the answerer.
   let lost = Atomic<UInt64>(0)
@@ -148,7 +167,7 @@ struct SignalWatch: ~Copyable {
     _ function: StaticString = "tr_signal_watch_start", _ argument: StaticString = "set"
   ) -> Status {
     func isInvalid(_ text: StaticString) -> Status {
-      ErrorDetail.note(function) {
+      ErrorDetail.set(function) {
         $0.append(argument)
         $0.append(text)
       }
@@ -172,6 +191,7 @@ struct SignalWatch: ~Copyable {
     this.pointee.process.store(cp_process(), ordering: .relaxed)
     this.assign(roles, hangUpReloads: hangUpReloads)
     this.pointee.debounce.store(debounce, ordering: .relaxed)
+    this.pointee.hadStop.store(false, ordering: .sequentiallyConsistent)
     // Before the check whether a task uses one of them: see `CancelSignal.make`.
     this.pointee.signals.store(signals, ordering: .sequentiallyConsistent)
     var status = Status.ok
@@ -218,72 +238,5 @@ struct SignalWatch: ~Copyable {
     monitor.destroy()
     free(memory)
     return Pointer(bitPattern: seen)
-  }
-
-  // MARK: Ending and handing over
-
-  /// Ends the watch, if it is for `registry`: the signals do again what they did before.
-  ///
-  /// - Returns: `.ok`; `.invalid` if there is no such watch; `.deadlock` on a thread of its own.
-  static func end(for registry: RegistryReference) -> Status {
-    let status = existing?.pointee.monitor.withLock { state in
-      if state.registry != registry { return Status.invalid }
-      if state.isOwnThread { return .deadlock }
-      return existing?.take(from: Stage.watching, to: Stage.ending) == true ? .ok : .invalid
-    }
-    if status == .ok { existing?.end() }
-    if status == .deadlock { return .deadlock }
-    return status == .ok ? .ok : .invalid("tr_signal_watch_stop", noWatch)
-  }
-
-  /// Makes the watch, which is for `registry`, shut down another one from now on, without a moment
-  /// at which no signal is watched.
-  ///
-  /// A stop that has come goes with it, whether it was answered or not: the caller continues with
-  /// the other registry.
-  ///
-  /// - Returns: `.ok`; `.invalid` if there is no such watch.
-  static func move(from registry: RegistryReference, to other: RegistryReference) -> Status {
-    guard let this = existing else { return .invalid("tr_signal_watch_move", noWatch) }
-    other.retain()
-    let isMoved = this.pointee.monitor.withLock { state in
-      if state.registry != registry { return false }
-      if this.pointee.stage.load(ordering: .relaxed) != Stage.watching { return false }
-      state.registry = other
-      state.isDeadlineForced = false
-      return true
-    }
-    (isMoved ? registry : other).release()
-    if !isMoved { return .invalid("tr_signal_watch_move", noWatch) }
-    this.takeOverStop(for: other)
-    return .ok
-  }
-
-  static var noWatch: StaticString { "there is no watch for this registry" }
-
-  /// The first stop that has come and that no token has reported; 0 is none.
-  static var pendingStop: Int32 {
-    guard let this = existing, this.isInItsProcess else { return 0 }
-    let number = this.pointee.firstStop.load(ordering: .sequentiallyConsistent)
-    return number != 0 && this.isStopDelivered ? 0 : number
-  }
-
-  /// Whether a stop has come, to this watch or to an earlier one whose token did not report it.
-  static var hasStop: Bool {
-    guard let this = existing, this.isInItsProcess else { return false }
-    return this.pointee.firstStop.load(ordering: .sequentiallyConsistent) != 0
-  }
-
-  // MARK: In a child of fork
-
-  /// Restores what the signals did before, in this process and in the programs that it executes: a
-  /// signal that was ignored is ignored there, too.
-  ///
-  /// Called by the handler of pthread_atfork(3) in the child, which has one thread.
-  static func processHasForked() {
-    guard let this = existing else { return }
-    this.restoreHandlers()
-    // Their threads do not exist here.
-    this.pointee.visitors.store(0, ordering: .relaxed)
   }
 }

@@ -17,9 +17,12 @@ struct WatchState: MonitorState {
   var registry: RegistryReference?
   /// Whether the deadline of the registry was forced.
   var isDeadlineForced = false
+  /// Whether the receiver is forcing it: it has a reference to the registry, and must not be the one
+  /// that releases the last, as that could call the application.
+  var isForcing = false
   /// Whether the threads must finish.
   var isEnding = false
-  /// Whether the handlers are installed, so that the receiver may unblock the signals.
+  /// Whether the handlers are installed, so that the threads may let the signals through.
   var hasHandlers = false
   var receiver = pthread_t()
   /// The thread of the answerer, once it runs.
@@ -27,6 +30,8 @@ struct WatchState: MonitorState {
   /// Whether there is an answerer, or one that has finished and was not joined.
   var hasAnswerer = false
   var hasAnswererFinished = false
+  /// When the answerer is left to an explanation that it is writing; never while it writes none.
+  var explainsUntil = Deadline.never
 
   /// Whether the calling thread is the answerer.
   var isOwnThread: Bool { hasAnswerer && pthread_equal(answerer, pthread_self()) != 0 }
@@ -34,6 +39,9 @@ struct WatchState: MonitorState {
   func checkInvariants() {
     if hasAnswererFinished && !hasAnswerer {
       fatalError("an answerer has finished that was not there")
+    }
+    if !explainsUntil.isNever && !hasAnswerer {
+      fatalError("an explanation is being written by nobody")
     }
   }
 }

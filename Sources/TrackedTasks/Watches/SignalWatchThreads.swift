@@ -88,17 +88,21 @@ extension UnsafeMutablePointer<SignalWatch> {
   ///
   /// Requires the stage `ending`.
   func end() {
+    // Before the handlers go: these threads let the signals through, whatever the program blocks.
+    endThreads()
+    pointee.monitor.withLock { $0.hasHandlers = false }
     restoreHandlers()
     // A handler that is about to record something does so within its next instructions, if it is
     // scheduled. One that is not, as a debugger has stopped it, records it for the next watch.
     let limit = Deadline.after(1_000_000_000)
     while pointee.visitors.load(ordering: .sequentiallyConsistent) != 0 && !limit.hasPassed {
-      withCancellationDisabled {
-        withParkerOfItsOwn { _ = $0.park(until: .after(50_000)) }
-      }
+      Self.pause()
     }
-    endThreads()
+    answerLateComers()
     if isStopDelivered {
+      if pointee.firstStop.load(ordering: .sequentiallyConsistent) != 0 {
+        pointee.hadStop.store(true, ordering: .sequentiallyConsistent)
+      }
       pointee.firstStop.store(0, ordering: .sequentiallyConsistent)
       pointee.stops.store(0, ordering: .relaxed)
     }
@@ -123,15 +127,34 @@ extension UnsafeMutablePointer<SignalWatch> {
     withCancellationDisabled { _ = pthread_join(receiver, nil) }
   }
 
+  /// Waits until the receiver has forced the deadline of the registry that is watched, if it is
+  /// about to: so the caller, and not the receiver, releases the last reference if it moves the
+  /// watch.
+  ///
+  /// The receiver runs nothing of the application's there. If it is not scheduled, this gives up.
+  func awaitForcing(of registry: RegistryReference) {
+    let limit = Deadline.after(1_000_000_000)
+    while pointee.monitor.withLock({ $0.isForcing && $0.registry == registry }) && !limit.hasPassed
+    {
+      Self.pause()
+    }
+  }
+
+  /// Sleeps for a moment.
+  @inline(never)
+  private static func pause() {
+    withCancellationDisabled {
+      withParkerOfItsOwn { _ = $0.park(until: .after(50_000)) }
+    }
+  }
+
   /// Whether the registry's token says that a person or a signal requested the shutdown: then the
   /// stop is known.
   var isStopDelivered: Bool {
     pointee.monitor.withLock { state in
       guard let token = state.registry?.token else { return false }
       let number = pointee.firstStop.load(ordering: .sequentiallyConsistent)
-      let role = number == 0 ? SignalRole(.stop) : role(of: number)
-      let reason = role.isStop && role.reason != 0 ? role.reason : CancelReason.userRequested
-      return token.reason == reason
+      return token.reason == stopReason(of: number)
     }
   }
 

@@ -41,14 +41,26 @@ struct StopStatus {
     with buffer: UnsafeMutableBufferPointer<UInt8>
   ) {
     var names = FixedText(in: buffer)
-    var listed = registry.list { index, facts in
+    var listed = 0
+    // Tasks of threads that shut down and are not waited for (A4).
+    var exempt = 0
+    registry.forEachTask { task, registry in
+      guard let facts = task.facts(in: registry) else { return true }
+      if facts.activity?.joinsOthers == true {
+        exempt += 1
+        return true
+      }
       let progress = UInt64(bitPattern: facts.activity?.progress.at ?? 0)
       // Knuth's multiplier spreads the ids, so that two tasks do not cancel each other out.
       let term = (facts.id &* 0x9E37_79B9_7F4A_7C15) ^ progress
       digest = digest &+ term
       if facts.id <= before.lastID { digestOfKnown = digestOfKnown &+ term }
       lastID = max(lastID, facts.id)
-      if index < Self.mostNames { names.append(facts, isFirst: index == 0) }
+      if listed < Self.mostNames {
+        names.append(facts, task.checkedWait(ofTask: facts.id), isFirst: listed == 0)
+      }
+      listed += 1
+      return true
     }
     if listed > Self.mostNames {
       names.append(", and ")
@@ -56,7 +68,7 @@ struct StopStatus {
       names.append(" more")
     }
     // A task that is just being spawned, or has just ended, is counted but not listed.
-    if listed == 0 { listed = Int(registry.count) }
+    if listed == 0 { listed = max(0, Int(registry.count) - exempt) }
     count = listed
     lastID = max(lastID, before.lastID)
     if count == 0 {
@@ -73,7 +85,7 @@ struct StopStatus {
 
 extension FixedText {
   /// Appends the description of one task.
-  fileprivate mutating func append(_ facts: TaskFacts, isFirst: Bool) {
+  fileprivate mutating func append(_ facts: TaskFacts, _ wait: WaitFacts?, isFirst: Bool) {
     if !isFirst { append(", ") }
     // `entryRoom` as a literal: an allocation of a computed size would come from the heap.
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 720) { buffer in
@@ -84,6 +96,15 @@ extension FixedText {
         entry.append("/")
       }
       facts.name.withText { entry.append(escaped: $0) }
+      let label = facts.label
+      if !label.isEmpty {
+        entry.append(" for ")
+        label.withText { entry.append(escaped: $0) }
+      }
+      if let wait {
+        entry.append(", ")
+        entry.append(untimed: wait)
+      }
       if let activity = facts.activity { entry.append(activity) }
       append(utf8: entry.text)
       if entry.isCut { append("...") }

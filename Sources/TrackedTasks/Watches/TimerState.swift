@@ -155,6 +155,18 @@ struct TimerState: MonitorState {
     if !events.isEmpty { eventIsLateAt = .after(retries ? Self.patience : 0) }
   }
 
+  /// The stall for which the process ends, if such a step is among the events.
+  private var postedEnd: ExitBell.Stall? {
+    var place = events.first
+    while let timer = place {
+      if case .heartbeat(let watch) = timer.pointee.action, let stall = watch.postedEnd {
+        return stall
+      }
+      place = events.element(after: timer)
+    }
+    return nil
+  }
+
   // MARK: Timers
 
   /// Takes out the timers that are due and performs their actions, up to one whose action must be
@@ -162,13 +174,21 @@ struct TimerState: MonitorState {
   ///
   /// - Returns: that action, or nil if nothing else is due.
   mutating func doWhatIsDue(at now: Int64) -> DueAction? {
+    if EventThread.isRefused, let stall = postedEnd, !ExitBy.endNow(stall) {
+      return .endProcess(stall)
+    }
     while let timer = queue.first, timer.pointee.due <= now {
       queue.remove(timer)
       switch timer.pointee.action {
       case .cancel(let token): if token.retainIfAlive() { return .cancel(token, timer) }
       case .signal(let signal): signal.send(again: &queue)
       case .wake: fatalError("such a timer is queued elsewhere")
-      case .heartbeat(let watch): if watch.finds(stallAgain: &queue) { post(timer) }
+      case .heartbeat(let watch):
+        switch watch.check(&queue) {
+        case .nothing: break
+        case .event: post(timer)
+        case .endOfProcess(let stall): return .endProcess(stall)
+        }
       case .systemd(let watch):
         watch.willNotify()
         return .notifyManager(watch)

@@ -245,8 +245,8 @@ struct TimerThread {
     MainThread.beginWaiting()
     let isOver = MainThread.isLastToWait
     if !isOver {
-      let look = MainThread.nextLook
-      let deadline = look.nanoseconds < due.nanoseconds ? look : due
+      let check = MainThread.nextCheck
+      let deadline = check.nanoseconds < due.nanoseconds ? check : due
       RunClock.willSleep(until: deadline)
       _ = this.pointee.parker.park(until: deadline)
       RunClock.hasWoken()
@@ -261,9 +261,11 @@ enum DueAction {
   /// With a reference.
   case cancel(TokenReference, Timer.Pointer)
   case notifyManager(SystemdWatch.Pointer)
+  case endProcess(ExitBell.Stall)
 
   func perform() {
     switch self {
+    case .endProcess(let stall): ExitBy.endHere(stall)
     case .cancel(let token, let timer):
       // The reference is passed on.
       if token.expire() { TimerThread.post(timer) } else { token.release() }

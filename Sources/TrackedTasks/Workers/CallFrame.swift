@@ -135,9 +135,17 @@ struct CallFrame {
 
   /// Makes a call of the library during which the time of the application's callbacks is measured;
   /// it is not a cancellation point.
-  static func measuringCallbacks<Result>(_ body: () -> Result) -> Result {
+  ///
+  /// - Parameters:
+  ///   - argument: for `left`.
+  ///   - left: undoes the call if the thread ends meanwhile.
+  ///   - body: the call.
+  /// - Returns: what `body` returns.
+  static func measuringCallbacks<Result>(
+    _ argument: UnsafeMutableRawPointer, ifLeft left: @escaping Function, _ body: () -> Result
+  ) -> Result {
     var frame = CallFrame(
-      kind: .library, heldUp: nil, argument: nil, body: { _ in }, left: nil)
+      kind: .library, heldUp: nil, argument: argument, body: { _ in }, left: left)
     frame.times = CallbackTimes()
     return withUnsafeMutablePointer(to: &frame) { frame in
       frame.pointee.outer = ProcessState.frame
@@ -154,9 +162,11 @@ struct CallFrame {
   /// Calls a callback, and measures its time if a call asks for that.
   static func measure(_ kind: CallbackTimes.Kind, _ function: UInt, _ body: () -> Void) {
     if measured == nil { return body() }
+    let before = callbackTimes.total
     let start = monotonicNow()
     body()
-    measured?.pointee.times?.add(monotonicNow() &- start, kind, function)
+    let time = monotonicNow() &- start
+    measured?.pointee.times?.add(time, after: before, kind, function)
   }
 
   private static var measured: Pointer? {
@@ -194,7 +204,7 @@ struct CallFrame {
 
 /// The time that callbacks of the application's took within one call of the library.
 struct CallbackTimes {
-  /// All of them, in nanoseconds.
+  /// All of them, in nanoseconds; one that is called within another is part of that one.
   private(set) var total: Int64 = 0
   /// The one that took longest, in nanoseconds.
   private(set) var longest: Int64 = 0
@@ -208,17 +218,27 @@ struct CallbackTimes {
     case log
     /// A function that was registered for a cancellation.
     case cancel
+    /// A function that a shutdown calls for a phase.
+    case phase
 
     var text: StaticString {
       switch self {
       case .log: "log"
       case .cancel: "cancel"
+      case .phase: "phase"
       }
     }
   }
 
-  mutating func add(_ time: Int64, _ kind: Kind, _ function: UInt) {
-    total += time
+  /// Adds one that has returned.
+  ///
+  /// - Parameters:
+  ///   - time: how long it took, in nanoseconds.
+  ///   - before: the total when it was called; what was added meanwhile was called within it.
+  ///   - kind: what it is.
+  ///   - function: its address.
+  mutating func add(_ time: Int64, after before: Int64, _ kind: Kind, _ function: UInt) {
+    total = before + time
     if time < longest { return }
     longest = time
     self.kind = kind

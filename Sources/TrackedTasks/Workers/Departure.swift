@@ -88,11 +88,7 @@ extension RegistryReference {
       if let stack = worker.pointee.stack {
         cp_discard(stack + StackArena.guardSize, options.stackSize)
       }
-      monitor.withLock { state in
-        worker.pointee.next = state.spare
-        state.spare = worker
-        state.forgetThreads(1)
-      }
+      giveBack(worker)
     }
     guard let lingering else { return }
     monitor.withLock { state in
@@ -127,11 +123,13 @@ extension RegistryReference {
     var deadline = latest
     var wasForced = false
     let task = Worker.currentTask
+    // An adopted thread that shuts down is not waited for by itself (A4).
+    let own = task != nil && exemptCaller == task ? 1 : 0
     var isCheckCounted = false
     var pause: Int64 = 10_000
     while true {
       reapDeparted(atMost: .max)
-      let (left, lingers) = monitor.withLock { ($0.threadCount, $0.departed != nil) }
+      let (left, lingers) = monitor.withLock { ($0.threadCount - own, $0.departed != nil) }
       if left == 0 { return (.ready, 0) }
       if !wasForced && isDeadlineForced {
         wasForced = true
@@ -149,7 +147,7 @@ extension RegistryReference {
         pause = min(pause * 2, 1_000_000)
       } else {
         let end = monitor.wait(for: WaitKey.threads, until: deadline) {
-          monitor.withLock { $0.threadCount == 0 || $0.departed != nil }
+          monitor.withLock { $0.threadCount == own || $0.departed != nil }
             || !wasForced && isDeadlineForced
         }
         isCheckCounted = end == .cancelled
@@ -159,7 +157,13 @@ extension RegistryReference {
 
   /// Whether the calling thread is one of the registry's, even if only in a destructor of its
   /// thread-specific data: joining the threads would wait for itself (J7).
-  var isOwnThread: Bool { Worker.currentOrDeparted?.pointee.registry == self }
+  var isOwnThread: Bool {
+    guard let worker = Worker.currentOrDeparted, worker.pointee.registry == self else {
+      return false
+    }
+    // An adopted thread is the application's own again once it has no worker.
+    return !worker.pointee.isAdopted || worker.pointee.task == nil
+  }
 }
 
 extension RegistryState {
@@ -202,6 +206,7 @@ extension RegistryState {
   /// Uncounts threads that have ended, that nobody will reap, or that could not be made (I2).
   mutating func forgetThreads(_ count: Int) {
     threadCount -= count
-    if threadCount == 0 { waiters.wake(WaitKey.threads) }
+    // The last one may be the thread that waits.
+    if threadCount <= 1 { waiters.wake(WaitKey.threads) }
   }
 }

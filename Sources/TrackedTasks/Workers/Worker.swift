@@ -9,8 +9,8 @@ import Synchronization
 //                 └─────────────────────────────────────┘
 //
 //     SPARE → RUNNING      [start: takeSpareWorker, createThread]; SPARE again if that fails
-//     RUNNING → LISTENING  [nextTask: becomeHot], if no other worker is the hot one
-//     LISTENING → RUNNING  [handToHotWorker], by a spawner
+//     RUNNING → LISTENING  [nextTask: becomeSpinner], if no other worker is the spinner
+//     LISTENING → RUNNING  [handToSpinner], by a spawner
 //     LISTENING → SLEEPING [listen, sleep: addIdle], if no task came
 //     RUNNING → SLEEPING   [sleep: addIdle]
 //     SLEEPING → RUNNING   [takeIdleWorker, post], by a spawner
@@ -21,6 +21,8 @@ import Synchronization
 //     LEAVING → DEPARTED   [threadIsEnding, leave, depart]
 //     DEPARTED → SPARE     [reapDeparted], once the thread has ended
 //
+//     SPARE ⇄ ADOPTED      [adopt]; [detach], by the thread, when its task is over
+//
 // SPARE:
 //  -  It has no thread, is on the list of the spare ones, and is not counted in `threadCount`. It
 //     may still have its place in the stack arena.
@@ -30,9 +32,10 @@ import Synchronization
 //  -  The mailbox is the record of its task, or `restoring` when the task is over and the thread is
 //     being reset for the next one. A spawner may spin for the end of either.
 //  -  `task` is set from before the body until the end of the task is counted; `stage` says which
-//     of the application's functions have run.
+//     of the application's functions have run. Callbacks for the end run after that, inside no task
+//     [EndCallbacks.run].
 // LISTENING:
-//  -  It spins, `hot` points to it, and the mailbox is `listening`: any spawner may exchange that
+//  -  It spins, `spinner` points to it, and the mailbox is `listening`: any spawner may exchange that
 //     for a task (M1).
 // SLEEPING:
 //  -  It is on the idle list, and the mailbox is `sleeping`. It is parked, or is about to be. Only
@@ -48,6 +51,11 @@ import Synchronization
 //     stack is not reused before `life` says that it has ended.
 //  -  Once the registry is orphaned, it is not counted in `threadCount` and stays here until it is
 //     freed with the registry.
+// ADOPTED:
+//  -  It lends a thread of the application's what a thread needs to run a task: see
+//     `AdoptedThread.swift`. It is counted in `threadCount`, and holds a reference to the registry's
+//     memory; no thread of its own, no stack, no place on a list. Nobody posts to it: the mailbox is
+//     the record of its task until that has ended.
 
 // LOCKING
 // A worker belongs to one registry and is freed with it, as part of its batch. Its links are
@@ -87,6 +95,8 @@ struct Worker: ~Copyable {
   ///
   /// Owned by the worker thread while it is not idle, otherwise guarded by the registry's Monitor.
   var isUnchecked = false
+  /// Whether its thread is the application's own, and was adopted (A1); set by that thread.
+  var isAdopted = false
   /// The kernel's id of the thread; set by the thread itself, read by others after it departed.
   var threadID: Int32 = 0
   /// The first two words of the task name that the kernel was last given.
@@ -112,6 +122,11 @@ struct Worker: ~Copyable {
   var idleLinks = ListLinks<Pointer>()
 
   // rarely touched
+  // atomic: the CPU time that its thread had used when somebody looked, in nanoseconds; -1: nobody
+  // has. Released after `restSince`, acquired before it.
+  let restCPU = Atomic<Int64>(-1)
+  // atomic: relaxed, never decreases; when that was, or later, on `CLOCK_MONOTONIC`.
+  let restSince = Atomic<Int64>(0)
   /// A stack of another size than the registry's, for one thread: its guard, and its size in bytes
   /// without the guard.
   ///
@@ -120,9 +135,13 @@ struct Worker: ~Copyable {
   var ownStackSize = 0
   /// The id of the last task that was reported as late; owned by the worker thread.
   var lateReported: UInt64 = 0
+  /// Whether callbacks for the end of its last task have run; owned by the worker thread.
+  var hasRunCallbacks = false
   // atomic: relaxed; the CPU time that the thread had used when it took its task, in nanoseconds,
   // to within a few milliseconds; -1 if unknown. Written by the thread; see `WorkerClock.swift`.
   let cpuBase = Atomic<Int64>(0)
+  /// What the thread waits for; written by the thread.
+  let note = WaitNote()
   /// Ticks of bodies since `cpuBase` was stored; owned by the worker thread.
   var ticksSinceBase: UInt64 = 0
 

@@ -29,6 +29,7 @@ extension Worker {
     guard begin(worker) else { return nil }
     worker.pointee.backtraceSignal = signal
     worker.pointee.threadID = cp_gettid()
+    worker.pointee.restCPU.store(-1, ordering: .relaxed)
     worker.pointee.kernelName = (0, 0)
     worker.pointee.cpuBase.store(0, ordering: .relaxed)
     var state = ThreadState()
@@ -178,8 +179,12 @@ extension Worker {
     let wasStopped = task.word.isCancelRequested
     let lateReported = worker.pointee.lateReported
     complete(task, on: worker)
-    // A log callback ran in `complete`, or there is no counter: treat it like a long body.
-    if start == 0 || worker.pointee.lateReported != lateReported { ticks = .max }
+    // A callback ran in `complete`, or there is no counter: treat it like a long body.
+    let hasRunCallbacks = worker.pointee.hasRunCallbacks
+    if start == 0 || worker.pointee.lateReported != lateReported || hasRunCallbacks {
+      ticks = .max
+      worker.pointee.hasRunCallbacks = false
+    }
     // A thread that waits for the end of the task goes on meanwhile. Not if the worker is going to
     // sleep: a spawner would not find it on the idle list yet, and would create another thread.
     if !wasStopped && needsCheck(worker, afterTicks: ticks) {
@@ -193,16 +198,24 @@ extension Worker {
     let first = task.pointer.pointee.name[0]
     let second = task.pointer.pointee.name[1]
     if worker.pointee.kernelName == (first, second) { return }
+    setKernelName(first, second, on: worker)
+  }
+
+  /// Gives the kernel the name that these words begin with.
+  @inline(never)
+  static func setKernelName(_ first: UInt64, _ second: UInt64, on worker: Pointer) {
     worker.pointee.kernelName = (first, second)
+    var name = TaskName()
+    (name.words[0], name.words[1]) = (first, second)
     // A failure does not matter: the name in snapshots is the library's own.
-    task.name.withKernelName { _ = cp_set_own_thread_name($0) }
+    name.withKernelName { _ = cp_set_own_thread_name($0) }
   }
 
   /// Runs the rest of the application's code, from the current stage on: drop and log callback.
   ///
   /// - Returns: how long the longer of the two ran, in ticks.
   @discardableResult
-  private static func releaseAndLog(_ task: TaskReference, on worker: Pointer) -> UInt64 {
+  static func releaseAndLog(_ task: TaskReference, on worker: Pointer) -> UInt64 {
     var ticks: UInt64 = 0
     if worker.pointee.stage == .body {
       worker.pointee.stage = .drop
@@ -228,9 +241,9 @@ extension Worker {
     return ticks
   }
 
-  /// Counts the end and wakes the threads that wait for it.
+  /// Counts the end, wakes the threads that wait for it, and runs the callbacks for it.
   @inline(__always)
-  private static func complete(_ task: TaskReference, on worker: Pointer) {
+  static func complete(_ task: TaskReference, on worker: Pointer) {
     task.complete(worker.pointee.ending, in: worker.pointee.registry)
     if ProcessState.isForkedChild { return }
     worker.pointee.task = nil
@@ -242,7 +255,7 @@ extension Worker {
   /// when the application's destructors have run once, the thread leaves the registry.
   static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
     if ProcessState.isForkedChild { return }
-    // SAFETY: the key's value is set by `threadMain` and here alone.
+    // SAFETY: the key's value is set by `threadMain`, `adopt` and here alone.
     let bits = UInt(bitPattern: value)
     let round = laterRound(bits)
     if round > 0 {
@@ -250,6 +263,7 @@ extension Worker {
       return
     }
     let worker = Pointer(bitPattern: bits).unsafelyUnwrapped
+    if worker.pointee.isAdopted { return adoptedThreadIsEnding(worker) }
     // The key reads nil by now, but drop and log callback must find themselves inside the task.
     setCurrent(worker)
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")

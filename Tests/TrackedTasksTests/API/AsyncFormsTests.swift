@@ -31,7 +31,8 @@ import Testing
     #expect(returned == count + 1)
   }
 
-  /// **Proves:** when the waits are over their threads leave, and are joined by one that stays (G4).
+  /// **Proves:** when the waits are over their threads leave, and are joined by one that stays
+  /// (G4).
   ///
   /// **Why it matters:** no call shuts down the registry they run in; ThreadSanitizer reports a
   /// thread that was never joined when the process ends.
@@ -41,16 +42,22 @@ import Testing
     await withTaskGroup(of: Void.self) { group in
       for _ in 0..<40 { group.addTask { _ = try? await token.waitAsync(timeout: ample) } }
       group.addTask {
-        try? await Task.sleep(for: .milliseconds(50))
+        // Until as many threads wait.
+        while Self.waitingThreads < 40 { try? await Task.sleep(for: .milliseconds(1)) }
         token.cancel(reason: .userRequested)
       }
     }
     var left = Int.max
-    for _ in 0..<600 where left > 1 {
+    // Other tests wait as well.
+    for _ in 0..<6000 where left > 1 {
       try await Task.sleep(for: .milliseconds(100))
-      left = try AsyncWait.registry.get().core.monitor.withLock { $0.threadCount }
+      left = Self.waitingThreads
     }
     #expect(left == 1)
+  }
+
+  private static var waitingThreads: Int {
+    (try? AsyncWait.registry.get().core.monitor.withLock { $0.threadCount }) ?? 0
   }
 
   /// **Proves:** the async forms give what the blocking ones give (O3, J1, J8).
@@ -89,7 +96,8 @@ import Testing
     #expect(registry.token.reason == .fatal && registry.token.message == "over")
   }
 
-  /// **Proves:** cancelling the Swift task around it ends each kind of wait, but for a shutdown (C4).
+  /// **Proves:** cancelling the Swift task around it ends each kind of wait, but for a shutdown
+  /// (C4).
   ///
   /// **Why it matters:** structured concurrency waits for its children, these included.
   /// **Catches:** the cancellation handler left out.

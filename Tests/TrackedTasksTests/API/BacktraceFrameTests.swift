@@ -9,8 +9,8 @@ import Testing
   /// object is not, and both read well (E10, E12).
   ///
   /// **Why it matters:** a number alone is useless without the core file.
-  /// **Catches:** the name of the object for that of the function; "+0x" without a function; a call that does not
-  /// return shown as one in the function behind.
+  /// **Catches:** the name of the object for that of the function; "+0x" without a function; a call
+  /// that does not return shown as one in the function behind.
   @Test func addressesAreFound() throws {
     let address = UInt64(UInt(bitPattern: dlsym(nil, "getenv")))
     try #require(address != 0)

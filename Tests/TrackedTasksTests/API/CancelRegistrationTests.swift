@@ -6,7 +6,8 @@ import Testing
 
 /// Closures that run when something is cancelled, and descriptors that report it.
 @Suite struct CancelRegistrationTests {
-  /// **Proves:** a closure runs once when its token is cancelled, and at once if it is already (C7).
+  /// **Proves:** a closure runs once when its token is cancelled, and at once if it is already
+  /// (C7).
   ///
   /// **Why it matters:** this is how a Swift program closes what it listens on.
   /// **Catches:** a closure that is only kept; one that runs for each cancel.
@@ -27,8 +28,8 @@ import Testing
     #expect(calls.value == 2)
   }
 
-  /// **Proves:** a closure does not run once its registration is gone, and what it captured goes with
-  /// it, whether it ran or not (C7).
+  /// **Proves:** a closure does not run once its registration is gone, and what it captured goes
+  /// with it, whether it ran or not (C7).
   ///
   /// **Why it matters:** registrations are members of the objects they call.
   /// **Catches:** a registration that outlives its object; a closure that is never released.
@@ -50,6 +51,33 @@ import Testing
     token.cancel(reason: .userRequested)
     #expect(calls.value == (runs ? 1 : 0))
     #expect(watched == nil)
+  }
+
+  /// **Proves:** a closure for the end of a task runs once, after the end and before a shutdown is over, or at once, and
+  /// is released (O4).
+  ///
+  /// **Why it matters:** an `await` of a task that holds no thread is made of it.
+  /// **Catches:** a closure that runs before the outcome can be read; one that is never released.
+  @Test func aClosureRunsAtTheEndOfATask() throws {
+    let registry = try TaskRegistry()
+    let calls = Counter()
+    weak var watched: Counter?
+    let gate = Gate()
+    let task = try registry.spawnDeaf(until: gate)
+    do {
+      let captured = Counter()
+      watched = captured
+      try task.onEnd {
+        captured.add()
+        if (try? task.wait(timeout: .zero)) != nil { calls.add() }
+      }
+    }
+    #expect(calls.value == 0 && watched != nil)
+    gate.open()
+    _ = try registry.shutdown()
+    #expect(calls.value == 1 && watched == nil)
+    try task.onEnd { calls.add() }
+    #expect(calls.value == 2)
   }
 
   /// **Proves:** a closure may remove itself, and a task's runs when the task is asked to stop
@@ -74,8 +102,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** the descriptors of a token and of a task are readable once they are cancelled, and a
-  /// wait for a descriptor ends by the flag (C6, C8).
+  /// **Proves:** the descriptors of a token and of a task are readable once they are cancelled, and
+  /// a wait for a descriptor ends by the flag (C6, C8).
   ///
   /// **Why it matters:** event loops wait for descriptors.
   /// **Catches:** a descriptor that is not raised; a wait that does not check the flag.

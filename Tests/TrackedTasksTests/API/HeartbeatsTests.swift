@@ -19,9 +19,9 @@ import Testing
     }
     let registry = try TaskRegistry(options)
     let seen = Gate()
-    var promise = SpawnOptions()
-    promise.heartbeat = .milliseconds(20)
-    let task = try registry.spawn("stalls", kind: .rpcHandler, options: promise) { task in
+    var interval = SpawnOptions()
+    interval.heartbeat = .milliseconds(20)
+    let task = try registry.spawn("stalls", kind: .rpcHandler, options: interval) { task in
       seen.wait()
       try task.heartbeat()
     }
@@ -47,7 +47,7 @@ import Testing
   ///
   /// **Why it matters:** this is what a long operation and the loop of main need.
   /// **Catches:** an interval in another unit; a pause that resumes.
-  @Test func promisesAreMadePausedAndTakenBack() throws {
+  @Test func intervalsAreSetPausedAndEnded() throws {
     let registry = try TaskRegistry()
     let task = try registry.spawn("migrates", kind: .rpcHandler) { task in
       #expect(throws: TaskRegistryError.invalidArgument) { try task.pauseHeartbeats() }
@@ -83,7 +83,7 @@ import Testing
   ///
   /// **Why it matters:** shared code reports heartbeats without knowing which task runs it.
   /// **Catches:** an error because no interval is set.
-  @Test func withoutAPromiseNothingIsMissed() throws {
+  @Test func withoutAnIntervalNothingIsMissed() throws {
     let registry = try TaskRegistry()
     let task = try registry.spawn("free", kind: .rpcHandler) { try $0.heartbeat() }
     #expect(try task.wait(timeout: ample).ending == .returned)

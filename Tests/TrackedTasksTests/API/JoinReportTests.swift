@@ -34,7 +34,8 @@ import Testing
   /// **Proves:** an explanation is not part of a report's value: it is neither encoded nor
   /// compared, and everything else is (J8, E1).
   ///
-  /// **Why it matters:** reports are stored and compared, and an explanation is an object of this process.
+  /// **Why it matters:** reports are stored and compared, and an explanation is an object of this
+  /// process.
   /// **Catches:** a count left out of the encoding; two reports with the same counts unequal.
   @Test func anExplanationIsNoPartOfTheValue() throws {
     let registry = try TaskRegistry()
@@ -51,7 +52,8 @@ import Testing
     let keys = try #require(JSONSerialization.jsonObject(with: coded) as? [String: Any]).keys
     #expect(
       keys.sorted() == [
-        "abandoned", "aborted", "callbacks", "elapsed", "ended", "exited", "extended", "failed",
+        "abandoned", "aborted", "callbacks", "elapsed", "ended", "endedBefore", "exited",
+        "exitedBefore", "extended", "failed", "failedBefore",
         "pending",
         "rejected", "stragglers", "threadsLeft",
       ])

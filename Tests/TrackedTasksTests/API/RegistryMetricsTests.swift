@@ -142,8 +142,8 @@ import Testing
     try measured.shutdown(grace: ample)
   }
 
-  /// **Proves:** the metrics are written as OpenMetrics, with kinds where they are kept; a descriptor that
-  /// is not open is an error (E9).
+  /// **Proves:** the metrics are written as OpenMetrics, with kinds where they are kept; a
+  /// descriptor that is not open is an error (E9).
   ///
   /// **Why it matters:** Tests/formats proves the full text; this is the Swift call for it.
   /// **Catches:** the text of a registry without metrics for one with them.

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import TrackedTasks
@@ -24,10 +25,13 @@ import Testing
     options.progressWindow = .milliseconds(2)
     options.warnPercent = nil
     options.phaseShares = [1: 5, 7: 1_000_000, 0: 0]
+    options.phaseMaxGrace = [2: .seconds(1), 6: .nanoseconds(7)]
     let request = try #require(Self.request(options))
     #expect(request.maxGrace == 3_000_000_000 && request.progressWindow == 2_000_000)
     #expect(request.warnPercent == 0)
     #expect((0..<8).map { request.plan.shares[$0] } == [0, 5, 0, 0, 0, 0, 0, 1_000_000])
+    #expect(
+      (0..<8).map { request.plan.mostTime(of: $0) } == [0, 0, 1_000_000_000, 0, 0, 0, 7, 0])
   }
 
   /// **Proves:** invalid options are rejected, and nothing is changed (E4, E5, E6).
@@ -41,6 +45,7 @@ import Testing
       { $0.progressWindow = .seconds(-1) }, { $0.warnPercent = 0 }, { $0.warnPercent = 100 },
       { $0.warnPercent = -1 }, { $0.phaseShares = [8: 1] }, { $0.phaseShares = [-1: 1] },
       { $0.phaseShares = [0: -1] }, { $0.phaseShares = [0: 1_000_001] },
+      { $0.phaseMaxGrace = [8: .seconds(1)] }, { $0.phaseMaxGrace = [0: .nanoseconds(-1)] },
     ]
     for change in changes {
       var options = ShutdownOptions()
@@ -112,6 +117,42 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
+  /// **Proves:** the closure of a shutdown hears of each phase's beginning and end, in order, on the
+  /// calling thread, and its time is in the report (E5).
+  ///
+  /// **Why it matters:** connections are closed after the workers.
+  /// **Catches:** a closure that is not passed on; the two kinds of call exchanged.
+  @Test func phasesAreReported() throws {
+    let registry = try TaskRegistry()
+    let started = Gate()
+    var options = SpawnOptions()
+    options.phase = 3
+    try registry.spawn("later", kind: .maintenance, options: options) { task in
+      started.open()
+      try task.sleep(for: .seconds(3600))
+    }
+    started.wait()
+    var events: [PhaseEvent] = []
+    let caller = pthread_self()
+    let report = try registry.shutdown(grace: ample, explained: true) { event in
+      events.append(event)
+      #expect(pthread_equal(pthread_self(), caller) != 0)
+      if case .ended(phase: 3, remaining: _) = event { usleep(5_000) }
+    }
+    let all = (0..<8).flatMap { phase in
+      [PhaseEvent.began(phase: phase, tasks: 0), .ended(phase: phase, remaining: 0)]
+    }
+    // When it was told of the beginning, the task may still have been alive.
+    let heard = events.map { event in
+      if case .began(let phase, _) = event { return PhaseEvent.began(phase: phase, tasks: 0) }
+      return event
+    }
+    #expect(heard == all)
+    #expect(report.callbacks >= .milliseconds(5))
+    let phase = try #require(report.explanation?.phases.first { $0.phase == 3 })
+    #expect(phase.asked == 1 && phase.callbacks >= .milliseconds(5))
+  }
+
   /// **Proves:** the asynchronous forms pass on every argument of the synchronous ones (E1, E4).
   ///
   /// **Why it matters:** a service in `async` code shuts down by these.
@@ -125,7 +166,11 @@ import Testing
     await #expect(throws: TaskRegistryError.invalidArgument) {
       try await registry.shutdownAsync(grace: ample, options: options)
     }
-    let report = try await registry.shutdownAsync(grace: ample, explained: true)
+    let calls = Counter()
+    let report = try await registry.shutdownAsync(grace: ample, explained: true) { _ in
+      calls.add()
+    }
+    #expect(calls.value == 16)
     #expect(report.explanation?.occasion == .shutdown)
   }
 }

@@ -3,105 +3,107 @@ import Testing
 
 @testable import TrackedTasks
 
-/// Signals that shut a registry down.
-///
-/// The C suite proves the rest. There is one watch at a time: serialized.
-@Suite(.serialized) struct ShutdownSignalsTests {
-  /// **Proves:** a signal cancels the token with its name, and the shutdown that follows ends the tasks
-  /// (C13).
+extension OneSignalWatch {
+  /// Signals that shut a registry down.
   ///
-  /// **Why it matters:** this is all that a Swift daemon has to write.
-  /// **Catches:** a number that becomes another bit; a watch that does not end.
-  @Test(arguments: [SIGUSR2, SIGWINCH]) func aSignalCancelsTheToken(number: Int32) throws {
-    let registry = try TaskRegistry()
-    try registry.startSignalWatch([number])
-    try registry.spawn("sleeper", kind: .backgroundLoop) { try $0.sleep(for: .seconds(1000)) }
-    kill(getpid(), number)
-    try registry.token.wait(timeout: .seconds(300))
-    #expect(registry.token.reason == .userRequested)
-    #expect(registry.token.message == (number == SIGUSR2 ? "SIGUSR2" : "SIGWINCH"))
-    try registry.shutdown()
-    try registry.stopSignalWatch()
-  }
+  /// The C suite proves the rest. There is one watch at a time: serialized.
+  @Suite(.serialized) struct ShutdownSignalsTests {
+    /// **Proves:** a signal cancels the token with its name, and the shutdown that follows ends the
+    /// tasks (C13).
+    ///
+    /// **Why it matters:** this is all that a Swift daemon has to write.
+    /// **Catches:** a number that becomes another bit; a watch that does not end.
+    @Test(arguments: [SIGUSR2, SIGWINCH]) func aSignalCancelsTheToken(number: Int32) throws {
+      let registry = try TaskRegistry()
+      try registry.startSignalWatch([number])
+      try registry.spawn("sleeper", kind: .backgroundLoop) { try $0.sleep(for: .seconds(1000)) }
+      kill(getpid(), number)
+      try registry.token.wait(timeout: .seconds(300))
+      #expect(registry.token.reason == .userRequested)
+      #expect(registry.token.message == (number == SIGUSR2 ? "SIGUSR2" : "SIGWINCH"))
+      try registry.shutdown()
+      try registry.stopSignalWatch()
+    }
 
-  /// **Proves:** SIGHUP can ask for a reload (C13).
-  ///
-  /// **Why it matters:** daemons read their configuration again.
-  /// **Catches:** an option that is dropped on the way.
-  @Test func aHangUpMayReload() throws {
-    let registry = try TaskRegistry()
-    try registry.startSignalWatch([SIGHUP], hangUpReloads: true)
-    kill(getpid(), SIGHUP)
-    try registry.token.wait(timeout: .seconds(300))
-    #expect(registry.token.reason == .reloadRequested)
-    try registry.stopSignalWatch()
-    try registry.shutdown()
-  }
+    /// **Proves:** SIGHUP can ask for a reload (C13).
+    ///
+    /// **Why it matters:** daemons read their configuration again.
+    /// **Catches:** an option that is dropped on the way.
+    @Test func aHangUpMayReload() throws {
+      let registry = try TaskRegistry()
+      try registry.startSignalWatch([SIGHUP], hangUpReloads: true)
+      kill(getpid(), SIGHUP)
+      try registry.token.wait(timeout: .seconds(300))
+      #expect(registry.token.reason == .reloadRequested)
+      try registry.stopSignalWatch()
+      try registry.shutdown()
+    }
 
-  /// **Proves:** a stop that comes during a reload is reported, and starts the next watch; a watch
-  /// can be moved (C13).
-  ///
-  /// **Why it matters:** a service that reloads would come up again instead of ending.
-  /// **Catches:** a registry that is mistaken for the other on the way.
-  @Test func aStopOutlivesAReload() throws {
-    let first = try TaskRegistry()
-    try first.startSignalWatch([SIGHUP, SIGUSR2], hangUpReloads: true)
-    kill(getpid(), SIGHUP)
-    try first.token.wait(timeout: .seconds(300))
-    #expect(TaskRegistry.pendingStopSignal == nil)
-    kill(getpid(), SIGUSR2)
-    while TaskRegistry.pendingStopSignal == nil { usleep(1000) }
-    #expect(TaskRegistry.pendingStopSignal == SIGUSR2)
-    let second = try TaskRegistry()
-    try first.moveSignalWatch(to: second)
-    #expect(second.token.reason == .userRequested)
-    #expect(TaskRegistry.pendingStopSignal == nil)
-    #expect(
-      errorOf { () throws(TaskRegistryError) in try first.stopSignalWatch() }
-        == .invalidArgument)
-    try second.stopSignalWatch()
-    try first.shutdown()
-    try second.shutdown()
-  }
-
-  /// **Proves:** a signal that cannot be watched is rejected, and so are a second watch, and
-  /// stopping a watch that was not started (P4).
-  ///
-  /// **Why it matters:** bad input gets a clear error.
-  /// **Catches:** a shift by a number that is not a signal.
-  @Test func nonsenseIsRejected() throws {
-    let registry = try TaskRegistry()
-    for number: Int32 in [0, -1, 65, .max, .min, SIGKILL, SIGSEGV] {
+    /// **Proves:** a stop that comes during a reload is reported, and starts the next watch; a watch
+    /// can be moved (C13).
+    ///
+    /// **Why it matters:** a service that reloads would come up again instead of ending.
+    /// **Catches:** a registry that is mistaken for the other on the way.
+    @Test func aStopOutlivesAReload() throws {
+      let first = try TaskRegistry()
+      try first.startSignalWatch([SIGHUP, SIGUSR2], hangUpReloads: true)
+      kill(getpid(), SIGHUP)
+      try first.token.wait(timeout: .seconds(300))
+      #expect(TaskRegistry.pendingStopSignal == nil)
+      kill(getpid(), SIGUSR2)
+      #expect(eventually { TaskRegistry.pendingStopSignal != nil })
+      #expect(TaskRegistry.pendingStopSignal == SIGUSR2)
+      let second = try TaskRegistry()
+      try first.moveSignalWatch(to: second)
+      #expect(second.token.reason == .userRequested)
+      #expect(TaskRegistry.pendingStopSignal == nil)
       #expect(
-        errorOf { () throws(TaskRegistryError) in try registry.startSignalWatch([number]) }
+        errorOf { () throws(TaskRegistryError) in try first.stopSignalWatch() }
+          == .invalidArgument)
+      try second.stopSignalWatch()
+      try first.shutdown()
+      try second.shutdown()
+    }
+
+    /// **Proves:** a signal that cannot be watched is rejected, and so are a second watch, and
+    /// stopping a watch that was not started (P4).
+    ///
+    /// **Why it matters:** bad input gets a clear error.
+    /// **Catches:** a shift by a number that is not a signal.
+    @Test func nonsenseIsRejected() throws {
+      let registry = try TaskRegistry()
+      for number: Int32 in [0, -1, 65, .max, .min, SIGKILL, SIGSEGV] {
+        #expect(
+          errorOf { () throws(TaskRegistryError) in try registry.startSignalWatch([number]) }
+            == .invalidArgument)
+      }
+      try registry.startSignalWatch([])
+      #expect(
+        errorOf { () throws(TaskRegistryError) in try registry.startSignalWatch([]) }
+          == .invalidArgument)
+      try registry.stopSignalWatch()
+      #expect(
+        errorOf { () throws(TaskRegistryError) in try registry.stopSignalWatch() }
           == .invalidArgument)
     }
-    try registry.startSignalWatch([])
-    #expect(
-      errorOf { () throws(TaskRegistryError) in try registry.startSignalWatch([]) }
-        == .invalidArgument)
-    try registry.stopSignalWatch()
-    #expect(
-      errorOf { () throws(TaskRegistryError) in try registry.stopSignalWatch() }
-        == .invalidArgument)
-  }
 
-  /// **Proves:** a request cancels the token with its reason while there is a watch, and is an error
-  /// otherwise (C14).
-  ///
-  /// **Why it matters:** the application's own handlers request stops.
-  /// **Catches:** a request that is lost.
-  @Test func aRequestIsAnswered() throws {
-    let registry = try TaskRegistry()
-    let token = try ShutdownToken()
-    #expect(
-      errorOf { () throws(TaskRegistryError) in try token.requestShutdown(reason: .fatal) }
-        == .invalidArgument)
-    try registry.startSignalWatch([])
-    try token.requestShutdown(reason: .fatal)
-    try token.wait(timeout: .seconds(300))
-    #expect(token.reason == .fatal)
-    #expect(!registry.token.isCancelled)
-    try registry.stopSignalWatch()
+    /// **Proves:** a request cancels the token with its reason while there is a watch, and is an
+    /// error otherwise (C14).
+    ///
+    /// **Why it matters:** the application's own handlers request stops.
+    /// **Catches:** a request that is lost.
+    @Test func aRequestIsAnswered() throws {
+      let registry = try TaskRegistry()
+      let token = try ShutdownToken()
+      #expect(
+        errorOf { () throws(TaskRegistryError) in try token.requestShutdown(reason: .fatal) }
+          == .invalidArgument)
+      try registry.startSignalWatch([])
+      try token.requestShutdown(reason: .fatal)
+      try token.wait(timeout: .seconds(300))
+      #expect(token.reason == .fatal)
+      #expect(!registry.token.isCancelled)
+      try registry.stopSignalWatch()
+    }
   }
 }

@@ -4,8 +4,8 @@ import Testing
 
 /// Tokens, as Swift programs use them; their trees are in `TokenStorageTests`.
 @Suite struct ShutdownTokenTests {
-  /// **Proves:** a child with a timeout is cancelled with `.deadline` when that has passed, at once if it
-  /// is not positive, and not when its parent was cancelled first (C11).
+  /// **Proves:** a child with a timeout is cancelled with `.deadline` when that has passed, at once
+  /// if it is not positive, and not when its parent was cancelled first (C11).
   ///
   /// **Why it matters:** a request has a deadline and a service a shutdown.
   /// **Catches:** a negative duration taken for never.

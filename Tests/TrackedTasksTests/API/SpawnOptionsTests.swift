@@ -5,8 +5,8 @@ import Testing
 
 /// How one task is spawned; the options stand in `RegistryOptions.swift`.
 @Suite struct SpawnOptionsTests {
-  /// **Proves:** which ends of an essential task cancel the token, with which reason, and with its name;
-  /// its outcome does not say that it was asked to stop (C12).
+  /// **Proves:** which ends of an essential task cancel the token, with which reason, and with its
+  /// name; its outcome does not say that it was asked to stop (C12).
   ///
   /// **Why it matters:** a thrown error is the most common end that was not meant.
   /// **Catches:** the two options mixed up; a thrown error taken for a return.
@@ -74,7 +74,7 @@ import Testing
   ///
   /// **Why it matters:** options are computed.
   /// **Catches:** a phase that is masked; a trait that overwrites another.
-  @Test func phasesAndPromisesAreChecked() throws {
+  @Test func phasesAndHeartbeatsAreChecked() throws {
     let registry = try TaskRegistry()
     let gate = Gate()
     var options = SpawnOptions()
@@ -95,8 +95,8 @@ import Testing
         } == .invalidArgument)
     }
     options.phase = 0
-    for promise in [Duration.zero, .seconds(-1)] {
-      options.heartbeat = promise
+    for interval in [Duration.zero, .seconds(-1)] {
+      options.heartbeat = interval
       #expect(
         errorOf { () throws(TaskRegistryError) in
           try registry.spawn("never", kind: .maintenance, options: options) { _ in }

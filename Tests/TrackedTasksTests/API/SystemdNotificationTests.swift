@@ -8,41 +8,12 @@ import Testing
 ///
 /// The C suite proves the rest. There is one notifier at a time: serialized.
 @Suite(.serialized) struct SystemdNotificationTests {
-  /// A socket in systemd's place, at an abstract address.
-  private struct Manager {
-    let descriptor: Int32
-    let address: String
-
-    init(_ name: String) throws {
-      address = "@taskreg-swift-\(getpid())-\(name)"
-      descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
-      var own = sockaddr_un()
-      own.sun_family = sa_family_t(AF_UNIX)
-      let bytes = Array(address.utf8)
-      withUnsafeMutableBytes(of: &own.sun_path) { $0.copyBytes(from: [0] + bytes.dropFirst()) }
-      let length = socklen_t(MemoryLayout.offset(of: \sockaddr_un.sun_path)! + bytes.count)
-      let code = withUnsafePointer(to: &own) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
-      }
-      try #require(descriptor >= 0 && code == 0)
-      var limit = timeval(tv_sec: 300, tv_usec: 0)
-      setsockopt(
-        descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    }
-
-    func receive() -> String {
-      var buffer = [UInt8](repeating: 0, count: 4096)
-      let count = recv(descriptor, &buffer, buffer.count, 0)
-      return count < 0 ? "(nothing)" : String(decoding: buffer.prefix(count), as: UTF8.self)
-    }
-  }
-
   /// **Proves:** ready, alive, stopping and the end come as the protocol has them (E11).
   ///
   /// **Why it matters:** a Swift service wants no library for this.
   /// **Catches:** intervals mixed up; a notification that does not end.
   @Test func theManagerIsNotified() throws {
-    let manager = try Manager("service")
+    let manager = try ServiceManager("service")
     let registry = try TaskRegistry()
     try registry.startNotifyingSystemd(
       socket: manager.address, watchdog: .milliseconds(20), statusInterval: .seconds(3600))
@@ -79,7 +50,7 @@ import Testing
   /// **Why it matters:** the same program runs in a terminal.
   /// **Catches:** an interval of zero taken for the default; a path cut at a NUL.
   @Test func nonsenseIsRejected() throws {
-    let manager = try Manager("nonsense")
+    let manager = try ServiceManager("nonsense")
     let registry = try TaskRegistry()
     for (socket, watchdog, interval) in [
       ("relative", Duration.zero, Duration.seconds(1)), ("", .zero, .seconds(1)),

@@ -59,7 +59,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a text that was made at run time is shown when it is gone itself, up to a NUL (E3).
+  /// **Proves:** a text that was made at run time is shown when it is gone itself, up to a NUL
+  /// (E3).
   ///
   /// **Why it matters:** texts come from tables and files, too.
   /// **Catches:** a pointer into the string of the call.

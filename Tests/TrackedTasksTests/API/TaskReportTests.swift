@@ -24,8 +24,8 @@ import Testing
   /// (E1, E3, E10).
   ///
   /// **Why it matters:** this is what the operator reads at night.
-  /// **Catches:** two stragglers exchanged; a task that waits called spinning; a list in another order than
-  /// the text.
+  /// **Catches:** two stragglers exchanged; a task that waits called spinning; a list in another
+  /// order than the text.
   @Test func aMissedShutdownIsExplained() throws {
     let registry = try TaskRegistry()
     let group = try registry.group(named: "net")
@@ -169,7 +169,7 @@ import Testing
     #expect(try Self.json(explanation)["grace_ns"] as? Int == 0)
   }
 
-  /// **Proves:** a report contains the timeout of its call: nil is no timeout, in the written
+  /// **Proves:** a report contains the timeout of its call: nil without one, in the written
   /// report too (E10).
   ///
   /// **Why it matters:** "of 0 µs" would be a lie.
@@ -229,7 +229,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a report, a list and metrics are strings of the same text that a descriptor gets, however long (E9, E10).
+  /// **Proves:** a report, a list and metrics are strings of the same text that a descriptor gets,
+  /// however long (E9, E10).
   ///
   /// **Why it matters:** a handler that answers a request needs the text, not a file.
   /// **Catches:** a text cut at the first room that was tried; half a character at its end.
@@ -237,8 +238,13 @@ import Testing
     let registry = try TaskRegistry()
     let gate = Gate()
     let tasks = try (0..<40).map { number in
-      try registry.spawn("é€😀 \(number)", kind: .maintenance) { _ in gate.wait() }
+      try registry.spawn("é€😀 \(number)", kind: .maintenance) { task in
+        // Those that are alike would be one paragraph (Q6).
+        try task.checkpoint("é \(number)")
+        gate.wait()
+      }
     }
+    #expect(eventually { registry.snapshot().allSatisfy { $0.checkpoint != nil } })
     let report = try registry.explain(withBacktraces: false)
     for format in [ReportFormat.text, .json] {
       let file = TemporaryFile()

@@ -75,6 +75,33 @@ import Testing
     #expect(ids.count == 150)
   }
 
+  /// **Proves:** a task has its phase, and carries a pointer that only it sets and everybody reads,
+  /// also after its end (E5, O5).
+  ///
+  /// **Why it matters:** code that gets the task alone finds what belongs to it.
+  /// **Catches:** a pointer set by another thread; a phase that is not the spawn's.
+  @Test func aTaskCarriesItsPhaseAndAPointer() throws {
+    let registry = try TaskRegistry()
+    let address: UInt = 4711
+    let gate = Gate()
+    var options = SpawnOptions()
+    options.phase = 5
+    let task = try registry.spawn("carries", kind: .rpcHandler, options: options) { task in
+      #expect(task.phase == 5 && task.data == nil)
+      try task.setData(UnsafeMutableRawPointer(bitPattern: 1))
+      try TrackedTask.current?.setData(UnsafeMutableRawPointer(bitPattern: address))
+      gate.wait()
+    }
+    #expect(errorOf { () throws(TaskRegistryError) in try task.setData(nil) } == .invalidArgument)
+    gate.open()
+    try task.wait(timeout: ample)
+    #expect(task.phase == 5 && task.data == UnsafeMutableRawPointer(bitPattern: address))
+    #expect(errorOf { () throws(TaskRegistryError) in try task.setData(nil) } == .invalidArgument)
+    let other = try registry.spawn("other", kind: .rpcHandler) { _ in }
+    #expect(other.phase == 0 && other.data == nil)
+    try registry.shutdown(grace: ample)
+  }
+
   /// **Proves:** a handle may be dropped at any time without touching its task (O3, C5).
   ///
   /// **Why it matters:** most callers never use it.
@@ -138,8 +165,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a wait on a condition variable ends with the signal, the timeout, or by being asked to
-  /// stop, and is the task's own to make (C9).
+  /// **Proves:** a wait on a condition variable ends with the signal, the timeout, or by being
+  /// asked to stop, and is the task's own to make (C9).
   ///
   /// **Why it matters:** queues between threads are made of these.
   /// **Catches:** a timeout in the wrong unit; a wait that another task's flag ends.

@@ -1,6 +1,7 @@
 @testable import TrackedTasks
 
-/// Builds a line of at most `capacity` - 1 bytes and hands it to `body`: the library's own has one capacity.
+/// Builds a line of at most `capacity` - 1 bytes and hands it to `body`: the library's own has one
+/// capacity.
 func withFixedText(
   capacity: Int, _ build: (inout FixedText) -> Void, _ body: (UnsafePointer<UInt8>) -> Void
 ) {

@@ -47,13 +47,15 @@ extension LinkedList where Element == UnsafeMutablePointer<Node> {
     memory.deallocate()
   }
 
-  /// **Proves:** after any sequence of additions at either end and removals, the list has the elements of an array
-  /// that the same was done to, in the same order; each element knows whether it is on the list; a place on
-  /// another list is not touched (L1, L2).
+  /// **Proves:** after any sequence of additions at either end and removals, the list has the
+  /// elements of an array that the same was done to, in the same order; each element knows whether
+  /// it is on the list; a place on another list is not touched (L1, L2).
   ///
-  /// **Why it matters:** tokens, groups, waiting threads and idle workers are found by these links alone: one that is
-  /// lost is never cancelled or woken, and one that is kept too long is memory that is gone.
-  /// **Catches:** a neighbour, or an end of the list, left as it was; links kept by an element that was removed.
+  /// **Why it matters:** tokens, groups, waiting threads and idle workers are found by these links
+  /// alone: one that is lost is never cancelled or woken, and one that is kept too long is memory
+  /// that is gone.
+  /// **Catches:** a neighbour, or an end of the list, left as it was; links kept by an element that
+  /// was removed.
   @Test(arguments: 0..<40 as Range<UInt64>) func itIsLikeAnArray(seed: UInt64) {
     Self.withNodes { nodes in
       var random = SplitMix(state: seed)

@@ -42,8 +42,8 @@ import Testing
     character.value < 0x20 || (0x7F...0x9F).contains(character.value)
   }
 
-  /// **Proves:** text for people has its control characters, C0, DEL and C1, as \xHH, and everything else as it
-  /// is (E10).
+  /// **Proves:** text for people has its control characters, C0, DEL and C1, as \xHH, and
+  /// everything else as it is (E10).
   ///
   /// **Why it matters:** a task's name must not start a line of its own, nor control a terminal.
   /// **Catches:** C1 not escaped, which some terminals interpret; a letter with an accent escaped.
@@ -83,7 +83,8 @@ import Testing
     #expect(Self.asJSON([]) == "\"\"")
   }
 
-  /// **Proves:** each byte that is not UTF-8 becomes U+FFFD, and what follows is read from the next byte on (E10).
+  /// **Proves:** each byte that is not UTF-8 becomes U+FFFD, and what follows is read from the next
+  /// byte on (E10).
   ///
   /// **Why it matters:** a checkpoint is any bytes; the report is UTF-8 in any case.
   /// **Catches:** a whole sequence skipped with the character behind it; overlong forms and
@@ -103,7 +104,8 @@ import Testing
     }
   }
 
-  /// **Proves:** of long text the first bytes are shown, up to the limit, cut at a character (E3, E10).
+  /// **Proves:** of long text the first bytes are shown, up to the limit, cut at a character (E3,
+  /// E10).
   ///
   /// **Why it matters:** a checkpoint may be a string of any length.
   /// **Catches:** a limit of characters; half a character at the end.
@@ -118,8 +120,8 @@ import Testing
     #expect(Self.asText(long, limit: 0) == "" && Self.asJSON(long, limit: 0) == "\"\"")
   }
 
-  /// **Proves:** numbers are written whole, the smallest and the largest, also in hexadecimal and with leading
-  /// zeros (E10).
+  /// **Proves:** numbers are written whole, the smallest and the largest, also in hexadecimal and
+  /// with leading zeros (E10).
   ///
   /// **Why it matters:** addr2line takes what stands there.
   /// **Catches:** a digit lost at the top; "0x" without a digit.
@@ -141,12 +143,13 @@ import Testing
     }
   }
 
-  /// **Proves:** seconds have nine decimals, and durations for people the unit that fits, rounded to the
-  /// nearest (E10).
+  /// **Proves:** seconds have nine decimals, and durations for people the unit that fits, rounded
+  /// to the nearest (E10).
   ///
-  /// **Why it matters:** "1000.0 ms" is read twice, and a phase that "took 5.00 s of 4.99 s" looks late.
-  /// **Catches:** a zero lost behind the point; the sign lost of what is less than a second; digits cut off; a
-  /// rounding that reaches the next unit and stays in its own.
+  /// **Why it matters:** "1000.0 ms" is read twice, and a phase that "took 5.00 s of 4.99 s" looks
+  /// late.
+  /// **Catches:** a zero lost behind the point; the sign lost of what is less than a second; digits
+  /// cut off; a rounding that reaches the next unit and stays in its own.
   @Test func durations() {
     let seconds: [(Int64, String)] = [
       (0, "0.000000000"), (1, "0.000000001"), (-1, "-0.000000001"), (1_000_000_000, "1.000000000"),

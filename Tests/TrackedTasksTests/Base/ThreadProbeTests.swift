@@ -23,8 +23,8 @@ import Testing
     return name(of: look)
   }
 
-  /// **Proves:** the state is read behind the name, whatever the thread is called, and is unknown when it is
-  /// not there (E1).
+  /// **Proves:** the state is read behind the name, whatever the thread is called, and is unknown
+  /// when it is not there (E1).
   ///
   /// **Why it matters:** a thread's name may come from a peer, which must not choose what a report
   /// says.
@@ -42,7 +42,8 @@ import Testing
     #expect(found == (state.utf8.first ?? 0), "\(text)")
   }
 
-  /// **Proves:** a wait channel is a name of at most 46 characters, ended by NUL, and "0" is none (E1).
+  /// **Proves:** a wait channel is a name of at most 46 characters, ended by NUL, and "0" is none
+  /// (E1).
   ///
   /// **Why it matters:** it is copied to the 47 bytes that `tr_straggler` has for it.
   /// **Catches:** a text without an end; "0" taken for a function.
@@ -58,18 +59,76 @@ import Testing
     #expect(channel(in: String(long.dropLast())).count == 45)
   }
 
-  /// **Proves:** the number of a system call is reported if it is complete, and -1 otherwise (E1).
+  /// **Proves:** a system call is reported with its number, arguments and places if its line is whole, and as
+  /// unknown otherwise (E1, E13).
   ///
-  /// **Why it matters:** a wrong name of a call sends people looking in the wrong place.
-  /// **Catches:** a number that is cut or too large; "running" taken for 0.
+  /// **Why it matters:** a wrong name of a call, or a wrong descriptor, sends people looking in the wrong place.
+  /// **Catches:** a number that is cut or too large; "running" taken for 0; a word of more than 64 bits; arguments of a
+  /// line that is cut.
   @Test(arguments: [
-    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x7f90\n", 0), ("202 0x7f\n", 202), ("34\n", 34),
-    ("2147483647 0x0", 2_147_483_647),
+    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x7f90\n", 0),
+    ("202 0x3 0x7f 0xffffffffffffffff 0x0 0x0 0x0 0x7ffe 0x7f90\n", 202),
+    ("2147483647 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n", 2_147_483_647),
     ("running\n", -1), ("-1 0x7ffe 0x7f90\n", -1), ("", -1), ("20", -1), (" 20 ", -1), ("20x ", -1),
-    ("2147483648 0x0", -1), ("99999999999999999999999 0x0", -1),
+    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x7f90", -1), ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe\n", -1),
+    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x\n", -1), ("0 3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x1\n", -1),
+    ("0 0x10000000000000000 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x1\n", -1),
+    ("2147483648 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n", -1), ("99999999999999999999999 0x0", -1),
   ])
-  func aSystemCallIsANumber(text: String, number: Int32) {
-    #expect(parse(text) { ThreadProbe.syscall(in: $0) } == number, "\(text)")
+  func aSystemCallIsALineOfNumbers(text: String, number: Int32) {
+    let call = parse(text) { ThreadProbe.call(in: $0) }
+    #expect(call.number == number, "\(text)")
+    var place = number >= 0 ? SystemCall.Place.inside : .unknown
+    if text == "running\n" { place = .running }
+    if text.hasPrefix("-1") { place = .outside }
+    #expect(call.place == place, "\(text)")
+    if place == .unknown { #expect(call == SystemCall(), "\(text)") }
+    if number == 202 {
+      #expect(call.words[0] == 3)
+      #expect(call.words[2] == .max)
+      #expect(call.words[6] == 0x7ffe)
+      #expect(call.instruction == 0x7f90)
+    }
+  }
+
+  /// **Proves:** the time on a run queue is the second number of `schedstat` (E15).
+  ///
+  /// **Why it matters:** a task that gets no processor looks like one that works.
+  /// **Catches:** the first or the third number; one that is cut.
+  @Test(arguments: [
+    ("12 345 6\n", 345), ("0 0 0\n", 0), ("1 9223372036854775807 2\n", Int64.max),
+    ("1 9223372036854775808 2\n", -1), ("12 345", -1), ("12", -1), ("", -1), ("12  6\n", -1),
+  ])
+  func aRunQueueIsTheSecondNumber(text: String, time: Int64) {
+    #expect(parse(text) { ThreadProbe.runQueue(in: $0) } == time, "\(text)")
+  }
+
+  /// **Proves:** a system call is reported with its arguments, stack and instruction if its line is
+  /// complete; a thread that runs, or waits outside of system calls, is in none (E1, Q1).
+  ///
+  /// **Why it matters:** a wrong name of a call sends people looking in the wrong place, and a wrong
+  /// argument blames another lock.
+  /// **Catches:** a number that is cut or too large; "running" taken for 0; a word that is left out.
+  @Test(arguments: [
+    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x7f90\n", 0, 0x7f90, SystemCall.Place.inside),
+    (
+      "2147483647 0x0 0x1 0x2 0x3 0x4 0x5 0x6 0xffffffffffffffff\n", 2_147_483_647, UInt64.max,
+      .inside
+    ),
+    ("202 0x7f\n", -1, 0, .unknown), ("34\n", -1, 0, .unknown),
+    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x7f90", -1, 0, .unknown),
+    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x\n", -1, 0, .unknown),
+    ("0 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffe 0x10000000000000000\n", -1, 0, .unknown),
+    ("running\n", -1, 0, .running), ("-1 0x7ffe 0x7f90\n", -1, 0, .outside),
+    ("", -1, 0, .unknown), ("running", -1, 0, .unknown), (" 20 ", -1, 0, .unknown),
+    ("2147483648 0x0 0x1 0x2 0x3 0x4 0x5 0x6 0x7\n", -1, 0, .unknown),
+  ])
+  func aSystemCallHasItsArguments(
+    text: String, number: Int32, instruction: UInt64, place: SystemCall.Place
+  ) {
+    let call = parse(text) { ThreadProbe.call(in: $0) }
+    #expect(call.number == number && call.place == place, "\(text)")
+    #expect(call.instruction == instruction, "\(text)")
   }
 
   /// **Proves:** a thread that waits in read(2) is seen asleep there, using no CPU time, even if

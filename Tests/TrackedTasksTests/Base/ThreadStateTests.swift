@@ -29,8 +29,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a program that a task starts by Foundation's `Process` is ended by SIGTERM, also in a registry
-  /// made by asynchronous code, whose threads block nearly every signal (S7).
+  /// **Proves:** a program that a task starts by Foundation's `Process` is ended by SIGTERM, also
+  /// in a registry made by asynchronous code, whose threads block nearly every signal (S7).
   ///
   /// **Why it matters:** a mask goes through exec, and such a program can only be killed.
   /// **Catches:** tasks that block signals the program does not, or those that a thread of

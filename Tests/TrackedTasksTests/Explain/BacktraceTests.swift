@@ -136,7 +136,8 @@ import Testing
     }
     // ThreadSanitizer delivers signals when it likes to.
     if !Self.isUnderThreadSanitizer {
-      // One capture at a time: other tests want some, too, and a thread has a tenth of a second for its answer.
+      // One capture at a time: other tests want some, too, and a thread has a tenth of a second for
+      // its answer.
       for isSaid in [true, false] {
         #expect(
           eventually {

@@ -7,7 +7,7 @@ import Testing
   private static func slowest(of stops: [Int64]) -> SlowestTasks {
     var slowest = SlowestTasks()
     for (number, stop) in stops.enumerated() {
-      slowest.note(EndedFacts(id: UInt64(number), stop: stop))
+      slowest.add(EndedFacts(id: UInt64(number), stop: stop))
     }
     slowest.sort()
     return slowest
@@ -23,7 +23,8 @@ import Testing
     return kept.allSatisfy { stops[Int($0.id)] == $0.stop } ? nil : "\(stops): mixed"
   }
 
-  /// **Proves:** in whatever order tasks end, the 16 that took longest are kept, the slowest first (E6).
+  /// **Proves:** in whatever order tasks end, the 16 that took longest are kept, the slowest first
+  /// (E6).
   ///
   /// **Why it matters:** the slowest is the one to mend, and it ends last.
   /// **Catches:** the first that is faster replaced instead of the fastest; an ascending order.

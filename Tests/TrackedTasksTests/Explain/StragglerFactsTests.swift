@@ -20,7 +20,8 @@ import Testing
   /// progress, then CPU time, then how it is scheduled (E1).
   ///
   /// **Why it matters:** "blocked" and "spinning" send people to two different places.
-  /// **Catches:** a limit of a tenth for a half; a task that progresses called spinning; -1 taken for a time.
+  /// **Catches:** a limit of a tenth for a half; a task that progresses called spinning; -1 taken
+  /// for a time.
   @Test func theTable() {
     let ms = Self.ms
     // Nothing is known without a state, whatever else is.
@@ -68,16 +69,17 @@ import Testing
   /// **Why it matters:** a schema lists them, and programs compare with them.
   /// **Catches:** a name copied and not changed.
   @Test func namesAreDistinct() {
-    let names = (UInt32(0)...7).compactMap { Diagnosis(rawValue: $0)?.text.description }
-    #expect(names.count == 8 && Set(names).count == 8)
+    let names = (UInt32(0)...8).compactMap { Diagnosis(rawValue: $0)?.text.description }
+    #expect(names.count == 9 && Set(names).count == 9)
     #expect(names.allSatisfy { $0.allSatisfy { ("a"..."z").contains($0) } })
-    #expect(Diagnosis(rawValue: 8) == nil)
+    #expect(Diagnosis(rawValue: 9) == nil)
   }
 
-  /// **Proves:** a straggler's facts are those of the probe; one that has ended by then is shown as ended, with the
-  /// last facts that are known, and its reference is released (E1).
+  /// **Proves:** a straggler's facts are those of the probe; one that has ended by then is shown as
+  /// ended, with the last facts that are known, and its reference is released (E1).
   ///
-  /// **Why it matters:** the deadline may be long ago when it is probed, and the text says where it is stuck now.
+  /// **Why it matters:** the deadline may be long ago when it is probed, and the text says where it
+  /// is stuck now.
   /// **Catches:** facts kept from the deadline; a state of that time beside the diagnosis "ended".
   @Test func theFactsAreThoseOfTheProbe() throws {
     let registry = try TaskRegistry()
@@ -97,12 +99,12 @@ import Testing
     #expect(straggler.activity.checkpoint.map { String(cString: $0) } == "before")
     mayContinue.open()
     continues.wait()
-    straggler.look()
+    straggler.probe()
     #expect(straggler.activity.checkpoint.map { String(cString: $0) } == "after")
     #expect(straggler.state == .running && straggler.diagnosis != .ended)
     end.open()
     try registry.shutdown(grace: ample)
-    straggler.look()
+    straggler.probe()
     #expect(straggler.state == .ended && straggler.diagnosis == .ended)
     #expect(straggler.task == nil && straggler.facts.id == task.id)
     #expect(straggler.activity.checkpoint.map { String(cString: $0) } == "after")

@@ -138,7 +138,8 @@ import Testing
   /// **Proves:** CPU time of one task is not counted as the next one's: it starts at zero if the
   /// thread slept in between, and is not known if it did not (E1).
   ///
-  /// **Why it matters:** threads serve many tasks, and an innocent one would be called a spinning one.
+  /// **Why it matters:** threads serve many tasks, and an innocent one would be called a spinning
+  /// one.
   /// **Catches:** a base that is kept after a long body; one that is not recorded before a sleep,
   /// or not reset for a new thread.
   @Test(arguments: [true, false]) func tasksBeginAtZero(spins: Bool) throws {

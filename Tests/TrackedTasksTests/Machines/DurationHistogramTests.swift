@@ -46,8 +46,8 @@ import Testing
     #expect(DurationHistogram.range(of: before + 1) == Self.last)
   }
 
-  /// **Proves:** the ranges after which a bucket is written end with the powers of two from 2^10 to 2^46,
-  /// and nothing lies between the last of them and the range without a bound (E9).
+  /// **Proves:** the ranges after which a bucket is written end with the powers of two from 2^10 to
+  /// 2^46, and nothing lies between the last of them and the range without a bound (E9).
   ///
   /// **Why it matters:** cumulative counts of other ranges are those of another bound.
   /// **Catches:** a power that begins one range too early.
@@ -57,11 +57,13 @@ import Testing
     #expect(DurationHistogram.powers.map(\.self).last == Self.last - 1)
   }
 
-  /// **Proves:** whatever was recorded, a quantile is not below the true one, at most a quarter above it
-  /// or the first bound, and not above the longest, which is exact; they rise with the percentage (E8).
+  /// **Proves:** whatever was recorded, a quantile is not below the true one, at most a quarter
+  /// above it or the first bound, and not above the longest, which is exact; they rise with the
+  /// percentage (E8).
   ///
   /// **Why it matters:** a grace is chosen by them.
-  /// **Catches:** the lower bound of the range; a rank that is rounded down; a quantile above the longest.
+  /// **Catches:** the lower bound of the range; a rank that is rounded down; a quantile above the
+  /// longest.
   @Test(arguments: 1...40)
   func quantilesAreUpperBounds(seed: UInt64) {
     let durations = Self.random(Int(seed * seed), seed: seed).filter { $0 <= 1 << 46 }

@@ -80,11 +80,11 @@ import Testing
     }
   }
 
-  /// **Proves:** ordinary newborns are asked by the token, at the level it has, and all by a deadline
-  /// (S5, C3, C15).
+  /// **Proves:** ordinary newborns are asked by the token, at the level it has, and all by a
+  /// deadline (S5, C3, C15).
   ///
-  /// **Why it matters:** clean-up work has to run although everybody else is told to stop; and an abort
-  /// that is faster than the cancel must not ask anybody before the token has a reason.
+  /// **Why it matters:** clean-up work has to run although everybody else is told to stop; and an
+  /// abort that is faster than the cancel must not ask anybody before the token has a reason.
   /// **Catches:** the two conditions of `levelOfNewborn` exchanged; `isAborted` that counts without
   /// `isCancelled`.
   @Test func newbornsStartAtTheLevelOfTheirGate() {

@@ -110,7 +110,8 @@ import Testing
   /// warning come once if they are requested; it expires at the deadline and not before, unless
   /// there is progress in the window (GC1, GC2, E4, E6).
   ///
-  /// **Why it matters:** a deadline that runs away never ends a shutdown, one that moves back kills work.
+  /// **Why it matters:** a deadline that runs away never ends a shutdown, one that moves back kills
+  /// work.
   /// **Catches:** a limit not applied; the window counted from now; a warning each time round.
   @Test func everySmallCallKeepsItsPromises() {
     var defects: [String] = []
@@ -184,11 +185,13 @@ import Testing
   /// **Proves:** whatever its tasks report and whenever the clock is stepped, the time of a phase
   /// is over at its end and not before, unless there is progress in the window; when that moves the
   /// end, the deadline moves with it, so that the later phases keep what they had; neither moves
-  /// beyond the limit, nor if the phase must not move (GC1, GC3, E4, E5).
+  /// beyond the limit of the call, nor beyond that of the phase, nor if the phase must not move (GC1,
+  /// GC3, E4, E5).
   ///
   /// **Why it matters:** a task that others depend on must not be stopped while they still drain,
   /// and the last phase needs its time.
-  /// **Catches:** an end that is fixed when the phase begins; one that moves into the time of the later phases.
+  /// **Catches:** an end that is fixed when the phase begins; one that moves into the time of the
+  /// later phases; a limit of the phase that counts only beside one of the call.
   @Test func theTimeOfAPhaseMovesWithProgress() {
     var defects: [String] = []
     for grace: Int64 in 0...4 {
@@ -196,13 +199,22 @@ import Testing
         for maxGrace: Int64 in [0, 3, 6, 9] {
           for window: Int64 in 0...3 {
             for moves in [false, true] {
-              for reported: UInt64 in 0..<512 {
-                let call = "\(grace), \(share), \(maxGrace), \(window), \(moves), \(reported)"
-                var clock = GraceClock(
-                  start: Self.start, grace: grace, maxGrace: maxGrace, window: window)
-                clock.beginPhase(until: Deadline(nanoseconds: Self.start + share), moves: moves)
-                if let defect = Self.defect(ofPhaseOf: &clock, window, moves, reported) {
-                  defects.append("\(call): \(defect)")
+              for own: Int64? in [nil, 1, 5] {
+                for reported: UInt64 in 0..<512 {
+                  let call =
+                    "\(grace), \(share), \(maxGrace), \(window), \(moves), \(own ?? 0), \(reported)"
+                  var clock = GraceClock(
+                    start: Self.start, grace: grace, maxGrace: maxGrace, window: window)
+                  clock.beginPhase(
+                    until: Deadline(nanoseconds: Self.start + share), moves: moves,
+                    limit: own.map { Deadline(nanoseconds: Self.start + $0) })
+                  let most = [own, maxGrace == 0 ? nil : maxGrace - (grace - share)]
+                    .compactMap { $0 }.min()
+                  if let defect = Self.defect(
+                    ofPhaseOf: &clock, window, moves ? most : nil, reported)
+                  {
+                    defects.append("\(call): \(defect)")
+                  }
                 }
               }
             }
@@ -213,13 +225,15 @@ import Testing
     #expect(defects.isEmpty, "\(defects.count) defects, as \(defects.first ?? "")")
   }
 
-  /// Asks the clock of a phase each nanosecond until it is over.
+  /// Asks the clock of a phase each nanosecond until it is over; `most` is its longest time after
+  /// extensions, nil if there are none.
   private static func defect(
-    ofPhaseOf clock: inout GraceClock, _ window: Int64, _ moves: Bool, _ reported: UInt64
+    ofPhaseOf clock: inout GraceClock, _ window: Int64, _ most: Int64?, _ reported: UInt64
   ) -> String? {
     let reserved = clock.deadline.nanoseconds - clock.phaseEnd.nanoseconds
-    let mayMove = moves && clock.limit.nanoseconds > clock.deadline.nanoseconds
-    let latest = mayMove ? clock.limit.nanoseconds - reserved : clock.phaseEnd.nanoseconds
+    let first = clock.phaseEnd.nanoseconds
+    let latest = max(first, start + (most ?? 0))
+    let mayMove = latest > first
     var last: Int64 = 0
     for tick: Int64 in 0..<16 {
       let now = start + tick
@@ -257,7 +271,8 @@ import Testing
     return "never over"
   }
 
-  /// **Proves:** after the last phase the deadline counts again, and a phase never ends beyond it (GC3, E5).
+  /// **Proves:** after the last phase the deadline counts again, and a phase never ends beyond it
+  /// (GC3, E5).
   ///
   /// **Why it matters:** the last phase has all that is left.
   /// **Catches:** the end of an earlier phase that is kept.
@@ -272,6 +287,16 @@ import Testing
     #expect(clock.step(at: 13) { _ in 13 } == .wait(until: Deadline(nanoseconds: 14)))
     #expect(clock.step(at: 14) { $0 ? 0 : 13 } == .moved(by: 4))
     #expect(clock.step(at: 18) { _ in 0 } == .expired)
+    // A limit of the last phase's own is one of the deadline.
+    var last = GraceClock(start: 0, grace: 10, window: 50)
+    last.beginPhase(limit: Deadline(nanoseconds: 25))
+    #expect(last.step(at: 10) { _ in 9 } == .moved(by: 15))
+    #expect(last.step(at: 25) { _ in 24 } == .expired)
+    // One that is never reached is not a deadline that never comes.
+    last = GraceClock(start: 0, grace: 10, window: .max)
+    last.beginPhase(limit: .never)
+    #expect(last.step(at: 10) { _ in 9 } != .expired)
+    #expect(!last.deadline.isNever)
     var endless = GraceClock(start: 0, grace: -1, maxGrace: 5, window: 5)
     endless.beginPhase(until: .never, moves: true)
     #expect(endless.step(at: 5) { _ in 5 } == .wait(until: .never))

@@ -16,8 +16,9 @@ import Testing
     Array(repeating: 1_000_000, count: 8), [1_000_000, 1], [1, 1_000_000, 0, 999_999],
   ]
 
-  /// **Proves:** a phase gets its share of the sum of its own and those of later phases that have tasks, rounded
-  /// down, and never more than is left; equal ones if there are none, and all if none of them has any (E5).
+  /// **Proves:** a phase gets its share of the sum of its own and those of later phases that have
+  /// tasks, rounded down, and never more than is left; equal ones if there are none, and all if
+  /// none of them has any (E5).
   ///
   /// **Why it matters:** too much for the first phase is too little for the one that stores data.
   /// **Catches:** shares of absent phases counted; a product that overflows.
@@ -41,8 +42,8 @@ import Testing
     }
   }
 
-  /// **Proves:** phases that use all their time use all there is, the last all that is left; what one does not
-  /// use goes to those that follow (E5).
+  /// **Proves:** phases that use all their time use all there is, the last all that is left; what
+  /// one does not use goes to those that follow (E5).
   ///
   /// **Why it matters:** time that is lost to rounding is none that a task can use.
   /// **Catches:** the shares of phases that are over still counted.

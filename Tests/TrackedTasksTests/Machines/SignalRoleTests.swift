@@ -33,8 +33,8 @@ import Testing
 
   /// **Proves:** the count has the time of the last stop, which never goes back (C13).
   ///
-  /// **Why it matters:** two handlers on two threads may read the clock in one order and count in the
-  /// other; without a debounce both stops count.
+  /// **Why it matters:** two handlers on two threads may read the clock in one order and count in
+  /// the other; without a debounce both stops count.
   /// **Catches:** a negative time that counts as within the debounce.
   @Test func theTimeNeverGoesBack() {
     let stop = SignalRole(.stop)

@@ -63,8 +63,8 @@ private struct Reached {
   /// **Why it matters:** the exhaustive tests are exhaustive only if the walk gets everywhere.
   /// **Catches:** a transition that never exists, such as `withdrawn` always nil.
   @Test func theWalkReachesEveryState() {
-    // Level and deadline: none, drain, abort, abort and overdue. Then clean-up, awaited, optional state, and
-    // the references: 1 to 3, with the registry held or not.
+    // Level and deadline: none, drain, abort, abort and overdue. Then clean-up, awaited, optional
+    // state, and the references: 1 to 3, with the registry held or not.
     let starting = 4 * 2 * 2 * 2 * 6
     let running = starting * 2
     let ending = running * 3
@@ -143,7 +143,8 @@ private struct Reached {
     #expect(try #require(word.unpinned()).stage == .free)
   }
 
-  /// **Proves:** no transition lowers the level or forgets a deadline or a waiter (C3, C15, W3, W6).
+  /// **Proves:** no transition lowers the level or forgets a deadline or a waiter (C3, C15, W3,
+  /// W6).
   ///
   /// **Why it matters:** a task that was asked to stop must never see the opposite.
   /// **Catches:** a `with(_:)` whose mask clears more than the phase.

@@ -4,8 +4,8 @@ import Testing
 
 /// The effect of a forced deadline on a wait.
 @Suite struct WaitPolicyTests {
-  /// **Proves:** a forced deadline ends the waits of a shutdown, and no other wait; tasks that have ended count
-  /// more than the forcing (C13).
+  /// **Proves:** a forced deadline ends the waits of a shutdown, and no other wait; tasks that have
+  /// ended count more than the forcing (C13).
   ///
   /// **Why it matters:** a second signal that also ended the joins of the same program would have
   /// them report stragglers long before their time; a shutdown that it does not end hangs on.
@@ -20,7 +20,8 @@ import Testing
     }
   }
 
-  /// **Proves:** whether the deadline is forced, which takes a walk to the root, is only read where it matters.
+  /// **Proves:** whether the deadline is forced, which takes a walk to the root, is only read where
+  /// it matters.
   ///
   /// **Why it matters:** every join reads the predicate several times.
   /// **Catches:** a flag that is read before the policy and the count of tasks.

@@ -24,8 +24,8 @@ private final class Witness: Sendable {
 
 /// Registries inside registries, as a Swift program makes them.
 @Suite struct GroupTests {
-  /// **Proves:** tasks of a group are the parent's too, counted and listed there with their path, and
-  /// the summary survives encoding (T1, T2, T3).
+  /// **Proves:** tasks of a group are the parent's too, counted and listed there with their path,
+  /// and the summary survives encoding (T1, T2, T3).
   ///
   /// **Why it matters:** an overview must not need knowledge of the parts.
   /// **Catches:** the path of the registry that lists instead of the task's.
@@ -71,8 +71,8 @@ private final class Witness: Sendable {
     #expect(net.token.reason == .reloadRequested)
   }
 
-  /// **Proves:** from inside a task, joining or shutting down its group or what that is in would deadlock;
-  /// joining a group beside it does not (T5).
+  /// **Proves:** from inside a task, joining or shutting down its group or what that is in would
+  /// deadlock; joining a group beside it does not (T5).
   ///
   /// **Why it matters:** it would wait for itself.
   /// **Catches:** a check of the task's own group alone.
@@ -94,7 +94,8 @@ private final class Witness: Sendable {
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a report lists the stragglers of groups with their path, in words as well (T3, J8).
+  /// **Proves:** a report lists the stragglers of groups with their path, in words as well (T3,
+  /// J8).
   ///
   /// **Why it matters:** "reader" alone does not identify the task.
   /// **Catches:** a description of names without groups.
@@ -138,8 +139,8 @@ private final class Witness: Sendable {
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a group logs to its parent's closure, or to its own, which is let go of with the group;
-  /// the parent's is not (T1, O2).
+  /// **Proves:** a group logs to its parent's closure, or to its own, which is let go of with the
+  /// group; the parent's is not (T1, O2).
   ///
   /// **Why it matters:** a closure that is freed twice, or early, is a crash far from here.
   /// **Catches:** an inherited closure that the group frees.
@@ -178,8 +179,8 @@ private final class Witness: Sendable {
     #expect(eventuallyFreed { ends.value == 1 })
   }
 
-  /// **Proves:** what is freed with a group by the end of its last task is freed outside that task, by the
-  /// task's thread (T6).
+  /// **Proves:** what is freed with a group by the end of its last task is freed outside that task,
+  /// by the task's thread (T6).
   ///
   /// **Why it matters:** code that runs then would find itself in a task whose memory is gone.
   /// **Catches:** a thread that keeps its task until everything is freed.

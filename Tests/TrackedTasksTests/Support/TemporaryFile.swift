@@ -1,7 +1,7 @@
 import Glibc
 
 /// An empty file without a name, which goes with this object.
-final class TemporaryFile {
+final class TemporaryFile: Sendable {
   let descriptor: Int32
 
   init() {

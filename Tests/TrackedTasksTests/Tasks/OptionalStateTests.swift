@@ -21,11 +21,11 @@ import Testing
     #expect(SpawnOptions.Essential.failure.traits == .essentialOnFailure)
   }
 
-  /// **Proves:** a request without traits and without a signal has no optional state, each of them makes it have
-  /// some (C10, C12).
+  /// **Proves:** a request without traits and without a signal has no optional state, each of them
+  /// makes it have some (C10, C12).
   ///
-  /// **Why it matters:** a task that needs nothing is not to pay for it, and the others are not to be
-  /// forgotten.
+  /// **Why it matters:** a task that needs nothing is not to pay for it, and the others are not to
+  /// be forgotten.
   /// **Catches:** one of the two left out.
   @Test func whatIsAskedForIsExtra() throws {
     let name = try #require(withUTF8Text("task") { TaskName($0) })

@@ -69,8 +69,8 @@ import Testing
     try registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** text for people has its control characters escaped, and what is not UTF-8 replaced, cut at
-  /// a character and never within an escape (E11).
+  /// **Proves:** text for people has its control characters escaped, and what is not UTF-8
+  /// replaced, cut at a character and never within an escape (E11).
   ///
   /// **Why it matters:** systemd drops a status that is not UTF-8, and parses lines.
   /// **Catches:** C1 passed on; a cut that continues with later text that fits.

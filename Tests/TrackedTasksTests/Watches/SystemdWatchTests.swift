@@ -4,7 +4,8 @@ import Testing
 
 /// The address of systemd's socket; `SystemdNotificationTests` has the notifications.
 @Suite struct SystemdWatchTests {
-  /// **Proves:** an address is a path or an abstract name, of a length that a socket can have (E11).
+  /// **Proves:** an address is a path or an abstract name, of a length that a socket can have
+  /// (E11).
   ///
   /// **Why it matters:** it is copied into a structure of 108 bytes.
   /// **Catches:** an off-by-one at either end.

@@ -58,8 +58,8 @@ import Testing
     }
   }
 
-  /// **Proves:** 100 000 timers come out in order, inserted in ascending, descending or no order, with a
-  /// third of them removed before, and none is left (C11).
+  /// **Proves:** 100 000 timers come out in order, inserted in ascending, descending or no order,
+  /// with a third of them removed before, and none is left (C11).
   ///
   /// **Why it matters:** a server has a timeout for each connection, and they share one stack.
   /// **Catches:** a recursion over the siblings; a pass that takes the square of their number.

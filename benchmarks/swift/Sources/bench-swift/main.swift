@@ -1,6 +1,6 @@
-// The workloads W1 and W1-work for the Swift API: `bench-swift [--quick] WORKLOAD`, with the protocol and the
-// output of workloads/latency.c and workloads/main.c. Of other workloads it prints nothing, which means that
-// the peer has no figures for them.
+// The workloads W1 and W1-work for the Swift API: `bench-swift [--quick] WORKLOAD`, with the
+// protocol and the output of workloads/latency.c and workloads/main.c. Of other workloads it prints
+// nothing, which means that the peer has no figures for them.
 
 import Glibc
 import TrackedTasks
@@ -23,7 +23,8 @@ func percentile(_ times: [Int64], _ part: Double) -> Int64 {
   times[min(times.count - 1, Int(part * Double(times.count)))]
 }
 
-/// Something for the bodies to capture, as those of a program do: a closure without captures is not allocated.
+/// Something for the bodies to capture, as those of a program do: a closure without captures is not
+/// allocated.
 final class Captured: Sendable {
   let duration: Int64
   init(_ duration: Int64) { self.duration = duration }
@@ -69,8 +70,8 @@ func latency(quick: Bool) throws {
   try registry.shutdown()
 }
 
-/// W1-work: an empty body and one of 1 µs, in turns; each Swift task has a closure to be released, which is
-/// what a drop is in C.
+/// W1-work: an empty body and one of 1 µs, in turns; each Swift task has a closure to be released,
+/// which is what a drop is in C.
 func latencyWithWork(quick: Bool) throws {
   let turns = 9
   let times = quick ? 2_000 : 10_000
