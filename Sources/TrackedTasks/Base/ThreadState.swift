@@ -1,4 +1,5 @@
 import CPlatform
+import Synchronization
 
 /// The state of its thread that a body may change, and that is restored or checked before the
 /// thread serves another task (S1); docs/contract.md has a table of it.
@@ -33,11 +34,31 @@ struct ThreadState {
   /// Whether a body of `ticks` can have changed more than cancel state, cancel type, errno and
   /// locale.
   ///
-  /// The ticks are those of `cp_ticks`. An empty system call took 294 ticks at 2 GHz where this was
-  /// measured; at the 2 to 5 GHz of such counters, 80 are 16 to 40 ns. Without such a counter a
-  /// body always counts as long.
+  /// The ticks are those of `cp_ticks`. Without such a counter a body always counts as long.
   @inline(__always)
-  static func mayHaveChanged(inTicks ticks: UInt64) -> Bool { ticks >= 80 }
+  static func mayHaveChanged(inTicks ticks: UInt64) -> Bool {
+    ticks >= shortestChange.load(ordering: .relaxed)
+  }
+
+  // atomic: relaxed; whoever reads the first value checks more often than need be.
+  private static let shortestChange = Atomic<UInt64>(80)
+
+  /// Measures how short a body can be that has changed something: half of what the fastest of some
+  /// of the shortest system calls takes here, between 80 and 160 ticks.
+  ///
+  /// An empty system call took 294 ticks at 2 GHz, and 540 at another machine's 3 GHz. The bounds
+  /// are for calls that are slow only while this measures, and for machines that are faster than
+  /// these: at the 2 to 5 GHz of such counters, 80 ticks are 16 to 40 ns. An empty body takes 24 to
+  /// 34, but one that writes a line of memory which another processor has takes 100 or more.
+  static func measureShortestChange() {
+    var shortest = UInt64.max
+    for _ in 0..<16 {
+      let start = cp_ticks()
+      _ = cp_gettid()
+      shortest = min(shortest, cp_ticks() &- start)
+    }
+    shortestChange.store(min(max(shortest / 2, 80), 160), ordering: .relaxed)
+  }
 
   /// Whether it can have changed scheduling, affinity or the name.
   @inline(__always)

@@ -83,6 +83,7 @@ enum ProcessState {
       let made = workerKeyPlusOne.compareExchange(
         expected: 0, desired: UInt64(key) + 1, ordering: .acquiringAndReleasing)
       if !made.exchanged { mustSucceed(pthread_key_delete(key), "pthread_key_delete") }
+      ThreadState.measureShortestChange()
     }
     if frameKeyPlusOne.load(ordering: .acquiring) == 0 {
       var key = pthread_key_t()
