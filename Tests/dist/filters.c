@@ -249,8 +249,8 @@ typedef struct {
 enum { MOST = 48 };
 /* Of locks, of pipes and files, of sockets. */
 #define REPORTS                                                                                    \
-  C(process_vm_readv), C(get_robust_list), C(nanosleep), C(fcntl), C(statx), C(getsockname),       \
-      C(getpeername), C(getsockopt), C(ioctl)
+  C(process_vm_readv), C(get_robust_list), C(nanosleep), C(pread64), C(fcntl), C(statx),           \
+      C(getsockname), C(getpeername), C(getsockopt), C(ioctl)
 
 /* Row 0 is what every program with the library makes; the calls of the others are in addition to it. */
 static const struct row {

@@ -7,9 +7,10 @@
    no decision of the library's; these are in Swift. thread_state.h is long, but shims as well: it
    reads, compares and restores all that the kernel keeps for a thread.
 
-   Two headers are code, because it must run where Swift cannot: cp_unwind.h reads unwind tables in
-   a signal handler, and cp_symbols.h reads ELF symbol tables that may be unmapped at any moment.
-   Tests/c/shims.c tests both, with broken tables too.
+   Three headers are code, because it must run where Swift cannot: cp_unwind.h reads unwind tables in
+   a signal handler, cp_symbols.h reads ELF symbol tables that may be unmapped at any moment, and
+   cp_file_symbols.h those in a file that may be any file by now. Tests/c/shims.c tests them, with
+   broken tables too.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -33,6 +34,7 @@
 #include "cp_backtraces.h"
 #include "cp_waits.h"
 #include "cp_symbols.h"
+#include "cp_file_symbols.h"
 #include "cp_faces.h"
 
 #endif

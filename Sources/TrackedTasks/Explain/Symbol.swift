@@ -9,13 +9,15 @@ import CPlatform
 /// Nothing is allocated.
 ///
 /// - Parameters:
-///   - address: in the code of this process.
+///   - address: in the memory of this process.
+///   - readsFile: whether the name of a variable that the object does not export is looked for in
+///     the object's file, which has it unless it is stripped.
 ///   - body: called once, under no lock, with text that is valid during the call: the path of the
 ///     object, nil if the address belongs to none, and the offset of the address from the start of
-///     the object, as addr2line(1) expects it; the exported function at the address, nil if there
-///     is none, and the offset in it.
+///     the object, as addr2line(1) expects it; the function or the variable at the address, nil if
+///     none is known, and the offset in it.
 func withSymbol(
-  of address: UInt64,
+  of address: UInt64, orVariableInFile readsFile: Bool = false,
   _ body: (
     _ object: UnsafePointer<UInt8>?, _ objectOffset: UInt64, _ symbol: UnsafePointer<UInt8>?,
     _ symbolOffset: UInt64
@@ -28,6 +30,7 @@ func withSymbol(
       body(nil, 0, nil, 0)
       return
     }
+    if readsFile && found.pointee.symbol.0 == 0 { _ = cp_find_in_file(found) }
     let objectOffset = UInt64(found.pointee.object_offset)
     let symbolOffset = UInt64(found.pointee.symbol_offset)
     withText(&found.pointee.object) { object in

@@ -1,0 +1,143 @@
+/* cp_file_symbols.h - the name of a variable that an object does not export, from the symbol table
+   in the object's file; a part of cplatform.h.
+
+   This is code, not shims: like cp_symbols.h it takes no lock of libc's or of the dynamic linker's,
+   allocates nothing and trusts nothing that it reads. The table (.symtab) is not in memory, and a
+   stripped file has none. The file may have been replaced since the program began, so nothing is
+   taken from one whose build id (NT_GNU_BUILD_ID) is not the one in memory, or that has none.
+
+   Tests: Tests/c/shims.c, Tests/c/waits.c.
+
+   Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef TASKREG_CP_FILE_SYMBOLS_H
+#define TASKREG_CP_FILE_SYMBOLS_H
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cp_symbols.h"
+#include "cp_threads.h"
+
+#if UINTPTR_MAX == UINT64_MAX
+typedef Elf64_Ehdr cp_elf_ehdr;
+typedef Elf64_Shdr cp_elf_shdr;
+#else
+typedef Elf32_Ehdr cp_elf_ehdr;
+typedef Elf32_Shdr cp_elf_shdr;
+#endif
+
+/* Read `size` bytes of a file at an offset; false if there are fewer. */
+static inline bool cp_read_at(int fd, uint64_t offset, void *to, size_t size) {
+  ssize_t count;
+  if (offset > INT64_MAX - size) return false;
+  do count = pread(fd, to, size, (off_t)offset);
+  while (count < 0 && errno == EINTR);
+  return count == (ssize_t)size;
+}
+
+/* Say whether notes are in memory as they are in the file, with a build id among them. */
+static inline bool cp_same_notes(int fd, uint64_t offset, uintptr_t address, size_t size) {
+  unsigned char in_file[1024], in_memory[1024];
+  if (size > sizeof in_file) return false;
+  if (!cp_read_at(fd, offset, in_file, size) || !cp_peek(address, in_memory, size)) return false;
+  if (memcmp(in_file, in_memory, size) != 0) return false;
+  /* A note is three words (the sizes of name and contents, the type), the name and the contents,
+     each filled up to a word. */
+  for (size_t at = 0; at + 16 <= size;) {
+    uint32_t words[3];
+    memcpy(words, in_file + at, sizeof words);
+    if (words[2] == NT_GNU_BUILD_ID && words[0] == 4 && memcmp(in_file + at + 12, "GNU", 4) == 0)
+      return true;
+    if (words[0] > size || words[1] > size) return false;
+    at += 12 + ((words[0] + 3u) & ~3u) + ((words[1] + 3u) & ~3u);
+  }
+  return false;
+}
+
+/* Say whether the file is the one that was loaded at `base`. */
+static inline bool cp_is_file_of(int fd, const cp_elf_ehdr *header, uintptr_t base) {
+  if (header->e_phentsize != sizeof(cp_elf_phdr)) return false;
+  for (uint16_t i = 0; i < header->e_phnum; i++) {
+    cp_elf_phdr part;
+    uint64_t place = header->e_phoff + (uint64_t)i * sizeof part;
+    if (!cp_read_at(fd, place, &part, sizeof part)) return false;
+    if (part.p_type == PT_NOTE &&
+        cp_same_notes(fd, part.p_offset, base + (uintptr_t)part.p_vaddr, (size_t)part.p_filesz))
+      return true;
+  }
+  return false;
+}
+
+/* Find the variable of the table `table` that found->object_offset is in; its name is in `names`.
+   The others of a table that is broken are not looked for. */
+static inline bool cp_find_variable(int fd, const cp_elf_shdr *table, const cp_elf_shdr *names,
+                                    struct cp_symbol *found) {
+  enum { SOME = 256 };
+  cp_elf_sym some[SOME];
+  uint64_t count = table->sh_size / sizeof *some;
+  if (table->sh_entsize != sizeof *some || count > CP_MOST_SYMBOLS) return false;
+  for (uint64_t at = 0; at < count; at += SOME) {
+    size_t now = count - at < SOME ? (size_t)(count - at) : SOME;
+    uint64_t place = table->sh_offset + at * sizeof *some;
+    if (!cp_read_at(fd, place, some, now * sizeof *some)) return false;
+    for (size_t i = 0; i < now; i++) {
+      uintptr_t offset = found->object_offset - (uintptr_t)some[i].st_value;
+      if ((some[i].st_info & 15) != STT_OBJECT || some[i].st_shndx == SHN_UNDEF) continue;
+      if (offset >= (uintptr_t)some[i].st_size || some[i].st_name >= names->sh_size) continue;
+      uint64_t left = names->sh_size - some[i].st_name;
+      size_t room = sizeof found->symbol - 1;
+      if (!cp_read_at(fd, names->sh_offset + some[i].st_name, found->symbol,
+                      left < room ? (size_t)left : room))
+        break;
+      found->symbol[left < room ? (size_t)left : room] = 0;
+      found->symbol_offset = offset;
+      return found->symbol[0] != 0;
+    }
+  }
+  found->symbol[0] = 0;
+  return false;
+}
+
+/* Find the variable that found->address belongs to in a file, if that is the file of its object. */
+static inline bool cp_find_in(const char *path, struct cp_symbol *found) {
+  cp_elf_ehdr header;
+  bool is_found = false;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (fd < 0) return false;
+  if (cp_read_at(fd, 0, &header, sizeof header) && memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
+      header.e_shentsize == sizeof(cp_elf_shdr) &&
+      cp_is_file_of(fd, &header, found->address - found->object_offset)) {
+    for (uint16_t i = 0; i < header.e_shnum && !is_found; i++) {
+      cp_elf_shdr table, names;
+      uint64_t place = header.e_shoff + (uint64_t)i * sizeof table;
+      if (!cp_read_at(fd, place, &table, sizeof table)) break;
+      if (table.sh_type != SHT_SYMTAB || table.sh_link >= header.e_shnum) continue;
+      place = header.e_shoff + (uint64_t)table.sh_link * sizeof names;
+      if (!cp_read_at(fd, place, &names, sizeof names)) break;
+      is_found = cp_find_variable(fd, &table, &names, found);
+    }
+  }
+  close(fd);
+  return is_found;
+}
+
+/* Find the variable that an address belongs to in the file of its object. `found` is as
+   cp_find_symbol has left it: with an object, and without a symbol, which this fills in. False if
+   the file cannot be read, is not the one that was loaded, is stripped, or has no such variable.
+   The program's own file is found also if it was moved or replaced. */
+static inline bool cp_find_in_file(struct cp_symbol *found) {
+  int saved = errno, cancellation = cp_disable_cancellation();
+  bool is_found = cp_find_in("/proc/self/exe", found) || cp_find_in(found->object, found);
+  cp_set_cancellation(cancellation);
+  errno = saved;
+  return is_found;
+}
+
+#endif
