@@ -746,7 +746,7 @@ tr_status tr_wait_room(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_U
    are alive, no task is ended, and none is accepted until fewer are. [S6, S8]
 
    Returns:   TR_OK; TR_ERR_INVALID.
-   Threads:   any thread; waits for no task, and briefly takes a lock if somebody waits for room.
+   Threads:   any thread; does not wait for tasks; takes a lock for a moment.
    Since:     0.2 */
 tr_status tr_registry_set_max_tasks(tr_registry *registry, uint64_t max_tasks) TASKREG_MUST_USE;
 

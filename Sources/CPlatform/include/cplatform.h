@@ -7,8 +7,8 @@
    no decision of the library's; these are in Swift. thread_state.h is long, but shims as well: it
    reads, compares and restores all that the kernel keeps for a thread.
 
-   Three headers are code, because it must run where Swift cannot: cp_unwind.h reads unwind tables in
-   a signal handler, cp_symbols.h reads ELF symbol tables that may be unmapped at any moment, and
+   Three headers are code, because it must run where Swift cannot: cp_unwind.h reads unwind tables
+   in a signal handler, cp_symbols.h reads ELF symbol tables that may be unmapped at any moment, and
    cp_file_symbols.h those in a file that may be any file by now. Tests/c/shims.c tests them, with
    broken tables too.
 
