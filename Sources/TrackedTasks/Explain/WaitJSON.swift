@@ -79,7 +79,8 @@ extension TextWriter {
     if edge.address == 0 {
       write("null,\"symbol_offset\":null,\"object\":null,\"object_offset\":null")
     } else {
-      withSymbol(of: edge.address, orVariableInFile: true) { object, objectOffset, symbol, symbolOffset in
+      withSymbol(of: edge.address, orVariableInFile: true) {
+        object, objectOffset, symbol, symbolOffset in
         write(json: symbol, limit: 4096)
         write(",\"symbol_offset\":")
         write(offset: symbol == nil ? nil : symbolOffset)

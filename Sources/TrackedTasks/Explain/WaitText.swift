@@ -194,7 +194,8 @@ extension ReportReference {
     }
     if edge.address == 0 { return }
     writer.write(" ")
-    withSymbol(of: edge.address, orVariableInFile: true) { object, objectOffset, symbol, symbolOffset in
+    withSymbol(of: edge.address, orVariableInFile: true) {
+      object, objectOffset, symbol, symbolOffset in
       if let symbol {
         writer.write(text: symbol)
         if symbolOffset > 0 {
