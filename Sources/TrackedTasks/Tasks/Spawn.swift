@@ -99,7 +99,7 @@ extension RegistryReference {
     if status != .ok {
       let reason = cp_errno()
       withdraw(task, hasHandle: request.wantsHandle)
-      _ = reject(request, status)
+      _ = reject(request, status, error: reason)
       // The errno of pthread_create; the log callback may have changed it.
       cp_set_errno(reason)
       return (status, nil)
@@ -211,7 +211,13 @@ extension RegistryReference {
   var isFinished: Bool { (gate.isClosed || token.isCancelled) && isEmpty }
 
   /// Counts and reports a rejected spawn (O2, J8).
-  func reject(_ request: borrowing SpawnRequest, _ status: Status) -> Status {
+  ///
+  /// - Parameters:
+  ///   - request: the task.
+  ///   - status: why it is rejected.
+  ///   - error: the errno of the system, for `.system`.
+  /// - Returns: `status`.
+  func reject(_ request: borrowing SpawnRequest, _ status: Status, error: Int32 = 0) -> Status {
     if request.triesAgain && status == .limit { return status }
     forEachUpwards { $0.pointer.pointee.rejected.wrappingAdd(1, ordering: .relaxed) }
     if isMeasured { measureRejection(kind: request.kind) }
@@ -222,6 +228,15 @@ extension RegistryReference {
       withFixedText {
         $0.append("spawn rejected: ")
         $0.append(status.text)
+        if status == .system {
+          $0.append(" (error ")
+          $0.append(error)
+          // What container runtimes did when clone3 was new. Of ENOSYS the C library makes clone.
+          if error == EPERM {
+            $0.append("; a filter of system calls (seccomp) has to refuse clone3 with ENOSYS")
+          }
+          $0.append(")")
+        }
       } _: {
         options.log.send(
           LogRecord(
