@@ -105,6 +105,26 @@ static void run_signals(void) {
   CHECK(tr_signal_watch_stop(registry) == TR_OK);
   end();
 }
+static int answer[2]; /* a pipe that an explanation is written to */
+static void run_explanations(void) {
+  static char text[16384];
+  size_t length = 0;
+  const tr_signal_role role = {SIGUSR2, TR_SIGNAL_EXPLAIN, 0, answer[1]};
+  tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+  options.roles = &role;
+  options.roles_count = 1;
+  begin();
+  CHECK(tr_signal_watch_start(registry, NULL, &options) == TR_OK);
+  spawn(sleeps);
+  CHECK(raise(SIGUSR2) == 0);
+  while (strstr(text, "task task: ") == NULL) {
+    ssize_t count = read(answer[0], text + length, sizeof text - 1 - length);
+    CHECK(count > 0);
+    length += (size_t)count;
+  }
+  CHECK(tr_signal_watch_stop(registry) == TR_OK);
+  end();
+}
 static int reads(tr_task *self, void *ctx) {
   int *fd = ctx;
   char byte;
@@ -268,6 +288,8 @@ static const struct row {
       C(geteuid), C(getgid), C(getegid)}},
     {"`tr_token_fd`, `tr_task_fd`, `tr_wait_fd`", run_descriptors, 0, {C(eventfd2), C(ppoll)}},
     {"`tr_signal_watch_start`", run_signals, 0, {{0, 0}}},
+    {"`TR_SIGNAL_EXPLAIN`; more as for full reports", run_explanations, 0,
+     {C(rt_sigpending), C(poll), C(nanosleep), C(process_vm_readv)}},
     {"full reports: `tr_explain`, `tr_shutdown_report`, `tr_join_all_report`", run_reports, 0, {REPORTS}},
     {"`tr_enable_backtraces`, and full reports then", run_backtraces, 0, {REPORTS}},
     {"`tr_install_cancel_signal`", run_cancel_signal, 0, {C(rt_sigtimedwait)}},
@@ -328,7 +350,7 @@ int main(int argc, char **argv) {
     write_table();
     return 0;
   }
-  CHECK(pipe(silent) == 0);
+  CHECK(pipe(silent) == 0 && pipe(answer) == 0);
   open_all();
   nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
   memcpy(address.sun_path + 1, socket_name, sizeof socket_name - 1);

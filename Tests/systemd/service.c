@@ -1,5 +1,6 @@
-/* service.c - a small service for a real systemd: it reloads in three seconds, stops in five, and its worker can be
-   told to stall. Its lives follow each other as in examples-c/09-signals.c.
+/* service.c - a small service for a real systemd: it reloads in three seconds, stops in five, explains what its tasks do
+   when SIGUSR2 asks for it, and its worker can be told to stall. Its lives follow each other as in
+   examples-c/09-signals.c.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -68,7 +69,11 @@ int main(void) {
   tr_registry *registry = NULL;
   check(tr_registry_create(NULL, &registry), "tr_registry_create");
   tr_signal_options options = TR_SIGNAL_OPTIONS_INIT;
+  const tr_signal_role explain = {SIGUSR2, TR_SIGNAL_EXPLAIN, 0, STDOUT_FILENO};
   options.flags = TR_SIGNALS_HUP_RELOADS;
+  options.roles = &explain;
+  options.roles_count = 1;
+  check(tr_enable_backtraces(SIGRTMIN + 4), "tr_enable_backtraces");
   check(tr_signal_watch_start(registry, NULL, &options), "tr_signal_watch_start");
   tr_reason reason;
   do {
