@@ -11,11 +11,20 @@ import PackageDescription
 /// that has one. See docs/design/0002.
 let exportMap = "\(Context.packageDirectory)/Sources/TaskRegistryC/taskreg.map"
 
+/// All symbols are found when a file is loaded, and what they are found in cannot be written then.
+let hardened: [String] = [
+  "-Xlinker", "-z", "-Xlinker", "relro",
+  "-Xlinker", "-z", "-Xlinker", "now",
+  "-Xlinker", "--gc-sections",
+]
+
 let package = Package(
   name: "libtaskreg",
   products: [
     .library(name: "TrackedTasks", targets: ["TrackedTasks"]),
     .library(name: "taskreg", type: .dynamic, targets: ["TaskRegistryC"]),
+    // Installed as `taskreg`, a name that the library has here.
+    .executable(name: "taskreg-tool", targets: ["TaskRegistryTool"]),
   ],
   targets: [
     // The one truth of the C API. `pthread-stubs` carries no code on Linux; it states the
@@ -39,11 +48,17 @@ let package = Package(
           "-Xlinker", "--version-script=\(exportMap)",
           "-Xlinker", "-soname=libtaskreg.so.0",
           "-Xlinker", "-z", "-Xlinker", "nodelete",
-          "-Xlinker", "-z", "-Xlinker", "relro",
-          "-Xlinker", "-z", "-Xlinker", "now",
-          "-Xlinker", "--gc-sections",
-        ])
+        ]),
+        .unsafeFlags(hardened),
       ]),
+    // The command `taskreg`: the core once more, with the functions that ask another process.
+    .executableTarget(
+      name: "TaskRegistryTool", dependencies: ["CPlatform", "CTaskReg"], path: "Sources/taskreg",
+      swiftSettings: [
+        .enableExperimentalFeature("Embedded"), .define("TASKREG_TOOL"),
+        .treatAllWarnings(as: .error),
+      ],
+      linkerSettings: [.unsafeFlags(hardened)]),
     .testTarget(
       name: "TrackedTasksTests", dependencies: ["TrackedTasks", "CPlatform"],
       swiftSettings: [.treatAllWarnings(as: .error)]),

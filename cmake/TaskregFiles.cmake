@@ -1,10 +1,11 @@
-# Where the library and the archive are in the build folder, however they are built; and how the
+# Where the library, the archive and the command are in the build folder, however they are built; and how the
 # archive is made.
 
 set(TASKREG_LIBRARY_DIR "${CMAKE_CURRENT_BINARY_DIR}/lib")
 set(TASKREG_SONAME "libtaskreg.so.${PROJECT_VERSION_MAJOR}")
 set(TASKREG_LIBRARY "${TASKREG_LIBRARY_DIR}/libtaskreg.so.${PROJECT_VERSION}")
 set(TASKREG_ARCHIVE "${TASKREG_LIBRARY_DIR}/libtaskreg.a")
+set(TASKREG_TOOL "${CMAKE_CURRENT_BINARY_DIR}/bin/taskreg")
 set(TASKREG_MAP "${PROJECT_SOURCE_DIR}/Sources/TaskRegistryC/taskreg.map")
 
 # taskreg_archive_of(OBJECT_LIST DEPENDS FILE...): defines taskreg::taskreg-static, made by the

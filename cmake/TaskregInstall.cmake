@@ -1,8 +1,8 @@
-# Install rules: headers, library with its links, archive, manual pages, examples, the schemas of what is written as JSON,
+# Install rules: headers, library with its links, the command, archive, manual pages, examples, the schemas of what is written as JSON,
 # taskreg.pc and the CMake package. The two last find the rest relative to themselves, so the prefix may be
 # moved, and DESTDIR works.
 #
-# Components, for `cmake --install --component` and packages: runtime, development, documentation.
+# Components, for `cmake --install --component` and packages: runtime, development, tools, documentation.
 
 include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/taskreg")
@@ -17,7 +17,11 @@ if(TARGET taskreg::taskreg-static)
   install(FILES "${TASKREG_ARCHIVE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development)
 endif()
 
-install(FILES docs/schema/report.json docs/schema/snapshot.json
+if(TARGET taskreg_tool)
+  install(PROGRAMS "${TASKREG_TOOL}" DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT tools)
+endif()
+
+install(FILES docs/schema/report.json docs/schema/snapshot.json docs/schema/ps.json docs/schema/threads.json
   DESTINATION "${CMAKE_INSTALL_DATADIR}/taskreg/schema" COMPONENT development)
 
 include("${PROJECT_SOURCE_DIR}/cmake/TaskregManPages.cmake")

@@ -64,6 +64,22 @@ add_custom_target(taskreg_swiftpm ALL
   USES_TERMINAL VERBATIM)
 set_property(DIRECTORY APPEND PROPERTY ADDITIONAL_CLEAN_FILES "${TASKREG_SCRATCH}")
 
+# The command taskreg, which has the core inside and needs libc alone. It is shipped as it is, not instrumented.
+if(NOT TASKREG_SANITIZE)
+  string(REPLACE ";--product;taskreg;" ";--product;taskreg-tool;" taskreg_tool_build "${taskreg_swift_build}")
+  file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/bin")
+  add_custom_target(taskreg_tool ALL
+    COMMAND ${taskreg_tool_build}
+    COMMAND "${CMAKE_COMMAND}" -E copy_if_different
+      "${TASKREG_SCRATCH}/${TASKREG_SWIFT_CONFIGURATION}/taskreg-tool" "${TASKREG_TOOL}"
+    BYPRODUCTS "${TASKREG_TOOL}"
+    DEPENDS "${untracked_stamp}"
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    COMMENT "Building the command taskreg with SwiftPM"
+    USES_TERMINAL VERBATIM)
+  add_dependencies(taskreg_tool taskreg_swiftpm)  # which builds in the same folder
+endif()
+
 add_library(taskreg::taskreg SHARED IMPORTED GLOBAL)
 add_dependencies(taskreg::taskreg taskreg_swiftpm)
 set_target_properties(taskreg::taskreg PROPERTIES

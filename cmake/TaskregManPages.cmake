@@ -17,5 +17,8 @@ add_custom_command(OUTPUT "${TASKREG_MAN_DIR}/stamp"
   COMMENT "Making the manual pages" VERBATIM)
 add_custom_target(taskreg_man ALL DEPENDS "${TASKREG_MAN_DIR}/stamp")
 
+if(TARGET taskreg_tool)
+  install(FILES docs/man/taskreg.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
+endif()
 install(DIRECTORY "${TASKREG_MAN_DIR}/man3" "${TASKREG_MAN_DIR}/man7" DESTINATION "${CMAKE_INSTALL_MANDIR}"
   COMPONENT documentation)

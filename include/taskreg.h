@@ -531,6 +531,11 @@ typedef struct tr_registry_options {
                                       application's for this registry meanwhile. It must return:
                                       it must not end its thread. If creating the registry fails,
                                       it is never called. */
+  const char *name;                /* what taskreg(1) calls the registry, and the value of the label
+                                      "registry" of its metrics where none is given: at least 1
+                                      byte of UTF-8, of which 63 are copied, without cutting inside
+                                      a character. NULL: none. A group has the name that
+                                      tr_registry_child was given: for it, NULL. */
 } tr_registry_options;
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended;
@@ -556,7 +561,7 @@ typedef struct tr_registry_options {
 #define TR_REGISTRY_OPTIONS_INIT                                                                   \
   {                                                                                                \
     (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL,    \
-        NULL, 0u, NULL, NULL                                                                       \
+        NULL, 0u, NULL, NULL, NULL                                                                 \
   }
 
 /* Create an open, empty registry.
@@ -2436,8 +2441,8 @@ typedef struct tr_metrics_source {
   uint32_t reserved;     /* 0 */
   tr_registry *registry;
   const char *name;      /* the value of the label "registry" of its samples: 1 to 255 bytes of
-                            UTF-8; NULL: the path of a group ("net/peers"), and no such label for a
-                            registry that is not a group */
+                            UTF-8; NULL: the path of a group ("net/peers"), or the name in the
+                            registry's options; no such label for one without either */
 } tr_metrics_source;
 
 #define TR_METRICS_SOURCE_INIT                                                                     \

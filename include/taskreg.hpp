@@ -1721,6 +1721,8 @@ struct registry_options {
   /// What is done about a task that stays stalled; it is copied. Null: nothing but the event. See
   /// tr_ladder_options.
   const tr_ladder_options *ladder = nullptr;
+  /// What taskreg(1) calls the registry, and the label of its metrics; empty: none. Not for groups.
+  std::string name = {};
 
   /// Sends log events to `receiver(const tr_log_event &)`. It is called on the thread on which the
   /// event arises, by several threads at the same time, while no lock is held. It is not copied: it
@@ -1824,6 +1826,7 @@ inline tr_registry_options to_c(const registry_options &from) noexcept {
                (from.no_descriptors ? TR_REGISTRY_NO_DESCRIPTORS : 0u) |
                (from.report_threads ? TR_REGISTRY_REPORT_THREADS : 0u);
   made.token = from.token.get();
+  made.name = from.name.empty() ? nullptr : from.name.c_str();
   made.max_tasks = from.max_tasks;
   made.stack_size = from.stack_size;
   made.abort_grace_ns = from.no_abort_grace ? TR_NO_ABORT_GRACE : bounded(from.abort_grace);

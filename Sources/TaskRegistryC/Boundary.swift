@@ -29,7 +29,7 @@ protocol SizedStructure {
 }
 
 extension tr_registry_options: SizedStructure {
-  static var firstSize: UInt32 { 120 }
+  static var firstSize: UInt32 { 128 }
   static var initialiser: StaticString { "TR_REGISTRY_OPTIONS_INIT" }
 }
 extension tr_spawn_options: SizedStructure {

@@ -90,6 +90,13 @@ extension RegistryOptionsCore {
         function, "options.blocked_signal_numbers has a number that is not a signal")
       return nil
     }
+    if let text = options.name {
+      guard let copied = TaskName(text.utf8) else {
+        ErrorDetail.set(function, "options.name is not UTF-8 of at least one byte")
+        return nil
+      }
+      name = copied
+    }
     if let ladder = options.ladder {
       guard let ladder = read(ladder, function, "options.ladder"),
         put(ladder, function)
@@ -184,6 +191,10 @@ public func tr_registry_child(
       guard options.token == nil else {
         return invalid(
           "tr_registry_child", "options.token is not NULL: a group has a token of its own")
+      }
+      guard options.name == nil else {
+        return invalid(
+          "tr_registry_child", "options.name is not NULL: a group has the name beside it")
       }
       given = checked
       hasStackSize = options.stack_size != 0

@@ -172,6 +172,7 @@ typedef struct tr_registry_options {
   size_t blocked_signal_count;
   const tr_ladder_options *ladder;
   tr_drop_fn log_drop;
+  const char *name;
 } tr_registry_options;
 #define TR_REGISTRY_METRICS 0x1u
 #define TR_REGISTRY_NO_DESCRIPTORS 0x2u
@@ -181,7 +182,7 @@ typedef struct tr_registry_options {
 #define TR_REGISTRY_OPTIONS_INIT \
   { \
     (uint32_t)sizeof(tr_registry_options), 0u, NULL, 0u, 0u, 0, NULL, NULL, 0, 0, 0u, 0u, NULL, \
-        NULL, 0u, NULL, NULL \
+        NULL, 0u, NULL, NULL, NULL \
   }
 tr_status tr_registry_create(const tr_registry_options *options, tr_registry **out)
     TASKREG_MUST_USE;

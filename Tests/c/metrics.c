@@ -702,6 +702,46 @@ CASE(several_registries_make_one_exposition) {
   registry_finish(all[0]);
 }
 
+/* Proves: a registry that its options name has that label in its metrics, unless it is given another; the name is copied,
+   63 bytes of it without half a character; one that is empty or not UTF-8, and one for a group, is TR_ERR_INVALID (E9,
+   P4).  Why it matters: two services of a process are told apart in one scrape.  Catches: a name that is the caller's
+   memory; a group that is called as its root is. */
+CASE(a_registry_has_the_name_of_its_options) {
+  char name[80];
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  tr_registry *registry = NULL, *group = NULL, *none = NULL;
+  options.name = "\xff";
+  CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &none));
+  options.name = "";
+  CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &none));
+  CHECK(none == NULL);
+  memset(name, 'n', sizeof name);
+  memcpy(name + 62, "\xc3\xbc", 3); /* a character that would end in byte 64 */
+  options.name = name;
+  CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
+  memset(name, '#', sizeof name - 1);
+  CHECK_EQ(TR_ERR_INVALID, tr_registry_child(registry, "net", &options, &none));
+  CHECK(none == NULL);
+  CHECK_EQ(TR_OK, tr_registry_child(registry, "net", NULL, &group));
+  int file = memfd_create("written", MFD_CLOEXEC);
+  CHECK(file >= 0);
+  CHECK_EQ(TR_OK, tr_metrics_write(registry, file, TR_FORMAT_OPENMETRICS));
+  char label[160];
+  snprintf(label, sizeof label, "\ntaskreg_tasks_spawned_total{registry=\"%.62s\"} 0\n",
+           "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn");
+  CHECK_EQ(1, occurrences(written(file), label));
+  CHECK_EQ(TR_OK, tr_metrics_write(group, file, TR_FORMAT_OPENMETRICS));
+  CHECK_EQ(1, occurrences(written(file), "\ntaskreg_tasks_spawned_total{registry=\"net\"} 0\n"));
+  tr_metrics_source source = TR_METRICS_SOURCE_INIT;
+  source.registry = registry;
+  source.name = "other";
+  CHECK_EQ(TR_OK, tr_metrics_write_all(&source, 1, file, TR_FORMAT_OPENMETRICS, 0));
+  CHECK_EQ(1, occurrences(written(file), "\ntaskreg_tasks_spawned_total{registry=\"other\"} 0\n"));
+  close(file);
+  tr_registry_release(group);
+  registry_finish(registry);
+}
+
 /* Proves: structures that are too small, absurdly large or of a size that no array can have are
    rejected and left unchanged; larger ones get zeros behind the known members, in each element (P4,
    E8). Why it matters: programs of older and newer releases use one library. Catches: a size that
@@ -830,6 +870,7 @@ static const struct check_case cases[] = {
     CHECK_ENTRY(the_last_tasks_are_listed_last_first),
     CHECK_ENTRY(without_the_flag_there_are_totals),
     CHECK_ENTRY(wrong_arguments_are_errors), CHECK_ENTRY(several_registries_make_one_exposition),
+    CHECK_ENTRY(a_registry_has_the_name_of_its_options),
     CHECK_ENTRY(structures_of_other_sizes),
     CHECK_ENTRY(a_child_of_fork_takes_no_lock)};
 

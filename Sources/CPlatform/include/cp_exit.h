@@ -80,18 +80,18 @@ static inline int cp_open_to_write(const char *path, bool replaces) {
   return fd;
 }
 
-/* The threads of the process, read from /proc/self/task by getdents64(2). */
+/* The threads of a process, read from its directory "task" in proc(5) by getdents64(2). */
 struct cp_thread_list {
   int fd;
   int place, filled;   /* in `entries` */
   uint64_t entries[64];
 };
 
-/* Open the list. Returns 0 or the error number. */
-static inline int cp_thread_list_open(struct cp_thread_list *list) {
+/* Open the list at `path`. Returns 0 or the error number. */
+static inline int cp_thread_list_open(struct cp_thread_list *list, const char *path) {
   int saved = errno, cancellation = cp_disable_cancellation();
   list->place = list->filled = 0;
-  list->fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  list->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int failure = list->fd < 0 ? errno : 0;
   cp_set_cancellation(cancellation);
   errno = saved;

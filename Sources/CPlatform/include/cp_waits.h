@@ -11,7 +11,6 @@
 #define TASKREG_CP_WAITS_H
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -107,13 +106,6 @@ static inline uint8_t cp_call_arguments(int32_t number) {
   case SYS_fcntl: return 9;
   default: return 0;
   }
-}
-
-/* The descriptor of a list for poll(2) of one, at an address that may be unmapped by now; negative
-   if it cannot be read, or polls nothing. */
-static inline int cp_polled_descriptor(uint64_t list) {
-  struct pollfd polled;
-  return cp_peek((uintptr_t)list, &polled, sizeof polled) ? polled.fd : -1;
 }
 
 /* The address of the list of robust mutexes of a thread of this process, which is in glibc's

@@ -36,5 +36,6 @@
 #include "cp_symbols.h"
 #include "cp_file_symbols.h"
 #include "cp_faces.h"
+#include "cp_target.h"
 
 #endif

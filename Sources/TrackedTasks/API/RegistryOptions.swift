@@ -6,6 +6,10 @@
   public struct RegistryOptions: Sendable {
     /// The token to link to; nil: the registry creates one of its own.
     public var token: ShutdownToken?
+    /// What `taskreg` calls the registry, and the label of its metrics; of a group: nil.
+    ///
+    /// UTF-8 without NUL, and not empty; at most 63 bytes of it are kept.
+    public var name: String?
     /// The most tasks alive at once, beyond which spawns fail; nil: no limit of the library's.
     public var maxTasks: Int?
     /// Bytes of a task's stack; rounded up to pages, at least 64 KiB, at most 1 TiB.
@@ -59,6 +63,12 @@
       }
       guard spin >= .zero, spin <= .milliseconds(1), stackSize > 0 else { return nil }
       guard let size = RegistryOptionsCore.stackSize(for: UInt64(stackSize)) else { return nil }
+      if let name {
+        guard !name.utf8.contains(0), let copied = withUTF8Text(name, { TaskName($0) }) else {
+          return nil
+        }
+        core.name = copied
+      }
       core.maxTasks = UInt64(maxTasks ?? 0)
       core.stackSize = size
       if let abortGrace { core.abortGrace = abortGrace > .zero ? abortGrace.wholeNanoseconds : -1 }

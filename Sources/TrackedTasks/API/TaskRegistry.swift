@@ -63,7 +63,7 @@
       else { throw .invalidArgument }
       var given = RegistryOptionsCore()
       if let options {
-        guard let checked = options.core() else { throw .invalidArgument }
+        guard options.name == nil, let checked = options.core() else { throw .invalidArgument }
         given = checked
       }
       let (status, group) = core.createGroup(

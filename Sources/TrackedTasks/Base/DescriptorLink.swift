@@ -14,7 +14,7 @@ struct DescriptorLink: ~Copyable {
   ///
   /// - Parameters:
   ///   - number: the descriptor.
-  ///   - threadID: in whose table; 0: the calling thread's.
+  ///   - threadID: in whose table; 0: the examiner's (`ProbedProcess`).
   mutating func read(_ number: Int32, ofThread threadID: Int32) {
     withFixedText {
       DescriptorLink.appendPath("/fd/", number, threadID, to: &$0)
@@ -36,10 +36,9 @@ struct DescriptorLink: ~Copyable {
     _ folder: StaticString, _ number: Int32, _ threadID: Int32, to path: inout FixedText
   ) {
     if threadID == 0 {
-      path.append("/proc/thread-self")
+      ProbedProcess.appendTable(to: &path)
     } else {
-      path.append("/proc/self/task/")
-      path.append(threadID)
+      ProbedProcess.append(thread: threadID, to: &path)
     }
     path.append(folder)
     path.append(number)

@@ -53,6 +53,18 @@ enum KindNames {
     return .limit
   }
 
+  /// Where a reader outside finds the names: the place of the table's address, the size of an
+  /// element, and where in it the kind and the address of the name are.
+  static var places: (table: UInt, size: UInt, kind: UInt, text: UInt) {
+    // SAFETY: nothing of it is read; it is only a base for addresses.
+    let base: UInt = 1 << 16
+    let slot = UnsafeMutablePointer<Slot>(bitPattern: base).unsafelyUnwrapped
+    return (
+      addressOf(slots), UInt(MemoryLayout<Slot>.stride), addressOf(slot.pointee.kind) &- base,
+      addressOf(slot.pointee.name) &- base
+    )
+  }
+
   private static var existing: UnsafeMutablePointer<Slot>? {
     UnsafeMutablePointer(bitPattern: slots.load(ordering: .acquiring))
   }

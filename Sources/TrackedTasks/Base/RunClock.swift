@@ -42,9 +42,19 @@ enum RunClock {
       let now = monotonicNow()
       atomicMemoryFence(ordering: .acquiring)
       let countAfter = self.count.load(ordering: .relaxed)
-      if countAfter == count { return min(now, backAt) &- stopped }
+      if countAfter == count { return reading(at: now, stopped, backAt) }
       count = countAfter
     }
+  }
+
+  /// What the clock reads, by `CLOCK_MONOTONIC` and a slot.
+  static func reading(at now: Int64, _ stopped: Int64, _ backAt: Int64) -> Int64 {
+    min(now, backAt) &- stopped
+  }
+
+  /// Where a reader outside finds these (`ReaderTable`).
+  static var places: (count: UInt, even: UInt, odd: UInt) {
+    (addressOf(count), addressOf(even), addressOf(odd))
   }
 
   /// The time on `CLOCK_MONOTONIC` when this clock reads `time`, if the process runs until then.

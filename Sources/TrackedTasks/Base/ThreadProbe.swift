@@ -46,7 +46,7 @@ struct ThreadProbe {
     if threadID <= 0 { return probe }
     // Opening and reading are cancellation points.
     withCancellationDisabled {
-      probe.cpu = ThreadClock.read(ofThread: threadID)
+      probe.cpu = ProbedProcess.processorTime(ofThread: threadID)
       let failures = (
         withFile("stat", of: threadID) { probe.schedulerState = schedulerState(in: $0) },
         withFile("wchan", of: threadID) { probe.waitChannel = waitChannel(in: $0) },
@@ -178,8 +178,7 @@ struct ThreadProbe {
   ) -> Int32 {
     var failure: Int32 = 0
     withFixedText { path in
-      path.append("/proc/self/task/")
-      path.append(threadID)
+      ProbedProcess.append(thread: threadID, to: &path)
       path.append("/")
       path.append(name)
     } _: { path in

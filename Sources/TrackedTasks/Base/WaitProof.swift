@@ -14,7 +14,7 @@ extension ThreadProbe {
   mutating func findEdge(ofThread threadID: Int32) {
     // The caller's own call is the one that reads this.
     edge =
-      threadID == cp_gettid()
+      threadID == ProbedProcess.examiner
       ? WaitEdge(kind: .nothing) : Self.findEdge(ofThread: threadID, startingAt: call)
     // 'D': a question about the file may hang as the thread does.
     if edge.kind == .fileLock && schedulerState != 0x44 { findHolder(ofThread: threadID) }
@@ -28,7 +28,7 @@ extension ThreadProbe {
     if let edge = WaitEdge(first, arguments) {
       return withDescriptor(edge, first, arguments, ofThread: threadID)
     }
-    let (places, gap) = LockTrial.places()
+    let (places, gap) = ProbedProcess.lockPlaces
     if gap != .none { return .unknown(gap) }
     var call = first
     var edge = WaitEdge.unknown(.changed)
@@ -77,10 +77,10 @@ extension ThreadProbe {
     _ threadID: Int32, _ candidate: LockCandidate, in reading: LockReading, _ edge: WaitEdge
   ) -> Bool {
     if candidate.kind == .inheriting { return false }
-    let used = ThreadClock.read(ofThread: threadID)
+    let used = ProbedProcess.processorTime(ofThread: threadID)
     return used >= 0 && Self.call(ofThread: threadID) == reading.call
       && Self.edge(of: candidate, in: reading) == edge
-      && ThreadClock.read(ofThread: threadID) == used
+      && ProbedProcess.processorTime(ofThread: threadID) == used
   }
 
   /// What two readings of a lock say, if they agree.
@@ -103,7 +103,7 @@ extension ThreadProbe {
       }
     bytes.count = min(size, LockBytes.most)
     let count = withUnsafeMutableBytes(of: &bytes.words) {
-      cp_read_own_memory(candidate.address, $0.baseAddress, min(size, LockBytes.most))
+      ProbedProcess.read(candidate.address, $0.baseAddress, min(size, LockBytes.most))
     }
     if count < 0 { return .unknown(count == -Int(EFAULT) ? .unmapped : .forbidden) }
     bytes.count = count
@@ -126,7 +126,8 @@ extension ThreadProbe {
   /// Whether a thread of this process has the id, and has not ended.
   private static func isAlive(_ threadID: Int32) -> Bool {
     // Only a main thread that has ended stays until the others have.
-    cp_thread_exists(threadID) && (threadID != getpid() || !hasEnded(threadID: threadID))
+    ProbedProcess.has(thread: threadID)
+      && (threadID != ProbedProcess.id || !hasEnded(threadID: threadID))
   }
 
   /// Whether a robust mutex is on a list in the memory of this process: what is before it on the
@@ -137,7 +138,7 @@ extension ThreadProbe {
     let previous = bytes.words[place] & ~1
     var words = InlineArray<2, UInt64>(repeating: 0)
     let count = withUnsafeMutableBytes(of: &words) {
-      cp_read_own_memory(previous, $0.baseAddress, 16)
+      ProbedProcess.read(previous, $0.baseAddress, 16)
     }
     let link = mutex &+ UInt64(layout.mutexNext)
     // The head of the list is a link, another mutex has it behind its own link to what is before.
@@ -145,19 +146,18 @@ extension ThreadProbe {
   }
 
   /// Whether an address is that of the word of a thread that becomes 0 at its end: it is as far
-  /// from the thread's list of robust mutexes as the caller's is.
+  /// from the thread's list of robust mutexes as it is in another thread.
   ///
   /// - Returns: nil if the system does not say.
   private static func isWord(_ address: UInt64, ofThread threadID: Int32) -> Bool? {
-    let own = cp_robust_list(0)
-    let list = cp_robust_list(threadID)
-    if own == 0 || list == 0 { return nil }
-    let ownWord = own &- (list &- address)
+    let (thread, known) = ProbedProcess.reference
+    let list = ProbedProcess.robustList(ofThread: threadID)
+    if known == 0 || list == 0 { return nil }
     var word: Int32 = 0
     let count = withUnsafeMutableBytes(of: &word) {
-      cp_read_own_memory(ownWord, $0.baseAddress, 4)
+      ProbedProcess.read(known &- (list &- address), $0.baseAddress, 4)
     }
-    return count == 4 && word == cp_gettid()
+    return count == 4 && word == thread
   }
 
   /// Adds the process that holds the lock of a file, if the kernel's table of locks proves it.
@@ -181,7 +181,7 @@ extension ThreadProbe {
       if count <= 0 || count == bytes.count { return }
       bytes.withMemoryRebound(to: UInt8.self) {
         let text = UnsafeBufferPointer(rebasing: $0[0..<count])
-        process = FileLockTable(text: text).holder(of: lock, forWaiter: getpid())
+        process = FileLockTable(text: text).holder(of: lock, forWaiter: ProbedProcess.id)
       }
     }
     if Self.call(ofThread: threadID) == call {
@@ -208,9 +208,18 @@ extension ThreadProbe {
     var own = DescriptorLink()
     var link = DescriptorLink()
     own.read(descriptor, ofThread: 0)
-    let file = cp_id_of_file(descriptor)
+    let file = ProbedProcess.with(descriptor: descriptor) { cp_id_of_file($0) }
     link.read(descriptor, ofThread: threadID)
     return link.length >= 0 && link == own && file.inode != 0 ? file : nil
+  }
+
+  /// The descriptor of a list for poll(2) of one, at an address that may be unmapped by now; negative
+  /// if it cannot be read, or polls nothing.
+  static func polledDescriptor(_ list: UInt64) -> Int32 {
+    // struct pollfd: the descriptor, and two numbers of 16 bits.
+    var polled: (descriptor: Int32, events: UInt32) = (-1, 0)
+    let count = withUnsafeMutableBytes(of: &polled) { ProbedProcess.read(list, $0.baseAddress, 8) }
+    return count == 8 ? polled.descriptor : -1
   }
 
   /// Adds the descriptor that poll(2) was given, if it is one.
@@ -218,7 +227,7 @@ extension ThreadProbe {
     _ edge: WaitEdge, _ call: SystemCall, _ arguments: CallArguments, ofThread threadID: Int32
   ) -> WaitEdge {
     guard arguments == .poll, edge.kind == .descriptors, edge.count == 1 else { return edge }
-    let descriptor = cp_polled_descriptor(call.words[0])
+    let descriptor = polledDescriptor(call.words[0])
     // The array may be on the thread's stack, and is something else once the call has returned.
     return descriptor >= 0 && Self.call(ofThread: threadID) == call
       ? WaitEdge(kind: .descriptor, descriptor: descriptor) : edge

@@ -184,7 +184,7 @@ extension DescriptorFace {
   private static func descriptor(in call: SystemCall, _ arguments: CallArguments) -> Int32 {
     switch arguments {
     case .descriptor, .socket, .flock, .fcntl: Int32(truncatingIfNeeded: call.words[0])
-    case .poll: call.words[1] == 1 ? cp_polled_descriptor(call.words[0]) : -1
+    case .poll: call.words[1] == 1 ? ThreadProbe.polledDescriptor(call.words[0]) : -1
     case .nothing, .futex, .select, .sleep, .child, .childByKind: -1
     }
   }
@@ -226,7 +226,7 @@ extension DescriptorFace {
     first.read(number, ofThread: threadID)
     if first.length < 0 {
       switch Int32(-first.length) {
-      case ENOENT where cp_descriptor_mode(number) < 0: isNotKnown("it is not open any more")
+      case ENOENT where Self.mode(of: number) < 0: isNotKnown("it is not open any more")
       case ENOENT: isNotKnown("/proc does not have it")
       case ENAMETOOLONG: isNotKnown("its path is too long for the kernel to tell")
       case EACCES, EPERM: isNotKnown("there is no permission")
@@ -243,6 +243,11 @@ extension DescriptorFace {
     // What was said in between was of one file.
     again.read(number, ofThread: isOwn ? 0 : threadID)
     if again != first { isNotKnown("it was closed or reused meanwhile") }
+  }
+
+  /// The access mode of a descriptor of the examiner's table; negative if it is not open.
+  static func mode(of number: Int32) -> Int32 {
+    ProbedProcess.with(descriptor: number) { cp_descriptor_mode($0) }
   }
 
   /// What the questions of one face depend on.

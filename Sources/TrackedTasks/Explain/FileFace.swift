@@ -8,7 +8,10 @@ extension DescriptorFace {
   mutating func becomeFile(
     _ link: borrowing DescriptorLink, _ context: Context, _ budget: inout Int
   ) {
-    let found = context.mayAsk ? cp_type_of_file(number) : cp_file_type(type: 0, major: 0)
+    let found =
+      context.mayAsk
+      ? ProbedProcess.with(descriptor: number) { cp_type_of_file($0) }
+      : cp_file_type(type: 0, major: 0)
     switch found.type {
     case UInt32(S_IFIFO):
       becomePipe(link, path: true, context, &budget)

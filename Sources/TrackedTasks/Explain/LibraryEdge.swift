@@ -36,12 +36,4 @@ extension WaitEdge {
 extension StragglerFacts {
   /// The kernel's id of the thread that holds it up; 0: none, or not known.
   var holderThread: Int32 { thread.edge.holder != 0 ? thread.edge.holder : holder.thread }
-
-  /// Whether the task is still in the wait of the library in which it was found, by the call that
-  /// its thread is in now.
-  func isStillWaiting(_ call: SystemCall) -> Bool {
-    var noted = wait
-    noted?.exemption = .none
-    return task?.checked(noted, ofTask: facts.id, in: call) != nil
-  }
 }

@@ -9,23 +9,10 @@ extension RegistryReference {
   func writeListAsText(to sink: TextSink) -> Status {
     withTextWriter(sink) { writer in
       let clocks = ClockPair.now
-      writer.write("      ID   THREAD       AGE/ms  STATE       KIND             NAME\n")
+      writer.writeHeadOfTasks()
       let count = list { _, facts in
-        writer.write(UInt64(facts.id), width: 8)
-        writer.write(UInt64(facts.threadID.magnitude), width: 9)
-        writer.write(UInt64(max(0, clocks.monotonic &- facts.spawnedAt) / 1_000_000), width: 13)
-        writer.write("  ")
-        writer.write(facts.state.text, width: 12)
-        writer.write(kind: facts.kind, width: 17)
-        writer.write(path: facts.registry.pointer.pointee.path, name: facts.name)
-        let label = facts.label
-        if !label.isEmpty {
-          writer.write(" for \"")
-          label.withText { writer.write(text: $0) }
-          writer.write("\"")
-        }
-        if let activity = facts.activity { writer.write(remarksOn: activity, at: clocks.monotonic) }
-        writer.write("\n")
+        writer.writeRow(
+          of: facts, facts.registry.pointer.pointee.path, facts.label, at: clocks.monotonic)
       }
       writer.write(count)
       writer.write(count == 1 ? " task\n" : " tasks\n")
@@ -45,27 +32,8 @@ extension RegistryReference {
       writer.write("\",\"tasks\":[")
       let count = list { index, facts in
         if index > 0 { writer.write(",") }
-        writer.write("{\"id\":", facts.id)
-        writer.write(
-          path: facts.registry.pointer.pointee.path, name: facts.name, kind: facts.kind)
-        writer.write(facts.label)
-        writer.write(",\"state\":\"")
-        writer.write(facts.state.text)
-        writer.write("\",\"thread_id\":", facts.threadID)
-        let age = max(0, clocks.monotonic &- facts.spawnedAt)
-        writer.write(",\"spawned_at_unix_ns\":\"", exact: clocks.wall &- age)
-        writer.write("\",\"age_ns\":", age)
-        writer.write(
-          ",\"cancel_requested_for_ns\":",
-          orNull: facts.word.isCancelRequested
-            ? max(0, clocks.monotonic &- facts.cancelledAt) : -1)
-        writer.write(",\"cleanup\":", facts.word.isCleanup)
-        writer.write(",\"stop_level\":", facts.word.level.rawValue)
-        let activity = facts.activity ?? ActivityFacts()
-        writer.write(
-          ",\"draining_for_ns\":", orNull: activity.drainingFor(at: clocks.monotonic))
-        writer.write(",\"phase\":", activity.phase)
-        writer.write(activity, at: clocks.monotonic)
+        writer.writeMembers(
+          of: facts, facts.registry.pointer.pointee.path, facts.label, at: clocks)
         writer.write("}")
       }
       writer.write("],\"count\":", count)
@@ -75,6 +43,57 @@ extension RegistryReference {
 }
 
 extension TextWriter {
+  /// Writes the first line of a table of tasks.
+  mutating func writeHeadOfTasks() {
+    write("      ID   THREAD       AGE/ms  STATE       KIND             NAME\n")
+  }
+
+  /// Writes the line of a task in such a table.
+  @inline(never)
+  mutating func writeRow(
+    of facts: TaskFacts, _ path: GroupPath, _ label: TaskLabel, at now: Int64
+  ) {
+    write(UInt64(facts.id), width: 8)
+    write(UInt64(facts.threadID.magnitude), width: 9)
+    write(UInt64(max(0, now &- facts.spawnedAt) / 1_000_000), width: 13)
+    write("  ")
+    write(facts.state.text, width: 12)
+    write(kind: facts.kind, width: 17)
+    write(path: path, name: facts.name)
+    if !label.isEmpty {
+      write(" for \"")
+      label.withText { write(text: $0) }
+      write("\"")
+    }
+    if let activity = facts.activity { write(remarksOn: activity, at: now) }
+    write("\n")
+  }
+
+  /// Writes a task as a JSON object without its closing brace.
+  @inline(never)
+  mutating func writeMembers(
+    of facts: TaskFacts, _ path: GroupPath, _ label: TaskLabel, at clocks: ClockPair
+  ) {
+    write("{\"id\":", facts.id)
+    write(path: path, name: facts.name, kind: facts.kind)
+    write(label)
+    write(",\"state\":\"")
+    write(facts.state.text)
+    write("\",\"thread_id\":", facts.threadID)
+    let age = max(0, clocks.monotonic &- facts.spawnedAt)
+    write(",\"spawned_at_unix_ns\":\"", exact: clocks.wall &- age)
+    write("\",\"age_ns\":", age)
+    write(
+      ",\"cancel_requested_for_ns\":",
+      orNull: facts.word.isCancelRequested ? max(0, clocks.monotonic &- facts.cancelledAt) : -1)
+    write(",\"cleanup\":", facts.word.isCleanup)
+    write(",\"stop_level\":", facts.word.level.rawValue)
+    let activity = facts.activity ?? ActivityFacts()
+    write(",\"draining_for_ns\":", orNull: activity.drainingFor(at: clocks.monotonic))
+    write(",\"phase\":", activity.phase)
+    write(activity, at: clocks.monotonic)
+  }
+
   /// Writes what follows a task's name: its checkpoint, its progress, and whether it is stalled.
   @inline(never)
   fileprivate mutating func write(remarksOn activity: ActivityFacts, at now: Int64) {

@@ -9,7 +9,7 @@ extension DescriptorFace {
   mutating func becomePipe(
     _ link: borrowing DescriptorLink, path: Bool, _ context: Context, _ budget: inout Int
   ) {
-    let mode = context.mayAsk ? cp_descriptor_mode(number) : -1
+    let mode = context.mayAsk ? Self.mode(of: number) : -1
     var end = OtherEnd.notSearched
     if mode == O_RDONLY || mode == O_WRONLY {
       end = Self.otherEnd(of: link, number, mode, &budget)
@@ -61,7 +61,7 @@ extension DescriptorFace {
     var more = 0
     var other = DescriptorLink()
     for candidate in 0..<searched where candidate != number {
-      let its = cp_descriptor_mode(candidate)
+      let its = Self.mode(of: candidate)
       if its < 0 || its == mode { continue }
       other.read(candidate, ofThread: 0)
       if other != link { continue }

@@ -14,7 +14,7 @@ extension DescriptorFace {
       return
     }
     var facts = cp_socket()
-    if !cp_ask_socket(number, &facts) {
+    if !ProbedProcess.with(descriptor: number, { cp_ask_socket($0, &facts) }) {
       isNotKnown("the system does not say what socket it is")
       return
     }
@@ -90,7 +90,7 @@ extension FixedText {
     if peer <= 0 { return }
     append(", peer process ")
     append(peer)
-    if peer == getpid() { append(" (this one)") }
+    if peer == ProbedProcess.id { append(" (this one)") }
   }
 
   private static func tcpState(_ number: Int32) -> StaticString {

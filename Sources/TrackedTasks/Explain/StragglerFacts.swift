@@ -38,7 +38,7 @@ struct StragglerFacts {
   var cpuSince: Int64 = -1
   var cpuSpan: Int64 = 0
   /// For how long its thread has not run, at the least, in nanoseconds; -1: not known.
-  private var rest: Int64 = -1
+  var rest: Int64 = -1
   var diagnosis = Diagnosis.unknown
   /// The backtrace, in the report's memory.
   var frames: UnsafePointer<UInt64>?
@@ -77,10 +77,18 @@ struct StragglerFacts {
   ///   - facts: taken while it was alive, or of a task that has ended meanwhile.
   ///   - task: a reference, released once the task has been probed; nil if it has ended.
   init(_ facts: TaskFacts, task: TaskReference?) {
-    self.facts = facts
-    path = facts.registry.pointer.pointee.path
-    label = facts.label
+    self.init(facts, facts.registry.pointer.pointee.path, facts.label)
     self.task = task
+  }
+
+  /// - Parameters:
+  ///   - facts: of a task to which there is no reference.
+  ///   - path: that of its group.
+  ///   - label: its own.
+  init(_ facts: TaskFacts, _ path: GroupPath, _ label: TaskLabel) {
+    self.facts = facts
+    self.path = path
+    self.label = label
   }
 
   /// How far it has got.

@@ -92,9 +92,8 @@ extension ReportReference {
         again.findEdge(ofThread: threadID(ofNode: node))
         if again.edge != edge(ofNode: node) { return false }
       }
-      if again.cpu < 0 || ThreadClock.read(ofThread: threadID(ofNode: node)) != again.cpu {
-        return false
-      }
+      let used = ProbedProcess.processorTime(ofThread: threadID(ofNode: node))
+      if again.cpu < 0 || used != again.cpu { return false }
       node = Int(holder(ofNode: node).node)
     } while node != first
     return true

@@ -63,7 +63,7 @@ struct WaitGraph {
   var threadsFailure: Int32 = 0
 
   /// How many other threads are listed at the most.
-  static var mostOthers: Int { 256 }
+  static var mostOthers: Int { ProbedProcess.mostThreads }
   static var mostCircles: Int { 8 }
 }
 

@@ -13,7 +13,7 @@ extension ReportReference {
     for node in 0..<count where isHeldUp(node) { held += 1 }
     pointer.pointee.graph.hasThreads = withThreads
     if held == 0 && !withThreads { return }
-    pointer.pointee.graph.reporter = cp_gettid()
+    pointer.pointee.graph.reporter = ProbedProcess.examiner
     if withThreads { pointer.pointee.graph.threadsFailure = ENOMEM }
     // Without memory the holders are ids without names.
     let mostNodes = count + WaitGraph.mostOthers
@@ -68,11 +68,11 @@ extension ReportReference {
   /// is room, and counts the rest.
   private func listThreads(_ threads: NodeTable) {
     var list = cp_thread_list()
-    var failure = cp_thread_list_open(&list)
+    var failure = ProbedProcess.open(&list)
     if failure == 0 {
       // A process that makes threads all the time is not followed indefinitely.
       for _ in 0..<Self.mostStragglers {
-        let thread = cp_thread_list_next(&list)
+        let thread = ProbedProcess.next(of: &list)
         if thread <= 0 {
           failure = -thread
           break
@@ -110,7 +110,7 @@ extension ReportReference {
   /// Whether a node's thread still runs the node's task; if that has ended since it was examined,
   /// the thread may run another, and that may be the one that holds something.
   func isStillRunning(_ node: Int) -> Bool {
-    node >= pointer.pointee.stragglerCount || stragglers[node].task?.word.isLive == true
+    node >= pointer.pointee.stragglerCount || stragglers[node].isRunning
   }
 
   /// Adds a thread that is not a straggler's, and finds what it waits for.

@@ -134,9 +134,8 @@ private struct MemberSearch {
   /// Calls `body` with each registry that a straggler is a task of, if others wait for that.
   @inline(never)
   private func forEachRegistry(of node: Int, _ body: (Int) -> Void) {
-    guard let task = report.stragglers[node].task else { return }
-    task.registry.forEachUpwards { one in
-      guard let found = standing(for: UInt64(UInt(bitPattern: one.pointer))) else { return }
+    report.stragglers[node].forEachRegistry { address in
+      guard let found = standing(for: address) else { return }
       // A task does not wait for itself.
       if Int(registry[node]) != found { body(found) }
     }

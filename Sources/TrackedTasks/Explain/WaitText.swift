@@ -114,7 +114,7 @@ extension ReportReference {
       if edge.process == 0 { return }
       writer.write(", held by process ")
       writer.write(edge.process)
-      if edge.process == getpid() { writer.write(" (this one)") }
+      if edge.process == ProbedProcess.id { writer.write(" (this one)") }
     case .child:
       writer.write(" waits for the end of ")
       if edge.process == 0 {

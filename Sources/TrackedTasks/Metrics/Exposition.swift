@@ -3,13 +3,28 @@ import CPlatform
 /// One registry of an exposition: a copy of its metrics, and the name that distinguishes its
 /// samples from those of the others (E9).
 struct ExposedRegistry {
-  /// As the caller gave it, NUL-terminated; nil: the path is used.
+  /// As the caller gave it, NUL-terminated; nil: the path is used, or what its options say.
   fileprivate let name: UnsafePointer<UInt8>?
-  /// Empty in a root registry, which then has no label.
+  /// Empty in a root registry without a name, which then has no label.
   fileprivate let path: GroupPath
   /// The metrics of each kind; nil if the registry keeps none.
   let kinds: UnsafePointer<KindMetrics>?
   fileprivate let totals: TaskCounters
+
+  fileprivate init(
+    name: UnsafePointer<UInt8>?, path: GroupPath, kinds: UnsafePointer<KindMetrics>?,
+    totals: TaskCounters
+  ) {
+    self.name = name
+    self.path = path
+    self.kinds = kinds
+    self.totals = totals
+  }
+
+  /// A registry of which only the totals are known, with its label; empty: none.
+  init(_ label: GroupPath, totals: TaskCounters) {
+    self.init(name: nil, path: label, kinds: nil, totals: totals)
+  }
 
   /// How many series it has of a family whose only labels are registry and kind.
   var seriesCount: Int { kinds == nil ? 1 : KindSlot.count }
@@ -116,8 +131,11 @@ extension RegistryReference {
     as name: UnsafePointer<UInt8>?, room: UnsafeMutablePointer<KindMetrics>
   ) -> ExposedRegistry {
     metrics?.copyKinds(to: room)
+    let ownName = pointer.pointee.name
     return ExposedRegistry(
-      name: name, path: pointer.pointee.path,
+      name: name,
+      path: ownName.words[0] == 0
+        ? pointer.pointee.path : ownName.withText { GroupPath(whole: $0) },
       kinds: metrics == nil ? nil : UnsafePointer(room),
       totals: metrics == nil ? totals : TaskCounters())
   }

@@ -74,6 +74,7 @@ extension RegistryReference {
 
   func link(group: RegistryReference) {
     monitor.withLock { state in
+      group.isAboutToBeListed()
       state.groups.prepend(group)
       // This comes before anything can be spawned in the group.
       pointer.pointee.groupCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
@@ -82,6 +83,7 @@ extension RegistryReference {
 
   func unlink(group: RegistryReference) {
     monitor.withLock { state in
+      group.isAboutToBeUnlisted()
       state.groups.remove(group)
       pointer.pointee.groupCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }

@@ -29,6 +29,15 @@ struct GroupPath {
     }
   }
 
+  /// Makes a path of its whole text, cut where it is not UTF-8.
+  init(whole text: UnsafePointer<UInt8>) {
+    words = InlineArray(repeating: 0)
+    withUnsafeMutableBytes(of: &words) { bytes in
+      var path = FixedText(in: bytes.bindMemory(to: UInt8.self))
+      path.append(utf8: text)
+    }
+  }
+
   /// The name of a group: valid as a task's name, and without a slash; nil if it is not.
   static func name(_ text: UnsafePointer<UInt8>) -> TaskName? {
     var place = 0

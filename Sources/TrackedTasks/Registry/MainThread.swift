@@ -124,12 +124,18 @@ enum MainThread {
 
   /// Adds a registry to the list; groups have no threads, and are not on it.
   static func link(_ registry: RegistryReference) {
-    list.withLock { $0.registries.prepend(registry) }
+    list.withLock {
+      registry.isAboutToBeListed()
+      $0.registries.prepend(registry)
+    }
   }
 
   /// Removes a registry from the list; called once, before its memory is freed.
   static func unlink(_ registry: RegistryReference) {
-    list.withLock { _ = $0.registries.remove(registry) }
+    list.withLock {
+      registry.isAboutToBeUnlisted()
+      $0.registries.remove(registry)
+    }
   }
 
   /// The first registry that is not being freed, or the first after `before`, to which the caller
@@ -166,6 +172,15 @@ enum MainThread {
     guard let list = Monitor<ListState>.shared(at: shared) else { return true }
     let isFree: Void? = list.withLock(until: deadline) { _ in }
     return isFree != nil
+  }
+
+  /// Where a reader outside finds the list: the place of its address, and the first registry from
+  /// there.
+  static var placesOfList: (place: UInt, first: UInt) {
+    let first = list.withLock { state in
+      withUnsafeMutablePointer(to: &state.registries) { UInt(bitPattern: $0) }
+    }
+    return (addressOf(shared), first &- list.bits)
   }
 
   private static var list: Monitor<ListState> {

@@ -22,6 +22,10 @@ enum ProcessState {
   ///
   /// atomic: likewise.
   private static let heartbeatsKeyPlusOne = Atomic<UInt64>(0)
+  /// The number of the last registry that was put on a list.
+  ///
+  /// atomic: relaxed; the lock of the list orders the numbers of its elements.
+  private static let listNumbers = Atomic<UInt64>(0)
   /// How many objects of the library exist: registries, tokens, reports.
   ///
   /// All other things, such as tasks, callbacks and watches, hold one of these.
@@ -65,6 +69,16 @@ enum ProcessState {
 
   /// The last number that was taken; a thread that reads it sees what came before it was taken.
   static var lastID: UInt64 { ids.last.load(ordering: .acquiring) }
+
+  /// Returns a number that no registry had on a list before.
+  static func nextListNumber() -> UInt64 {
+    listNumbers.wrappingAdd(1, ordering: .relaxed).newValue
+  }
+
+  /// Where a reader outside finds whether this is a child of fork, and which bit says so.
+  static var placeOfForkedBit: (address: UInt, mask: UInt32) {
+    (addressOf(processFlags), isForked)
+  }
 
   /// Makes the keys and installs the fork handler; needed before the first token or registry.
   ///

@@ -2,6 +2,10 @@
 struct RegistryOptionsCore {
   /// The most tasks alive at once; 0: no limit.
   var maxTasks: UInt64 = 0
+  /// What lists from outside call it.
+  ///
+  /// Empty: none; a group's is not used.
+  var name = TaskName()
   /// Bytes, a multiple of the page size.
   var stackSize: Int = defaultStackSize
   /// Nanoseconds; 0: the default; negative: none.

@@ -69,7 +69,10 @@ struct RegistryReference: Equatable {
     // so before this one was there.
     if parent?.isAborted == true { registry.advanceGate { $0.aborted() } }
     token.link(registry)
-    if parent == nil { MainThread.link(registry) }
+    if parent == nil {
+      ReaderTable.fill(by: registry)
+      MainThread.link(registry)
+    }
     return (.ok, registry)
   }
 

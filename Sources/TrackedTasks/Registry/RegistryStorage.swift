@@ -130,6 +130,12 @@ struct RegistryStorage: ~Copyable {
   // Sequentially consistent, like `Endings`.
   let endedInAncestors = Atomic<UInt64>(0)
 
+  // atomic: its number while it is on the list of its parent, or of `MainThread`; 0 before and
+  // after. Stored under that list's lock, sequentially consistently, before its links are set and
+  // before they are cleared: a reader outside, which takes no lock, knows by it whether the links
+  // that it has read were those of an element of the list (`ReaderTable`).
+  let listNumber = Atomic<UInt64>(0)
+
   let phases = Phases()
   let cancelBaseline = CancelBaseline()
   // atomic: how many reports record which tasks end. Changed with sequential consistency, before
@@ -151,15 +157,17 @@ struct RegistryStorage: ~Copyable {
   /// The state of its threads when a task starts (S1); a group's is not used.
   let origin: ThreadOrigin
   /// The registry that contains this group; a reference to its memory is held.
-  let parent: RegistryReference?
-  let path: GroupPath
+  // `var`, like the next two and `monitor`, only so that it has an address for `ReaderTable`.
+  fileprivate(set) var parent: RegistryReference?
+  fileprivate(set) var path: GroupPath
+  fileprivate(set) var name: TaskName
   /// Whether each task needs more work than most tasks do; see `OptionalState`.
   let givesOptionalState: Bool
   /// The metrics of its tasks; nil for most registries.
   let metrics: Metrics?
   /// Whether it or an ancestor keeps metrics.
   let isMeasured: Bool
-  let monitor: Monitor<RegistryState>
+  fileprivate(set) var monitor: Monitor<RegistryState>
   /// A reference is held.
   let token: TokenReference
 
@@ -187,6 +195,7 @@ struct RegistryStorage: ~Copyable {
     self.token = token
     self.parent = parent
     self.path = path
+    name = options.name
     self.metrics = metrics
     isMeasured = metrics != nil || parent?.isMeasured == true
     givesOptionalState = parent != nil || metrics != nil
@@ -194,5 +203,31 @@ struct RegistryStorage: ~Copyable {
     stacksAreExecutable = parent == nil && cp_wants_executable_stacks()
     taskMask = parent == nil ? options.taskMask ?? .ofCreator : .none
     origin = ThreadOrigin(isCaptured: parent == nil)
+  }
+}
+
+extension UnsafeMutablePointer<RegistryStorage> {
+  /// Where these fields are, in bytes from the start (`ReaderTable`).
+  var placesForReaders: (parent: UInt, monitor: UInt, path: UInt, name: UInt) {
+    let base = UInt(bitPattern: self)
+    return (
+      withUnsafeMutablePointer(to: &pointee.parent) { UInt(bitPattern: $0) &- base },
+      withUnsafeMutablePointer(to: &pointee.monitor) { UInt(bitPattern: $0) &- base },
+      withUnsafeMutablePointer(to: &pointee.path) { UInt(bitPattern: $0) &- base },
+      withUnsafeMutablePointer(to: &pointee.name) { UInt(bitPattern: $0) &- base }
+    )
+  }
+}
+
+extension RegistryReference {
+  /// Gives it the number of its place on a list; called under the list's lock.
+  func isAboutToBeListed() {
+    pointer.pointee.listNumber.store(
+      ProcessState.nextListNumber(), ordering: .sequentiallyConsistent)
+  }
+
+  /// Takes the number away; likewise.
+  func isAboutToBeUnlisted() {
+    pointer.pointee.listNumber.store(0, ordering: .sequentiallyConsistent)
   }
 }

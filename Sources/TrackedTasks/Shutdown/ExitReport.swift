@@ -267,7 +267,7 @@ struct ExitReport {
   /// Writes every thread of the process: its name, its state, and what it waits in.
   private func writeThreads(to writer: inout TextWriter) {
     var list = cp_thread_list()
-    let failure = cp_thread_list_open(&list)
+    let failure = cp_thread_list_open(&list, "/proc/self/task")
     if failure != 0 {
       writer.write("threads: not known, because /proc/self/task cannot be opened: ")
       writer.write(failure: failure)

@@ -35,8 +35,14 @@ struct RecordPool: ~Copyable {
 
   /// Records initialised at a time; chunks are multiples of it.
   private static var batch: Int { 64 }
-  private static var firstChunk: Int { batch }
-  private static var mostChunks: Int { 20 }
+  static var firstChunk: Int { batch }
+  static var mostChunks: Int { 20 }
+
+  /// Where in a pool these are (`ReaderTable`).
+  static func places(in pool: borrowing RecordPool) -> (count: UInt, chunks: UInt) {
+    let base = addressOf(pool)
+    return (addressOf(pool.made) &- base, addressOf(pool.chunks) &- base)
+  }
 
   /// Takes a free record; nil if there is no memory.
   @inline(__always)
@@ -202,7 +208,7 @@ struct RecordPool: ~Copyable {
   }
 
   /// Bytes of a task's activity.
-  private static var activityRoom: Int { (MemoryLayout<TaskActivity>.size + 63) & ~63 }
+  static var activityRoom: Int { (MemoryLayout<TaskActivity>.size + 63) & ~63 }
 
   /// Allocates a chunk and initialises nothing in it; nil if there is no memory.
   private static func allocateChunk(_ number: Int) -> UnsafeMutablePointer<TaskRecord>? {

@@ -57,6 +57,16 @@ struct LabelPlace: ~Copyable {
   private let even: AtomicText<16>
   private let odd: AtomicText<16>
 
+  /// Where in a place these are (`ReaderTable`).
+  static func places(
+    in place: borrowing LabelPlace
+  ) -> (count: UInt, even: UInt, odd: UInt) {
+    let base = addressOf(place)
+    return (
+      addressOf(place.count) &- base, addressOf(place.even) &- base, addressOf(place.odd) &- base
+    )
+  }
+
   /// Empties it; called by the task's own thread before the trait is set.
   func clear() {
     count.store(0, ordering: .relaxed)

@@ -71,6 +71,14 @@ struct WaitNote: ~Copyable {
 
   private static var timeMask: UInt64 { 1 << 56 - 1 }
 
+  /// Where in a note these are (`ReaderTable`).
+  static func places(in note: borrowing WaitNote) -> (word: UInt, until: UInt, object: UInt) {
+    let base = addressOf(note)
+    return (
+      addressOf(note.word) &- base, addressOf(note.until) &- base, addressOf(note.object) &- base
+    )
+  }
+
   fileprivate func write(_ kind: Kind, since: Int64, until: Deadline, object: UInt64) {
     // Who reads what follows finds the word of the wait before withdrawn.
     atomicMemoryFence(ordering: .releasing)
@@ -90,11 +98,16 @@ struct WaitNote: ~Copyable {
     let object = self.object.load(ordering: .relaxed)
     atomicMemoryFence(ordering: .acquiring)
     // A wait that was written since then has another time.
-    guard word.load(ordering: .relaxed) == seen,
-      let kind = Kind(rawValue: UInt8(truncatingIfNeeded: seen >> 56))
-    else { return nil }
+    return word.load(ordering: .relaxed) == seen ? Self.facts(seen, until, object) : nil
+  }
+
+  /// What the three words say, if they are of one note; nil: nothing.
+  static func facts(_ word: UInt64, _ until: Int64, _ object: UInt64) -> WaitFacts? {
+    guard word != 0, let kind = Kind(rawValue: UInt8(truncatingIfNeeded: word >> 56)) else {
+      return nil
+    }
     return WaitFacts(
-      kind: kind, since: Int64(bitPattern: seen & Self.timeMask), until: until, object: object)
+      kind: kind, since: Int64(bitPattern: word & timeMask), until: until, object: object)
   }
 }
 

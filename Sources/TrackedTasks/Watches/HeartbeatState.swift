@@ -21,6 +21,14 @@ struct HeartbeatState: ~Copyable {
   let sparesWaits = Atomic<UInt32>(0)
   // atomic: its `HeartbeatWatch`, as bits. Written by the spawner and the thread itself.
   let watch = Atomic<UInt>(0)
+
+  /// When the next heartbeat is overdue, on `RunClock`; `.max` while no interval is set.
+  static func overdue(_ interval: Int64, _ beatAt: Int64) -> Int64 {
+    if interval <= 0 || beatAt == 0 || beatAt == .max { return .max }
+    // One more, as a heartbeat at the end of the interval is in time.
+    let (sum, overflow) = beatAt.addingReportingOverflow(interval)
+    return overflow || sum == .max ? .max : sum + 1
+  }
 }
 
 extension UnsafeMutablePointer<HeartbeatState> {
@@ -36,11 +44,8 @@ extension UnsafeMutablePointer<HeartbeatState> {
   /// When the next heartbeat is overdue, on `RunClock`; `.max` while no interval is set.
   var overdueAt: Int64 {
     let interval = pointee.interval.load(ordering: .sequentiallyConsistent)
-    let beatAt = pointee.beatAt.load(ordering: .sequentiallyConsistent)
-    if interval <= 0 || beatAt == 0 || beatAt == .max { return .max }
-    // One more, as a heartbeat at the end of the interval is in time.
-    let (sum, overflow) = beatAt.addingReportingOverflow(interval)
-    return overflow || sum == .max ? .max : sum + 1
+    return HeartbeatState.overdue(
+      interval, pointee.beatAt.load(ordering: .sequentiallyConsistent))
   }
 
   /// Whether a heartbeat is overdue.

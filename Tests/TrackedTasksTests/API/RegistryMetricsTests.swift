@@ -164,6 +164,29 @@ import Testing
     }
   }
 
+  /// **Proves:** a registry's name is the label of its metrics; an empty one, one with a NUL, and one
+  /// for a group are rejected (E9).
+  ///
+  /// **Why it matters:** names are Swift strings, which end elsewhere than C's.
+  /// **Catches:** a name that is checked after its NUL has cut it.
+  @Test func aRegistryHasTheNameOfItsOptions() throws {
+    var options = RegistryOptions.underTest
+    for wrong in ["", "a\0b"] {
+      options.name = wrong
+      #expect(
+        errorOf { () throws(TaskRegistryError) in _ = try TaskRegistry(options) }
+          == .invalidArgument)
+    }
+    options.name = "ü service"
+    let registry = try TaskRegistry(options)
+    #expect(
+      try Self.written(registry).contains(
+        "taskreg_tasks_spawned_total{registry=\"ü service\"} 0\n"))
+    #expect(
+      errorOf { () throws(TaskRegistryError) in _ = try registry.group(named: "net", options) }
+        == .invalidArgument)
+  }
+
   /// **Proves:** several registries are written as one text, distinguished by the given names; two
   /// without a name, and an invalid name, are rejected (E9).
   ///

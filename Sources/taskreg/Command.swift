@@ -1,0 +1,133 @@
+import CPlatform
+
+/// What is asked for on the command line.
+struct Command {
+  enum Verb {
+    case ps
+    case threads
+    case why
+    case metrics
+    case help
+    case version
+  }
+
+  private(set) var verb = Verb.help
+  private(set) var process: Int32 = 0
+  private(set) var isJSON = false
+  private(set) var isTree = false
+  /// Seconds between two lists; 0: one list.
+  private(set) var interval: UInt32 = 0
+
+  /// Why a command line cannot be understood.
+  struct Misuse: Error {
+    let reason: StaticString
+    /// The argument in question, NUL-terminated; empty if there is none.
+    var argument: [UInt8] = []
+  }
+
+  /// - Parameter arguments: those behind the name of the program, NUL-terminated.
+  /// - Throws: what is wrong with them.
+  init(_ arguments: [[UInt8]]) throws(Misuse) {
+    var operands: [[UInt8]] = []
+    var takesOptions = true
+    var place = 0
+    while place < arguments.count {
+      let argument = arguments[place]
+      place += 1
+      if takesOptions && argument.is("--") {
+        takesOptions = false
+      } else if takesOptions && argument.count > 2 && argument[0] == UInt8(ascii: "-") {
+        if argument.is("-h") || argument.is("--help") { return }
+        if argument.is("-V") || argument.is("--version") {
+          verb = .version
+          return
+        }
+        if argument.is("-w") || argument.is("--watch") {
+          let value = place < arguments.count ? arguments[place] : []
+          place += 1
+          guard let seconds = value.wholeNumber, seconds > 0, seconds <= 86_400 else {
+            throw Misuse(reason: "--watch needs a number of seconds, 1 to 86400", argument: value)
+          }
+          interval = UInt32(seconds)
+        } else if argument.is("-j") || argument.is("--json") {
+          isJSON = true
+        } else if argument.is("-t") || argument.is("--tree") {
+          isTree = true
+        } else {
+          throw Misuse(reason: "there is no such option", argument: argument)
+        }
+      } else {
+        operands.append(argument)
+      }
+    }
+    try take(operands)
+  }
+
+  private mutating func take(_ operands: [[UInt8]]) throws(Misuse) {
+    guard let first = operands.first else {
+      throw Misuse(reason: "what is to be done is missing: ps, why, threads or metrics")
+    }
+    if first.is("help") { return }
+    if first.is("ps") {
+      verb = .ps
+    } else if first.is("threads") {
+      verb = .threads
+    } else if first.is("why") {
+      verb = .why
+    } else if first.is("metrics") {
+      verb = .metrics
+    } else {
+      throw Misuse(reason: "there is no such command", argument: first)
+    }
+    if operands.count < 2 { throw Misuse(reason: "the id of a process is missing") }
+    if operands.count > 2 { throw Misuse(reason: "one process at a time", argument: operands[2]) }
+    guard let process = operands[1].wholeNumber, process > 0, process <= UInt64(Int32.max) else {
+      throw Misuse(reason: "this is not the id of a process", argument: operands[1])
+    }
+    self.process = Int32(process)
+    if isTree && verb != .ps { throw Misuse(reason: "only ps has --tree") }
+    if isJSON && verb == .metrics { throw Misuse(reason: "metrics has no --json") }
+    if isTree && isJSON { throw Misuse(reason: "--tree and --json exclude each other") }
+  }
+
+  static var usage: StaticString {
+    """
+    taskreg: the tasks and threads of a process, from outside
+
+      taskreg ps PID        the tasks of a program with libtaskreg
+      taskreg why PID       what each of them waits for, and who holds it up
+      taskreg threads PID   the threads of any program: what they wait for, and who holds it
+      taskreg metrics PID   how many tasks were spawned, have ended and are alive, as OpenMetrics
+
+      -j, --json            as one JSON object on one line
+      -t, --tree            ps: registries, their groups, and the tasks of each
+      -w, --watch SECONDS   again and again, until the process ends or you interrupt it
+      -h, --help            this text
+      -V, --version         the release
+
+    The process is neither stopped nor asked, so it may hang. Exit status: 0 done; 1 the process
+    does not have libtaskreg; 2 the command is wrong; 3 there is no such process, or it has ended;
+    4 a right is missing; 5 anything else.
+
+    """
+  }
+}
+
+extension [UInt8] {
+  /// Whether it is a text, NUL-terminated.
+  func `is`(_ text: StaticString) -> Bool {
+    if count != text.utf8CodeUnitCount + 1 { return false }
+    for place in 0..<text.utf8CodeUnitCount where self[place] != text.utf8Start[place] {
+      return false
+    }
+    return true
+  }
+
+  /// The number that it is, if it is nothing else.
+  var wholeNumber: UInt64? {
+    for place in 0..<Swift.max(0, count - 1) where self[place] < 0x30 || self[place] > 0x39 {
+      return nil
+    }
+    return number(at: 0)
+  }
+}

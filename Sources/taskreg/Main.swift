@@ -1,0 +1,139 @@
+import CPlatform
+import CTaskReg
+
+/// The program.
+@main
+struct Main {
+  static func main() {
+    do throws(Command.Misuse) {
+      let command = try Command(arguments())
+      exit(run(command))
+    } catch {
+      write(to: 2) { writer in
+        writer.write("taskreg: ")
+        writer.write(error.reason)
+        if error.argument.count > 1 {
+          writer.write(": ")
+          error.argument.withUnsafeBufferPointer {
+            if let text = $0.baseAddress { writer.write(text: text) }
+          }
+        }
+        writer.write("\nTry `taskreg --help`.\n")
+      }
+      exit(2)
+    }
+  }
+
+  /// The arguments behind the program's name, NUL-terminated.
+  ///
+  /// Embedded Swift has no other way to them
+  /// than proc(5), without which there is nothing to be done anyway.
+  private static func arguments() -> [[UInt8]] {
+    let path: StaticString = "/proc/self/cmdline"
+    var arguments: [[UInt8]] = []
+    var argument: [UInt8] = []
+    for byte in File.read(path.utf8Start, most: 1 << 20) {
+      argument.append(byte)
+      if byte != 0 { continue }
+      arguments.append(argument)
+      argument = []
+    }
+    if !arguments.isEmpty { arguments.removeFirst() }
+    return arguments
+  }
+
+  /// - Returns: the exit status.
+  private static func run(_ command: Command) -> Int32 {
+    switch command.verb {
+    case .help: return write(to: 1) { $0.write(Command.usage) }
+    case .version:
+      return write(to: 1) {
+        $0.write("taskreg ")
+        $0.write(TR_VERSION >> 16)
+        $0.write(".")
+        $0.write(TR_VERSION >> 8 & 255)
+        $0.write(".")
+        $0.write(TR_VERSION & 255)
+        $0.write("\n")
+      }
+    default: break
+    }
+    // Tried out in this process, before there is another.
+    let places = LockTrial.places()
+    while true {
+      let status = show(command, places)
+      if status != 0 || command.interval == 0 { return status }
+      _ = sleep(command.interval)
+    }
+  }
+
+  private static func show(
+    _ command: Command, _ places: (places: WaitPlaces, gap: WaitEdge.Gap)
+  ) -> Int32 {
+    do throws(Failure) {
+      let target = try Target(command.process, trial: places)
+      ProbedProcess.target = target
+      switch command.verb {
+      case .threads: return showThreads(of: target, command)
+      default: return show(try ReaderRoot.all(in: target), of: target, command)
+      }
+    } catch {
+      write(to: 2) { error.write(to: &$0) }
+      return error.exitStatus
+    }
+  }
+
+  private static func showThreads(of target: Target, _ command: Command) -> Int32 {
+    guard let lists = ThreadLists(of: target) else { return withoutMemory() }
+    return write(to: 1) {
+      if command.isJSON { lists.writeJSON(to: &$0) } else { lists.writeText(to: &$0) }
+    }
+  }
+
+  private static func show(
+    _ roots: [ReaderRoot], of target: Target, _ command: Command
+  ) -> Int32 {
+    var snapshots: [Snapshot] = []
+    for root in roots { snapshots.append(Snapshot(of: target, root)) }
+    if command.verb == .why {
+      guard let report = Examination.report(on: snapshots) else { return withoutMemory() }
+      let sink = TextSink.descriptor(1)
+      let status = command.isJSON ? report.writeJSON(to: sink) : report.writeText(to: sink)
+      return status == .ok ? 0 : outputFailed()
+    }
+    return write(to: 1) { writer in
+      if command.verb == .metrics { return Snapshot.writeMetrics(snapshots, to: &writer) }
+      if command.isJSON { return Snapshot.writeJSON(snapshots, to: &writer) }
+      for snapshot in snapshots {
+        if command.isTree {
+          snapshot.writeTree(to: &writer)
+        } else {
+          snapshot.writeTable(to: &writer)
+        }
+      }
+    }
+  }
+
+  /// Lets `body` write to a descriptor.
+  ///
+  /// - Returns: the exit status.
+  @discardableResult
+  private static func write(to descriptor: Int32, _ body: (inout TextWriter) -> Void) -> Int32 {
+    withTextWriter(.descriptor(descriptor), body) == .ok ? 0 : outputFailed()
+  }
+
+  private static func outputFailed() -> Int32 {
+    let error = cp_errno()
+    _ = withTextWriter(.descriptor(2)) {
+      $0.write("taskreg: the output cannot be written: error ")
+      $0.write(error)
+      $0.write("\n")
+    }
+    return 5
+  }
+
+  private static func withoutMemory() -> Int32 {
+    write(to: 2) { $0.write("taskreg: there is not enough memory\n") }
+    return 5
+  }
+}

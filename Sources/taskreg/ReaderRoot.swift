@@ -1,0 +1,211 @@
+import CPlatform
+
+/// A table by which a target's registries are found (`ReaderWord`), and reading by it.
+struct ReaderRoot {
+  let process: Int32
+  private let words: [UInt64]
+
+  /// The tables of a target: one for each copy of the library in it.
+  ///
+  /// A table is in the data of an object: memory that can be written and begins as a file does.
+  static func all(in target: Target) throws(Failure) -> [ReaderRoot] {
+    var found: [ReaderRoot] = []
+    for mapping in target.maps.mappings
+    where mapping.isReadable && mapping.isWritable && mapping.isPrivate && mapping.inode != 0 {
+      var addresses: [UInt64] = []
+      search(target.process, mapping, &addresses)
+      for address in addresses {
+        found.append(try ReaderRoot(at: address, in: target))
+      }
+    }
+    if found.isEmpty { throw .noLibrary(target.process, target.name) }
+    return found
+  }
+
+  private static func search(
+    _ process: Int32, _ mapping: AddressMap.Mapping, _ found: inout [UInt64]
+  ) {
+    let step = 1 << 18
+    var bytes = [UInt8](repeating: 0, count: step)
+    let cookie = ReaderWord.cookie
+    var address = mapping.start
+    while address < mapping.end {
+      let size = Int(min(UInt64(step), mapping.end - address))
+      let count = bytes.withUnsafeMutableBytes {
+        cp_read_memory(process, address, $0.baseAddress, size, 1)
+      }
+      if count < 32 { return }
+      bytes.withUnsafeBytes { bytes in
+        var place = 0
+        while place + 32 <= count {
+          if bytes.load(fromByteOffset: place, as: UInt64.self) == cookie.0,
+            bytes.load(fromByteOffset: place + 8, as: UInt64.self) == cookie.1,
+            bytes.load(fromByteOffset: place + 16, as: UInt64.self) == cookie.2,
+            bytes.load(fromByteOffset: place + 24, as: UInt64.self) == cookie.3
+          {
+            found.append(address + UInt64(place))
+          }
+          place += 8
+        }
+      }
+      // Parts overlap by a cookie, unless this was the last.
+      address += UInt64(size == step ? step - 32 : size)
+    }
+  }
+
+  private init(at address: UInt64, in target: Target) throws(Failure) {
+    process = target.process
+    let head = Self.read(process, address, UInt64(ReaderWord.end.rawValue))
+    let place = ReaderWord.count.rawValue
+    // What is behind the table of an older release is not in it.
+    let count = head.count > place ? Int(clamping: head[place]) : 0
+    words = [UInt64](head.prefix(count))
+    if !hasRegistries { return }
+    if words[ReaderWord.layout.rawValue] != ReaderWord.currentLayout {
+      throw .otherLayout(process, target.name, layout: words[ReaderWord.layout.rawValue])
+    }
+    if !isSound { throw .damagedTable(process, target.name) }
+  }
+
+  /// Whether there was a registry ever; if not, no other word is of use.
+  var hasRegistries: Bool {
+    words.count > ReaderWord.layout.rawValue && words[ReaderWord.layout.rawValue] != 0
+  }
+
+  /// A word; 0 if the table of an older release does not have it.
+  subscript(word: ReaderWord) -> UInt64 {
+    word.rawValue < words.count ? words[word.rawValue] : 0
+  }
+
+  func has(_ word: ReaderWord) -> Bool { word.rawValue < words.count }
+
+  /// Whether all sizes and offsets are such as the library could have written, so that nothing that
+  /// is computed with them is out of range.
+  private var isSound: Bool {
+    if words.count < ReaderWord.fewest { return false }
+    let places: [ReaderWord] = [.list, .forkedPlace, .kindNames, .runClockCount, .evenRunClock]
+    for (number, word) in words.enumerated() where number > ReaderWord.count.rawValue {
+      var isPlace = number == ReaderWord.oddRunClock.rawValue
+      for place in places where place.rawValue == number { isPlace = true }
+      if !isPlace && number != ReaderWord.forkedMask.rawValue && word > 1 << 20 { return false }
+    }
+    return self[.recordSize] >= 64 && self[.recordSize] <= 4096 && self[.recordSize] % 8 == 0
+      && self[.activitySize] <= 4096 && self[.messageSize] <= 4096 && self[.nameSize] == 64
+      && self[.labelSize] == 128 && self[.pathSize] <= 128 && self[.pathSize] > 0
+      && self[.chunkCount] <= 32 && self[.firstChunk] > 0 && self[.firstChunk] <= 65_536
+      && self[.kindNameCount] <= 4096 && self[.kindNameSize] <= 64 && isInside
+  }
+
+  /// Whether each field is inside of what it is a field of.
+  private var isInside: Bool {
+    let inRecord: [ReaderWord] = [.taskWord, .taskID, .spawnedAt, .cancelledAt, .worker]
+    for word in inRecord where self[word] + 8 > self[.recordSize] { return false }
+    // Of 32 bits.
+    let halves: [ReaderWord] = [.kind, .threadID, .traits, .cancelChecks]
+    for word in halves where self[word] + 4 > self[.recordSize] { return false }
+    let inActivity: [ReaderWord] = [
+      .heartbeatInterval, .heartbeatAt, .checkpoint, .progressCount, .drainingSince, .labelCount,
+      .sampledCPU, .sampledAt,
+    ]
+    for word in inActivity where self[word] + 8 > self[.activitySize] { return false }
+    let slot = max(
+      self[.progressDone], self[.progressTotal], self[.progressUnit], self[.progressAt])
+    return self[.name] + 64 <= self[.recordSize]
+      && max(self[.evenProgress], self[.oddProgress]) + slot + 8 <= self[.activitySize]
+      && max(self[.evenLabel], self[.oddLabel]) + 128 <= self[.activitySize]
+      && max(self[.kindNameKind], self[.kindNameText]) + 8 <= self[.kindNameSize]
+  }
+
+  // MARK: Reading
+
+  /// Reads words; fewer than `count` if memory ends before.
+  static func read(_ process: Int32, _ address: UInt64, _ count: UInt64) -> [UInt64] {
+    var words = [UInt64](repeating: 0, count: Int(count))
+    let size = words.count * 8
+    let read = words.withUnsafeMutableBytes {
+      cp_read_memory(process, address, $0.baseAddress, size, 1)
+    }
+    words.removeLast(words.count - max(0, read) / 8)
+    return words
+  }
+
+  /// Reads words, all of them; nil if they cannot be read.
+  func read(_ address: UInt64, _ count: UInt64) -> [UInt64]? {
+    let words = Self.read(process, address, count)
+    return words.count == Int(count) ? words : nil
+  }
+
+  /// Reads a word; nil if it cannot be read.
+  func word(at address: UInt64) -> UInt64? {
+    var word: UInt64 = 0
+    let count = withUnsafeMutableBytes(of: &word) {
+      cp_read_memory(process, address, $0.baseAddress, 8, 1)
+    }
+    return count == 8 ? word : nil
+  }
+
+  /// Reads 32 bits; likewise.
+  func half(at address: UInt64) -> UInt32? {
+    var half: UInt32 = 0
+    let count = withUnsafeMutableBytes(of: &half) {
+      cp_read_memory(process, address, $0.baseAddress, 4, 1)
+    }
+    return count == 4 ? half : nil
+  }
+
+  /// A text at an address, as a text of this process that is valid until its end; nil if there is
+  /// none.
+  func text(at address: UInt64) -> UnsafePointer<UInt8>? {
+    if address == 0 { return nil }
+    var bytes = [UInt8](repeating: 0, count: KeptText.longest + 1)
+    let most = KeptText.longest
+    // The page behind a text need not be there.
+    let inPage = min(most, 4096 - Int(address & 4095))
+    let read = bytes.withUnsafeMutableBytes { bytes in
+      let count = cp_read_memory(process, address, bytes.baseAddress, inPage, 1)
+      if count < inPage || inPage == most { return count }
+      return count
+        + max(
+          0,
+          cp_read_memory(
+            process, address &+ UInt64(inPage), bytes.baseAddress.unsafelyUnwrapped + inPage,
+            most - inPage, 1))
+    }
+    if read <= 0 { return nil }
+    bytes[read] = 0
+    return bytes.withUnsafeBufferPointer { bytes in bytes.baseAddress.map { KeptText.copy(of: $0) }
+    }
+  }
+
+  /// Whether the target is a child of fork, whose registries are those of its parent.
+  var isForked: Bool {
+    UInt64(half(at: self[.forkedPlace]) ?? 0) & self[.forkedMask] != 0
+  }
+
+  /// The time now on the target's `RunClock`.
+  var runClock: Int64 {
+    for _ in 0..<100 {
+      guard let count = word(at: self[.runClockCount]),
+        let slot = read(self[count & 1 == 0 ? .evenRunClock : .oddRunClock], 2)
+      else { break }
+      let now = monotonicNow()
+      if word(at: self[.runClockCount]) != count { continue }
+      return RunClock.reading(at: now, Int64(bitPattern: slot[0]), Int64(bitPattern: slot[1]))
+    }
+    return monotonicNow()
+  }
+
+  /// Gives the kinds the names that they have in the target.
+  func takeKindNames() {
+    guard let table = word(at: self[.kindNames]), table != 0 else { return }
+    let size = self[.kindNameSize]
+    for number in 0..<self[.kindNameCount] {
+      let slot = table &+ number * size
+      guard let kind = half(at: slot &+ self[.kindNameKind]), kind >= 0x100,
+        let address = word(at: slot &+ self[.kindNameText]), let name = text(at: address),
+        let kept = TaskName(name)
+      else { return }
+      _ = KindNames.set(kept, of: kind)
+    }
+  }
+}

@@ -1,0 +1,61 @@
+extension ListedRegistry {
+  /// How many tasks were spawned and have ended; as in a report, without those that never got a
+  /// thread.
+  var counters: TaskCounters {
+    var counters = TaskCounters()
+    (counters.returned, counters.failed, counters.exited) = (endings.0, endings.1, endings.2)
+    counters.rejected = rejected
+    counters.spawned = gate.admitted &- endings.3
+    return counters
+  }
+}
+
+/// What `taskreg metrics` writes: the counters of each registry, which include those of its groups,
+/// in the OpenMetrics text format.
+extension Snapshot {
+  /// Writes the counters of all registries; the label `registry` distinguishes them.
+  ///
+  /// It is the name of a registry. With another one of the same name, or without, its number is
+  /// behind that; if there is only one, it has no label without a name.
+  static func writeMetrics(_ snapshots: [Snapshot], to writer: inout TextWriter) {
+    var roots: [(copy: Int, registry: ListedRegistry)] = []
+    for (copy, snapshot) in snapshots.enumerated() {
+      for registry in snapshot.registries where registry.parent < 0 {
+        roots.append((copy, registry))
+      }
+    }
+    var exposed: [ExposedRegistry] = []
+    for (place, root) in roots.enumerated() {
+      var isAmbiguous = false
+      for (other, another) in roots.enumerated() where other != place {
+        if isSame(root.registry.name, another.registry.name) { isAmbiguous = true }
+      }
+      let label = label(of: root.registry, isAmbiguous ? root.copy : nil)
+      exposed.append(ExposedRegistry(label, totals: root.registry.counters))
+    }
+    exposed.withUnsafeBufferPointer { writer.writeOpenMetrics($0) }
+    writer.endOpenMetrics()
+  }
+
+  private static func isSame(_ one: TaskName, _ other: TaskName) -> Bool {
+    for place in 0..<8 where one.words[place] != other.words[place] { return false }
+    return true
+  }
+
+  private static func label(of registry: ListedRegistry, _ copy: Int?) -> GroupPath {
+    var label = GroupPath()
+    withFixedText { text in
+      registry.name.withText { text.append(utf8: $0) }
+      guard let copy else { return }
+      if registry.name.words[0] != 0 { text.append(" ") }
+      if copy > 0 {
+        text.append(copy)
+        text.append(".")
+      }
+      text.append(registry.number)
+    } _: {
+      label = GroupPath(whole: $0)
+    }
+    return label
+  }
+}

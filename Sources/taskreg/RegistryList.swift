@@ -1,0 +1,154 @@
+/// A registry or group of a target, as it is on a list.
+struct ListedRegistry {
+  /// Its address in the target.
+  let address: UInt64
+  /// Its number on the list, which no other has or had.
+  let number: UInt64
+  /// The place of the registry that contains it in `RegistryList`; -1 for one that is not a group.
+  let parent: Int
+  let depth: Int
+  var path = GroupPath()
+  /// Empty if it has none.
+  var name = TaskName()
+  var gate = GateWord(bits: 0)
+  /// How many tasks have ended: returned, failed, exited, withdrawn.
+  var endings: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+  var rejected: UInt64 = 0
+}
+
+/// The registries of a target with their groups, parents before their groups.
+///
+/// The target goes on meanwhile, and may have been stopped in the middle of a change. A list is
+/// followed without its lock: an element has a number while it is on the list, smaller than that of
+/// the element before. If it has the same number before and after its link was read, the link was
+/// that of the list at that moment. So whoever is on the list from the beginning of the walk to its
+/// end is found. A walk that comes to an element without that returns to the one before, if that is
+/// still on the list, or else begins again; after many tries, as in a target that is stopped while it
+/// removes an element, such an element is passed.
+struct RegistryList {
+  private(set) var registries: [ListedRegistry] = []
+  /// Whether a list changed so often that some may be missing.
+  private(set) var isIncomplete = false
+
+  /// The most registries and groups that are listed.
+  static var most: Int { 1 << 20 }
+  /// How often a walk begins again, and how often it returns by an element.
+  private static var mostTries: Int { 20 }
+  private static var mostReturns: Int { 200 }
+
+  init(_ root: ReaderRoot) {
+    guard root.hasRegistries, let list = root.word(at: root[.list]), list != 0 else { return }
+    add(root, from: list &+ root[.firstRegistry], .nextRegistry, parent: -1)
+    var place = 0
+    while place < registries.count {
+      let parent = registries[place].address
+      if let monitor = root.word(at: parent &+ root[.monitor]) {
+        add(root, from: monitor &+ root[.firstGroup], .nextGroup, parent: place)
+      }
+      place += 1
+    }
+  }
+
+  /// Whether a registry of the list is still on it.
+  static func isListed(_ registry: ListedRegistry, _ root: ReaderRoot) -> Bool {
+    root.word(at: registry.address &+ root[.listNumber]) == registry.number
+  }
+
+  private mutating func add(
+    _ root: ReaderRoot, from head: UInt64, _ next: ReaderWord, parent: Int
+  ) {
+    var found: [(address: UInt64, number: UInt64)] = []
+    var tries = 0
+    while !walk(root, from: head, next, parent: parent, passes: false, &found) {
+      tries += 1
+      if tries < Self.mostTries { continue }
+      if !walk(root, from: head, next, parent: parent, passes: true, &found) { isIncomplete = true }
+      break
+    }
+    let depth = parent < 0 ? 0 : registries[parent].depth + 1
+    for one in found {
+      var registry = ListedRegistry(
+        address: one.address, number: one.number, parent: parent, depth: depth)
+      if Self.read(&registry, root) { registries.append(registry) }
+    }
+  }
+
+  /// Walks over a list once, and adds what is not among the found.
+  ///
+  /// - Parameters:
+  ///   - root: for reading.
+  ///   - head: where the address of the first element is.
+  ///   - next: where in an element that of the next is.
+  ///   - parent: the place of the registry whose list it is.
+  ///   - passes: whether elements are passed that seem not to be on the list.
+  ///   - found: what has been found.
+  /// - Returns: whether the walk came to the end.
+  private func walk(
+    _ root: ReaderRoot, from head: UInt64, _ next: ReaderWord, parent: Int, passes: Bool,
+    _ found: inout [(address: UInt64, number: UInt64)]
+  ) -> Bool {
+    let expected = parent < 0 ? 0 : registries[parent].address
+    guard var element = root.word(at: head) else { return false }
+    var last = UInt64.max
+    // Of the last element that was on the list: where its link is, and its address.
+    var before: (link: UInt64, address: UInt64) = (head, 0)
+    var steps = 0
+    var returns = 0
+    // What other tries have found is in the same order.
+    var known = 0
+    while element != 0 {
+      steps += 1
+      if steps + registries.count > Self.most { return false }
+      guard let number = root.word(at: element &+ root[.listNumber]),
+        let following = root.word(at: element &+ root[next]),
+        let its = root.word(at: element &+ root[.parent]),
+        let again = root.word(at: element &+ root[.listNumber])
+      else { return false }
+      if number == again && number != 0 && number < last && its == expected {
+        while known < found.count && found[known].number > number { known += 1 }
+        if known == found.count || found[known].number != number {
+          found.insert((element, number), at: known)
+        }
+        last = number
+        before = (element &+ root[next], element)
+        element = following
+      } else if passes && its == expected {
+        element = following
+      } else {
+        // It was removed, or a new one is in its place. The one before says what comes now.
+        returns += 1
+        guard returns <= Self.mostReturns, let link = root.word(at: before.link),
+          before.address == 0
+            || root.word(at: before.address &+ root[.listNumber]) == last
+        else { return false }
+        element = link
+      }
+    }
+    return true
+  }
+
+  /// Reads what is shown of a registry; false if it is on its list no more.
+  private static func read(_ registry: inout ListedRegistry, _ root: ReaderRoot) -> Bool {
+    let address = registry.address
+    guard let path = root.read(address &+ root[.path], root[.pathSize] / 8),
+      let name = root.read(address &+ root[.registryName], 8),
+      // In this order, no more have ended than were admitted.
+      let endings = root.read(address &+ root[.endings], 4),
+      let gate = root.word(at: address &+ root[.gate]),
+      let rejected = root.word(at: address &+ root[.rejected]), isListed(registry, root)
+    else { return false }
+    var text = path
+    text.append(0)  // which ends it, whatever it is
+    text.withUnsafeBytes {
+      if let bytes = $0.baseAddress {
+        registry.path = GroupPath(whole: bytes.assumingMemoryBound(to: UInt8.self))
+      }
+    }
+    for place in 0..<8 { registry.name.words[place] = name[place] }
+    registry.name.words[7] &= UInt64.max >> 8
+    registry.gate = GateWord(bits: gate)
+    registry.endings = (endings[0], endings[1], endings[2], endings[3])
+    registry.rejected = rejected
+    return true
+  }
+}

@@ -1,0 +1,52 @@
+import CPlatform
+
+/// The registries and live tasks of a target at one moment.
+///
+/// A task that lives from the beginning to the end of the reading is in it once, and what is said of a
+/// task was so at one moment of it.
+struct Snapshot {
+  let target: Target
+  let root: ReaderRoot
+  let clocks: ClockPair
+  let registries: [ListedRegistry]
+  let tasks: [ListedTask]
+  /// Whether something could not be read, and may be missing.
+  let isIncomplete: Bool
+
+  init(of target: Target, _ root: ReaderRoot) {
+    self.target = target
+    self.root = root
+    clocks = .now
+    if root.isForked {
+      registries = []
+      tasks = []
+      isIncomplete = false
+      return
+    }
+    root.takeKindNames()
+    let list = RegistryList(root)
+    var reader = TaskReader(root)
+    var found: [ListedTask] = []
+    var kept: [ListedTask] = []
+    var isWhole = !list.isIncomplete
+    for (place, registry) in list.registries.enumerated() {
+      found.removeAll(keepingCapacity: true)
+      let isRead = reader.read(registry, at: place, into: &found)
+      // If it was on its list all the time, what was read was its memory; if not, its tasks have
+      // ended.
+      if !RegistryList.isListed(registry, root) { continue }
+      if !isRead { isWhole = false }
+      if kept.count + found.count > TaskReader.most { isWhole = false } else { kept += found }
+    }
+    registries = list.registries
+    tasks = kept
+    isIncomplete = !isWhole || !target.isAlive
+  }
+
+  /// The registry, of a task or not, that is not a group and contains another.
+  func root(ofRegistry place: Int) -> ListedRegistry {
+    var place = place
+    while registries[place].parent >= 0 { place = registries[place].parent }
+    return registries[place]
+  }
+}

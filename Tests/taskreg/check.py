@@ -1,0 +1,548 @@
+#!/usr/bin/python3
+"""check.py TASKREG SOURCES PROGRAMS CASE - what `taskreg` says of a process, in one condition; each case says what it
+proves. The programs (target.c, plain.c, two.c) say what there is to be seen."""
+
+# Proves:  a list from outside is of a moment, complete and without mixtures, also of a process that spawns and ends tasks
+# all the time (Y1), or hangs with a lock of the library's held (Y2); the table is found in programs of all kinds (Y3); what
+# cannot be read has a reason, and no memory makes the tool crash or run on (Y4); who holds up whom is named as in a report
+# (Y5). That no task path pays for it is what scripts/instructions shows (Y6).
+#
+# Why it matters: it is what an operator has of a process that does not answer.
+#
+# Catches: see the cases.
+
+import json
+import mmap
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+
+TASKREG, SOURCES, PROGRAMS, CASE = sys.argv[1:5]
+SOURCES, PROGRAMS = pathlib.Path(SOURCES), pathlib.Path(PROGRAMS)
+LIBRARY = pathlib.Path(TASKREG).parent.parent / "lib/libtaskreg.so"
+TASKS = {"alpha": "", "crawls": "", "beta": "net", "gamma": "net/peers"}
+running = []
+
+
+def check(condition, message):
+    if not condition:
+        sys.exit(f"check.py: {CASE}: {message}")
+
+
+def skip(reason):
+    print(f"check.py: {CASE}: left out: {reason}")
+    sys.exit(77)
+
+
+class Program:
+    """A program that has said that it is ready; it ends with this one."""
+
+    def __init__(self, *arguments, **options):
+        self.process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, **options)
+        running.append(self.process)
+        self.said = []
+        for line in self.process.stdout:
+            if line == "ready\n":
+                return
+            self.said.append(line.split())
+        check(False, f"{arguments[0]} ended before it was ready")
+
+    @property
+    def id(self):
+        return self.process.pid
+
+
+def target(mode, *arguments, program="target"):
+    return Program(PROGRAMS / f"taskreg-{program}", mode, *arguments)
+
+
+def ask(*arguments, status=0, **options):
+    """What taskreg writes; it ends with `status`, and with nothing but one sentence on standard error otherwise."""
+    done = subprocess.run([TASKREG, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+    check(done.returncode == status, f"taskreg {arguments}: status {done.returncode}, not {status}: {done.stderr}")
+    if status:
+        check(done.stdout == "" and done.stderr.startswith("taskreg: "), f"{done.stdout}{done.stderr}")
+        return done.stderr
+    check(done.stderr == "", done.stderr)
+    return done.stdout
+
+
+def validated(text, schema):
+    found = json.loads(text)
+    check(text.count("\n") == 1 and text.endswith("\n"), "JSON is not one line")
+    try:
+        import jsonschema
+    except ImportError:
+        return found
+    jsonschema.validate(found, json.loads((SOURCES / "docs/schema" / schema).read_text()))
+    return found
+
+
+def ps(process, **options):
+    return validated(ask("ps", process, "--json", **options), "ps.json")
+
+
+def threads(process):
+    return validated(ask("threads", process, "--json"), "threads.json")
+
+
+def check_tree(found, others=0):
+    """All tasks of the tree are there, once, with everything that they have."""
+    check(found["complete"], "the list is not complete")
+    tasks = {task["name"]: task for task in found["tasks"]}
+    check(len(found["tasks"]) == found["count"], "the count is another")
+    for name, group in TASKS.items():
+        check(sum(task["name"] == name for task in found["tasks"]) == 1, f"{name} is not there once")
+        check(tasks[name]["group"] == group and tasks[name]["state"] == "running", f"{tasks[name]}")
+        check(tasks[name]["thread_id"] > 0 and tasks[name]["age_ns"] >= 0, f"{tasks[name]}")
+    check(others or len(tasks) == len(TASKS), f"others are there: {sorted(tasks)}")
+    check(tasks["crawls"]["kind_name"] == "crawler", "the name of a kind is missing")
+    gamma = tasks["gamma"]
+    check(gamma["checkpoint"] == "reading \x1b[31m the manifest", gamma["checkpoint"])
+    check(gamma["label"] == "GET /index.html", gamma["label"])
+    check((gamma["progress"]["done"], gamma["progress"]["total"], gamma["progress"]["unit"]) == (7, 9, "blocks"),
+          f"{gamma['progress']}")
+    paths = {registry["group"] for registry in found["registries"]}
+    check({"", "net", "net/peers"} <= paths, f"groups: {paths}")
+    names = {registry["name"] for registry in found["registries"]}
+    check("service \n of the target" in names and None in names, f"names: {names}")
+
+
+def check_text(text):
+    for character in text:
+        check(character == "\n" or unicodedata.category(character) != "Cc", f"a control character: {text!r}")
+
+
+def case_tree():
+    """Proves:  a list from outside has each task once, with its group, kind, checkpoint, progress and label, as JSON that
+             fits its schema, as a table and as a tree; nothing in it commands a terminal; the process is not stopped, and
+             has no tracer.
+    Catches: an offset of the table that is another field's; a group that is not walked; an escape that is missing."""
+    program = target("tree")
+    check_tree(ps(program.id))
+    table, tree = ask("ps", program.id), ask("ps", "--tree", program.id)
+    check_text(table)
+    check_text(tree)
+    check("4 tasks\n" in table and re.search(r"crawler +crawls\n", table), table)
+    check(re.search(r'net/peers/gamma for "GET /index.html" "reading \\x1b\[31m the manifest" 7 of 9 blocks\n', table), table)
+    check(re.search(r"^registry \d+ service \\x0a of the target: open, 4 spawned, 0 ended\n(  .*\n)*  group net: open, 2 spawned, 0 ended\n"
+                    r"    beta .*\n    group net/peers: open, 1 spawned", tree, re.M), tree)
+    status = pathlib.Path(f"/proc/{program.id}/status").read_text()
+    check("TracerPid:\t0\n" in status and "State:\tT" not in status, status)
+    metrics = ask("metrics", program.id)
+    check_text(metrics)
+    check('\ntaskreg_tasks_spawned_total{registry="service \\n of the target"} 4\n' in metrics, metrics)
+    check(metrics.endswith("# EOF\n"), metrics)
+    why = ask("why", program.id)
+    check_text(why)
+    check("4 tasks alive\n" in why and "task alpha: asleep" in why, why)
+
+
+def case_empty():
+    """Proves:  a program that has the library and no registry has an empty list, and that is not an error."""
+    program = target("empty")
+    check(ps(program.id)["count"] == 0, "there are tasks")
+    check(ask("ps", program.id).endswith("\n0 tasks\n"), "a table of none")
+
+
+def case_without_library():
+    """Proves:  of a program without the library it is said that it has no tasks, and what can be asked instead."""
+    program = Program(PROGRAMS / "taskreg-plain")
+    for command in "ps", "why":
+        text = ask(command, program.id, status=1)
+        check("does not have libtaskreg" in text and f"taskreg threads {program.id}" in text, text)
+
+
+def case_stopped():
+    """Proves:  a process that is stopped is listed as any other: nothing of it runs for the list.
+    Catches: a question that the process itself would have to answer."""
+    program = target("tree")
+    os.kill(program.id, signal.SIGSTOP)
+    await_state(program.id, "T")
+    check_tree(ps(program.id))
+    check("is stopped" not in ask("ps", program.id), "the table says more than the tasks")
+    check("stopped" in ask("why", program.id), "why does not say that the threads are stopped")
+    check("state T" in ask("threads", program.id), "threads does not say that they are stopped")
+
+
+def await_state(process, state):
+    while pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != state:
+        time.sleep(0.001)
+
+
+def stuck(kind):
+    found = 0
+    for unlock in range(1, 13):
+        program = target(f"stuck-{kind}{unlock}")
+        check_tree(ps(program.id), others=1)
+        found += 1
+        program.process.kill()
+    check(found == 12, "not all were tried")
+
+
+def case_stuck_list():
+    """Proves:  all tasks are listed while a thread hangs for good at any of the first twelve unlocks of a creation and an
+             end of a registry: also in the middle of a change of the list of registries, with its lock held.
+    Catches: a list that is given up at an element which is being removed; an element that is linked before its number."""
+    stuck("l")
+
+
+def case_stuck_groups():
+    """Proves:  the same of a group, with the lock of its registry held."""
+    stuck("g")
+
+
+def case_forked():
+    """Proves:  a child of fork, which has its parent's registries in its memory, is said to have no tasks."""
+    program = target("forked")
+    child = int(program.said[0][1])
+    check_tree(ps(program.id))
+    check(ps(child)["count"] == 0, "the child has tasks")
+    check("child of fork" in ask("ps", child), "it is not said why")
+
+
+def case_stripped():
+    """Proves:  nothing of a symbol table or of section headers is needed: all are taken from the program and the library.
+    Catches: a table that is found by a symbol, or by the name of its section."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder) / "target"
+        shutil.copy(PROGRAMS / "taskreg-archive", program)
+        subprocess.run(["strip", "--strip-all", program], check=True)
+        subprocess.run(["objcopy", "--strip-all", "--remove-section=.comment", program], check=True)
+        # Without section headers, as sstrip leaves it: their place, number and names in the ELF header are 0.
+        bytes_ = bytearray(program.read_bytes())
+        struct.pack_into("<Q", bytes_, 40, 0)
+        struct.pack_into("<HHH", bytes_, 58, 0, 0, 0)
+        program.write_bytes(bytes_)
+        check_tree(ps(Program(program, "tree").id))
+
+
+def built(kind):
+    check_tree(ps(target("tree", program=kind).id))
+
+
+def case_archive():
+    """Proves:  the table is in a program with the archive inside, also where the linker removes unused sections."""
+    built("archive")
+
+
+def case_static():
+    """Proves:  likewise in a static program."""
+    built("static")
+
+
+def case_static_pie():
+    """Proves:  likewise in one that is at another address each time."""
+    built("static-pie")
+
+
+def case_two_copies():
+    """Proves:  both copies of the library in a process are found, and the tasks of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [pathlib.Path(folder) / f"libcopy{number}.so" for number in (1, 2)]
+        for copy in copies:
+            shutil.copy(LIBRARY, copy)
+        found = ps(Program(PROGRAMS / "taskreg-two", *copies).id)
+    check(sorted((task["name"], task["copy"]) for task in found["tasks"])[0][0] == "in the first", f"{found['tasks']}")
+    check(len({task["copy"] for task in found["tasks"]}) == 2 and found["count"] == 2, f"{found['tasks']}")
+
+
+def case_crowd():
+    """Proves:  each of many tasks is listed, once; TASKREG_CROWD says how many.
+    Catches: a chunk that is not read to its end, or at another place."""
+    count = int(os.environ.get("TASKREG_CROWD", "1500"))
+    program = target("crowd", count)
+    begin = time.monotonic()
+    found = ps(program.id)
+    print(f"{count} tasks in {time.monotonic() - begin:.3f} s")
+    check(found["complete"] and len({task["id"] for task in found["tasks"]}) == count == found["count"], "not all")
+
+
+def case_churn():
+    """Claim:   while tasks and groups come and go as fast as they can, each entry of a list is of one task: its name, kind,
+             label and progress are of one number; no task is listed twice, none that had ended before, none that had not
+             been spawned by the end, and none is missing that lived from the beginning to the end.
+    Catches: the id read only once; fields of a record taken from another copy than the word; a label of the next task."""
+    rounds = int(os.environ.get("TASKREG_ROUNDS", "100"))
+    with tempfile.NamedTemporaryFile() as file:
+        program = target("churn", file.name)
+        ledger = mmap.mmap(file.fileno(), 0)
+        labelled = listed = 0
+        for _ in range(rounds):
+            joined = struct.unpack_from("<6Q", ledger, 48)
+            found = ps(program.id)
+            spawned = struct.unpack_from("<6Q", ledger, 0)
+            names = [task["name"] for task in found["tasks"]]
+            check(len({task["id"] for task in found["tasks"]}) == found["count"], f"an id twice: {names}")
+            for name, group in TASKS.items():
+                check(names.count(name) == 1, f"{name} is there {names.count(name)} times, complete {found['complete']}")
+            for task in found["tasks"]:
+                if task["name"] in TASKS:
+                    check(task["group"] == TASKS[task["name"]], f"{task}")
+                    continue
+                slot, number = map(int, task["name"][1:].split("-"))
+                listed += 1
+                check(joined[slot] < number <= spawned[slot], f"{task}: {joined[slot]} had ended, {spawned[slot]} begun")
+                check(task["kind_number"] == 0x200 + number % 1000, f"{task}")
+                check(task["group"] == "" or task["group"].startswith(f"g{slot}-"), f"{task}")
+                check(task["label"] in (None, f"label {number}"), f"{task}")
+                labelled += task["label"] is not None
+                check(task["progress"] is None or task["progress"]["done"] == number, f"{task}")
+        print(f"{rounds} lists, {listed} entries of tasks that came and went, {labelled} of them with a label")
+        check(listed > 0, "no task was seen that came and went")
+        ledger.close()
+
+
+def case_deadlock():
+    """Proves:  a deadlock of threads, and the tasks that wait for it, are named from outside, by the same words as in the
+             process."""
+    program = target("deadlock")
+    why = ask("why", program.id)
+    need_proof(why)
+    check(re.search(r"^deadlock: thread locks-\w+ waits for mutex .*held by thread locks-\w+ \(thread \d+\), which waits", why, re.M), why)
+    check(re.search(r"^3 tasks wait ?.* for mutex .* held by thread locks-first", why, re.M) or "3 tasks" in why, why)
+    found = validated(ask("why", "--json", program.id), "report.json")
+    check(len(found["circles"]) == 1 and len(found["circles"][0]) == 2, f"{found['circles']}")
+    check(found["pending"] == 3 and len(found["stragglers"]) == 3, "the tasks")
+    check({s["waits_for"]["holder"]["name"] for s in found["stragglers"]} == {"locks-first"}, f"{found['stragglers']}")
+
+
+def need_proof(text):
+    if "could not be tried out" in text or "cannot be read" in text:
+        skip("the system does not show system calls of threads")
+
+
+def case_threads():
+    """Proves:  of any program with threads: which system call each is in, what its descriptor is, who holds the mutex that
+             it waits for, whose end it waits for, and who waits in a circle.
+    Catches: a lock place of this process taken for the target's; a descriptor looked up in taskreg's own table."""
+    program = Program(PROGRAMS / "taskreg-plain")
+    text = ask("threads", program.id)
+    check_text(text)
+    need_proof(text)
+    check(f"process {program.id} (taskreg-plain): 8 threads\n" in text, text)
+    check(re.search(r"^deadlock: thread circle-\d waits for mutex .* held by thread circle-\d", text, re.M), text)
+    check(re.search(r"thread reader \(\d+\) is in read on descriptor \d+: pipe, written by this process's fd \d+", text), text)
+    check(re.search(r"thread acceptor \(\d+\) is in accept on descriptor \d+: tcp 127.0.0.1:\d+, LISTEN", text), text)
+    check(re.search(r"thread journal \(\d+\) waits for mutex .* held by thread taskreg-plain \(thread %d\)" % program.id, text), text)
+    check(re.search(r"thread joiner \(\d+\) waits for the end of thread sleeper \(thread \d+\)", text), text)
+    found = threads(program.id)
+    by_name = {thread["name"]: thread for thread in found["threads"]}
+    check(len(found["threads"]) == 8 and found["threads_error"] is None, f"{found}")
+    check(by_name["reader"]["descriptor"]["kind"] == "pipe", f"{by_name['reader']}")
+    check(by_name["journal"]["waits_for"]["holder"]["thread_id"] == program.id, f"{by_name['journal']}")
+    check([thread["name"] for thread in found["threads"] if thread["main"]] == ["taskreg-plain"], "the main thread")
+
+
+def case_static_threads():
+    """Proves:  a lock of a C library that is not this machine's is not taken for one of glibc's: what is not known is said."""
+    program = target("tree", program="static")
+    text = ask("threads", program.id)
+    check("threads\n" in text, text)
+    found = threads(program.id)
+    gaps = {thread["waits_for"]["unknown_because"] for thread in found["threads"]
+            if thread["syscall_name"] == "futex"}
+    check(all(gap for gap in gaps), f"{gaps}")
+
+
+def case_not_waited_for():
+    """Proves:  of a process that has ended, and whose parent has not waited, just that is said."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    await_state(child, "Z")
+    text = ask("ps", child, status=3)
+    check("has not waited for it yet" in text and f"process {os.getpid()}" in text, text)
+    os.waitpid(child, 0)
+
+
+def case_no_process():
+    """Proves:  of an id that belongs to nothing, just that is said."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    check(f"there is no process {child}" in ask("ps", child, status=3), "no such process")
+
+
+def case_other_user():
+    """Proves:  another user's process is refused with a sentence that says whose it is, and what it takes."""
+    if os.geteuid() != 0:
+        skip("only root can become another user")
+    program = target("tree")
+
+    def become_nobody():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        copy = shutil.copy(TASKREG, folder)
+        done = subprocess.run([copy, "ps", str(program.id)], capture_output=True, text=True, preexec_fn=become_nobody)
+    check(done.returncode == 4 and "it is user 0's, and you are user 65534" in done.stderr, f"{done}")
+    check("CAP_SYS_PTRACE" in done.stderr and done.stdout == "", f"{done}")
+
+
+def case_kernel_thread():
+    """Proves:  a thread of the kernel has no memory, and that is said."""
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            is_kernels = (process / "stat").read_text().rsplit(")", 1)[1].split()[1] == "2"
+        except OSError:
+            continue
+        if is_kernels:
+            check("thread of the kernel" in ask("ps", process.name, status=5), "a thread of the kernel")
+            return
+    skip("no thread of the kernel can be seen")
+
+
+def case_wrong_commands():
+    """Proves:  each wrong command has status 2 and a sentence, and --help and --version have 0."""
+    for wrong in ([], ["ps"], ["ps", "0"], ["ps", "-5"], ["ps", "12x"], ["ps", "1", "2"], ["fly", "1"], ["ps", "1", "--fly"],
+                  ["threads", "1", "--tree"], ["ps", "1", "--tree", "--json"], ["ps", "1", "--watch"],
+                  ["ps", "1", "--watch", "0"], ["ps", "99999999999999999999"]):
+        text = ask(*wrong, status=2)
+        check("--help" in text, text)
+    check("taskreg ps PID" in ask("--help"), "no help")
+    check(re.fullmatch(r"taskreg \d+\.\d+\.\d+\n", ask("--version")), "no version")
+
+
+def case_own_namespace():
+    """Proves:  a process in a PID namespace of its own is listed by its own ids, and its threads are found.
+    Catches: the id of a thread in another namespace, or none of this one's, taken for the target's."""
+    test = subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True)
+    if test.returncode != 0:
+        skip("no namespace can be made")
+    process = subprocess.Popen(["unshare", "--pid", "--fork", PROGRAMS / "taskreg-target", "tree"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    running.append(process)
+    check(process.stdout.readline() == "ready\n", "it is not ready")
+    inside = int(pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    running_inside.append(inside)
+    found = ps(inside)
+    check_tree(found)
+    check(all(task["thread_id"] < 100 for task in found["tasks"]), f"{[t['thread_id'] for t in found['tasks']]}")
+    why = ask("why", inside)
+    check("task alpha: asleep" in why, why)
+
+
+def case_full_output():
+    """Proves:  output that cannot be written is an error, and no signal ends the program."""
+    program = target("tree")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([TASKREG, "ps", str(program.id)], stdout=full, stderr=subprocess.PIPE, text=True)
+    check(done.returncode == 5 and "cannot be written" in done.stderr, f"{done}")
+
+
+def case_watch():
+    """Proves:  --watch writes one list after the other, and ends with status 3 when the process has."""
+    program = target("tree")
+    watch = subprocess.Popen([TASKREG, "ps", "--json", "--watch", "1", str(program.id)], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+    running.append(watch)
+    check(json.loads(watch.stdout.readline())["count"] == 4, "the first list")
+    check(json.loads(watch.stdout.readline())["count"] == 4, "the second list")
+    program.process.kill()
+    program.process.wait()
+    check(watch.wait(timeout=60) == 3, f"status {watch.returncode}")
+
+
+def case_scribbled():
+    """Proves:  whatever is in the memory of a process, in the table, the registries, the records, taskreg ends soon, by no
+             signal, with a status that it may have, and with less than 1 GiB of memory.
+    Catches: an offset that is believed; a list that is followed in a circle; a text without an end."""
+    seed = int(os.environ.get("TASKREG_SEED", time.time_ns() % 1000000))
+    rounds = int(os.environ.get("TASKREG_ROUNDS", "150"))
+    print(f"TASKREG_SEED={seed}")
+    random.seed(seed)
+    program = target("tree")
+    os.kill(program.id, signal.SIGSTOP)
+    await_state(program.id, "T")
+    places = interesting(program.id)
+    memory = os.open(f"/proc/{program.id}/mem", os.O_RDWR)
+    statuses = {}
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+    for _ in range(rounds):
+        written = []
+        for _ in range(random.choice((1, 1, 2, 5, 40))):
+            start, size = random.choice(places)
+            place = start + random.randrange(0, max(1, size - 8)) // 8 * 8
+            value = random.choice((
+                0, 1, (1 << 64) - 1, 1 << 63, random.getrandbits(64), random.getrandbits(16), random.choice(places)[0],
+                place, random.choice(places)[0] + random.randrange(0, 4096) // 8 * 8))
+            written.append((place, os.pread(memory, 8, place)))
+            os.pwrite(memory, struct.pack("<Q", value), place)
+        for command in random.choice((["ps", "--json"], ["ps"], ["ps", "--tree"], ["why"])), :
+            done = subprocess.run([TASKREG, *command, str(program.id)], capture_output=True, timeout=60, preexec_fn=limit)
+            check(done.returncode in (0, 1, 5), f"{command}: status {done.returncode}: {done.stderr}")
+            statuses[done.returncode] = statuses.get(done.returncode, 0) + 1
+            if command == ["ps", "--json"] and done.returncode == 0:
+                json.loads(done.stdout.decode())
+        for place, before in reversed(written):
+            os.pwrite(memory, before, place)
+    check_tree(ps(program.id))
+    print(f"{rounds} rounds: {statuses}")
+
+
+def interesting(process):
+    """Where the table is, and the first bytes of what its addresses lead to."""
+    cookie = struct.pack("<4Q", 0x9E5A17C37461736B, 0xC4D26F817265670A, 0x83B10D5FE92C46A7, 0xF1A83C6E5B90D274)
+    with open(f"/proc/{process}/mem", "rb", buffering=0) as memory:
+        for line in open(f"/proc/{process}/maps"):
+            words = line.split()
+            start, end = (int(word, 16) for word in words[0].split("-"))
+            if words[1] != "rw-p" or words[4] == "0":
+                continue
+            memory.seek(start)
+            found = memory.read(end - start).find(cookie)
+            if found >= 0:
+                table = start + found
+                break
+        else:
+            check(False, "the table is not there")
+
+        def word(address):
+            memory.seek(address)
+            return struct.unpack("<Q", memory.read(8))[0]
+
+        words = [word(table + 8 * number) for number in range(71)]
+        places = [(table, 71 * 8)]
+        registry = word(word(words[6]) + words[14])
+        while registry:
+            places.append((registry, 2048))
+            monitor = word(registry + words[19])
+            places.append((monitor, 256))
+            group = word(monitor + words[20])
+            if group:
+                places.append((group, 2048))
+            chunk = word(registry + words[27])
+            if chunk:
+                places.append((chunk, 6 * words[30]))
+                places.append((chunk + words[29] * (words[30] + words[31]), 6 * words[32]))
+            registry = word(registry + words[15])
+    return places
+
+
+running_inside = []
+try:
+    globals()["case_" + CASE.replace("-", "_")]()
+finally:
+    for process in running_inside:
+        os.kill(process, signal.SIGKILL)
+    for process in running:
+        process.kill()
