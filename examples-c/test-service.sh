@@ -198,7 +198,7 @@ wait_for '^6 tasks$'
 wait_for '^ +ID +THREAD +AGE/ms +STATE +KIND +NAME$'
 for row in 'background-loop +listener' 'background-loop +heartbeat' 'background-loop +questions' 'maintenance +compaction' \
   'background-loop +journal' 'peer-connection +peers/peer 127\.0\.0\.1:[0-9]+'; do
-  wait_for "^ +[0-9]+ +[0-9]+ +[0-9]+  running +$row( \"|\$)"
+  wait_for "^ +[0-9]+ +[0-9]+ +[0-9]+  (running|waiting) +$row( |\$)"
 done
 
 # Three connections are the limit. At the limit a request is served without a task of its own.

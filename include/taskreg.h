@@ -149,13 +149,15 @@ enum {
   TR_REASON_DEADLINE = 6          /* the token's timeout passed */
 };
 
-/* The stage a task has reached. It only advances. */
+/* The stage a task has reached. It only advances, but for a task that starts again. */
 enum {
   TR_STATE_STARTING = 1,   /* admitted; its thread has not entered the body yet */
   TR_STATE_RUNNING = 2,    /* in its body */
   TR_STATE_CANCELLING = 3, /* in its body, asked to stop */
   TR_STATE_ABANDONED = 4,  /* still alive after a join's deadline */
-  TR_STATE_ENDED = 5       /* ended; only a straggler in a join report shows this */
+  TR_STATE_ENDED = 5,      /* ended; only a straggler in a join report shows this */
+  TR_STATE_WAITING = 6     /* it waits for its next run and has no thread: see tr_restart_options,
+                              tr_schedule. Then it is TR_STATE_RUNNING, and so on */
 };
 
 /* Callbacks are the application's functions that the library calls: tr_task_fn, tr_drop_fn,
@@ -182,7 +184,7 @@ enum {
   TR_LOG_ERROR = 3
 };
 
-/* What a log event is about. [C13, E4, E6, E7, E11, F4] */
+/* What a log event is about. [C13, E4, E6, E7, E11, F4, B1] */
 enum {
   TR_EVENT_TASK_FAILED = 1,          /* a body returned non-zero */
   TR_EVENT_TASK_EXITED = 2,          /* a body left by pthread_exit or thread cancellation, or an
@@ -204,9 +206,13 @@ enum {
   TR_EVENT_STALL_EXPLAINED = 14,     /* what a stalled task is doing: one event for each line
                                         (tr_ladder_options) */
   TR_EVENT_STALL_ABORTED = 15,       /* a stalled task is told to abort (tr_ladder_options) */
-  TR_EVENT_DEADLOCK = 16             /* a report has found threads that wait for each other: the
+  TR_EVENT_DEADLOCK = 16,            /* a report has found threads that wait for each other: the
                                         message names them, TR_LOG_ERROR unless a wait has a time
                                         limit. One event for each circle, in each report */
+  TR_EVENT_TASK_RESTARTING = 17,     /* a body has ended, and runs again (tr_restart_options,
+                                        tr_schedule); in the place of the two first events. Of a
+                                        periodic task only if the run has failed */
+  TR_EVENT_TASK_OVERRUN = 18         /* a run of a periodic task took longer than its period */
 };
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text from
@@ -239,8 +245,8 @@ typedef struct tr_log_event {
    first TR_EVENT_STALL_EXPLAINED, on the same thread and with the same restrictions.
    TR_EVENT_DEADLINE_... arise within a tr_shutdown or tr_join_all, which exceeds its deadline by
    the time the callback takes. TR_EVENT_TASK_FAILED, _EXITED and _LATE arise before the task's
-   completion becomes observable. A callback never delays timeouts, cancel signals, heartbeats or
-   notifications to systemd. [E7, O2, P7] */
+   completion becomes observable, and TR_EVENT_TASK_RESTARTING before it waits. A callback never
+   delays timeouts, cancel signals, heartbeats or notifications to systemd. [E7, O2, P7] */
 typedef void (*tr_log_fn)(void *log_context, const tr_log_event *event);
 
 /* Return the name of a kind, state, reason, event or way of ending, in lower case:
@@ -667,8 +673,53 @@ tr_token *tr_registry_token(tr_registry *registry);
 /* As TR_SPAWN_ESSENTIAL, but returning 0 cancels nothing. [C12] */
 #define TR_SPAWN_ESSENTIAL_ON_FAILURE 0x8u
 
+/* After which ends of its body a task starts again. [B1] */
+enum {
+  TR_RESTART_NEVER = 0,
+  TR_RESTART_ON_FAILURE = 1, /* after any end but returning 0 */
+  TR_RESTART_ALWAYS = 2
+};
+
+/* The most that tr_restart_options.max_restarts may be. */
+#define TR_RESTARTS_MOST 64u
+
+/* When and how often a task starts again after its body has ended. Start from
+   TR_RESTART_OPTIONS_INIT; a zero field means its default. [B1, B2]
+
+   It stays one task: the same id, name and handles. It is alive, counted and waited for until its
+   last run is over, and drop(ctx) runs once, then. Between two runs it has no thread, and its state
+   is TR_STATE_WAITING; each run gets a thread as a spawn does. Waits for the task wait for its end.
+   Asked to stop while it waits it ends at once, with the outcome of its last run; once it was asked
+   to stop no further run begins, however the last one ends.
+
+   A run that fails is one whose body returns non-zero or leaves its thread. A crash ends the
+   process, and nothing is started again. */
+typedef struct tr_restart_options {
+  uint32_t size;           /* sizeof(tr_restart_options) */
+  uint32_t policy;         /* TR_RESTART_...; other numbers: TR_ERR_INVALID */
+  int64_t min_delay_ns;    /* the delay before the first restart; 0: 100 ms; negative:
+                              TR_ERR_INVALID */
+  int64_t max_delay_ns;    /* no delay becomes longer; 0: 30 s, or min_delay_ns if that is more;
+                              else below min_delay_ns: TR_ERR_INVALID */
+  uint32_t factor_percent; /* each delay is this much of the one before: 200 doubles it; 0: 200;
+                              below 100: TR_ERR_INVALID */
+  uint32_t jitter_percent; /* each delay is shortened at random, by at most so much of it, so that
+                              tasks that fail together do not start together; above 100:
+                              TR_ERR_INVALID */
+  int64_t healthy_ns;      /* after a run of so long the delay is min_delay_ns again; 0: 60 s;
+                              negative: TR_ERR_INVALID */
+  int64_t window_ns;       /* the time for max_restarts; 0: 60 s; negative: TR_ERR_INVALID */
+  uint32_t max_restarts;   /* how many restarts there are at most in any window_ns; after one more
+                              failure the task has ended for good. 0: any number; above
+                              TR_RESTARTS_MOST: TR_ERR_INVALID */
+  uint32_t reserved;       /* 0, else TR_ERR_INVALID */
+} tr_restart_options;
+
+#define TR_RESTART_OPTIONS_INIT                                                                    \
+  { (uint32_t)sizeof(tr_restart_options), 0u, 0, 0, 0u, 0u, 0, 0, 0u, 0u }
+
 /* How one task is spawned. Start from TR_SPAWN_OPTIONS_INIT; a zero field means its default.
-   [C10, E5, E7] */
+   [C10, E5, E7, B1] */
 typedef struct tr_spawn_options {
   uint32_t size;         /* sizeof(tr_spawn_options) */
   uint32_t flags;        /* TR_SPAWN_...; unknown bits: TR_ERR_INVALID */
@@ -691,13 +742,15 @@ typedef struct tr_spawn_options {
   int64_t room_wait_ns;    /* how long to wait for room where max_tasks tasks are alive, as by
                               tr_wait_room; TR_FOREVER: as long as it takes; 0: TR_ERR_LIMIT at
                               once. Other negative numbers are over, like 0 */
+  const tr_restart_options *restart; /* when the task starts again after its body has ended; copied;
+                                        NULL: never */
 } tr_spawn_options;
 
 /* How many phases a shutdown has. */
 #define TR_PHASES 8u
 
 #define TR_SPAWN_OPTIONS_INIT                                                                      \
-  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0 }
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0, NULL }
 
 /* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
    body may be running, or may have ended, by the time this returns. It starts with the signal mask
@@ -721,7 +774,7 @@ typedef struct tr_spawn_options {
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
                    void *ctx, tr_task **out) TASKREG_MUST_USE;
 
-/* As tr_spawn, with options. [S4, S8]
+/* As tr_spawn, with options. [S4, S8, B1]
 
    Requires:  options is NULL or initialised with TR_SPAWN_OPTIONS_INIT; bytes beyond the structure
               this library knows must be zero.
@@ -754,6 +807,87 @@ tr_status tr_wait_room(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_U
    Threads:   any thread; does not wait for tasks; takes a lock for a moment.
    Since:     0.2 */
 tr_status tr_registry_set_max_tasks(tr_registry *registry, uint64_t max_tasks) TASKREG_MUST_USE;
+
+/* ---- Periodic tasks ---------------------------------------------------------------------- */
+
+/* What becomes of a periodic task's ticks at which no run could begin: another was under way, or
+   the process did not run. [B5] */
+enum {
+  TR_MISSED_SKIP = 0,  /* they are left out: the next run begins at the next tick */
+  TR_MISSED_BURST = 1, /* each is made up for: runs follow one another until none is left */
+  TR_MISSED_DELAY = 2  /* one run begins at once, and the ticks are counted from there */
+};
+
+/* For tr_schedule.flags: the next tick is one period after the end of a run; without, ticks are
+   whole periods after the first one, however long the runs take. [B5] */
+#define TR_SCHEDULE_FROM_END 1u
+/* A run that fails is the last, and the task has failed; without, the next run begins at the next
+   tick. [B5] */
+#define TR_SCHEDULE_ENDS_ON_FAILURE 2u
+
+/* When a periodic task runs. Start from TR_SCHEDULE_INIT, and set period_ns. Times are those of
+   CLOCK_MONOTONIC: neither a change of the clock on the wall nor time in which the machine was
+   suspended makes a run due. [B5] */
+typedef struct tr_schedule {
+  uint32_t size;           /* sizeof(tr_schedule) */
+  uint32_t flags;          /* TR_SCHEDULE_...; unknown bits: TR_ERR_INVALID */
+  int64_t period_ns;       /* from tick to tick; 0 and negative: TR_ERR_INVALID. A run begins up to
+                              a 64th of it late, and 67 ms at most, together with those of other
+                              tasks */
+  int64_t first_delay_ns;  /* from the spawn to the first tick; 0: at once; negative:
+                              TR_ERR_INVALID */
+  uint32_t missed;         /* TR_MISSED_...; other numbers: TR_ERR_INVALID */
+  uint32_t jitter_percent; /* each run begins later than its tick at random, by at most so much of
+                              the period; above 100: TR_ERR_INVALID */
+} tr_schedule;
+
+#define TR_SCHEDULE_INIT                                                                           \
+  { (uint32_t)sizeof(tr_schedule), 0u, 0, 0, 0u, 0u }
+
+/* Spawn a periodic task: one whose body runs again and again, as the schedule says, and never twice
+   at once. It is one task through all its runs, as one with tr_restart_options is: alive until it
+   is asked to stop, with a state of its own and without a thread between two runs. Asked to stop,
+   it ends after the run that is under way, or at once. [B2, B3, B4, B5]
+
+   Requires:  as tr_spawn; schedule is initialised with TR_SCHEDULE_INIT, options is NULL or
+              initialised with TR_SPAWN_OPTIONS_INIT, and its restart is NULL.
+   Returns:   as tr_spawn_with.
+   Output:    as tr_spawn.
+   Ownership: as tr_spawn_with; schedule and options are copied.
+   Threads:   as tr_spawn_with.
+   Since:     0.2 */
+tr_status tr_spawn_every(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
+                         void *ctx, const tr_schedule *schedule, const tr_spawn_options *options,
+                         tr_task **out) TASKREG_MUST_USE;
+
+/* Make a run of a periodic task begin at once or, if one is under way, after that; also while it is
+   paused. Its ticks stay where they are. Several calls before that run begins are one, and so are a
+   call and a tick that meet. A task that waits to start again (tr_restart_options) does so at once.
+   [B6]
+
+   Returns:   TR_OK; TR_ERR_CLOSED if no further run follows: the task was asked to stop, or has
+              ended; TR_ERR_INVALID if it is of neither sort.
+   Threads:   any thread; does not wait for the run.
+   Since:     0.2 */
+tr_status tr_task_trigger(tr_task *task) TASKREG_MUST_USE;
+
+/* Pause the schedule of a periodic task, or go on with it. While it is paused no tick comes, and
+   none is missed; a run that is under way goes on. Both may be repeated. [B6]
+
+   Returns:   as tr_task_trigger.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+tr_status tr_task_pause(tr_task *task) TASKREG_MUST_USE;
+tr_status tr_task_resume(tr_task *task) TASKREG_MUST_USE;
+
+/* Change the period of a periodic task. The next tick is so long after the last one, or at once if
+   that is over. [B6]
+
+   Requires:  period_ns is positive.
+   Returns:   as tr_task_trigger.
+   Threads:   any thread; never blocks.
+   Since:     0.2 */
+tr_status tr_task_set_period(tr_task *task, int64_t period_ns) TASKREG_MUST_USE;
 
 /* ---- Adopting ---------------------------------------------------------------------------- */
 
@@ -826,7 +960,7 @@ tr_status tr_leave_with(int32_t code) TASKREG_MUST_USE;
 
 /* ---- Listing ----------------------------------------------------------------------------- */
 
-/* One live task, as tr_snapshot lists it. [E3, E5, E7, T3] */
+/* One live task, as tr_snapshot lists it. [E3, E5, E7, T3, B3] */
 typedef struct tr_task_summary {
   uint32_t size;                  /* sizeof(tr_task_summary) */
   uint32_t state;                 /* TR_STATE_... */
@@ -858,12 +992,18 @@ typedef struct tr_task_summary {
                                      boundary; "" in the root registry */
   char label[128];                /* the text last given to tr_label: NUL-terminated, as it was
                                      given; "" if there is none */
+  uint64_t runs;                  /* how many times its body has begun, of a task that starts again
+                                     or is periodic; 0 for other tasks */
+  int64_t starts_in_ns;           /* how much longer it waits for its next run; INT64_MAX: it is
+                                     paused; -1: it does not wait */
+  uint32_t last_how;              /* TR_ENDED_...: how its last run ended; 0: none has */
+  int32_t last_code;              /* what the body returned there; 0 unless that is a failure */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
   {                                                                                                \
     (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
-        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0}                                                         \
+        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0}, 0u, 0, 0u, 0                                           \
   }
 
 /* Return how many tasks of `registry` are alive, abandoned ones included. [J5, N1]
@@ -1905,10 +2045,12 @@ enum {
   TR_DIAGNOSIS_PROGRESSING = 5, /* it reported progress in the last second before it was examined */
   TR_DIAGNOSIS_STOPPED = 6,     /* stopped by a signal or a debugger */
   TR_DIAGNOSIS_ENDED = 7,       /* it has ended meanwhile */
-  TR_DIAGNOSIS_IDLE = 8         /* it sleeps in a wait of the library: library_wait says in which.
+  TR_DIAGNOSIS_IDLE = 8,        /* it sleeps in a wait of the library: library_wait says in which.
                                    Its flag ends that, unless it is in a shield, or drains and was
                                    not told to abort: a report as text says so. What it waits for
                                    may never come */
+  TR_DIAGNOSIS_WAITING = 9      /* it waits for its next run and has no thread: starts_in_ns says
+                                   for how much longer */
 };
 
 /* The waits of the library that a report tells apart from being blocked. [E15] */
@@ -2086,6 +2228,10 @@ typedef struct tr_straggler {
                                       the library since it began; else since an earlier report, or
                                       the sample of cpu_since_ns, if its thread has not run since.
                                       -1: not known, as Linux does not tell */
+  uint64_t runs;                   /* runs to last_code are as in tr_task_summary */
+  int64_t starts_in_ns;
+  uint32_t last_how;
+  int32_t last_code;
 } tr_straggler;
 
 /* Whether a backtrace was taken, and why not. */
@@ -2104,7 +2250,7 @@ enum {
   {                                                                                                \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0,  \
         0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0u, NULL,         \
-        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0                              \
+        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0                \
   }
 
 /* A task that has ended: one of the slowest to stop in a report, or one of the last (tr_recent). */
@@ -2388,10 +2534,12 @@ typedef struct tr_metrics {
   int64_t stop_p90_ns;
   int64_t stop_p99_ns;
   int64_t stop_max_ns;  /* exact */
+  uint64_t restarts;    /* how often a task has started again (tr_restart_options) */
+  uint64_t overruns;    /* how many runs of periodic tasks took longer than the period */
 } tr_metrics;
 
 #define TR_METRICS_INIT                                                                            \
-  { (uint32_t)sizeof(tr_metrics), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { (uint32_t)sizeof(tr_metrics), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, 0, 0, 0, 0, 0, 0, 0, 0u, 0u }
 
 /* Read the metrics of `registry`. [E8]
 
@@ -2713,6 +2861,8 @@ tr_status tr_run_until_stopped(tr_registry *registry, const tr_run_options *opti
    Since:     0.2 */
 tr_status tr_registry_options_init(tr_registry_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_restart_options_init(tr_restart_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_schedule_init(tr_schedule *schedule, size_t size) TASKREG_MUST_USE;
 tr_status tr_adopt_options_init(tr_adopt_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_task_summary_init(tr_task_summary *summary, size_t size) TASKREG_MUST_USE;
 tr_status tr_join_report_init(tr_join_report *report, size_t size) TASKREG_MUST_USE;

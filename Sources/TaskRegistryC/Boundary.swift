@@ -33,15 +33,19 @@ extension tr_registry_options: SizedStructure {
   static var initialiser: StaticString { "TR_REGISTRY_OPTIONS_INIT" }
 }
 extension tr_spawn_options: SizedStructure {
-  static var firstSize: UInt32 { 56 }
+  static var firstSize: UInt32 { 64 }
   static var initialiser: StaticString { "TR_SPAWN_OPTIONS_INIT" }
+}
+extension tr_restart_options: SizedStructure {
+  static var firstSize: UInt32 { 56 }
+  static var initialiser: StaticString { "TR_RESTART_OPTIONS_INIT" }
 }
 extension tr_adopt_options: SizedStructure {
   static var firstSize: UInt32 { 24 }
   static var initialiser: StaticString { "TR_ADOPT_OPTIONS_INIT" }
 }
 extension tr_task_summary: SizedStructure {
-  static var firstSize: UInt32 { 456 }
+  static var firstSize: UInt32 { 480 }
   static var initialiser: StaticString { "TR_TASK_SUMMARY_INIT" }
 }
 extension tr_join_report: SizedStructure {

@@ -38,6 +38,16 @@ public func tr_spawn_options_init(
   _ structure: UnsafeMutablePointer<tr_spawn_options>?, _ size: Int
 ) -> tr_status { initialise(structure, size, "tr_spawn_options_init", "options") }
 
+@implementation @_cdecl("tr_restart_options_init")
+public func tr_restart_options_init(
+  _ structure: UnsafeMutablePointer<tr_restart_options>?, _ size: Int
+) -> tr_status { initialise(structure, size, "tr_restart_options_init", "options") }
+
+@implementation @_cdecl("tr_schedule_init")
+public func tr_schedule_init(
+  _ structure: UnsafeMutablePointer<tr_schedule>?, _ size: Int
+) -> tr_status { initialise(structure, size, "tr_schedule_init", "schedule") }
+
 @implementation @_cdecl("tr_adopt_options_init")
 public func tr_adopt_options_init(
   _ structure: UnsafeMutablePointer<tr_adopt_options>?, _ size: Int

@@ -1,7 +1,7 @@
 import CTaskReg
 
 extension tr_metrics: SizedStructure {
-  static var firstSize: UInt32 { 128 }
+  static var firstSize: UInt32 { 144 }
   static var initialiser: StaticString { "TR_METRICS_INIT" }
 }
 
@@ -41,6 +41,8 @@ public func tr_metrics_read(
       metrics.pointee.stop_p90_ns = facts.stop.p90
       metrics.pointee.stop_p99_ns = facts.stop.p99
       metrics.pointee.stop_max_ns = facts.stop.max
+      metrics.pointee.restarts = facts.counters.restarts
+      metrics.pointee.overruns = facts.counters.overruns
     }
     return Status.ok.code
   }

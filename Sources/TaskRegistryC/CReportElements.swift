@@ -2,7 +2,7 @@ import CPlatform
 import CTaskReg
 
 extension tr_straggler: SizedStructure {
-  static var firstSize: UInt32 { 712 }
+  static var firstSize: UInt32 { 736 }
   static var initialiser: StaticString { "TR_STRAGGLER_INIT" }
 }
 extension tr_thread_report: SizedStructure {
@@ -35,6 +35,10 @@ extension tr_straggler {
     reads_flag_directly = straggler.activity.readsFlag ? 1 : 0
     stop_level = straggler.facts.word.level.rawValue
     draining_for_ns = straggler.activity.drainingFor(at: straggler.probedAt)
+    runs = straggler.activity.runs
+    starts_in_ns = straggler.activity.startsIn(straggler.state, at: straggler.probedAt)
+    last_how = straggler.activity.lastEnding
+    last_code = straggler.activity.lastCode
     scheduler_state = CChar(bitPattern: straggler.thread.schedulerState)
     withUnsafeMutableBytes(of: &wait_channel) { straggler.thread.copyWaitChannel(to: $0) }
     syscall = straggler.thread.syscall

@@ -75,7 +75,7 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.stop_level = facts.word.level.rawValue
     element.pointee.library_wait = 0
     element.pointee.library_waited_ns = -1
-    store(facts.activity, in: element, at: clocks.monotonic)
+    store(facts.activity, facts.state, in: element, at: clocks.monotonic)
     if facts.activity?.isLabelled != true {
       element.pointee.label.0 = 0
     } else {
@@ -98,7 +98,8 @@ extension CallersArray where Element == tr_task_summary {
   /// Stores the fields that few tasks have, or zeros.
   @inline(__always)
   private func store(
-    _ activity: ActivityFacts?, in element: UnsafeMutablePointer<tr_task_summary>, at now: Int64
+    _ activity: ActivityFacts?, _ state: @autoclosure () -> TaskFacts.State,
+    in element: UnsafeMutablePointer<tr_task_summary>, at now: Int64
   ) {
     guard let activity else {
       element.pointee.checkpoint = nil
@@ -109,6 +110,10 @@ extension CallersArray where Element == tr_task_summary {
       element.pointee.phase = 0
       element.pointee.stalled = 0
       element.pointee.draining_for_ns = -1
+      element.pointee.runs = 0
+      element.pointee.starts_in_ns = -1
+      element.pointee.last_how = 0
+      element.pointee.last_code = 0
       return
     }
     element.pointee.checkpoint = activity.checkpoint?.chars
@@ -119,6 +124,10 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.phase = activity.phase
     element.pointee.stalled = activity.isStalled ? 1 : 0
     element.pointee.draining_for_ns = activity.drainingFor(at: now)
+    element.pointee.runs = activity.runs
+    element.pointee.starts_in_ns = activity.startsIn(state(), at: now)
+    element.pointee.last_how = activity.lastEnding
+    element.pointee.last_code = activity.lastCode
   }
 }
 

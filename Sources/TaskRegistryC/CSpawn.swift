@@ -24,16 +24,57 @@ public func tr_spawn_with(
     guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
       return invalidSpawn("tr_spawn_with", name, body)
     }
-    if let options {
-      if !request.apply(options) { return Status.invalid.code }
-      let wait = bounded(options.pointee.room_wait_ns)
-      if wait != 0 {
-        let (status, task) = registry.spawn(request, waitingForRoom: wait)
-        if let task, let out { out.pointee = given(.task, task.opaque) }
-        return status.code
-      }
+    guard let options else { return spawn(request, in: registry, out) }
+    if !request.apply(options, "tr_spawn_with") { return Status.invalid.code }
+    let wait = bounded(options.pointee.room_wait_ns)
+    guard let restart = options.pointee.restart else {
+      return spawn(request, in: registry, waitingForRoom: wait, out)
     }
-    return spawn(request, in: registry, out)
+    guard let policy = RestartPolicy(restart, "tr_spawn_with") else { return Status.invalid.code }
+    if policy.when == .never { return spawn(request, in: registry, waitingForRoom: wait, out) }
+    return spawn(&request, again: .restart(policy), in: registry, waitingForRoom: wait, out)
+  }
+}
+
+@implementation @_cdecl("tr_spawn_every")
+public func tr_spawn_every(
+  _ handle: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ kind: tr_kind,
+  _ body: tr_task_fn?, _ context: UnsafeMutableRawPointer?,
+  _ schedule: UnsafePointer<tr_schedule>?, _ options: UnsafePointer<tr_spawn_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  let function: StaticString = "tr_spawn_every"
+  return withRegistry(handle, function) { registry in
+    guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
+      return invalidSpawn(function, name, body)
+    }
+    guard let schedule else { return invalid(function, null: "schedule") }
+    var wait: Int64 = 0
+    if let options {
+      if !request.apply(options, function) { return Status.invalid.code }
+      if options.pointee.restart != nil {
+        return invalid(function, "options.restart is not NULL: a periodic task runs again anyway")
+      }
+      wait = bounded(options.pointee.room_wait_ns)
+    }
+    guard let rule = ScheduleRule(schedule, function) else { return Status.invalid.code }
+    request.traits.insert(.periodic)
+    if schedule.pointee.flags & TR_SCHEDULE_ENDS_ON_FAILURE != 0 {
+      request.traits.insert(.endsOnFailure)
+    }
+    request.waitsFirst = rule.firstDelay > 0
+    return spawn(&request, again: .schedule(rule), in: registry, waitingForRoom: wait, out)
+  }
+}
+
+private func spawn(
+  _ request: inout SpawnRequest, again: RunPolicy, in registry: RegistryReference,
+  waitingForRoom wait: Int64, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  request.traits.insert(.startsAgain)
+  return withUnsafePointer(to: again) { again in
+    request.again = again
+    return spawn(request, in: registry, waitingForRoom: wait, out)
   }
 }
 
@@ -43,6 +84,16 @@ private func spawn(
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   let (status, task) = registry.spawn(request)
+  if let task, let out { out.pointee = given(.task, task.opaque) }
+  return status.code
+}
+
+private func spawn(
+  _ request: borrowing SpawnRequest, in registry: RegistryReference, waitingForRoom wait: Int64,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tr_status {
+  if wait == 0 { return spawn(request, in: registry, out) }
+  let (status, task) = registry.spawn(request, waitingForRoom: wait)
   if let task, let out { out.pointee = given(.task, task.opaque) }
   return status.code
 }
@@ -89,8 +140,9 @@ extension SpawnRequest {
   }
 
   /// Takes the options; false if they break the documented requirements (P4).
-  fileprivate mutating func apply(_ pointer: UnsafePointer<tr_spawn_options>) -> Bool {
-    let function: StaticString = "tr_spawn_with"
+  fileprivate mutating func apply(
+    _ pointer: UnsafePointer<tr_spawn_options>, _ function: StaticString
+  ) -> Bool {
     guard let options = read(pointer, function) else { return false }
     guard options.flags & ~(knownSpawnFlags) == 0 else {
       ErrorDetail.set(function, "options.flags has a bit that is not one of TR_SPAWN_...")

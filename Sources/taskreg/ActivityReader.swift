@@ -46,6 +46,14 @@ struct ActivityReader {
       full.isLabelled = true
       text = readLabel(activity)
     }
+    if traits.contains(.startsAgain) {
+      full.runs = root.word(at: activity &+ root[.runCount]) ?? 0
+      full.startsAt = signed(activity, .startsAt)
+      full.lastEnding = UInt32(truncatingIfNeeded: signed(activity, .lastEnding))
+      if full.lastEnding == UInt32(TaskWord.Ending.failed.rawValue) {
+        full.lastCode = Int32(truncatingIfNeeded: signed(activity, .lastCode))
+      }
+    }
     if traits.contains(.activity) {
       full.checkpoint = root.word(at: activity &+ root[.checkpoint]).flatMap { root.text(at: $0) }
       full.progress = readProgress(activity)

@@ -70,7 +70,8 @@ enum {
   TR_STATE_RUNNING = 2,
   TR_STATE_CANCELLING = 3,
   TR_STATE_ABANDONED = 4,
-  TR_STATE_ENDED = 5
+  TR_STATE_ENDED = 5,
+  TR_STATE_WAITING = 6
 };
 typedef int (*tr_task_fn)(tr_task *self, void *ctx);
 typedef void (*tr_drop_fn)(void *ctx);
@@ -95,7 +96,9 @@ enum {
   TR_EVENT_SIGNAL_LOST = 13,
   TR_EVENT_STALL_EXPLAINED = 14,
   TR_EVENT_STALL_ABORTED = 15,
-  TR_EVENT_DEADLOCK = 16
+  TR_EVENT_DEADLOCK = 16,
+  TR_EVENT_TASK_RESTARTING = 17,
+  TR_EVENT_TASK_OVERRUN = 18
 };
 typedef struct tr_log_event {
   uint32_t size;
@@ -197,6 +200,26 @@ tr_token *tr_registry_token(tr_registry *registry);
 #define TR_SPAWN_FRESH_THREAD 0x2u
 #define TR_SPAWN_ESSENTIAL 0x4u
 #define TR_SPAWN_ESSENTIAL_ON_FAILURE 0x8u
+enum {
+  TR_RESTART_NEVER = 0,
+  TR_RESTART_ON_FAILURE = 1,
+  TR_RESTART_ALWAYS = 2
+};
+#define TR_RESTARTS_MOST 64u
+typedef struct tr_restart_options {
+  uint32_t size;
+  uint32_t policy;
+  int64_t min_delay_ns;
+  int64_t max_delay_ns;
+  uint32_t factor_percent;
+  uint32_t jitter_percent;
+  int64_t healthy_ns;
+  int64_t window_ns;
+  uint32_t max_restarts;
+  uint32_t reserved;
+} tr_restart_options;
+#define TR_RESTART_OPTIONS_INIT \
+  { (uint32_t)sizeof(tr_restart_options), 0u, 0, 0, 0u, 0u, 0, 0, 0u, 0u }
 typedef struct tr_spawn_options {
   uint32_t size;
   uint32_t flags;
@@ -207,16 +230,41 @@ typedef struct tr_spawn_options {
   int64_t heartbeat_ns;
   const char *thread_name;
   int64_t room_wait_ns;
+  const tr_restart_options *restart;
 } tr_spawn_options;
 #define TR_PHASES 8u
 #define TR_SPAWN_OPTIONS_INIT \
-  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0 }
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0, NULL }
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
                    void *ctx, tr_task **out) TASKREG_MUST_USE;
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
                         void *ctx, const tr_spawn_options *options, tr_task **out) TASKREG_MUST_USE;
 tr_status tr_wait_room(tr_registry *registry, int64_t timeout_ns) TASKREG_MUST_USE;
 tr_status tr_registry_set_max_tasks(tr_registry *registry, uint64_t max_tasks) TASKREG_MUST_USE;
+enum {
+  TR_MISSED_SKIP = 0,
+  TR_MISSED_BURST = 1,
+  TR_MISSED_DELAY = 2
+};
+#define TR_SCHEDULE_FROM_END 1u
+#define TR_SCHEDULE_ENDS_ON_FAILURE 2u
+typedef struct tr_schedule {
+  uint32_t size;
+  uint32_t flags;
+  int64_t period_ns;
+  int64_t first_delay_ns;
+  uint32_t missed;
+  uint32_t jitter_percent;
+} tr_schedule;
+#define TR_SCHEDULE_INIT \
+  { (uint32_t)sizeof(tr_schedule), 0u, 0, 0, 0u, 0u }
+tr_status tr_spawn_every(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
+                         void *ctx, const tr_schedule *schedule, const tr_spawn_options *options,
+                         tr_task **out) TASKREG_MUST_USE;
+tr_status tr_task_trigger(tr_task *task) TASKREG_MUST_USE;
+tr_status tr_task_pause(tr_task *task) TASKREG_MUST_USE;
+tr_status tr_task_resume(tr_task *task) TASKREG_MUST_USE;
+tr_status tr_task_set_period(tr_task *task, int64_t period_ns) TASKREG_MUST_USE;
 #define TR_ADOPT_JOINS_OTHERS 0x100u
 typedef struct tr_adopt_options {
   uint32_t size;
@@ -257,11 +305,15 @@ typedef struct tr_task_summary {
   int64_t library_waited_ns;
   char group[128];
   char label[128];
+  uint64_t runs;
+  int64_t starts_in_ns;
+  uint32_t last_how;
+  int32_t last_code;
 } tr_task_summary;
 #define TR_TASK_SUMMARY_INIT \
   { \
     (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
-        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0} \
+        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0}, 0u, 0, 0u, 0 \
   }
 size_t tr_len(const tr_registry *registry);
 int tr_is_empty(const tr_registry *registry);
@@ -445,7 +497,8 @@ enum {
   TR_DIAGNOSIS_PROGRESSING = 5,
   TR_DIAGNOSIS_STOPPED = 6,
   TR_DIAGNOSIS_ENDED = 7,
-  TR_DIAGNOSIS_IDLE = 8
+  TR_DIAGNOSIS_IDLE = 8,
+  TR_DIAGNOSIS_WAITING = 9
 };
 enum {
   TR_LIBRARY_WAIT_NONE = 0,
@@ -566,6 +619,10 @@ typedef struct tr_straggler {
   uint32_t wait_count;
   char holder_name[64];
   int64_t waited_at_least_ns;
+  uint64_t runs;
+  int64_t starts_in_ns;
+  uint32_t last_how;
+  int32_t last_code;
 } tr_straggler;
 enum {
   TR_BACKTRACE_NOT_ENABLED = 0,
@@ -579,7 +636,7 @@ enum {
   { \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0, \
         0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0u, NULL, \
-        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0 \
+        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0 \
   }
 typedef struct tr_ended_task {
   uint32_t size;
@@ -683,9 +740,11 @@ typedef struct tr_metrics {
   int64_t stop_p90_ns;
   int64_t stop_p99_ns;
   int64_t stop_max_ns;
+  uint64_t restarts;
+  uint64_t overruns;
 } tr_metrics;
 #define TR_METRICS_INIT \
-  { (uint32_t)sizeof(tr_metrics), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { (uint32_t)sizeof(tr_metrics), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, 0, 0, 0, 0, 0, 0, 0, 0u, 0u }
 tr_status tr_metrics_read(tr_registry *registry, tr_kind kind, tr_metrics *metrics)
     TASKREG_MUST_USE;
 #define TR_OPENMETRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -761,6 +820,8 @@ tr_status tr_run_until_stopped(tr_registry *registry, const tr_run_options *opti
                                int32_t *exit_status) TASKREG_MUST_USE;
 tr_status tr_registry_options_init(tr_registry_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_spawn_options_init(tr_spawn_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_restart_options_init(tr_restart_options *options, size_t size) TASKREG_MUST_USE;
+tr_status tr_schedule_init(tr_schedule *schedule, size_t size) TASKREG_MUST_USE;
 tr_status tr_adopt_options_init(tr_adopt_options *options, size_t size) TASKREG_MUST_USE;
 tr_status tr_task_summary_init(tr_task_summary *summary, size_t size) TASKREG_MUST_USE;
 tr_status tr_join_report_init(tr_join_report *report, size_t size) TASKREG_MUST_USE;

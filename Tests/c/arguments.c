@@ -10,7 +10,7 @@
 enum {
   FIRST_REGISTRY_OPTIONS = 120,
   FIRST_SPAWN_OPTIONS = 48,
-  FIRST_TASK_SUMMARY = 456,
+  FIRST_TASK_SUMMARY = 480,
   FIRST_JOIN_REPORT = 120,
   FIRST_OUTCOME = 144
 };
@@ -150,10 +150,10 @@ CASE(every_number_has_a_name) {
   struct {
     const char *(*name)(uint32_t);
     uint32_t first, last;
-  } tables[] = {{tr_state_name, TR_STATE_STARTING, TR_STATE_ENDED},
+  } tables[] = {{tr_state_name, TR_STATE_STARTING, TR_STATE_WAITING},
                 {tr_reason_name, TR_REASON_NONE, TR_REASON_DEADLINE},
-                 {tr_event_name, TR_EVENT_TASK_FAILED, TR_EVENT_DEADLOCK},
-                 {tr_diagnosis_name, TR_DIAGNOSIS_STARTING, TR_DIAGNOSIS_IDLE},
+                 {tr_event_name, TR_EVENT_TASK_FAILED, TR_EVENT_TASK_OVERRUN},
+                 {tr_diagnosis_name, TR_DIAGNOSIS_STARTING, TR_DIAGNOSIS_WAITING},
                 {tr_ended_name, TR_ENDED_RETURNED, TR_ENDED_EXITED}};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
     for (uint32_t a = tables[t].first; a <= tables[t].last; a++) {

@@ -104,6 +104,12 @@ CASE(the_text_is_the_threads_own) {
   CALL(tr_task_set_message_lossy, (asked, "from outside"))                                         \
   CALL(tr_task_set_data, (asked, NULL))                                                            \
   CALL(tr_task_wait, (asked, 0, &small.outcome))                                                   \
+  CALL(tr_spawn_every, (registry, "n", 1, body_never, NULL, NULL, NULL, NULL))                     \
+  CALL(tr_spawn_every, (registry, "n", 1, body_never, NULL, &small.schedule, NULL, NULL))          \
+  CALL(tr_task_trigger, (asked))                                                                   \
+  CALL(tr_task_pause, (asked))                                                                     \
+  CALL(tr_task_resume, (asked))                                                                    \
+  CALL(tr_task_set_period, (asked, 1))                                                             \
   CALL(tr_signal_watch_start, (registry, NULL, &small.signals))                                    \
   CALL(tr_signal_watch_start, (registry, &stops, NULL))                                            \
   CALL(tr_signal_watch_start_array, (registry, NULL, 1, NULL))                                     \
@@ -186,6 +192,7 @@ CASE(a_log_hears_of_every_invalid_call) {
     tr_systemd_options systemd;
     tr_run_options run;
     tr_adopt_options adopt;
+    tr_schedule schedule;
   } small;
   memset(&small, 0, sizeof small);
   tr_metrics metrics = TR_METRICS_INIT;

@@ -620,7 +620,7 @@ CASE(several_registries_make_one_exposition) {
   CHECK_EQ(TR_OK, tr_metrics_write_all(sources, 3, file, TR_FORMAT_OPENMETRICS, 0));
   text = written(file);
   CHECK_EQ(1, occurrences(text, "# EOF\n"));
-  CHECK_EQ(7, occurrences(text, "# TYPE "));
+  CHECK_EQ(9, occurrences(text, "# TYPE "));
   CHECK_STR("application/openmetrics-text; version=1.0.0; charset=utf-8", TR_OPENMETRICS_CONTENT_TYPE);
   CHECK_EQ(1, occurrences(text, "\ntaskreg_tasks_spawned_total{kind=\"maintenance\"} "));
   CHECK_EQ(1, occurrences(text, "\ntaskreg_tasks_spawned_total{registry=\"net\",kind=\"maintenance\"} "));

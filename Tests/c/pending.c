@@ -221,6 +221,25 @@ CALL(tr_wait_fds) {
   EXPECT(tr_wait_fds(both + 1, 1, 5 * MS) == TR_ERR_TIMEDOUT);
   return 0;
 }
+/* Its run begins, is paused and ends; what follows rests and is ended, with drop and log. */
+CALL(tr_spawn_every) {
+  tr_schedule schedule = TR_SCHEDULE_INIT;
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  atomic_int drops = 0;
+  tr_task *task = NULL;
+  schedule.period_ns = MS;
+  options.drop = drop_counts;
+  EXPECT(tr_spawn_every(at->registry, "n", TR_KIND_MAINTENANCE, body_returns, &drops, &schedule, &options, &task) == TR_OK);
+  EXPECT(tr_task_trigger(task) == TR_OK && tr_task_pause(task) == TR_OK && tr_task_resume(task) == TR_OK);
+  EXPECT(tr_task_set_period(task, SECOND) == TR_OK && tr_task_cancel(task) == TR_OK);
+  EXPECT(tr_task_wait(task, FOREVER, NULL) == TR_OK && drops == 1);
+  tr_task_release(task);
+  return 0;
+}
+ANSWERS(tr_task_trigger, tr_task_trigger(at->task) == TR_ERR_INVALID)
+ANSWERS(tr_task_pause, tr_task_pause(at->task) == TR_ERR_INVALID)
+ANSWERS(tr_task_resume, tr_task_resume(at->task) == TR_ERR_INVALID)
+ANSWERS(tr_task_set_period, tr_task_set_period(at->task, MS) == TR_ERR_INVALID)
 ANSWERS(tr_registry_set_max_tasks, tr_registry_set_max_tasks(at->registry, 7) == TR_OK)
 /* Run in a task, and in a thread that is none. */
 CALL(tr_adopt) {
@@ -759,6 +778,8 @@ CALL(tr_run_until_stopped) {
 INITIALISES(registry_options)
 INITIALISES(spawn_options)
 INITIALISES(adopt_options)
+INITIALISES(restart_options)
+INITIALISES(schedule)
 INITIALISES(task_summary)
 INITIALISES(join_report)
 INITIALISES(shutdown_options)

@@ -273,6 +273,8 @@ static int forked_initialisers(struct at_fork *at) {
   return INITIALISES_NOTHING(registry_options) &&
          INITIALISES_NOTHING(spawn_options) &&
          INITIALISES_NOTHING(adopt_options) &&
+         INITIALISES_NOTHING(restart_options) &&
+         INITIALISES_NOTHING(schedule) &&
          INITIALISES_NOTHING(task_summary) &&
          INITIALISES_NOTHING(join_report) &&
          INITIALISES_NOTHING(shutdown_options) &&
@@ -292,6 +294,9 @@ static int forked_initialisers(struct at_fork *at) {
 FORKED(wait_fds, tr_wait_fds(NULL, 0, FOREVER) == TR_ERR_FORKED)
 FORKED(wait_room, tr_wait_room(at->registry, FOREVER) == TR_ERR_FORKED &&
                       tr_registry_set_max_tasks(at->registry, 1) == TR_ERR_FORKED)
+FORKED(spawn_every, tr_spawn_every(at->registry, "n", 1, body_never, NULL, NULL, NULL, NULL) == TR_ERR_FORKED &&
+                        tr_task_trigger(at->task) == TR_ERR_FORKED && tr_task_pause(at->task) == TR_ERR_FORKED &&
+                        tr_task_resume(at->task) == TR_ERR_FORKED && tr_task_set_period(at->task, 1) == TR_ERR_FORKED)
 static int forked_adopt(struct at_fork *at) {
   tr_task *task = NULL;
   return tr_adopt(at->registry, "n", 1, NULL, &task) == TR_ERR_FORKED && task == NULL &&
@@ -306,7 +311,7 @@ static const struct forked_call forked_calls[] = {
     ROW(token_create), ROW(token_child), ROW(token_retain), ROW(token_release), ROW(token_cancel),
     ROW(token_is_cancelled), ROW(token_reason), ROW(token_message), ROW(token_wait),
     ROW(token_wait_for_ever), ROW(registry_create), ROW(registry_child), ROW(registry_retain),
-    ROW(registry_release), ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(wait_room), ROW(wait_fds), ROW(adopt), ROW(registry_wait), ROW(join_all), ROW(shutdown), ROW(len),
+    ROW(registry_release), ROW(registry_token), ROW(spawn), ROW(spawn_with), ROW(wait_room), ROW(wait_fds), ROW(adopt), ROW(spawn_every), ROW(registry_wait), ROW(join_all), ROW(shutdown), ROW(len),
     ROW(is_empty), ROW(snapshot), ROW(task_self), ROW(task_retain), ROW(task_release), ROW(task_id),
     ROW(task_name), ROW(task_kind), ROW(task_phase), ROW(task_data), ROW(task_set_data),
     ROW(task_set_message_lossy), ROW(task_is_cancelled), ROW(task_cancel_flag),

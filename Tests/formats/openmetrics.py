@@ -26,6 +26,8 @@ COUNTED = {
     "taskreg_tasks_spawned": "counter",
     "taskreg_tasks_ended": "counter",
     "taskreg_tasks_rejected": "counter",
+    "taskreg_tasks_restarted": "counter",
+    "taskreg_runs_overrun": "counter",
     "taskreg_tasks_live": "gauge",
 }
 KEPT = {

@@ -139,6 +139,13 @@ void call_process_with_null(void) {
   MUST_EQ(TR_ERR_INVALID, tr_registry_options_init(NULL, sizeof(tr_registry_options)));
   MUST_EQ(TR_ERR_INVALID, tr_spawn_options_init(NULL, sizeof(tr_spawn_options)));
   MUST_EQ(TR_ERR_INVALID, tr_adopt_options_init(NULL, sizeof(tr_adopt_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_restart_options_init(NULL, sizeof(tr_restart_options)));
+  MUST_EQ(TR_ERR_INVALID, tr_schedule_init(NULL, sizeof(tr_schedule)));
+  MUST_EQ(TR_ERR_INVALID, tr_spawn_every(NULL, "n", 1, NULL, NULL, NULL, NULL, NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_task_trigger(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_task_pause(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_task_resume(NULL));
+  MUST_EQ(TR_ERR_INVALID, tr_task_set_period(NULL, 1));
   MUST_EQ(TR_ERR_INVALID, tr_task_summary_init(NULL, sizeof(tr_task_summary)));
   MUST_EQ(TR_ERR_INVALID, tr_join_report_init(NULL, sizeof(tr_join_report)));
   MUST_EQ(TR_ERR_INVALID, tr_shutdown_options_init(NULL, sizeof(tr_shutdown_options)));

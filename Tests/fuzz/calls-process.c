@@ -132,6 +132,8 @@ void call_quiesce(int a, int c) {
 static void check_initialisers(void) {
   INITIALISED(tr_registry_options, tr_registry_options_init(&structure, sizeof structure));
   INITIALISED(tr_spawn_options, tr_spawn_options_init(&structure, sizeof structure));
+  INITIALISED(tr_restart_options, tr_restart_options_init(&structure, sizeof structure));
+  INITIALISED(tr_schedule, tr_schedule_init(&structure, sizeof structure));
   INITIALISED(tr_task_summary, tr_task_summary_init(&structure, sizeof structure));
   INITIALISED(tr_join_report, tr_join_report_init(&structure, sizeof structure));
   INITIALISED(tr_shutdown_options, tr_shutdown_options_init(&structure, sizeof structure));
@@ -176,6 +178,40 @@ static void call_exit(int b) {
   tr_registry_release(service);
 }
 
+static int runs_at_once(tr_task *self, void *ctx) {
+  (void)self;
+  return *(int *)ctx;
+}
+
+/* A registry of its own, whose task runs on request (B5, B6). */
+static void check_periodic(int b) {
+  tr_registry *registry = NULL;
+  tr_task *task = NULL;
+  tr_schedule schedule = TR_SCHEDULE_INIT;
+  static int codes[2] = {0, 7};
+  schedule.period_ns = b & 1 ? 1 : INT64_MAX;
+  schedule.first_delay_ns = b & 2 ? INT64_MAX : b & 4;
+  schedule.missed = (uint32_t)b >> 3 & 1;
+  schedule.jitter_percent = b & 16 ? 100 : 0;
+  schedule.flags = b & 32 ? TR_SCHEDULE_FROM_END : 0;
+  MUST_EQ(TR_OK, tr_registry_create(NULL, &registry));
+  MUST_EQ(TR_OK, tr_spawn_every(registry, "beat", 1, runs_at_once, &codes[b >> 6 & 1], &schedule, NULL, &task));
+  MUST_EQ(TR_OK, tr_task_trigger(task));
+  MUST_EQ(TR_OK, tr_task_pause(task));
+  MUST_EQ(TR_OK, tr_task_set_period(task, 1 + b));
+  MUST_EQ(TR_OK, tr_task_resume(task));
+  tr_task_summary summary = TR_TASK_SUMMARY_INIT;
+  size_t count = 0;
+  do {
+    MUST_EQ(TR_OK, tr_snapshot(registry, &summary, 1, &count));
+    MUST_EQ(1, count);
+  } while (summary.runs == 0);
+  while (tr_shutdown(registry, TR_REASON_NONE, NULL, -1, NULL) != TR_OK) continue;
+  MUST_EQ(TR_ERR_CLOSED, tr_task_trigger(task));
+  tr_task_release(task);
+  tr_registry_release(registry);
+}
+
 void call_names(int b, int c) {
   uint32_t numbers[] = {(uint32_t)b, 0u - (uint32_t)b, (uint32_t)b << 24 | (uint32_t)c, (uint32_t)b + TR_KIND_APPLICATION};
   uint32_t number = numbers[c % 4];
@@ -191,5 +227,6 @@ void call_names(int b, int c) {
   for (size_t i = 0; i < 7; i++) MUST(texts[i][0] != 0);
   MUST_EQ(TR_VERSION, tr_version());
   if (c == 0) check_initialisers();
+  if (c % 8 == 2) check_periodic(b);
   if (c % 8 == 1) call_exit(b);
 }

@@ -10,7 +10,7 @@
           rpc primes   one expensive request, run beside the connection that waits for it
      2  heartbeat    prints a line of statistics periodically, with a heartbeat interval
         questions    prints the table of tasks when SIGUSR1 comes
-        compaction   frees what deleted entries of the store occupy
+        compaction   frees what deleted entries of the store occupy, periodically
         read, ...    (with --stuck) tasks that misbehave, to show what happens then
      7  journal      (with --journal) writes changes to a file; last, since the others make changes
 
@@ -86,8 +86,11 @@ static tr_status start_tasks(int listen_fd, int signal_fd, const struct settings
   options = (tr_spawn_options)TR_SPAWN_OPTIONS_INIT;
   options.phase = PHASE_UPKEEP;
   if (status == TR_OK) {
-    status = tr_spawn_with(service.registry, "compaction", TR_KIND_MAINTENANCE, compaction_run, NULL,
-                           &options, NULL);
+    tr_schedule schedule = TR_SCHEDULE_INIT; /* no thread waits for the next compaction */
+    schedule.period_ns = service.compaction_ns;
+    schedule.first_delay_ns = service.compaction_ns;
+    status = tr_spawn_every(service.registry, "compaction", TR_KIND_MAINTENANCE, compaction_run, NULL,
+                            &schedule, &options, NULL);
   }
   if (status == TR_OK) {
     status = tr_spawn_with(service.registry, "questions", TR_KIND_BACKGROUND_LOOP, questions_run,

@@ -28,21 +28,19 @@ int heartbeat_run(tr_task *self, void *ctx) {
 }
 
 int compaction_run(tr_task *self, void *ctx) {
-  (void)ctx;
-  while (tr_sleep(service.compaction_ns) == TR_OK) {
-    int64_t start = now_ms();
-    size_t freed = 0;
+  int64_t start = now_ms();
+  size_t freed = 0;
 
-    /* A long job is done in slices; the flag is checked between two of them. */
-    TR_IGNORE(tr_checkpoint("compacting the store"));
-    for (size_t slice = 0; slice < STORE_SLICES && !tr_task_is_cancelled(self); slice++) {
-      freed += store_compact(&service.store, slice);
-      TR_IGNORE(tr_progress(slice + 1, STORE_SLICES, "slices"));
-    }
-    TR_IGNORE(tr_checkpoint("waiting for the next compaction"));
-    if (freed > 0) {
-      printf("compaction: freed %zu deleted entries in %" PRId64 " ms\n", freed, now_ms() - start);
-    }
+  (void)ctx;
+  /* A long job is done in slices; the flag is checked between two of them. */
+  TR_IGNORE(tr_checkpoint("compacting the store"));
+  for (size_t slice = 0; slice < STORE_SLICES && !tr_task_is_cancelled(self); slice++) {
+    freed += store_compact(&service.store, slice);
+    TR_IGNORE(tr_progress(slice + 1, STORE_SLICES, "slices"));
+  }
+  TR_IGNORE(tr_checkpoint(NULL));
+  if (freed > 0) {
+    printf("compaction: freed %zu deleted entries in %" PRId64 " ms\n", freed, now_ms() - start);
   }
   return 0;
 }

@@ -12,7 +12,7 @@
 /* Print a line of statistics at intervals, and send a heartbeat with each. */
 int heartbeat_run(tr_task *self, void *ctx);
 
-/* Free deleted entries of the store at intervals. */
+/* Free deleted entries of the store, once: a run of a periodic task. */
 int compaction_run(tr_task *self, void *ctx);
 
 #endif /* TASKREG_EXAMPLES_06_SERVICE_UPKEEP_H */

@@ -44,6 +44,12 @@
       case stallAborted = 15
       /// A report has found threads that wait for each other; the message names them.
       case deadlock = 16
+      /// A body has ended, and runs again (`TaskRestart`, `TaskSchedule`).
+      ///
+      /// Of a periodic task only if the run has failed.
+      case taskRestarting = 17
+      /// A run of a periodic task took longer than its period.
+      case taskOverrun = 18
     }
 
     /// How serious it is.

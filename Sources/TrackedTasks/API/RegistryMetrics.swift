@@ -39,6 +39,10 @@
     public let exited: UInt64
     /// Spawns rejected.
     public let rejected: UInt64
+    /// How often a task has started again.
+    public let restarts: UInt64
+    /// How many runs of periodic tasks took longer than the period.
+    public let overruns: UInt64
     /// Tasks alive now.
     public let live: UInt64
     /// The most tasks alive at once; nil if metrics are not kept.
@@ -55,6 +59,8 @@
       failed = facts.counters.failed
       exited = facts.counters.exited
       rejected = facts.counters.rejected
+      restarts = facts.counters.restarts
+      overruns = facts.counters.overruns
       live = facts.counters.live
       peak = isKept ? facts.counters.peak : nil
       run = Durations(facts.run)

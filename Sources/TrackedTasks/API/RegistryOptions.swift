@@ -119,6 +119,13 @@
     ///
     /// For names whose first 15 bytes are the same. UTF-8 without NUL, and not empty.
     public var threadName: String?
+    /// Whether the task starts again after its body has ended; nil: it does not.
+    public var restart: TaskRestart?
+    /// When the task runs, if it is periodic; nil: it is not; then `restart` is nil.
+    ///
+    /// It is one task through all its runs: alive until it is asked to stop, without a thread between
+    /// two of them. Asked to stop, it ends after the run that is under way, or at once.
+    public var schedule: TaskSchedule?
     /// What the spawn does where `maxTasks` tasks are alive.
     public var whenFull = WhenFull.fail
 
@@ -139,7 +146,20 @@
       guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero else { return nil }
       let heartbeats: TaskTraits = heartbeat == nil ? [] : [.activity, .heartbeat]
       let named: TaskTraits = threadName == nil ? [] : .namedThread
+      var again: TaskTraits = restart == nil && schedule == nil ? [] : .startsAgain
+      if let schedule {
+        again.insert(.periodic)
+        if schedule.endsOnFailure { again.insert(.endsOnFailure) }
+      }
       return essential.traits.union(.phase(UInt32(phase))).union(heartbeats).union(named)
+        .union(again)
+    }
+
+    /// Why and when the task runs again; nil if it does not, or if what says so breaks its documented
+    /// requirements.
+    var runPolicy: RunPolicy? {
+      if restart != nil && schedule != nil { return nil }
+      return restart?.policy.map { .restart($0) } ?? schedule?.rule.map { .schedule($0) }
     }
 
     /// The ends of a task that cancel the registry's token.

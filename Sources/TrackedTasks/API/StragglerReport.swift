@@ -28,6 +28,8 @@
       /// Its flag ends that, unless it is in a shield, or drains and was not told to abort. What it
       /// waits for may never come.
       case idle = 8
+      /// It waits to start again and has no thread: `runs` says for how much longer.
+      case waiting = 9
     }
 
     /// Whether a backtrace was taken, and why not.
@@ -132,6 +134,8 @@
     public let progressAge: Duration?
     /// Whether a heartbeat is overdue.
     public let isStalled: Bool
+    /// Its runs; nil if it does not start again.
+    public let runs: RunsOfTask?
     /// Its backtrace, innermost frame first; empty without one.
     ///
     /// See `TaskRegistry.enableBacktraces`.
@@ -177,6 +181,7 @@
       progress = TaskProgress(straggler.activity.progress)
       progressAge = straggler.progressAge < 0 ? nil : .nanoseconds(straggler.progressAge)
       isStalled = straggler.activity.isStalled
+      runs = RunsOfTask(straggler.activity, straggler.state, at: straggler.probedAt)
       frames = (0..<straggler.frameCount).compactMap { number in
         straggler.frames.map { BacktraceFrame(address: $0[number], depth: number) }
       }

@@ -120,6 +120,8 @@
         throw .invalidArgument
       }
       guard let traits = options.traits() else { throw .invalidArgument }
+      let again = options.runPolicy
+      if traits.contains(.startsAgain) && again == nil { throw .invalidArgument }
       var threadName: (UInt64, UInt64) = (0, 0)
       if let wanted = options.threadName {
         guard !wanted.utf8.contains(0), let name = withUTF8Text(wanted, { TaskName($0) }) else {
@@ -132,8 +134,9 @@
           name: name, kind: kind.rawValue, stackSize: stackSize, isCleanup: options.isCleanup,
           wantsFreshThread: options.wantsFreshThread, traits: traits,
           cancelSignal: options.cancelSignal ?? 0,
-          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, threadName: threadName),
-        in: core, whenFull: options.whenFull, running: body)
+          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, threadName: threadName,
+          waitsFirst: (options.schedule?.firstDelay ?? .zero) > .zero),
+        in: core, whenFull: options.whenFull, again: again, running: body)
     }
 
     /// Installs a handler that does nothing, so that a system call the signal interrupts returns

@@ -2,7 +2,7 @@
 
   /// One live task at one moment, as a snapshot lists it.
   public struct TaskSummary: Identifiable, Hashable, Sendable, Codable {
-    /// How far a task has got; it only advances.
+    /// How far a task has got; it only advances, but for a task that starts again.
     public enum State: UInt32, Hashable, Sendable, Codable {
       /// Admitted; its thread has not entered the body yet.
       case starting = 1
@@ -14,6 +14,8 @@
       case abandoned = 4
       /// Ended; only a straggler in a join report shows this.
       case ended = 5
+      /// Waits to start again (`TaskRestart`), without a thread.
+      case waiting = 6
     }
 
     /// Unique in the process, never reused.
@@ -54,6 +56,8 @@
     public let phase: Int
     /// Whether a heartbeat is overdue.
     public let isStalled: Bool
+    /// Its runs; nil if it does not start again.
+    public let runs: RunsOfTask?
 
     /// Whether it was asked to stop.
     public var isCancelRequested: Bool { cancelRequestedAt != nil }
@@ -81,6 +85,7 @@
       progress = facts.activity.flatMap { TaskProgress($0.progress) }
       phase = Int(facts.activity?.phase ?? 0)
       isStalled = facts.activity?.isStalled ?? false
+      runs = RunsOfTask(facts.activity, facts.state, at: clocks.monotonic)
     }
   }
 

@@ -143,12 +143,13 @@ import Synchronization
     ///   - request: the spawn, but for its body, context and drop.
     ///   - registry: where.
     ///   - whenFull: what to do if there is no room.
+    ///   - again: when it runs again, if its traits say that it does.
     ///   - body: as in `TaskRegistry.spawn`.
     /// - Returns: the task; the body gets the same object.
     /// - Throws: as `TaskRegistry.spawn`; then `body` is released and never runs.
     static func spawn(
       _ request: consuming SpawnRequest, in registry: RegistryReference,
-      whenFull: SpawnOptions.WhenFull,
+      whenFull: SpawnOptions.WhenFull, again: RunPolicy? = nil,
       running body: @escaping @Sendable (TrackedTask) throws -> Void
     ) throws(TaskRegistryError) -> TrackedTask {
       let task = TrackedTask(running: body)
@@ -158,11 +159,13 @@ import Synchronization
       request.body = run
       request.drop = drop
       request.wantsHandle = true
-      let (status, core) =
-        switch whenFull {
+      let (status, core) = withUnsafePointer(to: again ?? .restart(RestartPolicy())) { again in
+        request.again = again
+        return switch whenFull {
         case .fail: registry.spawn(request)
         case .wait(let time): registry.spawn(request, waitingForRoom: timeoutNanoseconds(time))
         }
+      }
       guard let core else {
         context.release()
         throw TaskRegistryError(status)

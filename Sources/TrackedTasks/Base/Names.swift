@@ -20,6 +20,7 @@ enum Names {
     case 3: "cancelling"
     case 4: "abandoned"
     case 5: "ended"
+    case 6: "waiting"
     default: "unknown"
     }
   }
@@ -57,6 +58,8 @@ enum Names {
     case 14: "stall-explained"
     case 15: "stall-aborted"
     case 16: "deadlock"
+    case 17: "task-restarting"
+    case 18: "task-overrun"
     default: "unknown"
     }
   }

@@ -164,6 +164,15 @@ extension UnsafeMutablePointer<CancelSignal> {
     queue.remove(timer)
   }
 
+  /// Stops sending until `arm`, for the next run of a task that has not been asked to stop.
+  ///
+  /// Requires the lock.
+  func rest(_ queue: inout TimerQueue) {
+    disarm(&queue)
+    pointee.acknowledged = .none
+    pointee.pause = CancelSignal.firstPause
+  }
+
   /// Removes the signal if it is still pending in the calling thread, where it would interrupt the
   /// next task, and leaves it blocked only if tasks of the registry block it.
   ///

@@ -57,6 +57,9 @@ enum EventThread {
         ofTokens = mask
         mask.whileCalling { token.completeCancel() }
       case .heartbeat(let watch): watch.registry.callbackMask.whileCalling { watch.report() }
+      case .start(let runs):
+        // It may be the last of the registry, whose log's context is released then.
+        runs.pointee.task.registry.callbackMask.whileCalling { runs.destroy() }
       case .systemdFailure(let watch):
         watch.pointee.registry.callbackMask.whileCalling { watch.reportFailure() }
       // These run none of the application's code.

@@ -167,6 +167,8 @@ extension StragglerFacts {
   private func addActivity(to hash: inout Likeness) {
     let activity = self.activity
     hash.add(UInt64(UInt(bitPattern: activity.checkpoint)))
+    hash.add(activity.runs)
+    hash.add(activity.lastEnding, UInt32(bitPattern: activity.lastCode))
     hash.add(
       activity.phase,
       (activity.isStalled ? 1 : 0) | (activity.readsFlag ? 2 : 0)
@@ -208,6 +210,8 @@ extension StragglerFacts {
       && activity.readsFlag == otherActivity.readsFlag
       && (activity.drainingSince == 0) == (otherActivity.drainingSince == 0)
       && activity.checkpoint == otherActivity.checkpoint
+      && activity.runs == otherActivity.runs && activity.lastEnding == otherActivity.lastEnding
+      && activity.lastCode == otherActivity.lastCode
       && (facts.cancelledAt == 0) == (other.pointee.facts.cancelledAt == 0)
       && (cancelChecks == 0) == (other.pointee.cancelChecks == 0)
   }

@@ -65,7 +65,10 @@ extension TextWriter {
       label.withText { write(text: $0) }
       write("\"")
     }
-    if let activity = facts.activity { write(remarksOn: activity, at: now) }
+    if let activity = facts.activity {
+      write(remarksOn: activity, at: now)
+      write(runsOf: activity, facts.state, at: now)
+    }
     write("\n")
   }
 
@@ -92,6 +95,7 @@ extension TextWriter {
     write(",\"draining_for_ns\":", orNull: activity.drainingFor(at: clocks.monotonic))
     write(",\"phase\":", activity.phase)
     write(activity, at: clocks.monotonic)
+    write(jsonRunsOf: activity, facts.state, at: clocks.monotonic)
   }
 
   /// Writes what follows a task's name: its checkpoint, its progress, and whether it is stalled.

@@ -56,6 +56,7 @@ struct StragglerFacts {
     case stopped = 6
     case ended = 7
     case idle = 8
+    case waiting = 9
 
     /// Its name in text and in JSON.
     var text: StaticString {
@@ -69,6 +70,7 @@ struct StragglerFacts {
       case .stopped: "stopped"
       case .ended: "ended"
       case .idle: "idle"
+      case .waiting: "waiting"
       }
     }
   }
@@ -120,7 +122,7 @@ struct StragglerFacts {
     cancelChecks = checks.count
     if facts.threadID == 0 {
       thread.edge = .unknown(.noThread)
-      diagnosis = .starting
+      diagnosis = activity.startsAt == 0 ? .starting : .waiting
       return
     }
     if let seen {

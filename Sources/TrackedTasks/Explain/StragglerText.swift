@@ -17,6 +17,14 @@ extension StragglerFacts {
       } _: {
         writer.write(text: $0)
       }
+    } else if diagnosis == .waiting {
+      if activity.startsAt == .max {
+        writer.write("waiting, as it is paused")
+      } else {
+        writer.write("waiting ")
+        writer.write(duration: max(0, activity.startsAt &- probedAt))
+        writer.write(activity.runs == 0 ? " for its first run" : " to start again")
+      }
     } else {
       writer.write(diagnosis.text)
       writeWhere(to: &writer)
@@ -37,6 +45,12 @@ extension StragglerFacts {
     }
     if activity.isStalled { writer.write(", heartbeat overdue") }
     writer.write("\n")
+    if activity.runs > 0 {
+      writer.write("  run ")
+      writer.write(activity.runs)
+      writer.write(lastRunOf: activity)
+      writer.write("\n")
+    }
     if let face {
       writer.write("  on fd ")
       writer.write(face.pointee.number)

@@ -71,6 +71,10 @@ extension ReportReference {
         writer.write(" has not started")
         return
       }
+      if node < pointer.pointee.stragglerCount, stragglers[node].diagnosis == .waiting {
+        writer.write(" waits to start again")
+        return
+      }
       write(callOfNode: node, to: &writer)
       if edge.gap == .call { return }
       writer.write("; what it waits for is not known, because ")

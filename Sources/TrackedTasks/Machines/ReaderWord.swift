@@ -121,11 +121,16 @@ enum ReaderWord: Int {
   // From the address of a registry again.
   /// Its name, as a text of as many bytes as a task's; empty in a group.
   case registryName = 70
+  // In an activity again: valid if the traits say `startsAgain`; of the last two 32 bits.
+  case runCount = 71
+  case startsAt = 72
+  case lastEnding = 73
+  case lastCode = 74
   /// One more than the last.
-  case end = 71
+  case end = 75
 
   /// How many words the table of the first release had, at least which every table has.
-  static var fewest: Int { 71 }
+  static var fewest: Int { 75 }
 
   /// The layout of this release.
   static var currentLayout: UInt64 { 1 }

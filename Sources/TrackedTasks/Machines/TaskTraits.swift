@@ -39,6 +39,14 @@ struct TaskTraits: OptionSet {
   /// It is that of an adopted thread whose joins wait for all tasks but this one (A4).
   static var joinsOthers: TaskTraits { TaskTraits(rawValue: 1 << 18) }
 
+  /// Its body may run again after it has ended; what that takes is in its activity (B1).
+  static var startsAgain: TaskTraits { TaskTraits(rawValue: 1 << 19) }
+
+  /// It is one of those, and periodic (B5).
+  static var periodic: TaskTraits { TaskTraits(rawValue: 1 << 20) }
+  /// It is one of those, and a run that fails is its last.
+  static var endsOnFailure: TaskTraits { TaskTraits(rawValue: 1 << 21) }
+
   private static var phaseShift: UInt32 { 8 }
 
   /// The trait of a task that a shutdown asks to stop in phase 0 to 7 (E5).

@@ -4,7 +4,7 @@
 /// Nothing here locks, calls or allocates; `TaskRecord.advance` applies a transition by
 /// compare-and-swap. The life of a task:
 ///
-///     free → starting → running → ending → ended → free
+///     free → starting ⇄ running → ending → ended → free
 ///                 └──────────── withdrawn ───┘
 ///
 /// The references to the record are counted in the same word, so that taking one and checking the
@@ -12,7 +12,8 @@
 ///
 /// W1: the low 32 bits are the level to which the task was asked to stop, 0, 1 or 2, and hold
 ///     nothing else: an application may read them through a pointer (`tr_task_cancel_flag`).
-/// W2: the stage only advances, until the record is free again.
+/// W2: the stage only advances, until the record is free again; but a task that starts again goes back
+///     to starting between two runs of its body, unless it was asked to stop (`rests`).
 /// W3: once a task is ending, its level and how it ended no longer change.
 /// W4: a record is free exactly when its task has ended and there are no references: the transition
 ///     that releases the last one makes it free.
@@ -27,7 +28,8 @@ struct TaskWord: Equatable {
   enum Stage: UInt64 {
     /// The stage while the record belongs to no task.
     case free = 0
-    /// The stage while the task is admitted and its thread has not entered the body.
+    /// The stage while the task is admitted and its thread has not entered the body, and while it
+    /// waits for its next run.
     case starting = 1
     /// The stage while the body, its drop or its last log event runs.
     case running = 2
@@ -196,6 +198,11 @@ struct TaskWord: Equatable {
 
   /// The task's thread enters the body.
   func entered() -> TaskWord? { stage == .starting ? with(.running) : nil }
+
+  /// The task waits for its next run, and has no thread meanwhile; nil if it was asked to stop.
+  func rests() -> TaskWord? {
+    stage == .running && !isCancelRequested ? with(.starting) : nil
+  }
 
   /// The task is asked to stop; nil if it was asked to do that, or more, or is ending.
   ///

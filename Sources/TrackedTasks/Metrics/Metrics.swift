@@ -40,6 +40,10 @@ struct Metrics {
 
   func countRejection(_ slot: KindSlot) { monitor.withLock { $0.countRejection(slot) } }
 
+  func countRestart(_ slot: KindSlot) { monitor.withLock { $0.countRestart(slot) } }
+
+  func countOverrun(_ slot: KindSlot) { monitor.withLock { $0.countOverrun(slot) } }
+
   func countEnd(_ task: EndedFacts) { monitor.withLock { $0.countEnd(task) } }
 
   /// The metrics of one kind, or of all.
@@ -141,6 +145,24 @@ extension RegistryReference {
     forEachUpwards { $0.metrics?.countRejection(KindSlot(of: kind)) }
   }
 
+  /// Counts another run of a task, here and in the ancestors (B3).
+  @inline(never)
+  func countRestart(kind: UInt32) {
+    forEachUpwards {
+      $0.pointer.pointee.restarts.wrappingAdd(1, ordering: .relaxed)
+      $0.metrics?.countRestart(KindSlot(of: kind))
+    }
+  }
+
+  /// Counts a run of a periodic task that took longer than the period; likewise (B6).
+  @inline(never)
+  func countOverrun(kind: UInt32) {
+    forEachUpwards {
+      $0.pointer.pointee.overruns.wrappingAdd(1, ordering: .relaxed)
+      $0.metrics?.countOverrun(KindSlot(of: kind))
+    }
+  }
+
   /// The totals of a registry, which are counted with or without metrics.
   ///
   /// Read in this order, no more tasks have ended than were spawned.
@@ -152,6 +174,8 @@ extension RegistryReference {
     counters.exited = endings.pointee.endings.exited.load(ordering: .sequentiallyConsistent)
     let withdrawn = endings.pointee.endings.withdrawn.load(ordering: .sequentiallyConsistent)
     counters.rejected = pointer.pointee.rejected.load(ordering: .relaxed)
+    counters.restarts = pointer.pointee.restarts.load(ordering: .relaxed)
+    counters.overruns = pointer.pointee.overruns.load(ordering: .relaxed)
     counters.spawned = gate.admitted &- withdrawn
     return counters
   }

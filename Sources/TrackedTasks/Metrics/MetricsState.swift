@@ -34,6 +34,10 @@ struct TaskCounters {
   var failed: UInt64 = 0
   var exited: UInt64 = 0
   var rejected: UInt64 = 0
+  /// How often one of them started again.
+  var restarts: UInt64 = 0
+  /// How often a run of a periodic one took longer than the period.
+  var overruns: UInt64 = 0
   /// How many were alive at once at the most.
   var peak: UInt64 = 0
 
@@ -128,6 +132,16 @@ struct MetricsState: MonitorState {
     kinds[slot.index].counters.rejected &+= 1
   }
 
+  mutating func countRestart(_ slot: KindSlot) {
+    all.restarts &+= 1
+    kinds[slot.index].counters.restarts &+= 1
+  }
+
+  mutating func countOverrun(_ slot: KindSlot) {
+    all.overruns &+= 1
+    kinds[slot.index].counters.overruns &+= 1
+  }
+
   mutating func countEnd(_ task: EndedFacts) {
     let place = KindSlot(of: task.kind).index
     all.countEnd(task.how)
@@ -147,17 +161,20 @@ struct MetricsState: MonitorState {
   }
 
   func checkInvariants() {
-    var (live, ended, rejected) = (UInt64(0), UInt64(0), UInt64(0))
+    var (live, ended, rejected, restarts) = (UInt64(0), UInt64(0), UInt64(0), UInt64(0))
     for slot in 0..<KindSlot.count {
       let counters = kinds[slot].counters
       live &+= counters.live
       ended &+= counters.ended
       rejected &+= counters.rejected
+      restarts &+= counters.restarts
       if counters.live > counters.peak { fatalError("more tasks are alive than ever were") }
       if kinds[slot].run.count != counters.ended { fatalError("X2: the durations are miscounted") }
       if kinds[slot].stop.count > counters.ended { fatalError("X2: the durations are miscounted") }
     }
-    if live != all.live || ended != all.ended || rejected != all.rejected {
+    if live != all.live || ended != all.ended || rejected != all.rejected
+      || restarts != all.restarts
+    {
       fatalError("X1: the kinds do not add up")
     }
     if noted != ended { fatalError("the recent tasks are miscounted") }

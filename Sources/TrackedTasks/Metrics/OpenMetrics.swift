@@ -17,6 +17,10 @@ extension TextWriter {
     }
     writeFamily("taskreg_tasks_rejected", "counter", "Spawns that were rejected.")
     writeCounters("taskreg_tasks_rejected_total", registries) { $0.rejected }
+    writeFamily("taskreg_tasks_restarted", "counter", "Times that a task started again.")
+    writeCounters("taskreg_tasks_restarted_total", registries) { $0.restarts }
+    writeFamily("taskreg_runs_overrun", "counter", "Runs that took longer than their period.")
+    writeCounters("taskreg_runs_overrun_total", registries) { $0.overruns }
     writeFamily("taskreg_tasks_live", "gauge", "Tasks that are alive.")
     writeCounters("taskreg_tasks_live", registries) { $0.live }
     if !registries.contains(where: { $0.kinds != nil }) { return }

@@ -31,6 +31,8 @@ enum LogEventNumber {
   static var stallExplained: UInt32 { 14 }
   static var stallAborted: UInt32 { 15 }
   static var deadlock: UInt32 { 16 }
+  static var taskRestarting: UInt32 { 17 }
+  static var taskOverrun: UInt32 { 18 }
 
   /// Whether the event reports the result of a call, which the caller receives as well.
   static func isOutcome(_ event: UInt32) -> Bool {

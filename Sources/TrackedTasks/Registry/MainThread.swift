@@ -113,7 +113,7 @@ enum MainThread {
   /// If the number has not changed and none of them ran meanwhile, none of the threads that the
   /// kernel counted can start another.
   static var isLastToWait: Bool {
-    if !hasLeft { return false }
+    if !hasLeft || TaskRuns.areWaiting { return false }
     let before = waiting.load(ordering: .sequentiallyConsistent)
     let threads = cp_threads_without_main()
     return threads >= 0 && UInt64(threads) == before & 0xffff_ffff

@@ -22,13 +22,13 @@ private nonisolated(unsafe) var table:
     UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64,
     UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64,
     UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64,
-    UInt64
+    UInt64, UInt64, UInt64, UInt64, UInt64
   ) = (
     0x9E5A_17C3_7461_736B, 0xC4D2_6F81_7265_670A, 0x83B1_0D5F_E92C_46A7, 0xF1A8_3C6E_5B90_D274,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
   )
 
 /// Fills the table.
@@ -178,5 +178,9 @@ enum ReaderTable {
     set(.evenLabel, place &+ label.even)
     set(.oddLabel, place &+ label.odd)
     set(.labelSize, UInt(MemoryLayout<AtomicText<16>>.size))
+    set(.runCount, addressOf(activity.pointee.runCount) &- base)
+    set(.startsAt, addressOf(activity.pointee.startsAt) &- base)
+    set(.lastEnding, addressOf(activity.pointee.lastEnding) &- base)
+    set(.lastCode, addressOf(activity.pointee.code) &- base)
   }
 }

@@ -120,7 +120,10 @@ struct RegistryStorage: ~Copyable {
   // atomic: how many of `endWaiters` wait for room. Sequentially consistent, like those, and counted
   // before.
   let roomWaiters = Atomic<UInt32>(0)
-  private let padding4 = InlineArray<2, UInt64>(repeating: 0)
+  // atomic: relaxed; how often a task has started again.
+  let restarts = Atomic<UInt64>(0)
+  // atomic: relaxed; how many runs of periodic tasks took longer than the period.
+  let overruns = Atomic<UInt64>(0)
 
   // atomic: how many groups there are, alive or about to be freed. Sequentially consistent: counted
   // before a task can be spawned in one, and read by threads that walk the tree.

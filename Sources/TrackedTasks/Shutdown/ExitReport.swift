@@ -258,6 +258,8 @@ struct ExitReport {
         writer.write(" ago")
       }
       if activity.isStalled { writer.write(", heartbeat overdue") }
+      if !activity.isWithoutRuns { writer.write(",") }
+      writer.write(runsOf: activity, facts.state, at: now)
     }
     writer.write("\n")
   }

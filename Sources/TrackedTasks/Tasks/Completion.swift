@@ -110,6 +110,7 @@ extension TaskReference {
             line.append(utf8: message)
           }
         }
+        if startsAgain { appendRuns(to: &line) }
       } _: {
         log.send(
           LogRecord(

@@ -20,7 +20,9 @@ struct TaskFacts {
   /// How far it has got.
   var state: State {
     switch word.stage {
-    case .starting: word.isOverdue ? .abandoned : .starting
+    case .starting:
+      word.isOverdue
+        ? .abandoned : activity.map { $0.startsAt != 0 } == true ? .waiting : .starting
     case .running: word.isOverdue ? .abandoned : word.isCancelRequested ? .cancelling : .running
     default: .ended
     }
@@ -33,6 +35,7 @@ struct TaskFacts {
     case cancelling = 3
     case abandoned = 4
     case ended = 5
+    case waiting = 6
 
     /// Its name in text and in JSON.
     var text: StaticString { Names.state(rawValue) }

@@ -106,6 +106,15 @@ extension TaskReference {
       let status = prepareHeartbeats(interval: heartbeat)
       if status != .ok { return status }
     }
+    if request.traits.contains(.startsAgain), let policy = request.again {
+      let status = prepareRuns(
+        policy.pointee, stackSize: registry.stackSize(for: request),
+        fresh: request.wantsFreshThread)
+      if status != .ok {
+        releaseOptionalState()
+        return status
+      }
+    }
     if request.cancelSignal == 0 { return .ok }
     let (status, signal) = CancelSignal.make(request.cancelSignal, for: self)
     pointer.pointee.optionalState.signal.store(UInt(bitPattern: signal), ordering: .relaxed)
@@ -117,6 +126,7 @@ extension TaskReference {
   func releaseOptionalState() {
     // An earlier task in the same record may have had heartbeats; its state was dropped at its end.
     if traits.contains(.heartbeat) { endHeartbeats() }
+    if traits.contains(.startsAgain) { endRuns() }
     if let signal = takeSignal() { signal.destroy() }
   }
 
@@ -132,19 +142,36 @@ extension TaskReference {
   }
 
   /// Called when the task's thread is about to enter the body.
-  func bodyBegins() {
+  ///
+  /// - Parameter wasAsked: whether the task was asked to stop before its thread had entered it.
+  /// - Returns: false if the body does not run again (B2).
+  @discardableResult
+  func bodyBegins(wasAsked: Bool = false) -> Bool {
+    let startsAgain = traits.contains(.startsAgain)
+    if startsAgain && !runBegins(wasAsked: wasAsked) { return false }
     if traits.contains(.namedThread), let worker = Worker.current {
       let name = activity
       Worker.setKernelName(
         name.pointee.threadName[0], name.pointee.threadName[1], on: worker)
     }
-    if traits.contains(.heartbeat) { beginHeartbeats() }
+    if traits.contains(.heartbeat) && !(startsAgain && isRunAgain) { beginHeartbeats() }
     let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
     CancelSignal.Pointer(bitPattern: bits)?.arm()
+    return true
+  }
+
+  /// Stops sending the cancel signal to the task's thread, which leaves a run; the next one arms it
+  /// again.
+  func restCancelSignal() {
+    let bits = pointer.pointee.optionalState.signal.load(ordering: .relaxed)
+    guard let signal = CancelSignal.Pointer(bitPattern: bits) else { return }
+    TimerThread.withQueue { signal.rest(&$0) }
+    signal.discardPending(in: registry.root)
   }
 
   /// Called when the task's thread has left the body.
   func bodyHasEnded() {
+    if traits.contains(.startsAgain) { endRuns() }
     if traits.contains(.heartbeat) { endHeartbeats() }
     guard let signal = takeSignal() else { return }
     signal.discardPending(in: registry.root)

@@ -21,6 +21,10 @@ struct SpawnRequest {
   var heartbeat: Int64 = 0
   /// The first bytes of what its thread is called, if the traits say `namedThread`.
   var threadName: (UInt64, UInt64) = (0, 0)
+  /// Why and when it runs again, if the traits say `startsAgain`; valid during the spawn.
+  var again: UnsafePointer<RunPolicy>?
+  /// Whether its first run begins later, as its schedule says.
+  var waitsFirst = false
   /// Whether the caller gets a handle.
   var wantsHandle = false
   /// Whether it is one of several attempts: that there is no room is then no rejection (S8).
@@ -50,7 +54,11 @@ extension RegistryReference {
   func spawn(_ request: borrowing SpawnRequest) -> (Status, TaskReference?) {
     if ProcessState.isForkedChild { return (.forked, nil) }
     return enter(request) { task, request in
-      parent == nil
+      if request.waitsFirst {
+        task.runs.restFirst()
+        return .ok
+      }
+      return parent == nil
         ? dispatch(task, stackSize: request.stackSize, fresh: request.wantsFreshThread)
         : root.dispatch(
           task, stackSize: stackSize(for: request), fresh: request.wantsFreshThread)
@@ -108,7 +116,8 @@ extension RegistryReference {
   }
 
   /// The stack size for a task of a group, in the form in which the root registry takes it.
-  private func stackSize(for request: borrowing SpawnRequest) -> Int? {
+  func stackSize(for request: borrowing SpawnRequest) -> Int? {
+    if parent == nil { return request.stackSize }
     let wanted = request.stackSize ?? options.stackSize
     return request.stackSize == nil && wanted == root.options.stackSize ? nil : wanted
   }

@@ -61,6 +61,19 @@ struct TaskActivity: ~Copyable {
   // atomic: a pointer of the application's, as bits, if its traits say `hasData`. Written by the
   // task's own thread with release, loaded with acquire: so what it points to can be read, too.
   let data: Atomic<UInt>
+  // The last five are valid if its traits say `startsAgain`.
+  // atomic: its `TaskRuns`, as bits; 0 once no run follows. See LOCKING there.
+  let runs: Atomic<UInt>
+  // atomic: relaxed; how many runs have begun. Written by the task's own thread.
+  let runCount: Atomic<UInt64>
+  // atomic: relaxed; when the next run begins, on `CLOCK_MONOTONIC`, while the task waits for that.
+  // Stored before the transition `rests`; 0 before the first run and while one is under way.
+  let startsAt: Atomic<Int64>
+  // atomic: relaxed; how the last run ended, as the number of `TR_ENDED_…`; 0 before. Its code is
+  // `code`.
+  let lastEnding: Atomic<UInt32>
+  // atomic: relaxed; 1 once there were too many restarts.
+  let hasGivenUp: Atomic<UInt32>
 }
 
 /// The facts in the activity of a task.
@@ -80,6 +93,23 @@ struct ActivityFacts {
   var isLabelled = false
   /// Whether it is that of a thread that shuts down, and is not waited for (A4).
   var joinsOthers = false
+
+  /// How many runs have begun, of a task that starts again; 0 for all others (B3).
+  var runs: UInt64 = 0
+  /// How its last run ended, as the number of `TR_ENDED_…`, and its code; 0 before the end of one.
+  var lastEnding: UInt32 = 0
+  var lastCode: Int32 = 0
+  /// When its next run begins, on `CLOCK_MONOTONIC`; 0 unless it may be waiting for that.
+  var startsAt: Int64 = 0
+
+  /// Whether it has one run, as most tasks.
+  var isWithoutRuns: Bool { runs == 0 && startsAt == 0 }
+
+  /// How long it still waits for its next run, in nanoseconds; `.max` if it is paused, -1 if it does
+  /// not wait.
+  func startsIn(_ state: TaskFacts.State, at now: Int64) -> Int64 {
+    state == .waiting ? startsAt == .max ? .max : max(0, startsAt &- now) : -1
+  }
 
   /// For how long it has been draining, in nanoseconds; -1 if it is not.
   func drainingFor(at now: Int64) -> Int64 {
@@ -101,6 +131,7 @@ extension TaskReference {
     facts.record = self
     facts.isLabelled = traits.contains(.labelled)
     facts.joinsOthers = traits.contains(.joinsOthers)
+    if traits.contains(.startsAgain) { addRuns(to: &facts) }
     if !traits.contains(.activity) { return facts }
     let activity = self.activity
     facts.checkpoint = UnsafePointer(
@@ -108,6 +139,16 @@ extension TaskReference {
     facts.progress = activity.pointee.progress
     if traits.contains(.heartbeat) { facts.isStalled = heartbeats.isOverdue }
     return facts
+  }
+
+  /// Adds what is known of the runs of a task that starts again.
+  private func addRuns(to facts: inout ActivityFacts) {
+    facts.runs = activity.pointee.runCount.load(ordering: .relaxed)
+    facts.lastEnding = activity.pointee.lastEnding.load(ordering: .relaxed)
+    if facts.lastEnding == UInt32(TaskWord.Ending.failed.rawValue) {
+      facts.lastCode = activity.pointee.code.load(ordering: .relaxed)
+    }
+    facts.startsAt = activity.pointee.startsAt.load(ordering: .relaxed)
   }
 
   /// Stores every field of the activity that belongs to a trait.

@@ -276,6 +276,7 @@ struct TaskReference: Equatable {
     // Sequentially consistent, like the level before: see LOCKING in `WaitDescriptor.swift`.
     let traits = pointer.pointee.optionalState.traits.load(ordering: .sequentiallyConsistent)
     if TaskTraits(rawValue: traits).contains(.hasWaitPlace) { WaitDescriptor.raise(for: self) }
+    if TaskTraits(rawValue: traits).contains(.startsAgain) { endRest() }
   }
 
   /// Ends the wait that the task is in if it was asked to stop.

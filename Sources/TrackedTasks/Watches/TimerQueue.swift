@@ -26,6 +26,8 @@ struct Timer {
     case wake(UnsafeMutablePointer<ConditionWait>)
     /// Checks for a heartbeat, and reports if there was none.
     case heartbeat(UnsafeMutablePointer<HeartbeatWatch>)
+    /// Starts the next run of a task; as an event, frees what is left of its runs.
+    case start(UnsafeMutablePointer<TaskRuns>)
     /// Sends a notification to systemd.
     case systemd(UnsafeMutablePointer<SystemdWatch>)
     /// Logs that systemd could not be notified.

@@ -41,7 +41,8 @@ struct TimerState: MonitorState {
 
   /// When the thread has something to do.
   var wakesAt: Deadline {
-    queue.nextDue.nanoseconds < eventIsLateAt.nanoseconds ? queue.nextDue : eventIsLateAt
+    let next = min(queue.nextDue.nanoseconds, eventIsLateAt.nanoseconds)
+    return Deadline(nanoseconds: min(next, dueRuns.wakesAt.nanoseconds))
   }
 
   /// Whether the thread will not be needed once the event threads have found that there are no more
@@ -52,6 +53,9 @@ struct TimerState: MonitorState {
   var isFinishing: Bool {
     queue.isEmpty && holds == 0 && events.isEmpty && eventThreads > 0 && callbacks == 0
   }
+
+  /// The runs that are due and have no thread yet.
+  var dueRuns = DueRuns()
 
   // MARK: Leaving
 
@@ -189,6 +193,10 @@ struct TimerState: MonitorState {
         case .event: post(timer)
         case .endOfProcess(let stall): return .endProcess(stall)
         }
+      case .start(let runs):
+        runs.willStart()
+        if !runs.mayWait { return .start(runs) }
+        dueRuns.append(timer, at: now)
       case .systemd(let watch):
         watch.willNotify()
         return .notifyManager(watch)
@@ -196,7 +204,7 @@ struct TimerState: MonitorState {
       case .systemdFailure: fatalError("such a timer is posted, never queued")
       }
     }
-    return nil
+    return dueRuns.next(at: now).map { .start($0) }
   }
 
   func checkInvariants() {

@@ -115,10 +115,14 @@ struct TimerThread {
     // SAFETY: see above; it is never freed.
     let this = existing.unsafelyUnwrapped
     let (result, concernsThread) = this.pointee.monitor.withLock { state in
-      // Not which timer is the first: the same one may have become due earlier.
-      let before = (state.wakesAt, state.pulse)
+      // Not which timer is the first: the same one may have become due earlier. If there is less to
+      // do, the thread finds out when it wakes.
+      let before = (state.wakesAt.nanoseconds, state.pulse)
       let result = body(&state)
-      return (result, state.isUnused || state.wakesAt != before.0 || state.pulse < before.1)
+      return (
+        result,
+        state.isUnused || state.wakesAt.nanoseconds < before.0 || state.pulse < before.1
+      )
     }
     if concernsThread { this.pointee.parker.unpark() }
     return result
@@ -260,6 +264,7 @@ struct TimerThread {
 enum DueAction {
   /// With a reference.
   case cancel(TokenReference, Timer.Pointer)
+  case start(TaskRuns.Pointer)
   case notifyManager(SystemdWatch.Pointer)
   case endProcess(ExitBell.Stall)
 
@@ -269,6 +274,7 @@ enum DueAction {
     case .cancel(let token, let timer):
       // The reference is passed on.
       if token.expire() { TimerThread.post(timer) } else { token.release() }
+    case .start(let runs): runs.startRun()
     case .notifyManager(let watch): watch.notify()
     }
   }

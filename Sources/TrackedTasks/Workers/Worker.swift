@@ -95,6 +95,8 @@ struct Worker: ~Copyable {
   ///
   /// Owned by the worker thread while it is not idle, otherwise guarded by the registry's Monitor.
   var isUnchecked = false
+  /// Whether its last task has been put to rest, or ended without a run: others may be due (B5).
+  var hasRested = false
   /// Whether its thread is the application's own, and was adopted (A1); set by that thread.
   var isAdopted = false
   /// The kernel's id of the thread; set by the thread itself, read by others after it departed.
@@ -149,6 +151,8 @@ struct Worker: ~Copyable {
   enum Stage {
     /// The stage while the body runs.
     case body
+    /// The stage once a run is over after which the task starts again.
+    case resting
     /// The stage while `drop` runs.
     case drop
     /// The stage while the log callback runs.

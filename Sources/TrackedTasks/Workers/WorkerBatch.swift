@@ -3,7 +3,7 @@ import CPlatform
 /// The workers of a registry, several to an allocation: ten thousand workers shall not pay ten
 /// thousand times for alignment.
 ///
-/// B1: every worker of a batch is initialised, from `make` to `destroyAll`.
+/// Batch1: every worker of a batch is initialised, from `make` to `destroyAll`.
 struct WorkerBatch {
   /// The batch made before it; the header has a cache line of its own.
   private var previous: UnsafeMutablePointer<WorkerBatch>?

@@ -42,7 +42,8 @@ extension Worker {
       endIfCancelled()
       next =
         isReusable(worker, afterTicks: ticks)
-        ? worker.pointee.registry.nextTask(for: worker, afterStop: wasStopped) : nil
+        ? takeDueTask(for: worker)
+          ?? worker.pointee.registry.nextTask(for: worker, afterStop: wasStopped) : nil
     }
     // For threads that spin on the mailbox for the end of the last task.
     worker.pointee.mailbox.store(MailboxWord.leave.bits, ordering: .releasing)
@@ -154,13 +155,16 @@ extension Worker {
     if worker.pointee.backtraceSignal != Backtrace.signal {
       worker.pointee.backtraceSignal = ThreadState.restoreMask(in: worker.pointee.registry)
     }
-    let hasOptionalState = task.advance { $0.entered() }?.hasOptionalState == true
+    let before = task.advance { $0.entered() }
+    let hasOptionalState = before?.hasOptionalState == true
     setKernelName(of: task, on: worker)
     let cpu = cp_current_cpu()
     if worker.pointee.cpu.load(ordering: .relaxed) != cpu {
       worker.pointee.cpu.store(cpu, ordering: .relaxed)
     }
-    if hasOptionalState { task.bodyBegins() }
+    if hasOptionalState && !task.bodyBegins(wasAsked: before?.isCancelRequested == true) {
+      return endWithoutRun(task, on: worker)
+    }
     cp_set_errno(0)
     mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil), "pthread_setcancelstate")
     let start = cp_ticks()
@@ -169,9 +173,17 @@ extension Worker {
     mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
     mustSucceed(pthread_setcanceltype(cp_cancel_deferred(), nil), "pthread_setcanceltype")
     if ProcessState.isForkedChild { return (0, false) }
-    // Not `hasOptionalState` from above: the body may have set a heartbeat interval.
-    if task.word.hasOptionalState { task.bodyHasEnded() }
     if code != 0 { task.activity.pointee.code.store(code, ordering: .relaxed) }
+    // Not `hasOptionalState` from above: the body may have set a heartbeat interval.
+    if task.word.hasOptionalState {
+      if task.traits.contains(.startsAgain)
+        && restsAfterRun(task, code == 0 ? .returned : .failed, on: worker)
+      {
+        if ProcessState.isForkedChild { return (0, false) }
+        return (endOfRun(ticks, on: worker), false)
+      }
+      task.bodyHasEnded()
+    }
     worker.pointee.ending = code == 0 ? .returned : .failed
     // If the longest of them was too short for a system call, so were the others.
     ticks = max(ticks, releaseAndLog(task, on: worker))
@@ -247,44 +259,5 @@ extension Worker {
     task.complete(worker.pointee.ending, in: worker.pointee.registry)
     if ProcessState.isForkedChild { return }
     worker.pointee.task = nil
-  }
-
-  /// The destructor of the thread-specific key: the last code of the library that a thread runs.
-  ///
-  /// It is called in rounds. In the first, it ends the task if that is not done. In the second,
-  /// when the application's destructors have run once, the thread leaves the registry.
-  static func threadIsEnding(_ value: UnsafeMutableRawPointer?) {
-    if ProcessState.isForkedChild { return }
-    // SAFETY: the key's value is set by `threadMain`, `adopt` and here alone.
-    let bits = UInt(bitPattern: value)
-    let round = laterRound(bits)
-    if round > 0 {
-      if round == 1 { leave(currentOrDeparted.unsafelyUnwrapped) }
-      return
-    }
-    let worker = Pointer(bitPattern: bits).unsafelyUnwrapped
-    if worker.pointee.isAdopted { return adoptedThreadIsEnding(worker) }
-    // The key reads nil by now, but drop and log callback must find themselves inside the task.
-    setCurrent(worker)
-    mustSucceed(pthread_setcancelstate(cp_cancel_disable(), nil), "pthread_setcancelstate")
-    if let task = worker.pointee.task {
-      if task.word.hasOptionalState { task.bodyHasEnded() }
-      if worker.pointee.stage == .body { worker.pointee.ending = .exited }
-      releaseAndLog(task, on: worker)
-      if ProcessState.isForkedChild { return }
-      complete(task, on: worker)
-    }
-    setDeparted(worker)
-    worker.pointee.registry.endIfUnreachable()
-  }
-
-  /// Makes the thread leave its registry; the kernel reports when it has ended.
-  private static func leave(_ worker: Pointer) {
-    let registry = worker.pointee.registry
-    worker.pointee.life.willEnd()
-    // Two for one, so that even the last threads of a crowd leave few behind them.
-    registry.reapDeparted(atMost: 2, leavesToShutdown: true)
-    registry.depart(worker)
-    registry.releaseStorage()
   }
 }

@@ -33,6 +33,12 @@ extension RegistryReference {
       singleUse: fresh || stackSize != nil || isClosed || options.keepsNoThreads)
   }
 
+  /// Gives a thread to a task that was asked to stop before its next run, in a closed registry: no
+  /// body runs in it, and it may end others like it.
+  func dispatchEnd(_ task: TaskReference) -> Status {
+    start(task, stackSize: options.stackSize, singleUse: options.keepsNoThreads)
+  }
+
   /// Gives a task to the spinning worker, waiting a moment for it: it may be at the end of a short task.
   ///
   /// - Returns: false if it is not listening (M1).

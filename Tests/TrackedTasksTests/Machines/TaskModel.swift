@@ -88,6 +88,11 @@ struct TaskStep: Sendable {
       "entered", { $0.entered() },
       { model in model.life == .starting ? model.with { $0.life = .running } : nil }),
     TaskStep(
+      "rests", { $0.rests() },
+      { model in
+        model.life == .running && model.level == 0 ? model.with { $0.life = .starting } : nil
+      }),
+    TaskStep(
       "ended", { $0.ended() },
       { model in model.life == .ending ? model.givingBack { $0.life = .ended } : nil }),
     TaskStep(
