@@ -1,149 +1,250 @@
 #if !hasFeature(Embedded)
 
-  // LOCKING
-  // `Handover`'s Monitor guards two facts that can become true in either order: the task that waits
-  // has been spawned, and the surrounding Swift task has been cancelled.
+  // The calls that block, for `async` code, where Swift chooses these by the same names.
 
   extension ShutdownToken {
-    /// `wait`, without blocking the caller's thread.
+    /// Waits until the token is cancelled.
     ///
-    /// - Throws: `timedOut`; `cancelled` when the surrounding Swift task is cancelled;
-    ///   `threadUnavailable` when the system refuses a thread for the wait.
+    /// - Parameter timeout: how long; nil never times out.
+    /// - Throws: `timedOut`; `cancelled` when the surrounding Swift task is cancelled; `outOfMemory`;
+    ///   `threadUnavailable` when the system refuses the thread of the timeouts; `forkedChild`.
     ///
-    /// *Concurrency:* the wait occupies a thread of the library, not one of the cooperative pool.
-    public func waitAsync(timeout: Duration? = nil) async throws(TaskRegistryError) {
-      try await AsyncWait.run { () throws(TaskRegistryError) in try self.wait(timeout: timeout) }
+    /// *Concurrency:* holds no thread.
+    public func wait(timeout: Duration? = nil) async throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      if isCancelled { return }
+      let time = timeoutNanoseconds(timeout)
+      if time == 0 { throw .timedOut }
+      let wait = AsyncWait()
+      // The child's own deadline is the timer. Cancelled for whatever cause, it ends the wait.
+      let token = time < 0 ? self : try child(timeout: .nanoseconds(time))
+      let registration = try token.onCancel { wait.end(with: .ready) }
+      let end = await wait.end()
+      registration.remove()
+      if isCancelled { return }
+      throw end == .cancelled ? .cancelled : .timedOut
+    }
+  }
+
+  extension ShutdownToken {
+    /// Waits until one of several tokens is cancelled.
+    ///
+    /// - Parameters:
+    ///   - tokens: one to 64.
+    ///   - timeout: how long; nil never times out.
+    /// - Returns: the index of the first that is cancelled.
+    /// - Throws: as `wait(timeout:)`; `invalidArgument` for no token, or too many.
+    ///
+    /// *Concurrency:* holds no thread.
+    public static func waitForAny(
+      _ tokens: [ShutdownToken], timeout: Duration? = nil
+    ) async throws(TaskRegistryError) -> Int {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      guard (1...64).contains(tokens.count) else { throw .invalidArgument }
+      if let index = tokens.firstIndex(where: \.isCancelled) { return index }
+      let time = timeoutNanoseconds(timeout)
+      if time == 0 { throw .timedOut }
+      let wait = AsyncWait()
+      var registrations: [CancelRegistration] = []
+      for token in tokens {
+        registrations.append(try token.onCancel { wait.end(with: .ready) })
+      }
+      let timer = time < 0 ? nil : try ShutdownToken(timeout: .nanoseconds(time))
+      if let timer { registrations.append(try timer.onCancel { wait.end(with: .timedOut) }) }
+      let end = await wait.end()
+      for registration in registrations { registration.remove() }
+      if let index = tokens.firstIndex(where: \.isCancelled) { return index }
+      throw end == .cancelled ? .cancelled : .timedOut
     }
   }
 
   extension TrackedTask {
-    /// `wait`, without blocking the caller's thread.
+    /// Waits until the task has ended.
     ///
-    /// Errors and threads are as in `ShutdownToken.waitAsync`.
+    /// - Parameter timeout: how long; nil never times out.
+    /// - Returns: how it ended.
+    /// - Throws: as `ShutdownToken.wait`.
+    ///
+    /// *Concurrency:* holds no thread.
     @discardableResult
-    public func waitAsync(
-      timeout: Duration? = nil
-    ) async throws(TaskRegistryError) -> TaskOutcome {
-      try await AsyncWait.run { () throws(TaskRegistryError) in try self.wait(timeout: timeout) }
+    public func wait(timeout: Duration? = nil) async throws(TaskRegistryError) -> TaskOutcome {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      if core.word.stage == .ended { return TaskOutcome(of: core) }
+      // A task that is counted already is a few instructions from its end (J2).
+      let time = core.word.stage == .ending ? -1 : timeoutNanoseconds(timeout)
+      if time == 0 { throw .timedOut }
+      let end = try await waitForEnd(within: time)
+      if core.word.stage == .ended { return TaskOutcome(of: core) }
+      throw end == .cancelled ? .cancelled : .timedOut
+    }
+
+    /// Waits until the task has ended; `time` nanoseconds at most, unless that is negative.
+    fileprivate func waitForEnd(within time: Int64) async throws(TaskRegistryError) -> AsyncWait.End {
+      let wait = AsyncWait()
+      let registration = try CancelRegistration(.end(core)) { wait.end(with: .ready) }
+      var timer: (ShutdownToken, CancelRegistration)?
+      if time >= 0 {
+        let token = try ShutdownToken(timeout: .nanoseconds(time))
+        timer = (token, try token.onCancel { wait.end(with: .timedOut) })
+      }
+      let end = await wait.end()
+      registration.remove()
+      timer?.1.remove()
+      return end
     }
   }
 
   extension TaskRegistry {
-    /// `joinAll`, without blocking the caller's thread.
+    /// Waits until every task has ended, including those spawned meanwhile.
     ///
-    /// Errors and threads are as in `ShutdownToken.waitAsync`; it also throws `deadlineExceeded`.
+    /// It asks no task to stop, not even at the end of the timeout.
+    ///
+    /// - Parameter timeout: how long; nil never times out.
+    /// - Throws: as `ShutdownToken.wait`; `wouldDeadlock` from inside a task of this registry.
+    ///
+    /// *Concurrency:* holds no thread.
+    public func wait(timeout: Duration? = nil) async throws(TaskRegistryError) {
+      if ProcessState.isForkedChild { throw .forkedChild }
+      if core.isHeldUpByCaller { throw .wouldDeadlock }
+      try await waitUntilEmpty(until: .after(timeoutNanoseconds(timeout)))
+    }
+
+    /// Waits until every task has ended, including those spawned meanwhile, or the deadline has
+    /// passed.
+    ///
+    /// No task is asked to stop before the deadline. Parameters and result are those of the form
+    /// that blocks.
+    ///
+    /// - Throws: as `wait(timeout:)`; `deadlineExceeded` with the report.
+    ///
+    /// *Concurrency:* holds no thread until the deadline; one for the time that it takes to deal
+    /// with the stragglers.
     @discardableResult
-    public func joinAllAsync(
+    public func joinAll(
       timeout: Duration? = nil, explained: Bool = false
     ) async throws(TaskRegistryError) -> JoinReport {
-      try await AsyncWait.run { () throws(TaskRegistryError) in
-        try self.joinAll(timeout: timeout, explained: explained)
+      if ProcessState.isForkedChild { throw .forkedChild }
+      if core.isHeldUpByCaller { throw .wouldDeadlock }
+      let before = JoinBaseline(core)
+      let time = timeoutNanoseconds(timeout)
+      do {
+        try await waitUntilEmpty(until: .after(time))
+      } catch .timedOut {
+        // The join below deals with it.
       }
+      return try await AsyncCall.result { () throws(TaskRegistryError) in
+        try self.joinAll(time, since: before, explained: explained)
+      }.get()
     }
 
-    /// `wait`, without blocking the caller's thread.
+    /// Closes the registry, cancels its token and joins its tasks.
     ///
-    /// Errors and threads are as in `ShutdownToken.waitAsync`; it also throws `wouldDeadlock`.
-    public func waitAsync(timeout: Duration? = nil) async throws(TaskRegistryError) {
-      try await AsyncWait.run { () throws(TaskRegistryError) in try self.wait(timeout: timeout) }
-    }
-
-    /// `shutdown`, without blocking the caller's thread.
+    /// Parameters and result are those of the form that blocks. If the surrounding Swift task is
+    /// cancelled, that means abort, now: the tasks of the phases asked so far are told to abort, and
+    /// the grace of this and every later shutdown of the registry is over, as `endGracePeriod` does
+    /// it. The call still joins, and throws `deadlineExceeded` with the report if tasks were alive
+    /// then, never `cancelled`.
     ///
-    /// If the surrounding Swift task is cancelled, that means abort, now: the tasks of the phases
-    /// asked so far are told to abort, and the grace of this and every later shutdown of the
-    /// registry is over, as by a second signal. The call still joins, and throws
-    /// `deadlineExceeded` with the report if tasks were alive then, never `cancelled`.
+    /// - Throws: as the form that blocks; `threadUnavailable`, with nothing changed, when the system
+    ///   refuses a thread.
     ///
-    /// Other errors and threads are as in `ShutdownToken.waitAsync`.
+    /// *Concurrency:* holds one thread of the library's, on which `onPhase` is called.
     @discardableResult
-    public func shutdownAsync(
+    public func shutdown(
       reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
       options: ShutdownOptions = ShutdownOptions(), explained: Bool = false,
       onPhase: (@Sendable (PhaseEvent) -> Void)? = nil
     ) async throws(TaskRegistryError) -> JoinReport {
-      try await AsyncWait.run { () throws(TaskRegistryError) in
-        try self.shutdown(
-          reason: reason, message: message, grace: grace, options: options, explained: explained,
-          onPhase: onPhase)
-      } onCancel: {
-        self.core.forceDeadline(bySecond: 0, after: 0, of: 0)
-        CallbackRun.begin(in: self.core)
-      }
-    }
-  }
-
-  /// Runs a blocking call of this library as a task of a registry of the library's own.
-  ///
-  /// The task gives the call a thread, and a flag by which a cancelled Swift task ends the wait.
-  enum AsyncWait {
-    /// The registry of the waiting threads.
-    ///
-    /// No program shuts it down. Its idle threads end after a while, except for one, which joins
-    /// the others.
-    static let registry = Result { () throws(TaskRegistryError) in
-      var options = RegistryOptions()
-      options.idleThreads = 1
-      return try TaskRegistry(options)
-    }
-
-    static func run<Value: Sendable>(
-      _ call: @escaping @Sendable () throws(TaskRegistryError) -> Value,
-      onCancel: (@Sendable () -> Void)? = nil
-    ) async throws(TaskRegistryError) -> Value {
-      let registry = try registry.get()
-      guard let handover = Handover() else { throw .outOfMemory }
       let result = await withTaskCancellationHandler {
-        await withCheckedContinuation { continuation in
-          do throws(TaskRegistryError) {
-            let waiting = try registry.spawn("taskreg async wait", kind: .application()) { _ in
-              continuation.resume(
-                returning: Result { () throws(TaskRegistryError) in try call() })
-            }
-            handover.threadExists(waiting)
-          } catch {
-            continuation.resume(returning: Result<Value, TaskRegistryError>.failure(error))
-          }
+        await AsyncCall.result { () throws(TaskRegistryError) in
+          try self.shutdown(
+            reason: reason, message: message, grace: grace, options: options,
+            explained: explained, onPhase: onPhase)
         }
       } onCancel: {
-        if let onCancel { onCancel() } else { handover.isCancelled() }
+        endGracePeriod()
       }
       return try result.get()
     }
-  }
 
-  /// Cancels the waiting task once it exists and the Swift task has been cancelled.
-  private final class Handover: Sendable {
-    // SAFETY: the state inside is reached only through the Monitor.
-    nonisolated(unsafe) private let monitor: Monitor<State>
-
-    struct State: MonitorState {
-      var task: TrackedTask?
-      var isCancelled = false
-      func checkInvariants() {}
+    /// Does what a second signal does: the tasks of the phases asked so far are told to abort, and
+    /// the grace of this and every later shutdown of the registry, and of its groups, is over.
+    ///
+    /// A shutdown that waits goes on to its next phase, whose tasks still have a moment to end, and
+    /// to its report. Without a shutdown, nothing waits for the tasks.
+    public func endGracePeriod() {
+      if ProcessState.isForkedChild { return }
+      core.forceDeadline(bySecond: 0, after: 0, of: 0)
+      CallbackRun.begin(in: core)
     }
 
-    init?() {
-      guard let monitor = Monitor(State()) else { return nil }
-      self.monitor = monitor
-    }
-
-    deinit { monitor.destroy() }
-
-    func threadExists(_ task: TrackedTask) {
-      let cancel = monitor.withLock { state in
-        state.task = task
-        return state.isCancelled
+    /// Runs as a service, as the form that blocks.
+    ///
+    /// If the surrounding Swift task is cancelled, the registry's token is, with the reason
+    /// `.userRequested`, and the service stops as by a signal.
+    ///
+    /// - Throws: as there; `threadUnavailable`, with nothing done, when the system refuses a thread.
+    ///
+    /// *Concurrency:* holds one thread of the library's, on which `onPhase` is called.
+    public func runUntilStopped(
+      _ options: ServiceOptions = ServiceOptions(), onPhase: (@Sendable (PhaseEvent) -> Void)? = nil
+    ) async throws(TaskRegistryError) -> Int32 {
+      let result = await withTaskCancellationHandler {
+        await AsyncCall.result { () throws(TaskRegistryError) in
+          try self.runUntilStopped(options, onPhase: onPhase)
+        }
+      } onCancel: {
+        token.cancel(reason: .userRequested, message: "the Swift task was cancelled")
       }
-      if cancel { task.cancel() }
+      return try result.get()
     }
 
-    func isCancelled() {
-      let task = monitor.withLock { state in
-        state.isCancelled = true
-        return state.task
+    /// Waits until the library's own threads have ended, as the form that blocks.
+    ///
+    /// - Throws: as there; `threadUnavailable` when the system refuses a thread.
+    ///
+    /// *Concurrency:* holds one thread, which has ended when the process does.
+    public static func quiesce(timeout: Duration? = nil) async throws(TaskRegistryError) {
+      try await AsyncCall.result { () throws(TaskRegistryError) in
+        try quiesce(timeout: timeout)
+      }.get()
+    }
+
+    /// Waits until no task is alive, one generation of tasks after the other.
+    private func waitUntilEmpty(until deadline: Deadline) async throws(TaskRegistryError) {
+      while !core.isEmpty {
+        if deadline.hasPassed { throw .timedOut }
+        let tasks = someLiveTasks()
+        for task in tasks {
+          let left = deadline.isNever ? -1 : max(0, deadline.nanoseconds &- monotonicNow())
+          switch try await task.waitForEnd(within: left) {
+          case .ready: break
+          case .timedOut: throw .timedOut
+          case .cancelled: throw .cancelled
+          }
+        }
+        if tasks.isEmpty {
+          // They are counted, but have no record yet or none any more, which takes a moment.
+          if (try? await Task.sleep(for: .microseconds(100))) == nil { throw .cancelled }
+        }
       }
-      task?.cancel()
+    }
+
+    /// Some of the tasks that are alive; none only if there is none in a record.
+    ///
+    /// A walk passes the records of tasks that have ended. With so many at a time, all walks
+    /// together pass a 64th of the square of the records, and as few references are held.
+    private func someLiveTasks() -> [TrackedTask] {
+      var tasks: [TrackedTask] = []
+      core.forEachTask { task, _ in
+        if task.pin() {
+          task.retainHandle()
+          task.unpin()
+          tasks.append(TrackedTask(takingOver: task))
+        }
+        return tasks.count < 64
+      }
+      return tasks
     }
   }
 

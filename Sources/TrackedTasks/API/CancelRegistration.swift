@@ -160,6 +160,7 @@ import CPlatform
     ///   caller is not this task; `outOfMemory`, `systemFailure`.
     ///
     /// *Concurrency:* the task's own thread only; blocks.
+    @available(*, noasync, message: "it blocks the thread")
     public func wait(
       forDescriptor descriptor: Int32, events: Int16, timeout: Duration? = nil
     ) throws(TaskRegistryError) {
@@ -180,6 +181,7 @@ import CPlatform
     /// - Throws: as `wait(forDescriptor:events:timeout:)`.
     ///
     /// *Concurrency:* the task's own thread only; blocks.
+    @available(*, noasync, message: "it blocks the thread")
     public func wait(
       forDescriptors descriptors: inout [pollfd], timeout: Duration? = nil
     ) throws(TaskRegistryError) {

@@ -11,6 +11,7 @@
     ///   `forkedChild`.
     ///
     /// *Concurrency:* blocks the calling thread.
+    @available(*, noasync, message: "it blocks the thread")
     public func waitForRoom(timeout: Duration? = nil) throws(TaskRegistryError) {
       try check(core.waitForRoom(until: .after(timeoutNanoseconds(timeout))))
     }

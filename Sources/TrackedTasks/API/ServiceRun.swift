@@ -84,7 +84,9 @@
     ///   `systemFailure`, also when the report could not be written; `outOfMemory`,
     ///   `threadUnavailable`, `forkedChild`.
     ///
-    /// *Concurrency:* blocks the calling thread, usually the main thread.
+    /// *Concurrency:* blocks the calling thread, usually the main thread; in `async` code, `await`
+    /// chooses the form that does not.
+    @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public func runUntilStopped(
       _ options: ServiceOptions = ServiceOptions(), onPhase: ((PhaseEvent) -> Void)? = nil
     ) throws(TaskRegistryError) -> Int32 {

@@ -2,7 +2,7 @@
 
   /// A one-shot cancellation with a reason and a message; tokens form a tree.
   ///
-  /// *Concurrency:* every member may be used from any thread; only `wait` blocks.
+  /// *Concurrency:* every member may be used from any thread; only the `wait` that is not `async` blocks.
   public final class ShutdownToken: Sendable {
     // SAFETY: the core's tokens may be used from many threads; this object holds one reference.
     nonisolated(unsafe) let core: TokenReference
@@ -12,6 +12,16 @@
     /// - Throws: `outOfMemory`, `forkedChild`.
     public init() throws(TaskRegistryError) {
       let (status, token) = TokenReference.create()
+      guard let token else { throw TaskRegistryError(status) }
+      core = token
+    }
+
+    /// Creates a token without a parent that is cancelled, with the reason `.deadline`, when
+    /// `timeout` has passed.
+    ///
+    /// As `child(timeout:)` in everything else.
+    public init(timeout: Duration) throws(TaskRegistryError) {
+      let (status, token) = TokenReference.create(deadline: .after(timeoutNanoseconds(timeout)))
       guard let token else { throw TaskRegistryError(status) }
       core = token
     }
@@ -75,7 +85,9 @@
     /// - Parameter timeout: how long; nil never times out.
     /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop first.
     ///
-    /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
+    /// *Concurrency:* blocks the calling thread; in `async` code, `await` chooses the form that does
+    /// not.
+    @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public func wait(timeout: Duration? = nil) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(core.wait(until: .after(timeoutNanoseconds(timeout))))

@@ -165,7 +165,9 @@
     /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop first;
     ///   `invalidArgument` for no token, or too many; `forkedChild`.
     ///
-    /// *Concurrency:* blocks the calling thread.
+    /// *Concurrency:* blocks the calling thread; in `async` code, `await` chooses the form that does
+    /// not.
+    @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public static func waitForAny(
       _ tokens: [ShutdownToken], timeout: Duration? = nil
     ) throws(TaskRegistryError) -> Int {
@@ -189,6 +191,7 @@
     /// - Throws: as there; `cancelled` also when the token is cancelled.
     ///
     /// *Concurrency:* blocks the calling thread.
+    @available(*, noasync, message: "it blocks the thread")
     public func wait(
       on condition: UnsafeMutablePointer<pthread_cond_t>,
       mutex: UnsafeMutablePointer<pthread_mutex_t>, timeout: Duration? = nil

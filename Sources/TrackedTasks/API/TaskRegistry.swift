@@ -89,8 +89,8 @@
     /// Runs `body` in a thread of its own, as a task with a name and a kind.
     ///
     /// If the body throws, the task has failed, with the error's description as its message; but
-    /// `TaskRegistryError.cancelled`, thrown by a task that was asked to stop, is not a failure. If
-    /// the body leaves its thread (`pthread_exit`), the task has exited; what its frames had
+    /// `TaskRegistryError.cancelled` or `CancellationError`, thrown by a task that was asked to stop,
+    /// is not a failure. If the body leaves its thread (`pthread_exit`), the task has exited; what its frames had
     /// retained is never released.
     ///
     /// - Parameters:
@@ -190,15 +190,24 @@
     ///   registry; `cancelled` when the calling task is asked to stop; `outOfMemory`, with nothing
     ///   changed, if there is no memory for an explanation.
     ///
-    /// *Concurrency:* blocks the calling thread; in `async` code use `joinAllAsync`.
+    /// *Concurrency:* blocks the calling thread; in `async` code, `await` chooses the form that does
+    /// not.
     @discardableResult
+    @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public func joinAll(
       timeout: Duration? = nil, explained: Bool = false
+    ) throws(TaskRegistryError) -> JoinReport {
+      try joinAll(timeoutNanoseconds(timeout), since: nil, explained: explained)
+    }
+
+    /// Joins as `joinAll`, counting from `before` if it is not nil.
+    func joinAll(
+      _ timeout: Int64, since before: JoinBaseline?, explained: Bool
     ) throws(TaskRegistryError) -> JoinReport {
       let explanation = try explained ? TaskReport() : nil
       var stragglers: [TaskSummary] = []
       let (status, tally) = core.joinAll(
-        timeout: timeoutNanoseconds(timeout), full: explanation?.core
+        timeout: timeout, since: before, full: explanation?.core
       ) { stragglers.append(TaskSummary($1, .now)) }
       return try report(status, tally, stragglers, explanation)
     }
@@ -213,7 +222,9 @@
     /// - Throws: `timedOut`; `cancelled` when the calling task is asked to stop; `wouldDeadlock` on
     ///   a thread that would wait for itself; `forkedChild`.
     ///
-    /// *Concurrency:* blocks the calling thread.
+    /// *Concurrency:* blocks the calling thread; in `async` code, `await` chooses the form that does
+    /// not.
+    @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public static func quiesce(timeout: Duration? = nil) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(Quiescence.wait(until: .after(timeoutNanoseconds(timeout))))
@@ -227,7 +238,9 @@
     /// - Throws: `timedOut`; `wouldDeadlock` from inside a task of this registry; `cancelled` when
     ///   the calling task is asked to stop.
     ///
-    /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
+    /// *Concurrency:* blocks the calling thread; in `async` code, `await` chooses the form that does
+    /// not.
+    @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public func wait(timeout: Duration? = nil) throws(TaskRegistryError) {
       try check(core.waitUntilEmpty(until: .after(timeoutNanoseconds(timeout))))
     }
@@ -250,8 +263,10 @@
     /// - Throws: as `joinAll`; `invalidArgument`, with nothing changed, when the options break
     ///   their documented requirements.
     ///
-    /// *Concurrency:* blocks the calling thread; in `async` code use `shutdownAsync`.
+    /// *Concurrency:* blocks the calling thread; in `async` code, `await` chooses the form that does
+    /// not.
     @discardableResult
+    @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public func shutdown(
       reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
       options: ShutdownOptions = ShutdownOptions(), explained: Bool = false,

@@ -69,8 +69,10 @@ import Synchronization
     ///   `wouldDeadlock` when called by the task itself, or when it waits for the calling task and
     ///   neither wait has a timeout.
     ///
-    /// *Concurrency:* blocks the calling thread; in `async` code use `waitAsync`.
+    /// *Concurrency:* blocks the calling thread; in `async` code, `await` chooses the form that does
+    /// not.
     @discardableResult
+    @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public func wait(timeout: Duration? = nil) throws(TaskRegistryError) -> TaskOutcome {
       if ProcessState.isForkedChild { throw .forkedChild }
       try check(core.wait(until: .after(timeoutNanoseconds(timeout))))
@@ -83,6 +85,7 @@ import Synchronization
     ///   when the caller is not this task.
     ///
     /// *Concurrency:* the task's own thread only; blocks.
+    @available(*, noasync, message: "it blocks the thread")
     public func sleep(for duration: Duration) throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
       guard Worker.currentTask == core else { throw .invalidArgument }
@@ -105,6 +108,7 @@ import Synchronization
     ///   `threadUnavailable`, without having waited; `systemFailure`.
     ///
     /// *Concurrency:* the task's own thread only; blocks.
+    @available(*, noasync, message: "it blocks the thread")
     public func wait(
       on condition: UnsafeMutablePointer<pthread_cond_t>,
       mutex: UnsafeMutablePointer<pthread_mutex_t>, timeout: Duration? = nil
@@ -192,7 +196,10 @@ import Synchronization
     ///
     /// Called on the task's own thread.
     func recordFailure(_ error: any Error) -> Bool {
-      if case TaskRegistryError.cancelled = error, core.word.isCancelRequested { return false }
+      if core.word.isCancelRequested {
+        if case TaskRegistryError.cancelled = error { return false }
+        if error is CancellationError { return false }
+      }
       _ = withUTF8Text(String(describing: error)) { core.setMessage($0) }
       return true
     }

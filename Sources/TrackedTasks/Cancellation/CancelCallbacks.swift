@@ -8,7 +8,7 @@ struct CancelCallbacks: ~Copyable {
   // atomic: the first of the list, as bits. Changed under the lock; read without it to avoid taking
   // the lock in vain. Sequentially consistent: a registering thread changes it and then reads the
   // flag, a cancelling thread raises the flag and then reads it.
-  private let first = Atomic<UInt>(0)
+  let first = Atomic<UInt>(0)
 
   /// Whether the list is empty, as seen without the lock.
   @inline(__always)

@@ -72,18 +72,20 @@ extension RegistryReference {
   ///
   /// - Parameters:
   ///   - timeout: nanoseconds to the deadline; negative never times out.
+  ///   - earlier: the counters when the join began, if that was before this call.
   ///   - full: a new report to be filled in completely; nil if none is wanted.
   ///   - listStraggler: called with 0, 1, … for each task alive at the deadline, after the abort
   ///     grace if there is one.
   /// - Returns: the status, and the counts for a report.
   func joinAll(
-    timeout: Int64, full: ReportReference? = nil, listStraggler: (Int, TaskFacts) -> Void
+    timeout: Int64, since earlier: JoinBaseline? = nil, full: ReportReference? = nil,
+    listStraggler: (Int, TaskFacts) -> Void
   ) -> (Status, JoinTally) {
     if ProcessState.isForkedChild { return (.forked, JoinTally()) }
     if isHeldUpByCaller { return (.deadlock, JoinTally()) }
     let exempt = ExemptJoin(in: self)
     defer { exempt?.end() }
-    let before = JoinBaseline(self)
+    let before = earlier ?? JoinBaseline(self)
     var clock = GraceClock(start: before.start, grace: timeout, samples: full != nil)
     var waiting = WaitingReport(full, in: self)
     waiting.beginRecordingStops()

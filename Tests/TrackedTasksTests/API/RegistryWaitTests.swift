@@ -19,11 +19,11 @@ import Testing
           == .timedOut)
     }
     await #expect(throws: TaskRegistryError.timedOut) {
-      try await registry.waitAsync(timeout: .milliseconds(1))
+      try await registry.wait(timeout: .milliseconds(1))
     }
     #expect(!task.isCancelled)
     gate.open()
-    try await registry.waitAsync()
+    try await registry.wait()
     try registry.wait(timeout: ample)
     #expect(registry.isEmpty)
     #expect(!(try task.wait().wasCancelled))

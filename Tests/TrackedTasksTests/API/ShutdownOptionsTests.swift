@@ -159,15 +159,15 @@ import Testing
   /// **Catches:** an argument left out of the forwarding.
   @Test func asyncFormsHandOptionsOn() async throws {
     let registry = try TaskRegistry()
-    #expect(try await registry.joinAllAsync(timeout: ample, explained: true).explanation != nil)
-    #expect(try await registry.joinAllAsync(timeout: ample).explanation == nil)
+    #expect(try await registry.joinAll(timeout: ample, explained: true).explanation != nil)
+    #expect(try await registry.joinAll(timeout: ample).explanation == nil)
     var options = ShutdownOptions()
     options.warnPercent = 100
     await #expect(throws: TaskRegistryError.invalidArgument) {
-      try await registry.shutdownAsync(grace: ample, options: options)
+      try await registry.shutdown(grace: ample, options: options)
     }
     let calls = Counter()
-    let report = try await registry.shutdownAsync(grace: ample, explained: true) { _ in
+    let report = try await registry.shutdown(grace: ample, explained: true) { _ in
       calls.add()
     }
     #expect(calls.value == 16)

@@ -164,11 +164,11 @@ import Testing
     drains.wait()
     let stop = Task {
       do throws(TaskRegistryError) {
-        _ = try await registry.shutdownAsync(grace: patient)
+        _ = try await registry.shutdown(grace: patient)
         return TaskRegistryError.timedOut
       } catch { return error }
     }
-    try await registry.token.waitAsync(timeout: patient)
+    try await registry.token.wait(timeout: patient)
     stop.cancel()
     guard case .deadlineExceeded(let report) = await stop.value else {
       Issue.record("the shutdown did not throw its report")
@@ -203,11 +203,11 @@ import Testing
       while beforehand && !Task.isCancelled { await Task.yield() }
       defer { hasReturned.withLock { $0 = true } }
       do throws(TaskRegistryError) {
-        _ = try await registry.shutdownAsync(grace: patient)
+        _ = try await registry.shutdown(grace: patient)
         return TaskRegistryError.timedOut
       } catch { return error }
     }
-    if !beforehand { try await registry.token.waitAsync(timeout: patient) }
+    if !beforehand { try await registry.token.wait(timeout: patient) }
     stop.cancel()
     while registry.snapshot().first?.state != .abandoned, !hasReturned.value {
       try await Task.sleep(for: .milliseconds(1))

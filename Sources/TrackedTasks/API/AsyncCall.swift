@@ -1,0 +1,56 @@
+#if !hasFeature(Embedded)
+
+  /// A blocking call of this library, made for `async` code in a thread of its own.
+  ///
+  /// The thread is detached: nobody has to join it, and it ends with the call.
+  final class AsyncCall<Value: Sendable>: Sendable {
+    private let call: @Sendable () throws(TaskRegistryError) -> Value
+    private let continuation: CheckedContinuation<Result<Value, TaskRegistryError>, Never>
+
+    private init(
+      _ call: @escaping @Sendable () throws(TaskRegistryError) -> Value,
+      _ continuation: CheckedContinuation<Result<Value, TaskRegistryError>, Never>
+    ) {
+      self.call = call
+      self.continuation = continuation
+    }
+
+    /// Returns the result of `call`; `threadUnavailable`, without a call, when the system refuses a
+    /// thread.
+    static func result(
+      of call: @escaping @Sendable () throws(TaskRegistryError) -> Value
+    ) async -> Result<Value, TaskRegistryError> {
+      await withCheckedContinuation { continuation in
+        // SAFETY: the thread releases the reference, or, if there is none, this function.
+        let reference = Unmanaged.passRetained(AsyncCallStart(AsyncCall(call, continuation)))
+        let (code, _) = startThread(
+          stackSize: RegistryOptionsCore.defaultStackSize, isDetached: true,
+          argument: reference.toOpaque()
+        ) { argument in
+          guard let argument else { return nil }
+          beginOwnThread("taskreg-async")
+          // SAFETY: matches passRetained above.
+          Unmanaged<AsyncCallStart>.fromOpaque(argument).takeRetainedValue().run()
+          return nil
+        }
+        if code != 0 {
+          reference.release()
+          continuation.resume(returning: .failure(TaskRegistryError.threadUnavailable))
+        }
+      }
+    }
+
+    fileprivate func run() {
+      continuation.resume(
+        returning: Result { () throws(TaskRegistryError) in try call() })
+    }
+  }
+
+  /// What the thread's main function gets, which cannot be generic.
+  private final class AsyncCallStart: Sendable {
+    let run: @Sendable () -> Void
+
+    init<Value>(_ call: AsyncCall<Value>) { run = { call.run() } }
+  }
+
+#endif
