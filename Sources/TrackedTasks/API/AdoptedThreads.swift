@@ -77,8 +77,8 @@
     /// Runs `body` on the calling thread, which is a task meanwhile.
     ///
     /// If the body throws, the task has failed, with the error's description as its message; but
-    /// `TaskRegistryError.cancelled`, thrown when the task was asked to stop, is not a failure. The
-    /// error is rethrown in either case.
+    /// `TaskRegistryError.cancelled` or `CancellationError`, thrown when the task was asked to stop,
+    /// is not a failure. The error is rethrown in either case.
     ///
     /// - Parameters:
     ///   - name: as in `spawn`.
@@ -92,11 +92,11 @@
     @available(*, noasync)
     public func withAdoptedThread<Result>(
       _ name: String, kind: TaskKind, options: AdoptOptions = AdoptOptions(),
-      _ body: (TrackedTask) throws -> Result
+      _ body: (TaskContext) throws -> Result
     ) throws -> Result {
       let task = try adoptThread(name, kind: kind, options: options)
       do {
-        let result = try body(task)
+        let result = try body(TaskContext(task))
         // A body that has left by itself is not in the task any more.
         if Worker.currentTask == task.core { try Self.leaveAdoptedThread() }
         return result

@@ -1,19 +1,15 @@
 #if !hasFeature(Embedded)
 
-  extension TrackedTask {
+  extension TaskContext {
     /// Reports a heartbeat: the task is within the interval of `SpawnOptions.heartbeat` or
     /// `promiseHeartbeats`.
     ///
     /// A task without an interval may call it too. A task that was reported as stalled is reported
     /// as recovered.
     ///
-    /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
-    ///
-    /// *Concurrency:* the task's own thread only; does not block, but may call the log closure for
-    /// that event.
-    public func heartbeat() throws(TaskRegistryError) {
-      try checkCaller()
-      try check(recordHeartbeat())
+    /// *Concurrency:* does not block, but may call the log closure for that event.
+    public func heartbeat() {
+      if isOwn { _ = recordHeartbeat() }
     }
 
     /// Sets the heartbeat interval: from now on the task calls `heartbeat` at least every
@@ -25,10 +21,9 @@
     ///   - interval: less than 1 ms is 1 ms; zero removes the interval.
     ///   - exceptWaits: whether time in the library's own waits, such as `sleep`, does not count,
     ///     and the end of each wait is a heartbeat; for event loops.
-    /// - Throws: `invalidArgument` when the caller is not this task, its body is over, or the
-    ///   interval is negative; `outOfMemory`, `threadUnavailable`; `forkedChild`.
+    /// - Throws: `invalidArgument` when its body is over, or the interval is negative; `outOfMemory`, `threadUnavailable`; `forkedChild`.
     ///
-    /// *Concurrency:* the task's own thread only; does not block, but may call the log closure.
+    /// *Concurrency:* does not block, but may call the log closure.
     public func promiseHeartbeats(
       every interval: Duration, exceptWaits: Bool = false
     ) throws(TaskRegistryError) {
@@ -40,8 +35,7 @@
     /// Pauses the heartbeat interval until `resumeHeartbeats`, for an operation that is known to
     /// take long.
     ///
-    /// - Throws: `invalidArgument` when the caller is not this task, or has no interval;
-    ///   `forkedChild`.
+    /// - Throws: `invalidArgument` when the task has no interval; `forkedChild`.
     ///
     /// *Concurrency:* as `heartbeat`; the call counts as one.
     public func pauseHeartbeats() throws(TaskRegistryError) {
@@ -51,8 +45,7 @@
 
     /// Resumes the heartbeat interval after `pauseHeartbeats`.
     ///
-    /// - Throws: `invalidArgument` when the caller is not this task, or has no interval;
-    ///   `forkedChild`.
+    /// - Throws: `invalidArgument` when the task has no interval; `forkedChild`.
     ///
     /// *Concurrency:* as `heartbeat`; the call counts as one.
     public func resumeHeartbeats() throws(TaskRegistryError) {

@@ -16,16 +16,6 @@
       core = token
     }
 
-    /// Creates a token without a parent that is cancelled, with the reason `.deadline`, when
-    /// `timeout` has passed.
-    ///
-    /// As `child(timeout:)` in everything else.
-    public init(timeout: Duration) throws(TaskRegistryError) {
-      let (status, token) = TokenReference.create(deadline: .after(timeoutNanoseconds(timeout)))
-      guard let token else { throw TaskRegistryError(status) }
-      core = token
-    }
-
     /// Takes over a reference.
     init(takingOver core: TokenReference) { self.core = core }
 

@@ -24,40 +24,6 @@
       core.cancel(.abort)
     }
 
-    /// Says that the task has heard the request to stop, and finishes its work: from now on its
-    /// waits end with `cancelled` only at `.abort`.
-    ///
-    /// The cancel signal of the task stops, and is sent again when the task is told to abort. The
-    /// call may be made before the task is asked to stop; a further one changes nothing.
-    ///
-    /// - Throws: `cancelled` when the level is `.abort` already; `invalidArgument` when the caller
-    ///   is not this task; `forkedChild`.
-    ///
-    /// *Concurrency:* the task's own thread only; does not block.
-    public func beginDrain() throws(TaskRegistryError) {
-      if ProcessState.isForkedChild { throw .forkedChild }
-      guard Worker.currentTask == core else { throw .invalidArgument }
-      try check(core.beginDrain())
-    }
-
-    /// Runs `body` in a shield: no wait of the library in it ends by the level of the task, neither
-    /// to drain nor to abort.
-    ///
-    /// It is for clean-up that has to wait for something that is certain to end, such as tasks that
-    /// it has cancelled. A deadline does not end such a wait.
-    ///
-    /// - Throws: `invalidArgument` when the caller is not this task, or its body is over;
-    ///   `forkedChild`; what `body` throws.
-    ///
-    /// *Concurrency:* the task's own thread only.
-    public func withShield<Result>(_ body: () throws -> Result) throws -> Result {
-      if ProcessState.isForkedChild { throw TaskRegistryError.forkedChild }
-      guard Worker.currentTask == core else { throw TaskRegistryError.invalidArgument }
-      try check(core.beginShield())
-      defer { _ = core.endShield() }
-      return try body()
-    }
-
     /// Runs `body` when the task is told to abort; see `ShutdownToken.onCancel`.
     ///
     /// After a deadline or a second signal it runs on a thread of the library's.
@@ -84,7 +50,35 @@
     }
   }
 
-  extension TrackedTask {
+  extension TaskContext {
+    /// Says that the task has heard the request to stop, and finishes its work: from now on its
+    /// waits end with `cancelled` only at `.abort`.
+    ///
+    /// The cancel signal of the task stops, and is sent again when the task is told to abort. The
+    /// call may be made before the task is asked to stop; a further one changes nothing.
+    ///
+    /// - Throws: `CancellationError` when the level is `.abort` already.
+    ///
+    /// *Concurrency:* does not block.
+    public func beginDrain() throws(CancellationError) {
+      if isOwn && core.beginDrain() == .cancelled { throw CancellationError() }
+    }
+
+    /// Runs `body` in a shield: no wait of the library in it ends by the level of the task, neither
+    /// to drain nor to abort.
+    ///
+    /// It is for clean-up that has to wait for something that is certain to end, such as tasks that
+    /// it has cancelled. A deadline does not end such a wait.
+    ///
+    /// - Throws: what `body` throws.
+    public func withShield<Result, Failure: Error>(
+      _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+      let isShielded = isOwn && core.beginShield() == .ok
+      defer { if isShielded { _ = core.endShield() } }
+      return try body()
+    }
+
     /// Returns a token of the task's own, to hand to code that takes a token: it is cancelled when
     /// the task is asked to stop, and aborted when the task is told to abort.
     ///
@@ -92,13 +86,11 @@
     /// of a join; else `.none`. The end of the task does not cancel it. Every call returns the same
     /// token.
     ///
-    /// - Throws: `outOfMemory`; `invalidArgument` when the caller is not this task, or its body is
-    ///   over; `forkedChild`.
+    /// - Throws: `outOfMemory`; `invalidArgument` when the task's body is over; `forkedChild`.
     ///
-    /// *Concurrency:* the task's own thread only; does not block.
+    /// *Concurrency:* does not block.
     public func token() throws(TaskRegistryError) -> ShutdownToken {
-      if ProcessState.isForkedChild { throw .forkedChild }
-      guard Worker.currentTask == core else { throw .invalidArgument }
+      try checkCaller()
       let (status, token) = core.ownToken()
       guard let token else { throw TaskRegistryError(status) }
       token.retain()

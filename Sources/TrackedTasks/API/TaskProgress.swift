@@ -30,17 +30,15 @@
     }
   }
 
-  extension TrackedTask {
+  extension TaskContext {
     /// Sets the checkpoint: a text that says what the task does next; snapshots show the last one.
     ///
     /// - Parameter text: "writing the index". Each different text is copied once and never freed,
     ///   so use one of a few, not one for each item. nil: nothing in particular.
-    /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
     ///
-    /// *Concurrency:* the task's own thread only; never blocks.
-    public func checkpoint(_ text: String?) throws(TaskRegistryError) {
-      try checkCaller()
-      try check(withText(text) { setCheckpoint($0) })
+    /// *Concurrency:* never blocks.
+    public func checkpoint(_ text: String?) {
+      if isOwn { withText(text) { _ = setCheckpoint($0) } }
     }
 
     /// Sets the label: whom or what the task is working for now, such as a URL, a peer or a key.
@@ -49,13 +47,11 @@
     /// different each time: nothing is allocated, and nothing is kept.
     ///
     /// - Parameter text: 127 bytes of UTF-8 are kept, up to a NUL; nil: none.
-    /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
     ///
-    /// *Concurrency:* the task's own thread only; never blocks. Others read it at any moment, and
+    /// *Concurrency:* never blocks. Others read it at any moment, and
     /// whole.
-    public func label(_ text: String?) throws(TaskRegistryError) {
-      try checkCaller()
-      try check(withText(text) { setLabel($0) })
+    public func label(_ text: String?) {
+      if isOwn { withText(text) { _ = setLabel($0) } }
     }
 
     /// Reports progress; a further call with the same numbers does not count as progress.
@@ -64,28 +60,20 @@
     ///   - done: how much is done.
     ///   - total: how much there is; nil, or 0, if that is not known.
     ///   - unit: what is counted, "blocks"; copied like the text of a checkpoint.
-    /// - Throws: `invalidArgument` when the caller is not this task; `forkedChild`.
     ///
-    /// *Concurrency:* the task's own thread only; never blocks.
-    public func progress(
-      _ done: UInt64, of total: UInt64? = nil, unit: String? = nil
-    ) throws(TaskRegistryError) {
-      try checkCaller()
-      try check(withText(unit) { setProgress(done: done, total: total ?? 0, unit: $0) })
-    }
-
-    /// Throws unless the caller is this task.
-    func checkCaller() throws(TaskRegistryError) {
-      if ProcessState.isForkedChild { throw .forkedChild }
-      guard Worker.currentTask == core else { throw .invalidArgument }
+    /// *Concurrency:* never blocks.
+    public func progress(_ done: UInt64, of total: UInt64? = nil, unit: String? = nil) {
+      if isOwn {
+        withText(unit) { _ = setProgress(done: done, total: total ?? 0, unit: $0) }
+      }
     }
 
     /// Passes a text as C has it, for one call.
     private func withText(
-      _ text: String?, _ body: (UnsafePointer<UInt8>?) -> Status
-    ) -> Status {
+      _ text: String?, _ body: (UnsafePointer<UInt8>?) -> Void
+    ) {
       guard let text else { return body(nil) }
-      return text.withCString(encodedAs: UTF8.self) { body($0) }
+      text.withCString(encodedAs: UTF8.self) { body($0) }
     }
   }
 

@@ -97,15 +97,16 @@
     ///   - name: 1 to 63 bytes of UTF-8 without NUL; longer names are cut at a character boundary.
     ///   - kind: what the task is for.
     ///   - options: how it is spawned.
-    ///   - body: receives the task itself, with which it checks whether it was asked to stop.
-    /// - Returns: the task, which need not be kept.
+    ///   - body: receives what the task can do itself, with which it checks whether it was asked to
+    ///     stop.
+    /// - Returns: the task, which need not be kept, and with it the value that the body returns.
     /// - Throws: `closed`, `limitReached`, `threadUnavailable`, `outOfMemory`, `invalidArgument`;
     ///   the body then never runs.
     @discardableResult
-    public func spawn(
+    public func spawn<Value: Sendable>(
       _ name: String, kind: TaskKind, options: SpawnOptions = SpawnOptions(),
-      _ body: @escaping @Sendable (TrackedTask) throws -> Void
-    ) throws(TaskRegistryError) -> TrackedTask {
+      _ body: sending @escaping (TaskContext) throws -> Value
+    ) throws(TaskRegistryError) -> TaskHandle<Value> {
       if ProcessState.isForkedChild { throw .forkedChild }
       guard kind.isKnown, !name.utf8.contains(0) else { throw .invalidArgument }
       guard let name = withUTF8Text(name, { TaskName($0) }) else { throw .invalidArgument }
@@ -129,14 +130,16 @@
         }
         threadName = (name.words[0], name.words[1])
       }
-      return try TrackedTask.spawn(
+      let task = TaskHandle(running: body)
+      try task.spawn(
         SpawnRequest(
           name: name, kind: kind.rawValue, stackSize: stackSize, isCleanup: options.isCleanup,
           wantsFreshThread: options.wantsFreshThread, traits: traits,
           cancelSignal: options.cancelSignal ?? 0,
           heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, threadName: threadName,
           waitsFirst: (options.schedule?.firstDelay ?? .zero) > .zero),
-        in: core, whenFull: options.whenFull, again: again, running: body)
+        in: core, whenFull: options.whenFull, again: again)
+      return task
     }
 
     /// Installs a handler that does nothing, so that a system call the signal interrupts returns

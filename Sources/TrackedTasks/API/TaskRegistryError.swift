@@ -24,6 +24,8 @@
     case forkedChild
     /// A system call failed in a way that has no other case.
     case systemFailure
+    /// There is no value: the task's thread left its body.
+    case exited
 
     /// The error for a status of the core other than `.ok` and `.deadline`.
     init(_ status: Status) {
@@ -57,6 +59,7 @@
       case .wouldDeadlock: Status.deadlock.text.description
       case .forkedChild: Status.forked.text.description
       case .systemFailure: Status.system.text.description
+      case .exited: "the task's thread left its body, so that there is no value"
       }
     }
   }

@@ -77,11 +77,11 @@ import Testing
     let registry = try TaskRegistry(options)
     try registry.spawn("flushes", kind: .maintenance) { task in
       var block: UInt64 = 0
-      try task.progress(block)
+      task.progress(block)
       began.open()
       while !moved.isOpen {
         block += 1
-        try task.progress(block, unit: "blocks")
+        task.progress(block, unit: "blocks")
       }
     }
     began.wait()

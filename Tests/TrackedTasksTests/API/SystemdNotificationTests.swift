@@ -25,8 +25,8 @@ import Testing
     let notified = Gate()
     let gate = Gate()
     try registry.spawn("journal", kind: .maintenance) { task in
-      try task.checkpoint("flushing")
-      try task.progress(30, of: 100, unit: "blocks")
+      task.checkpoint("flushing")
+      task.progress(30, of: 100, unit: "blocks")
       notified.open()
       gate.wait()
     }

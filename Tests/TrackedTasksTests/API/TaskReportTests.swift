@@ -35,8 +35,8 @@ import Testing
     second.phase = 3
     let blocked = try group.spawn("blocked: \"é\"\n", kind: .peerConnection, options: second) {
       task in
-      try task.checkpoint("flushing")
-      try task.progress(30, of: 100, unit: "blocks")
+      task.checkpoint("flushing")
+      task.progress(30, of: 100, unit: "blocks")
       gate.wait()
     }
     let spinning = try registry.spawn("spinning", kind: .backgroundLoop) { _ in
@@ -240,7 +240,7 @@ import Testing
     let tasks = try (0..<40).map { number in
       try registry.spawn("é€😀 \(number)", kind: .maintenance) { task in
         // Those that are alike would be one paragraph (Q6).
-        try task.checkpoint("é \(number)")
+        task.checkpoint("é \(number)")
         gate.wait()
       }
     }

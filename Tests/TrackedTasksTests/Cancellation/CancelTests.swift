@@ -78,7 +78,7 @@ import Testing
     let gate = Gate()
     let deaf = try foreign.spawnDeaf(until: gate)
     let token = try ShutdownToken()
-    let waits: [@Sendable (TrackedTask) throws -> Void] = [
+    let waits: [@Sendable (TaskContext) throws -> Void] = [
       { try $0.sleep(for: .seconds(600)) },
       { _ in try deaf.wait() },
       { _ in try token.wait() },

@@ -85,10 +85,10 @@ import Testing
     let registry = try TaskRegistry()
     let (started, mayContinue, continues, end) = (Gate(), Gate(), Gate(), Gate())
     let task = try registry.spawn("one", kind: .backgroundLoop) { task in
-      try task.checkpoint("before")
+      task.checkpoint("before")
       started.open()
       mayContinue.wait()
-      try task.checkpoint("after")
+      task.checkpoint("after")
       continues.open()
       end.wait()
     }

@@ -64,3 +64,13 @@ func eventuallyFreed(_ condition: () -> Bool) -> Bool {
     return condition()
   }
 }
+
+/// Whether a call that only a request to stop makes throw has thrown.
+func isCancelled(_ body: () throws(CancellationError) -> Void) -> Bool {
+  do {
+    try body()
+    return false
+  } catch {
+    return true
+  }
+}

@@ -108,9 +108,9 @@ import Testing
     let began = Gate()
     let stop = Gate()
     try registry.spawn("reports", kind: .maintenance) { task in
-      try task.progress(1, of: 2)
+      task.progress(1, of: 2)
       let first = registry.snapshot().first?.progress
-      try task.progress(1, of: 2, unit: "blocks")
+      task.progress(1, of: 2, unit: "blocks")
       let again = registry.snapshot().first?.progress
       #expect(first?.reportedAt == again?.reportedAt && again?.unit == "blocks")
       began.open()
@@ -118,7 +118,7 @@ import Testing
       while !stop.isOpen {
         for _ in 0..<100 {
           number += 1
-          try task.progress(number, of: 2 * number)
+          task.progress(number, of: 2 * number)
         }
       }
     }

@@ -36,25 +36,6 @@ import Testing
     #expect(sleepCallingThread(for: 0) == .ok)
   }
 
-  /// **Proves:** only the task itself may sleep through its handle (C4, P4).
-  ///
-  /// **Why it matters:** no flag would end a sleep from outside.
-  /// **Catches:** the caller not compared with the task.
-  @Test func sleepingThroughAForeignHandleIsRejected() throws {
-    let registry = try TaskRegistry()
-    let gate = Gate()
-    let task = try registry.spawnDeaf(until: gate)
-    #expect(throws: TaskRegistryError.invalidArgument) { try task.sleep(for: .seconds(600)) }
-    let rejection = Locked<TaskRegistryError?>(nil)
-    try registry.spawn("other", kind: .rpcHandler) { _ in
-      let error = errorOf { () throws(TaskRegistryError) in try task.sleep(for: .seconds(600)) }
-      rejection.withLock { $0 = error }
-    }.wait(timeout: ample)
-    #expect(rejection.value == .invalidArgument)
-    gate.open()
-    try registry.shutdown(grace: ample)
-  }
-
   /// **Proves:** zero and negative durations return at once (C4, P4).
   ///
   /// **Why it matters:** a duration that was computed may well be negative.
