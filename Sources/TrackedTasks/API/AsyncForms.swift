@@ -79,7 +79,9 @@
     }
 
     /// Waits until the task has ended; `time` nanoseconds at most, unless that is negative.
-    fileprivate func waitForEnd(within time: Int64) async throws(TaskRegistryError) -> AsyncWait.End {
+    fileprivate func waitForEnd(
+      within time: Int64
+    ) async throws(TaskRegistryError) -> AsyncWait.End {
       let wait = AsyncWait()
       let registration = try CancelRegistration(.end(core)) { wait.end(with: .ready) }
       var timer: (ShutdownToken, CancelRegistration)?

@@ -3,8 +3,9 @@
   /// A reference to a task whose body returns a value.
   ///
   /// *Concurrency:* every member may be used from any thread.
-  // SAFETY: the two variables are guarded as said there; `TrackedTask` has no others.
   public final class TaskHandle<Value: Sendable>: TrackedTask, @unchecked Sendable {
+    // SAFETY: unchecked because of the two variables, which are guarded as said there.
+
     /// What the task is to run; nil once it has run.
     // SAFETY: written before the task is published, read and released in the task's own thread.
     private nonisolated(unsafe) var body: ((TaskContext) throws -> Value)?
@@ -47,6 +48,7 @@
     /// What the body returned; waits for it for a limited time.
     ///
     /// - Parameter timeout: how long; nil never times out.
+    /// - Returns: the value.
     /// - Throws: as `value`.
     ///
     /// *Concurrency:* holds no thread.
@@ -58,6 +60,7 @@
     /// What the body returned; waits for it.
     ///
     /// - Parameter timeout: how long; nil never times out.
+    /// - Returns: the value.
     /// - Throws: as `value`.
     ///
     /// *Concurrency:* blocks the calling thread; in `async` code, `await` chooses the form that does

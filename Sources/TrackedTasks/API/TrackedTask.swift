@@ -9,8 +9,9 @@ import Synchronization
   /// the task itself can do is in `TaskContext`.
   ///
   /// *Concurrency:* every member may be used from any thread.
-  // SAFETY: unchecked because there is a subclass, whose state is guarded as it says there.
   public class TrackedTask: @unchecked Sendable, Identifiable {
+    // SAFETY: unchecked because there is a subclass, whose state is guarded as it says there.
+
     // atomic: relaxed. The address of the core's record, of which this object holds one reference;
     // 0 until the spawn has succeeded. The spawner and the body's thread both store it, whichever
     // comes first.

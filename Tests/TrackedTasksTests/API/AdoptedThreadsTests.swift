@@ -24,7 +24,7 @@ import Testing
         errorOf { () throws(TaskRegistryError) in
           try registry.adoptThread("again", kind: .maintenance)
         } == .invalidArgument)
-      return task
+      return task.handle
     }
     #expect(TrackedTask.current == nil && registry.isEmpty)
     #expect(try task.wait(timeout: .zero).ending == .returned)
@@ -54,16 +54,16 @@ import Testing
     var failed: TrackedTask?
     #expect(throws: Broken.self) {
       try registry.withAdoptedThread("main", kind: .maintenance) { task in
-        failed = task
+        failed = task.handle
         throw Broken()
       }
     }
     let outcome = try #require(failed).wait(timeout: .zero)
     #expect(outcome.ending == .failed(message: "the loop broke"))
     var stopped: TrackedTask?
-    #expect(throws: TaskRegistryError.cancelled) {
+    #expect(throws: CancellationError.self) {
       try registry.withAdoptedThread("main", kind: .maintenance) { task in
-        stopped = task
+        stopped = task.handle
         task.cancel()
         try task.sleep(for: ample)
       }

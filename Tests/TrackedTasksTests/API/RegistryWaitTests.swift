@@ -24,10 +24,10 @@ import Testing
     #expect(!task.isCancelled)
     gate.open()
     try await registry.wait()
-    try registry.wait(timeout: ample)
+    try await registry.wait(timeout: ample)
     #expect(registry.isEmpty)
-    #expect(!(try task.wait().wasCancelled))
-    try registry.shutdown(grace: ample)
+    #expect(!(try await task.wait().wasCancelled))
+    try await registry.shutdown(grace: ample)
   }
 
   /// **Proves:** from inside a task of the registry it would deadlock (J9, J7).

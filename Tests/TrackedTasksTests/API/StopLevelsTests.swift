@@ -62,7 +62,7 @@ import Testing
   @Test func aShieldHoldsOffBothLevels() throws {
     let registry = try TaskRegistry(.underTest)
     let task = try registry.spawn("shielded", kind: .maintenance) { task in
-      task.abort()
+      task.handle.abort()
       try task.withShield { try task.sleep(for: .milliseconds(1)) }
       #expect(throws: TaskRegistryError.timedOut) {
         try task.withShield { throw TaskRegistryError.timedOut }
@@ -176,8 +176,8 @@ import Testing
     #expect(report.elapsed < patient)
     #expect(task.stopLevel == .abort && deaf.stopLevel == .abort)
     gate.open()
-    try task.wait(timeout: patient)
-    try deaf.wait(timeout: patient)
+    try await task.wait(timeout: patient)
+    try await deaf.wait(timeout: patient)
     while errorOf({ () throws(TaskRegistryError) in try registry.shutdown() }) != nil {}
   }
 

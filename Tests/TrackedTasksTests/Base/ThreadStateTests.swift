@@ -47,9 +47,9 @@ import Testing
       process.waitUntilExit()
       signals.withLock { $0.append(process.terminationStatus) }
     }
-    try task.wait(timeout: ample)
+    try await task.wait(timeout: ample)
     #expect(signals.value == [SIGTERM])
-    try registry.shutdown(grace: ample)
+    try await registry.shutdown(grace: ample)
   }
 
   /// **Proves:** errno is 0 when a task starts, whatever the one before left there (S1).

@@ -54,10 +54,12 @@ import Testing
     let task = try registry.spawn("early", kind: .backgroundLoop) { task in
       gate.wait()
       let errors = [
-        errorOf { () throws(TaskRegistryError) in try task.sleep(for: .seconds(600)) },
+        isCancelled { () throws(CancellationError) in try task.sleep(for: .seconds(600)) }
+          ? TaskRegistryError.cancelled : nil,
         errorOf { () throws(TaskRegistryError) in try other.wait() },
         errorOf { () throws(TaskRegistryError) in try token.wait() },
-        errorOf { () throws(TaskRegistryError) in try task.sleep(for: .zero) },
+        isCancelled { () throws(CancellationError) in try task.sleep(for: .zero) }
+          ? TaskRegistryError.cancelled : nil,
       ]
       outcomes.withLock { $0 = errors }
     }

@@ -132,7 +132,7 @@ import Testing
         errorOf { () throws(TaskRegistryError) in try registry.joinAll() },
         errorOf { () throws(TaskRegistryError) in try registry.joinAll(timeout: .zero) },
         errorOf { () throws(TaskRegistryError) in try registry.shutdown() },
-        errorOf { () throws(TaskRegistryError) in try task.wait() },
+        errorOf { () throws(TaskRegistryError) in try task.handle.wait() },
       ]
       errors.withLock { $0 = all }
     }

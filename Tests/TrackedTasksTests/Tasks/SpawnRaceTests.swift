@@ -82,4 +82,4 @@ import Testing
 }
 
 /// A body that ends by its flag alone.
-private func waitForFlag(_ task: TrackedTask) throws { try task.sleep(for: .seconds(600)) }
+private func waitForFlag(_ task: TaskContext) throws { try task.sleep(for: .seconds(600)) }
