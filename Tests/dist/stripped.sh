@@ -14,6 +14,7 @@ strip --strip-all -o "$scratch/libtaskreg.so.0" "$library"
 [ "$(nm "$scratch/libtaskreg.so.0" 2>/dev/null | wc -l)" = 0 ] || fail 'strip leaves symbols'
 gdb -nx -batch -iex 'set debuginfod enabled off' -ex "set environment LD_PRELOAD $scratch/libtaskreg.so.0" -ex run -ex 'info sharedlibrary libtaskreg' -ex bt "$program" \
   >"$scratch/log" 2>&1 || true
+! grep 'exited' "$scratch/log" || fail 'the program ended before it could be looked at'
 grep -q 'received signal SIGTRAP' "$scratch/log" || skip "gdb may not run a program here: $(tail -1 "$scratch/log")"
 grep -q "$scratch/libtaskreg.so.0" "$scratch/log" || { cat "$scratch/log" >&2; fail 'the program does not use the stripped library'; }
 frames=$(sed -n 's/^#[0-9]* .*in \([a-z_][a-zA-Z_0-9]*\|??\) (.*/\1/p; s/^#[0-9]* *\([a-z_]*\) (.*/\1/p' "$scratch/log" | tr '\n' ' ')
