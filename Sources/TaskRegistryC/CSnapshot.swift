@@ -56,7 +56,8 @@ extension CallersArray where Element == tr_task_summary {
     _ facts: TaskFacts, in element: UnsafeMutablePointer<tr_task_summary>, _ clocks: ClockPair
   ) {
     element.pointee.size = elementSize
-    element.pointee.state = facts.state.rawValue
+    let state = facts.state
+    element.pointee.state = state.rawValue
     element.pointee.id = facts.id
     withUnsafeMutableBytes(of: &element.pointee.name) { bytes in
       for i in 0..<8 {
@@ -75,7 +76,7 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.stop_level = facts.word.level.rawValue
     element.pointee.library_wait = 0
     element.pointee.library_waited_ns = -1
-    store(facts.activity, facts.state, in: element, at: clocks.monotonic)
+    store(facts.activity, state, in: element, at: clocks.monotonic)
     if facts.activity?.isLabelled != true {
       element.pointee.label.0 = 0
     } else {
@@ -98,7 +99,7 @@ extension CallersArray where Element == tr_task_summary {
   /// Stores the fields that few tasks have, or zeros.
   @inline(__always)
   private func store(
-    _ activity: ActivityFacts?, _ state: @autoclosure () -> TaskFacts.State,
+    _ activity: ActivityFacts?, _ state: TaskFacts.State,
     in element: UnsafeMutablePointer<tr_task_summary>, at now: Int64
   ) {
     guard let activity else {
@@ -125,7 +126,7 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.stalled = activity.isStalled ? 1 : 0
     element.pointee.draining_for_ns = activity.drainingFor(at: now)
     element.pointee.runs = activity.runs
-    element.pointee.starts_in_ns = activity.startsIn(state(), at: now)
+    element.pointee.starts_in_ns = activity.startsIn(state, at: now)
     element.pointee.last_how = activity.lastEnding
     element.pointee.last_code = activity.lastCode
   }

@@ -48,7 +48,7 @@
 
 /* How long one case may take natively, in seconds; a program may define another number first. */
 #ifndef CHECK_WATCHDOG_SECONDS
-#define CHECK_WATCHDOG_SECONDS 60
+#define CHECK_WATCHDOG_SECONDS 180
 #endif
 
 /* One case: its name, as given to CASE, and its function. */

@@ -22,7 +22,7 @@ struct TaskFacts {
     switch word.stage {
     case .starting:
       word.isOverdue
-        ? .abandoned : activity.map { $0.startsAt != 0 } == true ? .waiting : .starting
+        ? .abandoned : activity?.startsAt ?? 0 != 0 ? .waiting : .starting
     case .running: word.isOverdue ? .abandoned : word.isCancelRequested ? .cancelling : .running
     default: .ended
     }

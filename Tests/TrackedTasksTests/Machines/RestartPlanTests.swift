@@ -178,8 +178,8 @@ import Testing
                 else { continue }
                 #expect((0...longest).contains(delay))
                 // A run from the beginning of time to its end is healthy.
-                let span = end > start ? end.subtractingReportingOverflow(start) : (0, false)
-                if span.overflow || span.partialValue == .max { last = 0 }
+                let span = end.subtractingReportingOverflow(start)
+                if end > start && (span.overflow || span.partialValue == .max) { last = 0 }
                 if jitter == 0 { #expect(delay >= max(last, shortest)) }
                 if jitter == 0 { last = delay }
               }
