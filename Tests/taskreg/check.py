@@ -193,8 +193,9 @@ def stuck(kind):
 
 def case_stuck_list():
     """Proves:  all tasks are listed while a thread hangs for good at any of the first twelve unlocks of a creation and an
-             end of a registry: also in the middle of a change of the list of registries, with its lock held.
-    Catches: a list that is given up at an element which is being removed; an element that is linked before its number."""
+             end of a registry, with the lock of the list of registries held. The list itself is whole then: no test stops
+             a thread between two stores of a change.
+    Catches: a reader that waits for the lock; an element that is linked before its number."""
     stuck("l")
 
 
