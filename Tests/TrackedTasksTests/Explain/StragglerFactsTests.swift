@@ -69,10 +69,10 @@ import Testing
   /// **Why it matters:** a schema lists them, and programs compare with them.
   /// **Catches:** a name copied and not changed.
   @Test func namesAreDistinct() {
-    let names = (UInt32(0)...8).compactMap { Diagnosis(rawValue: $0)?.text.description }
-    #expect(names.count == 9 && Set(names).count == 9)
+    let names = (UInt32(0)...9).compactMap { Diagnosis(rawValue: $0)?.text.description }
+    #expect(names.count == 10 && Set(names).count == 10)
     #expect(names.allSatisfy { $0.allSatisfy { ("a"..."z").contains($0) } })
-    #expect(Diagnosis(rawValue: 9) == nil)
+    #expect(Diagnosis(rawValue: 10) == nil)
   }
 
   /// **Proves:** a straggler's facts are those of the probe; one that has ended by then is shown as
