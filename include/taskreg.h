@@ -546,7 +546,7 @@ typedef struct tr_registry_options {
 
 /* For tr_registry_options.flags: keep counters by kind, durations and the last tasks that ended;
    see tr_metrics_read. It costs two lock operations for each task, about a fifth of a microsecond
-   in total, and 27 KiB. [E8] */
+   in total, and 28 KiB. [E8] */
 #define TR_REGISTRY_METRICS 0x1u
 
 /* For tr_registry_options.flags: reports do not say what the descriptors are that tasks of the

@@ -27,7 +27,7 @@
     /// Whether counters by kind, durations and the last tasks that ended are kept.
     ///
     /// See `TaskRegistry.metrics(of:)`. Keeping them costs two lock operations for each task, and
-    /// 27 KiB.
+    /// 28 KiB.
     public var keepsMetrics = false
     /// Whether reports say what the descriptors are that tasks wait for: paths, and addresses of
     /// sockets; groups whose parent does not say so do not either.

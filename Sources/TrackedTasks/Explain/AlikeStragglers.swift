@@ -275,6 +275,8 @@ private struct Likeness {
 
   mutating func add(_ word: UInt64) {
     value = (value ^ word) &* 0x9E37_79B9_7F4A_7C15
+    value ^= value >> 32
+    value = value &* 0xD6E8_FEB8_6659_FD93
     value ^= value >> 29
   }
 }

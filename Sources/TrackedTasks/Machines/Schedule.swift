@@ -76,7 +76,7 @@ struct Schedule {
       lastTick = now
       tick = Self.sum(now, rule.period)
       drawJitter(chance)
-    } else if !isPaused && tick <= now {
+    } else if !isPaused && tick < now {
       switch rule.missed {
       case .skip:
         missed &+= moveTicks(beyond: now)

@@ -96,13 +96,13 @@ import Testing
     }
   }
 
-  /// **Proves:** the tables take no more than the header says, 27 KiB (E8).
+  /// **Proves:** the tables take no more than the header says, 28 KiB (E8).
   ///
   /// **Why it matters:** groups come and go by the thousand.
   /// **Catches:** a path, or a bucket, too many.
   @Test func tablesAreAsLargeAsDocumented() {
     let size = MetricsState.kindsSize + MetricsState.recentMost * MemoryLayout<EndedFacts>.stride
-    #expect(size <= 27 << 10)
-    #expect(size > 26 << 10)
+    #expect(size <= 28 << 10)
+    #expect(size > 27 << 10)
   }
 }
