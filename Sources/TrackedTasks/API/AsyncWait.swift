@@ -10,51 +10,48 @@
   ///     … → ended [end(with:)]: what it waits for, its timer, or the cancellation of the
   ///       surrounding Swift task, whichever is first; a Swift task that is suspended goes on
   ///
-  /// The Swift task goes on exactly once: only the first call of `end(with:)` finds a continuation,
-  /// and nothing calls into Swift's runtime under the lock.
+  /// The Swift task goes on exactly once: by whoever takes the state from `waiting` to `ended`, or,
+  /// if that came first, by `end()` itself.
   final class AsyncWait: Sendable {
-    private let state = Mutex(State.created)
+    // Not a Mutex, which ThreadSanitizer does not know, so that it would report its users' programs.
+    // atomic: acquire and release; `waiting` publishes the continuation.
+    private let state = Atomic<UInt8>(0)
+    // SAFETY: written before `waiting` is stored, read by the one that replaces it.
+    private nonisolated(unsafe) var continuation: CheckedContinuation<End, Never>?
 
-    private enum State {
-      case created
-      case waiting(CheckedContinuation<End, Never>)
-      case ended(End)
-    }
+    private static var created: UInt8 { 0 }
+    private static var waiting: UInt8 { 1 }
 
-    /// What ended a wait.
-    enum End {
-      case ready
-      case timedOut
-      case cancelled
+    /// What ended a wait; the numbers are those of the state.
+    enum End: UInt8 {
+      case ready = 2
+      case timedOut = 3
+      case cancelled = 4
     }
 
     /// Ends the wait; only the first call has an effect.
     func end(with end: End) {
-      let continuation: CheckedContinuation<End, Never>? = state.withLock { state in
-        switch state {
-        case .created:
-          state = .ended(end)
-          return nil
-        case .waiting(let continuation):
-          state = .ended(end)
-          return continuation
-        case .ended:
-          return nil
+      var seen = state.load(ordering: .acquiring)
+      while seen <= Self.waiting {
+        let (done, now) = state.compareExchange(
+          expected: seen, desired: end.rawValue, ordering: .acquiringAndReleasing)
+        if done {
+          if seen == Self.waiting { continuation.unsafelyUnwrapped.resume(returning: end) }
+          return
         }
+        seen = now
       }
-      continuation?.resume(returning: end)
     }
 
     /// Suspends the surrounding Swift task until the wait has ended; called once.
     func end() async -> End {
       await withTaskCancellationHandler {
         await withCheckedContinuation { continuation in
-          let ended: End? = state.withLock { state in
-            if case .ended(let end) = state { return end }
-            state = .waiting(continuation)
-            return nil
-          }
-          if let ended { continuation.resume(returning: ended) }
+          self.continuation = continuation
+          let (done, seen) = state.compareExchange(
+            expected: Self.created, desired: Self.waiting, ordering: .acquiringAndReleasing)
+          // SAFETY: any other state is the number of an end.
+          if !done { continuation.resume(returning: End(rawValue: seen).unsafelyUnwrapped) }
         }
       } onCancel: {
         self.end(with: .cancelled)
