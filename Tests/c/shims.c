@@ -203,7 +203,7 @@ static int unexported[4] = {1, 2, 3, 4};
    that is another one, is cut off anywhere, is damaged, or cannot be read (Q3).  Why it matters: most locks are static;
    and the file may have been replaced since.  Catches: a name from a file that was not loaded; a table that is trusted. */
 CASE(static_variables_have_their_names_from_the_file) {
-  enum { MOST = 8 << 20 };
+  enum { MOST = 64 << 20 };
   struct cp_symbol found;
   for (size_t i = 0; i < sizeof unexported; i++) {
     CHECK(cp_find_symbol((uintptr_t)unexported + i, &found));
@@ -213,7 +213,8 @@ CASE(static_variables_have_their_names_from_the_file) {
     CHECK_EQ(i, found.symbol_offset);
   }
   CHECK(cp_find_symbol((uintptr_t)(unexported + 4), &found));
-  CHECK(!cp_find_in_file(&found) || strcmp(found.symbol, "unexported") != 0);
+  /* AddressSanitizer makes variables longer, by what is poisoned. */
+  if (!check_under_a_tool()) CHECK(!cp_find_in_file(&found) || strcmp(found.symbol, "unexported") != 0);
   CHECK(cp_find_symbol((uintptr_t)&ends_with, &found));
   CHECK(!cp_find_in_file(&found)); /* a function */
   CHECK_STR("", found.symbol);
