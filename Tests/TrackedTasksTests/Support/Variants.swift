@@ -23,3 +23,7 @@ extension TaskRegistry {
   /// A registry with the defaults of the variant under test.
   convenience init() throws(TaskRegistryError) { try self.init(.underTest) }
 }
+
+/// Whether ThreadSanitizer watches this process.
+// SAFETY: the handle that stands for all objects of the process is NULL.
+let isUnderThreadSanitizer = dlsym(nil, "__tsan_init") != nil

@@ -41,10 +41,10 @@ import Testing
     }
     try registry.joinAll(timeout: ample)
     #expect(runs.value == 100_000)
-    // One chunk of records. Threads that are done and not yet idle come on top of the 16: on a busy
-    // machine under ThreadSanitizer there were 240.
+    // One chunk of records. Threads that are done and not yet idle come on top of the 16: under
+    // ThreadSanitizer, which makes them slow, there were 240.
     #expect(Self.recordsOf(registry) <= 64 + 128)
-    #expect(Self.workersOf(registry) <= 1000)
+    #expect(Self.workersOf(registry) <= (isUnderThreadSanitizer ? 1000 : 100))
     try registry.shutdown(grace: ample)
     #expect(registry.core.monitor.withLock { $0.threadCount } == 0)
   }
