@@ -1,5 +1,6 @@
 /* cp_file_symbols.h - the name of a variable that an object does not export, from the symbol table
-   in the object's file; a part of cplatform.h.
+   in the object's file; a part of cplatform.h. taskreg(1) searches the files of other processes
+   with it.
 
    This is code, not shims: like cp_symbols.h it takes no lock of libc's or of the dynamic linker's,
    allocates nothing and trusts nothing that it reads. The table (.symtab) is not in memory, and a
@@ -42,6 +43,13 @@ static inline bool cp_read_at(int fd, uint64_t offset, void *to, size_t size) {
   return count == (ssize_t)size;
 }
 
+/* Read the part `number` of a file's program headers; false if it has none. */
+static inline bool cp_read_part(int fd, const cp_elf_ehdr *header, uint16_t number,
+                                cp_elf_phdr *part) {
+  return header->e_phentsize == sizeof *part && number < header->e_phnum &&
+         cp_read_at(fd, header->e_phoff + (uint64_t)number * sizeof *part, part, sizeof *part);
+}
+
 /* Say whether notes are in memory as they are in the file, with a build id among them. */
 static inline bool cp_same_notes(int fd, uint64_t offset, uintptr_t address, size_t size) {
   unsigned char in_file[1024], in_memory[1024];
@@ -63,22 +71,21 @@ static inline bool cp_same_notes(int fd, uint64_t offset, uintptr_t address, siz
 
 /* Say whether the file is the one that was loaded at `base`. */
 static inline bool cp_is_file_of(int fd, const cp_elf_ehdr *header, uintptr_t base) {
-  if (header->e_phentsize != sizeof(cp_elf_phdr)) return false;
-  for (uint16_t i = 0; i < header->e_phnum; i++) {
-    cp_elf_phdr part;
-    uint64_t place = header->e_phoff + (uint64_t)i * sizeof part;
-    if (!cp_read_at(fd, place, &part, sizeof part)) return false;
+  cp_elf_phdr part;
+  for (uint16_t i = 0; cp_read_part(fd, header, i, &part); i++)
     if (part.p_type == PT_NOTE &&
         cp_same_notes(fd, part.p_offset, base + (uintptr_t)part.p_vaddr, (size_t)part.p_filesz))
       return true;
-  }
   return false;
 }
 
-/* Find the variable of the table `table` that found->object_offset is in; its name is in `names`.
+/* Which kinds of symbols are looked for, a bit for each STT_... of <elf.h>. */
+enum { CP_VARIABLES = 1 << STT_OBJECT, CP_FUNCTIONS = 1 << STT_FUNC };
+
+/* Find the symbol of the table `table` that found->object_offset is in; its name is in `names`.
    The others of a table that is broken are not looked for. */
-static inline bool cp_find_variable(int fd, const cp_elf_shdr *table, const cp_elf_shdr *names,
-                                    struct cp_symbol *found) {
+static inline bool cp_search_table(int fd, const cp_elf_shdr *table, const cp_elf_shdr *names,
+                                   unsigned kinds, struct cp_symbol *found) {
   enum { SOME = 256 };
   cp_elf_sym some[SOME];
   uint64_t count = table->sh_size / sizeof *some;
@@ -89,41 +96,52 @@ static inline bool cp_find_variable(int fd, const cp_elf_shdr *table, const cp_e
     if (!cp_read_at(fd, place, some, now * sizeof *some)) return false;
     for (size_t i = 0; i < now; i++) {
       uintptr_t offset = found->object_offset - (uintptr_t)some[i].st_value;
-      if ((some[i].st_info & 15) != STT_OBJECT || some[i].st_shndx == SHN_UNDEF) continue;
+      if ((kinds >> (some[i].st_info & 15) & 1) == 0 || some[i].st_shndx == SHN_UNDEF) continue;
       if (offset >= (uintptr_t)some[i].st_size || some[i].st_name >= names->sh_size) continue;
       uint64_t left = names->sh_size - some[i].st_name;
       size_t room = sizeof found->symbol - 1;
-      if (!cp_read_at(fd, names->sh_offset + some[i].st_name, found->symbol,
-                      left < room ? (size_t)left : room))
-        break;
-      found->symbol[left < room ? (size_t)left : room] = 0;
+      if (left < room) room = (size_t)left;
+      if (!cp_read_at(fd, names->sh_offset + some[i].st_name, found->symbol, room)) room = 0;
+      found->symbol[room] = 0;
       found->symbol_offset = offset;
       return found->symbol[0] != 0;
     }
   }
-  found->symbol[0] = 0;
   return false;
+}
+
+/* Find the symbol that found->object_offset is in, in the first table of a file that is of the type
+   `table_type` (SHT_SYMTAB has all symbols, SHT_DYNSYM is what strip(1) leaves) and has it. */
+static inline bool cp_search_tables(int fd, const cp_elf_ehdr *header, uint32_t table_type,
+                                    unsigned kinds, struct cp_symbol *found) {
+  if (header->e_shentsize != sizeof(cp_elf_shdr)) return false;
+  for (uint16_t i = 0; i < header->e_shnum; i++) {
+    cp_elf_shdr table, names;
+    uint64_t place = header->e_shoff + (uint64_t)i * sizeof table;
+    if (!cp_read_at(fd, place, &table, sizeof table)) return false;
+    if (table.sh_type != table_type || table.sh_link >= header->e_shnum) continue;
+    place = header->e_shoff + (uint64_t)table.sh_link * sizeof names;
+    if (!cp_read_at(fd, place, &names, sizeof names)) return false;
+    if (cp_search_table(fd, &table, &names, kinds, found)) return true;
+  }
+  return false;
+}
+
+/* Read the header of a file; false unless it is an ELF file of this machine's size of words. */
+static inline bool cp_read_header(int fd, cp_elf_ehdr *header) {
+  return cp_read_at(fd, 0, header, sizeof *header) &&
+         memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 &&
+         header->e_ident[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32);
 }
 
 /* Find the variable that found->address belongs to in a file, if that is the file of its object. */
 static inline bool cp_find_in(const char *path, struct cp_symbol *found) {
   cp_elf_ehdr header;
-  bool is_found = false;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return false;
-  if (cp_read_at(fd, 0, &header, sizeof header) && memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
-      header.e_shentsize == sizeof(cp_elf_shdr) &&
-      cp_is_file_of(fd, &header, found->address - found->object_offset)) {
-    for (uint16_t i = 0; i < header.e_shnum && !is_found; i++) {
-      cp_elf_shdr table, names;
-      uint64_t place = header.e_shoff + (uint64_t)i * sizeof table;
-      if (!cp_read_at(fd, place, &table, sizeof table)) break;
-      if (table.sh_type != SHT_SYMTAB || table.sh_link >= header.e_shnum) continue;
-      place = header.e_shoff + (uint64_t)table.sh_link * sizeof names;
-      if (!cp_read_at(fd, place, &names, sizeof names)) break;
-      is_found = cp_find_variable(fd, &table, &names, found);
-    }
-  }
+  bool is_found = cp_read_header(fd, &header) &&
+                  cp_is_file_of(fd, &header, found->address - found->object_offset) &&
+                  cp_search_tables(fd, &header, SHT_SYMTAB, CP_VARIABLES, found);
   close(fd);
   return is_found;
 }
