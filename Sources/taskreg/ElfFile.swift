@@ -49,7 +49,7 @@ final class ElfFile {
   func symbol(at address: UInt64, start: UInt64) -> (name: [UInt8], offset: UInt64)? {
     var found = cp_symbol()
     found.object_offset = UInt(truncatingIfNeeded: address &- start &+ lowest)
-    let kinds = UInt32(CP_VARIABLES.rawValue | CP_FUNCTIONS.rawValue)
+    let kinds = UInt32(CP_VARIABLES | CP_FUNCTIONS)
     guard
       cp_search_tables(descriptor, &header, UInt32(SHT_SYMTAB), kinds, &found)
         || cp_search_tables(descriptor, &header, UInt32(SHT_DYNSYM), kinds, &found)

@@ -715,7 +715,8 @@ CASE(a_registry_has_the_name_of_its_options) {
   options.name = "";
   CHECK_EQ(TR_ERR_INVALID, tr_registry_create(&options, &none));
   CHECK(none == NULL);
-  memset(name, 'n', sizeof name);
+  memset(name, 'n', sizeof name - 1);
+  name[sizeof name - 1] = '\0';
   memcpy(name + 62, "\xc3\xbc", 3); /* a character that would end in byte 64 */
   options.name = name;
   CHECK_EQ(TR_OK, tr_registry_create(&options, &registry));
