@@ -1,4 +1,4 @@
-/// The mappings of a process, as its file `maps` in proc(5) lists them.
+/// The mappings of a process, as its file `maps` in proc(5) lists them, or its core file.
 struct AddressMap {
   /// One mapping.
   struct Mapping {
@@ -33,6 +33,38 @@ struct AddressMap {
       while place < bytes.count && bytes[place] != 0x0A { place += 1 }
       place += 1
     }
+  }
+
+  /// The mappings that a core file has.
+  ///
+  /// The number of a path is taken for the inode.
+  init(_ core: CoreFile) {
+    bytes = core.notes.paths
+    var left: [Mapping] = []
+    for segment in core.segments {
+      var mapping = Mapping()
+      (mapping.start, mapping.end) = (segment.start, segment.end)
+      mapping.isReadable = segment.flags & 4 != 0
+      mapping.isWritable = segment.flags & 2 != 0
+      mapping.isExecutable = segment.flags & 1 != 0
+      mapping.isPrivate = true
+      if let file = core.notes.file(at: segment.start) {
+        mapping.offset = file.offset &+ (segment.start - file.start)
+        (mapping.inode, mapping.path) = (file.number, file.path)
+      }
+      mappings.append(mapping)
+    }
+    // A debugger leaves out segments of which it would write nothing. Their rights are not known;
+    // what may be written it does not leave out.
+    for file in core.notes.files where mapping(of: file.start) == nil {
+      var mapping = Mapping()
+      (mapping.start, mapping.end, mapping.offset) = (file.start, file.end, file.offset)
+      (mapping.inode, mapping.path) = (file.number, file.path)
+      (mapping.isReadable, mapping.isExecutable, mapping.isPrivate) = (true, true, true)
+      left.append(mapping)
+    }
+    mappings += left
+    mappings.sort { $0.start < $1.start }
   }
 
   var isEmpty: Bool { mappings.isEmpty }

@@ -13,6 +13,8 @@ struct Command {
 
   private(set) var verb = Verb.help
   private(set) var process: Int32 = 0
+  /// The path of a core file, NUL-terminated; "-": standard input; nil: it is about a process.
+  private(set) var core: [UInt8]?
   private(set) var isJSON = false
   private(set) var isTree = false
   /// Seconds between two lists; 0: one list.
@@ -79,12 +81,19 @@ struct Command {
     } else {
       throw Misuse(reason: "there is no such command", argument: first)
     }
-    if operands.count < 2 { throw Misuse(reason: "the id of a process is missing") }
-    if operands.count > 2 { throw Misuse(reason: "one process at a time", argument: operands[2]) }
-    guard let process = operands[1].wholeNumber, process > 0, process <= UInt64(Int32.max) else {
-      throw Misuse(reason: "this is not the id of a process", argument: operands[1])
+    if operands.count < 2 {
+      throw Misuse(reason: "the id of a process is missing, or a core file")
     }
-    self.process = Int32(process)
+    if operands.count > 2 { throw Misuse(reason: "one process at a time", argument: operands[2]) }
+    if operands[1].isNumber {
+      guard let process = operands[1].wholeNumber, process > 0, process <= UInt64(Int32.max) else {
+        throw Misuse(reason: "this is not the id of a process", argument: operands[1])
+      }
+      self.process = Int32(process)
+    } else {
+      core = operands[1]
+    }
+    if interval > 0 && core != nil { throw Misuse(reason: "a core file does not change") }
     if isTree && verb != .ps { throw Misuse(reason: "only ps has --tree") }
     if isJSON && verb == .metrics { throw Misuse(reason: "metrics has no --json") }
     if isTree && isJSON { throw Misuse(reason: "--tree and --json exclude each other") }
@@ -92,12 +101,14 @@ struct Command {
 
   static var usage: StaticString {
     """
-    taskreg: the tasks and threads of a process, from outside
+    taskreg: the tasks and threads of a process, from outside, or of a core file
 
-      taskreg ps PID        the tasks of a program with libtaskreg
-      taskreg why PID       what each of them waits for, and who holds it up
-      taskreg threads PID   the threads of any program: what they wait for, and who holds it
-      taskreg metrics PID   how many tasks were spawned, have ended and are alive, as OpenMetrics
+      taskreg ps PID|CORE        the tasks of a program with libtaskreg
+      taskreg why PID|CORE       what each of them waits for, and who holds it up
+      taskreg threads PID|CORE   the threads of any program: what they wait for, and who holds it
+      taskreg metrics PID|CORE   how many tasks were spawned, have ended and are alive (OpenMetrics)
+
+    CORE is the path of a core file; - is standard input: coredumpctl dump PID | taskreg why -
 
       -j, --json            as one JSON object on one line
       -t, --tree            ps: registries, their groups, and the tasks of each
@@ -106,8 +117,8 @@ struct Command {
       -V, --version         the release
 
     The process is neither stopped nor asked, so it may hang. Exit status: 0 done; 1 the process
-    does not have libtaskreg; 2 the command is wrong; 3 there is no such process, or it has ended;
-    4 a right is missing; 5 anything else.
+    does not have libtaskreg; 2 the command is wrong; 3 there is no such process or file, or it has
+    ended; 4 a right is missing; 5 anything else.
 
     """
   }
@@ -123,11 +134,16 @@ extension [UInt8] {
     return true
   }
 
+  /// Whether it has digits alone.
+  var isNumber: Bool {
+    for place in 0..<Swift.max(0, count - 1) where self[place] < 0x30 || self[place] > 0x39 {
+      return false
+    }
+    return true
+  }
+
   /// The number that it is, if it is nothing else.
   var wholeNumber: UInt64? {
-    for place in 0..<Swift.max(0, count - 1) where self[place] < 0x30 || self[place] > 0x39 {
-      return nil
-    }
-    return number(at: 0)
+    isNumber ? number(at: 0) : nil
   }
 }

@@ -12,6 +12,24 @@ final class ElfFile {
   /// Opens the file of a mapping; nil if it is not there any more, or is not an ELF file of this
   /// machine's kind.
   init?(of mapping: AddressMap.Mapping, in target: Target) {
+    descriptor = target.core.map { Self.open(mapping, in: $0) } ?? Self.open(mapping, in: target)
+    if descriptor < 0 || !cp_read_header(descriptor, &header) { return nil }
+    var part = cp_elf_phdr()
+    var number: UInt16 = 0
+    while cp_read_part(descriptor, &header, number, &part) {
+      if part.p_type == PT_LOAD && part.p_offset == 0 { lowest = part.p_vaddr }
+      number += 1
+    }
+  }
+
+  private static func open(_ mapping: AddressMap.Mapping, in core: CoreFile) -> Int32 {
+    guard let file = core.notes.file(at: mapping.start),
+      let opened = core.files.descriptor(of: file, in: core)
+    else { return -1 }
+    return dup(opened)
+  }
+
+  private static func open(_ mapping: AddressMap.Mapping, in target: Target) -> Int32 {
     var opened: Int32 = -1
     target.maps.withPath(of: mapping) { path in
       guard let path, strlen(path) < 4096 else { return }
@@ -29,17 +47,10 @@ final class ElfFile {
         }
       }
     }
-    descriptor = opened
-    // A file that has replaced the one that is mapped has another inode.
-    if opened < 0 || cp_inode_of_file(opened) != mapping.inode || !cp_read_header(opened, &header) {
-      return nil
-    }
-    var part = cp_elf_phdr()
-    var number: UInt16 = 0
-    while cp_read_part(opened, &header, number, &part) {
-      if part.p_type == PT_LOAD && part.p_offset == 0 { lowest = part.p_vaddr }
-      number += 1
-    }
+    if opened < 0 || cp_inode_of_file(opened) == mapping.inode { return opened }
+    // It has replaced the one that is mapped.
+    cp_close(opened)
+    return -1
   }
 
   deinit { if descriptor >= 0 { cp_close(descriptor) } }

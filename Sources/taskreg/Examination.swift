@@ -33,7 +33,7 @@ enum Examination {
     tasks.sort { $0.task.facts.id < $1.task.facts.id }
     guard let report = ReportReference.make() else { return nil }
     report.pointer.pointee.occasion = .explain
-    report.pointer.pointee.clocks = .now
+    report.pointer.pointee.clocks = ProbedProcess.clocks
     report.pointer.pointee.tally.pending = UInt64(tasks.count)
     report.pointer.pointee.tally.abandoned = UInt64(tasks.count)
     report.makeRoom(for: UInt64(tasks.count))
@@ -48,6 +48,7 @@ enum Examination {
     var budget = DescriptorFace.budget
     for index in 0..<count {
       report.stragglers[index].probe(tasks[index])
+      if ProbedProcess.isDead { continue }
       guard let faces = report.pointer.pointee.faces else { continue }
       let straggler = report.stragglers[index]
       if straggler.facts.threadID == 0 || straggler.diagnosis == .ended { continue }

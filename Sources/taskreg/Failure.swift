@@ -11,9 +11,23 @@ enum Failure: Error {
   case forbidden(Int32, [UInt8], Right)
   /// The system refused with another error.
   case unreadable(Int32, [UInt8], error: Int32)
-  case noLibrary(Int32, [UInt8])
+  /// With the path of a core file.
+  case noLibrary(Int32, [UInt8], core: [UInt8]?)
   case otherLayout(Int32, [UInt8], layout: UInt64)
   case damagedTable(Int32, [UInt8])
+  /// A core file cannot be opened.
+  case noCore([UInt8], error: Int32)
+  case notACore([UInt8], CoreProblem)
+
+  /// Why a file is not read.
+  enum CoreProblem {
+    case short
+    case zstd
+    case other
+    case machine
+    /// There is no thread in it, or no memory.
+    case empty
+  }
 
   /// What is missing to read a process's memory, as ptrace(2) lists it.
   enum Right {
@@ -61,9 +75,10 @@ enum Failure: Error {
   var exitStatus: Int32 {
     switch self {
     case .noLibrary: 1
-    case .noProcess, .ended: 3
+    case .noProcess, .ended, .noCore(_, error: ENOENT): 3
+    case .noCore(_, error: EACCES), .noCore(_, error: EPERM): 4
     case .forbidden: 4
-    case .noProc, .kernelThread, .unreadable, .otherLayout, .damagedTable: 5
+    case .noProc, .kernelThread, .unreadable, .otherLayout, .damagedTable, .noCore, .notACore: 5
     }
   }
 
@@ -97,10 +112,10 @@ enum Failure: Error {
       Self.write(process, name, to: &writer)
       writer.write(" cannot be read: error ")
       writer.write(error)
-    case .noLibrary(let process, let name):
+    case .noLibrary(let process, let name, let core):
       Self.write(process, name, to: &writer)
       writer.write(" does not have libtaskreg, so it has no tasks; `taskreg threads ")
-      writer.write(process)
+      if let core { Self.write(core, to: &writer) } else { writer.write(process) }
       writer.write("` lists its threads")
     case .otherLayout(let process, let name, let layout):
       Self.write(process, name, to: &writer)
@@ -110,8 +125,36 @@ enum Failure: Error {
     case .damagedTable(let process, let name):
       Self.write(process, name, to: &writer)
       writer.write(" has a libtaskreg whose table says what cannot be; its memory is damaged")
+    case .noCore(let path, let error):
+      writer.write("there is no core file ")
+      Self.write(path, to: &writer)
+      writer.write(" that can be read: ")
+      if error == ENOENT { writer.write("it does not exist") } else { writer.write(failure: error) }
+    case .notACore(let path, let problem):
+      Self.write(path, to: &writer)
+      Self.write(problem, path, to: &writer)
     }
     writer.write("\n")
+  }
+
+  private static func write(_ path: [UInt8], to writer: inout TextWriter) {
+    path.withUnsafeBufferPointer { if let text = $0.baseAddress { writer.write(text: text) } }
+  }
+
+  private static func write(
+    _ problem: CoreProblem, _ path: [UInt8], to writer: inout TextWriter
+  ) {
+    switch problem {
+    case .short: writer.write(" is too short for a core file")
+    case .zstd:
+      writer.write(" is compressed by zstd; let it be read by `zstd -dc ")
+      write(path, to: &writer)
+      writer.write(" | taskreg ... -`")
+    case .other: writer.write(" is not a core file")
+    case .machine: writer.write(" is the core file of another kind of machine")
+    case .empty:
+      writer.write(" has no threads or no memory in it: it was cut off, or is no core file")
+    }
   }
 
   static func write(_ process: Int32, _ name: [UInt8], to writer: inout TextWriter) {

@@ -71,12 +71,18 @@ struct Main {
     _ command: Command, _ places: (places: WaitPlaces, gap: WaitEdge.Gap)
   ) -> Int32 {
     do throws(Failure) {
-      let target = try Target(command.process, trial: places)
+      let target =
+        if let core = command.core {
+          try Target(core: core, trial: places)
+        } else {
+          try Target(command.process, trial: places)
+        }
       ProbedProcess.target = target
-      switch command.verb {
-      case .threads: return showThreads(of: target, command)
-      default: return show(try ReaderRoot.all(in: target), of: target, command)
-      }
+      defer { write(to: 2) { target.writeMissing(to: &$0) } }
+      if command.verb == .threads { return showThreads(of: target, command) }
+      let roots = try ReaderRoot.all(in: target)
+      target.findLastMoment(roots)
+      return show(roots, of: target, command)
     } catch {
       write(to: 2) { error.write(to: &$0) }
       return error.exitStatus
@@ -86,7 +92,9 @@ struct Main {
   private static func showThreads(of target: Target, _ command: Command) -> Int32 {
     guard let lists = ThreadLists(of: target) else { return withoutMemory() }
     return write(to: 1) {
-      if command.isJSON { lists.writeJSON(to: &$0) } else { lists.writeText(to: &$0) }
+      if command.isJSON { return lists.writeJSON(to: &$0) }
+      target.writeHead([], to: &$0)
+      lists.writeText(to: &$0)
     }
   }
 
@@ -97,6 +105,7 @@ struct Main {
     for root in roots { snapshots.append(Snapshot(of: target, root)) }
     if command.verb == .why {
       guard let report = Examination.report(on: snapshots) else { return withoutMemory() }
+      if !command.isJSON { write(to: 1) { target.writeHead(snapshots, to: &$0) } }
       let sink = TextSink.descriptor(1)
       let status = command.isJSON ? report.writeJSON(to: sink) : report.writeText(to: sink)
       return status == .ok ? 0 : outputFailed()
@@ -104,6 +113,7 @@ struct Main {
     return write(to: 1) { writer in
       if command.verb == .metrics { return Snapshot.writeMetrics(snapshots, to: &writer) }
       if command.isJSON { return Snapshot.writeJSON(snapshots, to: &writer) }
+      target.writeHead(snapshots, to: &writer)
       for snapshot in snapshots {
         if command.isTree {
           snapshot.writeTree(to: &writer)

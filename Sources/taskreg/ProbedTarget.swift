@@ -16,6 +16,17 @@ enum ProbedProcess {
 
   static var mostThreads: Int { 4096 }
 
+  /// How many threads of a core file have been listed.
+  ///
+  /// SAFETY: the tool has one thread that examines.
+  nonisolated(unsafe) private static var nextOfCore = 0
+
+  /// Whether it has ended, and all that is known is in a core file.
+  static var isDead: Bool { target?.core != nil }
+
+  /// What its clocks show; see `Target.clocks`.
+  static var clocks: ClockPair { target?.clocks ?? .now }
+
   static func append(thread: Int32, to path: inout FixedText) {
     guard let target else {
       path.append("/proc/self/task/")
@@ -25,6 +36,25 @@ enum ProbedProcess {
     path.append(target.threads.outer(of: thread))
   }
 
+  static func read(
+    _ name: StaticString, ofThread thread: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>
+  ) -> Int {
+    if let core = target?.core {
+      return core.notes.thread(thread)?.write(name, of: core, to: bytes) ?? Int(-ESRCH)
+    }
+    var count = 0
+    withFixedText { path in
+      append(thread: thread, to: &path)
+      path.append("/")
+      path.append(name)
+    } _: { path in
+      path.withMemoryRebound(to: CChar.self, capacity: 1) {
+        count = cp_read_file($0, bytes.baseAddress, bytes.count)
+      }
+    }
+    return count
+  }
+
   static func appendTable(to path: inout FixedText) {
     guard let target else { return path.append("/proc/thread-self") }
     target.append("", to: &path)
@@ -32,10 +62,16 @@ enum ProbedProcess {
 
   static func open(_ list: inout cp_thread_list) -> Int32 {
     guard let target else { return cp_thread_list_open(&list, "/proc/self/task") }
+    nextOfCore = 0
     return target.openThreads(&list)
   }
 
   static func next(of list: inout cp_thread_list) -> Int32 {
+    if let core = target?.core {
+      if nextOfCore >= core.notes.threads.count { return 0 }
+      nextOfCore += 1
+      return core.notes.threads[nextOfCore - 1].id
+    }
     let thread = cp_thread_list_next(&list)
     guard let target, thread > 0 else { return thread }
     return target.threads.inner(of: thread)
@@ -43,11 +79,12 @@ enum ProbedProcess {
 
   static func read(_ address: UInt64, _ bytes: UnsafeMutableRawPointer?, _ size: Int) -> Int {
     guard let target else { return cp_read_own_memory(address, bytes, size) }
-    return cp_read_memory(target.process, address, bytes, size, 1)
+    return target.read(address, bytes, size)
   }
 
   static func has(thread: Int32) -> Bool {
-    guard target != nil else { return cp_thread_exists(thread) }
+    guard let target else { return cp_thread_exists(thread) }
+    if let core = target.core { return core.notes.thread(thread) != nil }
     var exists = false
     withFixedText {
       append(thread: thread, to: &$0)
@@ -61,7 +98,8 @@ enum ProbedProcess {
   /// The CPU clock of a thread can be read by its own process alone; its file `schedstat` has the
   /// same number.
   static func processorTime(ofThread thread: Int32) -> Int64 {
-    guard target != nil else { return ThreadClock.read(ofThread: thread) }
+    guard let target else { return ThreadClock.read(ofThread: thread) }
+    if let core = target.core { return core.notes.thread(thread)?.processorTime ?? -1 }
     var time: Int64 = -1
     withFixedText {
       append(thread: thread, to: &$0)
@@ -72,14 +110,26 @@ enum ProbedProcess {
     return time == .max ? -1 : time
   }
 
+  /// A thread does not run any more that is in a core file.
+  static func hasRun(thread: Int32, since used: Int64) -> Bool {
+    isDead ? false : used < 0 || processorTime(ofThread: thread) != used
+  }
+
   /// A thread with the address of its list of robust mutexes: the main thread.
+  ///
+  /// Of a core file the thread pointer, which is as far from glibc's descriptor of the thread in each.
   static var reference: (thread: Int32, robustList: UInt64) {
     guard let target else { return (cp_gettid(), cp_robust_list(0)) }
+    if let core = target.core {
+      let first = core.notes.thread(target.ownID) ?? core.notes.threads[0]
+      return (first.id, first.facts.pointer)
+    }
     return (target.ownID, cp_robust_list(target.process))
   }
 
   static func robustList(ofThread thread: Int32) -> UInt64 {
-    cp_robust_list(target?.threads.outer(of: thread) ?? thread)
+    if let core = target?.core { return core.notes.thread(thread)?.facts.pointer ?? 0 }
+    return cp_robust_list(target?.threads.outer(of: thread) ?? thread)
   }
 
   static var lockPlaces: (places: WaitPlaces, gap: WaitEdge.Gap) {

@@ -2,7 +2,7 @@ import CPlatform
 
 /// A table by which a target's registries are found (`ReaderWord`), and reading by it.
 struct ReaderRoot {
-  let process: Int32
+  let target: Target
   private let words: [UInt64]
 
   /// The tables of a target: one for each copy of the library in it.
@@ -13,17 +13,17 @@ struct ReaderRoot {
     for mapping in target.maps.mappings
     where mapping.isReadable && mapping.isWritable && mapping.isPrivate && mapping.inode != 0 {
       var addresses: [UInt64] = []
-      search(target.process, mapping, &addresses)
+      search(target, mapping, &addresses)
       for address in addresses {
         found.append(try ReaderRoot(at: address, in: target))
       }
     }
-    if found.isEmpty { throw .noLibrary(target.process, target.name) }
+    if found.isEmpty { throw .noLibrary(target.process, target.name, core: target.path) }
     return found
   }
 
   private static func search(
-    _ process: Int32, _ mapping: AddressMap.Mapping, _ found: inout [UInt64]
+    _ target: Target, _ mapping: AddressMap.Mapping, _ found: inout [UInt64]
   ) {
     let step = 1 << 18
     var bytes = [UInt8](repeating: 0, count: step)
@@ -32,7 +32,7 @@ struct ReaderRoot {
     while address < mapping.end {
       let size = Int(min(UInt64(step), mapping.end - address))
       let count = bytes.withUnsafeMutableBytes {
-        cp_read_memory(process, address, $0.baseAddress, size, 1)
+        target.read(address, $0.baseAddress, size)
       }
       if count < 32 { return }
       bytes.withUnsafeBytes { bytes in
@@ -54,17 +54,17 @@ struct ReaderRoot {
   }
 
   private init(at address: UInt64, in target: Target) throws(Failure) {
-    process = target.process
-    let head = Self.read(process, address, UInt64(ReaderWord.end.rawValue))
+    self.target = target
+    let head = Self.read(target, address, UInt64(ReaderWord.end.rawValue))
     let place = ReaderWord.count.rawValue
     // What is behind the table of an older release is not in it.
     let count = head.count > place ? Int(clamping: head[place]) : 0
     words = [UInt64](head.prefix(count))
     if !hasRegistries { return }
     if words[ReaderWord.layout.rawValue] != ReaderWord.currentLayout {
-      throw .otherLayout(process, target.name, layout: words[ReaderWord.layout.rawValue])
+      throw .otherLayout(target.process, target.name, layout: words[ReaderWord.layout.rawValue])
     }
-    if !isSound { throw .damagedTable(process, target.name) }
+    if !isSound { throw .damagedTable(target.process, target.name) }
   }
 
   /// Whether there was a registry ever; if not, no other word is of use.
@@ -119,11 +119,11 @@ struct ReaderRoot {
   // MARK: Reading
 
   /// Reads words; fewer than `count` if memory ends before.
-  static func read(_ process: Int32, _ address: UInt64, _ count: UInt64) -> [UInt64] {
+  static func read(_ target: Target, _ address: UInt64, _ count: UInt64) -> [UInt64] {
     var words = [UInt64](repeating: 0, count: Int(count))
     let size = words.count * 8
     let read = words.withUnsafeMutableBytes {
-      cp_read_memory(process, address, $0.baseAddress, size, 1)
+      target.read(address, $0.baseAddress, size)
     }
     words.removeLast(words.count - max(0, read) / 8)
     return words
@@ -131,7 +131,7 @@ struct ReaderRoot {
 
   /// Reads words, all of them; nil if they cannot be read.
   func read(_ address: UInt64, _ count: UInt64) -> [UInt64]? {
-    let words = Self.read(process, address, count)
+    let words = Self.read(target, address, count)
     return words.count == Int(count) ? words : nil
   }
 
@@ -139,7 +139,7 @@ struct ReaderRoot {
   func word(at address: UInt64) -> UInt64? {
     var word: UInt64 = 0
     let count = withUnsafeMutableBytes(of: &word) {
-      cp_read_memory(process, address, $0.baseAddress, 8, 1)
+      target.read(address, $0.baseAddress, 8)
     }
     return count == 8 ? word : nil
   }
@@ -148,7 +148,7 @@ struct ReaderRoot {
   func half(at address: UInt64) -> UInt32? {
     var half: UInt32 = 0
     let count = withUnsafeMutableBytes(of: &half) {
-      cp_read_memory(process, address, $0.baseAddress, 4, 1)
+      target.read(address, $0.baseAddress, 4)
     }
     return count == 4 ? half : nil
   }
@@ -162,14 +162,13 @@ struct ReaderRoot {
     // The page behind a text need not be there.
     let inPage = min(most, 4096 - Int(address & 4095))
     let read = bytes.withUnsafeMutableBytes { bytes in
-      let count = cp_read_memory(process, address, bytes.baseAddress, inPage, 1)
+      let count = target.read(address, bytes.baseAddress, inPage)
       if count < inPage || inPage == most { return count }
       return count
         + max(
           0,
-          cp_read_memory(
-            process, address &+ UInt64(inPage), bytes.baseAddress.unsafelyUnwrapped + inPage,
-            most - inPage, 1))
+          target.read(
+            address &+ UInt64(inPage), bytes.baseAddress.unsafelyUnwrapped + inPage, most - inPage))
     }
     if read <= 0 { return nil }
     bytes[read] = 0
@@ -188,11 +187,11 @@ struct ReaderRoot {
       guard let count = word(at: self[.runClockCount]),
         let slot = read(self[count & 1 == 0 ? .evenRunClock : .oddRunClock], 2)
       else { break }
-      let now = monotonicNow()
+      let now = target.clocks.monotonic
       if word(at: self[.runClockCount]) != count { continue }
       return RunClock.reading(at: now, Int64(bitPattern: slot[0]), Int64(bitPattern: slot[1]))
     }
-    return monotonicNow()
+    return target.clocks.monotonic
   }
 
   /// Gives the kinds the names that they have in the target.

@@ -16,7 +16,7 @@ struct Snapshot {
   init(of target: Target, _ root: ReaderRoot) {
     self.target = target
     self.root = root
-    clocks = .now
+    clocks = target.clocks
     if root.isForked {
       registries = []
       tasks = []

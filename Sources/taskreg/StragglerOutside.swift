@@ -22,7 +22,7 @@ extension StragglerFacts {
 
   /// Examines the thread of the task, as `probe` does in the process.
   mutating func probe(_ found: ExaminedTask) {
-    probedAt = monotonicNow()
+    probedAt = found.snapshot.target.clocks.monotonic
     let noted = found.note
     let root = found.snapshot.root
     let checks = CancelChecks(bits: root.half(at: found.task.record &+ root[.cancelChecks]) ?? 0)
@@ -41,9 +41,11 @@ extension StragglerFacts {
       diagnosis = .ended
       return
     }
+    // In how much time it used the CPU time of a core file is not known.
+    let isTimed = !ProbedProcess.isDead
     diagnosis = Self.diagnose(
-      scheduler: thread.schedulerState, progressAge: progressAge, cpu: cpu, age: age,
-      cpuSince: cpuSince, span: cpuSpan)
+      scheduler: thread.schedulerState, progressAge: isTimed ? progressAge : -1,
+      cpu: isTimed ? cpu : -1, age: age, cpuSince: isTimed ? cpuSince : -1, span: cpuSpan)
     guard var known = noted, known.fits(thread.call), found.note == noted else { return }
     known.exemption = exemption
     wait = known

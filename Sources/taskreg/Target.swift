@@ -1,6 +1,6 @@
 import CPlatform
 
-/// The process that a command reads, and neither stops nor asks.
+/// The process that a command reads, and neither stops nor asks; or what a core file has of one.
 final class Target {
   /// Its id, as this process knows it.
   let process: Int32
@@ -12,6 +12,12 @@ final class Target {
   let maps: AddressMap
   /// Its name, as the kernel keeps it: NUL-terminated.
   let name: [UInt8]
+  /// What is left of it; nil while it lives.
+  let core: CoreFile?
+  /// The path of that.
+  let path: [UInt8]?
+  /// When the last event happened that a core file tells of, on its monotonic clock.
+  private var lastMoment: Int64 = 0
   /// Where its C library's locks wait; see `LockPlaces`.
   let lockPlaces: (places: WaitPlaces, gap: WaitEdge.Gap)
 
@@ -23,6 +29,7 @@ final class Target {
   /// - Throws: why it cannot be read.
   init(_ process: Int32, trial places: (places: WaitPlaces, gap: WaitEdge.Gap)) throws(Failure) {
     self.process = process
+    (core, path) = (nil, nil)
     let status = try Self.status(of: process)
     name = Self.name(of: process)
     if let state = status.end(ofLine: "State:\t"), state < status.count,
@@ -49,17 +56,66 @@ final class Target {
     lockPlaces = LockPlaces.translate(places, to: maps)
   }
 
+  /// Takes what a core file has.
+  ///
+  /// - Parameters:
+  ///   - path: that of the file, NUL-terminated; "-": standard input.
+  ///   - places: where this process's C library waits.
+  /// - Throws: why it cannot be read.
+  init(core path: [UInt8], trial places: (places: WaitPlaces, gap: WaitEdge.Gap)) throws(Failure) {
+    let core = try CoreFile(path)
+    (self.core, self.path) = (core, path)
+    process = core.notes.process
+    ownID = core.notes.process
+    name = core.notes.name
+    handle = -1
+    threads = ThreadNumbers(of: process, differs: false)
+    maps = AddressMap(core)
+    lockPlaces = LockPlaces.translate(places, to: core)
+  }
+
   deinit { if handle >= 0 { cp_close(handle) } }
 
   /// Appends the path of something in its directory in proc(5).
   func append(_ rest: StaticString, to path: inout FixedText) {
     path.append("/proc/")
-    path.append(process)
+    // Another process may have its id by now if it is dead; none has 0.
+    path.append(core == nil ? process : 0)
     path.append(rest)
+  }
+
+  /// Copies memory `times` times, one time after the other, to places one behind the other.
+  ///
+  /// - Returns: how many bytes were copied in total, or a negative error number.
+  func read(
+    _ address: UInt64, _ bytes: UnsafeMutableRawPointer?, _ size: Int, times: Int = 1
+  ) -> Int {
+    guard let core else { return cp_read_memory(process, address, bytes, size, Int32(times)) }
+    let count = core.read(address, bytes, size)
+    guard count == size, let bytes else { return count }
+    // Nothing changes in between.
+    for time in 1..<max(1, times) { memcpy(bytes + time * size, bytes, size) }
+    return count * times
+  }
+
+  /// What its clocks show: now; or in a core file when it was last known to run, and when the file
+  /// was written.
+  var clocks: ClockPair {
+    core.map { ClockPair(monotonic: lastMoment, wall: $0.writtenAt) } ?? .now
+  }
+
+  /// Takes the latest moment that its memory tells of for the time of a core file.
+  func findLastMoment(_ roots: [ReaderRoot]) {
+    if core == nil { return }
+    for root in roots { lastMoment = max(lastMoment, Snapshot(of: self, root).lastMoment) }
   }
 
   /// Opens the list of its threads; 0, or the error number.
   func openThreads(_ list: inout cp_thread_list) -> Int32 {
+    if core != nil {
+      list.fd = -1  // there is nothing to be closed
+      return 0
+    }
     var error: Int32 = 0
     withFixedText {
       append("/task", to: &$0)
@@ -72,6 +128,7 @@ final class Target {
   /// Whether it is still there, with its memory.
   var isAlive: Bool {
     var byte: UInt8 = 0
+    guard core == nil else { return true }
     guard let first = maps.firstReadable else { return false }
     return cp_read_memory(process, first, &byte, 1, 1) != -Int(ESRCH)
   }

@@ -117,6 +117,7 @@ extension Snapshot {
     var isIncomplete = false
     for snapshot in snapshots where snapshot.isIncomplete { isIncomplete = true }
     writer.write(",\"complete\":", !isIncomplete)
+    first.target.writeCore(to: &writer)
     writer.write(",\"registries\":[")
     var isFirst = true
     for (copy, snapshot) in snapshots.enumerated() {

@@ -118,9 +118,9 @@ struct TaskReader {
 
   private mutating func copy(_ address: UInt64, _ count: Int) -> Bool {
     let size = count * recordSize
-    let process = root.process
+    let target = root.target
     let read = buffer.withUnsafeMutableBytes {
-      cp_read_memory(process, address, $0.baseAddress, size, 4)
+      target.read(address, $0.baseAddress, size, times: 4)
     }
     return read == size * 4
   }

@@ -14,6 +14,10 @@ struct ThreadLists {
     var budget = DescriptorFace.budget
     var faces: [DescriptorFace?] = []
     for node in 0..<report.nodeCount {
+      if target.core != nil {
+        faces.append(nil)
+        continue
+      }
       faces.append(
         DescriptorFace(
           of: report.probe(ofNode: node), threadID: report.threadID(ofNode: node), noted: nil,
@@ -80,6 +84,7 @@ struct ThreadLists {
     writer.write("\",\"process_id\":", target.process)
     writer.write(",\"process_name\":")
     target.name.withUnsafeBufferPointer { writer.write(json: $0.baseAddress) }
+    target.writeCore(to: &writer)
     writer.write(",")
     report.writeCirclesAndHolders(to: &writer)
     writer.write(",\"threads\":[")

@@ -411,7 +411,7 @@ def case_kernel_thread():
 
 def case_wrong_commands():
     """Proves:  each wrong command has status 2 and a sentence, and --help and --version have 0."""
-    for wrong in ([], ["ps"], ["ps", "0"], ["ps", "-5"], ["ps", "12x"], ["ps", "1", "2"], ["fly", "1"], ["ps", "1", "--fly"],
+    for wrong in ([], ["ps"], ["ps", "0"], ["ps", "-5"], ["ps", "1", "2"], ["fly", "1"], ["ps", "1", "--fly"],
                   ["threads", "1", "--tree"], ["ps", "1", "--tree", "--json"], ["ps", "1", "--watch"],
                   ["ps", "1", "--watch", "0"], ["ps", "99999999999999999999"]):
         text = ask(*wrong, status=2)
@@ -458,6 +458,276 @@ def case_watch():
     program.process.kill()
     program.process.wait()
     check(watch.wait(timeout=60) == 3, f"status {watch.returncode}")
+
+
+# ---- Core files ----
+
+
+class Core:
+    """A program that ends with a core file, as the kernel writes it, in a folder of its own; or as gcore writes it."""
+
+    def __init__(self, *arguments, by=None, gcore=False):
+        self.folder = tempfile.TemporaryDirectory()
+        folder = pathlib.Path(self.folder.name)
+        pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
+        if not gcore and (pattern.startswith("|") or "/" in pattern):
+            skip(f"core files go elsewhere: {pattern}")
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        if not gcore and hard == 0:
+            skip("core files are forbidden (ulimit -H -c)")
+        if gcore and (not shutil.which("gcore") or not shutil.which("gdb")):
+            skip("there is no gcore")
+        self.program = Program(*arguments, cwd=folder,
+                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (hard, hard)))
+        self.id = self.program.id
+        if gcore:
+            # Threads that are about to wait have to wait.
+            self.live = ask("why", self.id)
+            done = subprocess.run(["gcore", "-o", folder / "core", str(self.id)], capture_output=True, text=True)
+            if "not permitted" in done.stderr:
+                skip("the system lets none attach")
+            self.program.process.kill()
+        else:
+            self.live = ask("why" if "plain" not in str(arguments[0]) else "threads", self.id)
+            if by is None:
+                self.program.process.stdin.close()
+            else:
+                os.kill(self.id, by)
+        self.program.process.wait()
+        found = list(folder.glob("core*"))
+        check(len(found) == 1, f"{found} {self.program.process.returncode}")
+        self.path = found[0]
+
+
+def check_core(core, signal_number, more=1):
+    """The tasks of the tree are there, and `delta`, whose thread the signal hit."""
+    found = ps(core.path)
+    check_tree(found, others=more)
+    check(found["process_id"] == core.id and found["core"]["signal"] == signal_number, f"{found['core']}")
+    threads_ = {task["name"]: task["thread_id"] for task in found["tasks"]}
+    check(found["core"]["thread_id"] == threads_["delta"], f"{found['core']} {threads_}")
+    table = ask("ps", core.path)
+    check_text(table)
+    check(table.startswith(f"core file of process {core.id} ("), table)
+    check(f"ended by signal {signal_number} (" in table, table)
+    check(f") in thread {threads_['delta']}, task net/peers/delta; times are" in table, table)
+    why = ask("why", core.path)
+    check_text(why)
+    need_proof(why)
+    check(re.search(r"^task alpha: idle in tr_sleep", why, re.M) or "task alpha: asleep" in why, why)
+    listed = threads(core.path)
+    check({thread["thread_id"] for thread in listed["threads"]} >= set(threads_.values()), f"{listed}")
+    check('taskreg_tasks_spawned_total{registry="service \\n of the target"} 5\n' in ask("metrics", core.path), "metrics")
+
+
+def case_core_segv():
+    """Proves:  of a process that a task has ended by a segmentation fault the core file has the tasks with all that is
+             theirs, names the task, and says what the others waited for; the texts that the core file leaves out come from
+             the files on disk.
+    Catches: registers that are another thread's; a call that was over taken for one that waits; a file that is not read."""
+    check_core(Core(PROGRAMS / "taskreg-target", "segv"), signal.SIGSEGV)
+
+
+def case_core_abort():
+    """Proves:  likewise of abort(3) in a task."""
+    check_core(Core(PROGRAMS / "taskreg-target", "abort"), signal.SIGABRT)
+
+
+def case_core_static():
+    """Proves:  likewise of a static program, with which the library is linked."""
+    check_core(Core(PROGRAMS / "taskreg-static", "segv"), signal.SIGSEGV)
+
+
+def case_core_static_pie():
+    """Proves:  likewise of one that is at another address each time."""
+    check_core(Core(PROGRAMS / "taskreg-static-pie", "segv"), signal.SIGSEGV)
+
+
+def case_core_stripped():
+    """Proves:  likewise of a stripped program."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder) / "target"
+        shutil.copy(PROGRAMS / "taskreg-archive", program)
+        subprocess.run(["strip", "--strip-all", program], check=True)
+        check_core(Core(program, "segv"), signal.SIGSEGV)
+
+
+def check_deadlock(core):
+    why = ask("why", core.path)
+    need_proof(core.live)
+    check(re.search(r"^deadlock: thread waits for mutex (first|second) .*held by thread \(thread \d+\), which waits", why, re.M), why)
+    check("3 tasks" in why and " for mutex first " in why, why)
+    found = validated(ask("why", "--json", core.path), "report.json")
+    check(len(found["circles"]) == 1 and len(found["circles"][0]) == 2, f"{found['circles']}")
+    holders = {s["waits_for"]["holder"]["thread_id"] for s in found["stragglers"]}
+    check(len(found["stragglers"]) == 3 and len(holders) == 1, f"{holders}")
+    # The live process said the same of the same threads.
+    for thread in holders:
+        check(f"(thread {thread})" in core.live, core.live)
+
+
+def case_core_deadlock():
+    """Proves:  a deadlock of threads, and the tasks that wait for it, are proven by the core file that the kernel writes when
+             the process is ended: the registers say the calls, the memory of the locks the owners.
+    Catches: a lock of another C library taken for this one's; a circle that is not found as no thread has a CPU clock."""
+    check_deadlock(Core(PROGRAMS / "taskreg-target", "deadlock", by=signal.SIGQUIT))
+
+
+def case_core_gcore():
+    """Proves:  likewise by the one that gcore(1) writes of a process that hangs and lives on; no signal has ended it."""
+    core = Core(PROGRAMS / "taskreg-target", "deadlock", gcore=True)
+    check_deadlock(core)
+    check(ps(core.path)["core"]["signal"] is None, f"{ps(core.path)['core']}")
+    check("ended by" not in ask("ps", core.path), ask("ps", core.path))
+
+
+def case_core_threads():
+    """Proves:  of any program with threads the core file has which call each was in, who holds the mutex that it waits for,
+             whose end it waits for, and who waits in a circle.
+    Catches: a thread pointer that is another thread's."""
+    core = Core(PROGRAMS / "taskreg-plain", by=signal.SIGQUIT)
+    text = ask("threads", core.path)
+    check_text(text)
+    need_proof(core.live)
+    check(f"process {core.id} (taskreg-plain): 8 threads\n" in text, text)
+    check(re.search(r"^deadlock: thread waits for mutex (one|two) .* held by thread", text, re.M), text)
+    check(re.search(r"is in read on descriptor \d+$", text, re.M) and re.search(r"is in accept on descriptor \d+$", text, re.M), text)
+    check(re.search(r"waits for mutex journal_lock \(0x\w+\) held by thread taskreg-plain \(thread %d\)" % core.id, text), text)
+    check(re.search(r"waits for the end of thread \(thread \d+\)", text), text)
+    joined = re.search(r"waits for the end of thread sleeper \(thread (\d+)\)", core.live).group(1)
+    check(f"waits for the end of thread (thread {joined})" in text, text)
+    check("does not have libtaskreg" in ask("ps", core.path, status=1), "ps")
+
+
+def case_core_other_file():
+    """Proves:  a file on disk that is not the one that the process had is not read, and that is said; what is in the core file
+             itself is shown nevertheless, as the holder of a lock whose name is not known any more.
+    Catches: the names of another program taken for those of this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder) / "taskreg-plain"
+        shutil.copy(PROGRAMS / "taskreg-plain", program)
+        core = Core(program, by=signal.SIGQUIT)
+        need_proof(core.live)
+        check("waits for mutex journal_lock (0x" in ask("threads", core.path), "the name of a lock")
+        program.unlink()
+        for other, sentence in (None, "cannot be read any more"), ("taskreg-target", "its build id is another"):
+            if other:
+                shutil.copy(PROGRAMS / other, program)
+            done = subprocess.run([TASKREG, "threads", core.path], capture_output=True, text=True)
+            check(done.returncode == 0 and f"{program} " in done.stderr and sentence in done.stderr, f"{other}: {done}")
+            check(done.stderr.count("\n") == 1 and "journal_lock" not in done.stdout, f"{done}")
+            check(re.search(r"waits for mutex 0x\w+ .*held by thread taskreg-plain", done.stdout), done.stdout)
+
+
+def case_core_pipe():
+    """Proves:  a core file is read from a pipe, as zstd(1) and coredumpctl(1) write it; one that is compressed is refused with
+             the command that helps, and so is what is no core file, with an exit status that says so."""
+    core = Core(PROGRAMS / "taskreg-target", "segv")
+    with open(core.path, "rb") as file:
+        cat = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE)
+        check_tree(ps("-", stdin=cat.stdout), others=1)
+        cat.wait()
+    if shutil.which("zstd"):
+        packed = core.path.with_suffix(".zst")
+        subprocess.run(["zstd", "-q", core.path, "-o", packed], check=True)
+        check(f"zstd -dc {packed} | taskreg" in ask("ps", packed, status=5), "compressed")
+        unpack = subprocess.Popen(["zstd", "-dcq", packed], stdout=subprocess.PIPE)
+        check_tree(ps("-", stdin=unpack.stdout), others=1)
+        unpack.wait()
+    else:
+        print("left out: there is no zstd")
+    check("is not a core file" in ask("ps", TASKREG, status=5), "a program")
+    check("too short" in ask("ps", make(core.path.with_name("empty"), b""), status=5), "empty")
+    check("does not exist" in ask("why", core.path.with_name("none"), status=3), "no file")
+    check("can be read" in ask("why", core.path.parent, status=5), "a folder")
+
+
+def make(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def case_core_cut():
+    """Proves:  of a core file that was cut off, at any place, what is there is shown, and it is said that some is missing.
+    Catches: a read behind the end that is taken for zeroes."""
+    core = Core(PROGRAMS / "taskreg-static", "segv")
+    whole = core.path.read_bytes()
+    statuses = set()
+    # At each end of a part, and in its middle.
+    places = {64, 1000}
+    for number in range(struct.unpack_from("<H", whole, 56)[0]):
+        offset, size = struct.unpack_from("<Q", whole, 64 + 56 * number + 8)[0], struct.unpack_from("<Q", whole, 64 + 56 * number + 32)[0]
+        places |= {offset, offset + size // 2, offset + size - 1}
+    for place in sorted(places):
+        cut = make(core.path.with_name("cut"), whole[:place])
+        done = subprocess.run([TASKREG, "ps", "--json", cut], capture_output=True, text=True)
+        statuses.add(done.returncode)
+        check(done.returncode in (0, 1, 5) and done.stderr != "", f"{place}: {done.returncode} {done.stderr}")
+        if done.returncode == 0:
+            found = validated(done.stdout, "ps.json")
+            check("was cut off" in done.stderr, done.stderr)
+            check(not found["complete"] or found["count"] == 5, f"{place}: {found['count']} tasks, and nothing is missing")
+    check(statuses == {0, 1, 5}, f"{statuses}")
+    check_tree(ps(core.path), others=1)
+
+
+def case_core_scribbled():
+    """Proves:  whatever is in a core file, in its header, the headers of its parts, its notes, the table of files, the memory of
+             the registries, taskreg ends soon, by no signal, with a status that it may have, and with less than 1 GiB of
+             memory.
+    Catches: a number of parts, notes or files that is believed; a size that overflows; a note that leads back."""
+    seed = int(os.environ.get("TASKREG_SEED", time.time_ns() % 1000000))
+    rounds = int(os.environ.get("TASKREG_ROUNDS", "150"))
+    print(f"TASKREG_SEED={seed}")
+    random.seed(seed)
+    core = Core(PROGRAMS / "taskreg-target", "segv")
+    whole = core.path.read_bytes()
+    count = struct.unpack_from("<H", whole, 56)[0]
+    parts = [struct.unpack_from("<IIQQQQQQ", whole, 64 + 56 * number) for number in range(count)]
+    notes = next((offset, offset + size) for kind, _, offset, _, _, size, _, _ in parts if kind == 4)
+    # Where each note begins, and the table of files.
+    heads, place = [], notes[0]
+    while place + 12 <= notes[1]:
+        name, size, kind = struct.unpack_from("<III", whole, place)
+        heads += [place, place + 4, place + 8, place + 20]
+        if kind == 0x46494C45:
+            heads += [place + 20 + 8 * word for word in range(0, 40)] * 3
+        place += 12 + (name + 3 & ~3) + (size + 3 & ~3)
+    cookie = whole.find(struct.pack("<4Q", 0x9E5A17C37461736B, 0xC4D26F817265670A, 0x83B10D5FE92C46A7, 0xF1A83C6E5B90D274))
+    regions = [(0, 64), (64, 64 + 56 * count), notes, (cookie, cookie + 75 * 8)]
+    statuses = {}
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+    for number in range(rounds):
+        content = bytearray(whole)
+        if number % 10 == 0:
+            # Nothing but random bytes, perhaps behind a header.
+            content = bytearray(random.randbytes(random.randrange(1, 8192)))
+            content[:random.choice((0, 64, 64 + 56 * count))] = whole[:64 + 56 * count]
+        for _ in range(random.choice((1, 1, 2, 5, 20))):
+            value = random.choice((0, 1, 2, 0xFFFF, 0xFFFFFFFF, 1 << 20, 1 << 40, 1 << 63, (1 << 64) - 1, random.getrandbits(64),
+                                   random.getrandbits(12), len(whole), len(whole) - 12))
+            first, end = random.choice(regions)
+            place = random.choice((random.choice(heads), random.randrange(first, end)))
+            size = random.choice((1, 2, 4, 8))
+            if place + size <= len(content):
+                content[place:place + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+        if number % 7 == 0:
+            del content[random.randrange(len(content)):]
+        path = make(core.path.with_name("scribbled"), content)
+        command = random.choice((["ps", "--json"], ["ps", "--tree"], ["why"], ["threads"], ["threads", "--json"], ["metrics"]))
+        done = subprocess.run([TASKREG, *command, path], capture_output=True, timeout=60, preexec_fn=limit)
+        if done.returncode not in (0, 1, 5):
+            kept = pathlib.Path(tempfile.gettempdir()) / f"taskreg-core-{seed}-{number}"
+            kept.write_bytes(content)
+            check(False, f"{command}: status {done.returncode}: {done.stderr}; the file is kept as {kept}")
+        statuses[done.returncode] = statuses.get(done.returncode, 0) + 1
+        if "--json" in command and done.returncode == 0:
+            json.loads(done.stdout.decode())
+    print(f"{rounds} rounds: {statuses}")
+    check(set(statuses) >= {0, 5}, f"{statuses}")
 
 
 def case_scribbled():

@@ -154,6 +154,25 @@ static int body_locks(tr_task *self, void *ctx) {
   return pthread_mutex_lock(&first);
 }
 
+/* ---- An end by a signal, with a core file ---- */
+
+static _Atomic int crashes;
+
+static int body_crashes(tr_task *self, void *ctx) {
+  (void)self;
+  atomic_fetch_add(&in_body, 1);
+  while (!atomic_load(&crashes)) sched_yield();
+  *(volatile int *)ctx = 0;
+  return 0;
+}
+
+static int body_aborts(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  atomic_fetch_add(&in_body, 1);
+  while (!atomic_load(&crashes)) sched_yield();
+  abort();
+}
+
 int main(int argc, char **argv) {
   const char *mode = argc > 1 ? argv[1] : "";
   pthread_t thread;
@@ -191,6 +210,10 @@ int main(int argc, char **argv) {
     make_tree();
     for (size_t slot = 0; slot < SLOTS; slot++)
       CHECK_EQ(0, pthread_create(&thread, NULL, churns, (void *)(uintptr_t)slot));
+  } else if (strcmp(mode, "segv") == 0 || strcmp(mode, "abort") == 0) {
+    make_tree();
+    spawns(peers, "delta", TR_KIND_MAINTENANCE, strcmp(mode, "segv") == 0 ? body_crashes : body_aborts);
+    await_bodies(5);
   } else if (strcmp(mode, "deadlock") == 0) {
     CHECK_EQ(TR_OK, tr_registry_create(NULL, &registry));
     CHECK_EQ(0, pthread_create(&thread, NULL, locks_first, NULL));
@@ -205,6 +228,8 @@ int main(int argc, char **argv) {
   printf("ready\n");
   fflush(stdout);
   for (int byte; (byte = getchar()) != EOF;) {}
+  atomic_store(&crashes, 1);
+  while (strcmp(mode, "segv") == 0 || strcmp(mode, "abort") == 0) pause();
   atomic_store(&stops, 1);
   _exit(0);
 }

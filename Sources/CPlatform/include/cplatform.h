@@ -37,5 +37,6 @@
 #include "cp_file_symbols.h"
 #include "cp_faces.h"
 #include "cp_target.h"
+#include "cp_cores.h"
 
 #endif

@@ -22,6 +22,23 @@
       path.append(thread)
     }
 
+    /// Reads the first bytes of a file in that directory; how many, or a negative error number.
+    static func read(
+      _ name: StaticString, ofThread thread: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>
+    ) -> Int {
+      var count = 0
+      withFixedText { path in
+        append(thread: thread, to: &path)
+        path.append("/")
+        path.append(name)
+      } _: { path in
+        // SAFETY: CChar and UInt8 have the same layout.
+        let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
+        count = cp_read_file(path, bytes.baseAddress, bytes.count)
+      }
+      return count
+    }
+
     /// Appends the path of the directory whose `fd` has the descriptors of the examiner's table.
     static func appendTable(to path: inout FixedText) { path.append("/proc/thread-self") }
 
@@ -44,6 +61,11 @@
     /// The CPU time of a thread, in nanoseconds; -1: not known.
     static func processorTime(ofThread thread: Int32) -> Int64 {
       ThreadClock.read(ofThread: thread)
+    }
+
+    /// Whether a thread has run since it had used that CPU time, or that is not known.
+    static func hasRun(thread: Int32, since used: Int64) -> Bool {
+      used < 0 || processorTime(ofThread: thread) != used
     }
 
     /// A thread of it that has not ended, with the address of its list of robust mutexes; 0: not

@@ -176,18 +176,8 @@ struct ThreadProbe {
     _ name: StaticString, of threadID: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>,
     _ body: (UnsafeBufferPointer<UInt8>) -> Void
   ) -> Int32 {
-    var failure: Int32 = 0
-    withFixedText { path in
-      ProbedProcess.append(thread: threadID, to: &path)
-      path.append("/")
-      path.append(name)
-    } _: { path in
-      // SAFETY: CChar and UInt8 have the same layout.
-      let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
-      let count = cp_read_file(path, bytes.baseAddress, bytes.count)
-      body(UnsafeBufferPointer(rebasing: bytes[0..<max(0, count)]))
-      if count < 0 { failure = Int32(truncatingIfNeeded: -count) }
-    }
-    return failure
+    let count = ProbedProcess.read(name, ofThread: threadID, into: bytes)
+    body(UnsafeBufferPointer(rebasing: bytes[0..<max(0, count)]))
+    return count < 0 ? Int32(truncatingIfNeeded: -count) : 0
   }
 }

@@ -78,9 +78,9 @@ extension ThreadProbe {
   ) -> Bool {
     if candidate.kind == .inheriting { return false }
     let used = ProbedProcess.processorTime(ofThread: threadID)
-    return used >= 0 && Self.call(ofThread: threadID) == reading.call
+    return Self.call(ofThread: threadID) == reading.call
       && Self.edge(of: candidate, in: reading) == edge
-      && ProbedProcess.processorTime(ofThread: threadID) == used
+      && !ProbedProcess.hasRun(thread: threadID, since: used)
   }
 
   /// What two readings of a lock say, if they agree.

@@ -92,8 +92,7 @@ extension ReportReference {
         again.findEdge(ofThread: threadID(ofNode: node))
         if again.edge != edge(ofNode: node) { return false }
       }
-      let used = ProbedProcess.processorTime(ofThread: threadID(ofNode: node))
-      if again.cpu < 0 || used != again.cpu { return false }
+      if ProbedProcess.hasRun(thread: threadID(ofNode: node), since: again.cpu) { return false }
       node = Int(holder(ofNode: node).node)
     } while node != first
     return true
