@@ -153,7 +153,7 @@ enum Failure: Error {
     case .other: writer.write(" is not a core file")
     case .machine: writer.write(" is the core file of another kind of machine")
     case .empty:
-      writer.write(" has no threads or no memory in it: it was cut off, or is no core file")
+      writer.write(" has no threads or no memory in it: it was cut off, or is another file")
     }
   }
 

@@ -5,7 +5,7 @@ proves. The programs (target.c, plain.c, two.c) say what there is to be seen."""
 # Proves:  a list from outside is of a moment, complete and without mixtures, also of a process that spawns and ends tasks
 # all the time (Y1), or hangs with a lock of the library's held (Y2); the table is found in programs of all kinds (Y3); what
 # cannot be read has a reason, and no memory makes the tool crash or run on (Y4); who holds up whom is named as in a report
-# (Y5). That no task path pays for it is what scripts/instructions shows (Y6).
+# (Y5); and all that of a core file, which may be cut off or be anything (Y7). That no task path pays for it is what scripts/instructions shows (Y6).
 #
 # Why it matters: it is what an operator has of a process that does not answer.
 #
@@ -621,7 +621,7 @@ def case_core_other_file():
 
 def case_core_pipe():
     """Proves:  a core file is read from a pipe, as zstd(1) and coredumpctl(1) write it; one that is compressed is refused with
-             the command that helps, and so is what is no core file, with an exit status that says so."""
+             the command that helps, and so is what is not a core file, with an exit status that says so."""
     core = Core(PROGRAMS / "taskreg-target", "segv")
     with open(core.path, "rb") as file:
         cat = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE)

@@ -65,7 +65,7 @@ static inline bool cp_read_core_thread(const void *note, size_t size,
   const int64_t most = 1000000000, user = status.pr_utime.tv_sec, system = status.pr_stime.tv_sec;
   const int64_t parts = (int64_t)(uint32_t)status.pr_utime.tv_usec +
                         (int64_t)(uint32_t)status.pr_stime.tv_usec;
-  /* More is no time that a thread can have used. */
+  /* No thread can have used more. */
   if (user >= 0 && user < most && system >= 0 && system < most)
     thread->cpu = (user + system) * 1000000000 + parts * 1000;
 #if defined(__x86_64__) && defined(__LP64__)
@@ -115,8 +115,8 @@ static inline ssize_t cp_read_some(int fd, uint64_t offset, void *to, size_t siz
   return (ssize_t)filled;
 }
 
-/* The size of an open file, and when it was written last, in nanoseconds since 1970; false unless it
-   is a regular one. */
+/* The size of an open file, and when it was written last, in nanoseconds since 1970; false unless
+   it is a regular one. */
 static inline bool cp_facts_of_file(int fd, uint64_t *size, int64_t *written) {
   struct stat facts;
   int saved = errno;
@@ -128,7 +128,7 @@ static inline bool cp_facts_of_file(int fd, uint64_t *size, int64_t *written) {
   return true;
 }
 
-/* Copy all that can be read of a descriptor to a file without a name, in TMPDIR or /var/tmp. Blocks
+/* Copy all that can be read of a descriptor to a file without a name, in TMPDIR or /var/tmp; blocks
    of zeroes become holes. Returns the file, or a negative error number. */
 static inline int cp_keep_input(int from) {
   enum { BLOCK = 1 << 16 };
