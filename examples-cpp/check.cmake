@@ -1,7 +1,8 @@
 # check.cmake - run an example; require exit status 0 and the expected output, every line of it.
 #
-#   cmake -DPROGRAM=path -DEXPECTED=expected/01-hello.txt -P check.cmake
+#   cmake -DPROGRAM=path -DEXPECTED=expected/01-hello.txt [-DEMULATOR=...] -P check.cmake
 #
+# EMULATOR is what runs programs for another processor, as in CMAKE_CROSSCOMPILING_EMULATOR.
 # In the expected text `<N>` stands for a number, one digit or more; all else is literal.
 
 foreach(argument PROGRAM EXPECTED)
@@ -11,7 +12,7 @@ foreach(argument PROGRAM EXPECTED)
 endforeach()
 
 execute_process(
-  COMMAND "${PROGRAM}"
+  COMMAND ${EMULATOR} "${PROGRAM}"
   TIMEOUT 30 # seconds
   RESULT_VARIABLE status
   OUTPUT_VARIABLE actual
