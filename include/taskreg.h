@@ -492,7 +492,8 @@ typedef struct tr_registry_options {
   uint64_t max_tasks;              /* the most tasks alive at once; further spawns fail; 0: no limit
                                       of the library's */
   uint64_t stack_size;             /* bytes of a task's stack; 0: 1 MiB. Rounded up to pages, at
-                                      least 64 KiB, at most 1 TiB (else TR_ERR_INVALID). */
+                                      least 64 KiB (128 KiB on aarch64), at most 1 TiB (else
+                                      TR_ERR_INVALID). */
   int64_t abort_grace_ns;          /* how long a join or a shutdown waits for the tasks that it told
                                       to abort at its deadline; 0: 100 ms for a shutdown, not at all
                                       for a join; TR_NO_ABORT_GRACE: not at all for both; any other

@@ -77,6 +77,12 @@ static inline int check_under_valgrind(void) {
   return preload != NULL && strstr(preload, "vgpreload") != NULL;
 }
 
+/* A size of stack that pthread_attr_setstacksize accepts: `wanted`, or the least that libc needs here. */
+static inline size_t check_stack(size_t wanted) {
+  long least = sysconf(_SC_THREAD_STACK_MIN);
+  return least > 0 && (size_t)least > wanted ? (size_t)least : wanted;
+}
+
 /* The factor by which time limits are longer than natively. */
 static inline int64_t check_scale(void) {
   static int64_t scale; /* written before the first thread is made: check_main asks first */

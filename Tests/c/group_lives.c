@@ -214,7 +214,7 @@ CASE(ten_thousand_groups_deep_nothing_recurses) {
     pthread_attr_t attributes;
     pthread_t thread;
     CHECK_EQ(0, pthread_attr_init(&attributes));
-    CHECK_EQ(0, pthread_attr_setstacksize(&attributes, (check_under_a_tool() ? 512 : 96) << 10));
+    CHECK_EQ(0, pthread_attr_setstacksize(&attributes, check_stack((check_under_a_tool() ? 512 : 96) << 10)));
     CHECK_EQ(0, pthread_create(&thread, &attributes, make_chain, &chain));
     pthread_attr_destroy(&attributes);
     thread_end(thread);

@@ -180,7 +180,7 @@ CASE(stacks_are_mapped_once_whoever_spawns) {
     long before = status_of_process("VmSize:");
     pthread_attr_t attributes;
     CHECK_EQ(0, pthread_attr_init(&attributes));
-    CHECK_EQ(0, pthread_attr_setstacksize(&attributes, 64 << 10));
+    CHECK_EQ(0, pthread_attr_setstacksize(&attributes, check_stack(64 << 10)));
     pthread_t threads[spawners];
     for (int i = 0; i < spawners; i++)
       CHECK_EQ(0, pthread_create(&threads[i], &attributes, spawn_a_few, &crowd));

@@ -443,7 +443,7 @@ CASE(a_tree_of_100000_is_cancelled_without_recursion) {
 #if defined(CHECK_UNDER_TSAN) || defined(CHECK_UNDER_ASAN)
   size *= 4; /* their frames are larger; 100 000 of them are still too many */
 #endif
-  CHECK_EQ(0, pthread_attr_setstacksize(&attributes, size));
+  CHECK_EQ(0, pthread_attr_setstacksize(&attributes, check_stack(size)));
   int count = check_under_valgrind() ? 20000 : 100000;
   for (int shape = 0; shape < 4; shape++) {
     struct tree tree = {count, shape & 1, shape & 2};

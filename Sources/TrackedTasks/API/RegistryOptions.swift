@@ -12,7 +12,8 @@
     public var name: String?
     /// The most tasks alive at once, beyond which spawns fail; nil: no limit of the library's.
     public var maxTasks: Int?
-    /// Bytes of a task's stack; rounded up to pages, at least 64 KiB, at most 1 TiB.
+    /// Bytes of a task's stack; rounded up to pages, at least 64 KiB (128 KiB on aarch64), at
+    /// most 1 TiB.
     public var stackSize = 1 << 20
     /// How long a join, or a shutdown, waits for the tasks that it told to abort at its deadline.
     ///

@@ -67,11 +67,14 @@ struct RegistryOptionsCore {
   }
 
   static var defaultStackSize: Int { 1 << 20 }
-  private static var smallestStack: UInt64 { 64 << 10 }
+  /// 64 KiB, or what the C library needs for any thread: 128 KiB on aarch64.
+  private static var smallestStack: UInt64 {
+    max(64 << 10, UInt64(max(0, sysconf(Int32(_SC_THREAD_STACK_MIN)))))
+  }
   private static var largestStack: UInt64 { 1 << 40 }
 
-  /// The stack size for a request of `bytes`: rounded up to pages, at least 64 KiB; nil if too
-  /// large.
+  /// The stack size for a request of `bytes`: rounded up to pages, at least the smallest; nil if
+  /// too large.
   static func stackSize(for bytes: UInt64) -> Int? {
     if bytes > largestStack { return nil }
     let page = UInt64(pageSize)
