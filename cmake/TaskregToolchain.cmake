@@ -12,6 +12,16 @@ set(install_swift
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
 string(REGEX REPLACE "^(amd64|x64)$" "x86_64" processor "${processor}")
 string(REGEX REPLACE "^arm64$" "aarch64" processor "${processor}")
+# Types of the C library are in the assembly, so musl has its own.
+include(CheckCSourceCompiles)
+check_c_source_compiles("#include <features.h>
+#ifndef __GLIBC__
+#error
+#endif
+int main(void) { return 0; }" TASKREG_HAS_GLIBC)
+if(NOT TASKREG_HAS_GLIBC)
+  string(APPEND processor "-musl")
+endif()
 set(TASKREG_ASSEMBLY "${PROJECT_SOURCE_DIR}/packaging/prebuilt/taskreg-${processor}.s")
 
 find_program(TASKREG_SWIFT swift DOC "The `swift` of a Swift ${TASKREG_SWIFT_MINIMUM} toolchain or newer")

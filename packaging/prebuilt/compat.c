@@ -1,4 +1,5 @@
-/* compat.c - what the library's assembly asks of glibc 2.32, for glibc 2.30 and 2.31; with a newer one, a way through.
+/* compat.c - what the library's assembly asks of glibc 2.32, for glibc 2.30 and 2.31, and for musl; with a newer glibc, a
+   way through.
 
    portable-assembly gives the calls of three functions other names, taskreg_…, which are defined here. All other
    functions that the library calls are in glibc 2.30 or older, but for _dl_find_object, which is looked for at run time.
@@ -13,9 +14,17 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef __GLIBC__
+#include <time.h>
+#endif
 
-#if !defined __GLIBC__ || !__GLIBC_PREREQ(2, 30)
+#ifdef __GLIBC__
+#if !__GLIBC_PREREQ(2, 30)
 #error "libtaskreg needs glibc 2.30 or newer: older ones have no wait on a condition variable by a given clock"
+#endif
+#define HAS_NAMES_OF_2_32 __GLIBC_PREREQ(2, 32)
+#else
+#define HAS_NAMES_OF_2_32 0
 #endif
 
 #define INTERNAL __attribute__((visibility("hidden")))
@@ -24,7 +33,7 @@ INTERNAL int taskreg_pthread_attr_setsigmask_np(pthread_attr_t *attr, const sigs
 INTERNAL int taskreg_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *argument);
 INTERNAL const char *taskreg_sigabbrev_np(int number);
 
-#if __GLIBC_PREREQ(2, 32)
+#if HAS_NAMES_OF_2_32
 
 int taskreg_pthread_attr_setsigmask_np(pthread_attr_t *attr, const sigset_t *mask) {
   return pthread_attr_setsigmask_np(attr, mask);
@@ -117,6 +126,61 @@ const char *taskreg_sigabbrev_np(int number) {
   case SIGPWR: return "PWR";
   case SIGSYS: return "SYS";
   default: return NULL;
+  }
+}
+
+#endif
+
+#ifndef __GLIBC__
+
+/* musl has neither wait by a given clock. Its timed waits read their clock, and then sleep for what is left of it; so it
+   matters only that the clock is not set in the moment before. Such a wait ends early or late by that; one that ends
+   early is begun again, and none is longer than a second, so that none is late by more. */
+
+INTERNAL int pthread_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex, clockid_t clock,
+                                    const struct timespec *until);
+INTERNAL int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until);
+
+/* How long until a time on a clock, in nanoseconds. */
+static long long left_until(clockid_t clock, const struct timespec *until) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  if (until->tv_sec - now.tv_sec > 1000000) return 1000000000000000;
+  return (until->tv_sec - now.tv_sec) * 1000000000LL + (until->tv_nsec - now.tv_nsec);
+}
+
+/* The time on CLOCK_REALTIME in `left` nanoseconds, or in a second. */
+static struct timespec soon(long long left) {
+  struct timespec time;
+  clock_gettime(CLOCK_REALTIME, &time);
+  left = (left > 1000000000 ? 1000000000 : left) + time.tv_nsec;
+  time.tv_sec += left / 1000000000;
+  time.tv_nsec = left % 1000000000;
+  return time;
+}
+
+int pthread_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex, clockid_t clock,
+                           const struct timespec *until) {
+  /* musl's _c_clock: what pthread_condattr_setclock said. */
+  if (condition->__u.__i[4] == clock) return pthread_cond_timedwait(condition, mutex, until);
+  long long left = left_until(clock, until);
+  if (left <= 0) return ETIMEDOUT;
+  struct timespec time = soon(left);
+  int code = pthread_cond_timedwait(condition, mutex, &time);
+  /* Woken for nothing, as any wait on a condition variable may be. */
+  return code == ETIMEDOUT && left_until(clock, until) > 0 ? 0 : code;
+}
+
+int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
+  for (;;) {
+    long long left = left_until(clock, until);
+    if (left <= 0) {
+      int code = pthread_mutex_trylock(mutex);
+      return code == EBUSY ? ETIMEDOUT : code;
+    }
+    struct timespec time = soon(left);
+    int code = pthread_mutex_timedlock(mutex, &time);
+    if (code != ETIMEDOUT) return code;
   }
 }
 

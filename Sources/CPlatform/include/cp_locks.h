@@ -27,10 +27,14 @@ extern int pthread_mutex_clocklock(pthread_mutex_t *, clockid_t, const struct ti
 static inline int cp_process_shared(void) { return PTHREAD_PROCESS_SHARED; }
 
 /* Whether a mutex is robust (pthread_mutexattr_setrobust(3)). Locking one may report that its owner
-   has died, and only the application knows what to do then. glibc has no function for this
-   question; the bit is part of its ABI. */
+   has died, and only the application knows what to do then. C libraries have no function for this
+   question; the bit is part of their ABI. */
 static inline int cp_mutex_is_robust(const pthread_mutex_t *mutex) {
+#ifdef __GLIBC__
   return (mutex->__data.__kind & 16 /* PTHREAD_MUTEX_ROBUST_NORMAL_NP */) != 0;
+#else
+  return (mutex->__u.__i[0] & 4) != 0; /* musl's _m_type */
+#endif
 }
 
 /* Lock a mutex, by a time on CLOCK_MONOTONIC; ETIMEDOUT if it is not free by then

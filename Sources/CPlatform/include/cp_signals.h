@@ -31,18 +31,17 @@ static inline sigset_t cp_no_signals(void) {
   return set;
 }
 
-/* A signal set as bits: signal 1 is bit 0, as in the kernel and in glibc. */
+/* A signal set as bits: signal 1 is bit 0, as in the kernel, in glibc and in musl, where the set
+   begins with them. */
 static inline sigset_t cp_signal_set(uint64_t bits) {
   sigset_t set;
   sigemptyset(&set);
-  for (size_t i = 0; i < sizeof bits / sizeof set.__val[0]; i++)
-    set.__val[i] = (unsigned long)(bits >> (i * 8 * sizeof set.__val[0]));
+  __builtin_memcpy(&set, &bits, sizeof bits);
   return set;
 }
 static inline uint64_t cp_signal_bits(const sigset_t *set) {
-  uint64_t bits = 0;
-  for (size_t i = 0; i < sizeof bits / sizeof set->__val[0]; i++)
-    bits |= (uint64_t)set->__val[i] << (i * 8 * sizeof set->__val[0]);
+  uint64_t bits;
+  __builtin_memcpy(&bits, set, sizeof bits);
   return bits;
 }
 

@@ -103,17 +103,26 @@ static int cp_lets_nothing_through(int version, int actions, uint64_t kind, void
 struct cp_guard {
   void (*left)(void *);
   void *argument;
+#ifdef __GLIBC__
   __pthread_unwind_buf_t *volatile place; /* in glibc's list of the thread's handlers */
+#endif
 };
 
 /* glibc leaves the list as it is when it calls a handler. If `left` has ended the thread, in a call
    that was guarded too, the list begins in that call's frame, which is gone when this is called
-   again: it has to begin here, for the calls that `left` makes now. */
-static inline void cp_guard_was_left(void *argument) {
+   again: it has to begin here, for the calls that `left` makes now. musl takes a handler from its
+   list before it calls it. */
+static void cp_guard_was_left(void *argument) {
   struct cp_guard *guard = (struct cp_guard *)argument;
+#ifdef __GLIBC__
   __pthread_unregister_cancel(guard->place);
   __pthread_register_cancel(guard->place);
   guard->left(guard->argument);
+#else
+  pthread_cleanup_push(cp_guard_was_left, guard);
+  guard->left(guard->argument);
+  pthread_cleanup_pop(0);
+#endif
 }
 
 /* Call body(argument). If the body ends the thread instead of returning, by pthread_exit(3) or
@@ -124,12 +133,14 @@ static inline void cp_guard_was_left(void *argument) {
    function is not inlined, because the personality applies to a whole function. */
 static __attribute__((noinline, unused)) void
 cp_call_guarded(void (*body)(void *), void (*left)(void *), void *argument) {
-  struct cp_guard guard = {left, argument, NULL};
+  struct cp_guard guard = {.left = left, .argument = argument};
   /* 0x1b: relative to the place of the reference, in four bytes (DW_EH_PE_pcrel |
      DW_EH_PE_sdata4). */
   __asm__ volatile(".cfi_personality 0x1b, %c0" : : "i"(cp_lets_nothing_through));
   pthread_cleanup_push(cp_guard_was_left, &guard);
+#ifdef __GLIBC__
   guard.place = &__cancel_buf; /* of the macro */
+#endif
   body(argument);
   pthread_cleanup_pop(0);
 }

@@ -24,7 +24,9 @@
 #include "cp_peek.h"
 
 /* Where the fields of glibc's locks are, in bytes; from the header that the library is built with.
-   The trial checks at run time that the glibc which is there agrees. */
+   The trial checks at run time that the glibc which is there agrees. With another C library there
+   is no trial, and these are not used. */
+#ifdef __GLIBC__
 enum {
   CP_MUTEX_WORD = offsetof(pthread_mutex_t, __data.__lock),
   CP_MUTEX_COUNT = offsetof(pthread_mutex_t, __data.__count),
@@ -41,6 +43,22 @@ enum {
   CP_RWLOCK_SHARED = offsetof(pthread_rwlock_t, __data.__shared),
   CP_RWLOCK_FLAGS = offsetof(pthread_rwlock_t, __data.__flags)
 };
+#else
+enum {
+  CP_MUTEX_WORD, CP_MUTEX_COUNT, CP_MUTEX_OWNER, CP_MUTEX_USERS, CP_MUTEX_KIND, CP_MUTEX_PREVIOUS,
+  CP_MUTEX_NEXT, CP_RWLOCK_READERS, CP_RWLOCK_PHASE, CP_RWLOCK_WRITERS, CP_RWLOCK_PAD,
+  CP_RWLOCK_WRITER, CP_RWLOCK_SHARED, CP_RWLOCK_FLAGS
+};
+#endif
+
+/* Whether the C library is one whose locks are known here. */
+static inline bool cp_knows_locks(void) {
+#ifdef __GLIBC__
+  return true;
+#else
+  return false;
+#endif
+}
 
 /* What the arguments of a system call say about what it waits for: the numbers of
    `CallArguments`. close(2) is left out: its number is free again while it waits; so are calls with
