@@ -138,8 +138,9 @@ static inline int cp_count_lines(const char *path, const char *start, bool *is_c
   return count;
 }
 
-/* Protocols of a socket, as numbers that Swift imports. */
+/* Protocols and types of a socket, as numbers that Swift imports as one type everywhere. */
 enum { CP_TCP = IPPROTO_TCP, CP_UDP = IPPROTO_UDP };
+enum { CP_STREAM = SOCK_STREAM, CP_DATAGRAM = SOCK_DGRAM, CP_SEQPACKET = SOCK_SEQPACKET };
 
 /* An end of a socket. */
 struct cp_endpoint {

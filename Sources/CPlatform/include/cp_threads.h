@@ -25,6 +25,24 @@ extern pid_t gettid(void);
 extern int pthread_setname_np(pthread_t, const char *);
 extern int pthread_attr_setsigmask_np(pthread_attr_t *, const sigset_t *);
 
+/* A thread as a number: pthread_t is one in glibc, and a pointer in musl. Two are the same thread if
+   the numbers are equal. 0 is none. */
+typedef uintptr_t cp_thread;
+
+static inline cp_thread cp_thread_self(void) { return (cp_thread)pthread_self(); }
+static inline int cp_thread_create(cp_thread *thread, const pthread_attr_t *attr,
+                                   void *(*run)(void *), void *argument) {
+  pthread_t created;
+  int code = pthread_create(&created, attr, run, argument);
+  if (code == 0) *thread = (cp_thread)created;
+  return code;
+}
+static inline int cp_thread_join(cp_thread thread) { return pthread_join((pthread_t)thread, NULL); }
+static inline int cp_thread_detach(cp_thread thread) { return pthread_detach((pthread_t)thread); }
+static inline int cp_thread_kill(cp_thread thread, int number) {
+  return pthread_kill((pthread_t)thread, number);
+}
+
 /* Macros that Swift does not import, or imports with an awkward type. */
 static inline int cp_cancel_enable(void) { return PTHREAD_CANCEL_ENABLE; }
 static inline int cp_cancel_disable(void) { return PTHREAD_CANCEL_DISABLE; }

@@ -19,8 +19,8 @@ typealias ThreadMain = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutabl
 func startThread(
   mask: SignalMask = .all, stack: UnsafeMutableRawPointer? = nil, stackSize: Int,
   isDetached: Bool = false, argument: UnsafeMutableRawPointer? = nil, main: @escaping ThreadMain
-) -> (code: Int32, thread: pthread_t) {
-  var thread = pthread_t()
+) -> (code: Int32, thread: cp_thread) {
+  var thread = cp_thread(0)
   var attributes = pthread_attr_t()
   var code = pthread_attr_init(&attributes)
   if code != 0 { return (code, thread) }
@@ -35,7 +35,7 @@ func startThread(
   }
   if code == 0 { code = cp_attr_setsigmask(&attributes, &signals) }
   if code == 0 {
-    code = pthread_create(&thread, &attributes, main, argument)
+    code = cp_thread_create(&thread, &attributes, main, argument)
   }
   mustSucceed(pthread_attr_destroy(&attributes), "pthread_attr_destroy")
   return (code, thread)

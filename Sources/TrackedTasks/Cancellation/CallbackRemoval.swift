@@ -28,7 +28,7 @@ extension CancelCallback {
         callbacks.withdraw(callback)
         return .neverRuns
       case .running:
-        return pthread_equal(callback.pointee.runner, pthread_self()) == 0 ? .waited : .hasRun
+        return callback.pointee.runner != cp_thread_self() ? .waited : .hasRun
       case .ended:
         return .hasRun
       }

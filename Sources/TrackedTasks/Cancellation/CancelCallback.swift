@@ -38,7 +38,7 @@ struct CancelCallback {
   var previous: Pointer?
   var next: Pointer?
   /// The thread that runs it, while `running`.
-  var runner = pthread_t()
+  var runner = cp_thread(0)
   /// Whether its drop has been called; owned by the thread that took it off the list.
   var isDropped = false
   /// How many hold it: at first the registration and the call that registers (K2).

@@ -68,7 +68,7 @@ struct CancelCallbacks: ~Copyable {
   func take(_ callback: CancelCallback.Pointer) {
     remove(callback)
     callback.pointee.stage = .running
-    callback.pointee.runner = pthread_self()
+    callback.pointee.runner = cp_thread_self()
     callback.pointee.holders = callback.pointee.holders + 1
   }
 }

@@ -23,7 +23,7 @@ struct CancelSignal {
 
   // Guarded by the timer thread's Monitor.
   /// The task's thread, while armed.
-  fileprivate var thread = pthread_t()
+  fileprivate var thread = cp_thread(0)
   /// Whether the thread is in the body.
   fileprivate var isArmed = false
   /// The level that the task has acknowledged: only a higher one is sent.
@@ -106,7 +106,7 @@ extension UnsafeMutablePointer<CancelSignal> {
   func arm() {
     changeMask(SIG_UNBLOCK)
     TimerThread.withQueue { queue in
-      pointee.thread = pthread_self()
+      pointee.thread = cp_thread_self()
       pointee.isArmed = true
       // The thread that raised the flag may have found it unarmed.
       send(again: &queue)
@@ -135,7 +135,7 @@ extension UnsafeMutablePointer<CancelSignal> {
     // The application may have replaced the handler, and the default action would end the process.
     // EAGAIN: the system had no memory to queue a real-time signal. It is sent again in any case.
     if cp_has_interrupting_handler(pointee.number) {
-      switch pthread_kill(pointee.thread, pointee.number) {
+      switch cp_thread_kill(pointee.thread, pointee.number) {
       case 0: pointee.trouble = nil
       case EAGAIN: pointee.trouble = "its cancel signal cannot be queued: RLIMIT_SIGPENDING"
       default: pointee.trouble = "its cancel signal cannot be sent: pthread_kill fails"

@@ -37,9 +37,9 @@ extension FixedText {
     switch (socket.domain, socket.protocol) {
     case (AF_UNIX, _):
       append("unix")
-      if socket.type == Int32(SOCK_STREAM.rawValue) { append(" stream") }
-      if socket.type == Int32(SOCK_DGRAM.rawValue) { append(" datagram") }
-      if socket.type == Int32(SOCK_SEQPACKET.rawValue) { append(" seqpacket") }
+      if socket.type == Int32(CP_STREAM) { append(" stream") }
+      if socket.type == Int32(CP_DATAGRAM) { append(" datagram") }
+      if socket.type == Int32(CP_SEQPACKET) { append(" seqpacket") }
     case (_, Int32(CP_TCP)): append("tcp")
     case (_, Int32(CP_UDP)): append("udp")
     default:

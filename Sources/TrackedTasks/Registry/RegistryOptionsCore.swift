@@ -1,3 +1,5 @@
+import CPlatform
+
 /// A registry's options, checked and with the defaults filled in.
 struct RegistryOptionsCore {
   /// The most tasks alive at once; 0: no limit.

@@ -31,8 +31,8 @@ struct ExitArming: ~Copyable {
   let reasonFile: Int32
 
   // Owned by the thread that arms, then by the one that has withdrawn the arming.
-  var reporter = pthread_t()
-  var ender = pthread_t()
+  var reporter = cp_thread(0)
+  var ender = cp_thread(0)
 
   /// The stages of an arming.
   enum Stage {
@@ -113,7 +113,7 @@ extension ExitArming.Pointer {
       awaitReady(1)
       _ = leave(ExitArming.Stage.preparing, for: ExitArming.Stage.withdrawn)
       pointee.bell.ring()
-      _ = pthread_join(reporter, nil)
+      _ = cp_thread_join(reporter)
       // Those in the process's table; the reporter's went with it.
       closeDescriptors()
       free(self)
@@ -157,8 +157,8 @@ extension ExitArming.Pointer {
   func withdraw() -> Bool {
     if !leave(ExitArming.Stage.armed, for: ExitArming.Stage.withdrawn) { return false }
     pointee.bell.ring()
-    _ = pthread_join(pointee.reporter, nil)
-    _ = pthread_join(pointee.ender, nil)
+    _ = cp_thread_join(pointee.reporter)
+    _ = cp_thread_join(pointee.ender)
     closeSharedDescriptors()
     free(self)
     return true

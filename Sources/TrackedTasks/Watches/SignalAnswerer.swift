@@ -5,7 +5,7 @@ import Synchronization
 extension UnsafeMutablePointer<SignalWatch> {
   func answer() {
     beginOwnThread("taskreg-signals")
-    pointee.monitor.withLock { $0.answerer = pthread_self() }
+    pointee.monitor.withLock { $0.answerer = cp_thread_self() }
     // The token that the previous answerer was cancelling, or the registry for which it was logging,
     // when a callback ended its thread.
     giveUpAnswered()

@@ -8,7 +8,7 @@ extension UnsafeMutablePointer<SignalWatch> {
   func makeAnswerer() -> Bool {
     // Before the thread runs: it may have ended when this continues.
     pointee.monitor.withLock { state in
-      state.answerer = pthread_t()
+      state.answerer = cp_thread(0)
       state.hasAnswerer = true
     }
     let (code, _) = startThread(
@@ -38,7 +38,7 @@ extension UnsafeMutablePointer<SignalWatch> {
       }
       if hasFinished {
         // EINVAL if a callback has detached it, as code does that takes the thread for its own.
-        _ = pthread_join(thread, nil)
+        _ = cp_thread_join(thread)
         // The receiver may have left callbacks to it since it looked for the last time.
         if !hasLeftCallbacks { return }
         forgetAnswerer()
@@ -65,9 +65,9 @@ extension UnsafeMutablePointer<SignalWatch> {
   func leaveStuckAnswerer() -> Deadline {
     pointee.monitor.withLock { state in
       if !state.explainsUntil.hasPassed { return state.explainsUntil }
-      _ = pthread_detach(state.answerer)  // EINVAL if a callback has done so
+      _ = cp_thread_detach(state.answerer)  // EINVAL if a callback has done so
       pointee.leftWriting.wrappingAdd(1, ordering: .relaxed)
-      state.answerer = pthread_t()
+      state.answerer = cp_thread(0)
       state.hasAnswerer = false
       state.explainsUntil = .never
       return .never
@@ -108,7 +108,7 @@ extension UnsafeMutablePointer<SignalWatch> {
   /// It detaches itself: destructors of the application's may take long in it.
   func answererLeaves() {
     if ProcessState.isForkedChild { return }
-    _ = pthread_detach(pthread_self())  // EINVAL if the callback has done so
+    _ = cp_thread_detach(cp_thread_self())  // EINVAL if the callback has done so
     pointee.monitor.withLock { if $0.isOwnThread { $0.hasAnswerer = false } }
     ring()
   }

@@ -24,9 +24,9 @@ struct WatchState: MonitorState {
   var isEnding = false
   /// Whether the handlers are installed, so that the threads may let the signals through.
   var hasHandlers = false
-  var receiver = pthread_t()
+  var receiver = cp_thread(0)
   /// The thread of the answerer, once it runs.
-  var answerer = pthread_t()
+  var answerer = cp_thread(0)
   /// Whether there is an answerer, or one that has finished and was not joined.
   var hasAnswerer = false
   var hasAnswererFinished = false
@@ -34,7 +34,7 @@ struct WatchState: MonitorState {
   var explainsUntil = Deadline.never
 
   /// Whether the calling thread is the answerer.
-  var isOwnThread: Bool { hasAnswerer && pthread_equal(answerer, pthread_self()) != 0 }
+  var isOwnThread: Bool { hasAnswerer && answerer == cp_thread_self() }
 
   func checkInvariants() {
     if hasAnswererFinished && !hasAnswerer {

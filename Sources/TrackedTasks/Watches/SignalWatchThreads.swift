@@ -124,7 +124,7 @@ extension UnsafeMutablePointer<SignalWatch> {
     }
     ring()
     // EINVAL if a handler of the application's, which replaced ours, has detached it.
-    withCancellationDisabled { _ = pthread_join(receiver, nil) }
+    withCancellationDisabled { _ = cp_thread_join(receiver) }
   }
 
   /// Waits until the receiver has forced the deadline of the registry that is watched, if it is

@@ -14,7 +14,7 @@ struct TimerState: MonitorState {
   var holds = 0
   var isRunning = false
   /// The thread, while it runs.
-  var thread = pthread_t()
+  var thread = cp_thread(0)
   /// When the thread leaves unless it is needed before; never while it is needed.
   var leavesAt = Deadline.never
   /// How many threads are being created, one of which becomes the timer thread.

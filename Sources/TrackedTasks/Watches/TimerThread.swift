@@ -211,7 +211,7 @@ struct TimerThread {
         return false
       }
       state.isRunning = true
-      state.thread = pthread_self()
+      state.thread = cp_thread_self()
       return true
     }
     if !isTheOne { return nil }
