@@ -12,14 +12,11 @@ set(install_swift
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
 string(REGEX REPLACE "^(amd64|x64)$" "x86_64" processor "${processor}")
 string(REGEX REPLACE "^arm64$" "aarch64" processor "${processor}")
-# Types of the C library are in the assembly, so musl has its own.
-include(CheckCSourceCompiles)
-check_c_source_compiles("#include <features.h>
-#ifndef __GLIBC__
-#error
-#endif
-int main(void) { return 0; }" TASKREG_HAS_GLIBC)
-if(NOT TASKREG_HAS_GLIBC)
+# The assembly has the types of one C library, so there is another for musl. C is not enabled yet.
+file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/libc.c" "#include <features.h>\nglibc __GLIBC__\n")
+find_program(compiler NAMES ${CMAKE_C_COMPILER} $ENV{CC} cc gcc clang NO_CACHE)
+execute_process(COMMAND "${compiler}" -E "${CMAKE_CURRENT_BINARY_DIR}/libc.c" OUTPUT_VARIABLE libc ERROR_QUIET)
+if(libc MATCHES "glibc __GLIBC__")
   string(APPEND processor "-musl")
 endif()
 set(TASKREG_ASSEMBLY "${PROJECT_SOURCE_DIR}/packaging/prebuilt/taskreg-${processor}.s")

@@ -91,12 +91,17 @@ static inline void cp_reset_locale(void) {
 /* Have the kernel write 0 to `word` when the calling thread has ended and no longer uses its memory
    (set_tid_address(2)). This replaces the word in which the C library waits for the end of threads
    that are joined, and of threads whose stacks it allocated. False if a system call filter forbids
-   it. */
+   it; and with musl, where that word is the lock of the list of threads. */
 static inline bool cp_clear_at_end(void *word) {
+#ifndef __GLIBC__
+  (void)word;
+  return false;
+#else
   int saved = errno;
   bool is_done = syscall(SYS_set_tid_address, word) >= 0;
   errno = saved;
   return is_done;
+#endif
 }
 
 /* Whether this process has a thread with that id, for the kernel (tgkill(2) with signal 0). */
