@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 /* The one signal that this program enables: until it ends, so that every case shares it. */
 static int own_signal(void) { return SIGRTMIN + 2; }
@@ -267,7 +268,7 @@ CASE(a_read_goes_on_over_the_signal) {
   tr_task *task = spawn(registry, "reads", body_reads, &reader);
   while (atomic_load(&reader.tid) == 0) breathe();
   for (int i = 0; i < 50; i++) {
-    CHECK_EQ(0, tgkill(getpid(), atomic_load(&reader.tid), own_signal()));
+    CHECK_EQ(0, syscall(SYS_tgkill, getpid(), atomic_load(&reader.tid), own_signal()));
     breathe();
   }
   CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 0, NULL));

@@ -28,6 +28,10 @@ void fault_every(int n, int error) {
 
 int faulted_threads(void) { return atomic_load(&faulted); }
 
+#ifndef __GLIBC__ /* where one type takes every kind of address */
+#define __CONST_SOCKADDR_ARG const struct sockaddr *
+#endif
+
 /* Say whether this call is one of those to fail. */
 static int is_faulted(void) {
   int n = atomic_load(&every);

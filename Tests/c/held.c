@@ -5,6 +5,7 @@
 #define CHECK_WATCHDOG_SECONDS 120
 #include "support.h"
 
+#include <sys/syscall.h>
 #include <ucontext.h>
 
 #if defined(__x86_64__) && !defined(CHECK_UNDER_ASAN) && !defined(CHECK_UNDER_TSAN)
@@ -204,7 +205,7 @@ CASE(a_waiting_task_that_is_stopped_holds_up_nobody) {
       tasks[i] = spawn(registry, "waits", body_waits, &waiting[i]);
       await_asleep(&waiting[i]);
     }
-    CHECK_EQ(0, tgkill(getpid(), atomic_load(&waiting[0]), SIGUSR1));
+    CHECK_EQ(0, syscall(SYS_tgkill, getpid(), atomic_load(&waiting[0]), SIGUSR1));
     while (!atomic_load(&is_held)) usleep(100);
     int64_t start = now_ns();
     for (int i = 0; i < 2; i++) CHECK_EQ(TR_OK, tr_task_cancel(tasks[i]));

@@ -987,7 +987,8 @@ CASE(a_child_of_fork_notifies_nothing) {
         char bytes[CMSG_SPACE(sizeof(struct ucred))];
       } control;
       struct iovec part = {text, sizeof text};
-      struct msghdr message = {NULL, 0, &part, 1, &control, sizeof control, 0};
+      struct msghdr message = {
+          .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
       CHECK(recvmsg(manager.fd, &message, MSG_DONTWAIT) > 0);
       memcpy(&sender, CMSG_DATA(&control.header), sizeof sender);
       CHECK_EQ(getpid(), sender.pid);

@@ -168,14 +168,22 @@ static void *spawn_a_few(void *argument) {
   return NULL;
 }
 
+/* Otherwise each thread that allocates reserves 64 MiB in glibc. */
+static void one_arena(void) {
+#ifdef M_ARENA_MAX
+  CHECK_EQ(1, mallopt(M_ARENA_MAX, 1));
+#endif
+}
+
 /* Proves: when many threads spawn at once, tasks take the address space that they need, and little
    more (S7, N1). Why it matters: limits of address space are real, and each mapping costs page
    tables. Catches: a region for each spawner that finds no stack left. */
 CASE(stacks_are_mapped_once_whoever_spawns) {
   if (check_under_a_tool()) return;
-  CHECK_EQ(1, mallopt(M_ARENA_MAX, 1)); /* or each thread that allocates reserves 64 MiB */
+  one_arena();
   for (int round = 0; round < 5; round++) {
-    struct crowd crowd = {registry_new(), {{0}}};
+    struct crowd crowd;
+    crowd.registry = registry_new();
     CHECK_EQ(0, pthread_barrier_init(&crowd.barrier, NULL, spawners));
     long before = status_of_process("VmSize:");
     pthread_attr_t attributes;
@@ -196,7 +204,7 @@ CASE(stacks_are_mapped_once_whoever_spawns) {
 
 static void fill_the_address_space(void *argument) {
   (void)argument;
-  CHECK_EQ(1, mallopt(M_ARENA_MAX, 1));
+  one_arena();
   tr_registry *registry = registry_new();
   struct rlimit limit;
   CHECK_EQ(0, getrlimit(RLIMIT_AS, &limit));
@@ -234,7 +242,7 @@ static void lock_memory(void *argument) {
    memory, used or not.  Catches: a region for more stacks than there are threads. */
 CASE(locked_stacks_are_those_in_use) {
   if (check_under_a_tool()) return;
-  CHECK_EQ(1, mallopt(M_ARENA_MAX, 1));
+  one_arena();
   int status = status_of_child(lock_memory, NULL);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
     dprintf(check_messages, "memory cannot be locked here: left out\n");
