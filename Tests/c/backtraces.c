@@ -130,8 +130,8 @@ static int body_notes_mask(tr_task *self, void *ctx) {
   for (int number = 1; number <= 64; number++) {
     int is_fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL ||
                    number == SIGTRAP || number == SIGSYS || number == SIGABRT;
-    /* The C library keeps 32 and 33 to itself; SIGKILL and SIGSTOP cannot be blocked. */
-    if (number == own_signal() || number == SIGKILL || number == SIGSTOP || number == 32 || number == 33)
+    /* The C library keeps those from 32 to SIGRTMIN to itself; SIGKILL and SIGSTOP cannot be blocked. */
+    if (number == own_signal() || number == SIGKILL || number == SIGSTOP || (number >= 32 && number < SIGRTMIN))
       continue;
     if (sigismember(&set, number) != !is_fault) mask->blocks_others = 0;
   }

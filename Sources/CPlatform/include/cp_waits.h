@@ -24,8 +24,8 @@
 #include "cp_peek.h"
 
 /* Where the fields of glibc's locks are, in bytes; from the header that the library is built with.
-   The trial checks at run time that the glibc which is there agrees. With another C library there
-   is no trial, and these are not used. */
+   The trial checks at run time that the glibc which is there agrees. With another C library they
+   are not used: the trial is not made. */
 #ifdef __GLIBC__
 enum {
   CP_MUTEX_WORD = offsetof(pthread_mutex_t, __data.__lock),
