@@ -1,8 +1,9 @@
-# Install rules: headers, library with its links, the command, archive, manual pages, examples, the schemas of what is written as JSON,
-# taskreg.pc and the CMake package. The two last find the rest relative to themselves, so the prefix may be
-# moved, and DESTDIR works.
+# Install rules: headers, library with its links, the command, archive, manual pages, examples, the schemas of what is
+# written as JSON, taskreg.pc and the CMake package. The two last find the rest relative to themselves, so the prefix may
+# be moved, and DESTDIR works.
 #
-# Components, for `cmake --install --component` and packages: runtime, development, tools, documentation.
+# Components, for `cmake --install --component` and packages: runtime, development, tools, documentation. All that is in
+# tools, and nothing else, is in Debian's package taskreg-tools.
 
 include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/taskreg")
@@ -33,19 +34,28 @@ install(DIRECTORY examples-cpp/ DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/li
   COMPONENT documentation)
 
 # `cmake --install --strip`: CMake strips the targets it links itself, so this says it for ours.
-if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
-  set(stripped "\$ENV{DESTDIR}${CMAKE_INSTALL_LIBDIR}")
-else()
-  set(stripped "\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}")
-endif()
+foreach(dir LIBDIR BINDIR)
+  if(IS_ABSOLUTE "${CMAKE_INSTALL_${dir}}")
+    set(stripped_${dir} "\$ENV{DESTDIR}${CMAKE_INSTALL_${dir}}")
+  else()
+    set(stripped_${dir} "\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_${dir}}")
+  endif()
+endforeach()
 install(CODE "
 if(CMAKE_INSTALL_DO_STRIP)
-  execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-unneeded \"${stripped}/libtaskreg.so.${PROJECT_VERSION}\")
+  execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-unneeded \"${stripped_LIBDIR}/libtaskreg.so.${PROJECT_VERSION}\")
 endif()" COMPONENT runtime)
 install(CODE "
-if(CMAKE_INSTALL_DO_STRIP AND EXISTS \"${stripped}/libtaskreg.a\")
-  execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-debug \"${stripped}/libtaskreg.a\")
+if(CMAKE_INSTALL_DO_STRIP AND EXISTS \"${stripped_LIBDIR}/libtaskreg.a\")
+  execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-debug \"${stripped_LIBDIR}/libtaskreg.a\")
 endif()" COMPONENT development)
+
+if(TARGET taskreg_tool)
+  install(CODE "
+if(CMAKE_INSTALL_DO_STRIP)
+  execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-all \"${stripped_BINDIR}/taskreg\")
+endif()" COMPONENT tools)
+endif()
 
 # taskreg.pc: prefix relative to the file's own place, unless a directory is absolute.
 set(pc_prefix "${CMAKE_INSTALL_PREFIX}")

@@ -1,7 +1,8 @@
 # Finds what the build needs apart from a C compiler, and says in one message what is missing and
 # how to get it. Sets TASKREG_SWIFT, TASKREG_SWIFTC, TASKREG_SWIFT_ROOT (the toolchain's usr),
 # TASKREG_LD and TASKREG_OBJCOPY; and TASKREG_FROM_ASSEMBLY, whether the library is built from the
-# assembly that a release brings, TASKREG_ASSEMBLY, without Swift.
+# assembly that a release brings, TASKREG_ASSEMBLY, without Swift; that of the command taskreg is
+# TASKREG_TOOL_ASSEMBLY.
 
 set(TASKREG_SWIFT_MINIMUM 6.3)
 set(missing "")
@@ -20,6 +21,7 @@ if(libc MATCHES "glibc __GLIBC__")
   string(APPEND processor "-musl")
 endif()
 set(TASKREG_ASSEMBLY "${PROJECT_SOURCE_DIR}/packaging/prebuilt/taskreg-${processor}.s")
+set(TASKREG_TOOL_ASSEMBLY "${PROJECT_SOURCE_DIR}/packaging/prebuilt/taskreg-tool-${processor}.s")
 
 find_program(TASKREG_SWIFT swift DOC "The `swift` of a Swift ${TASKREG_SWIFT_MINIMUM} toolchain or newer")
 if(NOT TASKREG_SWIFT)

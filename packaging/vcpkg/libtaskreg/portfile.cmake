@@ -10,6 +10,7 @@ vcpkg_cmake_configure(
 vcpkg_cmake_install()
 vcpkg_cmake_config_fixup(PACKAGE_NAME taskreg CONFIG_PATH lib/cmake/taskreg)
 vcpkg_fixup_pkgconfig()
+vcpkg_copy_tools(TOOL_NAMES taskreg AUTO_CLEAN)
 # Both kinds of library are installed, whatever the triplet prefers: a program that links the archive gets a copy of
 # the core of its own, and one that is linked with a plug-in's has to take the shared one.
 file(REMOVE_RECURSE "${CURRENT_PACKAGES_DIR}/debug/include" "${CURRENT_PACKAGES_DIR}/debug/share")
