@@ -4,8 +4,10 @@
 enable_language(ASM)
 add_library(taskreg_objects OBJECT "${TASKREG_ASSEMBLY}" packaging/prebuilt/compat.c)
 set_target_properties(taskreg_objects PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
-# No debug information of the assembly, which would be its lines; no bytecode, as the archive is made of machine code.
-set(options "$<$<COMPILE_LANGUAGE:ASM>:-g0>" "$<$<COMPILE_LANGUAGE:C>:-fno-lto;-fasynchronous-unwind-tables>")
+# No debug information of the assembly, which would be its lines; no bytecode, as the archive is made of machine code;
+# and what unwinds the assembly's frames unwinds compat.c's.
+set(options "$<$<COMPILE_LANGUAGE:ASM>:-g0>"
+  "$<$<COMPILE_LANGUAGE:C>:-fno-lto;-fasynchronous-unwind-tables;-fno-omit-frame-pointer>")
 target_compile_options(taskreg_objects PRIVATE ${options})
 # The settings of Package.swift, for the library and the command alike.
 set(hardened "LINKER:-z,relro" "LINKER:-z,now" "LINKER:--gc-sections" "LINKER:--as-needed")
