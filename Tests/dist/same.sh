@@ -3,10 +3,12 @@
 #
 # Proves:  the library built from a release's assembly is the one built with Swift, as far as a program can tell: the
 #          same functions under the same version nodes, the same functions asked of libc, the same SONAME, the same
-#          flags, needed libraries and hardening; an unwind table for every function; and abidiff finds no difference.
+#          flags, needed libraries and hardening; an unwind table for every function; frame pointers in as many; and
+#          abidiff finds no difference.
 # Why it matters: two libraries with one SONAME are exchanged for one another by a package's upgrade.
 # Catches: a function that portable-assembly loses, a linker setting of Package.swift that TaskregPrebuilt.cmake lacks, a
-#          weak reference that became strong, .eh_frame dropped with the debug information.
+#          weak reference that became strong, .eh_frame dropped with the debug information, an option of SwiftPM's that
+#          packaging/prebuilt/generate lacks.
 source "$(dirname "$0")/../binary/common.bash"
 swift=$1 assembly=$2
 
@@ -47,6 +49,15 @@ if len(frames) < 500 or bare:
 print(f"{len(frames)} unwind tables for {len(functions)} functions")'
 }
 unwound "$assembly" || fail "a function of $assembly has no unwind table"
+
+# By the instruction that sets it, on x86-64. Profilers that follow them end where a function has none.
+pointers() { objdump --disassemble --no-show-raw-insn "$1" | grep -cE '\bmov +%rsp,%rbp$' || true; }
+if [ "$(uname -m)" = x86_64 ]; then
+  from_swift=$(pointers "$swift") from_assembly=$(pointers "$assembly")
+  [ "$from_swift" -gt 500 ] || fail "hardly any function of $swift sets a frame pointer"
+  [ $((from_assembly * 100)) -gt $((from_swift * 95)) ] ||
+    fail "$from_assembly functions of $assembly set a frame pointer, and $from_swift of $swift"
+fi
 
 if command -v abidiff >/dev/null; then
   abidiff --headers-dir1 "$3" --headers-dir2 "$3" "$swift" "$assembly" >"$scratch/abidiff" 2>&1 ||
