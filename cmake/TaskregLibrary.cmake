@@ -42,7 +42,7 @@ file(GLOB untracked CONFIGURE_DEPENDS
 list(APPEND untracked "${TASKREG_MAP}")
 set(untracked_stamp "${CMAKE_CURRENT_BINARY_DIR}/swiftpm.stamp")
 add_custom_command(OUTPUT "${untracked_stamp}"
-  COMMAND "${CMAKE_COMMAND}" -E rm -rf "${TASKREG_SCRATCH}"
+  COMMAND "${CMAKE_COMMAND}" -E remove_directory "${TASKREG_SCRATCH}"
   COMMAND "${CMAKE_COMMAND}" -E touch "${untracked_stamp}"
   DEPENDS ${untracked}
   COMMENT "A header or the version script is new: the library is compiled anew" VERBATIM)

@@ -1,5 +1,9 @@
 # The manual pages, made from the header by scripts/manpages with Python 3, and installed. Without Python the library
-# is built and installed as ever, without them.
+# is built and installed as ever, without them; that of the command taskreg is in the sources as it is.
+
+if(TARGET taskreg_tool)
+  install(FILES docs/man/taskreg.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
+endif()
 
 find_package(Python3 3.9 QUIET COMPONENTS Interpreter)
 if(NOT Python3_Interpreter_FOUND)
@@ -17,8 +21,5 @@ add_custom_command(OUTPUT "${TASKREG_MAN_DIR}/stamp"
   COMMENT "Making the manual pages" VERBATIM)
 add_custom_target(taskreg_man ALL DEPENDS "${TASKREG_MAN_DIR}/stamp")
 
-if(TARGET taskreg_tool)
-  install(FILES docs/man/taskreg.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
-endif()
 install(DIRECTORY "${TASKREG_MAN_DIR}/man3" "${TASKREG_MAN_DIR}/man7" DESTINATION "${CMAKE_INSTALL_MANDIR}"
   COMPONENT documentation)

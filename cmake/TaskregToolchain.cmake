@@ -39,13 +39,11 @@ else()
     # `swift` may be a launcher (swiftly): the compiler itself knows where its toolchain is.
     execute_process(COMMAND "${TASKREG_SWIFT}" -print-target-info
       OUTPUT_VARIABLE target_info ERROR_QUIET RESULT_VARIABLE swift_status)
-    if(swift_status EQUAL 0)
-      string(JSON resource_path ERROR_VARIABLE json_error GET "${target_info}" paths runtimeResourcePath)
-    endif()
-    if(NOT swift_status EQUAL 0 OR json_error)
+    # It is JSON, which CMake before 3.19 cannot read.
+    if(NOT swift_status EQUAL 0 OR NOT target_info MATCHES "\"runtimeResourcePath\" *: *\"([^\"]+)\"")
       list(APPEND missing "${TASKREG_SWIFT} does not say where its toolchain is. ${install_swift}")
     else()
-      get_filename_component(TASKREG_SWIFT_ROOT "${resource_path}/../.." ABSOLUTE)
+      get_filename_component(TASKREG_SWIFT_ROOT "${CMAKE_MATCH_1}/../.." ABSOLUTE)
       set(TASKREG_SWIFTC "${TASKREG_SWIFT_ROOT}/bin/swiftc")
     endif()
   endif()

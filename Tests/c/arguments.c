@@ -746,7 +746,7 @@ CASE(errors_leave_outputs_untouched) {
   CHECK(marked_task == task);
 
   tr_outcome outcome = TR_OUTCOME_INIT, outcome_before;
-  memset(&outcome.how, 0x5a, sizeof outcome - offsetof(tr_outcome, how));
+  memset((char *)&outcome + offsetof(tr_outcome, how), 0x5a, sizeof outcome - offsetof(tr_outcome, how));
   outcome_before = outcome;
   CHECK_EQ(TR_ERR_TIMEDOUT, tr_task_wait(task, 0, &outcome));
   CHECK_EQ(0, memcmp(&outcome, &outcome_before, sizeof outcome));

@@ -559,8 +559,8 @@ struct inside {
 static int body_joins_its_own(tr_task *self, void *ctx) {
   struct inside *inside = ctx;
   tr_join_report report = TR_JOIN_REPORT_INIT, same;
-  memset(&report.ended, 0x5a, offsetof(tr_join_report, stragglers) - offsetof(tr_join_report,
-                                                                              ended));
+  memset((char *)&report + offsetof(tr_join_report, ended), 0x5a,
+         offsetof(tr_join_report, stragglers) - offsetof(tr_join_report, ended));
   memcpy(&same, &report, sizeof same);
   const int64_t timeouts[] = {0, 1 * MS, 3600 * SECOND, -1};
   int64_t start = now_ns();
