@@ -1458,8 +1458,8 @@ struct small {
 
 /// Spawns a task without a handle.
 template <class Owner, class Function, class... Arguments>
-status detach(tr_registry *registry, const text &name, const spawn_options &options, Owner owner,
-              Function &&function, Arguments &&...arguments) {
+status detach(tr_registry *registry, const text &name, const spawn_options &options,
+              [[maybe_unused]] Owner owner, Function &&function, Arguments &&...arguments) {
   check_body<Function, Arguments...>();
   using result = body_result<Function, Arguments...>;
   static_assert(std::is_void_v<result> || std::is_same_v<result, exit_code> ||

@@ -199,7 +199,7 @@ CASE(a_registry_without_a_log) {
   }
   char text[4096] = {0};
   CHECK(read(ends[0], text, sizeof text - 1) > 0);
-  CHECK_MSG(strncmp(text, "stalled task unseen: ", 21) == 0, "the text is %s", text);
+  CHECK_MSG(strncmp(text, "stalled task unseen: ", 21) == 0, "the text is %.300s", text);
   CHECK(strstr(text, "  at \"staying\"\n") != NULL);
   close(ends[0]);
   close(ends[1]);
