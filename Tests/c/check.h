@@ -83,6 +83,15 @@ static inline size_t check_stack(size_t wanted) {
   return least > 0 && (size_t)least > wanted ? (size_t)least : wanted;
 }
 
+/* Say whether backtraces have callers: glibc says since 2.35 where the tables for them are. */
+static inline int check_finds_callers(void) {
+#if defined(__x86_64__) && defined(__GLIBC__)
+  return __GLIBC__ > 2 || __GLIBC_MINOR__ >= 35;
+#else
+  return 0;
+#endif
+}
+
 /* The factor by which time limits are longer than natively. */
 static inline int64_t check_scale(void) {
   static int64_t scale; /* written before the first thread is made: check_main asks first */
