@@ -470,6 +470,7 @@ static void untie(struct knot *knot, tr_task *task) {
    nothing is left behind (Q4, F4, J7).  Why it matters: the task cannot end before the callback has returned, so the
    wait would not end even if the circle did.  Catches: an event that holds up nobody; a report that is lost with its thread. */
 CASE(a_stalled_task_in_a_circle_is_held_up_by_the_event) {
+  if (!check_sees_joins()) return;
   for (enum act act = WAITS; act <= LEAVES; act++) {
     struct actor actor = {.act = act};
     tr_ladder_options ladder = TR_LADDER_OPTIONS_INIT;
@@ -523,6 +524,7 @@ static void *reports(void *argument) {
    it matters: a report that is never freed makes every later child of fork useless.  Catches: a call whose report is lost
    with its thread; a child that is told that it has a report. */
 CASE(the_callback_of_a_circle_may_leave_or_fork) {
+  if (!check_sees_joins()) return;
   for (int joins = 0; joins < 2; joins++) {
     for (enum act act = LEAVES; act <= FORKS; act++) {
       struct actor actor = {.act = act};
@@ -560,6 +562,7 @@ CASE(the_callback_of_a_circle_may_leave_or_fork) {
    join that makes it (Q4, E5).  Why it matters: a join that is late because of the log says so.  Catches: counts that are
    made before the event, and never again. */
 CASE(the_callback_of_a_circle_is_counted) {
+  if (!check_sees_joins()) return;
   for (int joins = 0; joins < 2; joins++) {
     struct actor actor = {.act = TAKES_LONG};
     struct knot knot = {.mutex = PTHREAD_MUTEX_INITIALIZER, .gate = GATE_INIT};
@@ -590,6 +593,7 @@ CASE(the_callback_of_a_circle_is_counted) {
    left clean (Q4, C13).  Why it matters: what is lost there is lost once for each signal.  Catches: a reference that
    goes with the thread. */
 CASE(the_callback_of_a_circle_may_leave_the_thread_of_signals) {
+  if (!check_sees_joins()) return;
   struct actor actor = {.act = LEAVES};
   struct knot knot = {.mutex = PTHREAD_MUTEX_INITIALIZER, .gate = GATE_INIT};
   make_registry_of(&actor, NULL);

@@ -92,6 +92,15 @@ static inline int check_finds_callers(void) {
 #endif
 }
 
+/* Say whether reports know whom a pthread_join waits for: glibc before 2.34 waits there in a call of its own. */
+static inline int check_sees_joins(void) {
+#if defined(__GLIBC__)
+  return __GLIBC__ > 2 || __GLIBC_MINOR__ >= 34;
+#else
+  return 0;
+#endif
+}
+
 /* The factor by which time limits are longer than natively. */
 static inline int64_t check_scale(void) {
   static int64_t scale; /* written before the first thread is made: check_main asks first */
