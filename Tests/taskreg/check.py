@@ -31,6 +31,8 @@ TASKREG, SOURCES, PROGRAMS, CASE = sys.argv[1:5]
 SOURCES, PROGRAMS = pathlib.Path(SOURCES), pathlib.Path(PROGRAMS)
 LIBRARY = pathlib.Path(TASKREG).parent.parent / "lib/libtaskreg.so"
 TASKS = {"alpha": "", "crawls": "", "beta": "net", "gamma": "net/peers"}
+# Whom a pthread_join waits for: glibc before 2.34 waits there in a call of its own, and it is said to be not known.
+SEES_JOINS = tuple(map(int, os.confstr("CS_GNU_LIBC_VERSION").split()[1].split(".")[:2])) >= (2, 34)
 running = []
 
 
@@ -337,7 +339,7 @@ def case_threads():
     check(re.search(r"thread reader \(\d+\) is in read on descriptor \d+: pipe, written by this process's fd \d+", text), text)
     check(re.search(r"thread acceptor \(\d+\) is in accept on descriptor \d+: tcp 127.0.0.1:\d+, LISTEN", text), text)
     check(re.search(r"thread journal \(\d+\) waits for mutex .* held by thread taskreg-plain \(thread %d\)" % program.id, text), text)
-    check(re.search(r"thread joiner \(\d+\) waits for the end of thread sleeper \(thread \d+\)", text), text)
+    check(not SEES_JOINS or re.search(r"thread joiner \(\d+\) waits for the end of thread sleeper \(thread \d+\)", text), text)
     found = threads(program.id)
     by_name = {thread["name"]: thread for thread in found["threads"]}
     check(len(found["threads"]) == 8 and found["threads_error"] is None, f"{found}")
@@ -593,9 +595,10 @@ def case_core_threads():
     check(re.search(r"^deadlock: thread waits for mutex (one|two) .* held by thread", text, re.M), text)
     check(re.search(r"is in read on descriptor \d+$", text, re.M) and re.search(r"is in accept on descriptor \d+$", text, re.M), text)
     check(re.search(r"waits for mutex journal_lock \(0x\w+\) held by thread taskreg-plain \(thread %d\)" % core.id, text), text)
-    check(re.search(r"waits for the end of thread \(thread \d+\)", text), text)
-    joined = re.search(r"waits for the end of thread sleeper \(thread (\d+)\)", core.live).group(1)
-    check(f"waits for the end of thread (thread {joined})" in text, text)
+    if SEES_JOINS:
+        check(re.search(r"waits for the end of thread \(thread \d+\)", text), text)
+        joined = re.search(r"waits for the end of thread sleeper \(thread (\d+)\)", core.live).group(1)
+        check(f"waits for the end of thread (thread {joined})" in text, text)
     check("does not have libtaskreg" in ask("ps", core.path, status=1), "ps")
 
 
@@ -704,7 +707,7 @@ def case_core_scribbled():
         content = bytearray(whole)
         if number % 10 == 0:
             # Nothing but random bytes, perhaps behind a header.
-            content = bytearray(random.randbytes(random.randrange(1, 8192)))
+            content = bytearray(random.choices(range(256), k=random.randrange(1, 8192)))
             content[:random.choice((0, 64, 64 + 56 * count))] = whole[:64 + 56 * count]
         for _ in range(random.choice((1, 1, 2, 5, 20))):
             value = random.choice((0, 1, 2, 0xFFFF, 0xFFFFFFFF, 1 << 20, 1 << 40, 1 << 63, (1 << 64) - 1, random.getrandbits(64),
