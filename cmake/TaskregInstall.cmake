@@ -20,10 +20,17 @@ endif()
 
 if(TARGET taskreg_tool)
   install(PROGRAMS "${TASKREG_TOOL}" DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT tools)
+  install(FILES share/taskreg.bash DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions" RENAME taskreg
+    COMPONENT tools)
 endif()
 
 install(FILES docs/schema/report.json docs/schema/snapshot.json docs/schema/ps.json docs/schema/threads.json
   DESTINATION "${CMAKE_INSTALL_DATADIR}/taskreg/schema" COMPONENT development)
+
+# gdb finds it by the library's path, if it is installed under /usr; elsewhere one loads it by hand.
+install(FILES share/taskreg-gdb.py DESTINATION "${CMAKE_INSTALL_DATADIR}/taskreg" COMPONENT development)
+install(FILES share/taskreg-gdb.py DESTINATION "${CMAKE_INSTALL_DATADIR}/gdb/auto-load${CMAKE_INSTALL_FULL_LIBDIR}"
+  RENAME "libtaskreg.so.${PROJECT_VERSION}-gdb.py" COMPONENT development)
 
 include("${PROJECT_SOURCE_DIR}/cmake/TaskregManPages.cmake")
 

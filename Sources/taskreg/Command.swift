@@ -7,6 +7,7 @@ struct Command {
     case threads
     case why
     case metrics
+    case top
     case help
     case version
   }
@@ -17,8 +18,11 @@ struct Command {
   private(set) var core: [UInt8]?
   private(set) var isJSON = false
   private(set) var isTree = false
-  /// Seconds between two lists; 0: one list.
+  /// Milliseconds between two lists; 0: one list.
   private(set) var interval: UInt32 = 0
+  /// By what top sorts.
+  private(set) var order = TopOrder.processor
+  private var isSorted = false
 
   /// Why a command line cannot be understood.
   struct Misuse: Error {
@@ -47,10 +51,19 @@ struct Command {
         if argument.is("-w") || argument.is("--watch") {
           let value = place < arguments.count ? arguments[place] : []
           place += 1
-          guard let seconds = value.wholeNumber, seconds > 0, seconds <= 86_400 else {
-            throw Misuse(reason: "--watch needs a number of seconds, 1 to 86400", argument: value)
+          guard let milliseconds = value.milliseconds, milliseconds > 0, milliseconds <= 86_400_000
+          else {
+            throw Misuse(
+              reason: "--watch needs a number of seconds, 0.001 to 86400", argument: value)
           }
-          interval = UInt32(seconds)
+          interval = UInt32(milliseconds)
+        } else if argument.is("-s") || argument.is("--sort") {
+          let value = place < arguments.count ? arguments[place] : []
+          place += 1
+          guard let order = TopOrder(name: value) else {
+            throw Misuse(reason: "--sort needs cpu, time, age, id or name", argument: value)
+          }
+          (self.order, isSorted) = (order, true)
         } else if argument.is("-j") || argument.is("--json") {
           isJSON = true
         } else if argument.is("-t") || argument.is("--tree") {
@@ -67,7 +80,7 @@ struct Command {
 
   private mutating func take(_ operands: [[UInt8]]) throws(Misuse) {
     guard let first = operands.first else {
-      throw Misuse(reason: "what is to be done is missing: ps, why, threads or metrics")
+      throw Misuse(reason: "what is to be done is missing: ps, why, threads, metrics or top")
     }
     if first.is("help") { return }
     if first.is("ps") {
@@ -78,6 +91,9 @@ struct Command {
       verb = .why
     } else if first.is("metrics") {
       verb = .metrics
+    } else if first.is("top") {
+      verb = .top
+      if interval == 0 { interval = 2000 }
     } else {
       throw Misuse(reason: "there is no such command", argument: first)
     }
@@ -94,6 +110,9 @@ struct Command {
       core = operands[1]
     }
     if interval > 0 && core != nil { throw Misuse(reason: "a core file does not change") }
+    if verb == .top && core != nil { throw Misuse(reason: "top needs the id of a process") }
+    if verb == .top && isJSON { throw Misuse(reason: "top has no --json") }
+    if isSorted && verb != .top { throw Misuse(reason: "only top has --sort") }
     if isTree && verb != .ps { throw Misuse(reason: "only ps has --tree") }
     if isJSON && verb == .metrics { throw Misuse(reason: "metrics has no --json") }
     if isTree && isJSON { throw Misuse(reason: "--tree and --json exclude each other") }
@@ -106,13 +125,15 @@ struct Command {
       taskreg ps PID|CORE        the tasks of a program with libtaskreg
       taskreg why PID|CORE       what each of them waits for, and who holds it up
       taskreg threads PID|CORE   the threads of any program: what they wait for, and who holds it
+      taskreg top PID            what they use of the processors, page after page
       taskreg metrics PID|CORE   how many tasks were spawned, have ended and are alive (OpenMetrics)
 
     CORE is the path of a core file; - is standard input: coredumpctl dump PID | taskreg why -
 
       -j, --json            as one JSON object on one line
       -t, --tree            ps: registries, their groups, and the tasks of each
-      -w, --watch SECONDS   again and again, until the process ends or you interrupt it
+      -w, --watch SECONDS   again and again, until the process ends or you interrupt it; of top: 2
+      -s, --sort KEY        top: by cpu, time, age, id or name; a key of the keyboard as well
       -h, --help            this text
       -V, --version         the release
 
@@ -140,6 +161,22 @@ extension [UInt8] {
       return false
     }
     return true
+  }
+
+  /// The seconds that it is, in thousandths: 2, 0.5 or 0.001.
+  var milliseconds: UInt64? {
+    var whole: [UInt8] = []
+    while whole.count < count && self[whole.count] != 0x2E { whole.append(self[whole.count]) }
+    if whole.count == count { return wholeNumber.map { $0 > 1 << 32 ? 1 << 42 : $0 * 1000 } }
+    whole.append(0)
+    var part = [UInt8](self[whole.count...])
+    // Three digits, and the NUL.
+    if part.count > 4 || part.count < 2 || whole.count < 2 { return nil }
+    while part.count < 4 { part.insert(0x30, at: part.count - 1) }
+    guard let seconds = whole.wholeNumber, seconds <= 1 << 32, let rest = part.wholeNumber else {
+      return nil
+    }
+    return seconds * 1000 + rest
   }
 
   /// The number that it is, if it is nothing else.

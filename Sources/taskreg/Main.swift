@@ -60,10 +60,11 @@ struct Main {
     }
     // Tried out in this process, before there is another.
     let places = LockTrial.places()
+    if command.verb == .top { return showTop(command, places) }
     while true {
       let status = show(command, places)
       if status != 0 || command.interval == 0 { return status }
-      _ = sleep(command.interval)
+      pause(command.interval)
     }
   }
 
@@ -83,6 +84,24 @@ struct Main {
       let roots = try ReaderRoot.all(in: target)
       target.findLastMoment(roots)
       return show(roots, of: target, command)
+    } catch {
+      write(to: 2) { error.write(to: &$0) }
+      return error.exitStatus
+    }
+  }
+
+  /// Waits for as many milliseconds.
+  static func pause(_ milliseconds: UInt32) {
+    _ = sleep(milliseconds / 1000)
+    usleep(milliseconds % 1000 * 1000)
+  }
+
+  private static func showTop(
+    _ command: Command, _ places: (places: WaitPlaces, gap: WaitEdge.Gap)
+  ) -> Int32 {
+    var top = Top(command, places)
+    do throws(Failure) {
+      return try top.run()
     } catch {
       write(to: 2) { error.write(to: &$0) }
       return error.exitStatus

@@ -206,6 +206,65 @@ def case_stuck_groups():
     stuck("g")
 
 
+def held(mode, lock, *, others=1):
+    """What `why` says of a process in which `victim` waits for a lock that a thread holds for good; all tasks are listed."""
+    program = target(mode)
+    text = f"^task victim: (.*\n)*?  waits for mutex {lock}.* held by thread "
+    # It has said that it is about to wait.
+    for _ in range(1000):
+        why = ask("why", program.id)
+        need_proof(why)
+        if re.search(text, why, re.M):
+            break
+        time.sleep(0.01)
+    check(re.search(text, why, re.M), why)
+    check_tree(ps(program.id), others=others)
+    return re.search(text + r"(.*)", why, re.M).group(2)
+
+
+def case_holds_allocator():
+    """Proves:  of a process that hangs with its allocator's lock held all tasks are listed, and it is said which thread holds the
+             lock, by the lock's name. Nothing in the process could say that: it would have to allocate.
+    Catches: a holder that is not looked for among the threads that run no task."""
+    text = held("holds-allocator", r"allocator_lock \(0x")
+    check(re.match(r"holder \(thread \d+\), which is in pause", text), text)
+
+
+def case_holds_loader():
+    """Proves:  likewise of the dynamic linker's lock, which it needs for the names of symbols in a report of its own.
+    Catches: dl_iterate_phdr(3) or dladdr(3) on the way."""
+    text = held("holds-loader", "")
+    check(re.match(r"holder \(thread \d+\), which is in pause", text), text)
+
+
+def case_holds_registry():
+    """Proves:  likewise of the lock of the registry that the tasks are in."""
+    text = held("holds-registry", "")
+    check(re.match(r".*\(thread \d+\), which is in pause", text), text)
+
+
+def case_in_shutdown():
+    """Proves:  in the middle of a shutdown that waits for a task each task that is left is listed, with what it was asked; the
+             registry is seen to be closed, and the thread that shuts down to wait for it.
+    Catches: a task that is passed as it was asked to stop; a gate that is read before it was closed."""
+    program = target("shutdown")
+    for _ in range(1000):
+        found = ps(program.id)
+        if found["count"] == 1 and found["tasks"][0]["state"] == "cancelling":
+            break
+        time.sleep(0.01)
+    check([task["name"] for task in found["tasks"]] == ["deaf"] and found["complete"], f"{found['tasks']}")
+    task = found["tasks"][0]
+    check(task["state"] == "cancelling" and task["cancel_requested_for_ns"] >= 0 and task["group"] == "net/peers", f"{task}")
+    closed = {registry["group"]: registry["closed"] for registry in found["registries"]}
+    check(closed[""] and closed["net"] and closed["net/peers"], f"{closed}")
+    counts = [registry for registry in found["registries"] if registry["group"] == ""]
+    check(counts[0]["spawned"] == 5 and counts[0]["ended"] == 4, f"{counts}")
+    why = ask("why", program.id)
+    check(re.search(r"^task net/peers/deaf: blocked in pause", why, re.M) and "asked to stop" in why, why)
+    check("shuts-down" in why, why)
+
+
 def case_forked():
     """Proves:  a child of fork, which has its parent's registries in its memory, is said to have no tasks."""
     program = target("forked")
@@ -272,6 +331,29 @@ def case_crowd():
     check(found["complete"] and len({task["id"] for task in found["tasks"]}) == count == found["count"], "not all")
 
 
+def judge(found, joined, spawned):
+    """Each entry is of one task, that had not been joined before, and of which the spawn had begun by the end; how many came and
+    went, and how many of these had a label."""
+    listed = labelled = 0
+    names = [task["name"] for task in found["tasks"]]
+    check(len({task["id"] for task in found["tasks"]}) == found["count"], f"an id twice: {names}")
+    for name, group in TASKS.items():
+        check(names.count(name) == 1, f"{name} is there {names.count(name)} times, complete {found['complete']}")
+    for task in found["tasks"]:
+        if task["name"] in TASKS:
+            check(task["group"] == TASKS[task["name"]], f"{task}")
+            continue
+        slot, number = map(int, task["name"][1:].split("-"))
+        listed += 1
+        check(joined[slot] < number <= spawned[slot], f"{task}: {joined[slot]} had ended, {spawned[slot]} begun")
+        check(task["kind_number"] == 0x200 + number % 1000, f"{task}")
+        check(task["group"] == "" or task["group"].startswith(f"g{slot}-"), f"{task}")
+        check(task["label"] in (None, f"label {number}"), f"{task}")
+        labelled += task["label"] is not None
+        check(task["progress"] is None or task["progress"]["done"] == number, f"{task}")
+    return listed, labelled
+
+
 def case_churn():
     """Claim:   while tasks and groups come and go as fast as they can, each entry of a list is of one task: its name, kind,
              label and progress are of one number; no task is listed twice, none that had ended before, none that had not
@@ -286,25 +368,73 @@ def case_churn():
             joined = struct.unpack_from("<6Q", ledger, 48)
             found = ps(program.id)
             spawned = struct.unpack_from("<6Q", ledger, 0)
-            names = [task["name"] for task in found["tasks"]]
-            check(len({task["id"] for task in found["tasks"]}) == found["count"], f"an id twice: {names}")
-            for name, group in TASKS.items():
-                check(names.count(name) == 1, f"{name} is there {names.count(name)} times, complete {found['complete']}")
-            for task in found["tasks"]:
-                if task["name"] in TASKS:
-                    check(task["group"] == TASKS[task["name"]], f"{task}")
-                    continue
-                slot, number = map(int, task["name"][1:].split("-"))
-                listed += 1
-                check(joined[slot] < number <= spawned[slot], f"{task}: {joined[slot]} had ended, {spawned[slot]} begun")
-                check(task["kind_number"] == 0x200 + number % 1000, f"{task}")
-                check(task["group"] == "" or task["group"].startswith(f"g{slot}-"), f"{task}")
-                check(task["label"] in (None, f"label {number}"), f"{task}")
-                labelled += task["label"] is not None
-                check(task["progress"] is None or task["progress"]["done"] == number, f"{task}")
+            some, more = judge(found, joined, spawned)
+            listed, labelled = listed + some, labelled + more
         print(f"{rounds} lists, {listed} entries of tasks that came and went, {labelled} of them with a label")
         check(listed > 0, "no task was seen that came and went")
         ledger.close()
+
+
+def case_stream():
+    """Claim:   the same of very many lists, which one process writes, one after the other: TASKREG_SNAPSHOTS says how many, and
+             scripts/nightly takes a million. Some lists are on the way at a time, so what had ended is as of some lists before.
+    Catches: what comes once in many thousand lists; memory that a list leaves behind."""
+    import collections
+    import fcntl
+    count = int(os.environ.get("TASKREG_SNAPSHOTS", "2000"))
+    with tempfile.NamedTemporaryFile() as file:
+        program = target("churn", file.name)
+        ledger = mmap.mmap(file.fileno(), 0)
+        watch = subprocess.Popen([TASKREG, "ps", "--json", "--watch", "0.001", str(program.id)], stdout=subprocess.PIPE)
+        running.append(watch)
+        fcntl.fcntl(watch.stdout, 1031, 4096)  # F_SETPIPE_SZ: so that few are on the way
+        before = collections.deque([(0,) * 6], 16)
+        begin, listed, most = time.monotonic(), 0, 0
+        for number in range(count):
+            before.append(struct.unpack_from("<6Q", ledger, 48))
+            line = watch.stdout.readline()
+            listed += judge(json.loads(line), before[0], struct.unpack_from("<6Q", ledger, 0))[0]
+            if number % 1000 == 999 or number == 99:
+                memory = int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{watch.pid}/status").read_text()).group(1))
+                if number == 99:
+                    most = memory + 8192
+                check(memory <= most, f"{memory} KiB after {number + 1} lists")
+        print(f"{count} lists in {time.monotonic() - begin:.0f} s, {listed} entries of tasks that came and went")
+        check(listed > 0, "no task was seen that came and went")
+        ledger.close()
+
+
+def case_rate():
+    """Claim:   a process that spawns and ends tasks as fast as it can does so less than 2 % slower while somebody outside lists them
+             as fast as that can, on a processor of its own. Windows with and without lists take turns, TASKREG_WINDOWS of
+             each; the medians are compared. For a machine that does nothing else: scripts/nightly."""
+    import statistics
+    windows, processors = int(os.environ.get("TASKREG_WINDOWS", "0")), sorted(os.sched_getaffinity(0))
+    if windows == 0:
+        skip("a measurement; TASKREG_WINDOWS says how long")
+    if len(processors) < 2:
+        skip("there is one processor")
+    rates = {True: [], False: []}
+    with tempfile.NamedTemporaryFile() as file:
+        os.sched_setaffinity(0, {processors[0]})
+        program = target("churn", file.name)
+        os.sched_setaffinity(0, {processors[1]})
+        ledger = mmap.mmap(file.fileno(), 0)
+        watch = subprocess.Popen([TASKREG, "ps", "--json", "--watch", "0.001", str(program.id)], stdout=subprocess.DEVNULL)
+        running.append(watch)
+        for window in range(2 * windows):
+            is_watched = window % 2 == 1
+            os.kill(watch.pid, signal.SIGCONT if is_watched else signal.SIGSTOP)
+            time.sleep(0.1)
+            first, begin = sum(struct.unpack_from("<6Q", ledger, 48)), time.monotonic()
+            time.sleep(0.9)
+            rates[is_watched].append((sum(struct.unpack_from("<6Q", ledger, 48)) - first) / (time.monotonic() - begin))
+        ledger.close()
+    without, watched = statistics.median(rates[False]), statistics.median(rates[True])
+    spread = statistics.quantiles(rates[False], n=4)
+    print(f"{without:.0f} tasks/s without lists (quartiles {spread[0]:.0f} and {spread[2]:.0f}), {watched:.0f} with: "
+          f"{100 * (1 - watched / without):.2f} % less")
+    check(watched > 0.98 * without, "it is slower by more than 2 %")
 
 
 def case_deadlock():
@@ -414,8 +544,8 @@ def case_kernel_thread():
 def case_wrong_commands():
     """Proves:  each wrong command has status 2 and a sentence, and --help and --version have 0."""
     for wrong in ([], ["ps"], ["ps", "0"], ["ps", "-5"], ["ps", "1", "2"], ["fly", "1"], ["ps", "1", "--fly"],
-                  ["threads", "1", "--tree"], ["ps", "1", "--tree", "--json"], ["ps", "1", "--watch"],
-                  ["ps", "1", "--watch", "0"], ["ps", "99999999999999999999"]):
+                  ["threads", "1", "--tree"], ["top"], ["top", "core"], ["top", "1", "--json"], ["top", "1", "-s", "size"], ["ps", "1", "-s", "id"], ["ps", "1", "--tree", "--json"], ["ps", "1", "--watch"],
+                  ["ps", "1", "--watch", "0"], ["ps", "1", "--watch", "0.0001"], ["ps", "1", "--watch", "1.5x"], ["ps", "1", "--watch", ".5"], ["ps", "99999999999999999999"]):
         text = ask(*wrong, status=2)
         check("--help" in text, text)
     check("taskreg ps PID" in ask("--help"), "no help")
@@ -517,6 +647,7 @@ def check_core(core, signal_number, more=1):
     check_text(why)
     need_proof(why)
     check(re.search(r"^task alpha: idle in tr_sleep", why, re.M) or "task alpha: asleep" in why, why)
+    check(not re.search(r": ,|, ,|, $", why, re.M), why)
     listed = threads(core.path)
     check({thread["thread_id"] for thread in listed["threads"]} >= set(threads_.values()), f"{listed}")
     check('taskreg_tasks_spawned_total{registry="service \\n of the target"} 5\n' in ask("metrics", core.path), "metrics")
@@ -731,6 +862,181 @@ def case_core_scribbled():
             json.loads(done.stdout.decode())
     print(f"{rounds} rounds: {statuses}")
     check(set(statuses) >= {0, 5}, f"{statuses}")
+
+
+# ---- top ----
+
+
+def pages(text):
+    """The rows of each page: id, thread, CPU%, CPU time, age, state, name."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith("process "):
+            found.append([])
+        elif re.match(r" *\d+ ", line):
+            found[-1].append(line.split(None, 6))
+    return found
+
+
+def case_top():
+    """Proves:  top writes one page after the other where there is no terminal: a task that turns round and round is above those
+             that sleep, with the CPU time that the kernel counts; each order is one; it ends with status 3 when the process has.
+    Catches: the CPU time of a thread's earlier tasks counted; a share that is of the whole age on each page."""
+    program = target("segv")
+    top = subprocess.Popen([TASKREG, "top", "--watch", "1", str(program.id)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running.append(top)
+    text = ""
+    while len(pages(text)) < 4:
+        text += top.stdout.readline()
+    check_text(text)
+    for page in pages(text)[1:3]:
+        rows = {row[6].split()[0]: row for row in page}
+        check(page[0][6] == "net/peers/delta" and len(page) == 5, text)
+        check(float(page[0][2]) > 0 and all(float(rows[name][2]) <= 1 for name in ("alpha", "net/beta")), text)
+    stat = pathlib.Path(f"/proc/{program.id}/task/{pages(text)[2][0][1]}/schedstat").read_text()
+    check(0 < float(pages(text)[2][0][3]) <= int(stat.split()[0]) / 1e9 + 0.01, f"{stat} {text}")
+    program.process.kill()
+    program.process.wait()
+    check(top.wait(timeout=60) == 3 and "no process" in top.stderr.read(), "its end")
+
+    program = target("tree")
+    names = {"name": ["alpha", "beta", "crawls", "gamma"], "id": ["alpha", "crawls", "beta", "gamma"], "age": ["alpha", "crawls", "beta", "gamma"]}
+    for key, expected in names.items():
+        top = subprocess.Popen([TASKREG, "top", "-s", key, str(program.id)], stdout=subprocess.PIPE, text=True)
+        running.append(top)
+        lines = [top.stdout.readline() for _ in range(6)]
+        top.kill()
+        check([row[6].split()[0].split("/")[-1] for row in pages("".join(lines))[0]] == expected, f"{key}: {lines}")
+
+
+def case_top_terminal():
+    """Proves:  on a terminal of 80 columns and 24 lines a page has at most that; keys sort; q, SIGINT, SIGTERM and the end of the
+             process end it, and the terminal is as it was before: its settings, its page, its cursor.
+    Catches: settings that are put back on one way out and not on another; a line that is wrapped; a signal that ends it at once."""
+    import fcntl
+    import pty
+    import select
+    import termios
+    program = target("crowd", 40)
+    for way in "q", "SIGINT", "SIGTERM", "end":
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        before = termios.tcgetattr(slave)
+
+        def lead():
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        top = subprocess.Popen([TASKREG, "top", str(program.id)], stdin=slave, stdout=slave, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lead)
+        running.append(top)
+        shown = b""
+
+        def read_until(pattern, end=b""):
+            nonlocal shown
+            begin = len(shown)
+            deadline = time.monotonic() + 60
+            while not re.search(pattern, shown[begin:]):
+                check(time.monotonic() < deadline, f"{way}: no {pattern}: {shown[begin:]}")
+                if select.select([master], [], [], 0.1)[0]:
+                    shown += os.read(master, 65536)
+
+        read_until(rb"q quit, .*name\x1b\[K\x1b\[J")
+        page = re.sub(r"\x1b\[[?\d]*[a-zA-Z]", "", shown.decode())
+        lines = page.split("\r\n")
+        check(len(lines) <= 24, f"{len(lines)} lines: {page}")
+        check(all(len(line) <= 80 for line in lines), f"too long: {page}")
+        check("20 more" in lines[-2] and page.count("one of many") == 20, page)
+        check(not termios.tcgetattr(slave)[3] & (termios.ICANON | termios.ECHO), "keys come one by one")
+        os.write(master, b"n")
+        read_until(rb"of a processor, by name")
+        if way == "q":
+            os.write(master, b"q")
+        elif way == "end":
+            program.process.kill()
+            program.process.wait()
+        else:
+            os.kill(top.pid, getattr(signal, way))
+        read_until(rb"\x1b\[\?7h\x1b\[\?25h\x1b\[\?1049l")
+        check(top.wait(timeout=60) == (3 if way == "end" else 0), f"{way}: status {top.returncode}")
+        check(("no process" in top.stderr.read()) == (way == "end"), way)
+        check(termios.tcgetattr(slave) == before, f"{way}: the settings of the terminal are not as before")
+        os.close(master)
+        os.close(slave)
+
+
+# ---- gdb and bash ----
+
+
+def gdb(*arguments, commands):
+    """What gdb writes, which loads the script by itself, as it does where the library is installed under /usr."""
+    if not shutil.which("gdb"):
+        skip("there is no gdb")
+    with tempfile.TemporaryDirectory() as folder:
+        library = LIBRARY.resolve()
+        place = pathlib.Path(folder + str(library) + "-gdb.py")
+        place.parent.mkdir(parents=True)
+        shutil.copy(SOURCES / "share/taskreg-gdb.py", place)
+        done = subprocess.run(["gdb", "-nx", "-batch", "-iex", f"set auto-load scripts-directory {folder}",
+                               "-iex", f"set auto-load safe-path {folder}", "-iex", "set debuginfod enabled off", *map(str, arguments),
+                               *[word for command in commands for word in ("-ex", command)]], capture_output=True, text=True)
+    if "not permitted" in done.stderr:
+        skip("the system lets none attach")
+    if "Scripting in the \"Python\" language is not supported" in done.stderr + done.stdout:
+        skip("this gdb has no Python")
+    return done.stdout + done.stderr
+
+
+def check_gdb(text, listed, more=()):
+    """gdb lists the tasks that taskreg lists, and has switched to the thread of gamma."""
+    for task in listed["tasks"]:
+        name = task["group"] + "/" * (task["group"] != "") + task["name"]
+        check(re.search(rf"^[ *] *{task['id']} +\d+ +{task['thread_id']}  {task['state']} +{re.escape(name)}( |$)", text, re.M),
+              f"{name}: {text}")
+    check(f"{len(listed['tasks'])} tasks\n" in text, text)
+    check('net/peers/gamma for "GET /index.html" "reading \\x1b[31m the manifest"' in text, text)
+    gamma = [task for task in listed["tasks"] if task["name"] == "gamma"][0]
+    check(re.search(rf"Switching to thread \d+ \(.*LWP {gamma['thread_id']}\)", text), text)
+    check(re.search(rf"^\* *{gamma['id']} ", text, re.M), text)
+    check("there is no task 77" in text, text)
+
+
+def case_gdb():
+    """Proves:  in gdb, `info tasks` lists the tasks that taskreg lists, `task ID` switches to the thread of one, and `task why`
+             says what taskreg says; gdb loads the script by itself. So it is with a core file.
+    Catches: a number of a word that has become another's; a core file that is taken for a process."""
+    program = target("tree")
+    listed = ps(program.id)
+    gamma = [task["id"] for task in listed["tasks"] if task["name"] == "gamma"][0]
+    commands = (f"set taskreg-program {TASKREG}", f"task {gamma}", "info tasks", "task why", "task 77")
+    text = gdb("-p", program.id, commands=commands)
+    check_gdb(text, listed)
+    check("4 tasks alive" in text and "task alpha: " in text, text)
+    program.process.kill()
+    core = Core(PROGRAMS / "taskreg-target", "segv")
+    text = gdb(PROGRAMS / "taskreg-target", core.path, commands=commands)
+    check_gdb(text, ps(core.path))
+    check("5 tasks alive" in text and f"core file of process {core.id} " in text, text)
+
+
+def case_completion():
+    """Proves:  bash completes the commands, the options of each that taskreg has, and files.
+    Catches: an option that taskreg does not know, or knows and bash does not."""
+    script = SOURCES / "share/taskreg.bash"
+
+    def complete(*words):
+        done = subprocess.run(["bash", "-c", 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _taskreg; printf "%s\n" "${COMPREPLY[@]}"',
+                               script, "taskreg", *words], capture_output=True, text=True, cwd=SOURCES)
+        check(done.returncode == 0 and done.stderr == "", done.stderr)
+        return done.stdout.split()
+
+    text = ask("--help")
+    commands = set(re.findall(r"^  taskreg (\w+) ", text, re.M))
+    check({*complete("")} == {*commands, "help"}, f"{complete('')} {commands}")
+    options = {option for command in commands for option in complete(command, "--")} | {*complete("--")}
+    check(options == set(re.findall(r"--\w+", text)), f"{options}")
+    check(complete("ps", "READM") == ["README.md"] and complete("w") == ["why"], "files and commands")
+    check(str(os.getpid()) in complete("ps", str(os.getpid())), "processes")
 
 
 def case_scribbled():

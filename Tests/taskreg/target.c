@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <link.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -61,6 +62,67 @@ static sem_t stopped;
 #ifdef KEEPS_UNLOCK
 static void *creates_registries(void *argument) { return argument; }
 #else
+/* The allocator, which a thread can hold for good: whoever allocates waits in it. */
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+extern void __libc_free(void *);
+pthread_mutex_t allocator_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int allocator_is_held;
+
+static inline void enter_allocator(void) {
+  if (!atomic_load_explicit(&allocator_is_held, memory_order_relaxed)) return;
+  pthread_mutex_lock(&allocator_lock);
+  pthread_mutex_unlock(&allocator_lock);
+}
+void *malloc(size_t size) { return enter_allocator(), __libc_malloc(size); }
+void *calloc(size_t count, size_t size) { return enter_allocator(), __libc_calloc(count, size); }
+void *realloc(void *old, size_t size) { return enter_allocator(), __libc_realloc(old, size); }
+void free(void *memory) { enter_allocator(), __libc_free(memory); }
+
+static void *holds_allocator(void *argument) {
+  prctl(PR_SET_NAME, "holder");
+  pthread_mutex_lock(&allocator_lock);
+  atomic_store(&allocator_is_held, 1);
+  sem_post((sem_t *)argument);
+  while (1) pause();
+  return NULL;
+}
+static int body_allocates(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  atomic_fetch_add(&in_body, 1);
+  free(malloc(100));
+  return 0;
+}
+
+/* The dynamic linker's list of objects, likewise. */
+static int hangs_among_objects(struct dl_phdr_info *object, size_t size, void *argument) {
+  (void)object, (void)size;
+  sem_post((sem_t *)argument);
+  while (1) pause();
+  return 0;
+}
+static void *holds_loader(void *argument) {
+  prctl(PR_SET_NAME, "holder");
+  dl_iterate_phdr(hangs_among_objects, argument);
+  return NULL;
+}
+static int visits_nothing(struct dl_phdr_info *object, size_t size, void *argument) {
+  (void)object, (void)size, (void)argument;
+  return 1;
+}
+static int body_visits_objects(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  atomic_fetch_add(&in_body, 1);
+  return dl_iterate_phdr(visits_nothing, NULL);
+}
+
+/* It needs the lock of the registry. */
+static int body_makes_a_group(tr_task *self, void *ctx) {
+  tr_registry *made;
+  (void)self;
+  atomic_fetch_add(&in_body, 1);
+  return tr_registry_child(ctx, "more", NULL, &made);
+}
+
 static __thread int is_victim;
 
 /* The library calls this one, as it is exported by the program. */
@@ -111,7 +173,7 @@ static void *churns(void *argument) {
     char name[64];
     tr_task *task = NULL;
     /* Groups come and go as well. */
-    if (slot % 2 == 1 && number % 8 == 1) {
+    if (slot % 2 == 1) {
       if (group != registry) tr_registry_release(group);
       snprintf(name, sizeof name, "g%zu-%" PRIu64, slot, number);
       CHECK_EQ(TR_OK, tr_registry_child(registry, name, NULL, &group));
@@ -152,6 +214,21 @@ static int body_locks(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
   atomic_fetch_add(&in_body, 1);
   return pthread_mutex_lock(&first);
+}
+
+/* ---- A shutdown that does not come to its end ---- */
+
+static int body_never_stops(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  atomic_fetch_add(&in_body, 1);
+  while (1) pause();
+  return 0;
+}
+
+static void *shuts_down(void *argument) {
+  prctl(PR_SET_NAME, "shuts-down");
+  TR_IGNORE(tr_shutdown(registry, TR_REASON_USER_REQUESTED, "maintenance", TR_SECONDS(3600), NULL));
+  return argument;
 }
 
 /* ---- An end by a signal, with a core file ---- */
@@ -197,6 +274,33 @@ int main(int argc, char **argv) {
     atomic_store(&stop_at_unlock, unlocks);
     CHECK_EQ(0, pthread_create(&thread, NULL, creates_registries, mode[6] == 'g' ? net : NULL));
     CHECK_EQ(0, sem_wait(&stopped));
+#ifndef KEEPS_UNLOCK
+  } else if (strcmp(mode, "holds-registry") == 0) {
+    make_tree();
+    atomic_store(&stop_at_unlock, 1);
+    CHECK_EQ(0, pthread_create(&thread, NULL, creates_registries, net));
+    CHECK_EQ(0, sem_wait(&stopped));
+    CHECK_EQ(TR_OK, tr_spawn(registry, "victim", TR_KIND_MAINTENANCE, body_makes_a_group, net, NULL));
+    await_bodies(5);
+  } else if (strcmp(mode, "holds-allocator") == 0) {
+    make_tree();
+    printf(" \b"); /* so that the buffer is there */
+    CHECK_EQ(0, pthread_create(&thread, NULL, holds_allocator, &stopped));
+    CHECK_EQ(0, sem_wait(&stopped));
+    spawns(registry, "victim", TR_KIND_MAINTENANCE, body_allocates);
+    await_bodies(5);
+  } else if (strcmp(mode, "holds-loader") == 0) {
+    make_tree();
+    CHECK_EQ(0, pthread_create(&thread, NULL, holds_loader, &stopped));
+    CHECK_EQ(0, sem_wait(&stopped));
+    spawns(registry, "victim", TR_KIND_MAINTENANCE, body_visits_objects);
+    await_bodies(5);
+#endif
+  } else if (strcmp(mode, "shutdown") == 0) {
+    make_tree();
+    spawns(peers, "deaf", TR_KIND_MAINTENANCE, body_never_stops);
+    await_bodies(5);
+    CHECK_EQ(0, pthread_create(&thread, NULL, shuts_down, NULL));
   } else if (strcmp(mode, "crowd") == 0) {
     CHECK_EQ(TR_OK, tr_registry_create(NULL, &registry));
     int count = argc > 2 ? atoi(argv[2]) : 100;

@@ -1,6 +1,6 @@
 /* 06-service/misbehaving.c - tasks that misbehave, each with what it should do instead.
 
-   Each function is the body of one task and touches nothing that others use.
+   Each function is the body of one task and touches nothing that others use, but for one, which takes a lock.
 
    Copyright 2026 the libtaskreg authors. SPDX-License-Identifier: Apache-2.0 */
 
@@ -28,6 +28,13 @@ static int stuck_in_read(tr_task *self, void *ctx) {
     (void)!read(ends[0], &byte, 1);
   }
   return 0;
+}
+
+/* Likewise, with a lock held that every change takes: clients wait as well. What it should do: never wait for
+   others while it holds a lock. */
+static int stuck_with_lock(tr_task *self, void *ctx) {
+  pthread_mutex_lock(&service.changes);
+  return stuck_in_read(self, ctx);
 }
 
 /* Computes without end. What it should do: check its flag from time to time. */
@@ -77,5 +84,6 @@ const struct stuck_task stuck_tasks[STUCK_TASKS] = {
     {"read", stuck_in_read, 0},
     {"spin", stuck_spinning, 0},
     {"deaf", stuck_deaf, 0},
+    {"lock", stuck_with_lock, 0},
     {"stall", stuck_stalled, TR_MILLISECONDS(100)},
     {"slow", slow_to_stop, 0}};

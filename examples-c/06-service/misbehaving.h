@@ -12,7 +12,7 @@
 
 #include <taskreg.h>
 
-#define STUCK_TASKS 5
+#define STUCK_TASKS 6
 
 struct stuck_task {
   const char *name;

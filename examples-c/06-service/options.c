@@ -26,8 +26,9 @@ static const char usage[] =
     "  --journal FILE       append every change to FILE\n"
     "  --report FILE        write the report of the shutdown to FILE, too, as JSON\n"
     "  --backtraces         have reports say where in the program tasks are\n"
-    "  --stuck HOW          run a task that does not behave: read, spin or deaf never stop, stall misses\n"
-    "                       its heartbeats, slow stops after 0.7 s; may be given more than once\n"
+    "  --stuck HOW          run a task that does not behave: read, spin or deaf never stop, lock holds up all\n"
+    "                       changes as well, stall misses its heartbeats, slow stops after 0.7 s; may be\n"
+    "                       given more than once\n"
     "  --deaf               the same as --stuck deaf\n"
     "  --help               print this and exit\n"
     "\n"
@@ -56,7 +57,7 @@ static void parse_stuck(const char *how, struct settings *settings) {
       return;
     }
   }
-  fprintf(stderr, "06-service: --stuck takes read, spin, deaf, stall or slow\n");
+  fprintf(stderr, "06-service: --stuck takes read, spin, deaf, lock, stall or slow\n");
   exit(2);
 }
 

@@ -38,5 +38,6 @@
 #include "cp_faces.h"
 #include "cp_target.h"
 #include "cp_cores.h"
+#include "cp_terminal.h"
 
 #endif

@@ -100,7 +100,7 @@ extension TextWriter {
 
   /// Writes what follows a task's name: its checkpoint, its progress, and whether it is stalled.
   @inline(never)
-  fileprivate mutating func write(remarksOn activity: ActivityFacts, at now: Int64) {
+  mutating func write(remarksOn activity: ActivityFacts, at now: Int64) {
     if let checkpoint = activity.checkpoint {
       write(" \"")
       write(text: checkpoint)
@@ -119,7 +119,7 @@ extension TextWriter {
 
   /// Writes a number, right-aligned.
   @inline(never)
-  fileprivate mutating func write(_ number: UInt64, width: Int) {
+  mutating func write(_ number: UInt64, width: Int) {
     var digits = 1
     var rest = number / 10
     while rest > 0 {
@@ -140,7 +140,7 @@ extension TextWriter {
 
   /// Writes text, left-aligned, followed by at least one space.
   @inline(never)
-  fileprivate mutating func write(_ text: StaticString, width: Int) {
+  mutating func write(_ text: StaticString, width: Int) {
     write(text)
     for _ in min(text.utf8CodeUnitCount, width - 1)..<width { write(" ") }
   }

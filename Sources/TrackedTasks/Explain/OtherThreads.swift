@@ -72,7 +72,10 @@ extension ReportReference {
     for other in node + 1..<nodeCount where areAlike(node, other) {
       if named > 0 { writer.write(", ") }
       if named == Self.mostNamed { return writer.write("\u{2026}") }
-      withName(ofNode: other) { writer.write(text: $0) }
+      withName(ofNode: other) {
+        // A core file does not have it.
+        if $0[0] == 0 { writer.write(threadID(ofNode: other)) } else { writer.write(text: $0) }
+      }
       named += 1
     }
   }
