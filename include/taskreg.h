@@ -673,6 +673,17 @@ tr_token *tr_registry_token(tr_registry *registry);
 #define TR_SPAWN_ESSENTIAL 0x4u
 /* As TR_SPAWN_ESSENTIAL, but returning 0 cancels nothing. [C12] */
 #define TR_SPAWN_ESSENTIAL_ON_FAILURE 0x8u
+/* Spawn an unjoined task: one that may hang for a minute in a call that nothing ends, such as
+   getaddrinfo, and that nobody waits for. It is listed, counted in tr_len and max_tasks, asked to
+   stop with its phase, and explained; but no join, no shutdown and no tr_registry_wait, of its
+   registry or of one around it, waits for it or for its thread, and it is not a straggler. So TR_OK of
+   those says that all other tasks have ended; tr_join_report.unjoined says how many unjoined ones
+   are alive. tr_task_wait waits for it all the same.
+
+   Whatever the body uses has to be there until it returns, and the log function with its context,
+   too: the library keeps its own memory, and calls drop(ctx) at the end of the task, after the last
+   release of the registry if need be. Not together with TR_SPAWN_CLEANUP. [S9] */
+#define TR_SPAWN_UNJOINED 0x10u
 
 /* After which ends of its body a task starts again. [B1] */
 enum {
@@ -892,17 +903,18 @@ tr_status tr_task_set_period(tr_task *task, int64_t period_ns) TASKREG_MUST_USE;
 
 /* ---- Adopting ---------------------------------------------------------------------------- */
 
-/* For tr_adopt_options.flags, beside TR_SPAWN_CLEANUP, TR_SPAWN_ESSENTIAL and
-   TR_SPAWN_ESSENTIAL_ON_FAILURE: a join or a shutdown that the adopted thread itself calls, of its
-   registry or of one that contains it, waits for all other tasks and not for this one. Without it
-   such a call is TR_ERR_DEADLOCK. [A4] */
+/* For tr_adopt_options.flags, beside TR_SPAWN_CLEANUP, TR_SPAWN_ESSENTIAL,
+   TR_SPAWN_ESSENTIAL_ON_FAILURE and TR_SPAWN_UNJOINED: a join or a shutdown that the adopted thread
+   itself calls, of its registry or of one that contains it, waits for all other tasks and not for
+   this one. Without it such a call is TR_ERR_DEADLOCK. [A4] */
 #define TR_ADOPT_JOINS_OTHERS 0x100u
 
 /* How a thread is adopted. Start from TR_ADOPT_OPTIONS_INIT; a zero field means its default.
    [A1, A4, E5, E7] */
 typedef struct tr_adopt_options {
   uint32_t size;        /* sizeof(tr_adopt_options) */
-  uint32_t flags;       /* TR_ADOPT_JOINS_OTHERS, TR_SPAWN_...; other bits: TR_ERR_INVALID */
+  uint32_t flags;       /* TR_ADOPT_JOINS_OTHERS, TR_SPAWN_...; other bits, and
+                           TR_ADOPT_JOINS_OTHERS with TR_SPAWN_UNJOINED: TR_ERR_INVALID */
   uint32_t phase;       /* as in tr_spawn_options */
   uint32_t reserved;    /* 0, else TR_ERR_INVALID */
   int64_t heartbeat_ns; /* as in tr_spawn_options, from the call on */
@@ -973,7 +985,8 @@ typedef struct tr_task_summary {
   int64_t spawned_at_unix_ns;     /* the same moment on CLOCK_REALTIME, derived when listed */
   int64_t age_ns;                 /* from spawn to the moment of listing */
   uint32_t cancel_requested;      /* 1 once its flag is up */
-  uint32_t flags;                 /* TR_SPAWN_CLEANUP if it is a clean-up task */
+  uint32_t flags;                 /* TR_SPAWN_CLEANUP if it is a clean-up task, TR_SPAWN_UNJOINED
+                                     if it is an unjoined one */
   int64_t cancel_requested_at_ns; /* CLOCK_MONOTONIC; 0 while its flag is down */
   const char *checkpoint;         /* the last string given to tr_checkpoint, or NULL */
   uint64_t progress_done;         /* from the last tr_progress; all three are of the same call */
@@ -1074,12 +1087,14 @@ typedef struct tr_join_report {
   uint64_t failed_before;       /* out: of these, bodies that returned non-zero */
   uint64_t exited_before;       /* out: of these, bodies that left by pthread_exit or
                                    cancellation */
+  uint64_t unjoined;            /* out: unjoined tasks that are alive, which are in none of the
+                                   numbers above; a full report lists them behind the stragglers */
 } tr_join_report;
 
 #define TR_JOIN_REPORT_INIT                                                                        \
   {                                                                                                \
     (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0, \
-        0u, 0u, 0u                                                                                 \
+        0u, 0u, 0u, 0u                                                                             \
   }
 
 /* Wait until every task of `registry` has ended, including those spawned meanwhile, or until
@@ -2185,7 +2200,7 @@ typedef struct tr_straggler {
                                       addresses, innermost first, frame_count in total; NULL without
                                       a backtrace. See tr_enable_backtraces */
   uint32_t frame_count;
-  uint32_t reserved;               /* 0 */
+  uint32_t flags;                  /* as in tr_task_summary */
   char group[128];                 /* as in tr_task_summary */
   uint32_t backtrace;              /* TR_BACKTRACE_...: whether it was taken, and why not */
   int32_t probe_error;             /* 0, or the errno that kept the library from reading everything
@@ -2357,14 +2372,17 @@ void tr_report_release(tr_report *report);
 
    Requires:  counts is initialised with TR_JOIN_REPORT_INIT; nothing is listed in it.
    Returns:   TR_OK; TR_ERR_INVALID.
-   Output:    *counts is written on TR_OK; stragglers_count is how many stragglers the report lists.
+   Output:    *counts is written on TR_OK; stragglers_count is how many stragglers the report lists,
+              with the unjoined tasks behind them.
    Threads:   any thread; never blocks.
    Since:     0.2 */
 tr_status tr_report_counts(const tr_report *report, tr_join_report *counts) TASKREG_MUST_USE;
 
 /* Copy one entry of `report`, by its index from 0: a straggler, one of the slowest tasks to stop,
-   or a phase. The slowest tasks come slowest first, up to 16, stragglers not included. Phases come
-   in order, without those that had no tasks; the report of a join has none. [E1, E5, E6]
+   or a phase. Behind the stragglers of a join or a shutdown come the unjoined tasks that were alive
+   at its end, with TR_SPAWN_UNJOINED in their flags. The slowest tasks come slowest first, up to
+   16, stragglers not included. Phases come in order, without those that had no tasks; the report of
+   a join has none. [E1, E5, E6]
 
    Requires:  the structure is initialised with its TR_..._INIT.
    Returns:   TR_OK; TR_ERR_INVALID when there is no such index, or an argument is NULL.

@@ -1334,6 +1334,9 @@ struct spawn_options {
   /// Whether it is a clean-up task: one of the registry's tasks may spawn it while the registry
   /// stops, and the token does not raise its flag.
   bool cleanup = false;
+  /// Whether no join, no shutdown and no wait for all tasks waits for it; see TR_SPAWN_UNJOINED.
+  /// In a scope, and with cleanup: status::invalid.
+  bool unjoined = false;
   /// Whether it runs in a thread that has not run another body and will not run another.
   bool fresh_thread = false;
   /// Whether its end cancels the registry's token.
@@ -1358,7 +1361,8 @@ namespace detail {
 inline tr_spawn_options to_c(const spawn_options &from) noexcept {
   auto made = sized<tr_spawn_options>();
   made.flags = static_cast<std::uint32_t>(from.essential) | (from.cleanup ? TR_SPAWN_CLEANUP : 0u) |
-               (from.fresh_thread ? TR_SPAWN_FRESH_THREAD : 0u);
+               (from.fresh_thread ? TR_SPAWN_FRESH_THREAD : 0u) |
+               (from.unjoined ? TR_SPAWN_UNJOINED : 0u);
   made.stack_size = from.stack_size;
   made.cancel_signal = from.cancel_signal;
   made.phase = from.phase;
@@ -1666,6 +1670,8 @@ struct [[nodiscard]] join_result {
   std::uint64_t rejected = 0;
   /// Threads that a shutdown could not join although their tasks had ended.
   std::uint32_t threads_left = 0;
+  /// Unjoined tasks that are alive, which are in none of the numbers above.
+  std::uint64_t unjoined = 0;
   /// How long the call took.
   std::chrono::nanoseconds elapsed{0};
   /// By how much the deadline was extended for tasks that made progress.
@@ -2160,6 +2166,7 @@ class registry : public detail::handle<tr_registry, tr_registry_retain, tr_regis
     result.abandoned = counts.abandoned;
     result.rejected = counts.rejected;
     result.threads_left = counts.threads_left;
+    result.unjoined = counts.unjoined;
     result.elapsed = std::chrono::nanoseconds(counts.elapsed_ns);
     result.extended = std::chrono::nanoseconds(counts.extended_ns);
     result.callbacks = std::chrono::nanoseconds(counts.callbacks_ns);
@@ -2241,6 +2248,9 @@ struct adopt_options {
   /// Whether a join or a shutdown that the thread itself calls waits for all other tasks and not
   /// for this one; otherwise it returns deadlock.
   bool joins_others = false;
+  /// Whether no join, no shutdown and no wait for all tasks waits for it. Not with cleanup or
+  /// joins_others: status::invalid.
+  bool unjoined = false;
   /// The heartbeat interval; 0: it has none; negative: status::invalid.
   interval heartbeat = {};
 };
@@ -2287,6 +2297,7 @@ class adopted_thread {
     auto made = detail::sized<tr_adopt_options>();
     made.flags = (from.cleanup ? TR_SPAWN_CLEANUP : 0u) |
                  (from.joins_others ? TR_ADOPT_JOINS_OTHERS : 0u) |
+                 (from.unjoined ? TR_SPAWN_UNJOINED : 0u) |
                  static_cast<std::uint32_t>(from.essential);
     made.phase = from.phase;
     const taskreg::interval every = from.heartbeat;
@@ -2367,6 +2378,10 @@ class scope {
   template <class Function, class... Arguments>
   auto try_spawn(status &code, const text &name, const spawn_options &options, Function &&body,
                  Arguments &&...arguments) {
+    if (options.unjoined) {
+      code = status::invalid;
+      return task<detail::body_result<Function, Arguments...>>();
+    }
     return detail::spawn(raw, name, options, owner{this}, code, std::forward<Function>(body),
                          std::forward<Arguments>(arguments)...);
   }
@@ -2393,6 +2408,7 @@ class scope {
   template <class Function, class... Arguments>
   status try_detach(const text &name, const spawn_options &options, Function &&body,
                     Arguments &&...arguments) {
+    if (options.unjoined) return status::invalid;
     return detail::detach(raw, name, options, owner{this}, std::forward<Function>(body),
                           std::forward<Arguments>(arguments)...);
   }

@@ -49,7 +49,7 @@ extension tr_task_summary: SizedStructure {
   static var initialiser: StaticString { "TR_TASK_SUMMARY_INIT" }
 }
 extension tr_join_report: SizedStructure {
-  static var firstSize: UInt32 { 144 }
+  static var firstSize: UInt32 { 152 }
   static var initialiser: StaticString { "TR_JOIN_REPORT_INIT" }
 }
 extension tr_outcome: SizedStructure {

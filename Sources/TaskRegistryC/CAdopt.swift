@@ -32,6 +32,7 @@ private func leave(code: Int32, _ function: StaticString) -> tr_status {
 
 private let knownAdoptFlags =
   TR_ADOPT_JOINS_OTHERS | TR_SPAWN_CLEANUP | TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE
+  | TR_SPAWN_UNJOINED
 
 extension SpawnRequest {
   /// Takes the options; false if they break the documented requirements (P4).
@@ -54,6 +55,15 @@ extension SpawnRequest {
     guard options.heartbeat_ns >= 0 else {
       ErrorDetail.set(function, "options.heartbeat_ns is negative")
       return false
+    }
+    if options.flags & TR_SPAWN_UNJOINED != 0 {
+      guard options.flags & (TR_SPAWN_CLEANUP | TR_ADOPT_JOINS_OTHERS) == 0 else {
+        ErrorDetail.set(
+          function,
+          "options.flags: neither a clean-up task nor one that joins others can be unjoined")
+        return false
+      }
+      traits.insert(.unjoined)
     }
     isCleanup = options.flags & TR_SPAWN_CLEANUP != 0
     if options.flags & TR_SPAWN_ESSENTIAL != 0 { traits.insert(.essential) }

@@ -217,5 +217,6 @@ func store(
     report.pointee.ended_before = tally.before.ended
     report.pointee.failed_before = tally.before.failed
     report.pointee.exited_before = tally.before.exited
+    report.pointee.unjoined = tally.unjoined
   }
 }

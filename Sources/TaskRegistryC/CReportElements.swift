@@ -51,6 +51,7 @@ extension tr_straggler {
     progress_age_ns = straggler.progressAge
     frames = straggler.frames
     frame_count = UInt32(straggler.frameCount)
+    flags = straggler.facts.flags
     backtrace = straggler.backtrace.rawValue
     probe_error = straggler.thread.failure
     descriptor = straggler.face?.pointee.number ?? -1

@@ -28,6 +28,14 @@ public func tr_snapshot(
   }
 }
 
+extension TaskFacts {
+  /// What a list says of the options that it was spawned with: `TR_SPAWN_…`.
+  @inline(__always)
+  var flags: UInt32 {
+    (word.isCleanup ? TR_SPAWN_CLEANUP : 0) | (isJoinable ? 0 : TR_SPAWN_UNJOINED)
+  }
+}
+
 /// A caller's array of `tr_task_summary`.
 typealias SummaryArray = CallersArray<tr_task_summary>
 
@@ -71,7 +79,7 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.spawned_at_unix_ns = clocks.wall &- age
     element.pointee.age_ns = age > 0 ? age : 0
     element.pointee.cancel_requested = facts.word.isCancelRequested ? 1 : 0
-    element.pointee.flags = facts.word.isCleanup ? TR_SPAWN_CLEANUP : 0
+    element.pointee.flags = facts.flags
     element.pointee.cancel_requested_at_ns = facts.cancelledAt
     element.pointee.stop_level = facts.word.level.rawValue
     element.pointee.library_wait = 0

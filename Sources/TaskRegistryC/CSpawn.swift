@@ -126,6 +126,7 @@ func isKnown(_ kind: tr_kind) -> Bool {
 
 private let knownSpawnFlags =
   TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD | TR_SPAWN_ESSENTIAL | TR_SPAWN_ESSENTIAL_ON_FAILURE
+  | TR_SPAWN_UNJOINED
 
 extension SpawnRequest {
   /// Checks the arguments from C; nil if they break the documented requirements (S2, S3).
@@ -149,6 +150,12 @@ extension SpawnRequest {
       return false
     }
     drop = options.drop
+    let excluding = TR_SPAWN_CLEANUP | TR_SPAWN_UNJOINED
+    if options.flags & excluding == excluding {
+      ErrorDetail.set(function, "options.flags: a clean-up task cannot be unjoined")
+      return false
+    }
+    if options.flags & TR_SPAWN_UNJOINED != 0 { traits.insert(.unjoined) }
     isCleanup = options.flags & TR_SPAWN_CLEANUP != 0
     wantsFreshThread = options.flags & TR_SPAWN_FRESH_THREAD != 0
     if options.flags & TR_SPAWN_ESSENTIAL != 0 { traits.insert(.essential) }

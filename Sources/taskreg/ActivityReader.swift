@@ -37,6 +37,7 @@ struct ActivityReader {
   func read(_ activity: UInt64, _ traits: TaskTraits, _ label: inout TaskLabel) -> ActivityFacts {
     var facts = ActivityFacts(phase: traits.phase, readsFlag: traits.contains(.readsFlag))
     facts.joinsOthers = traits.contains(.joinsOthers)
+    facts.isUnjoined = traits.contains(.unjoined)
     var full = facts
     if traits.contains(.draining) {
       full.drainingSince = signed(activity, .drainingSince)

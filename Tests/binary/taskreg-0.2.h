@@ -200,6 +200,7 @@ tr_token *tr_registry_token(tr_registry *registry);
 #define TR_SPAWN_FRESH_THREAD 0x2u
 #define TR_SPAWN_ESSENTIAL 0x4u
 #define TR_SPAWN_ESSENTIAL_ON_FAILURE 0x8u
+#define TR_SPAWN_UNJOINED 0x10u
 enum {
   TR_RESTART_NEVER = 0,
   TR_RESTART_ON_FAILURE = 1,
@@ -339,11 +340,12 @@ typedef struct tr_join_report {
   uint64_t ended_before;
   uint64_t failed_before;
   uint64_t exited_before;
+  uint64_t unjoined;
 } tr_join_report;
 #define TR_JOIN_REPORT_INIT \
   { \
     (uint32_t)sizeof(tr_join_report), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0, NULL, 0u, 0u, 0, NULL, 0, \
-        0u, 0u, 0u \
+        0u, 0u, 0u, 0u \
   }
 tr_status tr_join_all(tr_registry *registry, int64_t timeout_ns, tr_join_report *report)
     TASKREG_MUST_USE;
@@ -592,7 +594,7 @@ typedef struct tr_straggler {
   int64_t progress_age_ns;
   const uint64_t *frames;
   uint32_t frame_count;
-  uint32_t reserved;
+  uint32_t flags;
   char group[128];
   uint32_t backtrace;
   int32_t probe_error;

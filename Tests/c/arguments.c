@@ -193,7 +193,7 @@ CASE(unknown_kinds_are_rejected) {
    for a later library must not be misunderstood silently.  Catches: masking unknown bits away. */
 CASE(unknown_flags_are_rejected) {
   const uint32_t all = TR_SPAWN_CLEANUP | TR_SPAWN_FRESH_THREAD | TR_SPAWN_ESSENTIAL |
-                       TR_SPAWN_ESSENTIAL_ON_FAILURE;
+                       TR_SPAWN_ESSENTIAL_ON_FAILURE | TR_SPAWN_UNJOINED;
   for (int bit = 0; bit < 32; bit++) {
     tr_registry *registry = registry_new();
     tr_spawn_options how = TR_SPAWN_OPTIONS_INIT;

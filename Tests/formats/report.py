@@ -28,7 +28,7 @@ import jsonschema
 
 KINDS = {1: "background-loop", 2: "peer-connection", 3: "rpc-handler", 4: "maintenance"}
 BEFORE = ["ended_before", "failed_before", "exited_before"]
-COUNTS = ["ended", "failed", "exited", *BEFORE, "pending", "aborted", "abandoned", "rejected", "threads_left"]
+COUNTS = ["ended", "failed", "exited", *BEFORE, "pending", "aborted", "abandoned", "rejected", "threads_left", "unjoined"]
 LARGEST_GROWTH = 16 << 20
 
 

@@ -100,11 +100,11 @@ static void expect_counts(const char *name, const tr_report *report) {
   CHECK_EQ(TR_OK, tr_report_counts(report, &counts));
   printf("counts %s ended %" PRIu64 " failed %" PRIu64 " exited %" PRIu64
          " ended_before %" PRIu64 " failed_before %" PRIu64 " exited_before %" PRIu64 " pending %" PRIu64 " aborted %" PRIu64
-         " abandoned %" PRIu64 " rejected %" PRIu64 " threads_left %" PRIu32 " elapsed_ns %" PRId64
+         " abandoned %" PRIu64 " rejected %" PRIu64 " threads_left %" PRIu32 " unjoined %" PRIu64 " elapsed_ns %" PRId64
          " extended_ns %" PRId64 " callbacks_ns %" PRId64 " stragglers %" PRIu64 "\n",
          name, counts.ended, counts.failed, counts.exited, counts.ended_before, counts.failed_before,
          counts.exited_before, counts.pending, counts.aborted, counts.abandoned,
-         counts.rejected, counts.threads_left, counts.elapsed_ns, counts.extended_ns,
+         counts.rejected, counts.threads_left, counts.unjoined, counts.elapsed_ns, counts.extended_ns,
          counts.callbacks_ns, counts.stragglers_count);
 }
 

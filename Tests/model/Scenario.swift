@@ -125,7 +125,7 @@ enum Stage {
   @discardableResult
   static func spawn(
     in group: RegistryReference? = nil, handle: Bool = false, number: UInt32 = 1,
-    cleanup: Bool = false, phase: UInt32 = 0,
+    cleanup: Bool = false, phase: UInt32 = 0, unjoined: Bool = false,
     _ body: @escaping TaskBody
   ) -> (status: Status, task: TaskReference?) {
     var request = SpawnRequest(
@@ -135,6 +135,7 @@ enum Stage {
     request.wantsHandle = handle
     request.isCleanup = cleanup
     request.traits = .phase(phase)
+    if unjoined { request.traits.insert(.unjoined) }
     request.drop = { _ in Stage.add(1, to: .dropped) }
     return (group ?? registry).spawn(request)
   }

@@ -7,7 +7,7 @@ extension Scenario {
     + [uncheckedSleeper, uncheckedListener]
     + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration]
     + [endCallbacks, places]
-    + phased + deadlines + levels + secondSignals + orders + adopted + room + restarts
+    + phased + deadlines + levels + secondSignals + orders + adopted + unjoined + room + restarts
 
   /// A body that ends at once.
   static let short: TaskBody = { _, _ in

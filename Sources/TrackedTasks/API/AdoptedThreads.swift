@@ -14,16 +14,22 @@
     /// Whether a join or a shutdown that the thread itself calls waits for all other tasks and not
     /// for this one; without it such a call throws `wouldDeadlock`.
     public var joinsOthers = false
+    /// Whether no join, no shutdown and no wait for all tasks waits for the thread; not together with
+    /// `isCleanup` or `joinsOthers`.
+    public var isUnjoined = false
 
     /// Creates the default options.
     public init() {}
 
     /// The traits of the task; nil if the options break their documented requirements.
     fileprivate var traits: TaskTraits? {
-      guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero else { return nil }
+      guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero,
+        !(isUnjoined && (isCleanup || joinsOthers))
+      else { return nil }
       var traits = essential.traits.union(.phase(UInt32(phase)))
       if heartbeat != nil { traits.formUnion([.activity, .heartbeat]) }
       if joinsOthers { traits.insert(.joinsOthers) }
+      if isUnjoined { traits.insert(.unjoined) }
       return traits
     }
   }

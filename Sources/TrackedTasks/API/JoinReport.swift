@@ -36,6 +36,10 @@
     public let callbacks: Duration
     /// Threads without a task that had not ended yet; 0 when a shutdown succeeded.
     public let threadsLeft: Int
+    /// Tasks for which no join waits (`SpawnOptions.isUnjoined`), alive when the call returned.
+    ///
+    /// They are in none of the other numbers. The full report lists them behind the stragglers.
+    public let unjoined: UInt64
     /// The tasks alive at the deadline, `pending` of them.
     public let stragglers: [TaskSummary]
     /// The full report; nil unless the call was asked to explain, and nil in a decoded report.
@@ -53,7 +57,7 @@
     private enum CodingKeys: CodingKey {
       case ended, failed, exited, endedBefore, failedBefore, exitedBefore
       case pending, aborted, abandoned, rejected
-      case elapsed, extended, callbacks, threadsLeft, stragglers
+      case elapsed, extended, callbacks, threadsLeft, unjoined, stragglers
     }
 
     /// Makes a report of what the core counted.
@@ -72,6 +76,7 @@
       extended = .nanoseconds(tally.extended)
       callbacks = .nanoseconds(tally.callbacks.total)
       threadsLeft = Int(tally.threadsLeft)
+      unjoined = tally.unjoined
       self.stragglers = stragglers
       aside = Aside(explanation: explanation)
     }
@@ -84,7 +89,7 @@
       for (count, word) in [
         (failed, "failed"), (exited, "exited"), (endedBefore, "ended before the call"),
         (aborted, "aborted"), (abandoned, "abandoned"), (rejected, "rejected"),
-        (UInt64(threadsLeft), "threads left"),
+        (UInt64(threadsLeft), "threads left"), (unjoined, "unjoined and alive"),
       ] where count > 0 { parts.append("\(count) \(word)") }
       let names = stragglers.map {
         ($0.group.isEmpty ? "" : $0.group + "/")

@@ -97,6 +97,12 @@
     /// A clean-up task may be spawned after the registry has closed, by a running task of the same
     /// registry. The registry's token does not raise its flag; a join's deadline and `cancel` do.
     public var isCleanup = false
+    /// Whether no join, no shutdown and no wait for all tasks waits for it: a task that may hang for a
+    /// minute in a call that nothing ends.
+    ///
+    /// It is listed, counted, asked to stop and explained like others. What its body uses has to be
+    /// there until it returns. Not for a clean-up task, and not in a scope: `invalidArgument`.
+    public var isUnjoined = false
     /// Whether the body runs in a thread that has run no other body and will run no other.
     public var wantsFreshThread = false
     /// Bytes of stack; nil: the registry's.
@@ -144,7 +150,9 @@
 
     /// The traits of the task; nil if the options break their documented requirements.
     func traits() -> TaskTraits? {
-      guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero else { return nil }
+      guard (0...7).contains(phase), (heartbeat ?? .seconds(1)) > .zero,
+        !(isCleanup && isUnjoined)
+      else { return nil }
       let heartbeats: TaskTraits = heartbeat == nil ? [] : [.activity, .heartbeat]
       let named: TaskTraits = threadName == nil ? [] : .namedThread
       var again: TaskTraits = restart == nil && schedule == nil ? [] : .startsAgain
@@ -153,7 +161,7 @@
         if schedule.endsOnFailure { again.insert(.endsOnFailure) }
       }
       return essential.traits.union(.phase(UInt32(phase))).union(heartbeats).union(named)
-        .union(again)
+        .union(again).union(isUnjoined ? .unjoined : [])
     }
 
     /// Why and when the task runs again; nil if it does not, or if what says so breaks its documented

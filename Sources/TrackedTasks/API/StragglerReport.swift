@@ -60,6 +60,9 @@
     public let state: TaskSummary.State
     /// When a shutdown asks it to stop: 0 (first) to 7.
     public let phase: Int
+    /// Whether no join waits for it (`SpawnOptions.isUnjoined`): then it is not a straggler of a join or a
+    /// shutdown, and comes behind those.
+    public let isUnjoined: Bool
     /// The kernel's thread id; 0 while starting.
     public let threadID: Int32
     /// From spawn to the moment it was examined.
@@ -151,6 +154,7 @@
       kind = TaskKind(rawValue: straggler.facts.kind)
       state = TaskSummary.State(rawValue: straggler.state.rawValue) ?? .ended
       phase = Int(straggler.activity.phase)
+      isUnjoined = straggler.activity.isUnjoined
       threadID = straggler.facts.threadID
       age = .nanoseconds(straggler.age)
       cancelRequestedFor = straggler.askedAge < 0 ? nil : .nanoseconds(straggler.askedAge)

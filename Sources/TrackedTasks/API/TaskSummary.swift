@@ -45,6 +45,8 @@
     public let drainingFor: Duration?
     /// Whether it was spawned for clean-up work.
     public let isCleanup: Bool
+    /// Whether no join waits for it.
+    public let isUnjoined: Bool
 
     /// The text it last gave to `label`; nil if there is none.
     public let label: String?
@@ -79,6 +81,7 @@
       let draining = facts.activity?.drainingFor(at: clocks.monotonic) ?? -1
       drainingFor = draining < 0 ? nil : .nanoseconds(draining)
       isCleanup = facts.word.isCleanup
+      isUnjoined = !facts.isJoinable
       let label = facts.label
       self.label = label.isEmpty ? nil : label.withText { String(cString: $0) }
       checkpoint = facts.activity?.checkpoint.map { String(cString: $0) }

@@ -90,6 +90,7 @@ extension TextWriter {
       ",\"cancel_requested_for_ns\":",
       orNull: facts.word.isCancelRequested ? max(0, clocks.monotonic &- facts.cancelledAt) : -1)
     write(",\"cleanup\":", facts.word.isCleanup)
+    write(",\"unjoined\":", !facts.isJoinable)
     write(",\"stop_level\":", facts.word.level.rawValue)
     let activity = facts.activity ?? ActivityFacts()
     write(",\"draining_for_ns\":", orNull: activity.drainingFor(at: clocks.monotonic))
@@ -114,6 +115,7 @@ extension TextWriter {
       write(" draining for ")
       write(duration: activity.drainingFor(at: now))
     }
+    if activity.isUnjoined { write(" unjoined") }
     if activity.isStalled { write(" STALLED") }
   }
 

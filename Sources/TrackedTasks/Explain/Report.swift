@@ -133,6 +133,7 @@ extension RegistryReference {
       if let facts = task.facts(in: registry) {
         tally.pending += 1
         tally.abandoned += 1
+        if !facts.isJoinable { tally.unjoined += 1 }
         report.add(facts, task)
       }
       return true

@@ -37,6 +37,7 @@ extension ReportReference {
       writer.write(",\"abandoned\":", tally.abandoned)
       writer.write(",\"rejected\":", tally.rejected)
       writer.write(",\"threads_left\":", tally.threadsLeft)
+      writer.write(",\"unjoined\":", tally.unjoined)
       writer.write(",\"phases\":[")
       for index in 0..<pointer.pointee.phaseCount {
         if index > 0 { writer.write(",") }
@@ -115,6 +116,7 @@ extension StragglerFacts {
     writer.write(diagnosis.text)
     writer.write("\"")
     writer.write(",\"phase\":", activity.phase)
+    writer.write(",\"unjoined\":", activity.isUnjoined)
     writer.write(",\"thread_id\":", facts.threadID)
     writer.write(",\"age_ns\":", age)
     writer.write(",\"cancel_requested_for_ns\":", orNull: askedAge)

@@ -61,8 +61,23 @@ extension ReportReference {
         _ = memcpy($0.baseAddress.unsafelyUnwrapped, message, length)
       }
     }
+    if occasion != .explain && tally.unjoined > 0 { addUnjoined(of: registry) }
     pointer.pointee.clocks = .now
     probeStragglers(wanted)
+  }
+
+  /// Adds the unjoined tasks that are alive behind the stragglers (S9).
+  private func addUnjoined(of registry: RegistryReference) {
+    if pointer.pointee.stragglerCount == 0 { makeRoom(for: registry.unjoinedCount) }
+    var found: UInt64 = 0
+    registry.forEachTask { task, registry in
+      if let facts = task.facts(in: registry), !facts.isJoinable {
+        add(facts, task)
+        found += 1
+      }
+      return true
+    }
+    pointer.pointee.tally.unjoined = found
   }
 
   private func probeStragglers(_ wanted: ReportParts) {

@@ -25,10 +25,12 @@ extension ReportReference {
       }
       for index in 0..<pointer.pointee.stragglerCount
       where Int(stragglers[index].alike.first) == index {
-        writer.write(pointer.pointee.occasion == .explain ? "task " : "straggler ")
+        writer.write(
+          pointer.pointee.occasion == .explain
+            ? "task " : stragglers[index].activity.isUnjoined ? "unjoined task " : "straggler ")
         write(alikeTo: index, to: &writer)
       }
-      let unlisted = Int(pointer.pointee.tally.pending) - pointer.pointee.stragglerCount
+      let unlisted = unlistedCount
       if unlisted > 0 {
         writer.write("and ")
         writer.write(unlisted)
@@ -36,6 +38,13 @@ extension ReportReference {
       }
       writeOtherThreads(to: &writer)
     }
+  }
+
+  /// How many of the tasks that it is about are not listed.
+  private var unlistedCount: Int {
+    let tally = pointer.pointee.tally
+    let unjoined = pointer.pointee.occasion == .explain ? 0 : tally.unjoined
+    return Int(tally.pending &+ unjoined) - pointer.pointee.stragglerCount
   }
 
   /// Writes the first lines: the call, its reason, and the counts.
@@ -69,6 +78,7 @@ extension ReportReference {
       writer.write(tally.threadsLeft == 1 ? " thread has not left" : " threads have not left")
     } else {
       writer.write(": all tasks have ended")
+      if tally.unjoined > 0 { writer.write(" but unjoined ones") }
     }
     writer.write(", after ")
     writer.write(duration: tally.elapsed)
@@ -101,6 +111,11 @@ extension ReportReference {
     writer.write("), rejected ")
     writer.write(tally.rejected)
     writer.write("\n")
+    if tally.unjoined > 0 {
+      writer.write("  unjoined and alive ")
+      writer.write(tally.unjoined)
+      writer.write("\n")
+    }
     if tally.before.ended > 0 {
       writer.write("  ended before the call ")
       writer.write(tally.before.ended)

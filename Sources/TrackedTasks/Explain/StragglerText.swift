@@ -43,6 +43,7 @@ extension StragglerFacts {
       writer.write(", phase ")
       writer.write(activity.phase)
     }
+    if activity.isUnjoined { writer.write(", unjoined") }
     if activity.isStalled { writer.write(", heartbeat overdue") }
     writer.write("\n")
     if activity.runs > 0 {

@@ -134,6 +134,8 @@ private struct MemberSearch {
   /// Calls `body` with each registry that a straggler is a task of, if others wait for that.
   @inline(never)
   private func forEachRegistry(of node: Int, _ body: (Int) -> Void) {
+    // Nobody waits for an unjoined task.
+    if report.stragglers[node].activity.isUnjoined { return }
     report.stragglers[node].forEachRegistry { address in
       guard let found = standing(for: address) else { return }
       // A task does not wait for itself.

@@ -47,6 +47,9 @@ struct TaskTraits: OptionSet {
   /// It is one of those, and a run that fails is its last.
   static var endsOnFailure: TaskTraits { TaskTraits(rawValue: 1 << 21) }
 
+  /// No join waits for it (S9).
+  static var unjoined: TaskTraits { TaskTraits(rawValue: 1 << 22) }
+
   private static var phaseShift: UInt32 { 8 }
 
   /// The trait of a task that a shutdown asks to stop in phase 0 to 7 (E5).

@@ -22,6 +22,8 @@ struct RegistryState: WaitableState {
   /// The newest of the batches that contain all workers; freed with the registry.
   var batches: UnsafeMutablePointer<WorkerBatch>?
   var threadCount = 0
+  /// How many of them run unjoined tasks (S9).
+  var unjoinedThreads = 0
   var arena = StackArena()
   /// The groups, the newest first; see `Group.swift`.
   var groups = LinkedList<GroupPlace>()
@@ -50,6 +52,9 @@ struct RegistryState: WaitableState {
       fatalError("I1, I2: the idle workers are miscounted")
     }
     if isRetiring && !idle.isEmpty { fatalError("I3: a registry that retires has idle workers") }
+    if unjoinedThreads < 0 || unjoinedThreads > threadCount {
+      fatalError("I2: the threads that run unjoined tasks are miscounted")
+    }
     if callbackRuns < 0 { fatalError("fewer than no callback runs") }
     waiters.checkLinks()
   }

@@ -120,6 +120,9 @@ struct RegistryStorage: ~Copyable {
   // atomic: how many of `endWaiters` wait for room. Sequentially consistent, like those, and counted
   // before.
   let roomWaiters = Atomic<UInt32>(0)
+  // atomic: how many unjoined tasks are alive, including those of groups; the sum of
+  // `Phases.unjoined`. Sequentially consistent; see LOCKING in `UnjoinedTasks.swift`.
+  let unjoinedTasks = Atomic<UInt64>(0)
   // atomic: relaxed; how often a task has started again.
   let restarts = Atomic<UInt64>(0)
   // atomic: relaxed; how many runs of periodic tasks took longer than the period.

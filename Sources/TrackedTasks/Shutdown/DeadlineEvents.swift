@@ -9,7 +9,9 @@ extension RegistryReference {
     let exempt = exemptCaller
     forEachTask { task, registry in
       if !task.word.hasOptionalState || task == exempt { return true }
-      if let activity = task.facts(in: registry)?.activity, activity.phase <= phase {
+      if let activity = task.facts(in: registry)?.activity, activity.phase <= phase,
+        !activity.isUnjoined
+      {
         last = max(last, activity.progress.at)
       }
       return true
@@ -30,13 +32,13 @@ extension RegistryReference {
   /// Nothing is near any more once a second signal has forced the deadline: it has passed (C13).
   func logDeadlineNear(_ clock: GraceClock) {
     let own = exemptCaller?.id
-    let pending = count &- exemptCount
+    let pending = joinableCount &- exemptCount
     if pending == 0 || isDeadlineForced { return }
     send(LogEventNumber.deadlineNear, LogEventNumber.warning, code: Status.ok) {
       let left = clock.deadline.nanoseconds &- monotonicNow()
       $0.append(max(0, left) / 1_000_000)
       $0.append(" ms to the deadline with ")
-      name(upTo: 5, of: pending, in: &$0) { $0.id != own }
+      name(upTo: 5, of: pending, in: &$0) { $0.id != own && $0.isJoinable }
     }
   }
 
@@ -47,7 +49,9 @@ extension RegistryReference {
       $0.append("the deadline was extended by ")
       $0.append(by / 1_000_000)
       $0.append(" ms for progress, with ")
-      name(upTo: 5, of: count &- exemptCount, in: &$0) { $0.id != own }
+      name(upTo: 5, of: joinableCount &- exemptCount, in: &$0) {
+        $0.id != own && $0.isJoinable
+      }
     }
   }
 

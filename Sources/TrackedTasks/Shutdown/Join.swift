@@ -26,6 +26,8 @@ struct JoinTally {
   /// Nanoseconds.
   var elapsed: Int64 = 0
   var threadsLeft: UInt32 = 0
+  /// Unjoined tasks that are alive (S9).
+  var unjoined: UInt64 = 0
   /// How far the deadline was moved, in nanoseconds (E4).
   var extended: Int64 = 0
   /// The time that the application's callbacks took within the call.
@@ -136,6 +138,7 @@ extension RegistryReference {
     tally.aborted = stragglers.aborted
     tally.abandoned = stragglers.abandoned
     tally.threadsLeft = stragglers.threadsLeft
+    tally.unjoined = unjoinedCount
     tally.extended = stragglers.extended
     tally.callbacks = CallFrame.callbackTimes
     tally.before = pointer.pointee.cancelBaseline.ended(until: before)
@@ -253,7 +256,7 @@ extension RegistryReference {
     }
   }
 
-  /// Blocks until no task is alive, or none but an exempt caller's.
+  /// Blocks until no task is alive for which a join waits, or none but an exempt caller's.
   func waitUntilEmpty(_ deadline: Deadline, _ policy: WaitPolicy) -> WaitEnd {
     let exempt = exemptCount
     var isCounted = false
@@ -265,7 +268,7 @@ extension RegistryReference {
       pointer.pointee.endWaiters.wrappingAdd(1, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      early = policy.end(isDone: unended <= exempt, isForced: isDeadlineForced)
+      early = policy.end(isDone: joinableCount <= exempt, isForced: isDeadlineForced)
       return early != nil
     }
     if isCounted {
@@ -282,14 +285,12 @@ extension RegistryReference {
     _ = spin(for: pointer.pointee.spin.joiner, until: deadline) {
       spinnerRunsHere || caller?.word.isCancelRequested == true
     } until: {
-      unended <= exempt
+      joinableCount <= exempt
     }
   }
 
-  /// Whether the worker that is most likely to end the last task was last seen on the caller's CPU,
-  /// where it cannot run while the caller spins.
-  ///
-  /// A hint.
+  /// A hint: whether the worker that is most likely to end the last task was last seen on the
+  /// caller's CPU, where it cannot run while the caller spins.
   private var spinnerRunsHere: Bool {
     let bits = root.pointer.pointee.spinner.load(ordering: .acquiring)
     guard let worker = Worker.Pointer(bitPattern: bits) else { return false }

@@ -28,6 +28,9 @@ struct Phases: ~Copyable {
   // atomic: how many shutdowns are looking for the last time whether later phases have tasks; see
   // above. Sequentially consistent.
   let settling = Atomic<UInt32>(0)
+  // atomic: how many unjoined tasks of each phase are alive, including those of groups (S9).
+  // Sequentially consistent; see LOCKING in `UnjoinedTasks.swift`.
+  let unjoined = InlineArray<8, Atomic<UInt64>> { _ in Atomic(0) }
   // atomic: how many phases were told to abort (C15); that of phase 0 is in the gate. It meets the
   // words as `asked` does.
   let aborted = Atomic<UInt32>(0)
@@ -206,7 +209,8 @@ extension RegistryReference {
     }
   }
 
-  /// Blocks until no task of `phase` is alive, or none but an exempt caller's.
+  /// Blocks until no task of `phase` is alive for which a join waits, or none but an exempt
+  /// caller's.
   func waitUntilOver(_ phase: UInt32, _ deadline: Deadline, _ policy: WaitPolicy) -> WaitEnd {
     let exempt: UInt64 = exemptCaller?.phase == phase ? 1 : 0
     var isCounted = false
@@ -218,7 +222,7 @@ extension RegistryReference {
         Phases.oneWaiter, ordering: .sequentiallyConsistent)
       isCounted = true
     } isReady: {
-      early = policy.end(isDone: liveCount(of: phase) <= exempt, isForced: isDeadlineForced)
+      early = policy.end(isDone: joinableCount(of: phase) <= exempt, isForced: isDeadlineForced)
       return early != nil
     }
     if isCounted {
@@ -238,7 +242,7 @@ extension RegistryReference {
     for phase in 0..<PhasePlan.count {
       let waiters = pointer.pointee.phases.waiters[Int(phase)]
         .load(ordering: .sequentiallyConsistent)
-      if waiters != 0 && liveCount(of: phase) <= exempt {
+      if waiters != 0 && joinableCount(of: phase) <= exempt {
         monitor.withLock { $0.waiters.wake(WaitKey.phase) }
         return
       }

@@ -56,6 +56,11 @@ extension RegistryReference {
           task.unpin()
           return true
         }
+        // Nobody waits for it, so no deadline concerns it (S9).
+        if task.isUnjoined {
+          task.unpin()
+          return true
+        }
         if !task.word.isOverdue {
           task.activity.pointee.lateFrom.store(graceEnd.nanoseconds, ordering: .releasing)
         }
@@ -81,7 +86,7 @@ extension RegistryReference {
       case .timedOut:
         if lastTry.hasPassed {
           // They are counted, but have no name yet, or none any more (J4).
-          tally.pending = max(count &- (exempt == nil ? 0 : 1), 1)
+          tally.pending = max(joinableCount &- (exempt == nil ? 0 : 1), 1)
           break search
         }
       }

@@ -17,6 +17,9 @@ struct TaskFacts {
   /// Its checkpoint, progress and heartbeats; nil for most tasks.
   var activity: ActivityFacts?
 
+  /// Whether joins wait for it (S9).
+  var isJoinable: Bool { activity?.isUnjoined != true }
+
   /// How far it has got.
   var state: State {
     // A call would need all facts in memory: a third more for a snapshot.

@@ -19,6 +19,10 @@ extension TaskReference {
     registry.retainStorage()
     if word.isCancelRequested { recordStop(how) }
     let phase = traits.phase
+    if traits.contains(.unjoined) {
+      Worker.current?.endsUnjoinedTask()
+      registry.unjoinedTaskEnds(phase)
+    }
     if phase != 0 { registry.phasedTaskEnds(phase) }
     registry.countUpwards(how)
     let before = advance { $0.ended() }

@@ -147,6 +147,7 @@ extension TaskReference {
   /// - Returns: false if the body does not run again (B2).
   @discardableResult
   func bodyBegins(wasAsked: Bool = false) -> Bool {
+    if traits.contains(.unjoined) { Worker.current?.beginsUnjoinedTask() }
     let startsAgain = traits.contains(.startsAgain)
     if startsAgain && !runBegins(wasAsked: wasAsked) { return false }
     if traits.contains(.namedThread), let worker = Worker.current {

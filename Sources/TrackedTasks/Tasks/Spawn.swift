@@ -103,6 +103,7 @@ extension RegistryReference {
         task.raiseFlag { $0.asked(wasAborted(phase) ? .abort : .drain) }
       }
     }
+    if request.traits.contains(.unjoined) { unjoinedTaskBegins(phase) }
     let status = giveThread(task, request)
     if status != .ok {
       let reason = cp_errno()
@@ -204,7 +205,9 @@ extension RegistryReference {
   private func withdraw(_ task: TaskReference, hasHandle: Bool) {
     if task.word.hasOptionalState {
       let phase = task.traits.phase
+      let isUnjoined = task.isUnjoined
       task.releaseOptionalState()
+      if isUnjoined { unjoinedTaskEnds(phase) }
       if phase != 0 { phasedTaskEnds(phase) }
     }
     if isMeasured { unmeasureSpawn(kind: task.kind) }

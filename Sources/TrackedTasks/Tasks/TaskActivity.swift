@@ -93,6 +93,8 @@ struct ActivityFacts {
   var isLabelled = false
   /// Whether it is that of a thread that shuts down, and is not waited for (A4).
   var joinsOthers = false
+  /// Whether no join waits for it (S9).
+  var isUnjoined = false
 
   /// How many runs have begun, of a task that starts again; 0 for all others (B3).
   var runs: UInt64 = 0
@@ -131,6 +133,7 @@ extension TaskReference {
     facts.record = self
     facts.isLabelled = traits.contains(.labelled)
     facts.joinsOthers = traits.contains(.joinsOthers)
+    facts.isUnjoined = traits.contains(.unjoined)
     if traits.contains(.startsAgain) { addRuns(to: &facts) }
     if !traits.contains(.activity) { return facts }
     let activity = self.activity

@@ -42,11 +42,11 @@ struct StopStatus {
   ) {
     var names = FixedText(in: buffer)
     var listed = 0
-    // Tasks of threads that shut down and are not waited for (A4).
+    // Tasks that are not waited for: of threads that shut down (A4), and unjoined ones (S9).
     var exempt = 0
     registry.forEachTask { task, registry in
       guard let facts = task.facts(in: registry) else { return true }
-      if facts.activity?.joinsOthers == true {
+      if facts.activity?.joinsOthers == true || !facts.isJoinable {
         exempt += 1
         return true
       }

@@ -86,9 +86,9 @@ extension RegistryReference {
   /// 0.
   var exemptCount: UInt64 { exemptCaller == nil ? 0 : 1 }
 
-  /// How many tasks of `phase` the calling thread waits for; as `liveCount(of:)`.
+  /// How many tasks of `phase` the calling thread waits for; as `joinableCount(of:)`.
   func waitedCount(of phase: UInt32) -> UInt64 {
-    let count = liveCount(of: phase)
+    let count = joinableCount(of: phase)
     return exemptCaller?.phase == phase ? count &- 1 : count
   }
 
@@ -106,12 +106,13 @@ extension RegistryReference {
     return present & ~(1 << own)
   }
 
-  /// Whether no task is alive, or one that may be that of a thread that waits for all others.
+  /// Whether no task is alive for which a join waits, or one that may be that of a thread that waits
+  /// for all others.
   @inline(__always)
   var hasOnlyJoiners: Bool {
-    let unended = self.unended
-    return unended == 0
-      || unended == 1
+    let joinable = joinableCount
+    return joinable == 0
+      || joinable == 1
         && pointer.pointee.exemptWaiters.load(ordering: .sequentiallyConsistent) != 0
   }
 }

@@ -107,7 +107,8 @@ extension RegistryReference {
     return count
   }
 
-  /// Waits until every thread of the registry, which has no task left, has ended (G4).
+  /// Waits until every thread of the registry, which has no task left but unjoined ones, has ended,
+  /// apart from the threads of those (G4, S9).
   ///
   /// A thread that has departed is on its last instructions, unless a destructor of the
   /// application's delays it: the first or second check finds it ended.
@@ -129,7 +130,9 @@ extension RegistryReference {
     var pause: Int64 = 10_000
     while true {
       reapDeparted(atMost: .max)
-      let (left, lingers) = monitor.withLock { ($0.threadCount - own, $0.departed != nil) }
+      let (left, lingers) = monitor.withLock {
+        ($0.threadCount - $0.unjoinedThreads - own, $0.departed != nil)
+      }
       if left == 0 { return (.ready, 0) }
       if !wasForced && isDeadlineForced {
         wasForced = true
@@ -147,7 +150,9 @@ extension RegistryReference {
         pause = min(pause * 2, 1_000_000)
       } else {
         let end = monitor.wait(for: WaitKey.threads, until: deadline) {
-          monitor.withLock { $0.threadCount == own || $0.departed != nil }
+          monitor.withLock {
+            $0.threadCount - $0.unjoinedThreads == own || $0.departed != nil
+          }
             || !wasForced && isDeadlineForced
         }
         isCheckCounted = end == .cancelled
@@ -207,6 +212,6 @@ extension RegistryState {
   mutating func forgetThreads(_ count: Int) {
     threadCount -= count
     // The last one may be the thread that waits.
-    if threadCount <= 1 { waiters.wake(WaitKey.threads) }
+    if threadCount - unjoinedThreads <= 1 { waiters.wake(WaitKey.threads) }
   }
 }

@@ -30,6 +30,7 @@ extension Worker {
       task.leaveRun()
     }
     if task.rest(how) {
+      worker.endsUnjoinedTask()
       worker.pointee.task = nil
       worker.pointee.hasRested = true
       return true

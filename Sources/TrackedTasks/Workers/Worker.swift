@@ -99,6 +99,8 @@ struct Worker: ~Copyable {
   var hasRested = false
   /// Whether its thread is the application's own, and was adopted (A1); set by that thread.
   var isAdopted = false
+  /// Whether its thread is counted in `unjoinedThreads`: its task is an unjoined one (S9).
+  var runsUnjoined = false
   /// The kernel's id of the thread; set by the thread itself, read by others after it departed.
   var threadID: Int32 = 0
   /// The first two words of the task name that the kernel was last given.

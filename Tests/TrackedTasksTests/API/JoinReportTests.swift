@@ -55,7 +55,7 @@ import Testing
         "abandoned", "aborted", "callbacks", "elapsed", "ended", "endedBefore", "exited",
         "exitedBefore", "extended", "failed", "failedBefore",
         "pending",
-        "rejected", "stragglers", "threadsLeft",
+        "rejected", "stragglers", "threadsLeft", "unjoined",
       ])
     var tally = JoinTally()
     let plain = JoinReport(tally, stragglers: [])
