@@ -676,9 +676,9 @@ tr_token *tr_registry_token(tr_registry *registry);
 /* Spawn an unjoined task: one that may hang for a minute in a call that nothing ends, such as
    getaddrinfo, and that nobody waits for. It is listed, counted in tr_len and max_tasks, asked to
    stop with its phase, and explained; but no join, no shutdown and no tr_registry_wait, of its
-   registry or of one around it, waits for it or for its thread, and it is not a straggler. So TR_OK of
-   those says that all other tasks have ended; tr_join_report.unjoined says how many unjoined ones
-   are alive. tr_task_wait waits for it all the same.
+   registry or of one around it, waits for it or for its thread, and it is not a straggler. So TR_OK
+   of those says that all other tasks have ended; tr_join_report.unjoined says how many unjoined
+   ones are alive. tr_task_wait waits for it all the same.
 
    Whatever the body uses has to be there until it returns, and the log function with its context,
    too: the library keeps its own memory, and calls drop(ctx) at the end of the task, after the last
