@@ -973,7 +973,7 @@ tr_status tr_leave_with(int32_t code) TASKREG_MUST_USE;
 
 /* ---- Listing ----------------------------------------------------------------------------- */
 
-/* One live task, as tr_snapshot lists it. [E3, E5, E7, T3, B3] */
+/* One live task, as tr_snapshot lists it. [E3, E5, E7, T3, B3, N4] */
 typedef struct tr_task_summary {
   uint32_t size;                  /* sizeof(tr_task_summary) */
   uint32_t state;                 /* TR_STATE_... */
@@ -1012,12 +1012,16 @@ typedef struct tr_task_summary {
                                      paused; -1: it does not wait */
   uint32_t last_how;              /* TR_ENDED_...: how its last run ended; 0: none has */
   int32_t last_code;              /* what the body returned there; 0 unless that is a failure */
+  uint64_t parent_id;             /* the id of the task that has spawned it, which may have ended;
+                                     0: it was spawned by no task */
+  uint64_t spawn_address;         /* the address to which the call that spawned or adopted it
+                                     returned; 0: not known */
 } tr_task_summary;
 
 #define TR_TASK_SUMMARY_INIT                                                                       \
   {                                                                                                \
     (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
-        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0}, 0u, 0, 0u, 0                                           \
+        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0}, 0u, 0, 0u, 0, 0u, 0u                                   \
   }
 
 /* Return how many tasks of `registry` are alive, abandoned ones included. [J5, N1]
@@ -2248,6 +2252,8 @@ typedef struct tr_straggler {
   int64_t starts_in_ns;
   uint32_t last_how;
   int32_t last_code;
+  uint64_t parent_id;              /* this and spawn_address are as in tr_task_summary */
+  uint64_t spawn_address;
 } tr_straggler;
 
 /* Whether a backtrace was taken, and why not. */
@@ -2266,7 +2272,7 @@ enum {
   {                                                                                                \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0,  \
         0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0u, NULL,         \
-        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0                \
+        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0, 0u, 0u        \
   }
 
 /* A task that has ended: one of the slowest to stop in a report, or one of the last (tr_recent). */

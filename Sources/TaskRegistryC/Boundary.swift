@@ -45,7 +45,7 @@ extension tr_adopt_options: SizedStructure {
   static var initialiser: StaticString { "TR_ADOPT_OPTIONS_INIT" }
 }
 extension tr_task_summary: SizedStructure {
-  static var firstSize: UInt32 { 480 }
+  static var firstSize: UInt32 { 496 }
   static var initialiser: StaticString { "TR_TASK_SUMMARY_INIT" }
 }
 extension tr_join_report: SizedStructure {

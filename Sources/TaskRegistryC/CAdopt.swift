@@ -1,3 +1,4 @@
+import CPlatform
 import CTaskReg
 
 @implementation @_cdecl("tr_adopt")
@@ -6,11 +7,13 @@ public func tr_adopt(
   _ options: UnsafePointer<tr_adopt_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   let function: StaticString = "tr_adopt"
+  let place = cp_return_address()
   return withRegistry(handle, function) { registry in
     guard let name, let copied = TaskName(name.utf8), isKnown(kind) else {
       return invalidTask(function, name)
     }
-    var request = SpawnRequest(name: copied, kind: kind, wantsHandle: out != nil)
+    var request = SpawnRequest(
+      name: copied, kind: kind, spawnedFrom: place, wantsHandle: out != nil)
     if let options, !request.apply(options, function) { return Status.invalid.code }
     let (status, task) = registry.adopt(request)
     if let task, let out { out.pointee = given(.task, task.opaque) }

@@ -2,7 +2,7 @@ import CPlatform
 import CTaskReg
 
 extension tr_straggler: SizedStructure {
-  static var firstSize: UInt32 { 736 }
+  static var firstSize: UInt32 { 752 }
   static var initialiser: StaticString { "TR_STRAGGLER_INIT" }
 }
 extension tr_thread_report: SizedStructure {
@@ -52,6 +52,8 @@ extension tr_straggler {
     frames = straggler.frames
     frame_count = UInt32(straggler.frameCount)
     flags = straggler.facts.flags
+    parent_id = straggler.facts.parent
+    spawn_address = straggler.facts.spawnedFrom
     backtrace = straggler.backtrace.rawValue
     probe_error = straggler.thread.failure
     descriptor = straggler.face?.pointee.number ?? -1

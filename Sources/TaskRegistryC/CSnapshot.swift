@@ -82,6 +82,8 @@ extension CallersArray where Element == tr_task_summary {
     element.pointee.flags = facts.flags
     element.pointee.cancel_requested_at_ns = facts.cancelledAt
     element.pointee.stop_level = facts.word.level.rawValue
+    element.pointee.parent_id = facts.parent
+    element.pointee.spawn_address = facts.spawnedFrom
     element.pointee.library_wait = 0
     element.pointee.library_waited_ns = -1
     store(facts.activity, state, in: element, at: clocks.monotonic)

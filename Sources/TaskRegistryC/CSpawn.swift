@@ -1,3 +1,4 @@
+import CPlatform
 import CTaskReg
 
 @implementation @_cdecl("tr_spawn")
@@ -6,8 +7,11 @@ public func tr_spawn(
   _ body: tr_task_fn?, _ context: UnsafeMutableRawPointer?,
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  withRegistry(handle, "tr_spawn") { registry in
-    guard let request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
+  let place = cp_return_address()
+  return withRegistry(handle, "tr_spawn") { registry in
+    guard
+      let request = SpawnRequest(name, kind, body, context, place, wantsHandle: out != nil)
+    else {
       return invalidSpawn("tr_spawn", name, body)
     }
     return spawn(request, in: registry, out)
@@ -20,8 +24,11 @@ public func tr_spawn_with(
   _ body: tr_task_fn?, _ context: UnsafeMutableRawPointer?,
   _ options: UnsafePointer<tr_spawn_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
-  withRegistry(handle, "tr_spawn_with") { registry in
-    guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
+  let place = cp_return_address()
+  return withRegistry(handle, "tr_spawn_with") { registry in
+    guard
+      var request = SpawnRequest(name, kind, body, context, place, wantsHandle: out != nil)
+    else {
       return invalidSpawn("tr_spawn_with", name, body)
     }
     guard let options else { return spawn(request, in: registry, out) }
@@ -44,8 +51,11 @@ public func tr_spawn_every(
   _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> tr_status {
   let function: StaticString = "tr_spawn_every"
+  let place = cp_return_address()
   return withRegistry(handle, function) { registry in
-    guard var request = SpawnRequest(name, kind, body, context, wantsHandle: out != nil) else {
+    guard
+      var request = SpawnRequest(name, kind, body, context, place, wantsHandle: out != nil)
+    else {
       return invalidSpawn(function, name, body)
     }
     guard let schedule else { return invalid(function, null: "schedule") }
@@ -133,11 +143,12 @@ extension SpawnRequest {
   @inline(__always)
   fileprivate init?(
     _ name: UnsafePointer<CChar>?, _ kind: tr_kind, _ body: tr_task_fn?,
-    _ context: UnsafeMutableRawPointer?, wantsHandle: Bool
+    _ context: UnsafeMutableRawPointer?, _ place: UInt, wantsHandle: Bool
   ) {
     guard let body, let name, let copied = TaskName(name.utf8), isKnown(kind) else { return nil }
     self.init(
-      name: copied, kind: kind, body: body, context: context, wantsHandle: wantsHandle)
+      name: copied, kind: kind, body: body, context: context, spawnedFrom: place,
+      wantsHandle: wantsHandle)
   }
 
   /// Takes the options; false if they break the documented requirements (P4).

@@ -3,12 +3,12 @@
 ///
 /// - Parameters:
 ///   - address: in the target.
-///   - orVariableInFile: not used: all symbols are looked for in files.
+///   - orInFile: not used: all symbols are looked for in files.
 ///   - body: called once: the path of the object, nil if the address belongs to none, and the offset
 ///     of the address from the object's start; the symbol at the address, nil if it is not known, and
 ///     the offset in it.
 func withSymbol(
-  of address: UInt64, orVariableInFile: Bool = false,
+  of address: UInt64, orInFile: SymbolsInFile = .none,
   _ body: (
     _ object: UnsafePointer<UInt8>?, _ objectOffset: UInt64, _ symbol: UnsafePointer<UInt8>?,
     _ symbolOffset: UInt64

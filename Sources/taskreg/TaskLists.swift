@@ -56,7 +56,8 @@ extension Snapshot {
       task.label.withText { writer.write(text: $0) }
       writer.write("\"")
     }
-    writer.write("\n")
+    writer.write(", ", spawnOf: task.facts, "\n")
+    if task.facts.parent == 0 && task.facts.spawnedFrom == 0 { writer.write("\n") }
   }
 
   private func write(_ registry: ListedRegistry, to writer: inout TextWriter) {

@@ -142,6 +142,8 @@ struct TaskReader {
     var spawnedAt: Int64 = 0
     var cancelledAt: Int64 = 0
     var traits = TaskTraits(rawValue: 0)
+    var parent: UInt64 = 0
+    var spawnedFrom: UInt64 = 0
   }
 
   /// Judges the four copies of a record.
@@ -166,6 +168,10 @@ struct TaskReader {
       facts.threadID = word.stage == .starting ? 0 : load(2, .threadID, Int32.self)
       facts.spawnedAt = load(2, .spawnedAt, Int64.self)
       facts.cancelledAt = word.isCancelRequested ? load(2, .cancelledAt, Int64.self) : 0
+      if root.has(.spawnedFrom) {
+        facts.parent = load(2, .parentTask, UInt64.self)
+        facts.spawnedFrom = load(2, .spawnedFrom, UInt64.self)
+      }
       if word.hasOptionalState {
         facts.traits = TaskTraits(rawValue: load(2, .traits, UInt32.self))
       }
@@ -197,7 +203,8 @@ struct TaskReader {
         facts: TaskFacts(
           word: facts.word, registry: RegistryReference(storage), id: facts.id, name: facts.name,
           kind: facts.kind, threadID: facts.threadID, spawnedAt: facts.spawnedAt,
-          cancelledAt: facts.cancelledAt, activity: found),
+          cancelledAt: facts.cancelledAt, parent: facts.parent, spawnedFrom: facts.spawnedFrom,
+          activity: found),
         label: label, record: record, activity: activity, registry: batch.place))
   }
 }

@@ -310,11 +310,13 @@ typedef struct tr_task_summary {
   int64_t starts_in_ns;
   uint32_t last_how;
   int32_t last_code;
+  uint64_t parent_id;
+  uint64_t spawn_address;
 } tr_task_summary;
 #define TR_TASK_SUMMARY_INIT \
   { \
     (uint32_t)sizeof(tr_task_summary), 0u, 0u, {0}, 0u, 0, 0, 0, 0, 0u, 0u, 0, NULL, 0u, 0u, NULL, \
-        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0}, 0u, 0, 0u, 0 \
+        0, 0u, 0u, 0u, 0u, 0, 0, {0}, {0}, 0u, 0, 0u, 0, 0u, 0u \
   }
 size_t tr_len(const tr_registry *registry);
 int tr_is_empty(const tr_registry *registry);
@@ -625,6 +627,8 @@ typedef struct tr_straggler {
   int64_t starts_in_ns;
   uint32_t last_how;
   int32_t last_code;
+  uint64_t parent_id;
+  uint64_t spawn_address;
 } tr_straggler;
 enum {
   TR_BACKTRACE_NOT_ENABLED = 0,
@@ -638,7 +642,7 @@ enum {
   { \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0, \
         0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0u, NULL, \
-        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0 \
+        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0, 0u, 0u \
   }
 typedef struct tr_ended_task {
   uint32_t size;

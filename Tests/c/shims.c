@@ -208,16 +208,18 @@ CASE(static_variables_have_their_names_from_the_file) {
   for (size_t i = 0; i < sizeof unexported; i++) {
     CHECK(cp_find_symbol((uintptr_t)unexported + i, &found));
     CHECK_STR("", found.symbol);
-    CHECK(cp_find_in_file(&found));
+    CHECK(cp_find_in_file(CP_VARIABLES, &found));
     CHECK_STR("unexported", found.symbol);
     CHECK_EQ(i, found.symbol_offset);
   }
   CHECK(cp_find_symbol((uintptr_t)(unexported + 4), &found));
   /* AddressSanitizer makes variables longer, by what is poisoned. */
-  if (!check_under_a_tool()) CHECK(!cp_find_in_file(&found) || strcmp(found.symbol, "unexported") != 0);
+  if (!check_under_a_tool()) CHECK(!cp_find_in_file(CP_VARIABLES, &found) || strcmp(found.symbol, "unexported") != 0);
   CHECK(cp_find_symbol((uintptr_t)&ends_with, &found));
-  CHECK(!cp_find_in_file(&found)); /* a function */
+  CHECK(!cp_find_in_file(CP_VARIABLES, &found)); /* a function */
   CHECK_STR("", found.symbol);
+  CHECK(cp_find_in_file(CP_FUNCTIONS, &found));
+  CHECK_STR("ends_with", found.symbol);
 
   /* Other files. */
   CHECK(cp_find_symbol((uintptr_t)unexported, &found));
@@ -226,7 +228,7 @@ CASE(static_variables_have_their_names_from_the_file) {
   const char *const wrong[] = {library.object, "/", "/dev/null", "/nowhere", ""};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     snprintf(other.object, sizeof other.object, "%s", wrong[i]);
-    CHECK(!cp_find_in(other.object, &other));
+    CHECK(!cp_find_in(other.object, CP_VARIABLES, &other));
   }
 
   /* A copy, first as it is, then with another build id, then cut off, then damaged. */
@@ -237,7 +239,7 @@ CASE(static_variables_have_their_names_from_the_file) {
   CHECK(from >= 0 && copy >= 0 && size > 4096 && size < MOST && close(from) == 0);
   CHECK(write(copy, bytes, size) == (ssize_t)size);
   snprintf(other.object, sizeof other.object, "/proc/self/fd/%d", copy);
-  CHECK(cp_find_in(other.object, &other));
+  CHECK(cp_find_in(other.object, CP_VARIABLES, &other));
   CHECK_STR("unexported", other.symbol);
   other.symbol[0] = 0;
   static const char note[] = "\3\0\0\0GNU"; /* its type and its name; the id follows */
@@ -246,10 +248,10 @@ CASE(static_variables_have_their_names_from_the_file) {
   off_t place_of_id = build_id + sizeof note - bytes;
   char first = (char)(bytes[place_of_id] + 1);
   CHECK(pwrite(copy, &first, 1, place_of_id) == 1);
-  CHECK(!cp_find_in(other.object, &other));
+  CHECK(!cp_find_in(other.object, CP_VARIABLES, &other));
   CHECK_STR("", other.symbol);
   CHECK(pwrite(copy, bytes + place_of_id, 1, place_of_id) == 1);
-  CHECK(cp_find_in(other.object, &other));
+  CHECK(cp_find_in(other.object, CP_VARIABLES, &other));
   const cp_elf_ehdr *header = (const cp_elf_ehdr *)bytes;
   const int rounds = check_under_a_tool() ? 100 : 2000;
   unsigned number = 1;
@@ -258,7 +260,7 @@ CASE(static_variables_have_their_names_from_the_file) {
     number = number * 1664525 + 1013904223;
     if (i % 4 == 0) {
       CHECK_EQ(0, ftruncate(copy, (off_t)(number % size)));
-      (void)cp_find_in(other.object, &other);
+      (void)cp_find_in(other.object, CP_VARIABLES, &other);
       CHECK(pwrite(copy, bytes, size, 0) == (ssize_t)size);
     } else {
       /* The header, the parts and the sections are what it follows. */
@@ -266,12 +268,12 @@ CASE(static_variables_have_their_names_from_the_file) {
       size_t place = begin + (number >> 4) % room;
       char damaged = (char)(number >> 24);
       CHECK(pwrite(copy, &damaged, 1, (off_t)place) == 1);
-      (void)cp_find_in(other.object, &other);
+      (void)cp_find_in(other.object, CP_VARIABLES, &other);
       CHECK(pwrite(copy, bytes + place, 1, (off_t)place) == 1);
     }
     CHECK(strlen(other.symbol) < sizeof other.symbol);
   }
-  CHECK(cp_find_in(other.object, &other));
+  CHECK(cp_find_in(other.object, CP_VARIABLES, &other));
   close(copy);
   free(bytes);
 }

@@ -1,4 +1,4 @@
-/* cp_file_symbols.h - the name of a variable that an object does not export, from the symbol table
+/* cp_file_symbols.h - the name of what an object does not export, from the symbol table
    in the object's file; a part of cplatform.h. taskreg(1) searches the files of other processes
    with it.
 
@@ -134,25 +134,27 @@ static inline bool cp_read_header(int fd, cp_elf_ehdr *header) {
          header->e_ident[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32);
 }
 
-/* Find the variable that found->address belongs to in a file, if that is the file of its object. */
-static inline bool cp_find_in(const char *path, struct cp_symbol *found) {
+/* Find the symbol of some kinds (CP_VARIABLES, CP_FUNCTIONS) that found->address belongs to in a
+   file, if that is the file of its object. */
+static inline bool cp_find_in(const char *path, unsigned kinds, struct cp_symbol *found) {
   cp_elf_ehdr header;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return false;
   bool is_found = cp_read_header(fd, &header) &&
                   cp_is_file_of(fd, &header, found->address - found->object_offset) &&
-                  cp_search_tables(fd, &header, SHT_SYMTAB, CP_VARIABLES, found);
+                  cp_search_tables(fd, &header, SHT_SYMTAB, kinds, found);
   close(fd);
   return is_found;
 }
 
-/* Find the variable that an address belongs to in the file of its object. `found` is as
+/* Find the symbol of some kinds that an address belongs to in the file of its object. `found` is as
    cp_find_symbol has left it: with an object, and without a symbol, which this fills in. False if
-   the file cannot be read, is not the one that was loaded, is stripped, or has no such variable.
+   the file cannot be read, is not the one that was loaded, is stripped, or has no such symbol.
    The program's own file is found also if it was moved or replaced. */
-static inline bool cp_find_in_file(struct cp_symbol *found) {
+static inline bool cp_find_in_file(unsigned kinds, struct cp_symbol *found) {
   int saved = errno, cancellation = cp_disable_cancellation();
-  bool is_found = cp_find_in("/proc/self/exe", found) || cp_find_in(found->object, found);
+  bool is_found =
+      cp_find_in("/proc/self/exe", kinds, found) || cp_find_in(found->object, kinds, found);
   cp_set_cancellation(cancellation);
   errno = saved;
   return is_found;

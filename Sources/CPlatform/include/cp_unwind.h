@@ -552,6 +552,11 @@ static inline int32_t cp_interrupted_call(const void *context) {
 #endif
 }
 
+/* The address to which the function returns that calls this one. */
+static inline __attribute__((always_inline)) uintptr_t cp_return_address(void) {
+  return (uintptr_t)__builtin_return_address(0);
+}
+
 /* The return addresses of the calling thread, the innermost first, from where the library was
    called. If the library is a part of the program itself, its own addresses are included, because
    its end is not known. Returns their number; 0 on machines that are not supported. */

@@ -63,7 +63,8 @@
       let (status, task) = core.adopt(
         SpawnRequest(
           name: name, kind: kind.rawValue, isCleanup: options.isCleanup, traits: traits,
-          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, wantsHandle: true))
+          heartbeat: options.heartbeat?.wholeNanoseconds ?? 0,
+          spawnedFrom: cp_return_address(), wantsHandle: true))
       guard let task else { throw TaskRegistryError(status) }
       return TrackedTask(takingOver: task)
     }

@@ -60,6 +60,10 @@
     public let state: TaskSummary.State
     /// When a shutdown asks it to stop: 0 (first) to 7.
     public let phase: Int
+    /// The id of the task that has spawned it, which may have ended; nil if none did.
+    public let parentID: UInt64?
+    /// The address to which the call that spawned or adopted it returned; nil if it is not known.
+    public let spawnAddress: UInt64?
     /// Whether no join waits for it (`SpawnOptions.isUnjoined`): then it is not a straggler of a join or a
     /// shutdown, and comes behind those.
     public let isUnjoined: Bool
@@ -155,6 +159,8 @@
       state = TaskSummary.State(rawValue: straggler.state.rawValue) ?? .ended
       phase = Int(straggler.activity.phase)
       isUnjoined = straggler.activity.isUnjoined
+      parentID = straggler.facts.parent == 0 ? nil : straggler.facts.parent
+      spawnAddress = straggler.facts.spawnedFrom == 0 ? nil : straggler.facts.spawnedFrom
       threadID = straggler.facts.threadID
       age = .nanoseconds(straggler.age)
       cancelRequestedFor = straggler.askedAge < 0 ? nil : .nanoseconds(straggler.askedAge)

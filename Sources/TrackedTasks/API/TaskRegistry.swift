@@ -137,7 +137,8 @@
           wantsFreshThread: options.wantsFreshThread, traits: traits,
           cancelSignal: options.cancelSignal ?? 0,
           heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, threadName: threadName,
-          waitsFirst: (options.schedule?.firstDelay ?? .zero) > .zero),
+          waitsFirst: (options.schedule?.firstDelay ?? .zero) > .zero,
+          spawnedFrom: cp_return_address()),
         in: core, whenFull: options.whenFull, again: again)
       return task
     }

@@ -60,6 +60,10 @@
     public let isStalled: Bool
     /// Its runs; nil if it does not start again.
     public let runs: RunsOfTask?
+    /// The id of the task that has spawned it, which may have ended; nil if none did.
+    public let parentID: UInt64?
+    /// The address to which the call that spawned or adopted it returned; nil if it is not known.
+    public let spawnAddress: UInt64?
 
     /// Whether it was asked to stop.
     public var isCancelRequested: Bool { cancelRequestedAt != nil }
@@ -89,6 +93,8 @@
       phase = Int(facts.activity?.phase ?? 0)
       isStalled = facts.activity?.isStalled ?? false
       runs = RunsOfTask(facts.activity, facts.state, at: clocks.monotonic)
+      parentID = facts.parent == 0 ? nil : facts.parent
+      spawnAddress = facts.spawnedFrom == 0 ? nil : facts.spawnedFrom
     }
   }
 

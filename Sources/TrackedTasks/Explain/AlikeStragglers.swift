@@ -182,6 +182,7 @@ extension StragglerFacts {
     let otherEdge = other.pointee.thread.edge
     guard diagnosis == other.pointee.diagnosis, facts.kind == other.pointee.facts.kind,
       activity.isUnjoined == other.pointee.activity.isUnjoined,
+      facts.spawnedFrom == other.pointee.facts.spawnedFrom,
       state == other.pointee.state, thread.syscall == other.pointee.thread.syscall,
       thread.failure == other.pointee.thread.failure, edge.kind == otherEdge.kind,
       edge.gap == otherEdge.gap, edge.isTimed == otherEdge.isTimed,

@@ -97,6 +97,7 @@ extension TextWriter {
     write(",\"phase\":", activity.phase)
     write(activity, at: clocks.monotonic)
     write(jsonRunsOf: activity, facts.state, at: clocks.monotonic)
+    write(jsonSpawnOf: facts)
   }
 
   /// Writes what follows a task's name: its checkpoint, its progress, and whether it is stalled.

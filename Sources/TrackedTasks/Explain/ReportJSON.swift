@@ -156,6 +156,7 @@ extension StragglerFacts {
     writer.write(",\"probe_error\":", orNull: thread.failure == 0 ? -1 : Int64(thread.failure))
     writer.write(activity, at: probedAt)
     writer.write(jsonRunsOf: activity, state, at: probedAt)
+    writer.write(jsonSpawnOf: facts)
     writer.write(",\"backtrace\":\"")
     writer.write(backtrace.text)
     writer.write("\",\"frames\":[")

@@ -46,6 +46,7 @@ extension StragglerFacts {
     if activity.isUnjoined { writer.write(", unjoined") }
     if activity.isStalled { writer.write(", heartbeat overdue") }
     writer.write("\n")
+    writer.write("  ", spawnOf: facts, "\n")
     if activity.runs > 0 {
       writer.write("  run ")
       writer.write(activity.runs)

@@ -1,3 +1,11 @@
+/// Which symbols are also looked for in the file of an object, which has those that the object does not
+/// export unless it is stripped.
+enum SymbolsInFile {
+  case none
+  case variables
+  case functions
+}
+
 // The tool `taskreg` has this function for another process.
 #if !TASKREG_TOOL
   import CPlatform
@@ -12,14 +20,13 @@
   ///
   /// - Parameters:
   ///   - address: in the memory of this process.
-  ///   - readsFile: whether the name of a variable that the object does not export is looked for in
-  ///     the object's file, which has it unless it is stripped.
+  ///   - kind: what is looked for in the object's file if the object exports nothing there.
   ///   - body: called once, under no lock, with text that is valid during the call: the path of the
   ///     object, nil if the address belongs to none, and the offset of the address from the start of
   ///     the object, as addr2line(1) expects it; the function or the variable at the address, nil if
   ///     none is known, and the offset in it.
   func withSymbol(
-    of address: UInt64, orVariableInFile readsFile: Bool = false,
+    of address: UInt64, orInFile kind: SymbolsInFile = .none,
     _ body: (
       _ object: UnsafePointer<UInt8>?, _ objectOffset: UInt64, _ symbol: UnsafePointer<UInt8>?,
       _ symbolOffset: UInt64
@@ -32,7 +39,10 @@
         body(nil, 0, nil, 0)
         return
       }
-      if readsFile && found.pointee.symbol.0 == 0 { _ = cp_find_in_file(found) }
+      if kind != .none && found.pointee.symbol.0 == 0 {
+        let kinds = kind == .variables ? CP_VARIABLES : CP_FUNCTIONS
+        _ = cp_find_in_file(UInt32(kinds), found)
+      }
       let objectOffset = UInt64(found.pointee.object_offset)
       let symbolOffset = UInt64(found.pointee.symbol_offset)
       withText(&found.pointee.object) { object in

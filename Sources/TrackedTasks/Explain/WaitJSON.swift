@@ -79,7 +79,7 @@ extension TextWriter {
     if edge.address == 0 {
       write("null,\"symbol_offset\":null,\"object\":null,\"object_offset\":null")
     } else {
-      withSymbol(of: edge.address, orVariableInFile: true) {
+      withSymbol(of: edge.address, orInFile: .variables) {
         object, objectOffset, symbol, symbolOffset in
         write(json: symbol, limit: 4096)
         write(",\"symbol_offset\":")

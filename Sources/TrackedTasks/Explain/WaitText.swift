@@ -198,7 +198,7 @@ extension ReportReference {
     }
     if edge.address == 0 { return }
     writer.write(" ")
-    withSymbol(of: edge.address, orVariableInFile: true) {
+    withSymbol(of: edge.address, orInFile: .variables) {
       object, objectOffset, symbol, symbolOffset in
       if let symbol {
         writer.write(text: symbol)

@@ -126,8 +126,12 @@ enum ReaderWord: Int {
   case startsAt = 72
   case lastEnding = 73
   case lastCode = 74
+  // In a record again.
+  /// The id of the task that has spawned it, or 0, and the address to which the spawn returned.
+  case parentTask = 75
+  case spawnedFrom = 76
   /// One more than the last.
-  case end = 75
+  case end = 77
 
   /// How many words the table of the first release had, at least which every table has.
   static var fewest: Int { 75 }

@@ -22,13 +22,13 @@ private nonisolated(unsafe) var table:
     UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64,
     UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64,
     UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64,
-    UInt64, UInt64, UInt64, UInt64, UInt64
+    UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64
   ) = (
     0x9E5A_17C3_7461_736B, 0xC4D2_6F81_7265_670A, 0x83B1_0D5F_E92C_46A7, 0xF1A8_3C6E_5B90_D274,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
   )
 
 /// Fills the table.
@@ -136,6 +136,8 @@ enum ReaderTable {
     set(.traits, addressOf(record.pointee.optionalState.traits) &- base)
     set(.cancelChecks, addressOf(record.pointee.cancelChecks) &- base)
     set(.worker, addressOf(record.pointee.worker) &- base)
+    set(.parentTask, addressOf(record.pointee.parent) &- base)
+    set(.spawnedFrom, addressOf(record.pointee.spawnedFrom) &- base)
     describeWorkers(set)
     describeActivities(set)
   }

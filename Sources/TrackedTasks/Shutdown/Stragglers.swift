@@ -136,6 +136,8 @@ extension TaskReference {
         ? 0 : pointer.pointee.threadID.load(ordering: .relaxed),
       spawnedAt: pointer.pointee.spawnedAt.load(ordering: .relaxed),
       cancelledAt: pointer.pointee.cancelledAt.load(ordering: .relaxed),
+      parent: pointer.pointee.parent.load(ordering: .relaxed),
+      spawnedFrom: UInt64(pointer.pointee.spawnedFrom.load(ordering: .relaxed)),
       activity: word.hasOptionalState ? activityFacts : nil)
   }
 }

@@ -14,6 +14,10 @@ struct TaskFacts {
   var spawnedAt: Int64
   /// Nanoseconds on `CLOCK_MONOTONIC`; 0 while the flag is down.
   var cancelledAt: Int64
+  /// The id of the task that has spawned it; 0: none (N4).
+  var parent: UInt64 = 0
+  /// The address to which its spawn returned; 0: not known.
+  var spawnedFrom: UInt64 = 0
   /// Its checkpoint, progress and heartbeats; nil for most tasks.
   var activity: ActivityFacts?
 
@@ -73,6 +77,8 @@ extension TaskReference {
         spawnedAt: record.pointee.spawnedAt.load(ordering: .relaxed),
         cancelledAt: word.isCancelRequested
           ? record.pointee.cancelledAt.load(ordering: .relaxed) : 0,
+        parent: record.pointee.parent.load(ordering: .relaxed),
+        spawnedFrom: UInt64(record.pointee.spawnedFrom.load(ordering: .relaxed)),
         activity: word.hasOptionalState ? activityFacts : nil)
       atomicMemoryFence(ordering: .acquiring)
       let wordAfter = record.pointee.word.load(ordering: .relaxed)

@@ -25,6 +25,8 @@ struct SpawnRequest {
   var again: UnsafePointer<RunPolicy>?
   /// Whether its first run begins later, as its schedule says.
   var waitsFirst = false
+  /// The address to which the spawn returns; 0: not known.
+  var spawnedFrom: UInt = 0
   /// Whether the caller gets a handle.
   var wantsHandle = false
   /// Whether it is one of several attempts: that there is no room is then no rejection (S8).
@@ -185,6 +187,8 @@ extension RegistryReference {
     for i in 0..<8 { record.pointee.name.store(request.name.words[i], at: i) }
     record.pointee.spawnedAt.store(now, ordering: .relaxed)
     record.pointee.kind.store(request.kind, ordering: .relaxed)
+    record.pointee.parent.store(Worker.currentTask?.id ?? 0, ordering: .relaxed)
+    record.pointee.spawnedFrom.store(request.spawnedFrom, ordering: .relaxed)
     record.pointee.body = request.body
     record.pointee.context = request.context
     record.pointee.drop = request.drop

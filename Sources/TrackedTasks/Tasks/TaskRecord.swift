@@ -17,8 +17,8 @@ import Synchronization
 
 /// One task: its state, what it runs, and how it ended.
 ///
-/// The first cache line has what a worker needs of a task, the second what only a snapshot needs,
-/// and the third is rarely used: handing a task over moves one line.
+/// The first cache line has what a worker needs of a task, the second and the fourth what only a
+/// list needs, and the third is rarely used: handing a task over moves one line.
 struct TaskRecord: ~Copyable {
   // First line.
   // atomic: the state; see `TaskWord`. Transitions release what was written before them and acquire
@@ -68,6 +68,15 @@ struct TaskRecord: ~Copyable {
   // atomic: what has happened since the flag was raised; see `CancelChecks`. Set to 0 by the
   // spawner, like `cancelledAt`, if it can be anything else.
   let cancelChecks = Atomic<UInt32>(0)
+
+  // Fourth line.
+  // atomic: relaxed under the sequence protocol; the id of the task that has spawned it, 0 if it was
+  // none (N4).
+  let parent = Atomic<UInt64>(0)
+  // atomic: relaxed under the sequence protocol; the address to which the spawn returned, 0 if that
+  // is not known.
+  let spawnedFrom = Atomic<UInt>(0)
+  private let padding = InlineArray<6, UInt64>(repeating: 0)
 
   init(registry: RegistryReference, index: UInt32) {
     self.registry = registry
