@@ -212,7 +212,10 @@ enum {
   TR_EVENT_TASK_RESTARTING = 17,     /* a body has ended, and runs again (tr_restart_options,
                                         tr_schedule); in the place of the two first events. Of a
                                         periodic task only if the run has failed */
-  TR_EVENT_TASK_OVERRUN = 18         /* a run of a periodic task took longer than its period */
+  TR_EVENT_TASK_OVERRUN = 18,        /* a run of a periodic task took longer than its period */
+  TR_EVENT_SCHEDULING_REFUSED = 19   /* the system has refused what a spawn's options ask for: the
+                                        policy, the nice value or the affinity; the body runs
+                                        without it. code is the errno */
 };
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text from
@@ -731,7 +734,7 @@ typedef struct tr_restart_options {
   { (uint32_t)sizeof(tr_restart_options), 0u, 0, 0, 0u, 0u, 0, 0, 0u, 0u }
 
 /* How one task is spawned. Start from TR_SPAWN_OPTIONS_INIT; a zero field means its default.
-   [C10, E5, E7, B1] */
+   [C10, E5, E7, B1, S10] */
 typedef struct tr_spawn_options {
   uint32_t size;         /* sizeof(tr_spawn_options) */
   uint32_t flags;        /* TR_SPAWN_...; unknown bits: TR_ERR_INVALID */
@@ -756,13 +759,35 @@ typedef struct tr_spawn_options {
                               once. Other negative numbers are over, like 0 */
   const tr_restart_options *restart; /* when the task starts again after its body has ended; copied;
                                         NULL: never */
+  /* How the task's thread is scheduled. The thread sets that itself before the body, and in each
+     run; it runs nothing else. Where the system refuses it, the body runs without it, and there
+     is an event, TR_EVENT_SCHEDULING_REFUSED. [S10] */
+  uint32_t sched_policy;   /* TR_SCHED_...; other numbers: TR_ERR_INVALID */
+  uint32_t sched_priority; /* 1 to 99 with TR_SCHED_FIFO and TR_SCHED_RR, otherwise 0, else
+                              TR_ERR_INVALID */
+  int32_t nice_added;      /* is added to the nice value of the registry's threads, as by nice(2);
+                              below -40 or above 40: TR_ERR_INVALID */
+  uint32_t cpu_words;      /* how many words of cpus there are, at most 16; 0: the affinity of the
+                              registry's threads */
+  const uint64_t *cpus;    /* on which CPUs the thread may run: n is bit n % 64 of word n / 64;
+                              copied. NULL with words, and none among them: TR_ERR_INVALID */
 } tr_spawn_options;
+
+/* The scheduling policies of a spawn's options: those of sched(7). */
+enum {
+  TR_SCHED_DEFAULT = 0, /* that of the registry's threads, with its priority */
+  TR_SCHED_OTHER = 1,
+  TR_SCHED_BATCH = 2,
+  TR_SCHED_IDLE = 3,
+  TR_SCHED_FIFO = 4,
+  TR_SCHED_RR = 5
+};
 
 /* How many phases a shutdown has. */
 #define TR_PHASES 8u
 
 #define TR_SPAWN_OPTIONS_INIT                                                                      \
-  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0, NULL }
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0, NULL, 0u, 0u, 0, 0u, NULL }
 
 /* Run body(self, ctx) in a thread of its own, as a task of `registry` with a name and a kind. The
    body may be running, or may have ended, by the time this returns. It starts with the signal mask

@@ -1354,6 +1354,15 @@ struct spawn_options {
   /// How long to wait for room where max_tasks tasks are alive; if there is none in that time, the
   /// spawn returns limit, and cancelled if the calling task is asked to stop meanwhile.
   timeout room_wait = std::chrono::nanoseconds::zero();
+  /// How its thread is scheduled, which then runs nothing else: TR_SCHED_..., with a priority of 1
+  /// to 99 for TR_SCHED_FIFO and TR_SCHED_RR; what is added to the nice value of the registry's
+  /// threads; on which CPUs it may run, n in bit n % 64 of word n / 64, any if there are no words.
+  /// What is out of range: status::invalid. What the system refuses: an event, and the body runs
+  /// without it.
+  std::uint32_t sched_policy = TR_SCHED_DEFAULT;
+  std::uint32_t sched_priority = 0;
+  std::int32_t nice_added = 0;
+  std::vector<std::uint64_t> cpus = {};
 };
 
 namespace detail {
@@ -1369,6 +1378,11 @@ inline tr_spawn_options to_c(const spawn_options &from) noexcept {
   made.heartbeat_ns = from.heartbeat.count();
   made.thread_name = from.thread_name.empty() ? nullptr : from.thread_name.c_str();
   made.room_wait_ns = from.room_wait.count();
+  made.sched_policy = from.sched_policy;
+  made.sched_priority = from.sched_priority;
+  made.nice_added = from.nice_added;
+  made.cpus = from.cpus.empty() ? nullptr : from.cpus.data();
+  made.cpu_words = static_cast<std::uint32_t>(from.cpus.size());
   return made;
 }
 

@@ -33,7 +33,7 @@ extension tr_registry_options: SizedStructure {
   static var initialiser: StaticString { "TR_REGISTRY_OPTIONS_INIT" }
 }
 extension tr_spawn_options: SizedStructure {
-  static var firstSize: UInt32 { 64 }
+  static var firstSize: UInt32 { 88 }
   static var initialiser: StaticString { "TR_SPAWN_OPTIONS_INIT" }
 }
 extension tr_restart_options: SizedStructure {

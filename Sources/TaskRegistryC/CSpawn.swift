@@ -212,6 +212,12 @@ extension SpawnRequest {
       }
       stackSize = size
     }
+    guard let wish = SchedulingWish(options, function) else { return false }
+    if !wish.isEmpty {
+      scheduling = wish
+      traits.insert(.scheduled)
+      wantsFreshThread = true
+    }
     return true
   }
 }

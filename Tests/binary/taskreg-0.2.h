@@ -98,7 +98,8 @@ enum {
   TR_EVENT_STALL_ABORTED = 15,
   TR_EVENT_DEADLOCK = 16,
   TR_EVENT_TASK_RESTARTING = 17,
-  TR_EVENT_TASK_OVERRUN = 18
+  TR_EVENT_TASK_OVERRUN = 18,
+  TR_EVENT_SCHEDULING_REFUSED = 19
 };
 typedef struct tr_log_event {
   uint32_t size;
@@ -232,10 +233,23 @@ typedef struct tr_spawn_options {
   const char *thread_name;
   int64_t room_wait_ns;
   const tr_restart_options *restart;
+  uint32_t sched_policy;
+  uint32_t sched_priority;
+  int32_t nice_added;
+  uint32_t cpu_words;
+  const uint64_t *cpus;
 } tr_spawn_options;
+enum {
+  TR_SCHED_DEFAULT = 0,
+  TR_SCHED_OTHER = 1,
+  TR_SCHED_BATCH = 2,
+  TR_SCHED_IDLE = 3,
+  TR_SCHED_FIFO = 4,
+  TR_SCHED_RR = 5
+};
 #define TR_PHASES 8u
 #define TR_SPAWN_OPTIONS_INIT \
-  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0, NULL }
+  { (uint32_t)sizeof(tr_spawn_options), 0u, NULL, 0u, 0, 0u, 0, NULL, 0, NULL, 0u, 0u, 0, 0u, NULL }
 tr_status tr_spawn(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,
                    void *ctx, tr_task **out) TASKREG_MUST_USE;
 tr_status tr_spawn_with(tr_registry *registry, const char *name, tr_kind kind, tr_task_fn body,

@@ -152,7 +152,7 @@ CASE(every_number_has_a_name) {
     uint32_t first, last;
   } tables[] = {{tr_state_name, TR_STATE_STARTING, TR_STATE_WAITING},
                 {tr_reason_name, TR_REASON_NONE, TR_REASON_DEADLINE},
-                 {tr_event_name, TR_EVENT_TASK_FAILED, TR_EVENT_TASK_OVERRUN},
+                 {tr_event_name, TR_EVENT_TASK_FAILED, TR_EVENT_SCHEDULING_REFUSED},
                  {tr_diagnosis_name, TR_DIAGNOSIS_STARTING, TR_DIAGNOSIS_WAITING},
                 {tr_ended_name, TR_ENDED_RETURNED, TR_ENDED_EXITED}};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {

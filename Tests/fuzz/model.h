@@ -27,7 +27,7 @@ void broken(const char *file, int line, const char *what, long long expected, lo
 
 enum {
   TOKENS = 14, REGISTRIES = 6, TASKS = 20, REGISTRATIONS = 10, HOSTS = 3, ACTORS = HOSTS + TASKS,
-  EVENTS = TR_EVENT_TASK_OVERRUN + 1, /* events are counted by number */
+  EVENTS = TR_EVENT_SCHEDULING_REFUSED + 1, /* events are counted by number */
   SLOTS = 5                             /* the four kinds, and the application's own */
 };
 

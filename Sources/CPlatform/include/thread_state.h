@@ -111,6 +111,43 @@ static inline bool cp_schedule(const struct cp_scheduling *now, const struct cp_
   return done;
 }
 
+/* What the system has refused, as an errno each; 0: nothing. */
+struct cp_refused {
+  int32_t scheduling, affinity;
+};
+
+/* Change the scheduling of the calling thread: to a policy with a priority, unless that is
+   negative; its nice value by `nice`; its affinity to `words` words of `cpus`, unless there are
+   none. */
+static inline struct cp_refused cp_reschedule(int32_t policy, uint32_t priority, int32_t nice,
+                                              const uint64_t *cpus, size_t words) {
+  struct cp_refused refused = {0, 0};
+  int saved = errno;
+  if (policy >= 0 || nice != 0) {
+    struct cp_scheduling wanted = cp_get_scheduling(0);
+    wanted.size = CP_SCHED_ATTR_SIZE;
+    wanted.flags = 0;
+    if (policy >= 0) {
+      wanted.policy = (uint32_t)policy;
+      wanted.priority = priority;
+    }
+    wanted.nice += nice;
+    if (wanted.nice < -20) wanted.nice = -20;
+    if (wanted.nice > 19) wanted.nice = 19;
+    if (syscall(SYS_sched_setattr, 0, &wanted, 0) != 0) refused.scheduling = errno;
+  }
+  if (words > 0 && syscall(SYS_sched_setaffinity, 0, words * sizeof *cpus, cpus) != 0)
+    refused.affinity = errno;
+  errno = saved;
+  return refused;
+}
+
+static inline int32_t cp_sched_other(void) { return SCHED_OTHER; }
+static inline int32_t cp_sched_batch(void) { return 3; } /* SCHED_BATCH: a GNU extension */
+static inline int32_t cp_sched_idle(void) { return 5; }  /* SCHED_IDLE: likewise */
+static inline int32_t cp_sched_fifo(void) { return SCHED_FIFO; }
+static inline int32_t cp_sched_rr(void) { return SCHED_RR; }
+
 /* ---- Identity and surroundings ---- */
 
 enum { CP_CAP_SETGID = 6, CP_CAP_SETUID = 7, CP_CAP_SYS_ADMIN = 21 };

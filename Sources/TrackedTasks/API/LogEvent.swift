@@ -50,6 +50,8 @@
       case taskRestarting = 17
       /// A run of a periodic task took longer than its period.
       case taskOverrun = 18
+      /// The system has refused what `SpawnOptions.scheduling` asks for; the body runs without it.
+      case schedulingRefused = 19
     }
 
     /// How serious it is.

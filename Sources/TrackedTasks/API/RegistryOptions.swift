@@ -126,6 +126,8 @@
     ///
     /// For names whose first 15 bytes are the same. UTF-8 without NUL, and not empty.
     public var threadName: String?
+    /// How the task's thread is scheduled; nil: as the registry's threads are.
+    public var scheduling: TaskScheduling?
     /// Whether the task starts again after its body has ended; nil: it does not.
     public var restart: TaskRestart?
     /// When the task runs, if it is periodic; nil: it is not; then `restart` is nil.

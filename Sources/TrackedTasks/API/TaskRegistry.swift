@@ -120,7 +120,15 @@
       if let number = options.cancelSignal, !CancelSignal.isUsable(number) {
         throw .invalidArgument
       }
-      guard let traits = options.traits() else { throw .invalidArgument }
+      guard var traits = options.traits() else { throw .invalidArgument }
+      var (wish, cpus) = (SchedulingWish(), [UInt64]())
+      if let scheduling = options.scheduling {
+        guard let asked = scheduling.wish, let words = scheduling.cpuWords else {
+          throw .invalidArgument
+        }
+        (wish, cpus) = (asked, words)
+        traits.insert(.scheduled)
+      }
       let again = options.runPolicy
       if traits.contains(.startsAgain) && again == nil { throw .invalidArgument }
       var threadName: (UInt64, UInt64) = (0, 0)
@@ -134,12 +142,13 @@
       try task.spawn(
         SpawnRequest(
           name: name, kind: kind.rawValue, stackSize: stackSize, isCleanup: options.isCleanup,
-          wantsFreshThread: options.wantsFreshThread, traits: traits,
+          wantsFreshThread: options.wantsFreshThread || options.scheduling != nil, traits: traits,
           cancelSignal: options.cancelSignal ?? 0,
           heartbeat: options.heartbeat?.wholeNanoseconds ?? 0, threadName: threadName,
+          scheduling: wish,
           waitsFirst: (options.schedule?.firstDelay ?? .zero) > .zero,
           spawnedFrom: cp_return_address()),
-        in: core, whenFull: options.whenFull, again: again)
+        in: core, whenFull: options.whenFull, again: again, cpus: cpus)
       return task
     }
 

@@ -107,10 +107,11 @@ import Synchronization
     ///   - registry: where.
     ///   - whenFull: what to do if there is no room.
     ///   - again: when it runs again, if its traits say that it does.
+    ///   - cpus: the words of the affinity that it asks for; none if it asks for none.
     /// - Throws: as `TaskRegistry.spawn`; then the body is released and never runs.
     final func spawn(
       _ request: consuming SpawnRequest, in registry: RegistryReference,
-      whenFull: SpawnOptions.WhenFull, again: RunPolicy? = nil
+      whenFull: SpawnOptions.WhenFull, again: RunPolicy? = nil, cpus: [UInt64] = []
     ) throws(TaskRegistryError) {
       // SAFETY: `drop` takes this reference over if the spawn succeeds, else we do.
       let context = Unmanaged.passRetained(self)
@@ -119,10 +120,14 @@ import Synchronization
       request.drop = Self.drop
       request.wantsHandle = true
       let (status, core) = withUnsafePointer(to: again ?? .restart(RestartPolicy())) { again in
-        request.again = again
-        return switch whenFull {
-        case .fail: registry.spawn(request)
-        case .wait(let time): registry.spawn(request, waitingForRoom: timeoutNanoseconds(time))
+        cpus.withUnsafeBufferPointer { cpus in
+          request.again = again
+          request.scheduling.cpus = cpus.isEmpty ? nil : cpus.baseAddress
+          request.scheduling.cpuWords = cpus.count
+          return switch whenFull {
+          case .fail: registry.spawn(request)
+          case .wait(let time): registry.spawn(request, waitingForRoom: timeoutNanoseconds(time))
+          }
         }
       }
       guard let core else {

@@ -60,6 +60,7 @@ enum Names {
     case 16: "deadlock"
     case 17: "task-restarting"
     case 18: "task-overrun"
+    case 19: "scheduling-refused"
     default: "unknown"
     }
   }

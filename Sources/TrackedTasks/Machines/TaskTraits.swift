@@ -50,6 +50,9 @@ struct TaskTraits: OptionSet {
   /// No join waits for it (S9).
   static var unjoined: TaskTraits { TaskTraits(rawValue: 1 << 22) }
 
+  /// Its thread is scheduled otherwise than its registry's; how is in its activity (S10).
+  static var scheduled: TaskTraits { TaskTraits(rawValue: 1 << 23) }
+
   private static var phaseShift: UInt32 { 8 }
 
   /// The trait of a task that a shutdown asks to stop in phase 0 to 7 (E5).

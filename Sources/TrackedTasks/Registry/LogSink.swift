@@ -33,6 +33,7 @@ enum LogEventNumber {
   static var deadlock: UInt32 { 16 }
   static var taskRestarting: UInt32 { 17 }
   static var taskOverrun: UInt32 { 18 }
+  static var schedulingRefused: UInt32 { 19 }
 
   /// Whether the event reports the result of a call, which the caller receives as well.
   static func isOutcome(_ event: UInt32) -> Bool {

@@ -106,6 +106,13 @@ extension TaskReference {
       let status = prepareHeartbeats(interval: heartbeat)
       if status != .ok { return status }
     }
+    if request.traits.contains(.scheduled) {
+      let status = prepareScheduling(request.scheduling)
+      if status != .ok {
+        if request.traits.contains(.heartbeat) { endHeartbeats() }
+        return status
+      }
+    }
     if request.traits.contains(.startsAgain), let policy = request.again {
       let status = prepareRuns(
         policy.pointee, stackSize: registry.stackSize(for: request),
@@ -127,6 +134,7 @@ extension TaskReference {
     // An earlier task in the same record may have had heartbeats; its state was dropped at its end.
     if traits.contains(.heartbeat) { endHeartbeats() }
     if traits.contains(.startsAgain) { endRuns() }
+    if traits.contains(.scheduled) { endScheduling() }
     if let signal = takeSignal() { signal.destroy() }
   }
 
@@ -150,6 +158,10 @@ extension TaskReference {
     if traits.contains(.unjoined) { Worker.current?.beginsUnjoinedTask() }
     let startsAgain = traits.contains(.startsAgain)
     if startsAgain && !runBegins(wasAsked: wasAsked) { return false }
+    if traits.contains(.scheduled) {
+      applyScheduling()
+      if ProcessState.isForkedChild { return false }
+    }
     if traits.contains(.namedThread), let worker = Worker.current {
       let name = activity
       Worker.setKernelName(
@@ -174,6 +186,7 @@ extension TaskReference {
   func bodyHasEnded() {
     if traits.contains(.startsAgain) { endRuns() }
     if traits.contains(.heartbeat) { endHeartbeats() }
+    if traits.contains(.scheduled) { endScheduling() }
     guard let signal = takeSignal() else { return }
     signal.discardPending(in: registry.root)
     signal.destroy()

@@ -23,6 +23,8 @@ struct SpawnRequest {
   var threadName: (UInt64, UInt64) = (0, 0)
   /// Why and when it runs again, if the traits say `startsAgain`; valid during the spawn.
   var again: UnsafePointer<RunPolicy>?
+  /// How its thread is scheduled, if the traits say `scheduled`.
+  var scheduling = SchedulingWish()
   /// Whether its first run begins later, as its schedule says.
   var waitsFirst = false
   /// The address to which the spawn returns; 0: not known.

@@ -61,6 +61,9 @@ struct TaskActivity: ~Copyable {
   // atomic: a pointer of the application's, as bits, if its traits say `hasData`. Written by the
   // task's own thread with release, loaded with acquire: so what it points to can be read, too.
   let data: Atomic<UInt>
+  // atomic: relaxed; its `SchedulingWish`, as bits, if its traits say `scheduled`. Written by the
+  // spawner, and freed by the task's own thread at its end.
+  let scheduling: Atomic<UInt>
   // The last five are valid if its traits say `startsAgain`.
   // atomic: its `TaskRuns`, as bits; 0 once no run follows. See LOCKING there.
   let runs: Atomic<UInt>

@@ -214,8 +214,8 @@ extension TaskReference {
     }
   }
 
-  /// Sends an event about the task.
-  private func send(
+  /// Sends an event about the task, which is the calling thread's.
+  func send(
     event: UInt32, _ level: UInt32, code: Int32 = 0, _ build: (inout FixedText) -> Void
   ) {
     name.withText { name in

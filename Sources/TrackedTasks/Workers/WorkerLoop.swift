@@ -163,7 +163,7 @@ extension Worker {
       worker.pointee.cpu.store(cpu, ordering: .relaxed)
     }
     if hasOptionalState && !task.bodyBegins(wasAsked: before?.isCancelRequested == true) {
-      return endWithoutRun(task, on: worker)
+      return ProcessState.isForkedChild ? (0, false) : endWithoutRun(task, on: worker)
     }
     cp_set_errno(0)
     mustSucceed(pthread_setcancelstate(cp_cancel_enable(), nil), "pthread_setcancelstate")
