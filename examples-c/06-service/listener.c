@@ -86,6 +86,8 @@ static void start_connection(int fd, const struct sockaddr_in *peer) {
 
   options.drop = connection_drop;
   options.phase = PHASE_PEERS;
+  /* At the limit a moment's patience, in which clients wait in the socket's queue, is better than a refusal. */
+  options.room_wait_ns = TR_MILLISECONDS(200);
   status = tr_spawn_with(service.peers, c->name, TR_KIND_PEER_CONNECTION, connection_run, c,
                          &options, NULL);
   if (status == TR_OK) {
@@ -93,9 +95,10 @@ static void start_connection(int fd, const struct sockaddr_in *peer) {
     return;
   }
   free(c); /* rejected: c and its descriptor are still ours */
-  refuse(fd, status == TR_ERR_LIMIT    ? "too many connections"
-             : status == TR_ERR_CLOSED ? "the service is stopping"
-                                       : tr_strerror(status));
+  refuse(fd, status == TR_ERR_LIMIT ? "too many connections"
+             : status == TR_ERR_CLOSED || status == TR_ERR_CANCELLED
+                 ? "the service is stopping"
+                 : tr_strerror(status));
 }
 
 void listener_drop(void *ctx) {

@@ -4,7 +4,8 @@
    them all) or by HTTP/1.1 ("GET /kv/colour", with keep-alive), on 127.0.0.1. Its tasks, by the phase
    of a shutdown that stops them:
 
-     0  listener     accepts connections and spawns one task for each; without it the service stops
+     0  listener     accepts connections and spawns one task for each; started again if it fails, three times in a
+                     minute at most; without it the service stops
      1  peers        a group, with a limit of its own:
           peer A:P     one connection: reads requests, answers them, asks another server (FETCH)
           rpc primes   one expensive request, run beside the connection that waits for it
@@ -74,6 +75,7 @@ static void on_event(void *log_context, const tr_log_event *event) {
    its descriptor. */
 static tr_status start_tasks(int listen_fd, int signal_fd, const struct settings *settings) {
   tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  tr_restart_options restart = TR_RESTART_OPTIONS_INIT;
   tr_status status = TR_OK;
 
   if (service.journal.fd >= 0) {
@@ -113,6 +115,9 @@ static tr_status start_tasks(int listen_fd, int signal_fd, const struct settings
     options.drop = listener_drop;
     options.phase = PHASE_LISTENER;
     options.flags = TR_SPAWN_ESSENTIAL_ON_FAILURE; /* a service that cannot accept is of no use */
+    restart.policy = TR_RESTART_ON_FAILURE;        /* but it may be able to again, in a moment */
+    restart.max_restarts = 3;
+    options.restart = &restart;
     status = tr_spawn_with(service.registry, "listener", TR_KIND_BACKGROUND_LOOP, listener_run,
                            (void *)(intptr_t)listen_fd, &options, NULL);
   }

@@ -1,5 +1,7 @@
 #if !hasFeature(Embedded)
 
+  import CPlatform
+
   /// How a thread is adopted.
   public struct AdoptOptions: Sendable {
     /// When a shutdown asks the thread to stop: 0 (first, with the registry's token) to 7.

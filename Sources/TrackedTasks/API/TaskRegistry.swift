@@ -1,5 +1,7 @@
 #if !hasFeature(Embedded)
 
+  import CPlatform
+
   /// A list of live tasks that is closed and joined as one; each task is a thread with a name and a
   /// kind.
   ///
