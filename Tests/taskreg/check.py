@@ -108,7 +108,7 @@ def check_tree(found, others=0):
         check(sum(task["name"] == name for task in found["tasks"]) == 1, f"{name} is not there once")
         check(tasks[name]["group"] == group and tasks[name]["state"] == "running", f"{tasks[name]}")
         check(tasks[name]["thread_id"] > 0 and tasks[name]["age_ns"] >= 0, f"{tasks[name]}")
-        check(tasks[name]["parent_id"] is None and tasks[name]["spawned_at"]["object"], f"{tasks[name]}")
+        check(tasks[name]["parent_id"] is None and tasks[name]["spawn_place"]["object"], f"{tasks[name]}")
     check(others or len(tasks) == len(TASKS), f"others are there: {sorted(tasks)}")
     check(tasks["crawls"]["kind_name"] == "crawler", "the name of a kind is missing")
     gamma = tasks["gamma"]

@@ -25,8 +25,8 @@ extern pid_t gettid(void);
 extern int pthread_setname_np(pthread_t, const char *);
 extern int pthread_attr_setsigmask_np(pthread_attr_t *, const sigset_t *);
 
-/* A thread as a number: pthread_t is one in glibc, and a pointer in musl. Two are the same thread if
-   the numbers are equal. 0 is none. */
+/* A thread as a number: pthread_t is one in glibc, and a pointer in musl. Two are the same thread
+   if the numbers are equal. 0 is none. */
 typedef uintptr_t cp_thread;
 
 static inline cp_thread cp_thread_self(void) { return (cp_thread)pthread_self(); }

@@ -46,7 +46,7 @@ extension TextWriter {
   mutating func write(jsonSpawnOf facts: TaskFacts) {
     write(",\"parent_id\":")
     if facts.parent == 0 { write("null") } else { write(facts.parent) }
-    write(",\"spawned_at\":")
+    write(",\"spawn_place\":")
     if facts.spawnedFrom == 0 { return write("null") }
     write("{\"address\":\"0x")
     write(hexadecimal: facts.spawnedFrom)
