@@ -92,10 +92,11 @@ static inline int check_finds_callers(void) {
 #endif
 }
 
-/* Say whether reports know whom a pthread_join waits for: glibc before 2.34 waits there in a call of its own. */
+/* Say whether reports know whom a pthread_join waits for: glibc before 2.34 waits there in a call of its own, and 2.43
+   on a word that is not the thread's id. */
 static inline int check_sees_joins(void) {
 #if defined(__GLIBC__)
-  return __GLIBC__ > 2 || __GLIBC_MINOR__ >= 34;
+  return __GLIBC__ == 2 && __GLIBC_MINOR__ >= 34 && __GLIBC_MINOR__ < 43;
 #else
   return 0;
 #endif
