@@ -35,3 +35,24 @@ struct ProgressSlot: ~Copyable {
       at: at.load(ordering: .relaxed))
   }
 }
+
+/// Reports the progress of the calling task (E3).
+///
+/// - Parameters:
+///   - done: how much of it is done.
+///   - total: how much there is; 0 if that is not known.
+///   - unit: is copied.
+/// - Returns: `.ok`; `.invalid` outside a task.
+func setProgress(done: UInt64, total: UInt64, unit: UnsafePointer<UInt8>?) -> Status {
+  guard let task = Worker.currentTask else {
+    return .invalid("tr_progress", "the caller is not a task")
+  }
+  let activity = task.openActivity()
+  let last = activity.pointee.progress
+  let isNews = last.at == 0 || last.done != done || last.total != total
+  activity.pointee.store(
+    Progress(
+      done: done, total: total, unit: unit.map { KeptText.copy(of: $0) },
+      at: isNews ? monotonicNow() : last.at))
+  return .ok
+}
