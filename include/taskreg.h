@@ -504,9 +504,10 @@ typedef struct tr_registry_options {
   tr_log_fn log;                   /* receives log events; NULL: there are no events */
   void *log_context;               /* passed to log. It must stay valid until the registry is
                                       closed, or its last reference released, and its last task has
-                                      ended. That is so once tr_shutdown has returned TR_OK, except
-                                      that a call that began earlier may use it until it returns;
-                                      spawns rejected later report no event. */
+                                      ended. That is so once tr_shutdown has returned TR_OK with no
+                                      task unjoined (tr_join_report), except that a call that began
+                                      earlier may use it until it returns; spawns rejected later
+                                      report no event. Otherwise log_drop says when. */
   int64_t spin_ns;                 /* how long a worker polls for its next task before it sleeps, in
                                       nanoseconds, at most 1 ms; 0: TR_SPIN_NS_DEFAULT;
                                       TR_SPIN_NEVER: not at all */
@@ -679,7 +680,7 @@ tr_token *tr_registry_token(tr_registry *registry);
 /* Spawn an unjoined task: one that may hang for a minute in a call that nothing ends, such as
    getaddrinfo, and that nobody waits for. It is listed, counted in tr_len and max_tasks, asked to
    stop with its phase, and explained; but no join, no shutdown and no tr_registry_wait, of its
-   registry or of one around it, waits for it or for its thread, and it is not a straggler. So TR_OK
+   registry or of one around it, waits for it or for its thread, as long as it is alive, and it is not a straggler. So TR_OK
    of those says that all other tasks have ended; tr_join_report.unjoined says how many unjoined
    ones are alive. tr_task_wait waits for it all the same.
 
@@ -766,7 +767,8 @@ typedef struct tr_spawn_options {
   uint32_t sched_priority; /* 1 to 99 with TR_SCHED_FIFO and TR_SCHED_RR, otherwise 0, else
                               TR_ERR_INVALID */
   int32_t nice_added;      /* is added to the nice value of the registry's threads, as by nice(2);
-                              below -40 or above 40: TR_ERR_INVALID */
+                              without effect if these are of FIFO or RR; below -40 or above 40, and
+                              other than 0 with TR_SCHED_FIFO or TR_SCHED_RR: TR_ERR_INVALID */
   uint32_t cpu_words;      /* how many words of cpus there are, at most 16; 0: the affinity of the
                               registry's threads */
   const uint64_t *cpus;    /* on which CPUs the thread may run: n is bit n % 64 of word n / 64;
@@ -1130,7 +1132,8 @@ typedef struct tr_join_report {
    timeout_ns nanoseconds from now. No task is asked to stop before the deadline. At the deadline
    the flag of every straggler is raised, and the call waits up to the registry's abort grace for
    them to end. Functions registered for the stragglers' cancellation run on a thread of the
-   library; the call waits at most 10 ms for them. [C4, J1-J7, T5]
+   library; the call waits at most 10 ms for them. Here and below, "every task" and "no task" leave
+   out unjoined tasks (TR_SPAWN_UNJOINED). [C4, J1-J7, S9, T5]
 
    Requires:  the caller is not a task of the registry or of a group inside it (else
               TR_ERR_DEADLOCK, nothing changed); report is NULL or initialised with
@@ -1175,7 +1178,7 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MU
 
 /* Close `registry`, cancel its token with reason and message, and join its tasks as tr_join_all
    does, with a deadline grace_ns nanoseconds from now. After TR_OK no thread of the registry is
-   left. A registry that was shut down stays closed; a further call joins what is left.
+   left but those of unjoined tasks. A registry that was shut down stays closed; a further call joins what is left.
 
    Tasks are asked to stop phase by phase. The token asks those of phase 0. When these have ended,
    or their share of the time is over, those of phase 1 are asked, and so on; the registry's token
@@ -1202,7 +1205,7 @@ tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *messa
                       int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
 
 /* A function that a shutdown calls when a phase has begun, or when it has ended, with
-   tr_shutdown_options.phase_context, the number of the phase, and how many of its tasks are alive.
+   tr_shutdown_options.phase_context, the number of the phase, and how many of its tasks are alive, unjoined ones left out.
    Each of the phases 0 to 7 begins and ends once, in this order, whether it has tasks or not: what
    closes the connections after the workers is called though no worker was left. A phase has begun
    once its tasks have been asked to stop. It has ended when all of them have, or its time is over,
@@ -2826,8 +2829,8 @@ tr_status tr_exit_by_cancel(void) TASKREG_MUST_USE;
 #define TR_RUN_NO_SYSTEMD 0x1u
 
 /* The exit statuses of tr_run_until_stopped. */
-#define TR_EXIT_STOPPED 0  /* every task has ended, as it was asked to */
-#define TR_EXIT_FATAL 1    /* every task has ended, after TR_REASON_FATAL */
+#define TR_EXIT_STOPPED 0  /* every task but unjoined ones has ended, as it was asked to */
+#define TR_EXIT_FATAL 1    /* the same, after TR_REASON_FATAL */
 #define TR_EXIT_FAILED 70  /* a call failed; the status says which error (EX_SOFTWARE) */
 #define TR_EXIT_DEADLINE 124 /* the deadline passed with tasks alive; tr_exit_by has the same */
 

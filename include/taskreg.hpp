@@ -2437,7 +2437,8 @@ class scope {
   }
   /// The scope's token.
   taskreg::token token() const noexcept { return tasks.token(); }
-  /// The scope's registry, for lists and reports.
+  /// The scope's registry, for lists and reports. What is spawned through it may be unjoined, which
+  /// the end of the scope does not wait for.
   const registry &all() const noexcept { return tasks; }
 
   /// Waits until every task of the scope has ended, without asking any to stop. Unlike other waits

@@ -144,10 +144,20 @@ def registries(table):
 
 
 def tasks():
-    """All live tasks, by id. What cannot be read is left out."""
+    """All live tasks, by id. A registry that cannot be read, of a core that was cut off, is left out from there on."""
     found = []
     for table in tables():
-        for registry in registries(table):
+        try:
+            add_tasks(table, found)
+        except gdb.MemoryError:
+            pass
+    return sorted(found, key=lambda task: task.id)
+
+
+def add_tasks(table, found):
+    """Adds the live tasks of a table."""
+    for registry in registries(table):
+        try:
             group = text(read(registry + table["path"], table["pathSize"]))
             made = half(registry + table["recordCount"])
             for number in range(table["chunkCount"]):
@@ -162,7 +172,8 @@ def tasks():
                 made -= min(made, room)
                 if made == 0:
                     break
-    return sorted(found, key=lambda task: task.id)
+        except gdb.MemoryError:
+            continue
 
 
 def threads():

@@ -31,7 +31,7 @@ extension SchedulingWish {
         function,
         """
         options.sched_priority does not belong to options.sched_policy, options.nice_added is not \
-        within -40 and 40, or options.cpus has no CPU
+        within -40 and 40, or not 0 with a policy of real time, or options.cpus has no CPU
         """)
       return nil
     }

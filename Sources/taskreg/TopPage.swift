@@ -9,7 +9,7 @@ struct TopPage {
     /// Its CPU time in nanoseconds; -1: not known.
     let used: Int64
     /// The part of a processor, in tenths of a percent, since the last page; or, in the first one that
-    /// it is on, since it was spawned; -1: not known.
+    /// it is on, since it was spawned; -1: not known, as when another run of it has begun.
     let share: Int64
   }
 
@@ -18,6 +18,9 @@ struct TopPage {
     struct Entry {
       let registry: UInt64
       let id: UInt64
+      /// By whom: the next run of a task begins with 0 again, in another thread.
+      let thread: Int32
+      let run: UInt64
       let used: Int64
       let at: Int64
     }
@@ -60,12 +63,18 @@ struct TopPage {
         let at = monotonicNow()
         let before = last.find(registry.address, task.facts.id)
         let span = max(1, at &- (before?.at ?? task.facts.spawnedAt))
-        let part = used < 0 ? -1 : max(0, used &- max(0, before?.used ?? 0))
+        let (thread, run) = (task.facts.threadID, task.facts.activity?.runs ?? 0)
+        // Of a task that starts again, the earlier runs are not in `used`.
+        let isKnown =
+          used >= 0 && (before.map { $0.thread == thread && $0.run == run } ?? (run <= 1))
+        let part = isKnown ? max(0, used &- max(0, before?.used ?? 0)) : -1
         // No thread uses more than one processor.
         let share = part < 0 ? -1 : min(1000, Int64(Double(part) / Double(span) * 1000 + 0.5))
         rows.append(Row(task: task, path: registry.path, used: used, share: share))
         measured.entries.append(
-          Measured.Entry(registry: registry.address, id: task.facts.id, used: used, at: at))
+          Measured.Entry(
+            registry: registry.address, id: task.facts.id, thread: thread, run: run, used: used,
+            at: at))
       }
     }
     measured.entries.sort { $0.id != $1.id ? $0.id < $1.id : $0.registry < $1.registry }

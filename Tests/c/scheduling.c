@@ -143,6 +143,31 @@ CASE(what_the_system_refuses_is_an_event) {
   registry_finish(registry);
 }
 
+/* Without a right, as a nice value below the own one needs: the policy is set, the nice value is refused; and the
+   other way around. */
+static void asks_for_both(void *argument) {
+  (void)argument;
+  struct rlimit none = {0, 0};
+  CHECK_EQ(0, setrlimit(RLIMIT_NICE, &none));
+  CHECK_EQ(0, setrlimit(RLIMIT_RTPRIO, &none));
+  if (geteuid() == 0) CHECK_EQ(0, setresuid(65534, 65534, 65534));
+  struct heard heard;
+  struct seen own = {.runs = 0}, seen = {.runs = 0};
+  look(&own);
+  tr_registry *registry = registry_heard(&heard);
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.sched_policy = TR_SCHED_BATCH;
+  options.nice_added = -5;
+  run(registry, &options, &seen);
+  CHECK(seen.policy == SCHED_BATCH && seen.nice == own.nice);
+  CHECK(atomic_load(&heard.refused) == 1 && (heard.code == EPERM || heard.code == EACCES));
+  registry_finish(registry);
+}
+
+/* Proves: of a policy and a nice value, the one is set when the other is refused (S10). Why it matters: a batch job
+   that should also be nicer than it may be has to be a batch job. Catches: one system call for both. */
+CASE(one_of_two_may_be_refused) { CHECK_EQ(0, status_of_child(asks_for_both, NULL)); }
+
 /* Proves: what no system accepts is TR_ERR_INVALID, with a reason, and nothing runs; the options' zeros change nothing (S10, P4).
    Why it matters: an option that is out of range is a mistake. Catches: a number that is cut to what fits. */
 CASE(what_has_no_meaning_is_invalid) {
@@ -152,6 +177,7 @@ CASE(what_has_no_meaning_is_invalid) {
       {TR_SCHED_RR + 1, 0, 0, NULL, 0}, {UINT32_MAX, 0, 0, NULL, 0}, {TR_SCHED_FIFO, 0, 0, NULL, 0},
       {TR_SCHED_RR, 100, 0, NULL, 0},   {TR_SCHED_OTHER, 1, 0, NULL, 0}, {TR_SCHED_DEFAULT, 1, 0, NULL, 0},
       {0, 0, 41, NULL, 0},              {0, 0, -41, NULL, 0},         {0, 0, INT32_MIN, NULL, 0},
+      {TR_SCHED_FIFO, 1, 1, NULL, 0},   {TR_SCHED_RR, 1, -1, NULL, 0},
       {0, 0, 0, NULL, 1},               {0, 0, 0, none, 16},          {0, 0, 0, some, 17},
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -173,4 +199,5 @@ CASE(what_has_no_meaning_is_invalid) {
 }
 
 CHECK_MAIN(CHECK_ENTRY(the_thread_is_scheduled_as_the_options_say), CHECK_ENTRY(what_the_system_refuses_is_an_event),
+           CHECK_ENTRY(one_of_two_may_be_refused),
            CHECK_ENTRY(what_has_no_meaning_is_invalid))

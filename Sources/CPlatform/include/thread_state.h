@@ -116,26 +116,35 @@ struct cp_refused {
   int32_t scheduling, affinity;
 };
 
-/* Change the scheduling of the calling thread: to a policy with a priority, unless that is
-   negative; its nice value by `nice`; its affinity to `words` words of `cpus`, unless there are
-   none. */
+/* Change the calling thread's policy and priority, unless the policy is negative, and its nice
+   value. Returns 0 or an errno. */
+static inline int cp_change_scheduling(int32_t policy, uint32_t priority, int32_t nice) {
+  struct cp_scheduling wanted = cp_get_scheduling(0);
+  if (wanted.size == 0) return EPERM; /* a filter hides what there is */
+  wanted.size = CP_SCHED_ATTR_SIZE;
+  wanted.flags = 0;
+  memset(wanted.times, 0, sizeof wanted.times);
+  memset(wanted.clamps, 0, sizeof wanted.clamps);
+  if (policy >= 0) {
+    wanted.policy = (uint32_t)policy;
+    wanted.priority = priority;
+  }
+  wanted.nice += nice;
+  if (wanted.nice < -20) wanted.nice = -20;
+  if (wanted.nice > 19) wanted.nice = 19;
+  return syscall(SYS_sched_setattr, 0, &wanted, 0) != 0 ? errno : 0;
+}
+
+/* Change the scheduling of the calling thread, each part by itself, as one may be refused: to a
+   policy with a priority, unless that is negative; its nice value by `nice`; its affinity to
+   `words` words of `cpus`, unless there are none. */
 static inline struct cp_refused cp_reschedule(int32_t policy, uint32_t priority, int32_t nice,
                                               const uint64_t *cpus, size_t words) {
   struct cp_refused refused = {0, 0};
-  int saved = errno;
-  if (policy >= 0 || nice != 0) {
-    struct cp_scheduling wanted = cp_get_scheduling(0);
-    wanted.size = CP_SCHED_ATTR_SIZE;
-    wanted.flags = 0;
-    if (policy >= 0) {
-      wanted.policy = (uint32_t)policy;
-      wanted.priority = priority;
-    }
-    wanted.nice += nice;
-    if (wanted.nice < -20) wanted.nice = -20;
-    if (wanted.nice > 19) wanted.nice = 19;
-    if (syscall(SYS_sched_setattr, 0, &wanted, 0) != 0) refused.scheduling = errno;
-  }
+  int saved = errno, code = 0;
+  if (policy >= 0) refused.scheduling = cp_change_scheduling(policy, priority, 0);
+  if (nice != 0) code = cp_change_scheduling(-1, 0, nice);
+  if (refused.scheduling == 0) refused.scheduling = code;
   if (words > 0 && syscall(SYS_sched_setaffinity, 0, words * sizeof *cpus, cpus) != 0)
     refused.affinity = errno;
   errno = saved;

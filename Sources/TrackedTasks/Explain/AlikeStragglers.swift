@@ -13,6 +13,8 @@ struct AlikePlace {
   /// Of the first one: whether some wait for other descriptors, or for other things to be signalled.
   var hasOtherDescriptors = false
   var hasOtherLocks = false
+  /// Whether not all of them were spawned by one task.
+  var hasOtherParents = false
   /// Of the first one that waits for the other end of its connection: how many do.
   var peers: Int32 = 0
 
@@ -70,6 +72,9 @@ extension ReportReference {
     }
     let (edge, firstEdge) = (stragglers[index].thread.edge, stragglers[first].thread.edge)
     if edge.address != firstEdge.address { all.hasOtherLocks = true }
+    if stragglers[index].facts.parent != stragglers[first].facts.parent {
+      all.hasOtherParents = true
+    }
     if stragglers[index].face?.pointee.number != stragglers[first].face?.pointee.number
       || edge.descriptor != firstEdge.descriptor
     {
@@ -101,6 +106,7 @@ extension ReportReference {
     writer.write(all.count == 2 ? " younger task like this" : " younger tasks like this")
     if all.hasOtherDescriptors { writer.write(", for other descriptors") }
     if all.hasOtherLocks { writer.write(", to be signalled elsewhere") }
+    if all.hasOtherParents { writer.write(", spawned by other tasks") }
     var named = 0
     var index = Int32(first)
     while index >= 0 {

@@ -24,7 +24,7 @@ struct SchedulingWish {
   var isValid: Bool {
     let isRealTime = policy == cp_sched_fifo() || policy == cp_sched_rr()
     guard isRealTime ? (1...99).contains(priority) : priority == 0 else { return false }
-    guard (-40...40).contains(niceAdded) else { return false }
+    guard (-40...40).contains(niceAdded), !isRealTime || niceAdded == 0 else { return false }
     if cpuWords == 0 { return true }
     guard let cpus, cpuWords <= Self.mostCPUs / 64 else { return false }
     for word in 0..<cpuWords where cpus[word] != 0 { return true }
