@@ -680,9 +680,9 @@ tr_token *tr_registry_token(tr_registry *registry);
 /* Spawn an unjoined task: one that may hang for a minute in a call that nothing ends, such as
    getaddrinfo, and that nobody waits for. It is listed, counted in tr_len and max_tasks, asked to
    stop with its phase, and explained; but no join, no shutdown and no tr_registry_wait, of its
-   registry or of one around it, waits for it or for its thread, as long as it is alive, and it is not a straggler. So TR_OK
-   of those says that all other tasks have ended; tr_join_report.unjoined says how many unjoined
-   ones are alive. tr_task_wait waits for it all the same.
+   registry or of one around it, waits for it or for its thread, as long as it is alive, and it is
+   not a straggler. So TR_OK of those says that all other tasks have ended; tr_join_report.unjoined
+   says how many unjoined ones are alive. tr_task_wait waits for it all the same.
 
    Whatever the body uses has to be there until it returns, and the log function with its context,
    too: the library keeps its own memory, and calls drop(ctx) at the end of the task, after the last
@@ -1178,7 +1178,8 @@ tr_status tr_registry_wait(tr_registry *registry, int64_t timeout_ns) TASKREG_MU
 
 /* Close `registry`, cancel its token with reason and message, and join its tasks as tr_join_all
    does, with a deadline grace_ns nanoseconds from now. After TR_OK no thread of the registry is
-   left but those of unjoined tasks. A registry that was shut down stays closed; a further call joins what is left.
+   left but those of unjoined tasks. A registry that was shut down stays closed; a further call
+   joins what is left.
 
    Tasks are asked to stop phase by phase. The token asks those of phase 0. When these have ended,
    or their share of the time is over, those of phase 1 are asked, and so on; the registry's token
@@ -1205,11 +1206,12 @@ tr_status tr_shutdown(tr_registry *registry, tr_reason reason, const char *messa
                       int64_t grace_ns, tr_join_report *report) TASKREG_MUST_USE;
 
 /* A function that a shutdown calls when a phase has begun, or when it has ended, with
-   tr_shutdown_options.phase_context, the number of the phase, and how many of its tasks are alive, unjoined ones left out.
-   Each of the phases 0 to 7 begins and ends once, in this order, whether it has tasks or not: what
-   closes the connections after the workers is called though no worker was left. A phase has begun
-   once its tasks have been asked to stop. It has ended when all of them have, or its time is over,
-   the last one that has tasks after the abort grace: the number says whether any is still alive.
+   tr_shutdown_options.phase_context, the number of the phase, and how many of its tasks are alive,
+   unjoined ones left out. Each of the phases 0 to 7 begins and ends once, in this order, whether
+   it has tasks or not: what closes the connections after the workers is called though no worker was
+   left. A phase has begun once its tasks have been asked to stop. It has ended when all of them
+   have, or its time is over, the last one that has tasks after the abort grace: the number says
+   whether any is still alive.
 
    It is called on the thread that shuts down, under no lock, in the shutdown's time. What is due
    meanwhile, the next phase or the deadline, comes when it returns, except for a second signal,

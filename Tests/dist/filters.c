@@ -289,7 +289,7 @@ static const struct row {
     {"`tr_token_fd`, `tr_task_fd`, `tr_wait_fd`", run_descriptors, 0, {C(eventfd2), C(ppoll)}},
     {"`tr_signal_watch_start`", run_signals, 0, {{0, 0}}},
     {"`TR_SIGNAL_EXPLAIN`; more as for full reports", run_explanations, 0,
-     {C(rt_sigpending), C(poll), C(nanosleep), C(process_vm_readv)}},
+     {C(rt_sigpending), C(poll), C(nanosleep), C(process_vm_readv), C(pread64)}},
     {"full reports: `tr_explain`, `tr_shutdown_report`, `tr_join_all_report`", run_reports, 0, {REPORTS}},
     {"`tr_enable_backtraces`, and full reports then", run_backtraces, 0, {REPORTS}},
     {"`tr_install_cancel_signal`", run_cancel_signal, 0, {C(rt_sigtimedwait)}},
