@@ -57,7 +57,7 @@ static void make_tree(void) {
 /* ---- A thread that stops for good in the middle of a change, with the lock held ---- */
 
 static _Atomic int stop_at_unlock;
-static sem_t stopped;
+static sem_t stopped, allowed;
 
 #ifdef KEEPS_UNLOCK
 static void *creates_registries(void *argument) { return argument; }
@@ -89,6 +89,7 @@ static void *holds_allocator(void *argument) {
 static int body_allocates(tr_task *self, void *ctx) {
   (void)self, (void)ctx;
   atomic_fetch_add(&in_body, 1);
+  while (sem_wait(&allowed) != 0) continue;
   free(malloc(100));
   return 0;
 }
@@ -256,6 +257,7 @@ int main(int argc, char **argv) {
   prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   CHECK_EQ(0, sem_init(&stopped, 0, 0));
+  CHECK_EQ(0, sem_init(&allowed, 0, 0));
   if (strcmp(mode, "tree") == 0) {
     make_tree();
   } else if (strcmp(mode, "empty") == 0) {
@@ -285,10 +287,11 @@ int main(int argc, char **argv) {
   } else if (strcmp(mode, "holds-allocator") == 0) {
     make_tree();
     printf(" \b"); /* so that the buffer is there */
+    spawns(registry, "victim", TR_KIND_MAINTENANCE, body_allocates); /* a spawn may allocate, too */
+    await_bodies(5);
     CHECK_EQ(0, pthread_create(&thread, NULL, holds_allocator, &stopped));
     CHECK_EQ(0, sem_wait(&stopped));
-    spawns(registry, "victim", TR_KIND_MAINTENANCE, body_allocates);
-    await_bodies(5);
+    sem_post(&allowed);
   } else if (strcmp(mode, "holds-loader") == 0) {
     make_tree();
     CHECK_EQ(0, pthread_create(&thread, NULL, holds_loader, &stopped));
