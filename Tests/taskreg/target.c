@@ -287,7 +287,8 @@ int main(int argc, char **argv) {
     await_bodies(5);
   } else if (strcmp(mode, "holds-allocator") == 0) {
     make_tree();
-    printf(" \b"); /* so that the buffer is there */
+    static char room[256]; /* or what is printed would be put into memory that is allocated */
+    CHECK_EQ(0, setvbuf(stdout, room, _IOFBF, sizeof room));
     spawns(registry, "victim", TR_KIND_MAINTENANCE, body_allocates); /* a spawn may allocate, too */
     await_bodies(5);
     CHECK_EQ(0, pthread_create(&thread, NULL, holds_allocator, &stopped));
