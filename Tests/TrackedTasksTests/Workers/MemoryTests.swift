@@ -42,9 +42,9 @@ import Testing
     try registry.joinAll(timeout: ample)
     #expect(runs.value == 100_000)
     // One chunk of records. Threads that are done and not yet idle come on top of the 16: under
-    // ThreadSanitizer, which makes them slow, there were 240.
+    // ThreadSanitizer, on a machine that is busy with something else, there were 1800.
     #expect(Self.recordsOf(registry) <= 64 + 128)
-    #expect(Self.workersOf(registry) <= (isUnderThreadSanitizer ? 1000 : 100))
+    #expect(Self.workersOf(registry) <= (isUnderThreadSanitizer ? 10_000 : 100))
     try registry.shutdown(grace: ample)
     #expect(registry.core.monitor.withLock { $0.threadCount } == 0)
   }
