@@ -41,6 +41,14 @@ APART static tr_task *adopted_here(tr_registry *registry) {
   return task;
 }
 
+/* Built with ThreadSanitizer, the library's entries call another function of it, to which the place that is recorded belongs:
+   there it is not checked. Libraries that are used are not built so. */
+#ifdef CHECK_UNDER_TSAN
+enum { HAS_PLACES = 0 };
+#else
+enum { HAS_PLACES = 1 };
+#endif
+
 /* Whether an address is in a function, which is short. */
 static int is_in(uint64_t address, uintptr_t start) {
   return address > start && address < start + 4096;
@@ -75,8 +83,9 @@ CASE(the_place_of_a_spawn_is_shown) {
   CHECK_EQ(TR_OK, tr_snapshot_write_buffer(registry, TR_FORMAT_JSON, json, sizeof json, &length));
   for (int i = 0; i < 4; i++) {
     tr_task_summary seen = listed(registry, tasks[i]);
-    CHECK(is_in(seen.spawn_address, functions[i]) && seen.parent_id == 0);
-    CHECK_MSG(strstr(text, names[i]) != NULL, "no%s", names[i]);
+    CHECK(seen.spawn_address != 0 && seen.parent_id == 0);
+    CHECK(!HAS_PLACES || is_in(seen.spawn_address, functions[i]));
+    CHECK_MSG(!HAS_PLACES || strstr(text, names[i]) != NULL, "no%s", names[i]);
     char address[64];
     snprintf(address, sizeof address, "{\"address\":\"0x%" PRIx64 "\"", seen.spawn_address);
     CHECK_MSG(strstr(json, address) != NULL, "no %s", address);
@@ -150,7 +159,7 @@ CASE(a_task_knows_its_parent) {
   tr_straggler seen = TR_STRAGGLER_INIT;
   CHECK_EQ(TR_OK, tr_explain(registry, &report));
   CHECK_EQ(TR_OK, tr_report_write_buffer(report, TR_FORMAT_TEXT, text, sizeof text, &length));
-  snprintf(wanted, sizeof wanted, "\n  spawned by task %" PRIu64 " at spawned_here+0x", child);
+  snprintf(wanted, sizeof wanted, "\n  spawned by task %" PRIu64 " at %s", child, HAS_PLACES ? "spawned_here+0x" : "");
   CHECK_MSG(strstr(text, wanted) != NULL, "no %s", wanted);
   for (size_t i = 0; i < 2; i++) {
     CHECK_EQ(TR_OK, tr_report_straggler(report, i, &seen));
