@@ -215,7 +215,7 @@ enum {
   TR_EVENT_TASK_OVERRUN = 18,        /* a run of a periodic task took longer than its period */
   TR_EVENT_SCHEDULING_REFUSED = 19   /* the system has refused what a spawn's options ask for: the
                                         policy, the nice value or the affinity; the body runs
-                                        without it. code is the errno */
+                                        without that one. code is the errno */
 };
 
 /* One log event. The pointers are valid during the callback only; the strings are UTF-8. Text from
@@ -761,8 +761,8 @@ typedef struct tr_spawn_options {
   const tr_restart_options *restart; /* when the task starts again after its body has ended; copied;
                                         NULL: never */
   /* How the task's thread is scheduled. The thread sets that itself before the body, and in each
-     run; it runs nothing else. Where the system refuses it, the body runs without it, and there
-     is an event, TR_EVENT_SCHEDULING_REFUSED. [S10] */
+     run; it runs nothing else. Where the system refuses a part, the body runs without that one,
+     and there is an event, TR_EVENT_SCHEDULING_REFUSED. [S10] */
   uint32_t sched_policy;   /* TR_SCHED_...; other numbers: TR_ERR_INVALID */
   uint32_t sched_priority; /* 1 to 99 with TR_SCHED_FIFO and TR_SCHED_RR, otherwise 0, else
                               TR_ERR_INVALID */

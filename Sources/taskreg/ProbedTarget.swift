@@ -42,17 +42,7 @@ enum ProbedProcess {
     if let core = target?.core {
       return core.notes.thread(thread)?.write(name, of: core, to: bytes) ?? Int(-ESRCH)
     }
-    var count = 0
-    withFixedText { path in
-      append(thread: thread, to: &path)
-      path.append("/")
-      path.append(name)
-    } _: { path in
-      path.withMemoryRebound(to: CChar.self, capacity: 1) {
-        count = cp_read_file($0, bytes.baseAddress, bytes.count)
-      }
-    }
-    return count
+    return readFile(name, ofThread: thread, into: bytes)
   }
 
   static func appendTable(to path: inout FixedText) {

@@ -1,7 +1,7 @@
+import CPlatform
+
 // The tool `taskreg` has the same functions for another process (ProbedTarget.swift).
 #if !TASKREG_TOOL
-  import CPlatform
-
   /// The process whose threads, locks and descriptors are examined: this one.
   ///
   /// All that the examination asks of it goes through here, so that the same code examines another
@@ -25,19 +25,7 @@
     /// Reads the first bytes of a file in that directory; how many, or a negative error number.
     static func read(
       _ name: StaticString, ofThread thread: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>
-    ) -> Int {
-      var count = 0
-      withFixedText { path in
-        append(thread: thread, to: &path)
-        path.append("/")
-        path.append(name)
-      } _: { path in
-        // SAFETY: CChar and UInt8 have the same layout.
-        let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
-        count = cp_read_file(path, bytes.baseAddress, bytes.count)
-      }
-      return count
-    }
+    ) -> Int { readFile(name, ofThread: thread, into: bytes) }
 
     /// Appends the path of the directory whose `fd` has the descriptors of the examiner's table.
     static func appendTable(to path: inout FixedText) { path.append("/proc/thread-self") }
@@ -87,3 +75,22 @@
     }
   }
 #endif
+
+extension ProbedProcess {
+  /// Reads the first bytes of a file of a thread in proc(5); as `read`.
+  static func readFile(
+    _ name: StaticString, ofThread thread: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>
+  ) -> Int {
+    var count = 0
+    withFixedText { path in
+      append(thread: thread, to: &path)
+      path.append("/")
+      path.append(name)
+    } _: { path in
+      // SAFETY: CChar and UInt8 have the same layout.
+      let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
+      count = cp_read_file(path, bytes.baseAddress, bytes.count)
+    }
+    return count
+  }
+}
