@@ -348,13 +348,19 @@ CASE(a_shutdown_ends_the_timer_thread) {
   tr_token_release(token);
 }
 
+struct yielding {
+  sem_t called;
+  int on_event_thread; /* and not on main, where the timeout passed as it was registered */
+};
+
 /* From now on the thread runs only when no other needs the CPU: it is then not finished when other
    threads see that its callback is. */
 static void callback_gives_way(void *ctx) {
+  struct yielding *yielding = ctx;
   struct sched_param none = {0};
-  int is_main = gettid() == getpid(); /* where the timeout passed as it was registered */
-  if (!is_main) CHECK_EQ(0, sched_setscheduler(0, SCHED_IDLE, &none));
-  CHECK_EQ(0, sem_post(ctx));
+  yielding->on_event_thread = gettid() != getpid();
+  if (yielding->on_event_thread) CHECK_EQ(0, sched_setscheduler(0, SCHED_IDLE, &none));
+  CHECK_EQ(0, sem_post(&yielding->called));
 }
 
 /* Proves: so is an event thread whose callback has just ended: it is not needed, though it has not
@@ -367,26 +373,35 @@ CASE(a_shutdown_ends_threads_whose_callbacks_have_ended) {
   CPU_ZERO(&one);
   CPU_SET(sched_getcpu(), &one);
   CHECK_EQ(0, sched_setaffinity(0, sizeof one, &one)); /* the library's own threads are scheduled as this one is */
-  sem_t called;
-  CHECK_EQ(0, sem_init(&called, 0, 0));
-  for (int round = 0; round < check_rounds(100); round++) {
+  struct yielding yielding = {.on_event_thread = 0};
+  CHECK_EQ(0, sem_init(&yielding.called, 0, 0));
+  int64_t timeout = 5 * MS;
+  for (int rounds = check_rounds(100); rounds > 0;) {
+    yielding.on_event_thread = 0;
     tr_registry *registry = registry_new();
-    tr_token *token = tr_token_child_with_timeout(tr_registry_token(registry), 5 * MS);
+    tr_token *token = tr_token_child_with_timeout(tr_registry_token(registry), timeout);
     CHECK(token != NULL);
     tr_registration *registration = NULL;
-    /* On a busy machine the timeout may have passed by now. */
     if (!tr_token_is_cancelled(token)) {
-      tr_status status = tr_token_on_cancel(token, callback_gives_way, &called, NULL, &registration);
+      tr_status status = tr_token_on_cancel(token, callback_gives_way, &yielding, NULL, &registration);
       CHECK(status == TR_OK || status == TR_ERR_CANCELLED);
-      sem_take(&called);
+      sem_take(&yielding.called);
     }
     tr_registration_remove(registration);
     CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
-    CHECK_EQ(0, own_threads());
+    if (yielding.on_event_thread) {
+      CHECK_EQ(0, own_threads());
+      rounds--;
+    } else {
+      /* On a busy machine the timeout passed before, and an event thread may still be about to look for callbacks,
+         for which it counts as needed. */
+      timeout *= 2;
+      CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+    }
     tr_token_release(token);
     tr_registry_release(registry);
   }
-  CHECK_EQ(0, sem_destroy(&called));
+  CHECK_EQ(0, sem_destroy(&yielding.called));
   CHECK_EQ(0, sched_setaffinity(0, sizeof all, &all));
 }
 
