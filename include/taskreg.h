@@ -2284,6 +2284,12 @@ typedef struct tr_straggler {
   int32_t last_code;
   uint64_t parent_id;              /* this and spawn_address are as in tr_task_summary */
   uint64_t spawn_address;
+  uint32_t holder_is_certain;      /* 1: the holder's id had not been another thread's of the
+                                      process before. 0: there is no holder, or an earlier thread of
+                                      the same id may have taken the lock and ended without
+                                      releasing it, as Linux did not say how many threads were made
+                                      since */
+  uint32_t reserved;               /* 0 */
 } tr_straggler;
 
 /* Whether a backtrace was taken, and why not. */
@@ -2302,7 +2308,8 @@ enum {
   {                                                                                                \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0,  \
         0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0u, NULL,         \
-        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0, 0u, 0u        \
+        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0, 0u, 0u, 0u,   \
+        0u                                                                                         \
   }
 
 /* A task that has ended: one of the slowest to stop in a report, or one of the last (tr_recent). */
@@ -2459,12 +2466,14 @@ typedef struct tr_thread_report {
   int32_t wait_pid;
   uint32_t wait_count;
   char holder_name[64];
+  uint32_t holder_is_certain;
+  uint32_t reserved; /* 0 */
 } tr_thread_report;
 
 #define TR_THREAD_REPORT_INIT                                                                      \
   {                                                                                                \
     (uint32_t)sizeof(tr_thread_report), 0, {0}, 0, {0}, 0, 0, NULL, 0, 0, 0u, 0u, 0u, 0u, 0u, 0u,  \
-        0, 0, 0, 0u, {0}                                                                           \
+        0, 0, 0, 0u, {0}, 0u, 0u                                                                   \
   }
 
 /* Copy one of the threads that `report` lists, by its index from 0. There are none unless they were

@@ -2,11 +2,11 @@ import CPlatform
 import CTaskReg
 
 extension tr_straggler: SizedStructure {
-  static var firstSize: UInt32 { 752 }
+  static var firstSize: UInt32 { 760 }
   static var initialiser: StaticString { "TR_STRAGGLER_INIT" }
 }
 extension tr_thread_report: SizedStructure {
-  static var firstSize: UInt32 { 264 }
+  static var firstSize: UInt32 { 272 }
   static var initialiser: StaticString { "TR_THREAD_REPORT_INIT" }
 }
 extension tr_phase_report: SizedStructure {
@@ -81,6 +81,7 @@ extension tr_straggler {
     wait_pid = edge.process
     wait_count = edge.count
     holder_thread_id = straggler.holderThread
+    holder_is_certain = holder_thread_id != 0 && !straggler.holder.isDoubtful(edge) ? 1 : 0
     holder_task_id = straggler.holder.task
     withUnsafeMutableBytes(of: &holder_name) { straggler.holder.name.copy(to: $0) }
     withUnsafeMutableBytes(of: &group) { bytes in
@@ -115,6 +116,7 @@ extension tr_thread_report {
     wait_pid = edge.process
     wait_count = edge.count
     holder_thread_id = edge.holder != 0 ? edge.holder : thread.holder.thread
+    holder_is_certain = holder_thread_id != 0 && !thread.holder.isDoubtful(edge) ? 1 : 0
     holder_task_id = thread.holder.task
     withUnsafeMutableBytes(of: &holder_name) { thread.holder.name.copy(to: $0) }
   }

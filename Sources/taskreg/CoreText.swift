@@ -11,7 +11,14 @@ extension Target {
   }
 
   /// Writes whose core file it is, and what ended the process; nothing of one that lives.
-  func writeHead(_ snapshots: [Snapshot], to writer: inout TextWriter) {
+  ///
+  /// - Parameters:
+  ///   - snapshots: of its registries.
+  ///   - hasHolders: whether what follows names holders of locks.
+  ///   - writer: where to.
+  func writeHead(
+    _ snapshots: [Snapshot], hasHolders: Bool = true, to writer: inout TextWriter
+  ) {
     guard let core else { return }
     writer.write("core file of ")
     Failure.write(process, name, to: &writer)
@@ -35,6 +42,9 @@ extension Target {
     }
     if !snapshots.isEmpty {
       writer.write("; times are as of the last event that its memory tells of")
+    }
+    if hasHolders {
+      writer.write("; the holder of a lock is its owner if no earlier thread had that thread id")
     }
     writer.write("\n")
   }

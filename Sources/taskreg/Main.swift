@@ -132,7 +132,7 @@ struct Main {
     return write(to: 1) { writer in
       if command.verb == .metrics { return Snapshot.writeMetrics(snapshots, to: &writer) }
       if command.isJSON { return Snapshot.writeJSON(snapshots, to: &writer) }
-      target.writeHead(snapshots, to: &writer)
+      target.writeHead(snapshots, hasHolders: false, to: &writer)
       for snapshot in snapshots {
         if command.isTree {
           snapshot.writeTree(to: &writer)

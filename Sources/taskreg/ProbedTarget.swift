@@ -85,6 +85,19 @@ enum ProbedProcess {
     return exists
   }
 
+  static func birth(ofThread thread: Int32) -> UInt64 {
+    cp_birth(target?.threads.outer(of: thread) ?? thread)
+  }
+
+  /// A core file does not tell, nor does the limit of this process's namespace tell that of another.
+  static var birthsOfARound: UInt64 {
+    guard let target else { return cp_births_of_a_round() }
+    return isDead || target.ownID != target.process ? 0 : cp_births_of_a_round()
+  }
+
+  /// Of a core file all holders are, which is said once.
+  static var showsDoubt: Bool { !isDead }
+
   /// The CPU clock of a thread can be read by its own process alone; its file `schedstat` has the
   /// same number.
   static func processorTime(ofThread thread: Int32) -> Int64 {

@@ -643,6 +643,8 @@ typedef struct tr_straggler {
   int32_t last_code;
   uint64_t parent_id;
   uint64_t spawn_address;
+  uint32_t holder_is_certain;
+  uint32_t reserved;
 } tr_straggler;
 enum {
   TR_BACKTRACE_NOT_ENABLED = 0,
@@ -656,7 +658,8 @@ enum {
   { \
     (uint32_t)sizeof(tr_straggler), 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0, 0, 0, 0u, 0u, 0, {0}, 0, \
         0u, NULL, NULL, 0u, 0u, NULL, 0, NULL, 0u, 0u, {0}, 0u, 0, 0u, 0u, 0, 0, 0u, NULL, \
-        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0, 0u, 0u \
+        {0}, 0u, 0u, 0u, 0, 0, 0, 0u, 0u, 0u, 0u, 0, 0, 0, 0u, {0}, 0, 0u, 0, 0u, 0, 0u, 0u, 0u, \
+        0u \
   }
 typedef struct tr_ended_task {
   uint32_t size;
@@ -722,11 +725,13 @@ typedef struct tr_thread_report {
   int32_t wait_pid;
   uint32_t wait_count;
   char holder_name[64];
+  uint32_t holder_is_certain;
+  uint32_t reserved;
 } tr_thread_report;
 #define TR_THREAD_REPORT_INIT \
   { \
     (uint32_t)sizeof(tr_thread_report), 0, {0}, 0, {0}, 0, 0, NULL, 0, 0, 0u, 0u, 0u, 0u, 0u, 0u, \
-        0, 0, 0, 0u, {0} \
+        0, 0, 0, 0u, {0}, 0u, 0u \
   }
 tr_status tr_report_thread(const tr_report *report, size_t index, tr_thread_report *thread)
     TASKREG_MUST_USE;

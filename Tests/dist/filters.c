@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,8 @@ static int nowhere;   /* /dev/null */
 /* What stragglers read from, and what is written to at last: a pipe, one with a name, a unix socket, a TCP connection. */
 enum { SORTS = 4 };
 static int readers[SORTS], writers[SORTS];
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, robust;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, of_a_thread = PTHREAD_MUTEX_INITIALIZER, robust;
+static atomic_int thread_holds;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_t thread; /* waits for `mutex` */
 
@@ -155,8 +157,17 @@ static int joins(tr_task *self, void *ctx) {
   CHECK(pthread_join(thread, NULL) == 0);
   return 0;
 }
+static int locks_of_a_thread(tr_task *self, void *ctx) {
+  (void)self, (void)ctx;
+  CHECK(pthread_mutex_lock(&of_a_thread) == 0);
+  CHECK(pthread_mutex_unlock(&of_a_thread) == 0);
+  return 0;
+}
 static void *locks_in_a_thread(void *ctx) {
+  CHECK(pthread_mutex_lock(&of_a_thread) == 0);
+  atomic_store(&thread_holds, 1);
   TR_IGNORE(locks(NULL, ctx));
+  CHECK(pthread_mutex_unlock(&of_a_thread) == 0);
   return NULL;
 }
 static void finds(const char *text, const char *expected) {
@@ -178,9 +189,10 @@ static void explain(const char *more) {
   CHECK(pthread_mutex_lock(&robust) == 0);
   CHECK(pthread_rwlock_wrlock(&rwlock) == 0);
   CHECK(pthread_create(&thread, NULL, locks_in_a_thread, NULL) == 0);
+  while (!atomic_load(&thread_holds)) continue;
   for (int sort = 0; sort < SORTS; sort++)
     CHECK(tr_spawn(registry, "reads", TR_KIND_PEER_CONNECTION, reads, &readers[sort], NULL) == TR_OK);
-  tr_task_fn const others[] = {sleeps, locks, locks_robust, locks_to_write, joins};
+  tr_task_fn const others[] = {sleeps, locks, locks_of_a_thread, locks_robust, locks_to_write, joins};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) spawn(others[i]);
   CHECK(tr_explain(registry, &report) == TR_OK);
   CHECK(tr_report_write_buffer(report, TR_FORMAT_TEXT, text, sizeof text, &length) == TR_OK);
@@ -265,12 +277,15 @@ typedef struct {
 #ifndef SYS_close_range /* headers before Linux 5.9 */
 #define SYS_close_range 436
 #endif
+#ifndef SYS_pidfd_open /* headers before Linux 5.3 */
+#define SYS_pidfd_open 434
+#endif
 #define C(name) {#name, SYS_##name}
 enum { MOST = 48 };
 /* Of locks, of pipes and files, of sockets. */
 #define REPORTS                                                                                    \
-  C(process_vm_readv), C(get_robust_list), C(nanosleep), C(pread64), C(fcntl), C(statx),           \
-      C(getsockname), C(getpeername), C(getsockopt), C(ioctl)
+  C(process_vm_readv), C(get_robust_list), C(nanosleep), C(pread64), C(pidfd_open), C(fcntl),      \
+      C(statx), C(getsockname), C(getpeername), C(getsockopt), C(ioctl)
 
 /* Row 0 is what every program with the library makes; the calls of the others are in addition to it. */
 static const struct row {

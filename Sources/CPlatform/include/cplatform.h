@@ -36,6 +36,7 @@
 #include "cp_symbols.h"
 #include "cp_file_symbols.h"
 #include "cp_faces.h"
+#include "cp_births.h"
 #include "cp_target.h"
 #include "cp_cores.h"
 #include "cp_terminal.h"

@@ -46,6 +46,15 @@ import CPlatform
     /// Whether it has a thread, which may be a main thread that has ended.
     static func has(thread: Int32) -> Bool { cp_thread_exists(thread) }
 
+    /// The number that Linux gave to a thread when it made it; 0: not known.
+    static func birth(ofThread thread: Int32) -> UInt64 { cp_birth(thread) }
+
+    /// As `cp_births_of_a_round`.
+    static var birthsOfARound: UInt64 { cp_births_of_a_round() }
+
+    /// Whether texts say of each holder that it is in doubt.
+    static var showsDoubt: Bool { true }
+
     /// The CPU time of a thread, in nanoseconds; -1: not known.
     static func processorTime(ofThread thread: Int32) -> Int64 {
       ThreadClock.read(ofThread: thread)

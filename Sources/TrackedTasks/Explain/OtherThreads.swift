@@ -50,6 +50,9 @@ extension ReportReference {
       writer.write(count)
       writer.write(count == 1 ? " task" : " tasks")
       if held.direct == 0 { writer.write(" through others") }
+      if ProbedProcess.showsDoubt && held.isDoubtful {
+        writer.write(" (if no earlier thread had its id)")
+      }
       writer.write(", and")
     }
     write(doingOfNode: node, to: &writer)

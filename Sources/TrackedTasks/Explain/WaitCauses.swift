@@ -144,6 +144,9 @@ extension ReportReference {
       writer.write("the end of ")
     }
     write(nameOfNode: node, to: &writer)
+    if ProbedProcess.showsDoubt && held.isDoubtful {
+      writer.write(" (if no earlier thread had its id)")
+    }
     if held.hasLocks && held.hasEnds { writer.write(", or for its end") }
     let edge = edge(ofNode: node)
     if edge.kind == .unknown && edge.gap != .call && threadID(ofNode: node) != 0 {

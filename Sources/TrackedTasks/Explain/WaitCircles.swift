@@ -46,6 +46,7 @@ extension ReportReference {
         }
         if !direct.hasLocks { direct.waiter = Int32(node) }
         direct.hasLocks = true
+        direct.isDoubtful = direct.isDoubtful || self.holder(ofNode: node).isDoubtful(edge)
       }
       if node < pointer.pointee.stragglerCount { direct.direct += 1 }
       setHeldUp(holder, direct)

@@ -12,6 +12,12 @@ struct WaitHolder {
   var thread: Int32 = 0
   /// The name of that task, or the kernel's name of the thread; empty if it is not known.
   var name = TaskName()
+  /// Whether no earlier thread of the process had the id of the thread that holds a lock; false if
+  /// that is not known (Q1).
+  var isFirst = false
+
+  /// Whether an earlier thread with the same id may have taken the lock, and ended.
+  func isDoubtful(_ edge: WaitEdge) -> Bool { edge.keepsOwner && !isFirst }
 }
 
 /// How a node holds up others.
@@ -27,6 +33,10 @@ struct HeldUp {
   /// Whether some of them wait for a lock, and some for its end.
   var hasLocks = false
   var hasEnds = false
+  /// Whether an earlier thread with its id may have taken the lock of one of them.
+  var isDoubtful = false
+  /// Whether no earlier thread had its id, once that was asked; see `WaitHolder`.
+  var isFirst: Bool?
   /// Whether it is in one of the circles that are listed.
   var isInCircle = false
 }

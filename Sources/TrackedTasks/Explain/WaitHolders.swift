@@ -48,7 +48,8 @@ extension ReportReference {
       let edge = edge(ofNode: node)
       if edge.holder != 0 {
         let found = self.node(ofThread: edge.holder, in: threads) ?? add(edge.holder, threads)
-        let holder = describe(found, edge.holder)
+        var holder = describe(found, edge.holder)
+        if edge.keepsOwner { holder.isFirst = isFirst(found, edge.holder) }
         if node < count {
           stragglers[node].holder = holder
         } else {
@@ -128,6 +129,17 @@ extension ReportReference {
     let node = pointer.pointee.stragglerCount + count
     add(node, to: threads)
     return node
+  }
+
+  /// Whether no earlier thread had the thread's id; asked once for each node.
+  private func isFirst(_ node: Int?, _ threadID: Int32) -> Bool {
+    guard let node else { return ThreadBirth.isFirst(ofItsID: threadID) }
+    var held = heldUp(ofNode: node)
+    if let isFirst = held.isFirst { return isFirst }
+    let isFirst = ThreadBirth.isFirst(ofItsID: threadID)
+    held.isFirst = isFirst
+    setHeldUp(node, held)
+    return isFirst
   }
 
   func describe(_ node: Int?, _ threadID: Int32) -> WaitHolder {

@@ -65,6 +65,7 @@ extension TextWriter {
       if holder.task == 0 { write("null") } else { write(holder.task) }
       write(",\"name\":")
       holder.name.withText { write(json: $0[0] == 0 ? nil : $0) }
+      write(",\"is_certain\":", !holder.isDoubtful(edge))
       write("}")
     }
     write(",\"address\":")
