@@ -194,10 +194,10 @@ expect 'descriptors left over by ended connections' \
 
 # The table of tasks, with the one connection that is open.
 kill -USR1 "$pid"
-wait_for '^6 tasks$'
+wait_for '^7 tasks$'
 wait_for '^ +ID +THREAD +AGE/ms +STATE +KIND +NAME$'
 for row in 'background-loop +listener' 'background-loop +heartbeat' 'background-loop +questions' 'maintenance +compaction' \
-  'background-loop +journal' 'peer-connection +peers/peer 127\.0\.0\.1:[0-9]+'; do
+  'background-loop +journal' 'background-loop +main' 'peer-connection +peers/peer 127\.0\.0\.1:[0-9]+'; do
   wait_for "^ +[0-9]+ +[0-9]+ +[0-9]+  (running|waiting) +$row( |\$)"
 done
 
@@ -276,7 +276,7 @@ ask 3 'HEALTH' && expect HEALTH "$answer" 'ERROR 1 stalled: stall'
 http /health
 expect /health "$response" $'HTTP/1.1 503 *\r\n\r\nERROR 1 stalled: stall'
 kill -USR2 "$pid"
-wait_for '^6 tasks alive$'
+wait_for '^7 tasks alive$'
 wait_for '^task listener: idle in tr_wait_fd for '
 wait_for '^  maintenance, id [0-9]+, thread [0-9]+, running, age .*, heartbeat overdue$'
 ! grep -q '^  #0 ' "$work/out" || fail 'there are backtraces that nobody asked for'

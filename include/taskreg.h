@@ -886,7 +886,9 @@ typedef struct tr_schedule {
 /* Spawn a periodic task: one whose body runs again and again, as the schedule says, and never twice
    at once. It is one task through all its runs, as one with tr_restart_options is: alive until it
    is asked to stop, with a state of its own and without a thread between two runs. Asked to stop,
-   it ends after the run that is under way, or at once. [B2, B3, B4, B5]
+   it ends after the run that is under way, or at once. A run that takes longer than the period is
+   an event when it is over; for one that is to count as stalled (tr_health) while it lasts, set
+   heartbeat_ns to the period: the interval begins with each run. [B2, B3, B4, B5, B6]
 
    Requires:  as tr_spawn; schedule is initialised with TR_SCHEDULE_INIT, options is NULL or
               initialised with TR_SPAWN_OPTIONS_INIT, and its restart is NULL.
@@ -2895,7 +2897,8 @@ typedef struct tr_run_options {
    these functions itself, and tr_signal_watch_move, which leaves no gap.
 
    Requires:  registry is not NULL; the caller is not one of its tasks or threads (else
-              TR_ERR_DEADLOCK). options is NULL (defaults) or initialised with TR_RUN_OPTIONS_INIT;
+              TR_ERR_DEADLOCK), unless it was adopted with TR_ADOPT_JOINS_OTHERS. options is NULL
+              (defaults) or initialised with TR_RUN_OPTIONS_INIT;
               the structures that it refers to are as in the functions they belong to.
    Returns:   TR_OK; as tr_shutdown, TR_ERR_CANCELLED also when the calling task was asked to stop
               before; or as the first of the functions above that failed; TR_ERR_SYSTEM also with

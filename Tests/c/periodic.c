@@ -241,6 +241,37 @@ CASE(a_run_that_takes_too_long_is_an_event) {
   stop(registry, task, &beats);
 }
 
+/* Proves: with a heartbeat interval of its period a run that takes longer than that is listed by tr_health as long as it lasts, and
+   between two runs the task is never stalled (B4, B6). Why it matters: a run that never ends makes no event. Catches: an interval
+   that goes on between two runs; one that begins with the first run alone. */
+CASE(a_run_that_takes_too_long_is_stalled_while_it_lasts) {
+  tr_registry *registry = registry_new();
+  struct gate gates[2] = {GATE_INIT, GATE_INIT};
+  struct beats beats = {.held = &gates[0]};
+  tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+  options.heartbeat_ns = 20 * MS;
+  options.drop = drop_beats;
+  tr_schedule schedule = every(HOUR, 0); /* so that no tick comes between */
+  tr_task *task = NULL;
+  CHECK_EQ(TR_OK, tr_spawn_every(registry, "beat", TR_KIND_MAINTENANCE, body_beats, &beats, &schedule, &options, &task));
+  for (uint64_t run = 1; run <= 2; run++) {
+    tr_task_summary stalled = TR_TASK_SUMMARY_INIT;
+    size_t count = 0;
+    while (tr_health(registry, &stalled, 1, &count) != TR_ERR_STALLED) breathe();
+    CHECK_EQ(1, count);
+    CHECK_EQ(tr_task_id(task), stalled.id);
+    CHECK_EQ(TR_STATE_RUNNING, stalled.state);
+    CHECK_EQ(run, stalled.runs);
+    beats.held = &gates[1];
+    gate_open(&gates[run - 1]);
+    await_waiting(registry, task, run);
+    for (int64_t end = now_ns() + 5 * options.heartbeat_ns; now_ns() < end; breathe())
+      CHECK_EQ(TR_OK, tr_health(registry, NULL, 0, &count));
+    if (run == 1) CHECK_EQ(TR_OK, tr_task_trigger(task));
+  }
+  stop(registry, task, &beats);
+}
+
 /* Proves: a run that fails is an event and not the end, unless the schedule says so; then an essential task takes its registry down
    (B3, B5, C12). */
 CASE(a_run_that_fails_is_the_end_only_if_the_schedule_says_so) {
@@ -404,6 +435,7 @@ CASE(triggers_ticks_and_a_stop_meet) {
 CHECK_MAIN(CHECK_ENTRY(it_runs_every_period), CHECK_ENTRY(asked_to_stop_while_it_waits_it_ends_at_once),
            CHECK_ENTRY(a_trigger_begins_a_run_and_never_two), CHECK_ENTRY(a_pause_has_no_ticks),
            CHECK_ENTRY(the_period_may_be_changed), CHECK_ENTRY(a_run_that_takes_too_long_is_an_event),
+           CHECK_ENTRY(a_run_that_takes_too_long_is_stalled_while_it_lasts),
            CHECK_ENTRY(a_run_that_fails_is_the_end_only_if_the_schedule_says_so),
            CHECK_ENTRY(ticks_may_be_counted_from_ends), CHECK_ENTRY(a_trigger_ends_a_delay),
            CHECK_ENTRY(wrong_arguments_are_rejected), CHECK_ENTRY(a_group_may_have_periodic_tasks),

@@ -14,6 +14,7 @@
         compaction   frees what deleted entries of the store occupy, periodically
         read, ...    (with --stuck) tasks that misbehave, to show what happens then
      7  journal      (with --journal) writes changes to a file; last, since the others make changes
+        main         the main thread, adopted
 
    You can ask at any time what it is doing: /tasks, /tasks.json and SIGUSR1 list the tasks, SIGUSR2
    explains what each of them is doing, /metrics has counters and durations, /stats a line of them,
@@ -24,7 +25,8 @@
    connections, the journal is still written, and a third ends the process.
 
    The main thread waits in tr_run_until_stopped, which does all that is the same in every service: the signals, systemd,
-   the shutdown and its report. If the process hangs, it ends five seconds after the last deadline, with a report of its own.
+   the shutdown and its report. It is a task as well, so that it is in every list, and the service is not healthy if it hangs
+   elsewhere. If the process hangs, it ends five seconds after the last deadline, with a report of its own.
 
    Exit status: 0 when all tasks ended within the grace period, 124 when some did not, 1 when the service
    stopped because something failed, 2 when it could not start, 70 when a call of the library failed.
@@ -69,6 +71,21 @@ static void on_event(void *log_context, const tr_log_event *event) {
     fprintf(stderr, "log: %s: %s%s%s\n", tr_event_name(event->event), event->task,
             event->task[0] != '\0' ? ": " : "", event->message);
   }
+}
+
+/* Make the main thread a task with a heartbeat interval, which does not count what it spends in waits of the library. It
+   shuts the service down, and so waits for all tasks but itself. */
+static tr_status adopt_main(void) {
+  tr_adopt_options options = TR_ADOPT_OPTIONS_INIT;
+  tr_status status;
+
+  options.flags = TR_ADOPT_JOINS_OTHERS;
+  options.phase = PHASE_JOURNAL;
+  status = tr_adopt(service.registry, "main", TR_KIND_BACKGROUND_LOOP, &options, NULL);
+  if (status == TR_OK) {
+    status = tr_heartbeat_promise(NULL, TR_SECONDS(10), TR_HEARTBEAT_EXCEPT_WAITS);
+  }
+  return status;
 }
 
 /* Spawn the tasks that are there from the start. On TR_OK the listener owns listen_fd, and the journal
@@ -178,6 +195,7 @@ static int run(const struct settings *settings) {
   /* Stragglers still use all that is freed below, and may hold the lock of a stream that exit(3)
      would flush. */
   if (code != TR_EXIT_STOPPED && code != TR_EXIT_FATAL) _exit(code);
+  TR_IGNORE(tr_leave()); /* main is a task to the end */
   store_clear(&service.store);
   tr_registry_release(service.peers);
   tr_registry_release(service.registry);
@@ -245,6 +263,9 @@ int main(int argc, char **argv) {
   }
   if (status == TR_OK) {
     status = create_registries(settings.max_connections);
+  }
+  if (status == TR_OK) {
+    status = adopt_main();
   }
   if (status == TR_OK) {
     status = start_tasks(listen_fd, signal_fd, &settings);
