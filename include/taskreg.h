@@ -1076,8 +1076,9 @@ int tr_is_empty(const tr_registry *registry);
               capacity is 0, to get the count alone.
    Returns:   TR_OK; TR_ERR_TRUNCATED when there are more than capacity tasks; TR_ERR_INVALID.
    Output:    *count (not NULL) is the number of live tasks, on TR_OK and TR_ERR_TRUNCATED; the
-              first min(*count, capacity) elements are filled, in no particular order. If an element
-              is larger than this library knows, its further bytes are zero.
+              first min(*count, capacity) elements are filled, in no particular order; what the
+              others have is undefined. If an element is larger than this library knows, its
+              further bytes are zero.
    Threads:   any thread; takes no lock, except briefly when it moves from group to group; blocks no
               spawn.
    Since:     0.2 */

@@ -61,6 +61,7 @@ struct CallersArray<Element: SizedStructure> {
   @inline(__always)
   func place(of index: Int) -> UnsafeMutablePointer<Element>? {
     guard let base, index < capacity else { return nil }
-    return (base + index * Int(elementSize)).assumingMemoryBound(to: Element.self)
+    // No overflow: the capacity is checked.
+    return (base + index &* Int(elementSize)).assumingMemoryBound(to: Element.self)
   }
 }

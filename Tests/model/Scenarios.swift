@@ -314,6 +314,22 @@ extension Scenario {
 
   // MARK: Listing
 
+  /// Copies names and kinds to one place, as `tr_snapshot` does into the caller's array.
+  private struct CopyingVisitor: FactsVisitor {
+    /// The calling thread's alone.
+    nonisolated(unsafe) static var copied = (name: UInt64(0), kind: UInt32(0))
+
+    func visit(_: Int, _ facts: TaskFacts) {
+      Stage.expect(facts.name.words[0] == UInt64(facts.kind), "no entry mixes two tasks (N3)")
+    }
+
+    func copy(_ task: TaskReference, to _: Int) { Self.copied = (task.name.words[0], task.kind) }
+
+    func visit(_: Int, plain _: PlainFacts) {
+      Stage.expect(Self.copied.name == UInt64(Self.copied.kind), "no entry mixes two tasks (N3)")
+    }
+  }
+
   static let snapshot = Scenario(
     name: "snapshot",
     claim: "a record is used again under a listing: no entry mixes two tasks (N3)",
@@ -356,9 +372,7 @@ extension Scenario {
     Stage.open()
     for _ in 0..<63 { _ = Stage.registry.pointer.pointee.records.take(for: Stage.registry) }
     Stage.host {
-      _ = Stage.registry.list { _, facts in
-        Stage.expect(facts.name.words[0] == UInt64(facts.kind), "no entry mixes two tasks (N3)")
-      }
+      _ = Stage.registry.list(for: CopyingVisitor())
       Stage.hostEnds()
     }
     model_refuse_threads(true)
