@@ -51,7 +51,7 @@ enum { HAS_PLACES = 1 };
 
 /* Whether an address is in a function, which is short. */
 static int is_in(uint64_t address, uintptr_t start) {
-  return address > start && address < start + 4096;
+  return address > start && address < start + 2048;
 }
 
 static tr_task_summary listed(tr_registry *registry, tr_task *task) {

@@ -340,6 +340,12 @@ static int ends_counted(tr_task *self, void *ctx) {
   return 0;
 }
 
+static int ends_in_turn(tr_task *self, void *ctx) {
+  (void)self;
+  if (ctx == NULL) pthread_exit(NULL);
+  return (int)((uintptr_t)ctx - 1);
+}
+
 CASE(counts_stay_right) {
   tr_registry *root = registry_new(), *group = NULL;
   CHECK_EQ(TR_OK, tr_registry_child(root, "group", NULL, &group));
@@ -350,7 +356,8 @@ CASE(counts_stay_right) {
       options.flags = i & 1 ? TR_SPAWN_UNJOINED : 0;
       options.phase = i & 2 ? 1 : 0;
       tr_registry *in = i & 4 ? root : group;
-      CHECK_EQ(TR_OK, tr_spawn_with(in, "short", TR_KIND_MAINTENANCE, i & 1 ? body_returns : ends_counted, NULL, &options, NULL));
+      CHECK_EQ(TR_OK, tr_spawn_with(in, "short", TR_KIND_MAINTENANCE, i & 1 ? ends_in_turn : ends_counted,
+                                  (void *)(uintptr_t)(round % 3), &options, NULL));
     }
     CHECK_EQ(TR_OK, tr_join_all(root, FOREVER, NULL));
     CHECK(atomic_load(&ended_by_now) == 3);
