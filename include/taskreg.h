@@ -2287,11 +2287,10 @@ typedef struct tr_straggler {
   int32_t last_code;
   uint64_t parent_id;              /* this and spawn_address are as in tr_task_summary */
   uint64_t spawn_address;
-  uint32_t holder_is_certain;      /* 1: the holder's id had not been another thread's of the
-                                      process before. 0: there is no holder, or an earlier thread of
-                                      the same id may have taken the lock and ended without
-                                      releasing it, as Linux did not say how many threads were made
-                                      since */
+  uint32_t holder_is_certain;      /* 1: the holder is the thread that took the lock, or has to end.
+                                      0: there is none; or an earlier thread with the same id may
+                                      have taken the lock and ended with it, as it is not known
+                                      that no thread id has come round since */
   uint32_t reserved;               /* 0 */
 } tr_straggler;
 
@@ -2470,7 +2469,8 @@ typedef struct tr_thread_report {
   uint32_t wait_count;
   char holder_name[64];
   uint32_t holder_is_certain;
-  uint32_t reserved; /* 0 */
+  uint32_t holds_up_is_certain; /* 1: so is, in the same sense, what is said of holds_up and
+                                   holds_up_directly */
 } tr_thread_report;
 
 #define TR_THREAD_REPORT_INIT                                                                      \

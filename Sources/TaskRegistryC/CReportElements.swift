@@ -108,6 +108,7 @@ extension tr_thread_report {
     run_queue_ns = thread.probe.runQueue
     holds_up = UInt32(thread.heldUp.tasks)
     holds_up_directly = UInt32(thread.heldUp.direct)
+    holds_up_is_certain = thread.heldUp.isDoubtful ? 0 : 1
     let edge = thread.probe.edge
     waits_for = edge.kind.rawValue
     wait_gap = edge.gap.rawValue

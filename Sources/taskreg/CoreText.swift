@@ -44,7 +44,7 @@ extension Target {
       writer.write("; times are as of the last event that its memory tells of")
     }
     if hasHolders {
-      writer.write("; the holder of a lock is its owner if no earlier thread had that thread id")
+      writer.write("; who holds a lock is so unless thread ids have come round")
     }
     writer.write("\n")
   }

@@ -89,10 +89,13 @@ enum ProbedProcess {
     cp_birth(target?.threads.outer(of: thread) ?? thread)
   }
 
-  /// A core file does not tell, nor does the limit of this process's namespace tell that of another.
-  static var birthsOfARound: UInt64 {
-    guard let target else { return cp_births_of_a_round() }
-    return isDead || target.ownID != target.process ? 0 : cp_births_of_a_round()
+  /// The limit of thread ids, which may have been raised while a process ran.
+  ///
+  /// So it is taken for the smallest that Linux begins with. A core file does not tell, nor does the limit of this
+  /// process's namespace tell that of another.
+  static var largestID: UInt64 {
+    guard let target else { return 0 }
+    return isDead || target.isInOtherNamespace ? 0 : min(cp_largest_id(), 32768)
   }
 
   /// Of a core file all holders are, which is said once.

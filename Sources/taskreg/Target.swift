@@ -6,6 +6,8 @@ final class Target {
   let process: Int32
   /// Its id, as it knows it itself; another one in a PID namespace of its own.
   let ownID: Int32
+  /// Whether it has, or may have, a PID namespace other than this process's.
+  let isInOtherNamespace: Bool
   /// A descriptor for it, by which those of its open files are lent; negative if there is none.
   let handle: Int32
   let threads: ThreadNumbers
@@ -38,7 +40,9 @@ final class Target {
       throw .ended(
         process, name, parent: status.end(ofLine: "PPid:").flatMap { status.number(at: $0) })
     }
-    ownID = ThreadNumbers.innermost(process, process) ?? process
+    let numbers = ThreadNumbers.numbers(process, process)
+    ownID = numbers.innermost ?? process
+    isInOtherNamespace = numbers.count != 1
     threads = ThreadNumbers(of: process, differs: ownID != process)
     handle = cp_open_process(process)
     let found = Self.file(of: process, "/maps", most: 1 << 28)
@@ -67,6 +71,7 @@ final class Target {
     (self.core, self.path) = (core, path)
     process = core.notes.process
     ownID = core.notes.process
+    isInOtherNamespace = true
     name = core.notes.name
     handle = -1
     threads = ThreadNumbers(of: process, differs: false)

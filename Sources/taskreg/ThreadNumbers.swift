@@ -49,7 +49,13 @@ final class ThreadNumbers {
 
   /// The last number of the line NSpid in a thread's file `status`.
   static func innermost(_ process: Int32, _ thread: Int32) -> Int32? {
+    numbers(process, thread).innermost
+  }
+
+  /// The last number of that line, and how many there are: one for each namespace.
+  static func numbers(_ process: Int32, _ thread: Int32) -> (innermost: Int32?, count: Int) {
     var found: Int32?
+    var count = 0
     withFixedText {
       $0.append("/proc/")
       $0.append(process)
@@ -61,10 +67,11 @@ final class ThreadNumbers {
       guard var place = status.end(ofLine: "NSpid:") else { return }
       while place < status.count && status[place] != 0x0A {
         if let number = status.number(at: place) { found = Int32(clamping: number) }
+        count += 1
         place += 1
         while place < status.count && status[place] > 0x20 { place += 1 }
       }
     }
-    return found
+    return (found, count)
   }
 }

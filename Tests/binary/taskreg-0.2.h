@@ -726,7 +726,7 @@ typedef struct tr_thread_report {
   uint32_t wait_count;
   char holder_name[64];
   uint32_t holder_is_certain;
-  uint32_t reserved;
+  uint32_t holds_up_is_certain;
 } tr_thread_report;
 #define TR_THREAD_REPORT_INIT \
   { \

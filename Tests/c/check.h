@@ -237,6 +237,15 @@ static inline void check_run(const struct check_case *one) {
   dprintf(check_messages, "ok %s\n", one->name);
 }
 
+/* In the environment of a program that was started for one of several cases. */
+#define CHECK_ONE_OF_SEVERAL "TASKREG_CHECK_ONE"
+
+/* End the process of a case that has passed, and whose tasks never end. */
+static inline void check_pass_at_once(void) {
+  dprintf(check_messages, "ok %s\n", check_current);
+  _exit(getenv(CHECK_ONE_OF_SEVERAL) != NULL ? CHECK_PASSED : 0);
+}
+
 /* Wait for the process of one case of several; say whether it passed, and what ended it if it could
    not say so itself. */
 static inline int check_passed(pid_t process) {
@@ -292,6 +301,10 @@ static inline int check_main(int argc, char **argv, const struct check_case *cas
     }
     pid_t process = fork(); /* of one thread: nothing of the library has been called in this process */
     if (process == 0) {
+      /* As if it had been named alone; a process that has executed no program is a special one (Q1). Where an emulator
+         cannot start itself again it is one. */
+      setenv(CHECK_ONE_OF_SEVERAL, "1", 1);
+      execl("/proc/self/exe", argv[0], cases[i].name, (char *)NULL);
       check_run(&cases[i]);
       if (check_messages != 2) close(check_messages);
       return CHECK_PASSED;
@@ -299,6 +312,7 @@ static inline int check_main(int argc, char **argv, const struct check_case *cas
     if (process < 0) dprintf(check_messages, "case %s: fork: %s\n", check_current, strerror(errno));
     if (process < 0 || !check_passed(process)) return 1;
   }
+  if (getenv(CHECK_ONE_OF_SEVERAL) != NULL) return CHECK_PASSED;
   dprintf(check_messages, "%d cases, no failure\n", run);
   if (check_messages != 2) close(check_messages);
   return 0;

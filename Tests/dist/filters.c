@@ -338,14 +338,24 @@ static int run(int row, const call *without) {
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
-    alarm(60);
-    if (without != NULL || rows[row].status != 0) CHECK(dup2(nowhere, 2) == 2); /* ends that are meant to be */
-    filter(row, without);
-    rows[row].run();
-    _exit(0);
+    char number[12], call[12];
+    snprintf(number, sizeof number, "%d", row);
+    snprintf(call, sizeof call, "%d", without == NULL ? -1 : (int)(without - rows[row].calls));
+    /* Not in this child: of one that has executed no program a report says less (Q1). */
+    execl("/proc/self/exe", "filters", "--row", number, call, (char *)NULL);
+    _exit(126);
   }
   CHECK(waitpid(child, &status, 0) == child);
   return status;
+}
+
+/* In a process of its own: runs a row under its filter, from which a call may be left out. */
+static void run_filtered(int row, int call) {
+  alarm(60);
+  if (call >= 0 || rows[row].status != 0) CHECK(dup2(nowhere, 2) == 2); /* ends that are meant to be */
+  filter(row, call < 0 ? NULL : &rows[row].calls[call]);
+  rows[row].run();
+  _exit(0);
 }
 
 static void write_table(void) {
@@ -368,6 +378,7 @@ int main(int argc, char **argv) {
   CHECK(pipe(silent) == 0 && pipe(answer) == 0);
   open_all();
   nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (argc == 4 && strcmp(argv[1], "--row") == 0) run_filtered(atoi(argv[2]), atoi(argv[3]));
   memcpy(address.sun_path + 1, socket_name, sizeof socket_name - 1);
   int receiver = socket(AF_UNIX, SOCK_DGRAM, 0);
   CHECK(bind(receiver, (struct sockaddr *)&address,

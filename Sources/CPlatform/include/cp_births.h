@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,24 @@
 #include "cp_files.h"
 #include "cp_threads.h"
 
+/* Whether numbers of threads (cp_birth) are given in one order, whichever processor makes a thread:
+   on Linux 6.9 to 6.19. Before there are none; later kernels give each processor 4096 numbers at a
+   time, so that those of two threads say little about how many were made between them. */
+static inline bool cp_births_are_in_order(void) {
+  char text[64];
+  ssize_t count = cp_read_file("/proc/sys/kernel/osrelease", text, sizeof text - 1);
+  if (count <= 0) return false;
+  text[count] = 0;
+  char *end = text;
+  long major = strtol(text, &end, 10);
+  long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+  return major == 6 && minor >= 9 && minor <= 19;
+}
+
 /* The number that the kernel gave to a thread when it made it, and to no other since it booted; 0
    if that is not known. It is the inode of a pidfd for a thread (pidfd_open(2) with PIDFD_THREAD,
-   Linux 6.9; the file system is pidfs). Each process and thread that is made takes one. Newer
-   kernels give each processor 4096 numbers at a time, so of two threads the later one may have the
-   smaller one. */
+   Linux 6.9; the file system is pidfs). Each process and thread that is made takes one, and so does
+   one whose making fails later. */
 static inline uint64_t cp_birth(int32_t thread) {
 #ifdef SYS_pidfd_open
   const long call = SYS_pidfd_open;
@@ -40,24 +54,18 @@ static inline uint64_t cp_birth(int32_t thread) {
   return birth;
 }
 
-/* The largest distance between the numbers of two threads (cp_birth) at which the id of the later
-   one cannot have been used before in the time since the earlier one was made; 0 if none is known.
-   Ids are given in order, up to pid_max, and then again from 300. Those in use are skipped: half of
-   the round is left for them. */
-static inline uint64_t cp_births_of_a_round(void) {
+/* The limit of thread ids (pid_max); 0 if it is not known. */
+static inline uint64_t cp_largest_id(void) {
   char text[32];
   ssize_t count = cp_read_file("/proc/sys/kernel/pid_max", text, sizeof text - 1);
   if (count <= 0) return 0;
   text[count] = 0;
-  long most = (strtol(text, NULL, 10) - 300) / 2;
-  int cancellation = cp_disable_cancellation();
-  most -= 4096 * sysconf(_SC_NPROCESSORS_CONF);
-  cp_set_cancellation(cancellation);
-  return most > 0 ? (uint64_t)most : 0;
+  long limit = strtol(text, NULL, 10);
+  return limit > 0 ? (uint64_t)limit : 0;
 }
 
 /* How many processes and threads the kernel has made since it booted; UINT64_MAX if that is not
-   known. Those whose making failed are not counted. */
+   known. Those whose making failed are not counted, though they may have taken an id. */
 static inline uint64_t cp_births_since_boot(void) {
   static const char name[] = "\nprocesses ";
   uint64_t found = UINT64_MAX;
@@ -72,7 +80,7 @@ static inline uint64_t cp_births_since_boot(void) {
     const char *line = strstr(text, name);
     char *end = NULL;
     long number = line == NULL ? 0 : strtol(line + sizeof name - 1, &end, 10);
-    if (line != NULL && *end == '\n') { /* the number is whole */
+    if (line != NULL && *end == '\n' && number > 0) { /* it is whole; gVisor says 0 */
       found = (uint64_t)number;
       break;
     }

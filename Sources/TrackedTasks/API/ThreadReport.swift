@@ -27,6 +27,9 @@
     public let holdsUp: Int
     /// How many wait for something that it holds, or for its end.
     public let holdsUpDirectly: Int
+    /// Whether that is certain; false: it, or a thread in between, may have the id of an earlier
+    /// thread that took a lock and ended.
+    public let holdsUpIsCertain: Bool
     /// What it waits for, and who holds that.
     public let wait: WaitReport
 
@@ -44,6 +47,7 @@
       probeError = probe.failure == 0 ? nil : probe.failure
       holdsUp = Int(thread.heldUp.tasks)
       holdsUpDirectly = Int(thread.heldUp.direct)
+      holdsUpIsCertain = !thread.heldUp.isDoubtful
       wait = WaitReport(probe.edge, thread.holder)
     }
   }

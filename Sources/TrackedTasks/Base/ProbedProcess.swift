@@ -49,8 +49,8 @@ import CPlatform
     /// The number that Linux gave to a thread when it made it; 0: not known.
     static func birth(ofThread thread: Int32) -> UInt64 { cp_birth(thread) }
 
-    /// As `cp_births_of_a_round`.
-    static var birthsOfARound: UInt64 { cp_births_of_a_round() }
+    /// The limit of thread ids in its namespace; 0: not known.
+    static var largestID: UInt64 { cp_largest_id() }
 
     /// Whether texts say of each holder that it is in doubt.
     static var showsDoubt: Bool { true }

@@ -14,6 +14,25 @@ extension ThreadProbe {
     return isLetter(state) ? state : 0
   }
 
+  /// The kernel's flags in the bytes of a `stat` file (PF_…): the seventh number or letter after the
+  /// name; nil if they are not there whole.
+  static func flags(in bytes: UnsafeBufferPointer<UInt8>) -> UInt64? {
+    var place = bytes.count - 1
+    while place >= 0 && bytes[place] != 0x29 { place -= 1 }
+    if place < 0 { return nil }
+    for _ in 0..<7 {
+      while place < bytes.count && bytes[place] != 0x20 { place += 1 }
+      place += 1
+    }
+    var number: UInt64 = 0
+    let start = place
+    while place < bytes.count, bytes[place] >= 0x30, bytes[place] <= 0x39, number < 1 << 40 {
+      number = number * 10 + UInt64(bytes[place] - 0x30)
+      place += 1
+    }
+    return place > start && place < bytes.count && bytes[place] == 0x20 ? number : nil
+  }
+
   /// The name in the bytes of a `wchan` file, where "0" stands for none.
   static func waitChannel(in bytes: UnsafeBufferPointer<UInt8>) -> InlineArray<6, UInt64> {
     var text = InlineArray<6, UInt64>(repeating: 0)

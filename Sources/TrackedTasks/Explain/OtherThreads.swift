@@ -51,7 +51,7 @@ extension ReportReference {
       writer.write(count == 1 ? " task" : " tasks")
       if held.direct == 0 { writer.write(" through others") }
       if ProbedProcess.showsDoubt && held.isDoubtful {
-        writer.write(" (if no earlier thread had its id)")
+        writer.write(" (unless thread ids have come round)")
       }
       writer.write(", and")
     }
@@ -124,6 +124,7 @@ extension ReportReference {
       writer.write(",\"probe_error\":", orNull: probe.failure == 0 ? -1 : Int64(probe.failure))
       writer.write(",\"holds_up\":", held.tasks)
       writer.write(",\"holds_up_directly\":", held.direct)
+      writer.write(",\"is_certain\":", !held.isDoubtful)
       writer.write(",\"waits_for\":")
       writer.write(probe.edge, holder(ofNode: node), waitedAtLeast(ofNode: node))
       writer.write("}")

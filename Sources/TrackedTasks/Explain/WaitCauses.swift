@@ -145,7 +145,7 @@ extension ReportReference {
     }
     write(nameOfNode: node, to: &writer)
     if ProbedProcess.showsDoubt && held.isDoubtful {
-      writer.write(" (if no earlier thread had its id)")
+      writer.write(" (unless thread ids have come round)")
     }
     if held.hasLocks && held.hasEnds { writer.write(", or for its end") }
     let edge = edge(ofNode: node)

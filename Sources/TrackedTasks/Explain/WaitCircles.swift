@@ -46,16 +46,30 @@ extension ReportReference {
         }
         if !direct.hasLocks { direct.waiter = Int32(node) }
         direct.hasLocks = true
-        direct.isDoubtful = direct.isDoubtful || self.holder(ofNode: node).isDoubtful(edge)
       }
       if node < pointer.pointee.stragglerCount { direct.direct += 1 }
       setHeldUp(holder, direct)
+      if self.holder(ofNode: node).isDoubtful(edge) { spreadDoubt(from: holder) }
       if node >= pointer.pointee.stragglerCount || Int(end[node]) == node { continue }
       var last = heldUp(ofNode: Int(end[node]))
       last.tasks += 1
       setHeldUp(Int(end[node]), last)
     }
     free(memory)
+  }
+
+  /// Whoever is in doubt as a holder may hold up nobody, nor do those that it waits for by that.
+  ///
+  /// Each node is marked once, so all calls together take a step for each.
+  private func spreadDoubt(from first: Int) {
+    var node = first
+    while node >= 0 {
+      var held = heldUp(ofNode: node)
+      if held.isDoubtful { return }
+      held.isDoubtful = true
+      setHeldUp(node, held)
+      node = Int(holder(ofNode: node).node)
+    }
   }
 
   private func markCircle(at first: Int, _ end: UnsafeMutablePointer<Int32>) {

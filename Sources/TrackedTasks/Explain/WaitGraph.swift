@@ -17,7 +17,10 @@ struct WaitHolder {
   var isFirst = false
 
   /// Whether an earlier thread with the same id may have taken the lock, and ended.
-  func isDoubtful(_ edge: WaitEdge) -> Bool { edge.keepsOwner && !isFirst }
+  ///
+  /// Every kind of lock keeps the id of an owner then. The kernel marks one that inherits priorities
+  /// only if somebody waits, and of robust ones the first 2048 that a thread has.
+  func isDoubtful(_ edge: WaitEdge) -> Bool { edge.holder != 0 && !edge.isForEnd && !isFirst }
 }
 
 /// How a node holds up others.
@@ -33,7 +36,7 @@ struct HeldUp {
   /// Whether some of them wait for a lock, and some for its end.
   var hasLocks = false
   var hasEnds = false
-  /// Whether an earlier thread with its id may have taken the lock of one of them.
+  /// Whether an earlier thread with the same id may have taken a lock in one of these chains.
   var isDoubtful = false
   /// Whether no earlier thread had its id, once that was asked; see `WaitHolder`.
   var isFirst: Bool?

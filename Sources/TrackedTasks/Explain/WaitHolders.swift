@@ -49,7 +49,7 @@ extension ReportReference {
       if edge.holder != 0 {
         let found = self.node(ofThread: edge.holder, in: threads) ?? add(edge.holder, threads)
         var holder = describe(found, edge.holder)
-        if edge.keepsOwner { holder.isFirst = isFirst(found, edge.holder) }
+        if !edge.isForEnd { holder.isFirst = isFirst(found, edge.holder) }
         if node < count {
           stragglers[node].holder = holder
         } else {

@@ -36,6 +36,7 @@ extension ReportReference {
     if let held {
       writer.write(",\"holds_up\":", held.tasks)
       writer.write(",\"holds_up_directly\":", held.direct)
+      writer.write(",\"is_certain\":", !held.isDoubtful)
     }
     writer.write(",\"waits_for\":")
     writer.write(edge(ofNode: node), holder(ofNode: node), waitedAtLeast(ofNode: node))

@@ -185,7 +185,7 @@ extension ReportReference {
     writer.write(" (thread ")
     writer.write(edge(ofNode: node).holder)
     if ProbedProcess.showsDoubt && holder.isDoubtful(edge(ofNode: node)) {
-      writer.write(", if no earlier thread had that id")
+      writer.write(", unless that id has come round")
     }
     writer.write(")")
   }

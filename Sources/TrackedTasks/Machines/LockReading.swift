@@ -112,9 +112,7 @@ struct LockReading {
     if isRecursive ? count == 0 && owner != 0 : count != 0 { return .unknown(.unlike) }
     if owner == 0 { return .unknown(.ownerless) }
     if owner > Self.idMask || users == 0 || users > Self.idMask { return .unknown(.unlike) }
-    // The kernel marks the words of the other kinds at the end of their owner.
-    return WaitEdge(
-      kind: .mutex, holder: Int32(owner), keepsOwner: true, address: candidate.address)
+    return WaitEdge(kind: .mutex, holder: Int32(owner), address: candidate.address)
   }
 
   /// A robust mutex: its word has the owner, who links it.
@@ -173,8 +171,7 @@ struct LockReading {
       return .unknown(.unlike)
     }
     if isWriting && hasWriter && writer != 0 && !waitsForReaders && !isFirst {
-      return WaitEdge(
-        kind: .rwlock, holder: Int32(writer), keepsOwner: true, address: candidate.address)
+      return WaitEdge(kind: .rwlock, holder: Int32(writer), address: candidate.address)
     }
     if !isWriting && hasWriter && writer == 0 && count > 0 && !waitsAsReader {
       return WaitEdge(kind: .rwlock, count: count, address: candidate.address)

@@ -5,8 +5,6 @@ struct WaitEdge: Equatable {
   var gap = Gap.none
   /// Whether it gives up at some time.
   var isTimed = false
-  /// Whether the lock keeps the holder's id when that ends without releasing it.
-  var keepsOwner = false
   /// The thread that holds the lock, or that has to end; 0: none, or not known.
   var holder: Int32 = 0
   /// How many readers hold the lock; how many descriptors are polled.
@@ -128,13 +126,12 @@ struct WaitEdge: Equatable {
   static func unknown(_ gap: Gap) -> WaitEdge { WaitEdge(kind: .unknown, gap: gap) }
 
   init(
-    kind: Kind = .unknown, gap: Gap = .none, holder: Int32 = 0, keepsOwner: Bool = false,
-    count: UInt32 = 0, descriptor: Int32 = -1, process: Int32 = 0, address: UInt64 = 0
+    kind: Kind = .unknown, gap: Gap = .none, holder: Int32 = 0, count: UInt32 = 0,
+    descriptor: Int32 = -1, process: Int32 = 0, address: UInt64 = 0
   ) {
     self.kind = kind
     self.gap = gap
     self.holder = holder
-    self.keepsOwner = keepsOwner
     self.count = count
     self.descriptor = descriptor
     self.process = process

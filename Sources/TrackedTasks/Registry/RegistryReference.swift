@@ -36,6 +36,7 @@ struct RegistryReference: Equatable {
     let prepared = ProcessState.prepare()
     if prepared != .ok { return (prepared, nil) }
     DeferredFree.tend()
+    ThreadBirth.begin()
     let (status, made) = given == nil ? TokenReference.create() : (.ok, nil)
     guard let token = given ?? made else { return (status, nil) }
     guard let monitor = Monitor(RegistryState()) else {

@@ -42,6 +42,24 @@ import Testing
     #expect(found == (state.utf8.first ?? 0), "\(text)")
   }
 
+  /// **Proves:** the kernel's flags are the seventh field behind the name, and are not known where they are not there whole
+  /// (Q1).
+  ///
+  /// **Why it matters:** they tell a child of fork(2), in which no holder of a lock is certain.
+  /// **Catches:** another field; a number that is cut at the end of what was read.
+  @Test(arguments: [
+    ("4711 (worker) S 1 2 3 4 5 4194368 0", 4_194_368),
+    ("4711 (a) 1 2 (b) R 1 -2 3 0 -1 64 0 0", 64),
+    ("4711 (worker) S 1 2 3 4 5 4194368", -1), ("4711 (worker) S 1 2 3 4 5 ", -1),
+    ("4711 (x) S 1 2 3 4 5 -64 0", -1),
+    ("4711 (x) S 1 2", -1), ("4711 (x) S 1 2 3 4 5 99999999999999999999 0", -1), ("4711 (x)", -1),
+    ("4711", -1), ("", -1),
+  ])
+  func theFlagsAreTheSeventhField(text: String, flags: Int) {
+    let found = parse(text) { ThreadProbe.flags(in: $0) }
+    #expect(found.map { Int($0) } ?? -1 == flags, "\(text)")
+  }
+
   /// **Proves:** a wait channel is a name of at most 46 characters, ended by NUL, and "0" is none
   /// (E1).
   ///
