@@ -497,8 +497,13 @@ static void *keeps(void *ctx) {
   return NULL;
 }
 
-/* Locks of every kind that a thread leaves locked behind it; of robust ones more than the kernel marks. */
-enum { ROBUST = 3000 };
+/* Locks of every kind that a thread leaves locked behind it; of robust ones more than the kernel marks. ThreadSanitizer's
+   detector of deadlocks ends a process whose thread has more than 64 locks. */
+#ifdef CHECK_UNDER_TSAN
+enum { ROBUST = 1, ARE_TOO_MANY = 0 };
+#else
+enum { ROBUST = 3000, ARE_TOO_MANY = 1 };
+#endif
 struct left {
   pthread_mutex_t normal, inheriting, robust[ROBUST];
   pthread_rwlock_t rwlock;
@@ -618,7 +623,8 @@ CASE(an_id_that_has_come_round_is_in_doubt) {
   waits[1] = (struct wait){.body = locks, .object = &left.inheriting};
   waits[2] = (struct wait){.body = locks, .object = &left.robust[0]};
   waits[3] = (struct wait){.body = writes_lock, .object = &left.rwlock};
-  for (int i = 0; i < 4; i++) holder_of(&waits[i], i < 3 ? TR_WAITS_MUTEX : TR_WAITS_RWLOCK, namesake.id, 0);
+  for (int i = 0; i < 4; i++)
+    if (i != 2 || ARE_TOO_MANY) holder_of(&waits[i], i < 3 ? TR_WAITS_MUTEX : TR_WAITS_RWLOCK, namesake.id, 0);
   /* A holder that was made late, and one that was made early. */
   pthread_t later = thread_start(keeps, &late);
   gate_await(&late.gate, 1);
