@@ -18,6 +18,7 @@ final class Target {
   let path: [UInt8]?
   /// When the last event happened that a core file tells of, on its monotonic clock.
   private var lastMoment: Int64 = 0
+  var symbols = SymbolCache()
   /// Where its C library's locks wait; see `LockPlaces`.
   let lockPlaces: (places: WaitPlaces, gap: WaitEdge.Gap)
 
@@ -107,7 +108,10 @@ final class Target {
   /// Takes the latest moment that its memory tells of for the time of a core file.
   func findLastMoment(_ roots: [ReaderRoot]) {
     if core == nil { return }
-    for root in roots { lastMoment = max(lastMoment, Snapshot(of: self, root).lastMoment) }
+    var budget = ReadingBudget()
+    for root in roots {
+      lastMoment = max(lastMoment, Snapshot(of: self, root, &budget).lastMoment)
+    }
   }
 
   /// Opens the list of its threads; 0, or the error number.

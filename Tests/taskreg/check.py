@@ -525,6 +525,10 @@ def case_other_user():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         copy = shutil.copy(TASKREG, folder)
+        core = pathlib.Path(folder) / "core"
+        os.chmod(make(core, b"its owner's"), 0o600)
+        done = subprocess.run([copy, "ps", core], capture_output=True, text=True, preexec_fn=become_nobody)
+        check(done.returncode == 4 and "Permission denied" in done.stderr, f"{done}")
         done = subprocess.run([copy, "ps", str(program.id)], capture_output=True, text=True, preexec_fn=become_nobody)
     check(done.returncode == 4 and "it is user 0's, and you are user 65534" in done.stderr, f"{done}")
     check("CAP_SYS_PTRACE" in done.stderr and done.stdout == "", f"{done}")
@@ -550,7 +554,12 @@ def case_wrong_commands():
                   ["ps", "1", "--watch", "0"], ["ps", "1", "--watch", "0.0001"], ["ps", "1", "--watch", "1.5x"], ["ps", "1", "--watch", ".5"], ["ps", "99999999999999999999"]):
         text = ask(*wrong, status=2)
         check("--help" in text, text)
+    for wrong, said in (["ps", "1", "-jx"], ": -x"), (["ps", "1", "--fly=1"], ": --fly=1"), (["ps", "1", "--json=1"], ": --json=1"), (
+            ["ps", "1", "--watch"], "--watch"), (["--", "--help"], "no such command: --help"):
+        text = ask(*wrong, status=2)
+        check(said in text, text)
     check("taskreg ps PID" in ask("--help"), "no help")
+    check(ask("ps", "1", "--he") == ask("--help") == ask("-jh") == ask("help"), "an option in another form")
     check(re.fullmatch(r"taskreg \d+\.\d+\.\d+\n", ask("--version")), "no version")
 
 
@@ -582,7 +591,8 @@ def case_full_output():
 
 
 def case_watch():
-    """Proves:  --watch writes one list after the other, and ends with status 3 when the process has."""
+    """Proves:  --watch writes one list after the other, leaves no memory behind, and ends with status 3 when the process has.
+    Catches: a report that nobody frees."""
     program = target("tree")
     watch = subprocess.Popen([TASKREG, "ps", "--json", "--watch", "1", str(program.id)], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
@@ -592,6 +602,16 @@ def case_watch():
     program.process.kill()
     program.process.wait()
     check(watch.wait(timeout=60) == 3, f"status {watch.returncode}")
+    program = target("tree")
+    for command in "why", "threads":
+        watch = subprocess.Popen([TASKREG, command, "--json", "--watch=0.001", str(program.id)], stdout=subprocess.PIPE, text=True)
+        running.append(watch)
+        memory = []
+        for number in range(300):
+            watch.stdout.readline()
+            memory.append(int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{watch.pid}/status").read_text()).group(1)))
+        check(memory[299] <= memory[99] + 2048, f"{command}: {memory[99]} KiB after 100 lists, {memory[299]} after 300")
+        watch.kill()
 
 
 # ---- Core files ----
@@ -830,7 +850,7 @@ def case_core_scribbled():
             heads += [place + 20 + 8 * word for word in range(0, 40)] * 3
         place += 12 + (name + 3 & ~3) + (size + 3 & ~3)
     cookie = whole.find(struct.pack("<4Q", 0x9E5A17C37461736B, 0xC4D26F817265670A, 0x83B10D5FE92C46A7, 0xF1A83C6E5B90D274))
-    regions = [(0, 64), (64, 64 + 56 * count), notes, (cookie, cookie + 75 * 8)]
+    regions = [(0, 64), (64, 64 + 56 * count), notes, (cookie, cookie + 8 * struct.unpack_from("<Q", whole, cookie + 40)[0])]
     statuses = {}
 
     def limit():
@@ -1102,8 +1122,9 @@ def interesting(process):
             memory.seek(address)
             return struct.unpack("<Q", memory.read(8))[0]
 
-        words = [word(table + 8 * number) for number in range(71)]
-        places = [(table, 71 * 8)]
+        count = word(table + 40)
+        words = [word(table + 8 * number) for number in range(count)]
+        places = [(table, 8 * count)]
         registry = word(word(words[6]) + words[14])
         while registry:
             places.append((registry, 2048))
