@@ -87,9 +87,9 @@ struct Main {
     do throws(Failure) {
       let target =
         if let core = command.core {
-          try Target(core: core, trial: places)
+          try Target.open(core: core, trial: places)
         } else {
-          try Target(command.process, trial: places)
+          try Target.find(command.process, trial: places)
         }
       ProbedProcess.target = target
       defer { write(to: 2) { target.writeMissing(to: &$0) } }

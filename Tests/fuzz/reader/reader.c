@@ -185,10 +185,6 @@ void reader_run(const uint64_t places[4], const char *const *arguments) {
     fail("metrics do not end", output.bytes, output.count);
 }
 
-/* What an init leaks that throws is not looked at: Embedded Swift of 6.3 does not free the object, and the program ends then.
-   Descriptors that it had open are found nevertheless. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:FailureOYKcfC\n"; }
 
 /* ---- Its calls ---- */
 
