@@ -87,20 +87,24 @@ struct AddressMap {
     return low < mappings.count && mappings[low].start <= address ? low : nil
   }
 
+  /// How many mappings an object has at the most, or is then taken to begin by the last of them.
+  private static var mostOfAnObject: Int { 4096 }
+
   /// Which object an address belongs to; nil: none.
   ///
   /// Variables that are 0 at first are in memory without a file, behind the file's own.
   func object(at address: UInt64) -> ObjectPlace? {
     guard var place = place(of: address) else { return nil }
+    let last = max(0, place - Self.mostOfAnObject)
     while mappings[place].inode == 0 {
-      guard place > 0, mappings[place].path.isEmpty,
+      guard place > last, mappings[place].path.isEmpty,
         mappings[place - 1].end == mappings[place].start
       else { return nil }
       place -= 1
     }
     let mapping = mappings[place]
     var start = mapping.start &- mapping.offset
-    while place >= 0 && (mappings[place].inode == 0 || mappings[place].isSameFile(as: mapping)) {
+    while place >= last && (mappings[place].inode == 0 || mappings[place].isSameFile(as: mapping)) {
       if mappings[place].isSameFile(as: mapping) && mappings[place].offset == 0 {
         start = mappings[place].start
         break

@@ -34,46 +34,46 @@ struct Command {
   /// - Parameter arguments: those behind the name of the program, NUL-terminated.
   /// - Throws: what is wrong with them.
   init(_ arguments: [[UInt8]]) throws(Misuse) {
-    var operands: [[UInt8]] = []
-    var takesOptions = true
-    var place = 0
-    while place < arguments.count {
-      let argument = arguments[place]
-      place += 1
-      if takesOptions && argument.is("--") {
-        takesOptions = false
-      } else if takesOptions && argument.count > 2 && argument[0] == UInt8(ascii: "-") {
-        if argument.is("-h") || argument.is("--help") { return }
-        if argument.is("-V") || argument.is("--version") {
-          verb = .version
-          return
-        }
-        if argument.is("-w") || argument.is("--watch") {
-          let value = place < arguments.count ? arguments[place] : []
-          place += 1
-          guard let milliseconds = value.milliseconds, milliseconds > 0, milliseconds <= 86_400_000
-          else {
-            throw Misuse(
-              reason: "--watch needs a number of seconds, 0.001 to 86400", argument: value)
-          }
-          interval = UInt32(milliseconds)
-        } else if argument.is("-s") || argument.is("--sort") {
-          let value = place < arguments.count ? arguments[place] : []
-          place += 1
-          guard let order = TopOrder(name: value) else {
-            throw Misuse(reason: "--sort needs cpu, time, age, id or name", argument: value)
-          }
-          (self.order, isSorted) = (order, true)
-        } else if argument.is("-j") || argument.is("--json") {
-          isJSON = true
-        } else if argument.is("-t") || argument.is("--tree") {
-          isTree = true
-        } else {
-          throw Misuse(reason: "there is no such option", argument: argument)
-        }
-      } else {
-        operands.append(argument)
+    let words = ArgumentWords(arguments)
+    var argument: UnsafePointer<CChar>?
+    var letter: (CChar, CChar, CChar) = (0, 0, 0)
+    var place: Int32 = 0
+    while true {
+      let option = withUnsafeMutableBytes(of: &letter) {
+        cp_next_option(
+          words.count, words.pointer, &place, &argument,
+          $0.baseAddress?.assumingMemoryBound(to: CChar.self))
       }
+      if option < 0 { break }
+      let value = ArgumentWords.copy(argument)
+      switch UInt8(truncatingIfNeeded: option) {
+      case UInt8(ascii: "h"): return
+      case UInt8(ascii: "V"):
+        verb = .version
+        return
+      case UInt8(ascii: "w"):
+        guard let milliseconds = value.milliseconds, milliseconds > 0, milliseconds <= 86_400_000
+        else {
+          throw Misuse(reason: "--watch needs a number of seconds, 0.001 to 86400", argument: value)
+        }
+        interval = UInt32(milliseconds)
+      case UInt8(ascii: "s"):
+        guard let order = TopOrder(name: value) else {
+          throw Misuse(reason: "--sort needs cpu, time, age, id or name", argument: value)
+        }
+        (self.order, isSorted) = (order, true)
+      case UInt8(ascii: "j"): isJSON = true
+      case UInt8(ascii: "t"): isTree = true
+      case UInt8(ascii: ":"):
+        throw Misuse(
+          reason: "--watch needs a number of seconds, --sort a key, and no other option anything",
+          argument: value)
+      default: throw Misuse(reason: "there is no such option", argument: value)
+      }
+    }
+    var operands: [[UInt8]] = []
+    for place in Int(place)..<Int(words.count) {
+      operands.append(ArgumentWords.copy(words.pointer[place]))
     }
     try take(operands)
   }
@@ -142,6 +142,43 @@ struct Command {
     ended; 4 a right is missing; 5 anything else.
 
     """
+  }
+}
+
+/// A command line as C has it: the program's name and the arguments, which may be put into another
+/// order.
+private final class ArgumentWords {
+  let count: Int32
+  let pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+  private let bytes: UnsafeMutablePointer<CChar>
+
+  init(_ arguments: [[UInt8]]) {
+    let name: [UInt8] = [0]
+    var all = name
+    for argument in arguments { all += argument }
+    bytes = UnsafeMutablePointer<CChar>.allocate(capacity: all.count)
+    for place in all.indices { bytes[place] = CChar(bitPattern: all[place]) }
+    count = Int32(clamping: arguments.count + 1)
+    pointer = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(
+      capacity: arguments.count + 2)
+    pointer[0] = bytes
+    var place = 1
+    for (number, argument) in arguments.enumerated() {
+      pointer[number + 1] = bytes + place
+      place += argument.count
+    }
+    pointer[arguments.count + 1] = nil
+  }
+
+  deinit {
+    pointer.deallocate()
+    bytes.deallocate()
+  }
+
+  /// The bytes of a text with their NUL; none if there is no text.
+  static func copy(_ text: UnsafePointer<CChar>?) -> [UInt8] {
+    guard let text else { return [] }
+    return (0...strlen(text)).map { UInt8(bitPattern: text[Int($0)]) }
   }
 }
 

@@ -32,27 +32,35 @@ final class CoreFile {
   /// Opens a core file.
   ///
   /// - Parameter path: NUL-terminated; "-": standard input, which is copied if it is a pipe.
+  /// - Returns: its tables; memory is read when it is asked for.
   /// - Throws: why it cannot be read.
-  init(_ path: [UInt8]) throws(Failure) {
-    let opened = Self.open(path)
-    descriptor = opened
+  static func open(_ path: [UInt8]) throws(Failure) -> CoreFile {
+    let opened = descriptor(of: path)
     var (size, written): (UInt64, Int64) = (0, 0)
-    if opened < 0 || !cp_facts_of_file(opened, &size, &written) {
-      throw .noCore(path, error: opened < 0 ? -opened : EINVAL)
-    }
-    writtenAt = written
+    if opened < 0 { throw .noCore(path, error: -opened) }
+    let isFile = cp_facts_of_file(opened, &size, &written)
+    let core = CoreFile(opened, written)
+    if !isFile { throw .noCore(path, error: EINVAL) }
     var header = cp_elf_ehdr()
     if !cp_read_at(opened, 0, &header, MemoryLayout<cp_elf_ehdr>.size) {
       throw .notACore(path, .short)
     }
-    if let problem = Self.problem(of: &header, opened) { throw .notACore(path, problem) }
-    read(&header, size)
-    if notes.threads.isEmpty || segments.isEmpty { throw .notACore(path, .empty) }
+    if let problem = problem(of: &header, opened) { throw .notACore(path, problem) }
+    core.read(&header, size)
+    if core.notes.threads.isEmpty || core.segments.isEmpty { throw .notACore(path, .empty) }
+    return core
   }
 
-  deinit { if descriptor >= 0 { cp_close(descriptor) } }
+  // Not one that throws; see `Target`.
+  private init(_ descriptor: Int32, _ writtenAt: Int64) {
+    self.descriptor = descriptor
+    self.writtenAt = writtenAt
+  }
 
-  private static func open(_ path: [UInt8]) -> Int32 {
+  deinit { cp_close(descriptor) }
+
+  /// A descriptor for a file, or a negative error number.
+  private static func descriptor(of path: [UInt8]) -> Int32 {
     if path.is("-") {
       var (size, written): (UInt64, Int64) = (0, 0)
       return cp_facts_of_file(0, &size, &written) ? dup(0) : cp_keep_input(0)

@@ -25,6 +25,8 @@ final class FilesOnDisk {
 
   /// The most files that are kept open.
   private static var most: Int { 256 }
+  /// The most parts with notes that are looked at in a file; linkers make two or three.
+  private static var mostNotes: Int { 16 }
 
   deinit { for file in known where file.descriptor >= 0 { cp_close(file.descriptor) } }
 
@@ -61,10 +63,12 @@ final class FilesOnDisk {
     var verdict = Verdict.notProven
     var part = cp_elf_phdr()
     var index: UInt16 = 0
-    while cp_read_part(descriptor, &header, index, &part) {
+    var notes = 0
+    while notes < mostNotes, cp_read_part(descriptor, &header, index, &part) {
       index += 1
       let size = Int(clamping: part.p_filesz)
       if part.p_type != UInt32(PT_NOTE) || size > 4096 || size < 16 { continue }
+      notes += 1
       var onDisk = [UInt8](repeating: 0, count: size)
       let isRead = onDisk.withUnsafeMutableBytes {
         cp_read_at(descriptor, UInt64(part.p_offset), $0.baseAddress, size)

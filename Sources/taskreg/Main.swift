@@ -59,7 +59,20 @@ struct Main {
     default: break
     }
     // Tried out in this process, before there is another.
-    let places = LockTrial.places()
+    return look(command, LockTrial.places())
+  }
+
+  /// Shows what a command asks for of a process or a core file.
+  ///
+  /// - Parameters:
+  ///   - command: neither for help nor for the version.
+  ///   - places: where this process's C library waits.
+  /// - Returns: the exit status.
+  static func look(
+    _ command: Command, _ places: (places: WaitPlaces, gap: WaitEdge.Gap)
+  ) -> Int32 {
+    // What it reads is of the process or file for as long as it shows it.
+    defer { ProbedProcess.target = nil }
     if command.verb == .top { return showTop(command, places) }
     while true {
       let status = show(command, places)
@@ -74,9 +87,9 @@ struct Main {
     do throws(Failure) {
       let target =
         if let core = command.core {
-          try Target(core: core, trial: places)
+          try Target.open(core: core, trial: places)
         } else {
-          try Target(command.process, trial: places)
+          try Target.find(command.process, trial: places)
         }
       ProbedProcess.target = target
       defer { write(to: 2) { target.writeMissing(to: &$0) } }
@@ -109,25 +122,31 @@ struct Main {
   }
 
   private static func showThreads(of target: Target, _ command: Command) -> Int32 {
-    guard let lists = ThreadLists(of: target) else { return withoutMemory() }
-    return write(to: 1) {
-      if command.isJSON { return lists.writeJSON(to: &$0) }
-      target.writeHead([], to: &$0)
-      lists.writeText(to: &$0)
+    let status = Examination.withReport(on: []) { report in
+      let lists = ThreadLists(of: target, report)
+      return write(to: 1) {
+        if command.isJSON { return lists.writeJSON(to: &$0) }
+        target.writeHead([], to: &$0)
+        lists.writeText(to: &$0)
+      }
     }
+    return status ?? withoutMemory()
   }
 
   private static func show(
     _ roots: [ReaderRoot], of target: Target, _ command: Command
   ) -> Int32 {
     var snapshots: [Snapshot] = []
-    for root in roots { snapshots.append(Snapshot(of: target, root)) }
+    var budget = ReadingBudget()
+    for root in roots { snapshots.append(Snapshot(of: target, root, &budget)) }
     if command.verb == .why {
-      guard let report = Examination.report(on: snapshots) else { return withoutMemory() }
-      if !command.isJSON { write(to: 1) { target.writeHead(snapshots, to: &$0) } }
-      let sink = TextSink.descriptor(1)
-      let status = command.isJSON ? report.writeJSON(to: sink) : report.writeText(to: sink)
-      return status == .ok ? 0 : outputFailed()
+      let status = Examination.withReport(on: snapshots) { report in
+        if !command.isJSON { write(to: 1) { target.writeHead(snapshots, to: &$0) } }
+        let sink = TextSink.descriptor(1)
+        let status = command.isJSON ? report.writeJSON(to: sink) : report.writeText(to: sink)
+        return status == .ok ? 0 : outputFailed()
+      }
+      return status ?? withoutMemory()
     }
     return write(to: 1) { writer in
       if command.verb == .metrics { return Snapshot.writeMetrics(snapshots, to: &writer) }

@@ -10,23 +10,28 @@ struct ReaderRoot {
   /// A table is in the data of an object: memory that can be written and begins as a file does.
   static func all(in target: Target) throws(Failure) -> [ReaderRoot] {
     var found: [ReaderRoot] = []
+    var addresses: [UInt64] = []
+    var bytes: [UInt8] = []
     for mapping in target.maps.mappings
     where mapping.isReadable && mapping.isWritable && mapping.isPrivate && mapping.inode != 0 {
-      var addresses: [UInt64] = []
-      search(target, mapping, &addresses)
-      for address in addresses {
-        found.append(try ReaderRoot(at: address, in: target))
-      }
+      search(target, mapping, &bytes, &addresses)
     }
+    for address in addresses { found.append(try ReaderRoot(at: address, in: target)) }
     if found.isEmpty { throw .noLibrary(target.process, target.name, core: target.path) }
     return found
   }
 
+  /// The most copies of the library that are looked for in a target.
+  private static var most: Int { 256 }
+
+  /// Adds the addresses of the tables in a mapping; `bytes` is room.
   private static func search(
-    _ target: Target, _ mapping: AddressMap.Mapping, _ found: inout [UInt64]
+    _ target: Target, _ mapping: AddressMap.Mapping, _ bytes: inout [UInt8],
+    _ found: inout [UInt64]
   ) {
     let step = 1 << 18
-    var bytes = [UInt8](repeating: 0, count: step)
+    let room = Int(min(UInt64(step), mapping.end - mapping.start))
+    if bytes.count < room { bytes = [UInt8](repeating: 0, count: room) }
     let cookie = ReaderWord.cookie
     var address = mapping.start
     while address < mapping.end {
@@ -43,13 +48,13 @@ struct ReaderRoot {
             bytes.load(fromByteOffset: place + 16, as: UInt64.self) == cookie.2,
             bytes.load(fromByteOffset: place + 24, as: UInt64.self) == cookie.3
           {
-            found.append(address + UInt64(place))
+            if found.count < most { found.append(address + UInt64(place)) }
           }
           place += 8
         }
       }
-      // Parts overlap by a cookie, unless this was the last.
-      address += UInt64(size == step ? step - 32 : size)
+      // Parts overlap by a cookie but for its last word, unless this was the last part.
+      address += UInt64(size == step ? step - 24 : size)
     }
   }
 
@@ -100,6 +105,9 @@ struct ReaderRoot {
   private var isInside: Bool {
     let inRecord: [ReaderWord] = [.taskWord, .taskID, .spawnedAt, .cancelledAt, .worker]
     for word in inRecord where self[word] + 8 > self[.recordSize] { return false }
+    // Older releases do not have these.
+    let late: [ReaderWord] = [.parentTask, .spawnedFrom]
+    for word in late where has(word) && self[word] + 8 > self[.recordSize] { return false }
     // Of 32 bits.
     let halves: [ReaderWord] = [.kind, .threadID, .traits, .cancelChecks]
     for word in halves where self[word] + 4 > self[.recordSize] { return false }

@@ -24,22 +24,32 @@ extension Snapshot {
         roots.append((copy, registry))
       }
     }
+    let isAmbiguous = areAmbiguous(roots.map { $0.registry.name })
     var exposed: [ExposedRegistry] = []
     for (place, root) in roots.enumerated() {
-      var isAmbiguous = false
-      for (other, another) in roots.enumerated() where other != place {
-        if isSame(root.registry.name, another.registry.name) { isAmbiguous = true }
-      }
-      let label = label(of: root.registry, isAmbiguous ? root.copy : nil)
+      let label = label(of: root.registry, isAmbiguous[place] ? root.copy : nil)
       exposed.append(ExposedRegistry(label, totals: root.registry.counters))
     }
     exposed.withUnsafeBufferPointer { writer.writeOpenMetrics($0) }
     writer.endOpenMetrics()
   }
 
-  private static func isSame(_ one: TaskName, _ other: TaskName) -> Bool {
-    for place in 0..<8 where one.words[place] != other.words[place] { return false }
-    return true
+  /// Which of some names another one is the same as.
+  private static func areAmbiguous(_ names: [TaskName]) -> [Bool] {
+    func differ(_ one: Int, _ other: Int) -> Int? {
+      for place in 0..<8 where names[one].words[place] != names[other].words[place] { return place }
+      return nil
+    }
+    // The same are beside each other.
+    let order = names.indices.sorted { one, other in
+      differ(one, other).map { names[one].words[$0] < names[other].words[$0] } ?? false
+    }
+    var found = [Bool](repeating: false, count: names.count)
+    for place in order.indices.dropFirst() where differ(order[place - 1], order[place]) == nil {
+      found[order[place - 1]] = true
+      found[order[place]] = true
+    }
+    return found
   }
 
   private static func label(of registry: ListedRegistry, _ copy: Int?) -> GroupPath {

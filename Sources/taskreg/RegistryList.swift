@@ -30,20 +30,27 @@ struct RegistryList {
   /// Whether a list changed so often that some may be missing.
   private(set) var isIncomplete = false
 
-  /// The most registries and groups that are listed.
-  static var most: Int { 1 << 20 }
   /// How often a walk begins again, and how often it returns by an element.
   private static var mostTries: Int { 20 }
   private static var mostReturns: Int { 200 }
+  /// How many elements are passed: one is removed at a time.
+  private static var mostPassed: Int { 64 }
+  /// How deep groups are in groups: the path of a deeper one has no room for all of their names.
+  private static var mostDepth: Int { 128 }
 
-  init(_ root: ReaderRoot) {
+  /// - Parameters:
+  ///   - root: for reading.
+  ///   - budget: from which is taken what was found, and each step.
+  init(_ root: ReaderRoot, _ budget: inout ReadingBudget) {
     guard root.hasRegistries, let list = root.word(at: root[.list]), list != 0 else { return }
-    add(root, from: list &+ root[.firstRegistry], .nextRegistry, parent: -1)
+    add(root, from: list &+ root[.firstRegistry], .nextRegistry, parent: -1, &budget)
     var place = 0
     while place < registries.count {
       let parent = registries[place].address
-      if let monitor = root.word(at: parent &+ root[.monitor]) {
-        add(root, from: monitor &+ root[.firstGroup], .nextGroup, parent: place)
+      if registries[place].depth == Self.mostDepth {
+        isIncomplete = true
+      } else if let monitor = root.word(at: parent &+ root[.monitor]) {
+        add(root, from: monitor &+ root[.firstGroup], .nextGroup, parent: place, &budget)
       }
       place += 1
     }
@@ -55,21 +62,30 @@ struct RegistryList {
   }
 
   private mutating func add(
-    _ root: ReaderRoot, from head: UInt64, _ next: ReaderWord, parent: Int
+    _ root: ReaderRoot, from head: UInt64, _ next: ReaderWord, parent: Int,
+    _ budget: inout ReadingBudget
   ) {
     var found: [(address: UInt64, number: UInt64)] = []
     var tries = 0
-    while !walk(root, from: head, next, parent: parent, passes: false, &found) {
+    while !walk(root, from: head, next, parent: parent, passes: false, &found, &budget) {
       tries += 1
       if tries < Self.mostTries { continue }
-      if !walk(root, from: head, next, parent: parent, passes: true, &found) { isIncomplete = true }
+      if !walk(root, from: head, next, parent: parent, passes: true, &found, &budget) {
+        isIncomplete = true
+      }
       break
     }
     let depth = parent < 0 ? 0 : registries[parent].depth + 1
     for one in found {
       var registry = ListedRegistry(
         address: one.address, number: one.number, parent: parent, depth: depth)
-      if Self.read(&registry, root) { registries.append(registry) }
+      if !Self.read(&registry, root) { continue }
+      if budget.registries == 0 {
+        isIncomplete = true
+        return
+      }
+      budget.registries -= 1
+      registries.append(registry)
     }
   }
 
@@ -82,23 +98,23 @@ struct RegistryList {
   ///   - parent: the place of the registry whose list it is.
   ///   - passes: whether elements are passed that seem not to be on the list.
   ///   - found: what has been found.
+  ///   - budget: from which each step is taken.
   /// - Returns: whether the walk came to the end.
   private func walk(
     _ root: ReaderRoot, from head: UInt64, _ next: ReaderWord, parent: Int, passes: Bool,
-    _ found: inout [(address: UInt64, number: UInt64)]
+    _ found: inout [(address: UInt64, number: UInt64)], _ budget: inout ReadingBudget
   ) -> Bool {
     let expected = parent < 0 ? 0 : registries[parent].address
     guard var element = root.word(at: head) else { return false }
     var last = UInt64.max
     // Of the last element that was on the list: where its link is, and its address.
     var before: (link: UInt64, address: UInt64) = (head, 0)
-    var steps = 0
-    var returns = 0
+    var (returns, passed) = (0, 0)
     // What other tries have found is in the same order.
     var known = 0
     while element != 0 {
-      steps += 1
-      if steps + registries.count > Self.most { return false }
+      if budget.steps == 0 { return false }
+      budget.steps -= 1
       guard let number = root.word(at: element &+ root[.listNumber]),
         let following = root.word(at: element &+ root[next]),
         let its = root.word(at: element &+ root[.parent]),
@@ -112,7 +128,8 @@ struct RegistryList {
         last = number
         before = (element &+ root[next], element)
         element = following
-      } else if passes && its == expected {
+      } else if passes && its == expected && passed < Self.mostPassed {
+        passed += 1
         element = following
       } else {
         // It was removed, or a new one is in its place. The one before says what comes now.

@@ -13,7 +13,8 @@ struct Snapshot {
   /// Whether something could not be read, and may be missing.
   let isIncomplete: Bool
 
-  init(of target: Target, _ root: ReaderRoot) {
+  /// Reads a target; of all of its tables with one budget.
+  init(of target: Target, _ root: ReaderRoot, _ budget: inout ReadingBudget) {
     self.target = target
     self.root = root
     clocks = target.clocks
@@ -24,22 +25,24 @@ struct Snapshot {
       return
     }
     root.takeKindNames()
-    let list = RegistryList(root)
+    let list = RegistryList(root, &budget)
     var reader = TaskReader(root)
     var found: [ListedTask] = []
-    var kept: [ListedTask] = []
     var isWhole = !list.isIncomplete
     for (place, registry) in list.registries.enumerated() {
-      found.removeAll(keepingCapacity: true)
-      let isRead = reader.read(registry, at: place, into: &found)
+      let before = found.count
+      let isRead = reader.read(registry, at: place, into: &found, &budget)
       // If it was on its list all the time, what was read was its memory; if not, its tasks have
       // ended.
-      if !RegistryList.isListed(registry, root) { continue }
+      if !RegistryList.isListed(registry, root) {
+        found.removeLast(found.count - before)
+        continue
+      }
       if !isRead { isWhole = false }
-      if kept.count + found.count > TaskReader.most { isWhole = false } else { kept += found }
+      budget.tasks -= found.count - before
     }
     registries = list.registries
-    tasks = kept
+    tasks = found
     isIncomplete = !isWhole || !target.isAlive
   }
 

@@ -17,7 +17,7 @@ func withSymbol(
   guard let target = ProbedProcess.target, let place = target.maps.object(at: address) else {
     return body(nil, 0, nil, 0)
   }
-  let found = SymbolCache.symbol(at: address, of: place, in: target)
+  let found = target.symbol(at: address, of: place)
   target.maps.withPath(of: place.mapping) { path in
     found.name.withUnsafeBufferPointer { name in
       body(
@@ -27,33 +27,45 @@ func withSymbol(
   }
 }
 
+/// A symbol of a target.
+struct KnownSymbol {
+  let address: UInt64
+  /// NUL-terminated; only that if there is none.
+  var name: [UInt8] = [0]
+  var offset: UInt64 = 0
+}
+
 /// The symbols that were asked for last: many tasks wait for the same lock.
-private enum SymbolCache {
-  struct Symbol {
-    let process: Int32
-    let address: UInt64
-    /// NUL-terminated; only that if there is none.
-    var name: [UInt8] = [0]
-    var offset: UInt64 = 0
+struct SymbolCache {
+  private var known: [KnownSymbol] = []
+  private static var most: Int { 64 }
+  /// How many more are looked for in files: whole tables are searched for each.
+  fileprivate var left = 2048
+
+  func find(_ address: UInt64) -> KnownSymbol? {
+    for symbol in known where symbol.address == address { return symbol }
+    return nil
   }
 
-  // SAFETY: the tool has one thread that examines.
-  nonisolated(unsafe) private static var known: [Symbol] = []
-  private static var most: Int { 64 }
+  mutating func add(_ symbol: KnownSymbol) {
+    if known.count >= Self.most { known.removeFirst() }
+    known.append(symbol)
+  }
+}
 
-  static func symbol(at address: UInt64, of place: ObjectPlace, in target: Target) -> Symbol {
-    for symbol in known where symbol.address == address && symbol.process == target.process {
-      return symbol
-    }
-    var symbol = Symbol(process: target.process, address: address)
-    if let file = ElfFile(of: place.mapping, in: target),
+extension Target {
+  /// The symbol at an address of an object, by the object's file.
+  fileprivate func symbol(at address: UInt64, of place: ObjectPlace) -> KnownSymbol {
+    if let known = symbols.find(address) { return known }
+    var symbol = KnownSymbol(address: address)
+    if symbols.left == 0 { return symbol }
+    symbols.left -= 1
+    if let file = ElfFile(of: place.mapping, in: self),
       let found = file.symbol(at: address, start: place.start)
     {
-      symbol.name = found.name
-      symbol.offset = found.offset
+      (symbol.name, symbol.offset) = (found.name, found.offset)
     }
-    if known.count >= most { known.removeFirst() }
-    known.append(symbol)
+    symbols.add(symbol)
     return symbol
   }
 }

@@ -7,7 +7,9 @@ final class Target {
   /// Its id, as it knows it itself; another one in a PID namespace of its own.
   let ownID: Int32
   /// Whether it has, or may have, a PID namespace other than this process's.
-  let isInOtherNamespace: Bool
+  var isInOtherNamespace: Bool {
+    core != nil || ThreadNumbers.numbers(process, process).count != 1
+  }
   /// A descriptor for it, by which those of its open files are lent; negative if there is none.
   let handle: Int32
   let threads: ThreadNumbers
@@ -20,34 +22,47 @@ final class Target {
   let path: [UInt8]?
   /// When the last event happened that a core file tells of, on its monotonic clock.
   private var lastMoment: Int64 = 0
+  var symbols = SymbolCache()
   /// Where its C library's locks wait; see `LockPlaces`.
   let lockPlaces: (places: WaitPlaces, gap: WaitEdge.Gap)
+
+  // An init that throws is not used: Embedded Swift does not free the object then (6.3.1).
+  private init(
+    _ process: Int32, _ ownID: Int32, _ handle: Int32, _ maps: AddressMap, _ name: [UInt8],
+    _ core: CoreFile?, _ path: [UInt8]?, _ places: (places: WaitPlaces, gap: WaitEdge.Gap)
+  ) {
+    self.process = process
+    self.ownID = ownID
+    self.handle = handle
+    threads = ThreadNumbers(of: process, differs: ownID != process)
+    self.maps = maps
+    self.name = name
+    self.core = core
+    self.path = path
+    lockPlaces = places
+  }
 
   /// Finds a process whose memory can be read.
   ///
   /// - Parameters:
   ///   - process: its id.
   ///   - places: where this process's C library waits.
+  /// - Returns: the process, with its mappings as they are now.
   /// - Throws: why it cannot be read.
-  init(_ process: Int32, trial places: (places: WaitPlaces, gap: WaitEdge.Gap)) throws(Failure) {
-    self.process = process
-    (core, path) = (nil, nil)
+  static func find(
+    _ process: Int32, trial places: (places: WaitPlaces, gap: WaitEdge.Gap)
+  ) throws(Failure) -> Target {
     let status = try Self.status(of: process)
-    name = Self.name(of: process)
+    let name = Self.name(of: process)
     if let state = status.end(ofLine: "State:\t"), state < status.count,
       status[state] == UInt8(ascii: "Z") || status[state] == UInt8(ascii: "X")
     {
       throw .ended(
         process, name, parent: status.end(ofLine: "PPid:").flatMap { status.number(at: $0) })
     }
-    let numbers = ThreadNumbers.numbers(process, process)
-    ownID = numbers.innermost ?? process
-    isInOtherNamespace = numbers.count != 1
-    threads = ThreadNumbers(of: process, differs: ownID != process)
-    handle = cp_open_process(process)
     let found = Self.file(of: process, "/maps", most: 1 << 28)
     if found.error != 0 { throw Failure(reading: process, name, found.error, status) }
-    maps = AddressMap(found.bytes)
+    let maps = AddressMap(found.bytes)
     if maps.isEmpty { throw .kernelThread(process, name) }
     // The maps may be readable where the memory is not.
     if let first = maps.firstReadable {
@@ -57,7 +72,9 @@ final class Target {
         throw Failure(reading: process, name, Int32(truncatingIfNeeded: -count), status)
       }
     }
-    lockPlaces = LockPlaces.translate(places, to: maps)
+    return Target(
+      process, ThreadNumbers.innermost(process, process) ?? process, cp_open_process(process),
+      maps, name, nil, nil, LockPlaces.translate(places, to: maps))
   }
 
   /// Takes what a core file has.
@@ -65,18 +82,15 @@ final class Target {
   /// - Parameters:
   ///   - path: that of the file, NUL-terminated; "-": standard input.
   ///   - places: where this process's C library waits.
+  /// - Returns: the process that it is of.
   /// - Throws: why it cannot be read.
-  init(core path: [UInt8], trial places: (places: WaitPlaces, gap: WaitEdge.Gap)) throws(Failure) {
-    let core = try CoreFile(path)
-    (self.core, self.path) = (core, path)
-    process = core.notes.process
-    ownID = core.notes.process
-    isInOtherNamespace = true
-    name = core.notes.name
-    handle = -1
-    threads = ThreadNumbers(of: process, differs: false)
-    maps = AddressMap(core)
-    lockPlaces = LockPlaces.translate(places, to: core)
+  static func open(
+    core path: [UInt8], trial places: (places: WaitPlaces, gap: WaitEdge.Gap)
+  ) throws(Failure) -> Target {
+    let core = try CoreFile.open(path)
+    return Target(
+      core.notes.process, core.notes.process, -1, AddressMap(core), core.notes.name, core, path,
+      LockPlaces.translate(places, to: core))
   }
 
   deinit { if handle >= 0 { cp_close(handle) } }
@@ -112,7 +126,10 @@ final class Target {
   /// Takes the latest moment that its memory tells of for the time of a core file.
   func findLastMoment(_ roots: [ReaderRoot]) {
     if core == nil { return }
-    for root in roots { lastMoment = max(lastMoment, Snapshot(of: self, root).lastMoment) }
+    var budget = ReadingBudget()
+    for root in roots {
+      lastMoment = max(lastMoment, Snapshot(of: self, root, &budget).lastMoment)
+    }
   }
 
   /// Opens the list of its threads; 0, or the error number.

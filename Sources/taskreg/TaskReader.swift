@@ -30,8 +30,6 @@ struct TaskReader {
   private static var batch: Int { 64 }
   /// How often a record that changes while it is read is read again.
   private static var mostTries: Int { 20 }
-  /// The most tasks that are listed.
-  static var most: Int { 1 << 22 }
 
   init(_ root: ReaderRoot) {
     self.root = root
@@ -46,10 +44,13 @@ struct TaskReader {
   ///   - registry: which one.
   ///   - place: its place in the list.
   ///   - tasks: where they are added.
+  ///   - budget: from which the records are taken that are read, and the tasks.
   /// - Returns: false if its memory cannot be read as a whole.
   mutating func read(
-    _ registry: ListedRegistry, at place: Int, into tasks: inout [ListedTask]
+    _ registry: ListedRegistry, at place: Int, into tasks: inout [ListedTask],
+    _ budget: inout ReadingBudget
   ) -> Bool {
+    let before = tasks.count
     guard let made = root.half(at: registry.address &+ root[.recordCount]),
       let chunks = root.read(registry.address &+ root[.chunks], root[.chunkCount])
     else { return false }
@@ -64,6 +65,10 @@ struct TaskReader {
       var first: UInt64 = 0
       while first < count {
         let size = Int(min(UInt64(Self.batch), count - first))
+        if budget.records < UInt64(size) || budget.tasks < tasks.count - before + size {
+          return false
+        }
+        budget.records -= UInt64(size)
         let isRead = readBatch(
           Batch(
             chunk: chunk, room: room, first: first, count: size, registry: registry, place: place),
@@ -72,7 +77,6 @@ struct TaskReader {
           isWhole = false
           break
         }
-        if tasks.count >= Self.most { return false }
         first += UInt64(size)
       }
     }

@@ -6,9 +6,10 @@ struct ThreadLists {
   private let report: ReportReference
   private let faces: [DescriptorFace?]
 
-  /// nil without memory.
-  init?(of target: Target) {
-    guard let report = Examination.report(on: []) else { return nil }
+  /// - Parameters:
+  ///   - target: whose threads they are.
+  ///   - report: on it; the lists are of use as long as that is there.
+  init(of target: Target, _ report: ReportReference) {
     self.target = target
     self.report = report
     var budget = DescriptorFace.budget

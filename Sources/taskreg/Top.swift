@@ -54,7 +54,7 @@ struct Top {
   }
 
   private mutating func takePage() throws(Failure) -> TopPage {
-    let target = try Target(command.process, trial: places)
+    let target = try Target.find(command.process, trial: places)
     ProbedProcess.target = target
     let page = TopPage(of: target, try ReaderRoot.all(in: target), since: last)
     last = page.measured

@@ -54,8 +54,9 @@ struct TopPage {
   init(of target: Target, _ roots: [ReaderRoot], since last: Measured) {
     self.target = target
     now = monotonicNow()
+    var budget = ReadingBudget()
     for root in roots {
-      let snapshot = Snapshot(of: target, root)
+      let snapshot = Snapshot(of: target, root, &budget)
       if snapshot.isIncomplete { isIncomplete = true }
       for task in snapshot.tasks {
         let registry = snapshot.registries[task.registry]
@@ -69,7 +70,7 @@ struct TopPage {
           used >= 0 && (before.map { $0.thread == thread && $0.run == run } ?? (run <= 1))
         let part = isKnown ? max(0, used &- max(0, before?.used ?? 0)) : -1
         // No thread uses more than one processor.
-        let share = part < 0 ? -1 : min(1000, Int64(Double(part) / Double(span) * 1000 + 0.5))
+        let share = part < 0 ? -1 : Int64(min(1000, Double(part) / Double(span) * 1000 + 0.5))
         rows.append(Row(task: task, path: registry.path, used: used, share: share))
         measured.entries.append(
           Measured.Entry(

@@ -110,16 +110,19 @@ static inline bool cp_search_table(int fd, const cp_elf_shdr *table, const cp_el
   return false;
 }
 
-/* Find the symbol that found->object_offset is in, in the first table of a file that is of the type
-   `table_type` (SHT_SYMTAB has all symbols, SHT_DYNSYM is what strip(1) leaves) and has it. */
+/* Find the symbol that found->object_offset is in, in the tables of a file that are of the type
+   `table_type` (SHT_SYMTAB has all symbols, SHT_DYNSYM is what strip(1) leaves). A file has one of
+   each; more than four are not searched, so that a file that is broken does not take long. */
 static inline bool cp_search_tables(int fd, const cp_elf_ehdr *header, uint32_t table_type,
                                     unsigned kinds, struct cp_symbol *found) {
+  int left = 4;
   if (header->e_shentsize != sizeof(cp_elf_shdr)) return false;
-  for (uint16_t i = 0; i < header->e_shnum; i++) {
+  for (uint16_t i = 0; i < header->e_shnum && left > 0; i++) {
     cp_elf_shdr table, names;
     uint64_t place = header->e_shoff + (uint64_t)i * sizeof table;
     if (!cp_read_at(fd, place, &table, sizeof table)) return false;
     if (table.sh_type != table_type || table.sh_link >= header->e_shnum) continue;
+    left--;
     place = header->e_shoff + (uint64_t)table.sh_link * sizeof names;
     if (!cp_read_at(fd, place, &names, sizeof names)) return false;
     if (cp_search_table(fd, &table, &names, kinds, found)) return true;

@@ -39,6 +39,7 @@
 #include "cp_births.h"
 #include "cp_target.h"
 #include "cp_cores.h"
+#include "cp_options.h"
 #include "cp_terminal.h"
 
 #endif
