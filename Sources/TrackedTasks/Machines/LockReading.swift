@@ -25,11 +25,25 @@ struct LockReading {
   var edgeWithoutMemory: WaitEdge? {
     if candidate(0) != nil { return nil }
     // No address is 0: places that are not known match nothing.
-    if places.signal != 0 && call.instruction == places.signal && operation == Self.waitBitset {
-      return WaitEdge(kind: .signal, address: futex)
+    if isAtSignal {
+      return mayBeState && places.endWord < 0
+        ? .unknown(.untested) : WaitEdge(kind: .signal, address: futex)
     }
     return .unknown(.foreign)
   }
+
+  private var isAtSignal: Bool {
+    places.signal != 0 && call.instruction == places.signal && operation == Self.waitBitset
+  }
+
+  /// Whether the word may be the state of a joinable thread, in glibc 2.43.
+  ///
+  /// That is 2, or 1 once its function has returned. A thread's word is not private; condition
+  /// variables and semaphores that processes share are not either.
+  private var mayBeState: Bool { !isPrivate && (value == 1 || value == 2) }
+
+  /// Where the id is of the thread whose end this may be the wait for.
+  var threadID: UInt64 { futex &- UInt64(max(0, places.endWord)) }
 
   /// What the lock may be, by the place and the arguments of the call: number 0, 1, …; nil: no
   /// more.
@@ -48,12 +62,13 @@ struct LockReading {
       return number == 0 ? LockCandidate(kind: .robust, address: futex) : nil
     }
     if place == places.timed && operation == Self.waitBitset { return timedCandidate(number) }
-    // A thread's word is not private, and its value is the thread's id; a condition variable or a
-    // semaphore that processes share waits with a value of its own.
-    if place == places.signal && operation == Self.waitBitset && !isPrivate && value != 0
-      && value <= Self.idMask
-    {
-      return number == 0 ? LockCandidate(kind: .thread, address: futex) : nil
+    // A condition variable or a semaphore that processes share waits with a value of its own.
+    if isAtSignal && !isPrivate {
+      let mayBeThread =
+        places.endWord > 0
+        ? mayBeState
+        : value != 0 && value <= Self.idMask && (places.endWord == 0 || !mayBeState)
+      return number == 0 && mayBeThread ? LockCandidate(kind: .thread, address: futex) : nil
     }
     return nil
   }
@@ -184,7 +199,13 @@ struct LockReading {
 
   private func thread(_ candidate: LockCandidate, _ bytes: LockBytes) -> WaitEdge {
     guard let word = bytes.number(at: 0) else { return .unknown(.unmapped) }
-    if word != value { return .unknown(.changed) }
-    return WaitEdge(kind: .thread, holder: Int32(word), address: candidate.address)
+    // That a thread's function has returned wakes nobody.
+    let hasReturned = places.endWord > 0 && value == 2 && word == 1
+    if word != value && !hasReturned { return .unknown(.changed) }
+    let id = places.endWord > 0 ? bytes.number(at: 8) : word
+    guard let id, id != 0, id <= Self.idMask else {
+      return WaitEdge(kind: .signal, address: candidate.address)
+    }
+    return WaitEdge(kind: .thread, holder: Int32(id), address: candidate.address)
   }
 }
