@@ -107,8 +107,7 @@ extension ThreadProbe {
     }
     if count < 0 { return .unknown(count == -Int(EFAULT) ? .unmapped : .forbidden) }
     bytes.count = count
-    let hasState = candidate.kind == .thread && reading.places.endWord > 0
-    if hasState && count == size {
+    if candidate.kind == .thread && reading.places.endWord > 0 && count == size {
       let added = withUnsafeMutableBytes(of: &bytes.words) {
         ProbedProcess.read(reading.threadID, $0.baseAddress.map { $0 + 8 }, 4)
       }
@@ -117,9 +116,8 @@ extension ThreadProbe {
     let edge = reading.edge(of: candidate, bytes)
     if edge.holder == 0 { return edge }
     if !isAlive(edge.holder) {
-      // The state of a thread that has ended is 0.
-      return hasState
-        ? WaitEdge(kind: .signal, address: candidate.address) : .unknown(.ownerGone)
+      // The word of a thread that has ended is 0.
+      return candidate.kind == .thread ? reading.otherThanThread : .unknown(.ownerGone)
     }
     switch candidate.kind {
     case .robust,
@@ -129,7 +127,7 @@ extension ThreadProbe {
       guard let isID = isID(reading.threadID, ofThread: edge.holder) else {
         return .unknown(.forbidden)
       }
-      return isID ? edge : WaitEdge(kind: .signal, address: candidate.address)
+      return isID ? edge : reading.otherThanThread
     default: return edge
     }
   }

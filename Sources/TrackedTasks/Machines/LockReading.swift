@@ -25,22 +25,22 @@ struct LockReading {
   var edgeWithoutMemory: WaitEdge? {
     if candidate(0) != nil { return nil }
     // No address is 0: places that are not known match nothing.
-    if isAtSignal {
-      return mayBeState && places.endWord < 0
-        ? .unknown(.untested) : WaitEdge(kind: .signal, address: futex)
-    }
-    return .unknown(.foreign)
+    if isAtSignal && !isPrivate && isState && places.endWord < 0 { return .unknown(.untested) }
+    return otherThanThread
   }
 
   private var isAtSignal: Bool {
     places.signal != 0 && call.instruction == places.signal && operation == Self.waitBitset
   }
 
-  /// Whether the word may be the state of a joinable thread, in glibc 2.43.
-  ///
-  /// That is 2, or 1 once its function has returned. A thread's word is not private; condition
-  /// variables and semaphores that processes share are not either.
-  private var mayBeState: Bool { !isPrivate && (value == 1 || value == 2) }
+  /// What the call is of if its word is no thread's and it is in none of the locks.
+  var otherThanThread: WaitEdge {
+    isAtSignal ? WaitEdge(kind: .signal, address: futex) : .unknown(.foreign)
+  }
+
+  /// Whether the value may be the state of a joinable thread, in glibc 2.43: 1 once its function has
+  /// returned.
+  private var isState: Bool { value == 1 || value == 2 }
 
   /// Where the id is of the thread whose end this may be the wait for.
   var threadID: UInt64 { futex &- UInt64(max(0, places.endWord)) }
@@ -62,15 +62,13 @@ struct LockReading {
       return number == 0 ? LockCandidate(kind: .robust, address: futex) : nil
     }
     if place == places.timed && operation == Self.waitBitset { return timedCandidate(number) }
-    // A condition variable or a semaphore that processes share waits with a value of its own.
-    if isAtSignal && !isPrivate {
-      let mayBeThread =
-        places.endWord > 0
-        ? mayBeState
-        : value != 0 && value <= Self.idMask && (places.endWord == 0 || !mayBeState)
-      return number == 0 && mayBeThread ? LockCandidate(kind: .thread, address: futex) : nil
-    }
-    return nil
+    // Whoever waits, wherever, for the word that the kernel sets to 0 at a thread's end waits for
+    // that: up to glibc 2.33 a join makes the call in a place of its own.
+    if isPrivate || operation != Self.wait && operation != Self.waitBitset { return nil }
+    let mayBeThread =
+      places.endWord > 0
+      ? isState : value != 0 && value <= Self.idMask && (places.endWord == 0 || !isState)
+    return number == 0 && mayBeThread ? LockCandidate(kind: .thread, address: futex) : nil
   }
 
   private func timedCandidate(_ number: Int) -> LockCandidate? {
@@ -203,9 +201,7 @@ struct LockReading {
     let hasReturned = places.endWord > 0 && value == 2 && word == 1
     if word != value && !hasReturned { return .unknown(.changed) }
     let id = places.endWord > 0 ? bytes.number(at: 8) : word
-    guard let id, id != 0, id <= Self.idMask else {
-      return WaitEdge(kind: .signal, address: candidate.address)
-    }
+    guard let id, id != 0, id <= Self.idMask else { return otherThanThread }
     return WaitEdge(kind: .thread, holder: Int32(id), address: candidate.address)
   }
 }

@@ -6,7 +6,7 @@ struct WaitPlaces: Equatable {
   var robust: UInt64 = 0
   /// Read-write locks, and mutexes with a time limit.
   var timed: UInt64 = 0
-  /// Condition variables, semaphores, and the end of a thread.
+  /// Condition variables, semaphores, and from glibc 2.34 on the end of a thread.
   var signal: UInt64 = 0
   /// How far behind a thread's id the word is that the kernel sets to 0 at the thread's end, in
   /// glibc's descriptor of the thread, in bytes; -1: not known.

@@ -130,8 +130,8 @@ import Testing
     #expect(holder != 0 || edge.gap == .changed || (edge.kind == .signal && word == 2))
   }
 
-  /// **Proves:** what is waited for at the place of a join is a signal, if no thread has such a word;
-  /// and is not known, if one may have (Q1).
+  /// **Proves:** what is waited for at the place of a signal is one, if no thread has such a word, and
+  /// is not known, if one may have; a thread's word is one wherever the call is made (Q1, Q2).
   ///
   /// **Why it matters:** a condition variable that processes share waits there too.
   /// **Catches:** every value taken for a state; a private word taken for a thread's.
@@ -147,8 +147,17 @@ import Testing
       let reading = Self.reading(265, value: value, at: 0x4000, endWord: -1)
       #expect(reading.edgeWithoutMemory == .unknown(.untested))
     }
-    let elsewhere = Self.reading(265, value: 2, at: 0x3001, endWord: 576)
-    #expect(elsewhere.edgeWithoutMemory == .unknown(.foreign))
+    for (endWord, value, operation): (Int64, UInt64, UInt64) in [
+      (0, 0, 0), (576, 3, 265), (0, 4711, 128), (576, 2, 393), (-1, 2, 0),
+    ] {
+      let elsewhere = Self.reading(operation, value: value, at: 0x4001, endWord: endWord)
+      #expect(elsewhere.edgeWithoutMemory == .unknown(.foreign))
+    }
+    for operation: UInt64 in [0, 9, 256, 265] {
+      let join = Self.reading(operation, value: 4711, at: 0x4001)
+      let edge = Self.edge(join, Self.bytes([4711]))
+      #expect(edge.kind == .thread && edge.holder == 4711)
+    }
   }
 
   /// **Proves:** whatever the call and the bytes are, there is a holder only with a kind of lock that
