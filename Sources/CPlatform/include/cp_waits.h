@@ -139,16 +139,20 @@ static inline uint64_t cp_robust_list(int32_t thread_id) {
 
 /* How far behind the caller's id, in glibc's descriptor of the thread, the word is that the kernel
    sets to 0 at the thread's end, in bytes (PR_GET_TID_ADDRESS of prctl(2)); 0: the id is that word;
-   -1: not known. glibc has had the id two pointers before the list of robust mutexes since 2.4; if
-   this one does not, it is not known. */
+   -1: not known. The descriptor is where pthread_self says; the id is in it once before that word. */
 static inline int64_t cp_end_word(int32_t thread_id) {
   int saved = errno;
-  uint64_t word = 0, id = cp_robust_list(0) - 2 * sizeof(void *);
-  int32_t there = 0;
+  uint64_t word = 0, start = (uint64_t)(uintptr_t)(void *)pthread_self();
+  int64_t distance = -1;
   long result = syscall(SYS_prctl, 40L /* PR_GET_TID_ADDRESS */, &word, 0L, 0L, 0L);
   errno = saved;
-  if (result != 0 || !cp_peek((uintptr_t)id, &there, sizeof there) || there != thread_id) return -1;
-  return word - id < 4096 ? (int64_t)(word - id) : -1;
+  if (result != 0 || word % sizeof(int32_t) != 0 || word - start >= 4096) return -1;
+  for (uint64_t place = start; place <= word; place += sizeof(int32_t)) {
+    if (*(volatile const int32_t *)(uintptr_t)place != thread_id) continue;
+    if (distance >= 0) return -1;
+    distance = (int64_t)(word - place);
+  }
+  return distance;
 }
 
 /* Sleep for a moment, or less if a signal comes. */
