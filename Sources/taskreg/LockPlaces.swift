@@ -1,6 +1,7 @@
 import CPlatform
 
-/// The instructions with which the target's C library waits (`WaitPlaces`).
+/// The instructions with which the target's C library waits, and the word that a join waits for
+/// (`WaitPlaces`).
 ///
 /// This process has found out where its own C library does (`LockTrial`). If the target has mapped
 /// the same file, its instructions are at the same places of that; in a core file, one with the same
@@ -75,7 +76,10 @@ enum LockPlaces {
     guard let mutex = translate(own.mutex), let robust = translate(own.robust),
       let timed = translate(own.timed), let signal = translate(own.signal)
     else { return (WaitPlaces(), .otherLibrary) }
-    return (WaitPlaces(mutex: mutex, robust: robust, timed: timed, signal: signal), .none)
+    return (
+      WaitPlaces(
+        mutex: mutex, robust: robust, timed: timed, signal: signal, endWord: own.endWord), .none
+    )
   }
 
   /// Where an offset of a file is in a mapping of it.

@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,11 +93,12 @@ static inline int check_finds_callers(void) {
 #endif
 }
 
-/* Say whether reports know whom a pthread_join waits for: glibc before 2.34 waits there in a call of its own, and 2.43
-   on a word that is not the thread's id. */
+/* Say whether reports know whom a pthread_join waits for: glibc waits there from 2.43 on for a word that is not the
+   thread's id, which Linux names if it was built with CONFIG_CHECKPOINT_RESTORE. */
 static inline int check_sees_joins(void) {
 #if defined(__GLIBC__)
-  return __GLIBC__ == 2 && __GLIBC_MINOR__ >= 34 && __GLIBC_MINOR__ < 43;
+  uint64_t word;
+  return !__GLIBC_PREREQ(2, 43) || syscall(SYS_prctl, 40L /* PR_GET_TID_ADDRESS */, &word, 0L, 0L, 0L) == 0;
 #else
   return 0;
 #endif

@@ -11,6 +11,7 @@ proves. The programs (target.c, plain.c, two.c) say what there is to be seen."""
 #
 # Catches: see the cases.
 
+import ctypes
 import json
 import mmap
 import os
@@ -31,9 +32,11 @@ TASKREG, SOURCES, PROGRAMS, CASE = sys.argv[1:5]
 SOURCES, PROGRAMS = pathlib.Path(SOURCES), pathlib.Path(PROGRAMS)
 LIBRARY = pathlib.Path(TASKREG).parent.parent / "lib/libtaskreg.so"
 TASKS = {"alpha": "", "crawls": "", "beta": "net", "gamma": "net/peers"}
-# Whom a pthread_join waits for: glibc before 2.34 waits there in a call of its own, and 2.43 on a word that is not the
-# thread's id; it is then said to be not known.
-SEES_JOINS = (2, 34) <= tuple(map(int, os.confstr("CS_GNU_LIBC_VERSION").split()[1].split(".")[:2])) < (2, 43)
+# Whom a pthread_join waits for: glibc waits there from 2.43 on for a word that is not the thread's id, which Linux names if
+# it was built with CONFIG_CHECKPOINT_RESTORE (PR_GET_TID_ADDRESS); else it is said to be not known.
+GLIBC = tuple(map(int, os.confstr("CS_GNU_LIBC_VERSION").split()[1].split(".")[:2]))
+NAMES_WORD = ctypes.CDLL(None).prctl(40, ctypes.byref(ctypes.c_uint64()), 0, 0, 0) == 0
+SEES_JOINS = GLIBC < (2, 43) or NAMES_WORD
 running = []
 
 

@@ -23,7 +23,7 @@ class LibtaskregConan(ConanFile):
         # The recipe is in packaging/conan of the tarball, whose files are the sources.
         root = os.path.join(self.recipe_folder, "..", "..")
         for pattern in ("CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "docs/*", "examples-c/*", "examples-cpp/*",
-                        "scripts/manpages", "packaging/prebuilt/*", "Sources/TaskRegistryC/taskreg.map"):
+                        "scripts/manpages", "share/*", "packaging/prebuilt/*", "Sources/TaskRegistryC/taskreg.map"):
             copy(self, pattern, root, self.export_sources_folder)
 
     def validate(self):

@@ -137,6 +137,24 @@ static inline uint64_t cp_robust_list(int32_t thread_id) {
   return (uint64_t)(uintptr_t)head;
 }
 
+/* How far behind the caller's id, in glibc's descriptor of the thread, the word is that the kernel
+   sets to 0 at the thread's end, in bytes (PR_GET_TID_ADDRESS of prctl(2)); 0: the id is that word;
+   -1: not known. The descriptor is where pthread_self says; the id is in it once before that word. */
+static inline int64_t cp_end_word(int32_t thread_id) {
+  int saved = errno;
+  uint64_t word = 0, start = (uint64_t)(uintptr_t)(void *)pthread_self();
+  int64_t distance = -1;
+  long result = syscall(SYS_prctl, 40L /* PR_GET_TID_ADDRESS */, &word, 0L, 0L, 0L);
+  errno = saved;
+  if (result != 0 || word % sizeof(int32_t) != 0 || word - start >= 4096) return -1;
+  for (uint64_t place = start; place <= word; place += sizeof(int32_t)) {
+    if (*(volatile const int32_t *)(uintptr_t)place != thread_id) continue;
+    if (distance >= 0) return -1;
+    distance = (int64_t)(word - place);
+  }
+  return distance;
+}
+
 /* Sleep for a moment, or less if a signal comes. */
 static inline void cp_pause(long nanoseconds) {
   int saved = errno;
@@ -152,6 +170,7 @@ struct cp_lock_trial {
   pthread_mutex_t plain, robust;
   pthread_rwlock_t rwlock;
   sem_t semaphore;
+  int64_t end_word;  /* as cp_end_word, before thread_id */
   int32_t thread_id; /* of that thread; 0 before */
   int32_t holders;
 };
@@ -187,6 +206,7 @@ static inline struct cp_lock_trial *cp_lock_trial_make(void) {
 
 /* The thread's part. */
 static inline void cp_lock_trial_run(struct cp_lock_trial *trial, int32_t thread_id) {
+  trial->end_word = cp_end_word(thread_id);
   __atomic_store_n(&trial->thread_id, thread_id, __ATOMIC_RELEASE);
   pthread_mutex_lock(&trial->plain);
   pthread_mutex_unlock(&trial->plain);
@@ -199,6 +219,11 @@ static inline void cp_lock_trial_run(struct cp_lock_trial *trial, int32_t thread
 
 static inline int32_t cp_lock_trial_thread(struct cp_lock_trial *trial) {
   return __atomic_load_n(&trial->thread_id, __ATOMIC_ACQUIRE);
+}
+
+/* Of the thread, once its id is there. */
+static inline int64_t cp_lock_trial_end_word(const struct cp_lock_trial *trial) {
+  return trial->end_word;
 }
 
 /* The lock of step 0 to 3: its address, and where in it the thread waits. */

@@ -17,6 +17,8 @@ enum LockTrial {
   private static let robust = Atomic<UInt64>(0)
   private static let timed = Atomic<UInt64>(0)
   private static let signal = Atomic<UInt64>(0)
+  // atomic: likewise.
+  private static let endWord = Atomic<Int64>(-1)
   // atomic: relaxed; the latest trial, as bits, never followed: while its thread uses it, it can be
   // found from here, also in a child of fork, where that thread does not exist.
   private static let trial = Atomic<UInt>(0)
@@ -48,7 +50,8 @@ enum LockTrial {
       return (
         WaitPlaces(
           mutex: mutex.load(ordering: .relaxed), robust: robust.load(ordering: .relaxed),
-          timed: timed.load(ordering: .relaxed), signal: signal.load(ordering: .relaxed)), .none
+          timed: timed.load(ordering: .relaxed), signal: signal.load(ordering: .relaxed),
+          endWord: endWord.load(ordering: .relaxed)), .none
       )
     case other: return (WaitPlaces(), .otherLibrary)
     default: return (WaitPlaces(), .untested)
@@ -92,6 +95,7 @@ enum LockTrial {
     robust.store(places.robust, ordering: .relaxed)
     timed.store(places.timed, ordering: .relaxed)
     signal.store(places.signal, ordering: .relaxed)
+    endWord.store(places.endWord, ordering: .relaxed)
     step.store(outcome, ordering: .releasing)
   }
 
@@ -112,7 +116,9 @@ enum LockTrial {
       case 0: places.mutex = call.instruction
       case 1: places.robust = call.instruction
       case 2: places.timed = call.instruction
-      default: places.signal = call.instruction
+      default:
+        places.signal = call.instruction
+        places.endWord = cp_lock_trial_end_word(trial)
       }
       let edge = ThreadProbe.edge(of: call, ofThread: cp_lock_trial_thread(trial), places)
       let isRight =

@@ -107,18 +107,27 @@ extension ThreadProbe {
     }
     if count < 0 { return .unknown(count == -Int(EFAULT) ? .unmapped : .forbidden) }
     bytes.count = count
+    if candidate.kind == .thread && reading.places.endWord > 0 && count == size {
+      let added = withUnsafeMutableBytes(of: &bytes.words) {
+        ProbedProcess.read(reading.threadID, $0.baseAddress.map { $0 + 8 }, 4)
+      }
+      if added == 4 { bytes.count = 12 }
+    }
     let edge = reading.edge(of: candidate, bytes)
     if edge.holder == 0 { return edge }
-    if !isAlive(edge.holder) { return .unknown(.ownerGone) }
+    if !isAlive(edge.holder) {
+      // The word of a thread that has ended is 0.
+      return candidate.kind == .thread ? reading.otherThanThread : .unknown(.ownerGone)
+    }
     switch candidate.kind {
     case .robust,
       .inheriting where !reading.isPrivate:
       return links(candidate.address, bytes, reading.layout) ? edge : .unknown(.shared)
     case .thread:
-      guard let isWord = isWord(candidate.address, ofThread: edge.holder) else {
+      guard let isID = isID(reading.threadID, ofThread: edge.holder) else {
         return .unknown(.forbidden)
       }
-      return isWord ? edge : WaitEdge(kind: .signal, address: candidate.address)
+      return isID ? edge : reading.otherThanThread
     default: return edge
     }
   }
@@ -145,11 +154,13 @@ extension ThreadProbe {
     return count == 16 && (words[0] & ~1 == link || words[1] & ~1 == link)
   }
 
-  /// Whether an address is that of the word of a thread that becomes 0 at its end: it is as far
-  /// from the thread's list of robust mutexes as it is in another thread.
+  /// Whether an address is that of a thread's id in glibc's descriptor of the thread.
+  ///
+  /// It is if it is as far from the thread's list of robust mutexes as it is in another thread. So
+  /// then is the word that becomes 0 at its end (`WaitPlaces.endWord`).
   ///
   /// - Returns: nil if the system does not say.
-  private static func isWord(_ address: UInt64, ofThread threadID: Int32) -> Bool? {
+  private static func isID(_ address: UInt64, ofThread threadID: Int32) -> Bool? {
     let (thread, known) = ProbedProcess.reference
     let list = ProbedProcess.robustList(ofThread: threadID)
     if known == 0 || list == 0 { return nil }

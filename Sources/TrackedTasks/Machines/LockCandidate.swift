@@ -10,7 +10,8 @@ struct LockCandidate {
     /// A lock whose owner the kernel knows: PTHREAD_PRIO_INHERIT, or FUTEX_LOCK_PI of others.
     case inheriting
     case rwlock
-    /// The word of a thread that becomes 0 at its end.
+    /// The word of a thread that becomes 0 at its end; behind it, in the bytes, comes the thread's id
+    /// where that is another word.
     case thread
   }
 }

@@ -25,11 +25,25 @@ struct LockReading {
   var edgeWithoutMemory: WaitEdge? {
     if candidate(0) != nil { return nil }
     // No address is 0: places that are not known match nothing.
-    if places.signal != 0 && call.instruction == places.signal && operation == Self.waitBitset {
-      return WaitEdge(kind: .signal, address: futex)
-    }
-    return .unknown(.foreign)
+    if isAtSignal && !isPrivate && isState && places.endWord < 0 { return .unknown(.untested) }
+    return otherThanThread
   }
+
+  private var isAtSignal: Bool {
+    places.signal != 0 && call.instruction == places.signal && operation == Self.waitBitset
+  }
+
+  /// What the call is of if its word is no thread's and it is in none of the locks.
+  var otherThanThread: WaitEdge {
+    isAtSignal ? WaitEdge(kind: .signal, address: futex) : .unknown(.foreign)
+  }
+
+  /// Whether the value may be the state of a joinable thread, in glibc 2.43: 1 once its function has
+  /// returned.
+  private var isState: Bool { value == 1 || value == 2 }
+
+  /// Where the id is of the thread whose end this may be the wait for.
+  var threadID: UInt64 { futex &- UInt64(max(0, places.endWord)) }
 
   /// What the lock may be, by the place and the arguments of the call: number 0, 1, …; nil: no
   /// more.
@@ -48,14 +62,13 @@ struct LockReading {
       return number == 0 ? LockCandidate(kind: .robust, address: futex) : nil
     }
     if place == places.timed && operation == Self.waitBitset { return timedCandidate(number) }
-    // A thread's word is not private, and its value is the thread's id; a condition variable or a
-    // semaphore that processes share waits with a value of its own.
-    if place == places.signal && operation == Self.waitBitset && !isPrivate && value != 0
-      && value <= Self.idMask
-    {
-      return number == 0 ? LockCandidate(kind: .thread, address: futex) : nil
-    }
-    return nil
+    // Whoever waits, wherever, for the word that the kernel sets to 0 at a thread's end waits for
+    // that: up to glibc 2.33 a join makes the call in a place of its own.
+    if isPrivate || operation != Self.wait && operation != Self.waitBitset { return nil }
+    let mayBeThread =
+      places.endWord > 0
+      ? isState : value != 0 && value <= Self.idMask && (places.endWord == 0 || !isState)
+    return number == 0 && mayBeThread ? LockCandidate(kind: .thread, address: futex) : nil
   }
 
   private func timedCandidate(_ number: Int) -> LockCandidate? {
@@ -181,7 +194,11 @@ struct LockReading {
 
   private func thread(_ candidate: LockCandidate, _ bytes: LockBytes) -> WaitEdge {
     guard let word = bytes.number(at: 0) else { return .unknown(.unmapped) }
-    if word != value { return .unknown(.changed) }
-    return WaitEdge(kind: .thread, holder: Int32(word), address: candidate.address)
+    // That a thread's function has returned wakes nobody.
+    let hasReturned = places.endWord > 0 && value == 2 && word == 1
+    if word != value && !hasReturned { return .unknown(.changed) }
+    let id = places.endWord > 0 ? bytes.number(at: 8) : word
+    guard let id, id != 0, id <= Self.idMask else { return otherThanThread }
+    return WaitEdge(kind: .thread, holder: Int32(id), address: candidate.address)
   }
 }

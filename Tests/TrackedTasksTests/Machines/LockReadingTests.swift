@@ -10,13 +10,16 @@ import Testing
   private static let owner: UInt32 = 4711
 
   private static func reading(
-    _ operation: UInt64, value: UInt64, at instruction: UInt64, offset: UInt64 = 0
+    _ operation: UInt64, value: UInt64, at instruction: UInt64, offset: UInt64 = 0,
+    endWord: Int64 = 0
   ) -> LockReading {
     var call = SystemCall(number: 202, place: .inside)
     call.words[0] = lock + offset
     call.words[1] = operation
     call.words[2] = value
     call.words[7] = instruction
+    var places = places
+    places.endWord = endWord
     return LockReading(call: call, places: places, layout: .ofThisLibrary)
   }
 
@@ -102,6 +105,61 @@ import Testing
     #expect(edge.kind == .rwlock && edge.holder == 0 && edge.count == 1)
   }
 
+  /// **Proves:** a join names the thread whose id is the word that it waits for, up to glibc 2.42, or is
+  /// as far before that word as a trial has shown, from 2.43 on; if the trial has not shown it, a word
+  /// that may be either is not known, and is no condition variable (Q1).
+  ///
+  /// **Why it matters:** in glibc 2.43 that word is 2, or 1: "waits for thread 2" blames a stranger.
+  /// **Catches:** the word taken for an id there; a thread that has returned taken for one that has gone.
+  @Test(arguments: [
+    // What the trial has shown, the value that is waited for, the word now, the id; the holder.
+    (0, 4711, 4711, 0, 4711), (0, 2, 2, 4711, 2), (0, 4711, 0, 0, 0), (0, 2, 1, 4711, 0),
+    (-1, 4711, 4711, 0, 4711), (576, 2, 2, 4711, 4711), (576, 2, 1, 4711, 4711),
+    (576, 1, 1, 4711, 4711), (576, 1, 2, 4711, 0), (576, 2, 0, 4711, 0), (576, 2, 3, 4711, 0),
+    (576, 2, 2, 0, 0), (576, 2, 2, 0x4000_0000, 0),
+  ])
+  func aJoinNamesAThread(
+    _ endWord: Int64, _ value: UInt64, _ word: UInt32, _ id: UInt32, _ holder: Int32
+  ) {
+    let reading = Self.reading(265, value: value, at: 0x4000, endWord: endWord)
+    let edge = Self.edge(reading, Self.bytes([word, 0, id]))
+    #expect(edge.holder == holder)
+    #expect((edge.kind == .thread) == (holder != 0))
+    #expect(reading.threadID == Self.lock - UInt64(max(0, endWord)))
+    // That no thread is named has a reason, or it is no thread.
+    #expect(holder != 0 || edge.gap == .changed || (edge.kind == .signal && word == 2))
+  }
+
+  /// **Proves:** what is waited for at the place of a signal is one, if no thread has such a word, and
+  /// is not known, if one may have; a thread's word is one wherever the call is made (Q1, Q2).
+  ///
+  /// **Why it matters:** a condition variable that processes share waits there too.
+  /// **Catches:** every value taken for a state; a private word taken for a thread's.
+  @Test func whatIsNoThreadsWordIsASignal() {
+    for (endWord, value, operation): (Int64, UInt64, UInt64) in [
+      (0, 0, 265), (576, 0, 265), (-1, 0, 265), (576, 3, 265), (576, 4711, 265), (0, 2, 393),
+      (576, 2, 393), (-1, 2, 393),
+    ] {
+      let reading = Self.reading(operation, value: value, at: 0x4000, endWord: endWord)
+      #expect(reading.edgeWithoutMemory == WaitEdge(kind: .signal, address: Self.lock))
+    }
+    for value: UInt64 in [1, 2] {
+      let reading = Self.reading(265, value: value, at: 0x4000, endWord: -1)
+      #expect(reading.edgeWithoutMemory == .unknown(.untested))
+    }
+    for (endWord, value, operation): (Int64, UInt64, UInt64) in [
+      (0, 0, 0), (576, 3, 265), (0, 4711, 128), (576, 2, 393), (-1, 2, 0),
+    ] {
+      let elsewhere = Self.reading(operation, value: value, at: 0x4001, endWord: endWord)
+      #expect(elsewhere.edgeWithoutMemory == .unknown(.foreign))
+    }
+    for operation: UInt64 in [0, 9, 256, 265] {
+      let join = Self.reading(operation, value: 4711, at: 0x4001)
+      let edge = Self.edge(join, Self.bytes([4711]))
+      #expect(edge.kind == .thread && edge.holder == 4711)
+    }
+  }
+
   /// **Proves:** whatever the call and the bytes are, there is a holder only with a kind of lock that
   /// has one, at an address that follows from the call, with a thread id that the bytes have (Q1).
   ///
@@ -117,7 +175,7 @@ import Testing
         operations[random.below(operations.count)],
         value: UInt64(likely[random.below(likely.count)]),
         at: [0x1000, 0x2000, 0x3000, 0x4000, 0x5000][random.below(5)],
-        offset: [0, 8, 12][random.below(3)])
+        offset: [0, 8, 12][random.below(3)], endWord: [0, 576, -1][random.below(3)])
       let words = (0..<14).map { _ in
         random.below(8) == 0
           ? UInt32(truncatingIfNeeded: random.next()) : likely[random.below(likely.count)]
