@@ -126,7 +126,7 @@ import Testing
     #expect(edge.holder == holder)
     #expect((edge.kind == .thread) == (holder != 0))
     #expect(reading.threadID == Self.lock - UInt64(max(0, endWord)))
-    // That no thread is named has a reason, or it is no thread.
+    // That no thread is named has a reason, or it is not a thread.
     #expect(holder != 0 || edge.gap == .changed || (edge.kind == .signal && word == 2))
   }
 
