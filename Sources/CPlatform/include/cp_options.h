@@ -10,12 +10,12 @@
 #include <getopt.h>
 #include <stddef.h>
 
-/* Take the next option of a command line whose first word is the program's name, and whose words are
-   put into order meanwhile: options first (getopt_long(3)). *place is 0 before the first.
+/* Take the next option of a command line whose first word is the program's name, and whose words
+   are put into order meanwhile: options first (getopt_long(3)). *place is 0 before the first.
 
-   Returns its letter, with its argument, NULL if it has none; '?' if there is no such option, ':' if
-   its argument is missing or it takes none, with what was written, a letter alone in `letter`; -1 if
-   there are no more: what is left begins at *place. Not for more than one thread. */
+   Returns its letter, with its argument, NULL if it has none; '?' if there is no such option, ':'
+   if its argument is missing or it takes none, with what was written, a letter alone in `letter`;
+   -1 if there are no more: what is left begins at *place. Not for more than one thread. */
 static inline int cp_next_option(int count, char **words, int *place, const char **argument,
                                  char letter[3]) {
   static const struct option options[] = {
