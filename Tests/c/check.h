@@ -93,6 +93,16 @@ static inline int check_finds_callers(void) {
 #endif
 }
 
+/* Say whether reports know who holds a mutex that is waited for with a time limit: before glibc 2.34 that is a place of its
+   own, but for mutexes of priority inheritance, whose holder Linux keeps. */
+static inline int check_sees_timed_mutexes(void) {
+#if defined(__GLIBC__)
+  return __GLIBC_PREREQ(2, 34);
+#else
+  return 0;
+#endif
+}
+
 /* Say whether reports know whom a pthread_join waits for: glibc waits there from 2.43 on for a word that is not the
    thread's id, which Linux names if it was built with CONFIG_CHECKPOINT_RESTORE. */
 static inline int check_sees_joins(void) {

@@ -139,7 +139,8 @@ static inline uint64_t cp_robust_list(int32_t thread_id) {
 
 /* How far behind the caller's id, in glibc's descriptor of the thread, the word is that the kernel
    sets to 0 at the thread's end, in bytes (PR_GET_TID_ADDRESS of prctl(2)); 0: the id is that word;
-   -1: not known. The descriptor is where pthread_self says; the id is in it once before that word. */
+   -1: not known. The descriptor is where pthread_self says; the id is in it once before that
+   word. */
 static inline int64_t cp_end_word(int32_t thread_id) {
   int saved = errno;
   uint64_t word = 0, start = (uint64_t)(uintptr_t)(void *)pthread_self();

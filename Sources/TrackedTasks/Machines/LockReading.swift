@@ -33,7 +33,7 @@ struct LockReading {
     places.signal != 0 && call.instruction == places.signal && operation == Self.waitBitset
   }
 
-  /// What the call is of if its word is no thread's and it is in none of the locks.
+  /// What the call is of if its word is not a thread's and it is in none of the locks.
   var otherThanThread: WaitEdge {
     isAtSignal ? WaitEdge(kind: .signal, address: futex) : .unknown(.foreign)
   }

@@ -107,7 +107,7 @@ import Testing
 
   /// **Proves:** a join names the thread whose id is the word that it waits for, up to glibc 2.42, or is
   /// as far before that word as a trial has shown, from 2.43 on; if the trial has not shown it, a word
-  /// that may be either is not known, and is no condition variable (Q1).
+  /// that may be either is not known, instead of a condition variable (Q1).
   ///
   /// **Why it matters:** in glibc 2.43 that word is 2, or 1: "waits for thread 2" blames a stranger.
   /// **Catches:** the word taken for an id there; a thread that has returned taken for one that has gone.
@@ -126,7 +126,7 @@ import Testing
     #expect(edge.holder == holder)
     #expect((edge.kind == .thread) == (holder != 0))
     #expect(reading.threadID == Self.lock - UInt64(max(0, endWord)))
-    // That no thread is named has a reason, or it is not a thread.
+    // That none is named has a reason, or the word is not a thread's.
     #expect(holder != 0 || edge.gap == .changed || (edge.kind == .signal && word == 2))
   }
 
