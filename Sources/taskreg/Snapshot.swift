@@ -18,10 +18,11 @@ struct Snapshot {
     self.target = target
     self.root = root
     clocks = target.clocks
+    let isCut = target.core?.missing ?? 0 > 0
     if root.isForked {
       registries = []
       tasks = []
-      isIncomplete = false
+      isIncomplete = isCut
       return
     }
     root.takeKindNames()
@@ -43,7 +44,8 @@ struct Snapshot {
     }
     registries = list.registries
     tasks = found
-    isIncomplete = !isWhole || !target.isAlive
+    // What a core file lacks at its end may be read from the program's file, as it was at its start.
+    isIncomplete = !isWhole || !target.isAlive || isCut
   }
 
   /// The registry, of a task or not, that is not a group and contains another.
