@@ -249,6 +249,9 @@ static inline void check_run(const struct check_case *one) {
   dprintf(check_messages, "ok %s\n", one->name);
 }
 
+/* Whether the cases are those that this program runs when it is started again. */
+static int check_is_program;
+
 /* In the environment of a program that was started for one of several cases. */
 #define CHECK_ONE_OF_SEVERAL "TASKREG_CHECK_ONE"
 
@@ -315,8 +318,10 @@ static inline int check_main(int argc, char **argv, const struct check_case *cas
     if (process == 0) {
       /* As if it had been named alone; a process that has executed no program is a special one (Q1). Where an emulator
          cannot start itself again it is one. */
-      setenv(CHECK_ONE_OF_SEVERAL, "1", 1);
-      execl("/proc/self/exe", argv[0], cases[i].name, (char *)NULL);
+      if (check_is_program) {
+        setenv(CHECK_ONE_OF_SEVERAL, "1", 1);
+        execl("/proc/self/exe", argv[0], cases[i].name, (char *)NULL);
+      }
       check_run(&cases[i]);
       if (check_messages != 2) close(check_messages);
       return CHECK_PASSED;
@@ -333,6 +338,7 @@ static inline int check_main(int argc, char **argv, const struct check_case *cas
 #define CHECK_MAIN(...)                                                                            \
   static const struct check_case check_cases[] = {__VA_ARGS__};                                    \
   int main(int argc, char **argv) {                                                                \
+    check_is_program = 1;                                                                          \
     return check_main(argc, argv, check_cases, sizeof check_cases / sizeof *check_cases);          \
   }
 

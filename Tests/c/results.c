@@ -25,6 +25,8 @@ static int status_of(const char *one, const char *other, char *text, size_t size
   if (child == 0) {
     char *arguments[] = {"program", (char *)(uintptr_t)one, (char *)(uintptr_t)other, NULL};
     check_process = 0;
+    check_is_program = 0;
+    unsetenv(CHECK_ONE_OF_SEVERAL);
     dup2(ends[1], 2);
     close(ends[0]);
     close(ends[1]);
