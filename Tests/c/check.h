@@ -319,8 +319,11 @@ static inline int check_main(int argc, char **argv, const struct check_case *cas
       /* As if it had been named alone; a process that has executed no program is a special one (Q1). Where an emulator
          cannot start itself again it is one. */
       if (check_is_program) {
+        char path[4096]; /* by its own name, which is the kernel's for the thread */
+        ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+        path[length < 0 ? 0 : length] = 0;
         setenv(CHECK_ONE_OF_SEVERAL, "1", 1);
-        execl("/proc/self/exe", argv[0], cases[i].name, (char *)NULL);
+        execl(path, argv[0], cases[i].name, (char *)NULL);
       }
       check_run(&cases[i]);
       if (check_messages != 2) close(check_messages);
