@@ -257,6 +257,7 @@ CASE(a_run_that_takes_too_long_is_stalled_while_it_lasts) {
   for (uint64_t run = 1; run <= 2; run++) {
     tr_task_summary stalled = TR_TASK_SUMMARY_INIT;
     size_t count = 0;
+    gate_await(&gates[run - 1], 1);
     while (tr_health(registry, &stalled, 1, &count) != TR_ERR_STALLED) breathe();
     CHECK_EQ(1, count);
     CHECK_EQ(tr_task_id(task), stalled.id);
