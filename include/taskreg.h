@@ -2143,9 +2143,9 @@ enum {
 /* What a thread waits for. For a lock or the end of a thread the report names a holder only if it
    is proven: the lock and its owner were read twice, the owner is a live thread of this process,
    and the thread was in the same wait before and after. The lock has to be one of glibc's, or one
-   whose owner the kernel knows. Otherwise it is TR_WAITS_UNKNOWN, and a TR_GAP_... says why. Of a
-   task in a wait of the library (library_wait) it is what that is for, not how it sleeps.
-   [Q1, E15] */
+   whose owner the kernel knows. Otherwise it is TR_WAITS_UNKNOWN, and a TR_GAP_... says why. What a
+   lock has of its owner is a thread id: see holder_is_certain. Of a task in a wait of the library
+   (library_wait) it is what that is for, not how it sleeps. [Q1, E15] */
 enum {
   TR_WAITS_UNKNOWN = 0,     /* not known; see wait_gap */
   TR_WAITS_NOTHING = 1,     /* it runs */

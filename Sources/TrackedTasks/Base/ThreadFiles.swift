@@ -3,23 +3,25 @@ import CPlatform
 /// The parsers of the files that a probe reads: functions of their bytes only.
 extension ThreadProbe {
   /// The state in the bytes of a `stat` file: the letter after the name; 0 if there is none.
-  ///
-  /// The name is in parentheses and may contain any characters, so it ends at the last closing
-  /// parenthesis.
   static func schedulerState(in bytes: UnsafeBufferPointer<UInt8>) -> UInt8 {
-    var place = bytes.count - 1
-    while place >= 0 && bytes[place] != 0x29 { place -= 1 }
-    guard place >= 0, place + 2 < bytes.count, bytes[place + 1] == 0x20 else { return 0 }
+    guard let place = endOfName(in: bytes), place + 2 < bytes.count, bytes[place + 1] == 0x20
+    else { return 0 }
     let state = bytes[place + 2]
     return isLetter(state) ? state : 0
+  }
+
+  /// Where the name ends in the bytes of a `stat` file: at the last closing parenthesis, as it may
+  /// have any characters.
+  private static func endOfName(in bytes: UnsafeBufferPointer<UInt8>) -> Int? {
+    var place = bytes.count - 1
+    while place >= 0 && bytes[place] != 0x29 { place -= 1 }
+    return place < 0 ? nil : place
   }
 
   /// The kernel's flags in the bytes of a `stat` file (PF_…): the seventh number or letter after the
   /// name; nil if they are not there whole.
   static func flags(in bytes: UnsafeBufferPointer<UInt8>) -> UInt64? {
-    var place = bytes.count - 1
-    while place >= 0 && bytes[place] != 0x29 { place -= 1 }
-    if place < 0 { return nil }
+    guard var place = endOfName(in: bytes) else { return nil }
     for _ in 0..<7 {
       while place < bytes.count && bytes[place] != 0x20 { place += 1 }
       place += 1

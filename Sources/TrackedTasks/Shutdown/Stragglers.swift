@@ -131,13 +131,9 @@ extension TaskReference {
   /// Requires a reference.
   func pinnedFacts(_ word: TaskWord) -> TaskFacts {
     TaskFacts(
-      word: word, registry: registry, id: id, name: name, kind: kind,
-      threadID: word.stage == .starting
-        ? 0 : pointer.pointee.threadID.load(ordering: .relaxed),
-      spawnedAt: pointer.pointee.spawnedAt.load(ordering: .relaxed),
-      cancelledAt: pointer.pointee.cancelledAt.load(ordering: .relaxed),
-      parent: pointer.pointee.parent.load(ordering: .relaxed),
-      spawnedFrom: UInt64(pointer.pointee.spawnedFrom.load(ordering: .relaxed)),
+      word: word, registry: registry, id: id, name: name, kind: kind, threadID: threadID(word),
+      spawnedAt: spawnedAt, cancelledAt: pointer.pointee.cancelledAt.load(ordering: .relaxed),
+      parent: parent, spawnedFrom: spawnedFrom,
       activity: word.hasOptionalState ? activityFacts : nil)
   }
 }

@@ -22,7 +22,7 @@ extension TaskReference {
   ///
   /// Called on the task's own thread.
   func endedFacts(_ how: TaskWord.Ending, at now: Int64) -> EndedFacts {
-    let spawnedAt = pointer.pointee.spawnedAt.load(ordering: .relaxed)
+    let spawnedAt = self.spawnedAt
     let cancelledAt = pointer.pointee.cancelledAt.load(ordering: .relaxed)
     return EndedFacts(
       id: id, name: name, path: registry.pointer.pointee.path, kind: kind,

@@ -110,8 +110,13 @@ extension TaskReference {
     }
   }
 
+  var spawnedAt: Int64 { pointer.pointee.spawnedAt.load(ordering: .relaxed) }
+  var parent: UInt64 { pointer.pointee.parent.load(ordering: .relaxed) }
+  var spawnedFrom: UInt64 { UInt64(pointer.pointee.spawnedFrom.load(ordering: .relaxed)) }
+
+  /// The kernel's id of its thread; 0 while it starts.
   @inline(__always)
-  private func threadID(_ word: TaskWord) -> Int32 {
+  func threadID(_ word: TaskWord) -> Int32 {
     word.stage == .starting ? 0 : pointer.pointee.threadID.load(ordering: .relaxed)
   }
 

@@ -228,9 +228,6 @@ struct TaskReference: Equatable {
 
   var kind: UInt32 { pointer.pointee.kind.load(ordering: .relaxed) }
   var id: UInt64 { pointer.pointee.id.load(ordering: .relaxed) }
-  var spawnedAt: Int64 { pointer.pointee.spawnedAt.load(ordering: .relaxed) }
-  var parent: UInt64 { pointer.pointee.parent.load(ordering: .relaxed) }
-  var spawnedFrom: UInt64 { UInt64(pointer.pointee.spawnedFrom.load(ordering: .relaxed)) }
 
   /// The address of the flag: the low half of the word (W1).
   ///
