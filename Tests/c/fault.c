@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- Every n-th thread ---------------------------------------------------------------------- */
 
@@ -25,6 +26,10 @@ void fault_every(int n, int error) {
   atomic_store(&error_number, error);
   atomic_store(&every, n);
 }
+
+static atomic_llong pause_nanoseconds;
+
+void fault_pause(long long nanoseconds) { atomic_store(&pause_nanoseconds, nanoseconds); }
 
 int faulted_threads(void) { return atomic_load(&faulted); }
 
@@ -139,6 +144,11 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
   depth += is_own(caller);
   int code = next(thread, attributes, start, argument);
   depth -= is_own(caller);
+  long long pause = atomic_load(&pause_nanoseconds);
+  if (code == 0 && pause > 0) {
+    struct timespec left = {.tv_sec = pause / 1000000000, .tv_nsec = pause % 1000000000};
+    nanosleep(&left, NULL);
+  }
   return code;
 }
 
@@ -151,7 +161,6 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 #include <sys/syscall.h>
 #include <sys/socket.h>
 #include <sys/types.h>
-#include <time.h>
 
 /* ---- Blocks and mappings in use ------------------------------------------------------------- */
 

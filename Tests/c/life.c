@@ -318,8 +318,6 @@ CASE(a_log_hears_nothing_after_the_shutdown) {
 
 /* ---- Threads of the library's own ------------------------------------------------------------- */
 
-static int own_threads(void) { return threads_called("taskreg-timer") + threads_called("taskreg-events"); }
-
 /* Proves: when tr_shutdown of a registry that is not a group has returned TR_OK, the timer thread
    and the event threads are gone, unless something else needs them (G4, C11). Why it matters: a
    thread that stays for a second after everything is a leak for valgrind, and a surprise for code

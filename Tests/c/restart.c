@@ -133,6 +133,31 @@ CASE(a_task_starts_again_until_it_succeeds) {
   }
 }
 
+/* Proves: a shutdown ends the timer thread also if that was just giving the task its last run, and has not come back from it
+   when the task is over (G4, C11). Why it matters: on a busy machine that is when a process that stops itself ends. Catches: a
+   hold of the timer thread by what is over, which counts as a need. */
+CASE(a_shutdown_ends_the_timer_thread_that_still_starts_the_last_run) {
+  for (int round = 0; round < 3; round++) {
+    tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+    options.idle_threads = TR_IDLE_THREADS_NONE;
+    tr_registry *registry = NULL;
+    CHECK_EQ(TR_OK, create_registry(&options, &registry));
+    struct acts acts = {.fails = 1};
+    tr_restart_options restart = restarts(TR_RESTART_ON_FAILURE, HOUR);
+    tr_task *task = spawn_restarting(registry, &acts, &restart, plain);
+    await_waiting(registry, task);
+    fault_pause(50 * MS);
+    CHECK_EQ(TR_OK, tr_task_trigger(task));
+    CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+    CHECK_EQ(2, atomic_load(&acts.runs));
+    CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+    CHECK_EQ(0, own_threads());
+    fault_pause(0);
+    tr_task_release(task);
+    tr_registry_release(registry);
+  }
+}
+
 /* Proves: between two runs a task has a state of its own, says what its last run was and for how much longer it waits, in a
    snapshot, a list, a report and JSON, is alive, and has no thread (B3, B4). Why it matters: "why does nothing happen?" is
    answered by the list. Catches: a state "starting" that says nothing; a thread that sleeps for the task. */
@@ -535,7 +560,9 @@ CASE(many_are_stopped_while_they_start_again) {
   }
 }
 
-CHECK_MAIN(CHECK_ENTRY(a_task_starts_again_until_it_succeeds), CHECK_ENTRY(while_it_waits_it_says_so_and_has_no_thread),
+CHECK_MAIN(CHECK_ENTRY(a_task_starts_again_until_it_succeeds),
+           CHECK_ENTRY(a_shutdown_ends_the_timer_thread_that_still_starts_the_last_run),
+           CHECK_ENTRY(while_it_waits_it_says_so_and_has_no_thread),
            CHECK_ENTRY(asked_to_stop_while_it_waits_it_ends_at_once),
            CHECK_ENTRY(the_run_that_is_asked_to_stop_is_the_last),
            CHECK_ENTRY(after_too_many_restarts_it_has_failed_for_good), CHECK_ENTRY(always_is_after_success_too),

@@ -458,6 +458,11 @@ static inline int threads_named(const char *name, int *id) {
 
 static inline int threads_called(const char *name) { return threads_named(name, NULL); }
 
+/* How many timer threads and event threads the library has. */
+static inline int own_threads(void) {
+  return threads_called("taskreg-timer") + threads_called("taskreg-events");
+}
+
 /* Under valgrind, wait until the library's own threads have left: valgrind reports what the C
    library keeps for a running thread as lost. */
 static inline void timer_thread_leaves(void) {

@@ -59,7 +59,9 @@ enum EventThread {
       case .heartbeat(let watch): watch.registry.callbackMask.whileCalling { watch.report() }
       case .start(let runs):
         // It may be the last of the registry, whose log's context is released then.
-        runs.pointee.task.registry.callbackMask.whileCalling { runs.destroy() }
+        runs.pointee.task.registry.callbackMask.whileCalling {
+          runs.destroy(onEventThread: true)
+        }
       case .systemdFailure(let watch):
         watch.pointee.registry.callbackMask.whileCalling { watch.reportFailure() }
       // These run none of the application's code.

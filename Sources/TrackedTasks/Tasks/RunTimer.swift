@@ -168,14 +168,18 @@ extension UnsafeMutablePointer<TaskRuns> {
   func end(_ state: inout TimerState) -> Bool {
     state.queue.remove(timer)
     pointee.isOver = true
+    if pointee.isStarting { state.endedRuns += 1 }
     return !pointee.isStarting
   }
 
-  /// Frees it; requires that nobody finds it any more.
-  func destroy() {
+  /// Frees it, on an event thread if `end` has said so; requires that nobody finds it any more.
+  func destroy(onEventThread: Bool = false) {
     let registry = pointee.task.registry
     free(self)
-    TimerThread.letGo()
+    TimerThread.change { state in
+      state.holds -= 1
+      if onEventThread { state.endedRuns -= 1 }
+    }
     registry.releaseStorage()
   }
 }

@@ -8,10 +8,14 @@ import Synchronization
 /// H1: while `holds` > 0, a timer is queued or an event is waiting, the thread runs, or is being
 ///     created.
 /// H2: `eventThreads` are those that run or are being created; each leaves when it finds no event.
+/// H3: `endedRuns` of the holds are those of tasks that are over; this thread or an event thread frees
+///     them, and then releases the hold.
 struct TimerState: MonitorState {
   var queue = TimerQueue()
   /// How many users need the thread without having a timer in the queue.
   var holds = 0
+  /// How many of them are of tasks that are over, to which this thread was just giving a thread.
+  var endedRuns = 0
   var isRunning = false
   /// The thread, while it runs.
   var thread = cp_thread(0)
@@ -45,13 +49,23 @@ struct TimerState: MonitorState {
     return Deadline(nanoseconds: min(next, dueRuns.wakesAt.nanoseconds))
   }
 
-  /// Whether the thread will not be needed once the event threads have found that there are no more
-  /// events.
+  /// Whether the thread will not be needed once the event threads have freed the runs of tasks that
+  /// are over, and have found that there are no more events.
   ///
   /// A thread that has seen the end of a callback sees this: the count is changed before
   /// (`CallFrame`).
   var isFinishing: Bool {
-    queue.isEmpty && holds == 0 && events.isEmpty && eventThreads > 0 && callbacks == 0
+    !isUnused && queue.isEmpty && holds == endedRuns && callbacks == 0 && eventsAreOfEndedRuns
+  }
+
+  /// Whether no event is waiting but those that free the runs of a task that is over.
+  private var eventsAreOfEndedRuns: Bool {
+    var place = events.first
+    while let timer = place {
+      guard case .start = timer.pointee.action else { return false }
+      place = events.element(after: timer)
+    }
+    return true
   }
 
   /// The runs that are due and have no thread yet.
@@ -213,6 +227,9 @@ struct TimerState: MonitorState {
     }
     if eventThreads < 0 || eventThreads > Self.mostEventThreads {
       fatalError("H2: the threads for events are miscounted")
+    }
+    if endedRuns < 0 || endedRuns > holds {
+      fatalError("H3: the runs of tasks that are over are miscounted")
     }
   }
 }
