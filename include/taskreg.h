@@ -871,7 +871,7 @@ typedef struct tr_schedule {
   uint32_t size;           /* sizeof(tr_schedule) */
   uint32_t flags;          /* TR_SCHEDULE_...; unknown bits: TR_ERR_INVALID */
   int64_t period_ns;       /* from tick to tick; 0 and negative: TR_ERR_INVALID. A run begins up to
-                              a 64th of it late, and 67 ms at most, together with those of other
+                              a 32nd of it late, and 67 ms at most, together with those of other
                               tasks */
   int64_t first_delay_ns;  /* from the spawn to the first tick; 0: at once; negative:
                               TR_ERR_INVALID */

@@ -7,7 +7,7 @@
   public struct TaskSchedule: Hashable, Sendable {
     /// From tick to tick; positive.
     ///
-    /// A run begins up to a 64th of it late, and 67 ms at most, together with those of other tasks.
+    /// A run begins up to a 32nd of it late, and 67 ms at most, together with those of other tasks.
     public var period: Duration
     /// From the spawn to the first tick; not negative.
     public var firstDelay: Duration = .zero

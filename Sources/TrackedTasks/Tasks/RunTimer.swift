@@ -28,19 +28,14 @@ extension UnsafeMutablePointer<TaskRuns> {
   ///
   /// Requires the lock.
   private func withSchedule<Result>(
+    at now: Int64 = monotonicNow(),
     _ change: (inout Schedule, _ now: Int64, _ chance: UInt32) -> Result
   ) -> Result? {
     guard var schedule = pointee.schedule else { return nil }
-    let now = monotonicNow()
     let result = change(&schedule, now, TaskRuns.chance(at: now, of: pointee.task.id))
     pointee.schedule = schedule
     return result
   }
-
-  /// The period of a periodic task.
-  ///
-  /// Others may change it: takes the lock.
-  var period: Int64 { TimerThread.change { _ in pointee.schedule?.rule.period ?? .max } }
 
   /// Puts the task to rest until its next run; nothing happens if it was asked to stop.
   ///
@@ -125,10 +120,11 @@ extension UnsafeMutablePointer<TaskRuns> {
   /// The timer is due: the caller is going to start a run.
   ///
   /// Requires the lock. Called by the timer thread.
-  func willStart() {
+  func willStart(at now: Int64) {
     pointee.isWaiting = false
     pointee.isStarting = true
-    if !pointee.wasRefused { _ = withSchedule { $0.runBegins(at: $1, chance: $2) } }
+    if !pointee.wasRefused { _ = withSchedule(at: now) { $0.runBegins(at: $1, chance: $2) } }
+    pointee.period = pointee.schedule?.rule.period ?? .max
   }
 
   /// Whether the run may wait for a moment for a thread that is about to be free; see `DueRuns`.

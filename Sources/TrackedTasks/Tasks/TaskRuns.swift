@@ -61,6 +61,8 @@ struct TaskRuns {
   let wantsFreshThread: Bool
   /// In the same block of memory; nil for a periodic task.
   let plan: UnsafeMutablePointer<RestartPlan>?
+  /// The task's, where the next run's first steps are.
+  let activity: TaskActivity.Pointer
 
   // Guarded by the timer thread's Monitor.
   /// When a periodic task runs; nil for others.
@@ -76,7 +78,9 @@ struct TaskRuns {
   /// How long the next attempt to get a thread waits, in nanoseconds, if the system refuses one.
   var pause = firstPause
 
-  // Owned by the thread of the run.
+  // Owned by the thread of the run; before, by the thread that starts it.
+  /// The period when the run began; `.max` for a task that is not periodic.
+  var period = Int64.max
   /// When the run began, on `CLOCK_MONOTONIC`.
   var startedAt: Int64 = 0
   /// When the next one begins, as the plan says.
@@ -133,7 +137,8 @@ struct TaskRuns {
     this.initialize(
       to: TaskRuns(
         timer: Timer(.start(this)), task: task, stackSize: stackSize, wantsFreshThread: fresh,
-        plan: plan, schedule: schedule))
+        plan: plan, activity: task.activity, schedule: schedule,
+        period: schedule?.rule.period ?? .max))
     task.registry.retainStorage()
     return (.ok, this)
   }

@@ -1,3 +1,5 @@
+import CPlatform
+
 // LOCKING: guarded by the timer thread's Monitor, as part of `TimerState`.
 
 /// Runs of tasks that are due and have no thread yet, in the order in which they became due (B5).
@@ -52,6 +54,7 @@ struct DueRuns {
     for _ in 0..<Self.mostExamined {
       guard let timer = place, let found = timer.pointee.runs else { return nil }
       if found.pointee.task.registry.root == registry {
+        runs.element(after: timer)?.pointee.runs?.willBeStarted()
         runs.remove(timer)
         rest()
         return found
@@ -69,6 +72,15 @@ struct DueRuns {
 
   /// How many runs a thread checks for one of its own registry's.
   private static var mostExamined: Int { 8 }
+}
+
+extension UnsafeMutablePointer<TaskRuns> {
+  /// Has the processor fetch what the thread of the next run will read: it has been out of the cache
+  /// since the last one.
+  fileprivate func willBeStarted() {
+    cp_prefetch(pointee.task.pointer, 192)
+    cp_prefetch(UnsafeRawPointer(bitPattern: addressOf(pointee.activity.pointee.runs)), 64)
+  }
 }
 
 extension Timer {

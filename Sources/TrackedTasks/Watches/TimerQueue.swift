@@ -1,3 +1,5 @@
+import CPlatform
+
 /// An action that is due at a certain time; it lives in its owner's memory.
 struct Timer {
   typealias Pointer = UnsafeMutablePointer<Timer>
@@ -9,10 +11,15 @@ struct Timer {
   /// Nanoseconds on `CLOCK_MONOTONIC`.
   fileprivate(set) var due: Int64 = 0
   fileprivate(set) var isQueued = false
+  /// Whether it has a place in the heap, while it is queued; else it is in the ring of one that has.
+  fileprivate var isInHeap = false
   fileprivate var firstChild: Pointer?
   fileprivate var nextSibling: Pointer?
   /// The previous sibling, or for the first child the parent.
   fileprivate var previous: Pointer?
+  /// The ring of those that are due at the same moment; nil for one alone.
+  fileprivate var nextInRing: Pointer?
+  fileprivate var previousInRing: Pointer?
   /// Its neighbours in the `EventQueue`.
   fileprivate var eventLinks = ListLinks<Pointer>()
 
@@ -41,7 +48,12 @@ struct Timer {
 /// "The pairing heap", Algorithmica 1, 1986), as its nodes need no memory but their own and any of
 /// them can be removed.
 ///
-/// Nothing here locks, calls or allocates. Q1: no timer is due before the one that is its parent.
+/// Of timers that are due at the same moment, as periodic tasks are, the heap usually has one; the
+/// others are in a ring with it. So many of them cost no more than a few.
+///
+/// Nothing here locks, calls or allocates.
+/// TQ1: no timer is due before the one that is its parent.
+/// TQ2: those of a ring are due at the same moment, and exactly one of them is in the heap.
 struct TimerQueue {
   /// The timer that is due first.
   private(set) var first: Timer.Pointer?
@@ -55,6 +67,7 @@ struct TimerQueue {
   mutating func insert(_ timer: Timer.Pointer, due: Int64) {
     timer.pointee.due = due
     timer.pointee.isQueued = true
+    timer.pointee.isInHeap = true
     first = Self.merge(first, timer)
   }
 
@@ -62,31 +75,98 @@ struct TimerQueue {
   mutating func remove(_ timer: Timer.Pointer) {
     if !timer.pointee.isQueued { return }
     timer.pointee.isQueued = false
+    let next = Self.leaveRing(timer)
+    if !timer.pointee.isInHeap { return }
+    timer.pointee.isInHeap = false
+    if let next {
+      takePlace(of: timer, next)
+      return
+    }
     let below = Self.mergeSiblings(timer.pointee.firstChild)
     timer.pointee.firstChild = nil
     if timer == first {
       first = below
       return
     }
-    let next = timer.pointee.nextSibling
-    next?.pointee.previous = timer.pointee.previous
-    if let previous = timer.pointee.previous {
-      if previous.pointee.firstChild == timer {
-        previous.pointee.firstChild = next
-      } else {
-        previous.pointee.nextSibling = next
-      }
-    }
-    timer.pointee.nextSibling = nil
-    timer.pointee.previous = nil
+    replace(timer, by: timer.pointee.nextSibling)
+    Self.detach(timer)
     first = Self.merge(first, below)
   }
 
-  /// Merges two heaps: the root that is due later becomes the first child of the other.
+  /// Has what stands before a timer in the heap point to another, or to none, instead; and that
+  /// one to it.
+  private mutating func replace(_ timer: Timer.Pointer, by other: Timer.Pointer?) {
+    other?.pointee.previous = timer.pointee.previous
+    if let previous = timer.pointee.previous {
+      if previous.pointee.firstChild == timer {
+        previous.pointee.firstChild = other
+      } else {
+        previous.pointee.nextSibling = other
+      }
+    }
+  }
+
+  /// Gives a timer's place in the heap to one of its ring.
+  private mutating func takePlace(of timer: Timer.Pointer, _ other: Timer.Pointer) {
+    other.pointee.isInHeap = true
+    other.pointee.firstChild = timer.pointee.firstChild
+    other.pointee.firstChild?.pointee.previous = other
+    other.pointee.nextSibling = timer.pointee.nextSibling
+    other.pointee.nextSibling?.pointee.previous = other
+    replace(timer, by: other)
+    if timer == first { first = other }
+    timer.pointee.firstChild = nil
+    Self.detach(timer)
+  }
+
+  // MARK: Rings
+
+  /// Takes a timer out of its ring.
+  ///
+  /// - Returns: the next one in it; nil if it was alone.
+  private static func leaveRing(_ timer: Timer.Pointer) -> Timer.Pointer? {
+    guard let next = timer.pointee.nextInRing, let previous = timer.pointee.previousInRing else {
+      return nil
+    }
+    timer.pointee.nextInRing = nil
+    timer.pointee.previousInRing = nil
+    // Of two, the other is alone then.
+    let isAlone = next == previous
+    previous.pointee.nextInRing = isAlone ? nil : next
+    next.pointee.previousInRing = isAlone ? nil : previous
+    // It is probably taken out next, and whoever has it is asked for what lies behind it.
+    cp_prefetch(next.pointee.nextInRing, 320)
+    return next
+  }
+
+  /// Puts the ring of a timer without children, which is due at the same moment, at the end of the
+  /// ring of another.
+  private static func join(_ timer: Timer.Pointer, ring first: Timer.Pointer) {
+    timer.pointee.isInHeap = false
+    let last = first.pointee.previousInRing ?? first
+    let lastOfOther = timer.pointee.previousInRing ?? timer
+    last.pointee.nextInRing = timer
+    timer.pointee.previousInRing = last
+    lastOfOther.pointee.nextInRing = first
+    first.pointee.previousInRing = lastOfOther
+  }
+
+  // MARK: The heap
+
+  /// Merges two heaps: the root that is due later becomes the first child of the other, or joins
+  /// the ring of one that is due at the same moment.
   private static func merge(_ one: Timer.Pointer?, _ other: Timer.Pointer?) -> Timer.Pointer? {
     guard let one else { return other }
     guard let other else { return one }
     let (root, child) = one.pointee.due <= other.pointee.due ? (one, other) : (other, one)
+    if child.pointee.firstChild == nil {
+      let due = child.pointee.due
+      let twin = root.pointee.due == due ? root : root.pointee.firstChild
+      if let twin, twin.pointee.due == due {
+        join(child, ring: twin)
+        return root
+      }
+    }
     child.pointee.nextSibling = root.pointee.firstChild
     root.pointee.firstChild?.pointee.previous = child
     root.pointee.firstChild = child

@@ -208,7 +208,7 @@ struct TimerState: MonitorState {
         case .endOfProcess(let stall): return .endProcess(stall)
         }
       case .start(let runs):
-        runs.willStart()
+        runs.willStart(at: now)
         if !runs.mayWait { return .start(runs) }
         dueRuns.append(timer, at: now)
       case .systemd(let watch):

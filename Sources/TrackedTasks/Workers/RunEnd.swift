@@ -156,7 +156,7 @@ extension TaskReference {
     let isPeriodic = traits.contains(.periodic)
     let now = monotonicNow()
     let ran = max(0, now &- runs.pointee.startedAt)
-    let period = isPeriodic ? runs.period : .max
+    let period = runs.pointee.period
     if ran > period { registry.countOverrun(kind: kind) }
     let log = registry.options.log
     if !log.isListening { return }

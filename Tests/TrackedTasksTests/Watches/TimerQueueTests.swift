@@ -26,8 +26,11 @@ import Testing
   /// due first, as in a sorted array, and a timer that is not queued is not found (C11).
   ///
   /// **Why it matters:** one link that is wrong is a timeout that never passes.
-  /// **Catches:** the children of a removed timer dropped; a link to the left not repaired.
-  @Test(arguments: 0..<20) func theFirstIsTheOneDueFirst(seed: UInt64) throws {
+  /// **Catches:** the children of a removed timer dropped; a link to the left not repaired; those that
+  /// are due at the same moment lost with the one that stands for them.
+  @Test(arguments: 0..<20, [5, 500]) func theFirstIsTheOneDueFirst(
+    seed: UInt64, moments: Int
+  ) throws {
     let timers = try Timers(200)
     defer { timers.free() }
     var random = SplitMix(state: seed)
@@ -37,8 +40,8 @@ import Testing
       let number = random.below(timers.count)
       switch random.below(3) {
       case 0 where !timers[number].pointee.isQueued:
-        // Few moments, so that many are due at once.
-        let due = Int64(random.below(500))
+        // Few moments, so that many are due at once, or most.
+        let due = Int64(random.below(moments))
         queue.insert(timers[number], due: due)
         model.insert((due, number), at: model.firstIndex { $0.due > due } ?? model.count)
       case 1:
@@ -58,12 +61,12 @@ import Testing
     }
   }
 
-  /// **Proves:** 100 000 timers come out in order, inserted in ascending, descending or no order,
-  /// with a third of them removed before, and none is left (C11).
+  /// **Proves:** 100 000 timers come out in order, inserted in ascending, descending or no order, or
+  /// due at few moments, with a third of them removed before, and none is left (C11).
   ///
   /// **Why it matters:** a server has a timeout for each connection, and they share one stack.
   /// **Catches:** a recursion over the siblings; a pass that takes the square of their number.
-  @Test(arguments: 0..<3) func manyComeOutInOrder(shape: Int) throws {
+  @Test(arguments: 0..<4) func manyComeOutInOrder(shape: Int) throws {
     let count = 100_000
     let timers = try Timers(count)
     defer { timers.free() }
@@ -74,6 +77,7 @@ import Testing
         switch shape {
         case 0: number
         case 1: count - number
+        case 2: number % 7
         default: random.below(1_000_000)
         }
       queue.insert(timers[number], due: Int64(due))
