@@ -521,13 +521,16 @@ static void *leaves_locks(void *ctx) {
 /* A thread that ends at once, unless its id is the one that is looked for: then it waits for a mutex. */
 struct namesake {
   int id;
-  atomic_int is_found;
+  int is_found;
+  sem_t has_looked;
   pthread_mutex_t held;
 };
 static void *stays_if_it_has_the_id(void *ctx) {
   struct namesake *namesake = ctx;
-  if (syscall(SYS_gettid) != namesake->id) return NULL;
-  atomic_store(&namesake->is_found, 1);
+  int is_it = syscall(SYS_gettid) == namesake->id;
+  if (is_it) namesake->is_found = 1;
+  CHECK_EQ(0, sem_post(&namesake->has_looked));
+  if (!is_it) return NULL;
   CHECK_EQ(0, pthread_mutex_lock(&namesake->held));
   CHECK_EQ(0, pthread_mutex_unlock(&namesake->held));
   return NULL;
@@ -613,11 +616,13 @@ CASE(an_id_that_has_come_round_is_in_doubt) {
   CHECK_EQ(0, pthread_mutex_lock(&namesake.held));
   thread_end(thread_start(leaves_locks, &left));
   namesake.id = left.normal.__data.__owner;
-  for (long made = 0; !atomic_load(&namesake.is_found); made++) {
+  CHECK_EQ(0, sem_init(&namesake.has_looked, 0, 0));
+  for (long made = 0; !namesake.is_found; made++) {
     /* Another process may have got the id, and in the next round again. */
     CHECK(made < 10 * most);
     pthread_t thread = thread_start(stays_if_it_has_the_id, &namesake);
-    while (pthread_tryjoin_np(thread, NULL) != 0 && !atomic_load(&namesake.is_found)) sched_yield();
+    while (sem_wait(&namesake.has_looked) != 0) {}
+    if (!namesake.is_found) thread_end(thread);
   }
   static struct wait waits[4];
   waits[0] = (struct wait){.body = locks, .object = &left.normal};
