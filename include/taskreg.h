@@ -714,7 +714,8 @@ typedef struct tr_restart_options {
   uint32_t size;           /* sizeof(tr_restart_options) */
   uint32_t policy;         /* TR_RESTART_...; other numbers: TR_ERR_INVALID */
   int64_t min_delay_ns;    /* the delay before the first restart; 0: 100 ms; negative:
-                              TR_ERR_INVALID */
+                              TR_ERR_INVALID. A run begins up to a 32nd of its delay late, and
+                              67 ms at most, together with those of other tasks */
   int64_t max_delay_ns;    /* no delay becomes longer; 0: 30 s, or min_delay_ns if that is more;
                               else below min_delay_ns: TR_ERR_INVALID */
   uint32_t factor_percent; /* each delay is this much of the one before: 200 doubles it; 0: 200;

@@ -849,11 +849,12 @@ def case_core_scribbled():
     parts = [struct.unpack_from("<IIQQQQQQ", whole, 64 + 56 * number) for number in range(count)]
     notes = next((offset, offset + size) for kind, _, offset, _, _, size, _, _ in parts if kind == 4)
     # Where each note begins, and the table of files.
-    heads, place = [], notes[0]
+    heads, tables, place = [], [], notes[0]
     while place + 12 <= notes[1]:
         name, size, kind = struct.unpack_from("<III", whole, place)
         heads += [place, place + 4, place + 8, place + 20]
         if kind == 0x46494C45:
+            tables += [(place + 20, number) for number in (size // 24, size, 1 << 20, 1 << 40, 1 << 63, (1 << 64) - 1)]
             heads += [place + 20 + 8 * word for word in range(0, 40)] * 3
         place += 12 + (name + 3 & ~3) + (size + 3 & ~3)
     cookie = whole.find(struct.pack("<4Q", 0x9E5A17C37461736B, 0xC4D26F817265670A, 0x83B10D5FE92C46A7, 0xF1A83C6E5B90D274))
@@ -863,6 +864,23 @@ def case_core_scribbled():
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 
+    def examine(content, number):
+        path = make(core.path.with_name("scribbled"), content)
+        command = random.choice((["ps", "--json"], ["ps", "--tree"], ["why"], ["threads"], ["threads", "--json"], ["metrics"]))
+        done = subprocess.run([TASKREG, *command, path], capture_output=True, timeout=60, preexec_fn=limit)
+        if done.returncode not in (0, 1, 5):
+            kept = pathlib.Path(tempfile.gettempdir()) / f"taskreg-core-{seed}-{number}"
+            kept.write_bytes(content)
+            check(False, f"{command}: status {done.returncode}: {done.stderr}; the file is kept as {kept}")
+        statuses[done.returncode] = statuses.get(done.returncode, 0) + 1
+        if "--json" in command and done.returncode == 0:
+            json.loads(done.stdout.decode())
+
+    # How many files there are: these are tried in every run.
+    for place, number in tables:
+        content = bytearray(whole)
+        struct.pack_into("<Q", content, place, number)
+        examine(content, number)
     for number in range(rounds):
         content = bytearray(whole)
         if number % 10 == 0:
@@ -879,16 +897,7 @@ def case_core_scribbled():
                 content[place:place + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
         if number % 7 == 0:
             del content[random.randrange(len(content)):]
-        path = make(core.path.with_name("scribbled"), content)
-        command = random.choice((["ps", "--json"], ["ps", "--tree"], ["why"], ["threads"], ["threads", "--json"], ["metrics"]))
-        done = subprocess.run([TASKREG, *command, path], capture_output=True, timeout=60, preexec_fn=limit)
-        if done.returncode not in (0, 1, 5):
-            kept = pathlib.Path(tempfile.gettempdir()) / f"taskreg-core-{seed}-{number}"
-            kept.write_bytes(content)
-            check(False, f"{command}: status {done.returncode}: {done.stderr}; the file is kept as {kept}")
-        statuses[done.returncode] = statuses.get(done.returncode, 0) + 1
-        if "--json" in command and done.returncode == 0:
-            json.loads(done.stdout.decode())
+        examine(content, number)
     print(f"{rounds} rounds: {statuses}")
     check(set(statuses) >= {0, 5}, f"{statuses}")
 

@@ -13,6 +13,9 @@
     /// After which ends of its body the task starts again.
     public var condition: Condition
     /// The delay before the first restart.
+    ///
+    /// A run begins up to a 32nd of its delay late, and 67 ms at most, together with those of other
+    /// tasks.
     public var shortestDelay: Duration = .milliseconds(100)
     /// No delay becomes longer; not below `shortestDelay`.
     public var longestDelay: Duration = .seconds(30)

@@ -24,15 +24,6 @@ struct ScheduleRule {
     case delay = 2
   }
 
-  /// How much later a run may begin so that it begins together with others, in nanoseconds.
-  ///
-  /// One less than a power of two: a moment whose last bits are those of it is the next that all
-  /// such tasks share. At most a 32nd of the period, and 67 ms.
-  var slack: Int64 {
-    let most = min(period / 32, 1 << 26)
-    return most < 2 ? 0 : 1 << (63 - Int64(most.leadingZeroBitCount)) - 1
-  }
-
   /// Whether the numbers make sense.
   var isValid: Bool { period > 0 && firstDelay >= 0 && jitter <= 100 }
 }

@@ -32,7 +32,9 @@ extension UnsafeMutablePointer<TaskRuns> {
     _ change: (inout Schedule, _ now: Int64, _ chance: UInt32) -> Result
   ) -> Result? {
     guard var schedule = pointee.schedule else { return nil }
-    let result = change(&schedule, now, TaskRuns.chance(at: now, of: pointee.task.id))
+    // The task's id is in its record, which is not in the cache.
+    let chance = TaskRuns.chance(at: now, of: UInt64(UInt(bitPattern: self)))
+    let result = change(&schedule, now, chance)
     pointee.schedule = schedule
     return result
   }
@@ -78,9 +80,9 @@ extension UnsafeMutablePointer<TaskRuns> {
   /// Requires the lock.
   private func queue(_ due: Int64, _ state: inout TimerState) {
     if due == .max { return }
-    // Many that are due at about the same time are started together.
-    let slack = pointee.schedule?.rule.slack ?? 0
-    state.queue.insert(timer, due: due < 0 ? 0 : due &+ min(slack & ~due, .max - due))
+    // The time of a restart is such a moment already.
+    let slack = SharedMoment.slack(of: pointee.schedule?.rule.period ?? 0)
+    state.queue.insert(timer, due: due < 0 ? 0 : SharedMoment.first(from: due, slack: slack))
   }
 
   /// Makes the next run due at once, if the task waits for it: it was asked to stop.

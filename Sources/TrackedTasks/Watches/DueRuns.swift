@@ -54,7 +54,7 @@ struct DueRuns {
     for _ in 0..<Self.mostExamined {
       guard let timer = place, let found = timer.pointee.runs else { return nil }
       if found.pointee.task.registry.root == registry {
-        runs.element(after: timer)?.pointee.runs?.willBeStarted()
+        prefetch(after: timer)
         runs.remove(timer)
         rest()
         return found
@@ -62,6 +62,16 @@ struct DueRuns {
       place = runs.element(after: timer)
     }
     return nil
+  }
+
+  /// Has the processor fetch what the threads of the next two runs will read: it has been out of the
+  /// cache since their last ones.
+  private func prefetch(after timer: Timer.Pointer) {
+    guard let next = runs.element(after: timer), let found = next.pointee.runs else { return }
+    cp_prefetch(runs.element(after: next), 256)
+    cp_prefetch(found.pointee.task.pointer, 192)
+    let runsOfActivity = addressOf(found.pointee.activity.pointee.runs)
+    cp_prefetch(UnsafeRawPointer(bitPattern: runsOfActivity), 64)
   }
 
   private mutating func rest() {
@@ -72,15 +82,6 @@ struct DueRuns {
 
   /// How many runs a thread checks for one of its own registry's.
   private static var mostExamined: Int { 8 }
-}
-
-extension UnsafeMutablePointer<TaskRuns> {
-  /// Has the processor fetch what the thread of the next run will read: it has been out of the cache
-  /// since the last one.
-  fileprivate func willBeStarted() {
-    cp_prefetch(pointee.task.pointer, 192)
-    cp_prefetch(UnsafeRawPointer(bitPattern: addressOf(pointee.activity.pointee.runs)), 64)
-  }
 }
 
 extension Timer {

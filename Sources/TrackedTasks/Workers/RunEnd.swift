@@ -104,7 +104,9 @@ extension TaskReference {
       activity.pointee.hasGivenUp.store(1, ordering: .relaxed)
       return false
     case .restart(let delay):
-      runs.pointee.due = Deadline(nanoseconds: now).extended(by: delay).nanoseconds
+      runs.pointee.due = SharedMoment.first(
+        from: Deadline(nanoseconds: now).extended(by: delay).nanoseconds,
+        slack: SharedMoment.slack(of: delay))
       return true
     }
   }

@@ -57,24 +57,6 @@ import Testing
     #expect(rate.missed == 0 && delay.missed == 0 && rate.overruns == 0 && delay.overruns == 1)
   }
 
-  /// **Proves:** a run begins late by less than a 32nd of the period and by 67 ms at most, at moments that
-  /// tasks share, whose distance is a power of two (B5).
-  ///
-  /// **Why it matters:** 10 000 tasks of a second need a few wake-ups, and a task of a millisecond is not late.
-  /// **Catches:** a bound that grows with the period; moments that tasks do not share.
-  @Test func beginsAreRoundedUpByLittle() {
-    var rule = ScheduleRule()
-    for exponent in 0..<62 as Range<Int64> {
-      for period in [1 << exponent, 1 << exponent + 1, (1 << exponent) * 3 / 2] as [Int64] {
-        rule.period = period
-        let slack = rule.slack
-        #expect(slack >= 0 && slack <= max(0, period / 32 - 1) && slack < 67_200_000)
-        #expect(period < 64 || slack >= min(period / 64, 1 << 26) - 1)
-        #expect(slack & (slack + 1) == 0)
-      }
-    }
-  }
-
   /// **Proves:** of the ticks that come while a run takes too long, all are left out, each is made
   /// up for, or one comes at once and the ticks move; as the rule says (B5).
   ///
