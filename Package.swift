@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.3
 // libtaskreg: one core, compiled twice. `TrackedTasks` is ordinary Swift for Swift users;
 // `TaskRegistryC` is the same core as Embedded Swift behind a C ABI, for everyone else.
 

@@ -5,23 +5,34 @@
   /// How a thread is adopted.
   public struct AdoptOptions: Sendable {
     /// When a shutdown asks the thread to stop: 0 (first, with the registry's token) to 7.
-    public var phase = 0
+    public var phase: Int
     /// The heartbeat interval; nil: no heartbeats.
     public var heartbeat: Duration?
     /// Whether the end of the task cancels the registry's token, with the task's name as the
     /// message.
-    public var essential = SpawnOptions.Essential.no
+    public var essential: SpawnOptions.Essential
     /// Whether the registry's token leaves its flag alone, as that of a clean-up task.
-    public var isCleanup = false
+    public var isCleanup: Bool
     /// Whether a join or a shutdown that the thread itself calls waits for all other tasks and not
     /// for this one; without it such a call throws `wouldDeadlock`.
-    public var joinsOthers = false
+    public var joinsOthers: Bool
     /// Whether no join, no shutdown and no wait for all tasks waits for the thread; not together with
     /// `isCleanup` or `joinsOthers`.
-    public var isUnjoined = false
+    public var isUnjoined: Bool
 
-    /// Creates the default options.
-    public init() {}
+    /// Creates options: each argument is the property of its name, with its default.
+    public init(
+      phase: Int = 0, heartbeat: Duration? = nil,
+      essential: SpawnOptions.Essential = SpawnOptions.Essential.no, isCleanup: Bool = false,
+      joinsOthers: Bool = false, isUnjoined: Bool = false
+    ) {
+      self.phase = phase
+      self.heartbeat = heartbeat
+      self.essential = essential
+      self.isCleanup = isCleanup
+      self.joinsOthers = joinsOthers
+      self.isUnjoined = isUnjoined
+    }
 
     /// The traits of the task; nil if the options break their documented requirements.
     fileprivate var traits: TaskTraits? {

@@ -153,7 +153,8 @@
     /// *Concurrency:* holds one thread of the library's, on which `onPhase` is called.
     @discardableResult
     public func shutdown(
-      reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
+      reason: ShutdownReason = .userRequested, message: String = "",
+      grace: Duration? = .seconds(5),
       options: ShutdownOptions = ShutdownOptions(), explained: Bool = false,
       onPhase: (@Sendable (PhaseEvent) -> Void)? = nil
     ) async throws(TaskRegistryError) -> JoinReport {

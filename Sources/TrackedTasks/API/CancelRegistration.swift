@@ -5,7 +5,9 @@ import CPlatform
 
   /// A closure that runs when a token or a task is cancelled.
   ///
-  /// It stays registered until `remove` is called or this object is deallocated.
+  /// It stays registered until it has run, `remove` is called, or the token or the task is gone;
+  /// whether this object is kept or not. To remove it at the end of a scope, use
+  /// `withCancellationHandler`.
   ///
   /// *Concurrency:* every member may be used from any thread.
   public final class CancelRegistration: Sendable {
@@ -50,7 +52,12 @@ import CPlatform
       case waited = 2
     }
 
-    deinit { remove() }
+    // Does not wait: the closure may be running, for a lock that the caller holds.
+    deinit {
+      let bits = callback.load(ordering: .acquiring)
+      if ProcessState.isForkedChild { return }
+      if let callback = CancelCallback.Pointer(bitPattern: bits) { CancelCallback.detach(callback) }
+    }
   }
 
   private final class ClosureBox: Sendable {
@@ -91,8 +98,9 @@ import CPlatform
     /// once is in this call, or in the thread that cancels if that is still running the token's
     /// callbacks.
     ///
-    /// - Returns: the registration, which is removed when the object is deallocated.
+    /// - Returns: the registration, with which it is removed; it need not be kept.
     /// - Throws: `outOfMemory`, `forkedChild`.
+    @discardableResult
     public func onCancel(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {
@@ -117,8 +125,9 @@ import CPlatform
   extension TrackedTask {
     /// Runs `body` when the task is asked to stop; see `ShutdownToken.onCancel`.
     ///
-    /// - Returns: the registration, which is removed when the object is deallocated.
+    /// - Returns: the registration, with which it is removed; it need not be kept.
     /// - Throws: `outOfMemory`, `forkedChild`.
+    @discardableResult
     public func onCancel(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {

@@ -14,6 +14,15 @@
     }
   }
 
+  extension SuspendingClock.Instant {
+    /// The moment at which `CLOCK_MONOTONIC`, the clock of this library, showed `nanoseconds`.
+    ///
+    /// `SuspendingClock` reads the same clock on Linux.
+    static func monotonic(_ nanoseconds: Int64) -> SuspendingClock.Instant {
+      SuspendingClock().systemEpoch.advanced(by: .nanoseconds(nanoseconds))
+    }
+  }
+
   /// A timeout in nanoseconds, as the core takes it.
   ///
   /// nil becomes -1, which never times out. A negative duration becomes 0: check once, do not wait.

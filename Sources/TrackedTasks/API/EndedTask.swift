@@ -3,6 +3,7 @@
   /// A task that has ended, as the registry remembers it.
   public struct EndedTask: Identifiable, Hashable, Sendable, Codable {
     /// How a task ended.
+    @nonexhaustive
     public enum Ending: UInt32, Hashable, Sendable, Codable {
       /// Its body returned, or threw `TaskRegistryError.cancelled` after it was asked to stop.
       case returned = 1
@@ -22,8 +23,8 @@
     public let kind: TaskKind
     /// How it ended.
     public let ending: Ending
-    /// When it was spawned, on `CLOCK_MONOTONIC`, since the clock's start.
-    public let spawnedAt: Duration
+    /// When it was spawned.
+    public let spawnedAt: SuspendingClock.Instant
     /// From spawn to its end.
     public let ran: Duration
     /// From when it was asked to stop to its end; nil if it was not asked.
@@ -36,7 +37,7 @@
       group = facts.path.withText { String(cString: $0) }
       kind = TaskKind(rawValue: facts.kind)
       ending = Ending(rawValue: facts.how) ?? .returned
-      spawnedAt = .nanoseconds(facts.spawnedAt)
+      spawnedAt = .monotonic(facts.spawnedAt)
       ran = .nanoseconds(facts.ran)
       stop = facts.stop < 0 ? nil : .nanoseconds(facts.stop)
     }

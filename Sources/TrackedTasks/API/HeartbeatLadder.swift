@@ -2,7 +2,7 @@
 
   /// What a registry does about a task that stays stalled, step by step.
   ///
-  /// The event `LogEvent.Event.taskStalled` comes first, as without a ladder. Then the task is
+  /// The event `RegistryEvent.Event.taskStalled` comes first, as without a ladder. Then the task is
   /// explained, to the log and to a descriptor. The last step is only taken if it is asked for. A
   /// heartbeat begins anew. Nothing is told to abort or ended unless the application says so.
   public struct HeartbeatLadder: Hashable, Sendable {
@@ -12,16 +12,25 @@
     /// How much longer it is when the last step is taken; nil: as long as the heartbeat interval.
     public var lastAfter: Duration?
     /// The last step.
-    public var last = Last.nothing
+    public var last: Last
     /// Where an explanation goes, beside `RegistryOptions.log`; nil: nowhere.
     ///
     /// The descriptor has to stay open as long as the registry has tasks.
     public var descriptor: Int32?
 
-    /// Creates a ladder that ends with the explanation.
-    public init() {}
+    /// Creates a ladder: each argument is the property of its name, with its default.
+    public init(
+      explainAfter: Duration? = nil, lastAfter: Duration? = nil, last: Last = Last.nothing,
+      descriptor: Int32? = nil
+    ) {
+      self.explainAfter = explainAfter
+      self.lastAfter = lastAfter
+      self.last = last
+      self.descriptor = descriptor
+    }
 
     /// The last step.
+    @nonexhaustive
     public enum Last: UInt32, Hashable, Sendable {
       /// None.
       case nothing = 0

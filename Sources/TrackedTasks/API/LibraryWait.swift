@@ -3,6 +3,7 @@
   /// A wait of the library that a task was in when it was examined.
   public struct LibraryWait: Hashable, Sendable, Codable {
     /// What is waited for.
+    @nonexhaustive
     public enum Kind: UInt8, Hashable, Sendable, Codable, CaseIterable {
       /// A sleep.
       case time = 1

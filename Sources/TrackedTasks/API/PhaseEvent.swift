@@ -2,6 +2,7 @@
 
   /// What a shutdown reports to the closure that it was given: each phase, 0 to 7, begins and ends
   /// once, in this order, whether it has tasks or not.
+  @nonexhaustive
   public enum PhaseEvent: Hashable, Sendable {
     /// The tasks of the phase have been asked to stop; `tasks` of them were alive.
     case began(phase: Int, tasks: UInt64)

@@ -11,24 +11,35 @@
     /// How the process ends.
     public struct Options: Hashable, Sendable {
       /// The exit status, 1 to 255.
-      public var status: Int32 = ExitRequest.defaultCode
+      public var status: Int32
       /// Whether the process ends by SIGABRT instead, so that the system may write a core.
-      public var aborts = false
+      public var aborts: Bool
       /// Whether the time begins with the first signal that asks for a stop, not with the call.
       ///
       /// See `TaskRegistry.startSignalWatch`. If such a signal has come, it begins with the call.
-      public var startsWithSignal = false
+      public var startsWithSignal: Bool
       /// How long writing the report may take at the most.
-      public var reportTime: Duration = .seconds(1)
+      public var reportTime: Duration
       /// Where the report goes; nil: nowhere.
       ///
       /// The descriptor is duplicated.
-      public var descriptor: Int32? = 2
+      public var descriptor: Int32?
       /// The path of a file to which the first 4 KiB of the report are appended; nil: none.
       public var reasonFile: String?
 
-      /// Creates the default options.
-      public init() {}
+      /// Creates options: each argument is the property of its name, with its default.
+      public init(
+        status: Int32 = 124, aborts: Bool = false,
+        startsWithSignal: Bool = false, reportTime: Duration = .seconds(1),
+        descriptor: Int32? = 2, reasonFile: String? = nil
+      ) {
+        self.status = status
+        self.aborts = aborts
+        self.startsWithSignal = startsWithSignal
+        self.reportTime = reportTime
+        self.descriptor = descriptor
+        self.reasonFile = reasonFile
+      }
 
       /// Calls `body` with the request; nil, without a call, if the options break their documented
       /// requirements.

@@ -78,7 +78,8 @@
     /// - Parameters:
     ///   - reason: why, as the token reports it.
     ///   - message: one line of text, as the token reports it; 255 bytes of UTF-8 are kept.
-    ///   - grace: the time to the deadline; nil never times out.
+    ///   - grace: the time to the deadline; nil never times out, and then a task that does not end
+    ///     keeps the program from ending.
     ///   - options: whether the deadline is extended, when a warning is reported, how the time is
     ///     divided.
     ///   - explained: as in `joinAll`.
@@ -93,7 +94,8 @@
     @discardableResult
     @available(*, noasync, message: "it blocks the thread: call it with 'await'")
     public func shutdown(
-      reason: ShutdownReason = .userRequested, message: String = "", grace: Duration? = nil,
+      reason: ShutdownReason = .userRequested, message: String = "",
+      grace: Duration? = .seconds(5),
       options: ShutdownOptions = ShutdownOptions(), explained: Bool = false,
       onPhase: ((PhaseEvent) -> Void)? = nil
     ) throws(TaskRegistryError) -> JoinReport {

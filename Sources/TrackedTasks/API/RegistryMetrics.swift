@@ -116,8 +116,9 @@
     ///
     /// - Returns: the text.
     /// - Throws: `outOfMemory`, `forkedChild`.
+    ///
     /// *Concurrency:* takes a lock briefly.
-    public func metricsString() throws(TaskRegistryError) -> String {
+    public func metricsText() throws(TaskRegistryError) -> String {
       if ProcessState.isForkedChild { throw .forkedChild }
       return try collected { sink in
         Exposition.write(1, to: sink, isEnded: true) { _ in (core, nil) }

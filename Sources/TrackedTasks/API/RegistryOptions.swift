@@ -14,30 +14,30 @@
     public var maxTasks: Int?
     /// Bytes of a task's stack; rounded up to pages, at least 64 KiB (128 KiB on aarch64), at
     /// most 1 TiB.
-    public var stackSize = 1 << 20
+    public var stackSize: Int
     /// How long a join, or a shutdown, waits for the tasks that it told to abort at its deadline.
     ///
     /// nil: 100 ms for a shutdown, not at all for a join. Zero: not at all.
     public var abortGrace: Duration?
     /// How long a worker polls for its next task before it sleeps; at most 1 ms; zero: not at all.
-    public var spin: Duration = .microseconds(5)
+    public var spin: Duration
     /// How long an idle thread is kept; nil: indefinitely.
-    public var idleTime: Duration? = .seconds(2)
+    public var idleTime: Duration?
     /// How many idle threads are kept longer than `idleTime`; nil: no thread outlives its task.
-    public var idleThreads: Int? = 16
+    public var idleThreads: Int?
     /// Whether counters by kind, durations and the last tasks that ended are kept.
     ///
     /// See `TaskRegistry.metrics(of:)`. Keeping them costs two lock operations for each task, and
     /// 28 KiB.
-    public var keepsMetrics = false
+    public var keepsMetrics: Bool
     /// Whether reports say what the descriptors are that tasks wait for: paths, and addresses of
     /// sockets; groups whose parent does not say so do not either.
-    public var reportsDescriptors = true
+    public var reportsDescriptors: Bool
     /// Whether reports list the threads of the process that run none of its tasks; groups whose
     /// parent does so do so, too.
     ///
     /// See `TaskReport.threads`.
-    public var reportsThreads = false
+    public var reportsThreads: Bool
     /// The signals, by number, that are blocked when a task starts.
     ///
     /// nil: those that the thread which creates the registry blocks. If that is a thread of a
@@ -51,10 +51,32 @@
     public var ladder: HeartbeatLadder?
     /// Receives log events, on the thread where they arise; no lock of the library is held
     /// meanwhile.
-    public var log: (@Sendable (LogEvent) -> Void)?
+    public var log: (@Sendable (RegistryEvent) -> Void)?
 
-    /// Creates the default options.
-    public init() {}
+    /// Creates options: each argument is the property of its name, with its default.
+    public init(
+      token: ShutdownToken? = nil, name: String? = nil, maxTasks: Int? = nil,
+      stackSize: Int = 1 << 20, abortGrace: Duration? = nil, spin: Duration = .microseconds(5),
+      idleTime: Duration? = .seconds(2), idleThreads: Int? = 16, keepsMetrics: Bool = false,
+      reportsDescriptors: Bool = true, reportsThreads: Bool = false,
+      blockedSignals: Set<Int32>? = nil, ladder: HeartbeatLadder? = nil,
+      log: (@Sendable (RegistryEvent) -> Void)? = nil
+    ) {
+      self.token = token
+      self.name = name
+      self.maxTasks = maxTasks
+      self.stackSize = stackSize
+      self.abortGrace = abortGrace
+      self.spin = spin
+      self.idleTime = idleTime
+      self.idleThreads = idleThreads
+      self.keepsMetrics = keepsMetrics
+      self.reportsDescriptors = reportsDescriptors
+      self.reportsThreads = reportsThreads
+      self.blockedSignals = blockedSignals
+      self.ladder = ladder
+      self.log = log
+    }
 
     /// The options as the core takes them; nil if they break their documented requirements.
     func core() -> RegistryOptionsCore? {
@@ -96,27 +118,27 @@
     ///
     /// A clean-up task may be spawned after the registry has closed, by a running task of the same
     /// registry. The registry's token does not raise its flag; a join's deadline and `cancel` do.
-    public var isCleanup = false
+    public var isCleanup: Bool
     /// Whether no join, no shutdown and no wait for all tasks waits for it: a task that may hang for a
     /// minute in a call that nothing ends.
     ///
     /// It is listed, counted, asked to stop and explained like others. What its body uses has to be
     /// there until it returns. Not for a clean-up task, and not in a scope: `invalidArgument`.
-    public var isUnjoined = false
+    public var isUnjoined: Bool
     /// Whether the body runs in a thread that has run no other body and will run no other.
-    public var wantsFreshThread = false
+    public var wantsFreshThread: Bool
     /// Bytes of stack; nil: the registry's.
     public var stackSize: Int?
     /// Whether the end of the task cancels the registry's token, with the task's name as the
     /// message.
-    public var essential = Essential.no
+    public var essential: Essential
     /// A signal that interrupts the task's system calls once it is asked to stop; nil: none.
     ///
     /// It is sent repeatedly until the task has left its body or calls `acknowledgeCancel`. It must
     /// have a handler without SA_RESTART; see `TaskRegistry.installCancelSignal`.
     public var cancelSignal: Int32?
     /// When a shutdown asks the task to stop: 0 (first, with the registry's token) to 7.
-    public var phase = 0
+    public var phase: Int
     /// The heartbeat interval; nil: no heartbeats.
     ///
     /// From the start of its body the task calls `TrackedTask.heartbeat` at least once in each
@@ -136,12 +158,37 @@
     /// two of them. Asked to stop, it ends after the run that is under way, or at once.
     public var schedule: TaskSchedule?
     /// What the spawn does where `maxTasks` tasks are alive.
-    public var whenFull = WhenFull.fail
+    public var whenFull: WhenFull
+    /// Task-locals whose values the task takes along; nil: none.
+    public var taskLocals: CarriedTaskLocals?
 
-    /// Creates the default options.
-    public init() {}
+    /// Creates options: each argument is the property of its name, with its default.
+    public init(
+      isCleanup: Bool = false, isUnjoined: Bool = false, wantsFreshThread: Bool = false,
+      stackSize: Int? = nil, essential: Essential = Essential.no, cancelSignal: Int32? = nil,
+      phase: Int = 0, heartbeat: Duration? = nil, threadName: String? = nil,
+      scheduling: TaskScheduling? = nil, restart: TaskRestart? = nil,
+      schedule: TaskSchedule? = nil, whenFull: WhenFull = WhenFull.fail,
+      taskLocals: CarriedTaskLocals? = nil
+    ) {
+      self.isCleanup = isCleanup
+      self.isUnjoined = isUnjoined
+      self.wantsFreshThread = wantsFreshThread
+      self.stackSize = stackSize
+      self.essential = essential
+      self.cancelSignal = cancelSignal
+      self.phase = phase
+      self.heartbeat = heartbeat
+      self.threadName = threadName
+      self.scheduling = scheduling
+      self.restart = restart
+      self.schedule = schedule
+      self.whenFull = whenFull
+      self.taskLocals = taskLocals
+    }
 
     /// What a spawn does that finds no room.
+    @nonexhaustive
     public enum WhenFull: Hashable, Sendable {
       /// It throws `limitReached`.
       case fail
@@ -174,6 +221,7 @@
     }
 
     /// The ends of a task that cancel the registry's token.
+    @nonexhaustive
     public enum Essential: Hashable, Sendable {
       /// None.
       case no
@@ -203,12 +251,12 @@
 
   /// Carries a log closure through the core.
   final class LogReceiver: Sendable {
-    private let receive: @Sendable (LogEvent) -> Void
+    private let receive: @Sendable (RegistryEvent) -> Void
 
-    private init(_ receive: @escaping @Sendable (LogEvent) -> Void) { self.receive = receive }
+    private init(_ receive: @escaping @Sendable (RegistryEvent) -> Void) { self.receive = receive }
 
     /// A sink that holds one reference to a receiver until the registry's memory is freed.
-    static func sink(for receive: @escaping @Sendable (LogEvent) -> Void) -> LogSink {
+    static func sink(for receive: @escaping @Sendable (RegistryEvent) -> Void) -> LogSink {
       // SAFETY: `dispose` takes this reference over, once.
       let context = Unmanaged.passRetained(LogReceiver(receive)).toOpaque()
       return LogSink(
@@ -217,7 +265,7 @@
           // SAFETY: the core passes the context above and a LogRecord.
           let receiver = Unmanaged<LogReceiver>.fromOpaque(context).takeUnretainedValue()
           let record = record.assumingMemoryBound(to: LogRecord.self).pointee
-          if let event = LogEvent(record) { receiver.receive(event) }
+          if let event = RegistryEvent(record) { receiver.receive(event) }
         },
         target: nil, context: context,
         // SAFETY: matches passRetained above.

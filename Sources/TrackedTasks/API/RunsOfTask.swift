@@ -12,6 +12,7 @@
     public let isPaused: Bool
 
     /// How a run ended.
+    @nonexhaustive
     public enum Ending: Hashable, Sendable, Codable {
       /// Its body returned.
       case returned

@@ -6,30 +6,50 @@
     /// that are ignored.
     public var signals: [Int32]?
     /// Whether SIGHUP cancels with `.reloadRequested`, and is not counted as a stop.
-    public var hangUpReloads = false
+    public var hangUpReloads: Bool
     /// Signals that are watched in addition, or that ask for something other than a stop.
-    public var roles: [WatchedSignal] = []
+    public var roles: [WatchedSignal]
     /// A signal that comes within this time of the last one that was counted is not counted.
-    public var debounce: Duration = .milliseconds(100)
+    public var debounce: Duration
     /// The time from the stop to the deadline; nil never times out.
-    public var grace: Duration? = .seconds(5)
+    public var grace: Duration?
     /// How the shutdown proceeds.
-    public var shutdown = ShutdownOptions()
+    public var shutdown: ShutdownOptions
     /// Whether systemd is notified, if it has started the program.
-    public var notifiesSystemd = true
+    public var notifiesSystemd: Bool
     /// How systemd is notified.
-    public var systemd = SystemdOptions()
+    public var systemd: SystemdOptions
     /// How long after the stop the process ends, whatever hangs; nil: it is never ended by force.
     public var exitAfter: Duration?
     /// How it ends then.
-    public var exit = ProcessExit.Options()
+    public var exit: ProcessExit.Options
     /// Where the report goes as text; nil: nowhere.
-    public var reportDescriptor: Int32? = 2
+    public var reportDescriptor: Int32?
     /// The path of a file that the report replaces, as JSON; nil: none.
     public var reportFile: String?
 
-    /// Creates the default options.
-    public init() {}
+    /// Creates options: each argument is the property of its name, with its default.
+    public init(
+      signals: [Int32]? = nil, hangUpReloads: Bool = false, roles: [WatchedSignal] = [],
+      debounce: Duration = .milliseconds(100), grace: Duration? = .seconds(5),
+      shutdown: ShutdownOptions = ShutdownOptions(), notifiesSystemd: Bool = true,
+      systemd: SystemdOptions = SystemdOptions(), exitAfter: Duration? = nil,
+      exit: ProcessExit.Options = ProcessExit.Options(), reportDescriptor: Int32? = 2,
+      reportFile: String? = nil
+    ) {
+      self.signals = signals
+      self.hangUpReloads = hangUpReloads
+      self.roles = roles
+      self.debounce = debounce
+      self.grace = grace
+      self.shutdown = shutdown
+      self.notifiesSystemd = notifiesSystemd
+      self.systemd = systemd
+      self.exitAfter = exitAfter
+      self.exit = exit
+      self.reportDescriptor = reportDescriptor
+      self.reportFile = reportFile
+    }
 
     /// Calls `body` with the request; nil, without a call, if the options break their documented
     /// requirements.
@@ -79,7 +99,8 @@
     ///   - onPhase: as in `shutdown`.
     /// - Returns: the exit status: 0 if all tasks have ended, 1 if that was after
     ///   `ShutdownReason.fatal`, 124 if the deadline passed with tasks alive.
-    /// - Throws: `invalidArgument`, also when there is a signal watch already; `wouldDeadlock` in a
+    /// - Throws: `signalInUse`, with nothing done, as `startSignalWatch`; `invalidArgument`, also when
+    ///   there is a signal watch already; `wouldDeadlock` in a
     ///   task of the registry; `cancelled` when the calling task was asked to stop;
     ///   `systemFailure`, also when the report could not be written; `outOfMemory`,
     ///   `threadUnavailable`, `forkedChild`.
@@ -91,6 +112,9 @@
       _ options: ServiceOptions = ServiceOptions(), onPhase: ((PhaseEvent) -> Void)? = nil
     ) throws(TaskRegistryError) -> Int32 {
       if ProcessState.isForkedChild { throw .forkedChild }
+      if let number = SignalConflict.first(of: options.signals, options.roles) {
+        throw .signalInUse(number)
+      }
       let result = options.withRequest { request in
         core.runUntilStopped(request) {
           SignalWatch.start(

@@ -22,16 +22,23 @@
     ///     stop.
     ///   - debounce: a signal that comes within this time of the last one that was counted is not
     ///     counted, as wrappers deliver Ctrl-C twice.
-    /// - Throws: `invalidArgument` for a signal that cannot have a handler, and when there is a
-    ///   watch already; `outOfMemory`, `threadUnavailable`, `systemFailure`, `forkedChild`.
+    /// - Returns: the numbers of the signals that are watched.
+    /// - Throws: `signalInUse`, with nothing changed, if something else in the process takes one of the
+    ///   signals: a signal source of Dispatch, a `ServiceGroup`; and if `signals` is nil and SIGTERM is
+    ///   ignored, which is done for the sake of such a source. `invalidArgument` for a signal that
+    ///   cannot have a handler, and when there is a watch already; `outOfMemory`, `threadUnavailable`,
+    ///   `systemFailure`, `forkedChild`.
+    @discardableResult
     public func startSignalWatch(
       _ signals: [Int32]? = nil, hangUpReloads: Bool = false,
       roles: [WatchedSignal] = [], debounce: Duration = .milliseconds(100)
-    ) throws(TaskRegistryError) {
+    ) throws(TaskRegistryError) -> Set<Int32> {
       if ProcessState.isForkedChild { throw .forkedChild }
+      if let number = SignalConflict.first(of: signals, roles) { throw .signalInUse(number) }
       try check(
         SignalWatch.start(
           for: core, signals, hangUpReloads: hangUpReloads, roles: roles, debounce: debounce))
+      return SignalWatch.watched
     }
 
     /// Stops the watch that `startSignalWatch` started.
@@ -39,17 +46,31 @@
     /// When this returns, its threads have ended, and the signals have their previous actions
     /// again.
     ///
-    /// - Throws: `invalidArgument` when there is no such watch for this registry; `wouldDeadlock`
+    /// - Throws: `signalInUse`, after all of that, when something else has begun to take a signal
+    ///   meanwhile: another handler, which stays, or a signal source of Dispatch. From then on the
+    ///   watch may have missed it. `invalidArgument` when there is no such watch for this registry; `wouldDeadlock`
     ///   on the watch's own thread; `forkedChild`.
     ///
     /// *Concurrency:* waits for callbacks that the watch's thread is running.
     public func stopSignalWatch() throws(TaskRegistryError) {
       if ProcessState.isForkedChild { throw .forkedChild }
+      let lost = SignalWatch.lost
       try check(SignalWatch.end(for: core))
+      if let number = lost { throw .signalInUse(number) }
     }
   }
 
   extension SignalWatch {
+    /// The numbers of the signals that are watched now.
+    fileprivate static var watched: Set<Int32> { Set((1...lastSignal).filter { watches($0) }) }
+
+    /// The first watched signal that something else takes; nil if nothing does.
+    fileprivate static var lost: Int32? {
+      let watched = self.watched.sorted()
+      let taken = existing?.taken ?? 0
+      return watched.first { taken & bit($0) != 0 } ?? SignalConflict.first(of: watched, [])
+    }
+
     /// Starts the watch with the arguments of `TaskRegistry.startSignalWatch`.
     ///
     /// - Returns: as the other `start`; `.invalid` also for arguments that are not what that

@@ -6,6 +6,7 @@
     ///
     /// It is judged by how Linux says its thread is scheduled, by the CPU time it used, and by the
     /// progress it reported.
+    @nonexhaustive
     public enum Diagnosis: UInt32, Hashable, Sendable, Codable, CaseIterable {
       /// The system does not say.
       case unknown = 0
@@ -33,6 +34,7 @@
     }
 
     /// Whether a backtrace was taken, and why not.
+    @nonexhaustive
     public enum BacktraceOutcome: UInt32, Hashable, Sendable, Codable, CaseIterable {
       /// Backtraces are not enabled, or none was requested.
       case notEnabled = 0

@@ -9,10 +9,16 @@
     /// WATCHDOG_PID is not set or is this process.
     public var watchdog: Duration?
     /// How often `STATUS=` reports what a stop is waiting for.
-    public var statusInterval: Duration = .seconds(1)
+    public var statusInterval: Duration
 
-    /// Creates the default options.
-    public init() {}
+    /// Creates options: each argument is the property of its name, with its default.
+    public init(
+      socket: String? = nil, watchdog: Duration? = nil, statusInterval: Duration = .seconds(1)
+    ) {
+      self.socket = socket
+      self.watchdog = watchdog
+      self.statusInterval = statusInterval
+    }
 
     /// Calls `body` with the arguments of `SystemdWatch.start`; nil, without a call, if the options
     /// break their documented requirements.

@@ -1,6 +1,6 @@
-import CPlatform
-
 #if !hasFeature(Embedded)
+
+  public import Glibc
 
   /// What a task can do itself: its body receives it.
   ///

@@ -3,6 +3,7 @@
   /// The descriptor that a task waits for, and what it was when the task was examined.
   public struct TaskDescriptor: Hashable, Sendable, Codable {
     /// What it is.
+    @nonexhaustive
     public enum Kind: UInt32, Hashable, Sendable, Codable, CaseIterable {
       /// `text` says why.
       case notKnown = 1

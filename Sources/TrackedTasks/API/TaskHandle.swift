@@ -9,13 +9,19 @@
     /// What the task is to run; nil once it has run.
     // SAFETY: written before the task is published, read and released in the task's own thread.
     private nonisolated(unsafe) var body: ((TaskContext) throws -> Value)?
+    /// The task-locals of its body.
+    private let locals: CarriedTaskLocals?
     /// What the body returned or threw, the last time it ran; nil before, and if its thread left it.
     // SAFETY: written in the task's own thread before the task ends, read once it has ended.
     private nonisolated(unsafe) var result: Result<Value, any Error>?
 
     /// Prepares a task that is to be spawned.
-    init(running body: sending @escaping (TaskContext) throws -> Value) {
+    init(
+      running body: sending @escaping (TaskContext) throws -> Value,
+      with locals: CarriedTaskLocals? = nil
+    ) {
       self.body = body
+      self.locals = locals
       super.init()
     }
 
@@ -23,7 +29,12 @@
       // Of a task that runs again: a body that is left has no value.
       result = nil
       do {
-        result = .success(try body.unsafelyUnwrapped(TaskContext(self)))
+        if let locals {
+          result = .success(
+            try locals.whileBound { try body.unsafelyUnwrapped(TaskContext(self)) })
+        } else {
+          result = .success(try body.unsafelyUnwrapped(TaskContext(self)))
+        }
       } catch {
         result = .failure(error)
         throw error

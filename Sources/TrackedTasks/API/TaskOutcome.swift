@@ -3,6 +3,7 @@
   /// How a task ended.
   public struct TaskOutcome: Hashable, Sendable, Codable {
     /// The way in which a task ended.
+    @nonexhaustive
     public enum Ending: Hashable, Sendable, Codable {
       /// Its body returned, or threw `TaskRegistryError.cancelled` after it was asked to stop.
       case returned

@@ -8,8 +8,8 @@
     public let total: UInt64?
     /// What is counted; nil if that was not reported.
     public let unit: String?
-    /// When it was reported, on `CLOCK_MONOTONIC`, since the clock's start.
-    public let reportedAt: Duration
+    /// When it was reported.
+    public let reportedAt: SuspendingClock.Instant
 
     /// Copies what the core found; nil if nothing was reported.
     init?(_ progress: Progress) {
@@ -17,7 +17,7 @@
       done = progress.done
       total = progress.total == 0 ? nil : progress.total
       unit = progress.unit.map { String(cString: $0) }
-      reportedAt = .nanoseconds(progress.at)
+      reportedAt = .monotonic(progress.at)
     }
   }
 

@@ -140,7 +140,7 @@
         }
         threadName = (name.words[0], name.words[1])
       }
-      let task = TaskHandle(running: body)
+      let task = TaskHandle(running: body, with: options.taskLocals)
       try task.spawn(
         SpawnRequest(
           name: name, kind: kind.rawValue, stackSize: stackSize, isCleanup: options.isCleanup,

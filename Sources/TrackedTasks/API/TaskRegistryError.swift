@@ -1,6 +1,7 @@
 #if !hasFeature(Embedded)
 
   /// The errors of the library's calls.
+  @nonexhaustive
   public enum TaskRegistryError: Error, Hashable, Sendable {
     /// An argument breaks the documented requirements.
     case invalidArgument
@@ -24,6 +25,9 @@
     case forkedChild
     /// A system call failed in a way that has no other case.
     case systemFailure
+    /// Something else in the process takes the signal of this number, so that a watch would not
+    /// receive it.
+    case signalInUse(Int32)
     /// There is no value: the task's thread left its body.
     case exited
 
@@ -59,6 +63,7 @@
       case .wouldDeadlock: Status.deadlock.text.description
       case .forkedChild: Status.forked.text.description
       case .systemFailure: Status.system.text.description
+      case .signalInUse(let number): "something else in the process takes signal \(number)"
       case .exited: "the task's thread left its body, so that there is no value"
       }
     }

@@ -1,6 +1,7 @@
 #if !hasFeature(Embedded)
 
   /// The format in which something is written.
+  @nonexhaustive
   public enum ReportFormat: Hashable, Sendable {
     /// For people: UTF-8, control characters escaped as \xHH.
     case text
@@ -17,6 +18,7 @@
   /// *Concurrency:* every member may be used from any thread.
   public final class TaskReport: Sendable {
     /// What made the report.
+    @nonexhaustive
     public enum Occasion: UInt32, Hashable, Sendable, Codable {
       /// `TaskRegistry.joinAll`.
       case join = 0
@@ -117,6 +119,7 @@
     /// - Parameter format: for whom.
     /// - Returns: the text.
     /// - Throws: `forkedChild`.
+    ///
     /// *Concurrency:* never blocks.
     public func string(as format: ReportFormat) throws(TaskRegistryError) -> String {
       if ProcessState.isForkedChild { throw .forkedChild }
@@ -176,6 +179,7 @@
     /// - Parameter format: for whom.
     /// - Returns: the text.
     /// - Throws: `forkedChild`.
+    ///
     /// *Concurrency:* never blocks. The tasks are listed again if the list grows while it is
     /// written.
     public func snapshotString(as format: ReportFormat) throws(TaskRegistryError) -> String {

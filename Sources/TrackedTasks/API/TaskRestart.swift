@@ -16,24 +16,25 @@
     ///
     /// A run begins up to a 32nd of its delay late, and 67 ms at most, together with those of other
     /// tasks.
-    public var shortestDelay: Duration = .milliseconds(100)
+    public var shortestDelay: Duration
     /// No delay becomes longer; not below `shortestDelay`.
-    public var longestDelay: Duration = .seconds(30)
+    public var longestDelay: Duration
     /// Each delay is so many percent of the one before: 200 doubles it; at least 100.
-    public var factorPercent = 200
+    public var factorPercent: Int
     /// Each delay is shortened at random, by no more than this percentage of it, so that tasks that fail
     /// together do not start together; 0 to 100.
-    public var jitterPercent = 0
+    public var jitterPercent: Int
     /// After a run of so long the delay is the shortest again.
-    public var healthyRun: Duration = .seconds(60)
+    public var healthyRun: Duration
     /// How many restarts there are at most in any `window`; nil: any number; else 1 to 64.
     ///
     /// After one more failure the task has ended for good.
     public var mostRestarts: Int?
     /// The time for `mostRestarts`.
-    public var window: Duration = .seconds(60)
+    public var window: Duration
 
     /// After which ends of its body a task starts again.
+    @nonexhaustive
     public enum Condition: Hashable, Sendable {
       /// After any end but a return.
       case onFailure
@@ -41,8 +42,22 @@
       case always
     }
 
-    /// Creates a restart with the default delays.
-    public init(_ condition: Condition) { self.condition = condition }
+    /// Creates a restart: each argument is the property of its name, with its default.
+    public init(
+      _ condition: Condition, shortestDelay: Duration = .milliseconds(100),
+      longestDelay: Duration = .seconds(30), factorPercent: Int = 200, jitterPercent: Int = 0,
+      healthyRun: Duration = .seconds(60), mostRestarts: Int? = nil,
+      window: Duration = .seconds(60)
+    ) {
+      self.condition = condition
+      self.shortestDelay = shortestDelay
+      self.longestDelay = longestDelay
+      self.factorPercent = factorPercent
+      self.jitterPercent = jitterPercent
+      self.healthyRun = healthyRun
+      self.mostRestarts = mostRestarts
+      self.window = window
+    }
 
     /// The policy; nil if it breaks the documented requirements.
     var policy: RestartPolicy? {

@@ -10,23 +10,36 @@
     /// A run begins up to a 32nd of it late, and 67 ms at most, together with those of other tasks.
     public var period: Duration
     /// From the spawn to the first tick; not negative.
-    public var firstDelay: Duration = .zero
+    public var firstDelay: Duration
     /// Each run begins later than its tick at random, by no more than this percentage of the period;
     /// 0 to 100.
-    public var jitterPercent = 0
+    public var jitterPercent: Int
     /// Whether the next tick is one period after the end of a run.
     ///
     /// Otherwise ticks are whole periods after the first one, however long the runs take.
-    public var countsFromEnd = false
+    public var countsFromEnd: Bool
     /// What becomes of ticks at which no run could begin.
-    public var missed = MissedTicks.skip
+    public var missed: MissedTicks
     /// Whether a run that fails is the last, and the task has failed.
-    public var endsOnFailure = false
+    public var endsOnFailure: Bool
 
-    /// Creates a schedule at a fixed rate, whose first run begins at once.
-    public init(every period: Duration) { self.period = period }
+    /// Creates a schedule, at a fixed rate unless said otherwise, whose first run begins at once.
+    ///
+    /// Each argument is the property of its name.
+    public init(
+      every period: Duration, firstDelay: Duration = .zero, jitterPercent: Int = 0,
+      countsFromEnd: Bool = false, missed: MissedTicks = .skip, endsOnFailure: Bool = false
+    ) {
+      self.period = period
+      self.firstDelay = firstDelay
+      self.jitterPercent = jitterPercent
+      self.countsFromEnd = countsFromEnd
+      self.missed = missed
+      self.endsOnFailure = endsOnFailure
+    }
 
     /// What becomes of ticks that come while a run is under way, or while the process does not run.
+    @nonexhaustive
     public enum MissedTicks: Hashable, Sendable {
       /// They are left out: the next run begins at the next tick.
       case skip

@@ -5,17 +5,18 @@
   /// How the thread of one task is scheduled, where that is not as its registry's threads are.
   ///
   /// The thread sets it itself before the body, and runs nothing else. Where the system refuses it, the
-  /// body runs without it, and there is a `LogEvent.Event.schedulingRefused`.
+  /// body runs without it, and there is a `RegistryEvent.Event.schedulingRefused`.
   public struct TaskScheduling: Hashable, Sendable {
     /// The policy; nil: that of the registry's threads, with its priority.
     public var policy: Policy?
     /// What is added to the nice value of the registry's threads, -40 to 40.
-    public var niceAdded = 0
+    public var niceAdded: Int
     /// The numbers, below 1024, of the CPUs on which the thread may run; nil: those of the registry's
     /// threads.
     public var cpus: Set<Int>?
 
     /// A policy of sched(7).
+    @nonexhaustive
     public enum Policy: Hashable, Sendable {
       case other
       case batch
@@ -26,8 +27,14 @@
       case roundRobin(priority: Int)
     }
 
-    /// Creates a scheduling that changes nothing.
-    public init() {}
+    /// Creates a scheduling: each argument is the property of its name; without any it changes nothing.
+    public init(
+      policy: Policy? = nil, niceAdded: Int = 0, cpus: Set<Int>? = nil
+    ) {
+      self.policy = policy
+      self.niceAdded = niceAdded
+      self.cpus = cpus
+    }
 
     /// The words of `cpus`, CPU n in bit n % 64 of word n / 64; nil if a number is out of range, or if
     /// there is none.

@@ -3,6 +3,7 @@
   /// One live task at one moment, as a snapshot lists it.
   public struct TaskSummary: Identifiable, Hashable, Sendable, Codable {
     /// How far a task has got; it only advances, but for a task that starts again.
+    @nonexhaustive
     public enum State: UInt32, Hashable, Sendable, Codable {
       /// Admitted; its thread has not entered the body yet.
       case starting = 1
@@ -31,14 +32,14 @@
     public let state: State
     /// The kernel's thread id; 0 while starting.
     public let threadID: Int32
-    /// When it was spawned, on `CLOCK_MONOTONIC`, since the clock's start.
-    public let spawnedAt: Duration
+    /// When it was spawned.
+    public let spawnedAt: SuspendingClock.Instant
     /// The same moment since 1 January 1970, derived from the wall clock when listed.
     public let spawnedAtUnix: Duration
     /// From spawn to the moment of listing.
     public let age: Duration
-    /// When it was asked to stop, on `CLOCK_MONOTONIC`; nil if it was not.
-    public let cancelRequestedAt: Duration?
+    /// When it was asked to stop; nil if it was not.
+    public let cancelRequestedAt: SuspendingClock.Instant?
     /// How urgently it was asked to stop.
     public let stopLevel: StopLevel
     /// How long ago it began to drain; nil if it has not.
@@ -76,11 +77,11 @@
       kind = TaskKind(rawValue: facts.kind)
       state = State(rawValue: facts.state.rawValue) ?? .ended
       threadID = facts.threadID
-      spawnedAt = .nanoseconds(facts.spawnedAt)
+      spawnedAt = .monotonic(facts.spawnedAt)
       age = .nanoseconds(max(0, clocks.monotonic - facts.spawnedAt))
       spawnedAtUnix = .nanoseconds(clocks.wall - (clocks.monotonic - facts.spawnedAt))
       cancelRequestedAt =
-        facts.word.isCancelRequested ? .nanoseconds(facts.cancelledAt) : nil
+        facts.word.isCancelRequested ? .monotonic(facts.cancelledAt) : nil
       stopLevel = facts.word.level
       let draining = facts.activity?.drainingFor(at: clocks.monotonic) ?? -1
       drainingFor = draining < 0 ? nil : .nanoseconds(draining)

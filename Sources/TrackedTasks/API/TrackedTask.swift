@@ -160,6 +160,7 @@ import Synchronization
         if error is CancellationError { return false }
       }
       _ = withUTF8Text(String(describing: error)) { core.setMessage($0) }
+      ThrownError.keep(error, of: core)
       return true
     }
 

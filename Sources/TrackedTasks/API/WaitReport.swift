@@ -6,6 +6,7 @@
   /// live thread of this process, and the thread was in the same wait before and after.
   public struct WaitReport: Hashable, Sendable, Codable {
     /// What it is.
+    @nonexhaustive
     public enum Kind: UInt32, Hashable, Sendable, Codable, CaseIterable {
       /// Not known; `unknownBecause` says why.
       case unknown = 0

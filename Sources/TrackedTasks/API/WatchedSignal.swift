@@ -10,6 +10,7 @@
     public var reason: ShutdownReason?
 
     /// What a signal asks for.
+    @nonexhaustive
     public enum Role: Hashable, Sendable {
       /// A stop: the first cancels, the second aborts, the third ends the process.
       case stop

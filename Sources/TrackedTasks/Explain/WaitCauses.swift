@@ -57,7 +57,8 @@ extension ReportReference {
             level: isTimed ? LogEventNumber.warning : LogEventNumber.error,
             event: LogEventNumber.deadlock, code: Status.deadlock.rawValue, task: empty.utf8Start,
             // SAFETY: not empty, and the writer has ended the text with NUL.
-            message: UnsafePointer(memory.baseAddress.unsafelyUnwrapped)), holdingUp: heldUp)
+            message: UnsafePointer(memory.baseAddress.unsafelyUnwrapped), registry: registry),
+          holdingUp: heldUp)
       }
       if ProcessState.isForkedChild { return }
     }

@@ -18,7 +18,8 @@ extension RegistryReference {
       log.send(
         LogRecord(
           level: LogEventNumber.error, event: LogEventNumber.invalidCall,
-          code: Status.invalid.rawValue, task: empty.utf8Start, message: $0))
+          code: Status.invalid.rawValue, task: empty.utf8Start, message: $0,
+          registry: self))
       ErrorDetail.restore($0)
     }
   }
@@ -41,7 +42,7 @@ extension RegistryReference {
       log.send(
         LogRecord(
           level: LogEventNumber.warning, event: LogEventNumber.shortGrace,
-          code: Status.ok.rawValue, task: empty.utf8Start, message: $0))
+          code: Status.ok.rawValue, task: empty.utf8Start, message: $0, registry: self))
     }
   }
 

@@ -11,6 +11,8 @@ struct LogRecord {
   var task: UnsafePointer<UInt8>
   /// NUL-terminated; valid only during the delivery.
   var message: UnsafePointer<UInt8>
+  /// The registry, or the group, that the event is about; valid only during the delivery.
+  var registry: RegistryReference
 }
 
 /// The events; the numbers are those of `TR_EVENT_…` and `TR_LOG_…`.

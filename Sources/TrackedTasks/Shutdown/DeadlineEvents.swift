@@ -64,7 +64,8 @@ extension RegistryReference {
       let empty: StaticString = ""
       log.send(
         LogRecord(
-          level: level, event: event, code: code.rawValue, task: empty.utf8Start, message: $0))
+          level: level, event: event, code: code.rawValue, task: empty.utf8Start, message: $0,
+          registry: self))
     }
   }
 

@@ -74,7 +74,7 @@ extension TaskReference {
         log.send(
           LogRecord(
             level: LogEventNumber.info, event: LogEventNumber.taskLate, kind: kind, taskID: id,
-            task: name, message: $0))
+            task: name, message: $0, registry: registry))
       }
     }
   }
@@ -116,7 +116,7 @@ extension TaskReference {
           LogRecord(
             level: LogEventNumber.error,
             event: how == .exited ? LogEventNumber.taskExited : LogEventNumber.taskFailed,
-            kind: kind, taskID: id, code: code, task: name, message: $0))
+            kind: kind, taskID: id, code: code, task: name, message: $0, registry: registry))
       }
     }
   }

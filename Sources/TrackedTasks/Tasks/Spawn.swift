@@ -259,7 +259,7 @@ extension RegistryReference {
         options.log.send(
           LogRecord(
             level: LogEventNumber.warning, event: LogEventNumber.spawnRejected, kind: kind,
-            code: code, task: name, message: $0))
+            code: code, task: name, message: $0, registry: self))
       }
     }
     return status

@@ -79,12 +79,14 @@ extension HeartbeatSubject {
       task.name.withText {
         log.send(
           LogRecord(
-            level: level, event: event, kind: task.kind, taskID: task.id, task: $0, message: message
-          ), holdingUp: isHeldUp ? .task(task) : nil)
+            level: level, event: event, kind: task.kind, taskID: task.id, task: $0,
+            message: message,
+            registry: task.registry), holdingUp: isHeldUp ? .task(task) : nil)
       }
     case .thread(let thread):
       thread.pointee.name.withText {
-        registry.sendUnheld(LogRecord(level: level, event: event, task: $0, message: message))
+        registry.sendUnheld(
+          LogRecord(level: level, event: event, task: $0, message: message, registry: registry))
       }
     }
   }

@@ -145,7 +145,7 @@ extension UnsafeMutablePointer<SignalWatch> {
         registry.sendUnheld(
           LogRecord(
             level: LogEventNumber.warning, event: LogEventNumber.signalLost, code: number,
-            task: empty.utf8Start, message: $0))
+            task: empty.utf8Start, message: $0, registry: registry))
       }
       if ProcessState.isForkedChild { return }
     }

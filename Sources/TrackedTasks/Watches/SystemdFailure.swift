@@ -57,7 +57,8 @@ extension UnsafeMutablePointer<SystemdWatch> {
       registry.sendUnheld(
         LogRecord(
           level: LogEventNumber.warning, event: LogEventNumber.systemdUnreachable,
-          code: pointee.failureError, task: empty.utf8Start, message: $0))
+          code: pointee.failureError, task: empty.utf8Start, message: $0,
+          registry: registry))
     }
   }
 

@@ -225,7 +225,7 @@ extension TaskReference {
         registry.options.log.send(
           LogRecord(
             level: level, event: event, kind: kind, taskID: id, code: code, task: name,
-            message: $0))
+            message: $0, registry: registry))
       }
     }
   }

@@ -36,7 +36,7 @@ import Testing
       errorOf { () throws(TaskRegistryError) in
         try registry.adoptThread("main", kind: .maintenance, options: options)
       } == .invalidArgument)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
     #expect(
       errorOf { () throws(TaskRegistryError) in
         try registry.adoptThread("late", kind: .maintenance)
@@ -69,7 +69,7 @@ import Testing
       }
     }
     #expect(try #require(stopped).wait(timeout: .zero).ending == .returned)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** a thread that has asked for it shuts the registry down and is not waited for; one
@@ -85,14 +85,15 @@ import Testing
       try registry.spawn("other", kind: .maintenance) { try $0.sleep(for: ample) }
       try registry.adoptThread("main", kind: .backgroundLoop, options: options)
       if joinsOthers {
-        #expect(try registry.shutdown().ended == 1)
+        #expect(try registry.shutdown(grace: ample).ended == 1)
         #expect(registry.count == 1)
       } else {
         #expect(
-          errorOf { () throws(TaskRegistryError) in try registry.shutdown() } == .wouldDeadlock)
+          errorOf { () throws(TaskRegistryError) in try registry.shutdown(grace: ample) }
+            == .wouldDeadlock)
       }
       try TaskRegistry.leaveAdoptedThread()
-      try registry.shutdown()
+      try registry.shutdown(grace: ample)
     }
   }
 }

@@ -11,7 +11,7 @@ import Testing
   /// **Why it matters:** a Swift service opts in by one option.
   /// **Catches:** a ladder, or its last step, lost on the way from the options.
   @Test func aStalledTaskIsExplainedAndToldToAbort() throws {
-    let events = Locked<[LogEvent]>([])
+    let events = Locked<[RegistryEvent]>([])
     var options = RegistryOptions()
     options.log = { event in events.withLock { $0.append(event) } }
     var ladder = HeartbeatLadder()

@@ -10,7 +10,7 @@ import Testing
   /// **Why it matters:** this is all that a Swift program needs to detect a hang.
   /// **Catches:** the interval lost on the way from the options.
   @Test func aStallAndItsEndAreLogged() throws {
-    let events = Locked<[LogEvent]>([])
+    let events = Locked<[RegistryEvent]>([])
     let stalled = Gate()
     var options = RegistryOptions()
     options.log = { event in

@@ -155,7 +155,7 @@ private struct Mishap: Error {}
   /// **Why it matters:** in the original's result it left no trace.
   /// **Catches:** failures counted as mere ends.
   @Test func aFailureLeavesATrace() throws {
-    let events = Locked<[LogEvent]>([])
+    let events = Locked<[RegistryEvent]>([])
     var options = RegistryOptions.underTest
     options.log = { event in events.withLock { $0.append(event) } }
     let registry = try TaskRegistry(options)

@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import Testing
 
@@ -21,7 +22,7 @@ extension OneSignalWatch {
       try registry.token.wait(timeout: .seconds(300))
       #expect(registry.token.reason == .userRequested)
       #expect(registry.token.message == (number == SIGUSR2 ? "SIGUSR2" : "SIGWINCH"))
-      try registry.shutdown()
+      try registry.shutdown(grace: ample)
       try registry.stopSignalWatch()
     }
 
@@ -36,7 +37,7 @@ extension OneSignalWatch {
       try registry.token.wait(timeout: .seconds(300))
       #expect(registry.token.reason == .reloadRequested)
       try registry.stopSignalWatch()
-      try registry.shutdown()
+      try registry.shutdown(grace: ample)
     }
 
     /// **Proves:** a stop that comes during a reload is reported, and starts the next watch; a watch
@@ -61,8 +62,8 @@ extension OneSignalWatch {
         errorOf { () throws(TaskRegistryError) in try first.stopSignalWatch() }
           == .invalidArgument)
       try second.stopSignalWatch()
-      try first.shutdown()
-      try second.shutdown()
+      try first.shutdown(grace: ample)
+      try second.shutdown(grace: ample)
     }
 
     /// **Proves:** a signal that cannot be watched is rejected, and so are a second watch, and
@@ -104,6 +105,75 @@ extension OneSignalWatch {
       #expect(token.reason == .fatal)
       #expect(!registry.token.isCancelled)
       try registry.stopSignalWatch()
+    }
+
+    /// **Proves:** the watch throws if something else takes its signals, and watches nothing then: a
+    /// SIGTERM that is ignored, or a signal source of Dispatch; without them it says what it watches
+    /// (C13).
+    ///
+    /// **Why it matters:** a service that believes it is watched cannot be stopped.
+    /// **Catches:** a watch that reports success and watches nothing.
+    @Test func aSignalThatIsTakenIsRejected() throws {
+      let registry = try TaskRegistry()
+      let before = signal(SIGTERM, SIG_IGN)
+      #expect(
+        errorOf { () throws(TaskRegistryError) in try registry.startSignalWatch() }
+          == .signalInUse(SIGTERM))
+      #expect(
+        errorOf { () throws(TaskRegistryError) in _ = try registry.runUntilStopped() }
+          == .signalInUse(SIGTERM))
+      signal(SIGTERM, before)
+      try withSource(of: SIGURG) {
+        #expect(
+          errorOf { () throws(TaskRegistryError) in try registry.startSignalWatch([SIGURG]) }
+            == .signalInUse(SIGURG))
+        #expect(try registry.startSignalWatch([SIGUSR2]) == [SIGUSR2])
+        try registry.stopSignalWatch()
+      }
+      #expect(try registry.startSignalWatch([SIGURG]) == [SIGURG])
+      kill(getpid(), SIGURG)
+      try registry.token.wait(timeout: .seconds(300))
+      try registry.stopSignalWatch()
+      try registry.shutdown(grace: ample)
+    }
+
+    /// **Proves:** a watch does not end as if it had watched all the time when something else has begun to
+    /// take a signal: a signal source of Dispatch, or another handler; the next is not concerned (C13).
+    ///
+    /// **Why it matters:** the order in which a service and its libraries start is not the author's.
+    /// **Catches:** an end that reports success.
+    @Test func aReplacedHandlerIsReportedAtTheEnd() throws {
+      let registry = try TaskRegistry()
+      try registry.startSignalWatch([SIGURG, SIGUSR2])
+      try withSource(of: SIGURG) {
+        #expect(
+          errorOf { () throws(TaskRegistryError) in try registry.stopSignalWatch() }
+            == .signalInUse(SIGURG))
+      }
+      try registry.startSignalWatch([SIGURG])
+      signal(SIGURG) { _ in }
+      #expect(
+        errorOf { () throws(TaskRegistryError) in try registry.stopSignalWatch() }
+          == .signalInUse(SIGURG))
+      signal(SIGURG, SIG_DFL)
+      try registry.startSignalWatch([SIGURG])
+      try registry.stopSignalWatch()
+      try registry.shutdown(grace: ample)
+    }
+
+    /// Runs `body` while Dispatch has a source for the signal.
+    private func withSource(of number: Int32, _ body: () throws -> Void) throws {
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      let (isThere, isGone) = (Gate(), Gate())
+      source.setRegistrationHandler { isThere.open() }
+      source.setCancelHandler { isGone.open() }
+      source.resume()
+      isThere.wait()
+      defer {
+        source.cancel()
+        isGone.wait()
+      }
+      try body()
     }
   }
 }

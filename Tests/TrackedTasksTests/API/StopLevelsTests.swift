@@ -25,7 +25,7 @@ import Testing
     #expect(StopLevel.none < .drain && StopLevel.drain < .abort)
     gate.open()
     try task.wait(timeout: ample)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** a task that drains waits again, until it is told to abort; lists say that it
@@ -51,7 +51,7 @@ import Testing
     #expect(summary.stopLevel == .drain && summary.drainingFor != nil)
     task.abort()
     #expect(try task.wait(timeout: ample).ending == .returned)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** in a shield no level ends a wait; the shield ends with its closure, also when that
@@ -70,7 +70,7 @@ import Testing
       #expect(isCancelled { () throws(CancellationError) in try task.sleep(for: ample) })
     }
     #expect(try task.wait(timeout: ample).ending == .returned)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** callbacks and descriptors for abort tell of abort alone (C15, C6, C7).
@@ -94,7 +94,7 @@ import Testing
     #expect(poll(&one, 1, 0) == 1)
     gate.open()
     try task.wait(timeout: ample)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** an aborted token tells its tasks to abort, and those of children made after its
@@ -137,7 +137,7 @@ import Testing
       errorOf { () throws(TaskRegistryError) in try registry.spawnSleeper() } == .closed)
     gate.open()
     try task.wait(timeout: ample)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// A Swift task begins behind all tests that are due, which takes a minute under a sanitizer.
@@ -178,7 +178,7 @@ import Testing
     gate.open()
     try await task.wait(timeout: patient)
     try await deaf.wait(timeout: patient)
-    while errorOf({ () throws(TaskRegistryError) in try registry.shutdown() }) != nil {}
+    while errorOf({ () throws(TaskRegistryError) in try registry.shutdown(grace: ample) }) != nil {}
   }
 
   /// **Proves:** an async shutdown that is cancelled, meanwhile or beforehand, has waited for the
@@ -218,6 +218,6 @@ import Testing
     }
     #expect(report.pending == 1 && report.aborted == 1 && report.elapsed < patient)
     #expect(errorOf { () throws(TaskRegistryError) in try task.wait(timeout: .zero) } == nil)
-    while errorOf({ () throws(TaskRegistryError) in try registry.shutdown() }) != nil {}
+    while errorOf({ () throws(TaskRegistryError) in try registry.shutdown(grace: ample) }) != nil {}
   }
 }

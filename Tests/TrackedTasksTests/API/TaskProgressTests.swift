@@ -29,7 +29,7 @@ import Testing
     let progress = try #require(summary.progress)
     #expect(progress.description == "30 of 100 blocks")
     #expect(progress.reportedAt >= summary.spawnedAt)
-    #expect(progress.reportedAt <= summary.spawnedAt + summary.age)
+    #expect(progress.reportedAt <= summary.spawnedAt.advanced(by: summary.age))
     let other = try #require(summaries.first { $0.id == silent.id })
     #expect(other.checkpoint == nil && other.progress == nil && !other.isStalled)
     let coded = try JSONDecoder().decode([TaskSummary].self, from: JSONEncoder().encode(summaries))

@@ -257,7 +257,7 @@ import Testing
     }
     let file = TemporaryFile()
     try registry.writeMetrics(to: file.descriptor)
-    #expect(try registry.metricsString() == String(decoding: file.bytes, as: UTF8.self))
+    #expect(try registry.metricsText() == String(decoding: file.bytes, as: UTF8.self))
     gate.open()
     try registry.joinAll(timeout: nil)
   }

@@ -23,7 +23,7 @@ import Testing
     var registryOptions = RegistryOptions.underTest
     registryOptions.keepsMetrics = true
     let released = Gate()
-    let heard = Locked<[LogEvent]>([])
+    let heard = Locked<[RegistryEvent]>([])
     registryOptions.log = { event in heard.withLock { $0.append(event) } }
     let registry = try TaskRegistry(registryOptions)
     var options = SpawnOptions()
@@ -37,7 +37,7 @@ import Testing
     let events = heard.withLock { $0 }
     #expect(events.map(\.event) == [.taskRestarting, .taskRestarting])
     #expect(events.allSatisfy { $0.taskID == task.id && $0.level == .warning })
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// A body that fails twice; `released` opens once it is released.
@@ -76,7 +76,7 @@ import Testing
     #expect(straggler.runs?.begun == 1)
     task.cancel()
     #expect(try task.wait().ending != .returned)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** numbers that make no sense are rejected, with nothing spawned (P4, B1).
@@ -99,6 +99,6 @@ import Testing
       #expect(error == .invalidArgument)
     }
     #expect(registry.isEmpty)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 }

@@ -34,7 +34,7 @@ import Testing
     task.cancel()
     #expect(try task.wait().ending == .returned)
     #expect(errorOf { () throws(TaskRegistryError) in try task.trigger() } == .closed)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** before its first run a task waits and says so, and one with a schedule that ends on
@@ -53,7 +53,7 @@ import Testing
     #expect(try #require(runs.startsIn) > .seconds(900))
     try task.trigger()
     #expect(try task.wait().ending != .returned)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** a schedule that makes no sense, or one beside a restart, is rejected; a task that is
@@ -82,6 +82,6 @@ import Testing
     #expect(
       errorOf { () throws(TaskRegistryError) in try task.setPeriod(.seconds(1)) }
         == .invalidArgument)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 }

@@ -27,7 +27,7 @@ import Testing
       return [Int(now.policy), Int(now.nice), cpus]
     }.waitForValue(timeout: .seconds(60))
     #expect(seen == [Int(cp_sched_batch()), min(19, Int(own.nice) + 1), 1])
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** what no system accepts is an invalid argument, and no body runs (S10).
@@ -50,7 +50,7 @@ import Testing
     #expect(isRejected { $0.cpus = [] })
     #expect(isRejected { $0.cpus = [1024] })
     #expect(isRejected { $0.cpus = [-1] })
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** a task knows the task that has spawned it, and an address of the program (N4).
@@ -68,6 +68,6 @@ import Testing
     let straggler = try #require(registry.explain().stragglers.first { $0.id == child })
     #expect(straggler.parentID == parent.id && straggler.spawnAddress == found.spawnAddress)
     goesOn.open()
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 }

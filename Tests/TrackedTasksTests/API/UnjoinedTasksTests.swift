@@ -49,6 +49,6 @@ import Testing
       errorOf { () throws(TaskRegistryError) in
         try registry.adoptThread("none", kind: .maintenance, options: adopted)
       } == .invalidArgument)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 }

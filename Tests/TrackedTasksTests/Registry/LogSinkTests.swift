@@ -44,7 +44,8 @@ import Testing
   ///
   /// **Why it matters:** the library prints nothing by itself.
   /// **Catches:** target and context exchanged in `send`.
-  @Test func aSinkDeliversToItsContext() {
+  @Test func aSinkDeliversToItsContext() throws {
+    let registry = try TaskRegistry()
     #expect(!LogSink.none.isListening)
     #expect(ProcessState.prepare() == .ok)
     let place = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
@@ -58,7 +59,8 @@ import Testing
       }, target: nil, context: UnsafeMutableRawPointer(place), dispose: nil)
     #expect(sink.isListening)
     let text: StaticString = ""
-    let record = LogRecord(level: 1, event: 42, task: text.utf8Start, message: text.utf8Start)
+    let record = LogRecord(
+      level: 1, event: 42, task: text.utf8Start, message: text.utf8Start, registry: registry.core)
     LogSink.none.send(record)
     #expect(place.pointee == 0)
     sink.send(record)

@@ -131,7 +131,7 @@ import Testing
       let all = [
         errorOf { () throws(TaskRegistryError) in try registry.joinAll() },
         errorOf { () throws(TaskRegistryError) in try registry.joinAll(timeout: .zero) },
-        errorOf { () throws(TaskRegistryError) in try registry.shutdown() },
+        errorOf { () throws(TaskRegistryError) in try registry.shutdown(grace: ample) },
         errorOf { () throws(TaskRegistryError) in try task.handle.wait() },
       ]
       errors.withLock { $0 = all }

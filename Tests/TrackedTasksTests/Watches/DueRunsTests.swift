@@ -68,7 +68,7 @@ import Testing
     #expect(started.map(\.count) == [1, 2, 4, 8, 5])
     #expect(started.flatMap { $0 } == Array(0..<20))
     #expect(due.next(at: .max) == nil)
-    try registry.shutdown()
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** a thread that is free takes the first run of its own root registry, also of a group
@@ -98,8 +98,8 @@ import Testing
     #expect(runs.number(due.next(at: 8)) == 5 && due.next(at: 8) == nil)
     #expect(due.wakesAt.nanoseconds == 1_000_007)
     #expect(runs.number(due.take(in: other.core)) == 6 && due.wakesAt == .never)
-    try one.shutdown()
-    try other.shutdown()
+    try one.shutdown(grace: ample)
+    try other.shutdown(grace: ample)
   }
 
   /// **Proves:** a run of a thread's own registry behind eight of another's is left to the timer thread
@@ -116,7 +116,7 @@ import Testing
     #expect(due.take(in: other.core) == nil)
     #expect(runs.number(due.take(in: one.core)) == 0)
     #expect(runs.number(due.take(in: other.core)) == 1)
-    try one.shutdown()
-    try other.shutdown()
+    try one.shutdown(grace: ample)
+    try other.shutdown(grace: ample)
   }
 }

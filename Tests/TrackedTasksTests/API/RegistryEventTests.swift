@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import TrackedTasks
@@ -7,9 +8,9 @@ private struct Mishap: Error, CustomStringConvertible {
 }
 
 /// The events of a registry.
-@Suite struct LogEventTests {
+@Suite struct RegistryEventTests {
   private static func makeRegistry(
-    _ events: Locked<[LogEvent]>, _ change: (inout RegistryOptions) -> Void = { _ in }
+    _ events: Locked<[RegistryEvent]>, _ change: (inout RegistryOptions) -> Void = { _ in }
   ) throws -> TaskRegistry {
     var options = RegistryOptions.underTest
     options.log = { event in events.withLock { $0.append(event) } }
@@ -23,7 +24,7 @@ private struct Mishap: Error, CustomStringConvertible {
   /// **Why it matters:** a caller that sees the failure finds the reason in the log.
   /// **Catches:** the event sent after the waiters are woken.
   @Test func aFailureIsLoggedBeforeItIsKnown() throws {
-    let events = Locked<[LogEvent]>([])
+    let events = Locked<[RegistryEvent]>([])
     let registry = try Self.makeRegistry(events)
     for round in 1...20 {
       let task = try registry.spawn("fails", kind: .rpcHandler) { _ in
@@ -44,7 +45,7 @@ private struct Mishap: Error, CustomStringConvertible {
   /// **Why it matters:** a log of what goes right hides what goes wrong.
   /// **Catches:** every end logged.
   @Test func whatGoesRightIsNotLogged() throws {
-    let events = Locked<[LogEvent]>([])
+    let events = Locked<[RegistryEvent]>([])
     let registry = try Self.makeRegistry(events)
     for _ in 0..<10 { try registry.spawn("fine", kind: .rpcHandler) { _ in } }
     try registry.spawnSleeper()
@@ -57,7 +58,7 @@ private struct Mishap: Error, CustomStringConvertible {
   /// **Why it matters:** a task that never ran is in no list.
   /// **Catches:** rejections that are reported only to the caller.
   @Test func rejectionsAreLogged() throws {
-    let events = Locked<[LogEvent]>([])
+    let events = Locked<[RegistryEvent]>([])
     let registry = try Self.makeRegistry(events) { $0.maxTasks = 1 }
     let gate = Gate()
     try registry.spawnDeaf(until: gate)
@@ -78,7 +79,7 @@ private struct Mishap: Error, CustomStringConvertible {
   /// **Why it matters:** the report may never be printed, the log is.
   /// **Catches:** one event for each straggler; the names left out.
   @Test func aMissedDeadlineIsLoggedWithNames() throws {
-    let events = Locked<[LogEvent]>([])
+    let events = Locked<[RegistryEvent]>([])
     let registry = try Self.makeRegistry(events)
     let gate = Gate()
     for number in 1...7 { try registry.spawnDeaf("straggler-\(number)", until: gate) }
@@ -133,12 +134,59 @@ private struct Mishap: Error, CustomStringConvertible {
   ///
   /// **Why it matters:** an event misread is worse than none.
   /// **Catches:** a force-unwrap of the raw value.
-  @Test func unknownNumbersMakeNoEvent() {
+  @Test func unknownNumbersMakeNoEvent() throws {
+    let registry = try TaskRegistry()
     let text: StaticString = ""
-    let start = text.utf8Start
-    #expect(LogEvent(LogRecord(level: 9, event: 1, task: start, message: start)) == nil)
-    #expect(LogEvent(LogRecord(level: 1, event: 10, task: start, message: start)) == nil)
-    let known = LogEvent(LogRecord(level: 1, event: 4, task: start, message: start))
+    func event(_ number: UInt32, _ level: UInt32) -> RegistryEvent? {
+      RegistryEvent(
+        LogRecord(
+          level: level, event: number, task: text.utf8Start, message: text.utf8Start,
+          registry: registry.core))
+    }
+    #expect(event(1, 9) == nil && event(10, 1) == nil)
+    let known = event(4, 1)
     #expect(known?.level == .info && known?.event == .spawnRejected && known?.taskID == nil)
+  }
+
+  /// **Proves:** an event has the group and the kind of its task, and that of a failure the error that
+  /// was thrown, of this task and of no other (O2).
+  ///
+  /// **Why it matters:** a log that takes fields is searched by them, and an error has more to say
+  /// than its description.
+  /// **Catches:** an error that stays in the thread for the next task.
+  @Test func aFailureHasItsErrorAndItsGroup() throws {
+    let events = Locked<[RegistryEvent]>([])
+    let registry = try Self.makeRegistry(events) { $0.idleThreads = 1 }
+    let group = try registry.group(named: "net").group(named: "peers")
+    try group.spawn("fails", kind: .peerConnection) { _ in throw Mishap(description: "gone") }
+      .wait(timeout: ample)
+    try registry.spawn("leaves", kind: .rpcHandler) { _ in pthread_exit(nil) }.wait(timeout: ample)
+    try registry.shutdown(grace: ample)
+    let (failed, left) = (try #require(events.value.first), try #require(events.value.last))
+    #expect(failed.group == "net/peers" && failed.kind == .peerConnection)
+    #expect((failed.error as? Mishap)?.description == "gone")
+    #expect(left.event == .taskExited && left.group.isEmpty && left.error == nil)
+  }
+
+  /// **Proves:** the events of a deadline list the tasks that are alive, and others list none (O2).
+  ///
+  /// **Why it matters:** the process may end before anybody reads the report.
+  /// **Catches:** tasks that have ended in the list; a list in every event.
+  @Test func deadlinesListWhoIsAlive() throws {
+    let events = Locked<[RegistryEvent]>([])
+    let registry = try Self.makeRegistry(events)
+    let gate = Gate()
+    let task = try registry.group(named: "net").spawnDeaf(until: gate)
+    try registry.spawn("fails", kind: .rpcHandler) { _ in throw Mishap(description: "no") }
+      .wait(timeout: ample)
+    _ = try? registry.shutdown(grace: .milliseconds(20))
+    gate.open()
+    try registry.wait(timeout: ample)
+    for event in events.value where event.event != .taskLate {
+      let isDeadline = event.event == .deadlineNear || event.event == .deadlineExceeded
+      #expect(event.pending.map(\.id) == (isDeadline ? [task.id] : []))
+      #expect(event.pending.allSatisfy { $0.group == "net" })
+    }
+    #expect(events.value.contains { $0.event == .deadlineExceeded })
   }
 }
