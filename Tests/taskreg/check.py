@@ -391,7 +391,7 @@ def case_stream():
     import fcntl
     count = int(os.environ.get("TASKREG_SNAPSHOTS", "2000"))
     with tempfile.NamedTemporaryFile() as file:
-        program = target("churn", file.name, preexec_fn=lambda: os.nice(10))
+        program = target("churn", file.name, preexec_fn=lambda: os.nice(5))
         ledger = mmap.mmap(file.fileno(), 0)
         watch = subprocess.Popen([TASKREG, "ps", "--json", "--watch", "0.001", str(program.id)], stdout=subprocess.PIPE)
         running.append(watch)

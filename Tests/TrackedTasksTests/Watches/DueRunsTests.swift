@@ -22,7 +22,7 @@ import Testing
         this.initialize(
           to: TaskRuns(
             timer: Timer(.start(this)), task: task, stackSize: nil, wantsFreshThread: false,
-            plan: nil, schedule: nil))
+            plan: nil, activity: task.activity, schedule: nil))
       }
     }
 
