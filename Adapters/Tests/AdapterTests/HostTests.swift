@@ -34,7 +34,7 @@ import Testing
   /// **Proves:** when the group escalates to cancellation, tasks are told to abort, the shutdown waits for
   /// them and still reports, long before its grace is over.
   ///
-  /// **Why it matters:** an escalation that skips the join loses the clean-up of every task.
+  /// **Why it matters:** a cancelled group that skips the join loses the clean-up of every task.
   /// **Catches:** a shutdown that throws `cancelled`; one that goes on waiting for the grace.
   @Test func escalationAborts() throws {
     let host = try Host("escalate")
