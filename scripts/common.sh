@@ -7,6 +7,9 @@
 # Both are silent when there is nothing to do.
 # shellcheck shell=bash
 
+# Package.swift reads it: warnings are errors in what the scripts build.
+export TASKREG_WARNINGS=errors
+
 # The oldest Swift that builds the library: the same number as in cmake/TaskregToolchain.cmake.
 swift_minimum=6.3
 

@@ -40,13 +40,13 @@
       case systemdUnreachable = 12
       /// Another handler was installed for a signal that `startSignalWatch` watches.
       case signalLost = 13
-      /// What a stalled task is doing: one event for each line (`HeartbeatLadder`).
+      /// What a stalled task is doing: one event for each line (``HeartbeatLadder``).
       case stallExplained = 14
-      /// A stalled task is told to abort (`HeartbeatLadder`).
+      /// A stalled task is told to abort (``HeartbeatLadder``).
       case stallAborted = 15
       /// A report has found threads that wait for each other; the message names them.
       case deadlock = 16
-      /// A body has ended, and runs again (`TaskRestart`, `TaskSchedule`).
+      /// A body has ended, and runs again (``TaskRestart``, ``TaskSchedule``).
       ///
       /// Of a periodic task only if the run has failed.
       case taskRestarting = 17

@@ -31,7 +31,7 @@
     private static func action(of number: Int32) -> Action {
       var action = sigaction()
       guard sigaction(number, nil, &action) == 0 else { return .other }
-      // SAFETY: SIG_IGN is no function, but the number 1 in the place of one.
+      // SAFETY: SIG_IGN is not a function, but the number 1 in the place of one.
       let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: UInt.self)
       return handler == 1 ? .ignored : .other
     }

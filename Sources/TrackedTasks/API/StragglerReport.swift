@@ -54,7 +54,7 @@
     public let id: UInt64
     /// The name, at most 63 bytes of UTF-8.
     public let name: String
-    /// The group it belongs to, as in `TaskSummary`.
+    /// The group it belongs to, as in ``TaskSummary``.
     public let group: String
     /// What the task is for.
     public let kind: TaskKind

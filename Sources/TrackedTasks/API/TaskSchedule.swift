@@ -72,7 +72,7 @@
     /// is paused.
     ///
     /// Its ticks stay where they are. Several calls before that run begins are one, and so are a call
-    /// and a tick that meet. A task that waits to start again (`TaskRestart`) does so at once.
+    /// and a tick that meet. A task that waits to start again (``TaskRestart``) does so at once.
     ///
     /// - Throws: `closed` if no further run follows; `invalidArgument` if the task is of neither sort;
     ///   `forkedChild`.

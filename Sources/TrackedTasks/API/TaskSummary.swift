@@ -15,7 +15,7 @@
       case abandoned = 4
       /// Ended; only a straggler in a join report shows this.
       case ended = 5
-      /// Waits to start again (`TaskRestart`), without a thread.
+      /// Waits to start again (``TaskRestart``), without a thread.
       case waiting = 6
     }
 

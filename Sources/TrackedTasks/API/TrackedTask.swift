@@ -6,7 +6,7 @@ import Synchronization
   /// A reference to one task, with which it is asked to stop, waited for, and its outcome read.
   ///
   /// That of a task with a value is a `TaskHandle`. Two references to one task are equal. What only
-  /// the task itself can do is in `TaskContext`.
+  /// the task itself can do is in ``TaskContext``.
   ///
   /// *Concurrency:* every member may be used from any thread.
   public class TrackedTask: @unchecked Sendable, Identifiable {
@@ -41,7 +41,7 @@ import Synchronization
       return TrackedTask(takingOver: task)
     }
 
-    /// Runs the body and keeps its value; only a `TaskHandle` has a body.
+    /// Runs the body and keeps its value; only a ``TaskHandle`` has a body.
     func runBody() throws {}
 
     /// Releases the body.
