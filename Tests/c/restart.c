@@ -158,6 +158,64 @@ CASE(a_shutdown_ends_the_timer_thread_that_still_starts_the_last_run) {
   }
 }
 
+/* Proves: a shutdown that waits without limit returns though the system refuses the thread that would free the last run (G4,
+   C11). Why it matters: where threads are refused, a service has to end all the same. Catches: a wait for a thread that does
+   not come. */
+CASE(a_shutdown_does_not_wait_for_an_event_thread_that_is_refused) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.idle_threads = TR_IDLE_THREADS_NONE;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  struct acts acts = {.fails = 1};
+  tr_restart_options restart = restarts(TR_RESTART_ON_FAILURE, HOUR);
+  tr_task *task = spawn_restarting(registry, &acts, &restart, plain);
+  await_waiting(registry, task);
+  fault_pause(50 * MS);
+  CHECK_EQ(TR_OK, tr_task_trigger(task));
+  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  fault_every(1, EAGAIN);
+  fault_pause(0);
+  CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+  fault_none();
+  tr_task_release(task);
+  tr_registry_release(registry);
+  CHECK_EQ(TR_OK, tr_quiesce(FOREVER));
+}
+
+/* Proves: a periodic task whose run is refused a thread has it once there is one, though it was triggered, paused and resumed,
+   and its period changed, meanwhile (B3, B6). Why it matters: an operator who triggers a job that hangs for want of a thread must
+   not lose it. Catches: a timer taken out as the schedule takes the run for one that is under way. */
+CASE(a_refused_run_of_a_periodic_task_is_not_lost) {
+  for (int how = 0; how < 3; how++) {
+    struct acts acts = {.fails = 0};
+    tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+    options.idle_threads = TR_IDLE_THREADS_NONE;
+    tr_registry *registry = NULL;
+    CHECK_EQ(TR_OK, create_registry(&options, &registry));
+    tr_schedule schedule = TR_SCHEDULE_INIT;
+    schedule.period_ns = HOUR;
+    schedule.first_delay_ns = HOUR;
+    tr_spawn_options plain_options = TR_SPAWN_OPTIONS_INIT;
+    plain_options.drop = drop_acts;
+    tr_task *task = NULL;
+    CHECK_EQ(TR_OK, tr_spawn_every(registry, "phoenix", TR_KIND_MAINTENANCE, body_acts, &acts, &schedule, &plain_options, &task));
+    await_waiting(registry, task);
+    fault_every(1, EAGAIN);
+    CHECK_EQ(TR_OK, tr_task_trigger(task));
+    while (faulted_threads() == 0) breathe();
+    if (how == 0) CHECK_EQ(TR_OK, tr_task_trigger(task));
+    if (how == 1) CHECK_EQ(TR_OK, tr_task_set_period(task, 2 * HOUR));
+    if (how == 2) CHECK(tr_task_pause(task) == TR_OK && tr_task_resume(task) == TR_OK);
+    fault_none();
+    while (atomic_load(&acts.runs) == 0) breathe();
+    CHECK_EQ(TR_OK, tr_task_cancel(task));
+    CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+    CHECK(atomic_load(&acts.runs) <= 2 && atomic_load(&acts.wrong) == 0);
+    tr_task_release(task);
+    registry_finish(registry);
+  }
+}
+
 /* Proves: between two runs a task has a state of its own, says what its last run was and for how much longer it waits, in a
    snapshot, a list, a report and JSON, is alive, and has no thread (B3, B4). Why it matters: "why does nothing happen?" is
    answered by the list. Catches: a state "starting" that says nothing; a thread that sleeps for the task. */
@@ -562,6 +620,8 @@ CASE(many_are_stopped_while_they_start_again) {
 
 CHECK_MAIN(CHECK_ENTRY(a_task_starts_again_until_it_succeeds),
            CHECK_ENTRY(a_shutdown_ends_the_timer_thread_that_still_starts_the_last_run),
+           CHECK_ENTRY(a_shutdown_does_not_wait_for_an_event_thread_that_is_refused),
+           CHECK_ENTRY(a_refused_run_of_a_periodic_task_is_not_lost),
            CHECK_ENTRY(while_it_waits_it_says_so_and_has_no_thread),
            CHECK_ENTRY(asked_to_stop_while_it_waits_it_ends_at_once),
            CHECK_ENTRY(the_run_that_is_asked_to_stop_is_the_last),

@@ -42,8 +42,9 @@ static inline void cp_spin_hint(void) {
 /* Ask for a cache line that is about to be written, so that reading and then writing it moves it
    once. */
 static inline void cp_prefetch_for_writing(const void *address) { __builtin_prefetch(address, 1); }
-/* Likewise for all lines of so many bytes; the address may be NULL, and need not be valid. */
+/* Likewise for all lines of so many bytes; nothing happens for NULL. */
 static inline void cp_prefetch(const void *address, size_t bytes) {
+  if (address == NULL) return;
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)address + i, 1);
 }
 

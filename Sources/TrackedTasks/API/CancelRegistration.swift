@@ -5,9 +5,7 @@ import CPlatform
 
   /// A closure that runs when a token or a task is cancelled.
   ///
-  /// It stays registered until it has run, `remove` is called, or the token or the task is gone;
-  /// whether this object is kept or not. To remove it at the end of a scope, use
-  /// `withCancellationHandler`.
+  /// It stays registered until `remove` is called or this object is deallocated.
   ///
   /// *Concurrency:* every member may be used from any thread.
   public final class CancelRegistration: Sendable {
@@ -52,12 +50,7 @@ import CPlatform
       case waited = 2
     }
 
-    // Does not wait: the closure may be running, for a lock that the caller holds.
-    deinit {
-      let bits = callback.load(ordering: .acquiring)
-      if ProcessState.isForkedChild { return }
-      if let callback = CancelCallback.Pointer(bitPattern: bits) { CancelCallback.detach(callback) }
-    }
+    deinit { remove() }
   }
 
   private final class ClosureBox: Sendable {
@@ -98,9 +91,8 @@ import CPlatform
     /// once is in this call, or in the thread that cancels if that is still running the token's
     /// callbacks.
     ///
-    /// - Returns: the registration, with which it is removed; it need not be kept.
+    /// - Returns: the registration, which is removed when the object is deallocated.
     /// - Throws: `outOfMemory`, `forkedChild`.
-    @discardableResult
     public func onCancel(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {
@@ -125,9 +117,8 @@ import CPlatform
   extension TrackedTask {
     /// Runs `body` when the task is asked to stop; see `ShutdownToken.onCancel`.
     ///
-    /// - Returns: the registration, with which it is removed; it need not be kept.
+    /// - Returns: the registration, which is removed when the object is deallocated.
     /// - Throws: `outOfMemory`, `forkedChild`.
-    @discardableResult
     public func onCancel(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {

@@ -1,6 +1,6 @@
 #if !hasFeature(Embedded)
 
-  public import Glibc
+  import CPlatform
 
   extension StopLevel: Comparable, Codable {}
 
@@ -28,9 +28,8 @@
     ///
     /// After a deadline or a second signal it runs on a thread of the library's.
     ///
-    /// - Returns: the registration, with which it is removed; it need not be kept.
+    /// - Returns: the registration, which is removed when the object is deallocated.
     /// - Throws: `outOfMemory`, `forkedChild`.
-    @discardableResult
     public func onAbort(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {
@@ -102,9 +101,8 @@
   extension ShutdownToken {
     /// Runs `body` when the token is aborted; see `onCancel`.
     ///
-    /// - Returns: the registration, with which it is removed; it need not be kept.
+    /// - Returns: the registration, which is removed when the object is deallocated.
     /// - Throws: `outOfMemory`, `forkedChild`.
-    @discardableResult
     public func onAbort(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {

@@ -90,7 +90,7 @@ extension CancelCallback {
   }
 
   /// Gives up the registration of a callback that is on no list and not running elsewhere.
-  static func giveUp(_ callback: Pointer) {
+  private static func giveUp(_ callback: Pointer) {
     if callback.pointee.owner.withLock({ _, _ in letGo(of: callback) }) { free(callback) }
   }
 }

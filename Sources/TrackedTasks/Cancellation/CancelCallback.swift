@@ -20,8 +20,7 @@ import Synchronization
 ///     waiting → ended   [withdraw]: its registration was removed first; only the drop is called
 ///
 /// K1: on the list exactly while `waiting`; taken off it once.
-/// K2: `holders` counts the registration, until it is removed, or in its place the list, of one that is
-///     detached; the call that registers, until its
+/// K2: `holders` counts the registration, until it is removed; the call that registers, until its
 ///     last access to the callback; and the thread that runs it, until it has run. The last one
 ///     frees it.
 struct CancelCallback {
@@ -40,8 +39,6 @@ struct CancelCallback {
   var next: Pointer?
   /// The thread that runs it, while `running`.
   var runner = cp_thread(0)
-  /// Whether its registration was given up while it stays on the list; see `detach`.
-  var isDetached = false
   /// Whether its drop has been called; owned by the thread that took it off the list.
   var isDropped = false
   /// How many hold it: at first the registration and the call that registers (K2).
@@ -92,17 +89,12 @@ extension CancelCallback {
   /// Frees a callback that nobody holds, and releases its owner; called without the lock.
   static func free(_ callback: Pointer) {
     let owner = callback.pointee.owner
-    freeMemory(of: callback)
-    owner.release()
-  }
-
-  /// Frees a callback that nobody holds and that holds no reference to its owner.
-  static func freeMemory(of callback: Pointer) {
     callback.deinitialize(count: 1)
     if HandleCheck.isOn {
       HandleCheck.keep(.registration, callback)
     } else {
       CPlatform.free(callback)
     }
+    owner.release()
   }
 }

@@ -69,13 +69,7 @@ struct CancelCallbacks: ~Copyable {
     remove(callback)
     callback.pointee.stage = .running
     callback.pointee.runner = cp_thread_self()
-    if callback.pointee.isDetached {
-      // The caller holds the place of the list now, and the reference that the callback gave up.
-      isTaken(detached: callback)
-      if case .token(let token) = callback.pointee.owner { token.retain() }
-    } else {
-      callback.pointee.holders = callback.pointee.holders + 1
-    }
+    callback.pointee.holders = callback.pointee.holders + 1
   }
 }
 

@@ -210,7 +210,6 @@ struct TokenReference: Equatable {
       next = token.pointer.pointee.parent
       next?.unlinkChild(token)
       if let timer = token.pointer.pointee.timer { TimerThread.remove(timer) }
-      if !token.pointer.pointee.callbacks.isEmpty { CancelCallback.dropDetached(ofUnheld: token) }
       token.pointer.pointee.descriptor.close()
       token.pointer.pointee.abortDescriptor.close()
       token.monitor.destroy()

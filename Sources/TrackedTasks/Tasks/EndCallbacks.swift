@@ -53,8 +53,6 @@ struct EndCallbacks {
       CancelCallback.run(callback)
       if ProcessState.isForkedChild { return }
     }
-    if !task.pointer.pointee.callbacks.isEmpty { CancelCallback.dropDetached(of: task) }
-    if ProcessState.isForkedChild { return }
     guard let registry else { return }
     self.registry = nil
     registry.releaseAfterTask()

@@ -105,7 +105,9 @@ extension UnsafeMutablePointer<TaskRuns> {
     _ state: inout TimerState, _ change: (inout Schedule, _ now: Int64, _ chance: UInt32) -> Void
   ) {
     withSchedule(change)
-    guard pointee.isWaiting, let due = pointee.schedule?.due else { return }
+    // A run that was refused a thread is under way already to the schedule: the timer stays as it is.
+    guard pointee.isWaiting, let schedule = pointee.schedule, !schedule.isRunning else { return }
+    let due = schedule.due
     pointee.task.activity.pointee.startsAt.store(max(1, due), ordering: .relaxed)
     state.queue.remove(timer)
     queue(due, &state)

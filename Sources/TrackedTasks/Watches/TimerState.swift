@@ -53,9 +53,10 @@ struct TimerState: MonitorState {
   /// are over, and have found that there are no more events.
   ///
   /// A thread that has seen the end of a callback sees this: the count is changed before
-  /// (`CallFrame`).
+  /// (`CallFrame`). While the system refuses event threads, nobody knows how long that takes.
   var isFinishing: Bool {
     !isUnused && queue.isEmpty && holds == endedRuns && callbacks == 0 && eventsAreOfEndedRuns
+      && (events.isEmpty || !EventThread.isRefused)
   }
 
   /// Whether no event is waiting but those that free the runs of a task that is over.

@@ -70,7 +70,7 @@ import Testing
     #expect(summary.threadID == 0)
     #expect(summary.runs?.begun == 1 && summary.runs?.last == .failed(code: 1))
     let startsIn = try #require(summary.runs?.startsIn)
-    #expect(startsIn > .seconds(1800) && startsIn <= .seconds(3600))
+    #expect(startsIn > .seconds(1800) && startsIn <= .seconds(3601))
     let straggler = try #require(try registry.explain().stragglers.first)
     #expect(straggler.diagnosis == .waiting && straggler.state == .waiting)
     #expect(straggler.runs?.begun == 1)
