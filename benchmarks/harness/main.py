@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from datetime import date
@@ -138,6 +139,8 @@ def smoke(kept):
     # Peers print nothing of what they cannot do; the library can do all of it.
     failures += [f"{run['peer']}, {run['workload']}: printed no figure" for run in kept["runs"]
                  if run["peer"].startswith("taskreg") and not (run["error"] or run["values"])]
+    periodic = subprocess.run([programs.BUILD / "periodic", "100", "1"], stdin=subprocess.DEVNULL, check=False)
+    failures += [f"periodic: status {periodic.returncode}"] if periodic.returncode else []
     print(f"{len(kept['runs'])} runs of {len({run['peer'] for run in kept['runs']})} peers, "
           f"{len(failures)} failed")
     print("\n".join(failures))

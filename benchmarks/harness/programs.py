@@ -56,7 +56,7 @@ def build(peers, prototype):
                 missing[found[1]] = found[2]
         present = [peer for peer in peers if PEERS[peer].program not in missing]
         programs = sorted({"bench-" + PEERS[peer].program for peer in present})
-        if not step(["cmake", "--build", BUILD, "--target", "busy", *programs]):
+        if not step(["cmake", "--build", BUILD, "--target", "busy", "periodic", *programs]):
             fail("the benchmarks could not be built", log)
     return {peer: missing[PEERS[peer].program] for peer in peers if peer not in present}, present
 
