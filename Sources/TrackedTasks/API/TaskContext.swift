@@ -1,6 +1,6 @@
-#if !hasFeature(Embedded)
+import CPlatform
 
-  public import Glibc
+#if !hasFeature(Embedded)
 
   /// What a task can do itself: its body receives it.
   ///
