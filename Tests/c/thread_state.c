@@ -279,6 +279,45 @@ CASE(what_a_task_changes_of_its_thread_meets_no_other) {
   }
 }
 
+static pthread_key_t looks_at_the_end;
+static atomic_int left; /* 1: the thread left without the task's stack for handlers; 2: with it */
+
+static void look_at_the_end(void *value) {
+  char text[TEXT];
+  (void)value;
+  read_stack(text);
+  atomic_store(&left, strcmp(text, "the task's") == 0 ? 2 : 1);
+}
+
+static int body_installs_a_stack(tr_task *self, void *ctx) {
+  CHECK_EQ(0, pthread_setspecific(looks_at_the_end, ctx));
+  TR_IGNORE(tr_task_wait_cancelled(self, FOREVER));
+  CHECK_EQ(0, change_stack());
+  for (int64_t end = now_ns() + 50000; now_ns() < end;) continue;
+  return 0;
+}
+
+/* Proves: a thread that serves no other task, as its registry has closed or the task had it for itself, leaves without the
+   stack for handlers that its task has installed (S1). Why it matters: a handler that runs meanwhile would run on memory that is
+   freed; AddressSanitizer ends the process. Catches: a stack restored only for the next task. */
+CASE(a_thread_that_leaves_has_no_stack_of_its_task) {
+  CHECK_EQ(0, pthread_key_create(&looks_at_the_end, look_at_the_end));
+  for (int fresh = 0; fresh < 2; fresh++) {
+    tr_registry *registry = registry_new();
+    tr_spawn_options options = TR_SPAWN_OPTIONS_INIT;
+    if (fresh) options.flags = TR_SPAWN_FRESH_THREAD;
+    tr_task *task = NULL;
+    atomic_store(&left, 0);
+    CHECK_EQ(TR_OK, tr_spawn_with(registry, "stack", TR_KIND_MAINTENANCE, body_installs_a_stack, &left, &options, &task));
+    if (fresh) CHECK_EQ(TR_OK, tr_task_cancel(task));
+    if (fresh) CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+    tr_task_release(task);
+    registry_finish(registry);
+    CHECK_EQ(1, atomic_load(&left));
+  }
+  CHECK_EQ(0, pthread_key_delete(looks_at_the_end));
+}
+
 static int body_only_changes(tr_task *self, void *ctx) {
   (void)self;
   return ((const struct row *)ctx)->change();
@@ -545,6 +584,7 @@ CHECK_MAIN(
     CHECK_ENTRY(the_shortest_body_that_changes_its_thread_is_noticed),
     CHECK_ENTRY(a_fresh_thread_takes_what_stays_with_it),
     CHECK_ENTRY(tasks_are_scheduled_as_the_creator_of_their_registry),
+    CHECK_ENTRY(a_thread_that_leaves_has_no_stack_of_its_task),
     CHECK_ENTRY(the_librarys_own_threads_are_scheduled_as_the_main_thread),
     CHECK_ENTRY(a_thread_made_in_a_namespace_serves_nobody_else),
     CHECK_ENTRY(a_process_that_drops_its_privileges_reuses_threads),

@@ -558,7 +558,7 @@ def case_wrong_commands():
     """Proves:  each wrong command has status 2 and a sentence, and --help and --version have 0."""
     for wrong in ([], ["ps"], ["ps", "0"], ["ps", "-5"], ["ps", "1", "2"], ["fly", "1"], ["ps", "1", "--fly"],
                   ["threads", "1", "--tree"], ["top"], ["top", "core"], ["top", "1", "--json"], ["top", "1", "-s", "size"], ["ps", "1", "-s", "id"], ["ps", "1", "--tree", "--json"], ["ps", "1", "--watch"],
-                  ["ps", "1", "--watch", "0"], ["ps", "1", "--watch", "0.001"], ["ps", "1", "--watch", "1.5x"], ["ps", "1", "--watch", ".5"], ["ps", "99999999999999999999"]):
+                  ["ps", "1", "--watch", "0"], ["ps", "1", "--watch", "0.0001"], ["ps", "1", "--watch", "1.5x"], ["ps", "1", "--watch", ".5"], ["ps", "99999999999999999999"]):
         text = ask(*wrong, status=2)
         check("--help" in text, text)
     for wrong, said in (["ps", "1", "-jx"], ": -x"), (["ps", "1", "--fly=1"], ": --fly=1"), (["ps", "1", "--json=1"], ": --json=1"), (

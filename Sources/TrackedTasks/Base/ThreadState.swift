@@ -98,16 +98,24 @@ struct ThreadState {
   @inline(never)
   mutating func restore(in home: some ThreadHome, afterTicks ticks: UInt64) -> Bool {
     ThreadState.restoreMask(in: home)
-    var stack = stack_t()
-    stack.ss_sp = signalStack
-    stack.ss_size = signalStackSize
-    stack.ss_flags = signalStackSize == 0 ? Int32(SS_DISABLE) : 0
-    guard cp_set_alternate_stack(stack) else { return false }
+    guard restoreSignalStack() else { return false }
     if !isNew && !Self.mayHaveMoved(inTicks: ticks) { return true }
     owesCheck = true
     var now = cp_get_scheduling(0)
     guard cp_scheduling_digest(&now) == scheduling else { return false }
     return isNew || Self.isLong(ticks) ? checkEverything(in: home) : true
+  }
+
+  /// Restores the stack for signal handlers: the one that a body has installed may be freed now.
+  ///
+  /// - Returns: false if the thread runs on it.
+  @inline(never)
+  func restoreSignalStack() -> Bool {
+    var stack = stack_t()
+    stack.ss_sp = signalStack
+    stack.ss_size = signalStackSize
+    stack.ss_flags = signalStackSize == 0 ? Int32(SS_DISABLE) : 0
+    return cp_set_alternate_stack(stack)
   }
 
   /// Checks what `restore` may have skipped.

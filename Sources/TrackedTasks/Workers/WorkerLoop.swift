@@ -84,13 +84,17 @@ extension Worker {
   /// - Returns: false if the thread must leave.
   @inline(__always)
   private static func isReusable(_ worker: Pointer, afterTicks ticks: UInt64) -> Bool {
-    if worker.pointee.isSingleUse { return false }
+    if worker.pointee.isSingleUse {
+      if needsCheck(worker, afterTicks: ticks) { leaveSignalStack(worker) }
+      return false
+    }
     worker.recordTicks(ticks)
     cp_reset_locale()
     if !needsCheck(worker, afterTicks: ticks) { return true }
     if worker.pointee.registry.gate.isClosed {
       // This thread is given no other task, and in a crowd that is being stopped the check would
       // cost time.
+      leaveSignalStack(worker)
       worker.pointee.isUnchecked = true
       return true
     }
@@ -101,6 +105,12 @@ extension Worker {
     let isRight = state.restore(in: worker.pointee.registry, afterTicks: ticks)
     worker.pointee.threadState = state
     return isRight
+  }
+
+  /// Has a thread that serves no other task run no handler on a stack that its task may have freed.
+  private static func leaveSignalStack(_ worker: Pointer) {
+    let state = worker.pointee.threadState
+    _ = state.restoreSignalStack()
   }
 
   /// Whether `isReusable` makes system calls.
