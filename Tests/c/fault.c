@@ -15,7 +15,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- Every n-th thread ---------------------------------------------------------------------- */
 
@@ -27,9 +26,24 @@ void fault_every(int n, int error) {
   atomic_store(&every, n);
 }
 
-static atomic_llong pause_nanoseconds;
+static pthread_mutex_t hold_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
+static int is_held; /* guarded by hold_lock */
 
-void fault_pause(long long nanoseconds) { atomic_store(&pause_nanoseconds, nanoseconds); }
+static void set_held(int value) {
+  pthread_mutex_lock(&hold_lock);
+  is_held = value;
+  pthread_cond_broadcast(&released);
+  pthread_mutex_unlock(&hold_lock);
+}
+void fault_hold(void) { set_held(1); }
+void fault_release(void) { set_held(0); }
+
+static void await_release(void) {
+  pthread_mutex_lock(&hold_lock);
+  while (is_held) pthread_cond_wait(&released, &hold_lock);
+  pthread_mutex_unlock(&hold_lock);
+}
 
 int faulted_threads(void) { return atomic_load(&faulted); }
 
@@ -144,11 +158,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
   depth += is_own(caller);
   int code = next(thread, attributes, start, argument);
   depth -= is_own(caller);
-  long long pause = atomic_load(&pause_nanoseconds);
-  if (code == 0 && pause > 0) {
-    struct timespec left = {.tv_sec = pause / 1000000000, .tv_nsec = pause % 1000000000};
-    nanosleep(&left, NULL);
-  }
+  if (code == 0) await_release();
   return code;
 }
 
@@ -161,6 +171,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 #include <sys/syscall.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* ---- Blocks and mappings in use ------------------------------------------------------------- */
 

@@ -22,9 +22,9 @@ void fault_none(void);
 /* How many calls have failed since the last call of fault_every. */
 int faulted_threads(void);
 
-/* Let every pthread_create return only so many nanoseconds after it has created the thread; with 0, at
-   once. */
-void fault_pause(long long nanoseconds);
+/* Let every pthread_create return, once it has created the thread, only after fault_release. */
+void fault_hold(void);
+void fault_release(void);
 
 /* Watch the calls that come from the shared object in which `function` lies, and those that the
    C library makes on its behalf to create a thread or to give a thread its first value of a key.

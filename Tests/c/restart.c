@@ -133,26 +133,41 @@ CASE(a_task_starts_again_until_it_succeeds) {
   }
 }
 
-/* Proves: a shutdown ends the timer thread also if that was just giving the task its last run, and has not come back from it
-   when the task is over (G4, C11). Why it matters: on a busy machine that is when a process that stops itself ends. Catches: a
-   hold of the timer thread by what is over, which counts as a need. */
+/* Spawn a task whose last run has ended while the timer thread is still giving it its thread, until fault_release. */
+static tr_task *ends_while_it_is_started(struct acts *acts, tr_registry **registry) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.idle_threads = TR_IDLE_THREADS_NONE;
+  CHECK_EQ(TR_OK, create_registry(&options, registry));
+  acts->fails = 1;
+  tr_restart_options restart = restarts(TR_RESTART_ON_FAILURE, HOUR);
+  tr_task *task = spawn_restarting(*registry, acts, &restart, plain);
+  await_waiting(*registry, task);
+  fault_hold();
+  CHECK_EQ(TR_OK, tr_task_trigger(task));
+  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  CHECK_EQ(2, atomic_load(&acts->runs));
+  return task;
+}
+
+static void releases(void *none, uint32_t phase, uint64_t tasks) {
+  (void)none;
+  (void)phase;
+  (void)tasks;
+  fault_release();
+}
+
+/* Proves: a shutdown ends the timer thread also if that was just giving the task its last run, and comes back from it when all
+   tasks are over (G4, C11). Why it matters: on a busy machine that is when a process that stops itself ends. Catches: a hold of
+   the timer thread by what is over, which counts as a need. */
 CASE(a_shutdown_ends_the_timer_thread_that_still_starts_the_last_run) {
   for (int round = 0; round < 3; round++) {
-    tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-    options.idle_threads = TR_IDLE_THREADS_NONE;
     tr_registry *registry = NULL;
-    CHECK_EQ(TR_OK, create_registry(&options, &registry));
-    struct acts acts = {.fails = 1};
-    tr_restart_options restart = restarts(TR_RESTART_ON_FAILURE, HOUR);
-    tr_task *task = spawn_restarting(registry, &acts, &restart, plain);
-    await_waiting(registry, task);
-    fault_pause(50 * MS);
-    CHECK_EQ(TR_OK, tr_task_trigger(task));
-    CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
-    CHECK_EQ(2, atomic_load(&acts.runs));
-    CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
+    struct acts acts = {0};
+    tr_task *task = ends_while_it_is_started(&acts, &registry);
+    tr_shutdown_options options = TR_SHUTDOWN_OPTIONS_INIT;
+    options.on_phase_end = releases;
+    CHECK_EQ(TR_OK, tr_shutdown_with(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, &options, NULL));
     CHECK_EQ(0, own_threads());
-    fault_pause(0);
     tr_task_release(task);
     tr_registry_release(registry);
   }
@@ -162,19 +177,11 @@ CASE(a_shutdown_ends_the_timer_thread_that_still_starts_the_last_run) {
    C11). Why it matters: where threads are refused, a service has to end all the same. Catches: a wait for a thread that does
    not come. */
 CASE(a_shutdown_does_not_wait_for_an_event_thread_that_is_refused) {
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.idle_threads = TR_IDLE_THREADS_NONE;
   tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_registry(&options, &registry));
-  struct acts acts = {.fails = 1};
-  tr_restart_options restart = restarts(TR_RESTART_ON_FAILURE, HOUR);
-  tr_task *task = spawn_restarting(registry, &acts, &restart, plain);
-  await_waiting(registry, task);
-  fault_pause(50 * MS);
-  CHECK_EQ(TR_OK, tr_task_trigger(task));
-  CHECK_EQ(TR_OK, tr_task_wait(task, FOREVER, NULL));
+  struct acts acts = {0};
+  tr_task *task = ends_while_it_is_started(&acts, &registry);
   fault_every(1, EAGAIN);
-  fault_pause(0);
+  fault_release();
   CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_USER_REQUESTED, NULL, FOREVER, NULL));
   fault_none();
   tr_task_release(task);

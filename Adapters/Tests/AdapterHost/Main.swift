@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import Logging
 import ServiceLifecycle
@@ -36,7 +37,11 @@ struct AdapterHost {
     LoggingSystem.bootstrap(StreamLogHandler.standardError)
     let logger = Logger(label: "host")
     var options = RegistryOptions(abortGrace: mode == "escalate" ? .seconds(10) : nil)
-    options.log(to: logger)
+    let isReported = DispatchSemaphore(value: 0)
+    options.log = {
+      logger.log($0)
+      if $0.event == .deadlineExceeded { isReported.signal() }
+    }
     let registry = try TaskRegistry(options)
     var grace: Duration = .seconds(20)
     // Shut down in the reverse order: the last load goes on until the registry is closed.
@@ -51,12 +56,12 @@ struct AdapterHost {
         try? task.beginDrain()
         while task.stopLevel != .abort { try? task.sleep(for: .seconds(1000)) }
         // What it has to do before it ends, within the abort grace.
-        usleep(300_000)
+        isReported.wait()
       }
     case "essential":
       let options = SpawnOptions(essential: .failure)
-      try registry.spawn("essential", kind: .backgroundLoop, options: options) { task in
-        try task.sleep(for: .milliseconds(200))
+      try registry.spawn("essential", kind: .backgroundLoop, options: options) { _ in
+        isReady.wait()
         throw Mishap()
       }
     case "blocking":
@@ -81,6 +86,9 @@ struct AdapterHost {
 
   private struct Mishap: Error {}
 
+  /// Signalled once the load runs.
+  fileprivate static let isReady = DispatchSemaphore(value: 0)
+
   /// Writes a line at once, as the reader waits for it.
   fileprivate static func say(_ line: String) {
     let line = line + "\n"
@@ -99,7 +107,10 @@ struct AdapterHost {
             while let task = try? registry.spawn("short", kind: .rpcHandler, { $0.id }) {
               _ = try? await task.value
               count += 1
-              if count == 100 { AdapterHost.say("ready") }
+              if count == 100 {
+                AdapterHost.say("ready")
+                AdapterHost.isReady.signal()
+              }
             }
             return count
           }

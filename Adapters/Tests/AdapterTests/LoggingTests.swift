@@ -1,4 +1,4 @@
-import Glibc
+import Dispatch
 import Logging
 import Synchronization
 import Testing
@@ -39,15 +39,19 @@ import TrackedTasksLogging
   /// **Catches:** an event without the list.
   @Test func aMissedDeadlineListsTheTasks() throws {
     let lines = Lines()
-    var options = RegistryOptions()
-    options.log(to: lines.logger())
-    let registry = try TaskRegistry(options)
+    let logger = lines.logger()
+    let isReported = DispatchSemaphore(value: 0)
+    let registry = try TaskRegistry(
+      RegistryOptions(abortGrace: .seconds(60)) {
+        logger.log($0)
+        if $0.event == .deadlineExceeded { isReported.signal() }
+      })
     let group = try registry.group(named: "net")
     try group.spawn("drains", kind: .backgroundLoop) { task in
       try? task.beginDrain()
       while task.stopLevel != .abort { try? task.sleep(for: .seconds(1000)) }
-      // Alive while the event is sent, right after the abort.
-      usleep(300_000)
+      // Alive until the event was sent, right after the abort.
+      isReported.wait()
     }
     #expect(throws: TaskRegistryError.self) { try registry.shutdown(grace: .milliseconds(50)) }
     let line = try #require(lines.all.first { $0.metadata["event"] == "deadlineExceeded" })

@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import Testing
 import TrackedTasks
@@ -6,11 +7,14 @@ import TrackedTasks
 @Suite(.serialized) struct RegistryTests {
   @Test func itIsReadAndShutDown() async throws {
     let events = Box()
+    let isReported = DispatchSemaphore(value: 0)
     var options = RegistryOptions(keepsMetrics: true)
     options.log = { event in
       switch event.event {
       case .taskFailed: events.add()
-      case .deadlineExceeded: if event.pending.count == 1 { events.add() }
+      case .deadlineExceeded:
+        if event.pending.count == 1 { events.add() }
+        isReported.signal()
       default: break
       }
     }
@@ -21,7 +25,8 @@ import TrackedTasks
     let task = try group.spawn("drains", kind: .backgroundLoop) { task in
       try? task.beginDrain()
       while task.stopLevel != .abort { try? task.sleep(for: .seconds(1000)) }
-      usleep(50_000)
+      // Alive until the event was sent.
+      isReported.wait()
     }
     let report = try registry.explain(withBacktraces: true, withThreads: true)
     #expect(try report.string(as: .json).hasPrefix("{"))
