@@ -16,6 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Under a sanitizer. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ONLY_THREADS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define ONLY_THREADS 1
+#endif
+#endif
+
 /* ---- Every n-th thread ---------------------------------------------------------------------- */
 
 static atomic_int every, threads_asked_for, error_number, faulted;
@@ -40,9 +49,11 @@ void fault_hold(void) { set_held(1); }
 void fault_release(void) { set_held(0); }
 
 static void await_release(void) {
+#ifndef ONLY_THREADS
   pthread_mutex_lock(&hold_lock);
   while (is_held) pthread_cond_wait(&released, &hold_lock);
   pthread_mutex_unlock(&hold_lock);
+#endif
 }
 
 int faulted_threads(void) { return atomic_load(&faulted); }
@@ -120,14 +131,6 @@ static void find_next(const char *name, void *function) {
     find_next(#name, &found);                                                                      \
     __atomic_store_n(&next, found, __ATOMIC_RELEASE);                                              \
   }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ONLY_THREADS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define ONLY_THREADS 1
-#endif
-#endif
 
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 

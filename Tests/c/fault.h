@@ -22,7 +22,8 @@ void fault_none(void);
 /* How many calls have failed since the last call of fault_every. */
 int faulted_threads(void);
 
-/* Let every pthread_create return, once it has created the thread, only after fault_release. */
+/* Let every pthread_create return, once it has created the thread, only after fault_release. Not under a sanitizer: its own
+   pthread_create, which has called this one, lets the thread begin only when it has returned. */
 void fault_hold(void);
 void fault_release(void);
 
