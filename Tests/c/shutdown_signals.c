@@ -255,15 +255,23 @@ CASE(after_a_second_signal_each_later_phase_has_its_time) {
                                   &journals[i]));
   }
   gate_await(&gate, 3);
+  sem_t called;
+  sem_init(&called, 0, 0);
+  tr_registration *registration = NULL;
+  CHECK_EQ(TR_OK, tr_task_on_abort(worker, remember_who_aborts, &called, NULL, &registration));
   send_signal(SIGTERM);
   await_cancelled(tr_registry_token(registry), TR_REASON_USER_REQUESTED, "SIGTERM");
   send_signal(SIGTERM);
+  /* Once the second signal has taken effect: its flags may end the worker before. */
+  sem_take(&called);
+  tr_registration_remove(registration);
   wait_and_release(worker);
   CHECK_EQ(TR_OK, shutdown_fully(registry, TR_REASON_NONE, NULL, MS, NULL));
   for (int i = 0; i < 2; i++) {
     CHECK_EQ(TR_STOP_DRAIN, outcome_of(journals[i]).code);
     tr_task_release(journals[i]);
   }
+  sem_destroy(&called);
   unwatch_and_finish(registry);
 }
 
