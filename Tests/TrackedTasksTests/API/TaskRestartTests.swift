@@ -101,4 +101,52 @@ import Testing
     #expect(registry.isEmpty)
     try registry.shutdown(grace: ample)
   }
+
+  private struct MemberFailed: Error, CustomStringConvertible { let description: String }
+
+  /// Runs a group once: the first of its two members fails in the first run.
+  private static func runGroup(
+    in registry: TaskRegistry, as task: TaskContext, _ runs: Counter, _ members: Counter
+  ) throws {
+    let group = try registry.group(named: "engine")
+    defer {
+      try? task.beginDrain()
+      _ = try? group.shutdown(grace: ample)
+      if !group.isEmpty { task.cancel() }
+    }
+    let (run, options) = (runs.add(), SpawnOptions(essential: .failure))
+    do throws(TaskRegistryError) {
+      for number in 0..<2 {
+        try group.spawn("member", kind: .maintenance, options: options) { member in
+          members.add()
+          if run == 1 && number == 0 { throw Broken() }
+          try member.sleep(for: .seconds(3600))
+        }
+      }
+    } catch .closed {}
+    try group.token.wait()
+    while registry.token.isCancelled { try task.sleep(for: .seconds(3600)) }
+    throw MemberFailed(description: group.token.message)
+  }
+
+  /// **Proves:** a task that runs a group starts again as a whole when a member throws, after all of the members have
+  /// ended; asked to stop it ends as one that returned, with its members (B7, B2).
+  ///
+  /// **Why it matters:** it is the form that `docs/swift.md` shows.
+  /// **Catches:** a request to stop that is taken for a failure.
+  @Test func aGroupStartsAgainAsAWhole() throws {
+    let registry = try TaskRegistry(.underTest)
+    let (runs, members) = (Counter(), Counter())
+    let options = SpawnOptions(
+      essential: .failure, restart: TaskRestart(.onFailure, shortestDelay: .milliseconds(1)))
+    let task = try registry.spawn("engine", kind: .backgroundLoop, options: options) {
+      try Self.runGroup(in: registry, as: $0, runs, members)
+    }
+    #expect(eventually { runs.value == 2 && registry.count == 3 })
+    #expect(!registry.token.isCancelled)
+    #expect(members.value >= 2 && members.value <= 4)
+    try registry.shutdown(grace: ample)
+    #expect(try task.wait().ending == .returned)
+    #expect(runs.value == 2)
+  }
 }
