@@ -142,9 +142,10 @@ import Testing
     let task = try registry.spawn("engine", kind: .backgroundLoop, options: options) {
       try Self.runGroup(in: registry, as: $0, runs, members)
     }
-    #expect(eventually { runs.value == 2 && registry.count == 3 })
+    // The first run has one member, or two if the other was spawned before that failed.
+    #expect(eventually { runs.value == 2 && registry.count == 3 && members.value >= 3 })
     #expect(!registry.token.isCancelled)
-    #expect(members.value >= 2 && members.value <= 4)
+    #expect(members.value <= 4)
     try registry.shutdown(grace: ample)
     #expect(try task.wait().ending == .returned)
     #expect(runs.value == 2)
