@@ -269,14 +269,6 @@ CASE(late_tasks_are_stragglers_too) {
 
 /* ---- The abort grace ----------------------------------------------------------------------- */
 
-static tr_registry *registry_with_grace(int64_t grace) {
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.abort_grace_ns = grace;
-  tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_registry(&options, &registry));
-  return registry;
-}
-
 /* Proves: stragglers that end within the abort grace are aborted, the others abandoned, pending is
    both, and the array names each with its state, name, kind, id, thread and age (J4, J8). Why it
    matters: this report tells the operator which task to blame. Catches: counts taken at different

@@ -209,10 +209,7 @@ CASE(a_deadline_aborts) {
 /* Proves: the abort grace ends at once when the last straggler has ended (J4).  Why it matters: it is the
    price of every missed deadline.  Catches: a grace that is slept through. */
 CASE(the_abort_grace_ends_with_the_last_task) {
-  tr_registry *registry = NULL;
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.abort_grace_ns = 600 * SECOND;
-  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  tr_registry *registry = registry_with_grace(600 * SECOND);
   struct gate gate = GATE_INIT;
   tr_task *task = spawn(registry, "drains", body_drains_at_once, &gate);
   gate_await(&gate, 1);

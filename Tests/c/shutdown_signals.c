@@ -239,10 +239,7 @@ static int body_writes_slowly(tr_task *self, void *ctx) {
    (C13).  Why it matters: the journal is complete, however late somebody lost patience.
    Catches: a phase that has only what is left; a phase that is told to abort as soon as it is asked. */
 CASE(after_a_second_signal_each_later_phase_has_its_time) {
-  tr_registry *registry = NULL;
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.abort_grace_ns = 600 * SECOND;
-  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  tr_registry *registry = registry_with_grace(600 * SECOND);
   tr_signal_options how = TR_SIGNAL_OPTIONS_INIT;
   how.debounce_ns = TR_NO_DEBOUNCE;
   CHECK_EQ(TR_OK, tr_signal_watch_start(registry, NULL, &how));

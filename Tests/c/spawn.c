@@ -276,10 +276,7 @@ CASE(closed_by_its_token_only_cleanup_from_inside_is_accepted) { check_closing(1
    everything else stops, and must stop when time is up. Catches: flags raised for all; clean-up
    tasks skipped at the deadline. */
 CASE(cleanup_flag_rises_at_the_deadline) {
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.abort_grace_ns = 3600 * SECOND;
-  tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  tr_registry *registry = registry_with_grace(3600 * SECOND);
   struct gate gate = GATE_INIT;
   tr_task *one = spawn_drop(registry, "one", body_obeys, &gate, NULL, TR_SPAWN_CLEANUP);
   tr_task *two = spawn_drop(registry, "two", body_obeys, &gate, NULL, TR_SPAWN_CLEANUP);

@@ -281,6 +281,15 @@ static inline tr_registry *registry_new(void) {
   return registry;
 }
 
+/* A registry with that abort grace, in nanoseconds. */
+static inline tr_registry *registry_with_grace(int64_t abort_grace) {
+  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
+  options.abort_grace_ns = abort_grace;
+  tr_registry *registry = NULL;
+  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  return registry;
+}
+
 /* tr_shutdown, called again as long as all that is left is threads that have ended their tasks and
    do not get to leave: on a busy machine that may take longer than the second the library allows.
    The report is that of the first call, with the last one's threads_left. */

@@ -377,10 +377,7 @@ CASE(asked_to_stop_it_stops_its_members_alone) {
    has failed, and takes the registry down, whose shutdown names the member (B7, B2, J4, T3). Why it matters: two writers of
    one file. Catches: a restart after a request to stop that came from the task itself. */
 CASE(no_run_begins_beside_a_member_that_does_not_stop) {
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.abort_grace_ns = TR_NO_ABORT_GRACE;
-  tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  tr_registry *registry = registry_with_grace(TR_NO_ABORT_GRACE);
   struct team team;
   team_init(&team, registry, "engine", ORDERED, DEAF);
   team.grace = MS;
@@ -410,10 +407,7 @@ CASE(no_run_begins_beside_a_member_that_does_not_stop) {
 /* Proves: a member that ends once it is told to abort keeps nobody from starting again (B7, C15, J4). Catches: a team that gives
    up although all have ended. */
 CASE(members_that_end_when_told_to_abort_start_again) {
-  tr_registry_options options = TR_REGISTRY_OPTIONS_INIT;
-  options.abort_grace_ns = HOUR;
-  tr_registry *registry = NULL;
-  CHECK_EQ(TR_OK, create_registry(&options, &registry));
+  tr_registry *registry = registry_with_grace(HOUR);
   struct team team;
   team_init(&team, registry, "engine", ORDERED, DRAINS);
   team.grace = MS;

@@ -3,6 +3,7 @@
 
 #include "cpp.hpp"
 
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -33,6 +34,19 @@ int status_of(Run run) {
   int code = 0;
   while (waitpid(child, &code, 0) < 0) CHECK_EQ(EINTR, errno);
   return code;
+}
+
+/* Wait until a thread of this process sleeps (proc_pid_stat(5)). */
+void await_asleep(pid_t thread) {
+  const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
+  for (char state = 0; state != 'S'; std::this_thread::yield()) {
+    std::ifstream file(path);
+    std::string stat;
+    std::getline(file, stat);
+    const auto name_end = stat.rfind(") ");
+    CHECK(name_end != std::string::npos);
+    state = stat[name_end + 2];
+  }
 }
 
 /* Proves: a registry and a scope abort their tasks, also those that drain; a scope in a task aborts with it (C15, C16,
@@ -431,8 +445,8 @@ CASE(spawns_wait_for_room) {
   const auto none = tasks.try_spawn(code, "second", how, until_cancelled);
   CHECK_STATUS(status::limit, code);
   how.room_wait = taskreg::forever;
-  std::thread raises([&] {
-    std::this_thread::sleep_for(5ms);
+  std::thread raises([&, spawner = gettid()] {
+    await_asleep(spawner);
     CHECK_STATUS(status::ok, tasks.set_max_tasks(2));
   });
   const auto second = tasks.try_spawn(code, "second", how, until_cancelled);
