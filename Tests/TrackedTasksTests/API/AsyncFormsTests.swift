@@ -32,6 +32,26 @@ import Testing
     #expect(returned == count + 1)
   }
 
+  private final class Box: Sendable {
+    nonisolated(unsafe) var value = -1
+  }
+
+  /// **Proves:** what a blocking call has written is ordered before what its caller does next, also if
+  /// the call ends before the caller suspends, and ThreadSanitizer knows it.
+  ///
+  /// **Why it matters:** users' programs are run under it, and it would report them.
+  /// **Catches:** a result that the continuation alone hands on.
+  @Test func whatACallHasWrittenIsOrderedBeforeItsCaller() async throws {
+    for number in 0..<500 {
+      let box = Box()
+      let result = await AsyncCall.result { () throws(TaskRegistryError) in
+        box.value = number
+        return box
+      }
+      #expect(try result.get().value == number)
+    }
+  }
+
   /// **Proves:** thousands of waits for tasks, tokens and registries hold no thread of the library
   /// (O3, C4).
   ///
