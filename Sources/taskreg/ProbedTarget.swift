@@ -24,6 +24,8 @@ enum ProbedProcess {
   /// Whether it has ended, and all that is known is in a core file.
   static var isDead: Bool { target?.core != nil }
 
+  static var isOver: Bool { isDead }
+
   /// What its clocks show; see `Target.clocks`.
   static var clocks: ClockPair { target?.clocks ?? .now }
 
@@ -114,11 +116,6 @@ enum ProbedProcess {
       time = Int64(clamping: File.read($0, most: 128).number(at: 0) ?? .max)
     }
     return time == .max ? -1 : time
-  }
-
-  /// A thread does not run any more that is in a core file.
-  static func hasRun(thread: Int32, since used: Int64) -> Bool {
-    isDead ? false : used < 0 || processorTime(ofThread: thread) != used
   }
 
   /// A thread with the address of its list of robust mutexes: the main thread.

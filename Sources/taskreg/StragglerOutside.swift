@@ -62,7 +62,7 @@ extension StragglerFacts {
     func signed(_ address: UInt64) -> Int64 { Int64(bitPattern: root.word(at: address) ?? .max) }
     let base = signed(worker &+ root[.cpuBase])
     if base >= 0 { cpu = max(0, thread.cpu &- base) }
-    if signed(worker &+ root[.restCPU]) == thread.cpu {
+    if thread.runMark >= 0, signed(worker &+ root[.restMark]) == thread.runMark {
       rest = max(0, probedAt &- signed(worker &+ root[.restSince]))
     }
     if !checks.isSampled { return }

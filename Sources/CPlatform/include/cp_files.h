@@ -24,11 +24,12 @@ extern char *secure_getenv(const char *);
    its caller has (secure_getenv(3)). */
 static inline const char *cp_environment(const char *name) { return secure_getenv(name); }
 
-/* Read the first bytes of a file, at most `capacity`. Returns their number, or a negative error
-   number if the file cannot be opened or read. The descriptor is closed before this returns.
-   While it is open it may be 0, 1 or 2, if those were closed; output of the program is then lost
-   as it was before, because the descriptor is open only for reading. */
-static inline ssize_t cp_read_file(const char *path, void *bytes, size_t capacity) {
+/* Read the first bytes of a file, at most `capacity`; if `is_whole`, by one read(2) that returns
+   any. Returns their number, or a negative error number if the file cannot be opened or read. The
+   descriptor is closed before this returns. While it is open it may be 0, 1 or 2, if those were
+   closed; output of the program is then lost as it was before, because the descriptor is open only
+   for reading. */
+static inline ssize_t cp_read_first(const char *path, void *bytes, size_t capacity, int is_whole) {
   int saved = errno, cancellation = cp_disable_cancellation();
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   ssize_t count = -errno;
@@ -37,13 +38,24 @@ static inline ssize_t cp_read_file(const char *path, void *bytes, size_t capacit
     do {
       count = read(fd, (char *)bytes + filled, capacity - filled);
       if (count > 0) filled += (size_t)count;
-    } while ((count > 0 && filled < capacity) || (count < 0 && errno == EINTR));
+    } while ((count > 0 && filled < capacity && !is_whole) || (count < 0 && errno == EINTR));
     count = count >= 0 || filled > 0 ? (ssize_t)filled : -errno;
     close(fd);
   }
   cp_set_cancellation(cancellation);
   errno = saved;
   return count;
+}
+
+/* The same of a file of any kind. */
+static inline ssize_t cp_read_file(const char *path, void *bytes, size_t capacity) {
+  return cp_read_first(path, bytes, capacity, 0);
+}
+
+/* The same of a file of proc(5) that the kernel writes whole for one read(2), if it fits; it is not
+   asked a second time for the end. */
+static inline ssize_t cp_read_at_once(const char *path, void *bytes, size_t capacity) {
+  return cp_read_first(path, bytes, capacity, 1);
 }
 
 /* How many threads the process has apart from its main thread, if the main thread has ended by

@@ -60,10 +60,8 @@ import CPlatform
       ThreadClock.read(ofThread: thread)
     }
 
-    /// Whether a thread has run since it had used that CPU time, or that is not known.
-    static func hasRun(thread: Int32, since used: Int64) -> Bool {
-      used < 0 || processorTime(ofThread: thread) != used
-    }
+    /// Whether it has ended, so that no thread runs any more.
+    static var isOver: Bool { false }
 
     /// A thread of it that has not ended, with the address of its list of robust mutexes; 0: not
     /// known.
@@ -87,6 +85,8 @@ import CPlatform
 
 extension ProbedProcess {
   /// Reads the first bytes of a file of a thread in proc(5); as `read`.
+  ///
+  /// The kernel writes each of these files whole for one call of read(2).
   static func readFile(
     _ name: StaticString, ofThread thread: Int32, into bytes: UnsafeMutableBufferPointer<UInt8>
   ) -> Int {
@@ -98,7 +98,7 @@ extension ProbedProcess {
     } _: { path in
       // SAFETY: CChar and UInt8 have the same layout.
       let path = UnsafeRawPointer(path).assumingMemoryBound(to: CChar.self)
-      count = cp_read_file(path, bytes.baseAddress, bytes.count)
+      count = cp_read_at_once(path, bytes.baseAddress, bytes.count)
     }
     return count
   }

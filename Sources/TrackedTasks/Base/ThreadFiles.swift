@@ -55,18 +55,45 @@ extension ThreadProbe {
   /// there whole.
   static func runQueue(in bytes: UnsafeBufferPointer<UInt8>) -> Int64 {
     var place = 0
-    while place < bytes.count && bytes[place] != 0x20 { place += 1 }
-    place += 1
-    var number: Int64 = 0
+    _ = number(in: bytes, at: &place, before: 0x20)
+    return number(in: bytes, at: &place, before: 0x20) ?? -1
+  }
+
+  /// The sum of the first and third number of a `schedstat` file: CPU time in nanoseconds, and how
+  /// often the thread was given a processor; -1 if they are not there whole, or no such times are
+  /// counted.
+  ///
+  /// Neither ever decreases.
+  static func runMark(in bytes: UnsafeBufferPointer<UInt8>) -> Int64 {
+    var place = 0
+    guard let time = number(in: bytes, at: &place, before: 0x20),
+      number(in: bytes, at: &place, before: 0x20) != nil,
+      let runs = number(in: bytes, at: &place, before: 0x0A), runs > 0
+    else { return -1 }
+    return (time &+ runs) & .max
+  }
+
+  /// The number in decimal at a place, which is moved behind `end`; nil if `end` does not follow it,
+  /// or it is too large.
+  private static func number(
+    in bytes: UnsafeBufferPointer<UInt8>, at place: inout Int, before end: UInt8
+  ) -> Int64? {
     let start = place
+    var number: Int64? = 0
     while place < bytes.count, bytes[place] >= 0x30, bytes[place] <= 0x39 {
-      let (product, isTooLarge) = number.multipliedReportingOverflow(by: 10)
-      let (sum, isTooLargeNow) = product.addingReportingOverflow(Int64(bytes[place] - 0x30))
-      if isTooLarge || isTooLargeNow { return -1 }
-      number = sum
+      if let before = number {
+        let (product, isTooLarge) = before.multipliedReportingOverflow(by: 10)
+        let (sum, isTooLargeNow) = product.addingReportingOverflow(Int64(bytes[place] - 0x30))
+        number = isTooLarge || isTooLargeNow ? nil : sum
+      }
       place += 1
     }
-    return place > start && place < bytes.count && bytes[place] == 0x20 ? number : -1
+    guard place > start, place < bytes.count, bytes[place] == end else {
+      place = bytes.count
+      return nil
+    }
+    place += 1
+    return number
   }
 
   /// What the bytes of a `syscall` file say; unknown if they are cut or not of its form.

@@ -71,16 +71,15 @@ extension ThreadProbe {
   ///
   /// A lock that inherits priorities is handed over by the kernel before the thread runs that it is
   /// given to, and the kernel lets no thread wait for one that it has. Another may have been taken
-  /// and released while it was read: so the thread must not run while it is read once more, by
-  /// the thread's CPU clock, which counts each run.
+  /// and released while it was read: so the thread must not run while it is read once more.
   private static func waitsForItself(
     _ threadID: Int32, _ candidate: LockCandidate, in reading: LockReading, _ edge: WaitEdge
   ) -> Bool {
     if candidate.kind == .inheriting { return false }
-    let used = ProbedProcess.processorTime(ofThread: threadID)
+    let mark = runMark(ofThread: threadID)
     return Self.call(ofThread: threadID) == reading.call
       && Self.edge(of: candidate, in: reading) == edge
-      && !ProbedProcess.hasRun(thread: threadID, since: used)
+      && !hasRun(thread: threadID, since: mark)
   }
 
   /// What two readings of a lock say, if they agree.

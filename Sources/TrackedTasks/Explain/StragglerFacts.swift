@@ -135,8 +135,8 @@ struct StragglerFacts {
     cpu = task.ownCPU(of: threadCPU)
     rest = -1
     // All that was read in between is of one sleep.
-    if threadCPU >= 0 && ThreadClock.read(ofThread: facts.threadID) == threadCPU {
-      rest = task.resting(threadCPU, at: monotonicNow()).map { max(0, probedAt &- $0) } ?? -1
+    if !ThreadProbe.hasRun(thread: facts.threadID, since: thread.runMark) {
+      rest = task.resting(thread.runMark, at: monotonicNow()).map { max(0, probedAt &- $0) } ?? -1
     }
     if checks.isSampled && threadCPU >= 0 {
       cpuSince = max(0, threadCPU &- task.activity.pointee.sampledCPU.load(ordering: .relaxed))
@@ -284,7 +284,7 @@ extension RegistryReference {
       // Again, now that no other task can come into the record.
       if task.word.isCancelRequested {
         task.sampleCPU()
-        _ = task.resting(task.threadCPU, at: monotonicNow())
+        _ = task.resting(task.runMark, at: monotonicNow())
       }
       task.unpin()
       return true

@@ -107,7 +107,7 @@ extension ReportReference {
         again.findEdge(ofThread: threadID(ofNode: node))
         if again.edge != edge(ofNode: node) { return false }
       }
-      if ProbedProcess.hasRun(thread: threadID(ofNode: node), since: again.cpu) { return false }
+      if ThreadProbe.hasRun(thread: threadID(ofNode: node), since: again.runMark) { return false }
       node = Int(holder(ofNode: node).node)
     } while node != first
     return true

@@ -106,7 +106,7 @@ enum ReaderWord: Int {
   /// The CPU time that the thread had used when its task started; negative: not known.
   case cpuBase = 62
   /// The CPU time at which somebody last saw the thread, and since when it had that.
-  case restCPU = 63
+  case restMark = 63
   case restSince = 64
   // In an activity again.
   /// Valid if `CancelChecks` say so.

@@ -152,7 +152,7 @@ enum ReaderTable {
     set(.waitUntil, place &+ note.until)
     set(.waitObject, place &+ note.object)
     set(.cpuBase, addressOf(worker.pointee.cpuBase) &- base)
-    set(.restCPU, addressOf(worker.pointee.restCPU) &- base)
+    set(.restMark, addressOf(worker.pointee.restMark) &- base)
     set(.restSince, addressOf(worker.pointee.restSince) &- base)
   }
 

@@ -13,6 +13,19 @@ extension TaskReference {
     return word.stage == .running ? now : -1
   }
 
+  /// The mark of the task's thread, which changes whenever it runs; -1: not known, or the task is not
+  /// in its body.
+  ///
+  /// Requires a reference.
+  var runMark: Int64 {
+    guard word.stage == .running else { return -1 }
+    let mark = ThreadProbe.runMark(
+      ofThread: pointer.pointee.threadID.load(ordering: .relaxed))
+    // As in `threadCPU`.
+    atomicMemoryFence(ordering: .acquiring)
+    return word.stage == .running ? mark : -1
+  }
+
   /// The part of `threadCPU` that the task has used, as far as that is known; see `Worker.cpuBase`.
   ///
   /// Requires a reference to the task, which is running.
@@ -26,19 +39,18 @@ extension TaskReference {
   /// Since when the task's thread has not run, at the least, on `CLOCK_MONOTONIC`; nil: it has run
   /// since somebody looked, or nobody has.
   ///
-  /// A thread that has used no CPU time has not run, so it sleeps where it slept. Requires a
-  /// reference.
+  /// A thread that has not run sleeps where it slept. Requires a reference.
   ///
   /// - Parameters:
-  ///   - cpu: the CPU time of its thread, read before `now`; -1: not known.
+  ///   - mark: that of its thread, read before `now`; -1: not known.
   ///   - now: on `CLOCK_MONOTONIC`; remembered for the next one who looks.
   /// - Returns: when somebody looked at it first, since it has last run.
-  func resting(_ cpu: Int64, at now: Int64) -> Int64? {
+  func resting(_ mark: Int64, at now: Int64) -> Int64? {
     let bits = pointer.pointee.worker.load(ordering: .acquiring)
-    guard let worker = Worker.Pointer(bitPattern: bits), cpu >= 0, word.isLive else { return nil }
-    let seen = worker.pointee.restCPU.load(ordering: .acquiring)
+    guard let worker = Worker.Pointer(bitPattern: bits), mark >= 0, word.isLive else { return nil }
+    let seen = worker.pointee.restMark.load(ordering: .acquiring)
     var since = worker.pointee.restSince.load(ordering: .relaxed)
-    if seen == cpu { return since }
+    if seen == mark { return since }
     // Two who look at once may mix their numbers. The time never decreases, and comes first: it is
     // not before the moment at which any number that can be seen was read.
     while since < now {
@@ -47,7 +59,7 @@ extension TaskReference {
       if done { break }
       since = other
     }
-    worker.pointee.restCPU.store(cpu, ordering: .releasing)
+    worker.pointee.restMark.store(mark, ordering: .releasing)
     return nil
   }
 

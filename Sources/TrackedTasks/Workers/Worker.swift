@@ -97,6 +97,8 @@ struct Worker: ~Copyable {
   var isUnchecked = false
   /// Whether its last task has been put to rest, or ended without a run: others may be due (B5).
   var hasRested = false
+  /// Whether callbacks for the end of its last task have run.
+  var hasRunCallbacks = false
   /// Whether its thread is the application's own, and was adopted (A1); set by that thread.
   var isAdopted = false
   /// Whether its thread is counted in `unjoinedThreads`: its task is an unjoined one (S9).
@@ -126,9 +128,9 @@ struct Worker: ~Copyable {
   var idleLinks = ListLinks<Pointer>()
 
   // rarely touched
-  // atomic: the CPU time that its thread had used when somebody looked, in nanoseconds; -1: nobody
-  // has. Released after `restSince`, acquired before it.
-  let restCPU = Atomic<Int64>(-1)
+  // atomic: the mark of its thread (`ThreadProbe.hasRun`) when somebody looked; -1: nobody has.
+  // Released after `restSince`, acquired before it.
+  let restMark = Atomic<Int64>(-1)
   // atomic: relaxed, never decreases; when that was, or later, on `CLOCK_MONOTONIC`.
   let restSince = Atomic<Int64>(0)
   /// A stack of another size than the registry's, for one thread: its guard, and its size in bytes
@@ -139,8 +141,6 @@ struct Worker: ~Copyable {
   var ownStackSize = 0
   /// The id of the last task that was reported as late; owned by the worker thread.
   var lateReported: UInt64 = 0
-  /// Whether callbacks for the end of its last task have run; owned by the worker thread.
-  var hasRunCallbacks = false
   // atomic: relaxed; the CPU time that the thread had used when it took its task, in nanoseconds,
   // to within a few milliseconds; -1 if unknown. Written by the thread; see `WorkerClock.swift`.
   let cpuBase = Atomic<Int64>(0)

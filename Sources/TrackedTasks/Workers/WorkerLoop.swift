@@ -29,7 +29,7 @@ extension Worker {
     guard begin(worker) else { return nil }
     worker.pointee.backtraceSignal = signal
     worker.pointee.threadID = cp_gettid()
-    worker.pointee.restCPU.store(-1, ordering: .relaxed)
+    worker.pointee.restMark.store(-1, ordering: .relaxed)
     worker.pointee.kernelName = (0, 0)
     worker.pointee.cpuBase.store(0, ordering: .relaxed)
     var state = ThreadState()
