@@ -10,10 +10,11 @@ struct WorkerBatch {
 
   private static var count: Int { 15 }
   private static var headerRoom: Int { 64 }
-  private static var workerRoom: Int { (MemoryLayout<Worker>.size + 15) & ~15 }
-  private static var lifeRoom: Int { 16 }
-  /// Bytes from one worker to the next: its `ThreadLife` and its Parker follow it.
-  private static var stride: Int { (workerRoom + lifeRoom + Parker.byteCount + 63) & ~63 }
+  /// Where its `ThreadLife` is behind a worker, and behind that its Parker.
+  private static var lifePlace: Int { (MemoryLayout<Worker>.size + 7) & ~7 }
+  private static var parkerPlace: Int { (lifePlace + MemoryLayout<ThreadLife>.size + 15) & ~15 }
+  /// Bytes from one worker to the next: 384 where a Parker has 104.
+  static var stride: Int { (parkerPlace + Parker.byteCount + 63) & ~63 }
 
   /// Allocates a batch of workers without threads; nil without memory.
   ///
@@ -28,11 +29,11 @@ struct WorkerBatch {
     for number in 0..<count {
       let place = memory + headerRoom + number * stride
       let worker = place.bindMemory(to: Worker.self, capacity: 1)
-      let life = (place + workerRoom).bindMemory(to: ThreadLife.self, capacity: 1)
+      let life = (place + lifePlace).bindMemory(to: ThreadLife.self, capacity: 1)
       life.initialize(to: ThreadLife())
       worker.initialize(
         to: Worker(
-          registry: registry, parker: Parker(at: place + workerRoom + lifeRoom), life: life))
+          registry: registry, parker: Parker(at: place + parkerPlace), life: life))
       if number + 1 < count { worker.pointee.next = self.worker(number + 1, of: batch) }
     }
     return batch

@@ -49,6 +49,17 @@ import Testing
     #expect(registry.core.monitor.withLock { $0.threadCount } == 0)
   }
 
+  /// **Proves:** a worker with its Parker takes six cache lines, a record four (docs/costs.md).
+  ///
+  /// **Why it matters:** a crowd of ten thousand pays for each byte ten thousand times, and a field more may be a line more.
+  /// **Catches:** a field that is put where it takes a line of its own.
+  @Test func aThreadTakesTenCacheLines() {
+    #if arch(x86_64)
+      #expect(WorkerBatch.stride == 6 * 64)
+      #expect(MemoryLayout<TaskRecord>.stride == 4 * 64)
+    #endif
+  }
+
   /// **Proves:** threads made for a crowd leave when the crowd is gone (N1, G4).
   ///
   /// **Why it matters:** one busy minute must not cost a thousand threads for a year.
