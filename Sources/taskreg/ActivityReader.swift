@@ -21,11 +21,21 @@ struct ActivityReader {
 
   /// Whether the record still has the task, and the task lives.
   var isStillThere: Bool {
-    guard let word = root.word(at: record &+ root[.taskWord]),
-      root.word(at: record &+ root[.taskID]) == id
-    else { return false }
-    return TaskWord(bits: word).isLive
+    guard let words = root.read(places) else { return false }
+    return isThere(words[0], words[1])
   }
+
+  /// Where the record says that: its word, then its id.
+  private var places: [(address: UInt64, count: UInt64)] {
+    [(record &+ root[.taskWord], 1), (record &+ root[.taskID], 1)]
+  }
+
+  private func isThere(_ word: UInt64, _ id: UInt64) -> Bool {
+    id == self.id && TaskWord(bits: word).isLive
+  }
+
+  /// How often an activity that changes while it is copied is copied again.
+  private static var mostTries: Int { 100 }
 
   /// Reads an activity.
   ///
@@ -38,72 +48,116 @@ struct ActivityReader {
     var facts = ActivityFacts(phase: traits.phase, readsFlag: traits.contains(.readsFlag))
     facts.joinsOthers = traits.contains(.joinsOthers)
     facts.isUnjoined = traits.contains(.unjoined)
-    var full = facts
-    if traits.contains(.draining) {
-      full.drainingSince = signed(activity, .drainingSince)
+    for number in 1...Self.mostTries {
+      guard let copies = ActivityCopies(root, of: activity, followedBy: places),
+        // What was copied is the next task's otherwise.
+        isThere(copies.follower(0), copies.follower(1))
+      else { return facts }
+      let isLast = number == Self.mostTries
+      guard let full = read(copies, traits, facts, isLast: isLast) else { continue }
+      // Its texts were read after that.
+      if full.checkpoint != nil || full.progress.unit != nil, !isStillThere { return facts }
+      if full.isLabelled { label = copies.label }
+      return full
     }
-    var text = TaskLabel()
+    return facts
+  }
+
+  /// Reads copies; nil if progress or label were changed while they were made, unless it is the last try, which does without
+  /// them.
+  private func read(
+    _ copies: ActivityCopies, _ traits: TaskTraits, _ known: ActivityFacts, isLast: Bool
+  ) -> ActivityFacts? {
+    var full = known
+    if traits.contains(.draining) { full.drainingSince = copies.signed(.drainingSince) }
     if traits.contains(.labelled) {
-      full.isLabelled = true
-      text = readLabel(activity)
+      full.isLabelled = copies.isSteady(.labelCount)
+      if !full.isLabelled && !isLast { return nil }
     }
     if traits.contains(.startsAgain) {
-      full.runs = root.word(at: activity &+ root[.runCount]) ?? 0
-      full.startsAt = signed(activity, .startsAt)
-      full.lastEnding = UInt32(truncatingIfNeeded: signed(activity, .lastEnding))
+      full.runs = copies.word(.runCount)
+      full.startsAt = copies.signed(.startsAt)
+      full.lastEnding = copies.half(.lastEnding)
       if full.lastEnding == UInt32(TaskWord.Ending.failed.rawValue) {
-        full.lastCode = Int32(truncatingIfNeeded: signed(activity, .lastCode))
+        full.lastCode = Int32(bitPattern: copies.half(.lastCode))
       }
     }
     if traits.contains(.activity) {
-      full.checkpoint = root.word(at: activity &+ root[.checkpoint]).flatMap { root.text(at: $0) }
-      full.progress = readProgress(activity)
+      if copies.isSteady(.progressCount) {
+        let slot = root[copies.word(.progressCount) & 1 == 0 ? .evenProgress : .oddProgress]
+        full.progress = Progress(
+          done: copies.word(.progressDone, in: slot), total: copies.word(.progressTotal, in: slot),
+          unit: root.text(at: copies.word(.progressUnit, in: slot)),
+          at: Int64(bitPattern: copies.word(.progressAt, in: slot)))
+      } else if !isLast {
+        return nil
+      }
+      full.checkpoint = root.text(at: copies.word(.checkpoint))
       if traits.contains(.heartbeat) {
         let overdue = HeartbeatState.overdue(
-          signed(activity, .heartbeatInterval), signed(activity, .heartbeatAt))
+          copies.signed(.heartbeatInterval), copies.signed(.heartbeatAt))
         full.isStalled = overdue <= runClock
       }
     }
-    // What was read may be of the next task otherwise.
-    if !isStillThere { return facts }
-    label = text
     return full
   }
+}
 
-  private func signed(_ activity: UInt64, _ word: ReaderWord) -> Int64 {
-    Int64(bitPattern: root.word(at: activity &+ root[word]) ?? 0)
+/// Three copies of an activity, one made after the other.
+///
+/// What has two slots and a number that says which is valid, and which is changed after the slot, is
+/// valid in the second copy if the first and the third have the same number. Each number on its own is
+/// read in the second copy.
+private struct ActivityCopies {
+  private let root: ReaderRoot
+  private let words: [UInt64]
+  /// How many words an activity has.
+  private let count: Int
+  /// The words that were read after the copies.
+  func follower(_ number: Int) -> UInt64 { words[3 * count + number] }
+
+  /// A word of the activity, or of a part of it.
+  func word(_ field: ReaderWord, in part: UInt64 = 0) -> UInt64 { word(1, part &+ root[field]) }
+
+  func half(_ field: ReaderWord) -> UInt32 {
+    words.withUnsafeBytes {
+      $0.loadUnaligned(fromByteOffset: count * 8 + Int(root[field]), as: UInt32.self)
+    }
   }
 
-  /// The last progress; see `TaskActivity.progressCount`.
-  private func readProgress(_ activity: UInt64) -> Progress {
-    for _ in 0..<100 {
-      guard let count = root.word(at: activity &+ root[.progressCount]) else { break }
-      let slot = activity &+ root[count & 1 == 0 ? .evenProgress : .oddProgress]
-      guard let done = root.word(at: slot &+ root[.progressDone]),
-        let total = root.word(at: slot &+ root[.progressTotal]),
-        let unit = root.word(at: slot &+ root[.progressUnit]),
-        let at = root.word(at: slot &+ root[.progressAt])
-      else { break }
-      if root.word(at: activity &+ root[.progressCount]) != count { continue }
-      return Progress(
-        done: done, total: total, unit: root.text(at: unit), at: Int64(bitPattern: at))
+  func signed(_ field: ReaderWord) -> Int64 { Int64(bitPattern: word(field)) }
+
+  /// Whether a number did not change while the second copy was made.
+  func isSteady(_ field: ReaderWord) -> Bool { word(0, root[field]) == word(2, root[field]) }
+
+  /// The label; see `LabelPlace`.
+  var label: TaskLabel {
+    let slot = root[word(.labelCount) & 1 == 0 ? .evenLabel : .oddLabel]
+    var text: [UInt64] = []
+    for place in 0..<root[.labelSize] / 8 { text.append(word(1, slot &+ place * 8)) }
+    text.append(0)  // which ends it, whatever it is
+    return text.withUnsafeBytes { bytes in
+      bytes.baseAddress.map { TaskLabel($0.assumingMemoryBound(to: UInt8.self)) } ?? TaskLabel()
     }
-    return Progress()
   }
 
-  /// The last label; see `LabelPlace`.
-  private func readLabel(_ activity: UInt64) -> TaskLabel {
-    for _ in 0..<100 {
-      guard let count = root.word(at: activity &+ root[.labelCount]),
-        var words = root.read(
-          activity &+ root[count & 1 == 0 ? .evenLabel : .oddLabel], root[.labelSize] / 8)
-      else { break }
-      if root.word(at: activity &+ root[.labelCount]) != count { continue }
-      words.append(0)  // which ends it, whatever it is
-      return words.withUnsafeBytes { bytes in
-        bytes.baseAddress.map { TaskLabel($0.assumingMemoryBound(to: UInt8.self)) } ?? TaskLabel()
-      }
+  private func word(_ copy: Int, _ offset: UInt64) -> UInt64 {
+    words.withUnsafeBytes {
+      $0.loadUnaligned(fromByteOffset: copy * count * 8 + Int(offset), as: UInt64.self)
     }
-    return TaskLabel()
+  }
+
+  init?(
+    _ root: ReaderRoot, of activity: UInt64,
+    followedBy places: [(address: UInt64, count: UInt64)]
+  ) {
+    let size = root[.activitySize] / 8
+    guard
+      let words = root.read(
+        [(activity, size), (activity, size), (activity, size)] + places)
+    else { return nil }
+    self.root = root
+    self.words = words
+    count = Int(size)
   }
 }

@@ -20,6 +20,11 @@ struct AddressMap {
     func isSameFile(as other: Mapping) -> Bool {
       inode != 0 && inode == other.inode && device == other.device
     }
+
+    /// Whether it is the same part of the same file, at the same place.
+    func isSamePart(as other: Mapping) -> Bool {
+      isSameFile(as: other) && start == other.start && end == other.end && offset == other.offset
+    }
   }
 
   private let bytes: [UInt8]

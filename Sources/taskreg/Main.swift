@@ -74,27 +74,24 @@ struct Main {
     // What it reads is of the process or file for as long as it shows it.
     defer { ProbedProcess.target = nil }
     if command.verb == .top { return showTop(command, places) }
+    var last = LastTarget()
     while true {
-      let status = show(command, places)
+      let status = show(command, places, &last)
       if status != 0 || command.interval == 0 { return status }
       pause(command.interval)
     }
   }
 
   private static func show(
-    _ command: Command, _ places: (places: WaitPlaces, gap: WaitEdge.Gap)
+    _ command: Command, _ places: (places: WaitPlaces, gap: WaitEdge.Gap),
+    _ last: inout LastTarget
   ) -> Int32 {
     do throws(Failure) {
-      let target =
-        if let core = command.core {
-          try Target.open(core: core, trial: places)
-        } else {
-          try Target.find(command.process, trial: places)
-        }
+      let target = try last.target(of: command, trial: places)
       ProbedProcess.target = target
       defer { write(to: 2) { target.writeMissing(to: &$0) } }
       if command.verb == .threads { return showThreads(of: target, command) }
-      let roots = try ReaderRoot.all(in: target)
+      let roots = try ReaderRoot.all(in: target, known: &last.tables)
       target.findLastMoment(roots)
       return show(roots, of: target, command)
     } catch {

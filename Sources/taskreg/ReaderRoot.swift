@@ -5,18 +5,57 @@ struct ReaderRoot {
   let target: Target
   private let words: [UInt64]
 
+  /// Where the tables of a target have been found.
+  struct Places {
+    /// Whether there is at least one, and each can still be read.
+    func areStillThere(in target: Target) -> Bool {
+      for address in addresses where !hasCookie(ReaderRoot.read(target, address, 4)) {
+        return false
+      }
+      return !addresses.isEmpty
+    }
+
+    private func hasCookie(_ words: [UInt64]) -> Bool {
+      let cookie = ReaderWord.cookie
+      return words.count == 4 && words[0] == cookie.0 && words[1] == cookie.1
+        && words[2] == cookie.2 && words[3] == cookie.3
+    }
+
+    fileprivate var mappings: [AddressMap.Mapping] = []
+    fileprivate var addresses: [UInt64] = []
+
+    /// Whether they were looked for in the same mappings.
+    fileprivate func areOf(_ mappings: [AddressMap.Mapping]) -> Bool {
+      if addresses.isEmpty || mappings.count != self.mappings.count { return false }
+      for place in mappings.indices where !mappings[place].isSamePart(as: self.mappings[place]) {
+        return false
+      }
+      return true
+    }
+  }
+
   /// The tables of a target: one for each copy of the library in it.
   ///
-  /// A table is in the data of an object: memory that can be written and begins as a file does.
-  static func all(in target: Target) throws(Failure) -> [ReaderRoot] {
+  /// A table is in the data of an object: memory that can be written and begins as a file does. What
+  /// else is there the target uses all the time, and each reading of it costs the target time.
+  ///
+  /// - Parameters:
+  ///   - target: the process.
+  ///   - known: where they were found the last time; they are looked for again only in other
+  ///     mappings.
+  /// - Returns: at least one.
+  /// - Throws: that there is none, or that one cannot be used.
+  static func all(in target: Target, known: inout Places) throws(Failure) -> [ReaderRoot] {
     var found: [ReaderRoot] = []
-    var addresses: [UInt64] = []
-    var bytes: [UInt8] = []
-    for mapping in target.maps.mappings
-    where mapping.isReadable && mapping.isWritable && mapping.isPrivate && mapping.inode != 0 {
-      search(target, mapping, &bytes, &addresses)
+    let mappings = target.maps.mappings.filter {
+      $0.isReadable && $0.isWritable && $0.isPrivate && $0.inode != 0
     }
-    for address in addresses { found.append(try ReaderRoot(at: address, in: target)) }
+    if !known.areOf(mappings) {
+      known = Places(mappings: mappings)
+      var bytes: [UInt8] = []
+      for mapping in mappings { search(target, mapping, &bytes, &known.addresses) }
+    }
+    for address in known.addresses { found.append(try ReaderRoot(at: address, in: target)) }
     if found.isEmpty { throw .noLibrary(target.process, target.name, core: target.path) }
     return found
   }
@@ -95,7 +134,8 @@ struct ReaderRoot {
       if !isPlace && number != ReaderWord.forkedMask.rawValue && word > 1 << 20 { return false }
     }
     return self[.recordSize] >= 64 && self[.recordSize] <= 4096 && self[.recordSize] % 8 == 0
-      && self[.activitySize] <= 4096 && self[.messageSize] <= 4096 && self[.nameSize] == 64
+      && self[.activitySize] <= 4096
+      && self[.activitySize] % 8 == 0 && self[.messageSize] <= 4096 && self[.nameSize] == 64
       && self[.labelSize] == 128 && self[.pathSize] <= 128 && self[.pathSize] > 0
       && self[.chunkCount] <= 32 && self[.firstChunk] > 0 && self[.firstChunk] <= 65_536
       && self[.kindNameCount] <= 4096 && self[.kindNameSize] <= 64 && isInside
@@ -116,6 +156,10 @@ struct ReaderRoot {
       .sampledCPU, .sampledAt,
     ]
     for word in inActivity where self[word] + 8 > self[.activitySize] { return false }
+    let lateActivity: [ReaderWord] = [.runCount, .startsAt, .lastEnding, .lastCode]
+    for word in lateActivity where has(word) && self[word] + 8 > self[.activitySize] {
+      return false
+    }
     let slot = max(
       self[.progressDone], self[.progressTotal], self[.progressUnit], self[.progressAt])
     return self[.name] + 64 <= self[.recordSize]
@@ -141,6 +185,17 @@ struct ReaderRoot {
   func read(_ address: UInt64, _ count: UInt64) -> [UInt64]? {
     let words = Self.read(target, address, count)
     return words.count == Int(count) ? words : nil
+  }
+
+  /// Reads the words at some addresses by one call, those of each part after those of the part
+  /// before; nil if not all can be read.
+  func read(_ parts: [(address: UInt64, count: UInt64)]) -> [UInt64]? {
+    var count = 0
+    for part in parts { count += Int(part.count) }
+    let places = parts.map { iovec($0.address, Int($0.count) * 8) }
+    var words = [UInt64](repeating: 0, count: count)
+    let read = words.withUnsafeMutableBytes { target.read(places, $0.baseAddress, count * 8) }
+    return read == count * 8 ? words : nil
   }
 
   /// Reads a word; nil if it cannot be read.
@@ -192,12 +247,16 @@ struct ReaderRoot {
   /// The time now on the target's `RunClock`.
   var runClock: Int64 {
     for _ in 0..<100 {
-      guard let count = word(at: self[.runClockCount]),
-        let slot = read(self[count & 1 == 0 ? .evenRunClock : .oddRunClock], 2)
+      guard
+        let words = read([
+          (self[.runClockCount], 1), (self[.evenRunClock], 2), (self[.oddRunClock], 2),
+        ])
       else { break }
       let now = target.clocks.monotonic
-      if word(at: self[.runClockCount]) != count { continue }
-      return RunClock.reading(at: now, Int64(bitPattern: slot[0]), Int64(bitPattern: slot[1]))
+      if word(at: self[.runClockCount]) != words[0] { continue }
+      let slot = words[0] & 1 == 0 ? 1 : 3
+      return RunClock.reading(
+        at: now, Int64(bitPattern: words[slot]), Int64(bitPattern: words[slot + 1]))
     }
     return target.clocks.monotonic
   }

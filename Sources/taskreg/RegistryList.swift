@@ -115,11 +115,14 @@ struct RegistryList {
     while element != 0 {
       if budget.steps == 0 { return false }
       budget.steps -= 1
-      guard let number = root.word(at: element &+ root[.listNumber]),
-        let following = root.word(at: element &+ root[next]),
-        let its = root.word(at: element &+ root[.parent]),
-        let again = root.word(at: element &+ root[.listNumber])
+      let listNumber = element &+ root[.listNumber]
+      guard
+        let words = root.read([
+          (listNumber, 1), (element &+ root[next], 1), (element &+ root[.parent], 1),
+          (listNumber, 1),
+        ])
       else { return false }
+      let (number, following, its, again) = (words[0], words[1], words[2], words[3])
       if number == again && number != 0 && number < last && its == expected {
         while known < found.count && found[known].number > number { known += 1 }
         if known == found.count || found[known].number != number {
@@ -147,25 +150,30 @@ struct RegistryList {
   /// Reads what is shown of a registry; false if it is on its list no more.
   private static func read(_ registry: inout ListedRegistry, _ root: ReaderRoot) -> Bool {
     let address = registry.address
-    guard let path = root.read(address &+ root[.path], root[.pathSize] / 8),
-      let name = root.read(address &+ root[.registryName], 8),
-      // In this order, no more have ended than were admitted.
-      let endings = root.read(address &+ root[.endings], 4),
-      let gate = root.word(at: address &+ root[.gate]),
-      let rejected = root.word(at: address &+ root[.rejected]), isListed(registry, root)
+    let pathCount = Int(root[.pathSize] / 8)
+    guard
+      let words = root.read([
+        (address &+ root[.path], UInt64(pathCount)), (address &+ root[.registryName], 8),
+        // In this order, no more have ended than were admitted.
+        (address &+ root[.endings], 4), (address &+ root[.gate], 1),
+        (address &+ root[.rejected], 1), (address &+ root[.listNumber], 1),
+      ]), words[pathCount + 14] == registry.number
     else { return false }
-    var text = path
+    var text = [UInt64](words[..<pathCount])
     text.append(0)  // which ends it, whatever it is
     text.withUnsafeBytes {
       if let bytes = $0.baseAddress {
         registry.path = GroupPath(whole: bytes.assumingMemoryBound(to: UInt8.self))
       }
     }
-    for place in 0..<8 { registry.name.words[place] = name[place] }
+    for place in 0..<8 { registry.name.words[place] = words[pathCount + place] }
     registry.name.words[7] &= UInt64.max >> 8
-    registry.gate = GateWord(bits: gate)
-    registry.endings = (endings[0], endings[1], endings[2], endings[3])
-    registry.rejected = rejected
+    let endings = pathCount + 8
+    registry.endings = (
+      words[endings], words[endings + 1], words[endings + 2], words[endings + 3]
+    )
+    registry.gate = GateWord(bits: words[endings + 4])
+    registry.rejected = words[endings + 5]
     return true
   }
 }

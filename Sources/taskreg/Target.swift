@@ -23,8 +23,9 @@ final class Target {
   /// When the last event happened that a core file tells of, on its monotonic clock.
   private var lastMoment: Int64 = 0
   var symbols = SymbolCache()
-  /// Where its C library's locks wait; see `LockPlaces`.
-  let lockPlaces: (places: WaitPlaces, gap: WaitEdge.Gap)
+  /// Where this process's C library waits.
+  private let trial: (places: WaitPlaces, gap: WaitEdge.Gap)
+  private var translated: (places: WaitPlaces, gap: WaitEdge.Gap)?
 
   // An init that throws is not used: Embedded Swift does not free the object then (6.3.1).
   private init(
@@ -39,7 +40,16 @@ final class Target {
     self.name = name
     self.core = core
     self.path = path
-    lockPlaces = places
+    trial = places
+  }
+
+  /// Where its C library's locks wait; see `LockPlaces`.
+  var lockPlaces: (places: WaitPlaces, gap: WaitEdge.Gap) {
+    if let translated { return translated }
+    let places =
+      core.map { LockPlaces.translate(trial, to: $0) } ?? LockPlaces.translate(trial, to: maps)
+    translated = places
+    return places
   }
 
   /// Finds a process whose memory can be read.
@@ -67,14 +77,14 @@ final class Target {
     // The maps may be readable where the memory is not.
     if let first = maps.firstReadable {
       var byte: UInt8 = 0
-      let count = cp_read_memory(process, first, &byte, 1, 1)
+      let count = Self.read(process, [iovec(first, 1)], &byte, 1)
       if count < 0 && count != -Int(EFAULT) {
         throw Failure(reading: process, name, Int32(truncatingIfNeeded: -count), status)
       }
     }
     return Target(
       process, ThreadNumbers.innermost(process, process) ?? process, cp_open_process(process),
-      maps, name, nil, nil, LockPlaces.translate(places, to: maps))
+      maps, name, nil, nil, places)
   }
 
   /// Takes what a core file has.
@@ -90,7 +100,7 @@ final class Target {
     let core = try CoreFile.open(path)
     return Target(
       core.notes.process, core.notes.process, -1, AddressMap(core), core.notes.name, core, path,
-      LockPlaces.translate(places, to: core))
+      places)
   }
 
   deinit { if handle >= 0 { cp_close(handle) } }
@@ -103,18 +113,39 @@ final class Target {
     path.append(rest)
   }
 
-  /// Copies memory `times` times, one time after the other, to places one behind the other.
+  /// Copies memory.
   ///
+  /// - Returns: how many bytes were copied, or a negative error number.
+  func read(_ address: UInt64, _ bytes: UnsafeMutableRawPointer?, _ size: Int) -> Int {
+    read([iovec(address, size)], bytes, size)
+  }
+
+  /// Copies parts of its memory by one call, each after the one before, to places one behind the other.
+  ///
+  /// - Parameters:
+  ///   - parts: 1024 at the most.
+  ///   - bytes: where they are copied.
+  ///   - size: that of all parts.
   /// - Returns: how many bytes were copied in total, or a negative error number.
-  func read(
-    _ address: UInt64, _ bytes: UnsafeMutableRawPointer?, _ size: Int, times: Int = 1
+  func read(_ parts: [iovec], _ bytes: UnsafeMutableRawPointer?, _ size: Int) -> Int {
+    guard let core else { return Self.read(process, parts, bytes, size) }
+    guard let bytes else { return -Int(EFAULT) }
+    var filled = 0
+    for part in parts {
+      let count = core.read(part.address, bytes + filled, part.iov_len)
+      if count < 0 { return filled == 0 ? count : filled }
+      filled += count
+      if count < part.iov_len { break }
+    }
+    return filled
+  }
+
+  private static func read(
+    _ process: Int32, _ parts: [iovec], _ bytes: UnsafeMutableRawPointer?, _ size: Int
   ) -> Int {
-    guard let core else { return cp_read_memory(process, address, bytes, size, Int32(times)) }
-    let count = core.read(address, bytes, size)
-    guard count == size, let bytes else { return count }
-    // Nothing changes in between.
-    for time in 1..<max(1, times) { memcpy(bytes + time * size, bytes, size) }
-    return count * times
+    parts.withUnsafeBufferPointer {
+      cp_read_memory(process, $0.baseAddress, $0.count, bytes, size)
+    }
   }
 
   /// What its clocks show: now; or in a core file when it was last known to run, and when the file
@@ -152,7 +183,7 @@ final class Target {
     var byte: UInt8 = 0
     guard core == nil else { return true }
     guard let first = maps.firstReadable else { return false }
-    return cp_read_memory(process, first, &byte, 1, 1) != -Int(ESRCH)
+    return Self.read(process, [iovec(first, 1)], &byte, 1) != -Int(ESRCH)
   }
 
   private static func file(
@@ -183,4 +214,14 @@ final class Target {
     name.append(0)
     return name
   }
+}
+
+/// A part of a target's memory.
+extension iovec {
+  init(_ address: UInt64, _ size: Int) {
+    // SAFETY: it is only passed on to the kernel.
+    self.init(iov_base: UnsafeMutableRawPointer(bitPattern: UInt(address)), iov_len: size)
+  }
+
+  var address: UInt64 { UInt64(UInt(bitPattern: iov_base)) }
 }

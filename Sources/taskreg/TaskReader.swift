@@ -14,11 +14,14 @@ struct ListedTask {
 
 /// Reads the records of a registry while the target goes on.
 ///
-/// As a list in the process does, it holds nothing (see LOCKING in `TaskRecord.swift`). Each record is
-/// copied four times, one time after the other: the first copy has the id, the second the word, the
-/// third the fields, the fourth the word and the id again. The ids being the same, the record was the
-/// same task's all the time; a live word in the second copy says that the spawner had written the
-/// fields by then.
+/// As a list in the process does, it holds nothing (see LOCKING in `TaskRecord.swift`). A record whose
+/// word says that it has a task is copied four times, one time after the other: the first copy has the
+/// id, the second the word, the third the fields, the fourth the word and the id again. The ids being
+/// the same, the record was the same task's all the time; a live word in the second copy says that the
+/// spawner had written the fields by then.
+///
+/// Of a record without a task only the word is read: what is read here, the target must fetch again
+/// before it can write it.
 struct TaskReader {
   private let root: ReaderRoot
   private let recordSize: Int
@@ -31,12 +34,7 @@ struct TaskReader {
   /// How often a record that changes while it is read is read again.
   private static var mostTries: Int { 20 }
 
-  init(_ root: ReaderRoot) {
-    self.root = root
-    recordSize = Int(root[.recordSize])
-    runClock = root.runClock
-    buffer = [UInt64](repeating: 0, count: Self.batch * recordSize / 8 * 4)
-  }
+  init(_ root: ReaderRoot) { self.init(root, root.runClock, records: Self.batch) }
 
   /// Adds the live tasks of a registry.
   ///
@@ -51,12 +49,16 @@ struct TaskReader {
     _ budget: inout ReadingBudget
   ) -> Bool {
     let before = tasks.count
-    guard let made = root.half(at: registry.address &+ root[.recordCount]),
-      let chunks = root.read(registry.address &+ root[.chunks], root[.chunkCount])
+    // A chunk is there before its records are counted.
+    guard
+      let words = root.read([
+        (registry.address &+ root[.recordCount], 1),
+        (registry.address &+ root[.chunks], root[.chunkCount]),
+      ])
     else { return false }
-    var left = UInt64(made)
+    var left = words[0] & 0xFFFF_FFFF
     var isWhole = true
-    for (number, chunk) in chunks.enumerated() {
+    for (number, chunk) in words[1...].enumerated() {
       if left == 0 { break }
       let room = root[.firstChunk] << UInt64(number)
       let count = min(left, room)
@@ -95,17 +97,22 @@ struct TaskReader {
   }
 
   private mutating func readBatch(_ batch: Batch, into tasks: inout [ListedTask]) -> Bool {
-    let address = batch.chunk &+ batch.first &* UInt64(recordSize)
-    if !copy(address, batch.count) { return false }
-    for place in 0..<batch.count {
-      var reading = read(place, of: batch.count)
+    let first = batch.chunk &+ batch.first &* UInt64(recordSize)
+    func address(_ place: Int) -> UInt64 { first &+ UInt64(place * recordSize) }
+    guard let words = root.read((0..<batch.count).map { (address($0) &+ root[.taskWord], 1) })
+    else { return false }
+    let live = words.indices.filter { TaskWord(bits: words[$0]).isLive }
+    if live.isEmpty { return true }
+    if !copy(live.map(address)) { return false }
+    for (number, place) in live.enumerated() {
+      var reading = read(number)
       var tries = 0
       while case .changed = reading, tries < Self.mostTries {
         tries += 1
         // The buffer is the batch's: a single record has one of its own.
-        var alone = TaskReader(root, runClock)
-        if !alone.copy(address &+ UInt64(place * recordSize), 1) { return false }
-        reading = alone.read(0, of: 1)
+        var alone = TaskReader(root, runClock, records: 1)
+        if !alone.copy([address(place)]) { return false }
+        reading = alone.read(0)
         if case .changed(let facts?) = reading, tries == Self.mostTries { reading = .live(facts) }
       }
       if case .live(let facts) = reading { add(facts, batch, place, to: &tasks) }
@@ -113,20 +120,22 @@ struct TaskReader {
     return true
   }
 
-  private init(_ root: ReaderRoot, _ runClock: Int64) {
+  private init(_ root: ReaderRoot, _ runClock: Int64, records: Int) {
     self.root = root
     recordSize = Int(root[.recordSize])
     self.runClock = runClock
-    buffer = [UInt64](repeating: 0, count: recordSize / 8 * 4)
+    buffer = [UInt64](repeating: 0, count: records * recordSize / 8 * 4)
   }
 
-  private mutating func copy(_ address: UInt64, _ count: Int) -> Bool {
-    let size = count * recordSize
-    let target = root.target
-    let read = buffer.withUnsafeMutableBytes {
-      target.read(address, $0.baseAddress, size, times: 4)
+  /// Copies records, each four times, one time after the other.
+  private mutating func copy(_ addresses: [UInt64]) -> Bool {
+    var parts: [iovec] = []
+    for address in addresses {
+      for _ in 0..<4 { parts.append(iovec(address, recordSize)) }
     }
-    return read == size * 4
+    let size = parts.count * recordSize
+    let target = root.target
+    return buffer.withUnsafeMutableBytes { target.read(parts, $0.baseAddress, size) } == size
   }
 
   private enum Reading {
@@ -151,11 +160,11 @@ struct TaskReader {
   }
 
   /// Judges the four copies of a record.
-  private func read(_ place: Int, of count: Int) -> Reading {
+  private func read(_ number: Int) -> Reading {
     buffer.withUnsafeBytes { bytes in
       func load<Value: BitwiseCopyable>(_ copy: Int, _ field: ReaderWord, _: Value.Type) -> Value {
         bytes.loadUnaligned(
-          fromByteOffset: (copy * count + place) * recordSize + Int(root[field]), as: Value.self)
+          fromByteOffset: (number * 4 + copy) * recordSize + Int(root[field]), as: Value.self)
       }
       let word = TaskWord(bits: load(1, .taskWord, UInt64.self))
       if !word.isLive { return .none }
@@ -164,7 +173,7 @@ struct TaskReader {
       facts.id = load(0, .taskID, UInt64.self)
       if load(3, .taskID, UInt64.self) != facts.id { return .changed(nil) }
       for index in 0..<8 {
-        let at = (2 * count + place) * recordSize + Int(root[.name]) + index * 8
+        let at = (number * 4 + 2) * recordSize + Int(root[.name]) + index * 8
         facts.name.words[index] = bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)
       }
       facts.name.words[7] &= UInt64.max >> 8  // it ends, whatever it is

@@ -8,6 +8,7 @@ struct Top {
   private let command: Command
   private let places: (places: WaitPlaces, gap: WaitEdge.Gap)
   private var order: TopOrder
+  private var tables = ReaderRoot.Places()
   /// What was measured for the last page.
   private var last = TopPage.Measured()
 
@@ -56,7 +57,8 @@ struct Top {
   private mutating func takePage() throws(Failure) -> TopPage {
     let target = try Target.find(command.process, trial: places)
     ProbedProcess.target = target
-    let page = TopPage(of: target, try ReaderRoot.all(in: target), since: last)
+    let roots = try ReaderRoot.all(in: target, known: &tables)
+    let page = TopPage(of: target, roots, since: last)
     last = page.measured
     return page
   }

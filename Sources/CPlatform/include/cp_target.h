@@ -18,18 +18,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Copy `size` bytes of a process's memory `times` times, one time after the other, to places one
-   behind the other: 1 to 8 times (process_vm_readv(2), which takes its parts in order). Returns how
-   many bytes were copied in total, or a negative error number. */
-static inline ssize_t cp_read_memory(int32_t process, uint64_t address, void *bytes, size_t size,
-                                     int times) {
-  struct iovec to = {bytes, size * (size_t)times}, from[8];
+/* Copy parts of a process's memory, each after the one before, to places one behind the other, of
+   `size` bytes in total (process_vm_readv(2), which takes its parts in order). `number` of parts:
+   1024 at the most. Returns how many bytes were copied in total, or a negative error number. */
+static inline ssize_t cp_read_memory(int32_t process, const struct iovec *from, size_t number,
+                                     void *bytes, size_t size) {
+  struct iovec to = {bytes, size};
   int saved = errno;
-  unsigned long one = 1, parts = (unsigned long)times, no_flags = 0;
-  for (int i = 0; i < times && i < 8; i++) {
-    from[i].iov_base = (void *)(uintptr_t)address;
-    from[i].iov_len = size;
-  }
+  unsigned long one = 1, parts = number, no_flags = 0;
   ssize_t count = syscall(SYS_process_vm_readv, (long)process, &to, one, from, parts, no_flags);
   if (count < 0) count = -errno;
   errno = saved;

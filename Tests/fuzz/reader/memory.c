@@ -270,25 +270,36 @@ static int record_open(const char *path, int flags) {
   return NOT_MINE;
 }
 
+/* One part of what was read, if it is the first at that address. */
+static void record_memory(const struct iovec *part, const uint8_t *content, size_t size, bool is_only) {
+  for (int i = 0; i < head.segments; i++)
+    if (segments[i].address == (uint64_t)(uintptr_t)part->iov_base && segments[i].size >= size) return;
+  if (size == 0 || head.segments == MOST_SEGMENTS || filled + size + 8 > sizeof bytes) return;
+  /* What is searched for the table is read in large parts, and once. */
+  size_t first = 0;
+  if (size >= 4096 && is_only) {
+    static const uint64_t cookie[4] = {0x9E5A17C37461736B, 0xC4D26F817265670A, 0x83B10D5FE92C46A7, 0xF1A83C6E5B90D274};
+    const uint8_t *found = memmem(content, size, cookie, sizeof cookie);
+    if (found == NULL) return;
+    first = (size_t)(found - content), size = sizeof cookie;
+  }
+  segments[head.segments++] = (struct segment){(uint64_t)(uintptr_t)part->iov_base + first, (uint32_t)size, 0};
+  memcpy(bytes + filled, content + first, size);
+  filled += filled_up(size);
+}
+
 static bool record_call(long number, const long arguments[6], long *result) {
   if (number != SYS_process_vm_readv || arguments[0] != recorded) return false;
   const struct iovec *to = (const struct iovec *)arguments[1], *from = (const struct iovec *)arguments[3];
   *result = process_vm_readv((pid_t)recorded, to, 1, from, (unsigned long)arguments[4], 0);
   if (*result < 0) *result = -errno;
-  /* Only the first part: the others have the same address. */
-  const long count = *result < (long)from->iov_len ? *result : (long)from->iov_len;
-  if (count <= 0 || head.segments == MOST_SEGMENTS || filled + (size_t)count + 8 > sizeof bytes) return true;
-  /* What is searched for the table is read in large parts, and once. */
-  size_t first = 0, size = (size_t)count;
-  if (size >= 4096 && arguments[4] == 1) {
-    static const uint64_t cookie[4] = {0x9E5A17C37461736B, 0xC4D26F817265670A, 0x83B10D5FE92C46A7, 0xF1A83C6E5B90D274};
-    const uint8_t *found = memmem(to->iov_base, size, cookie, sizeof cookie);
-    if (found == NULL) return true;
-    first = (size_t)(found - (const uint8_t *)to->iov_base), size = sizeof cookie;
+  const uint8_t *content = to->iov_base;
+  long left = *result;
+  for (long part = 0; part < arguments[4] && left > 0; part++) {
+    const long count = left < (long)from[part].iov_len ? left : (long)from[part].iov_len;
+    record_memory(&from[part], content, (size_t)count, arguments[4] == 1);
+    content += count, left -= count;
   }
-  segments[head.segments++] = (struct segment){(uint64_t)(uintptr_t)from->iov_base + first, (uint32_t)size, 0};
-  memcpy(bytes + filled, (const uint8_t *)to->iov_base + first, size);
-  filled += filled_up(size);
   return true;
 }
 
