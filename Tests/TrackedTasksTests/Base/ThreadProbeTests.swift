@@ -1,6 +1,5 @@
 import CPlatform
 import Glibc
-import Synchronization
 import Testing
 
 @testable import TrackedTasks
@@ -141,26 +140,26 @@ import Testing
   /// **Catches:** a mark of the CPU time, of which 2 to 4 of 20 000 such runs took none on a virtual machine.
   @Test func eachWakeUpChangesTheMark() throws {
     let registry = try TaskRegistry()
-    let thread = Atomic<Int32>(0)
-    let runs = Atomic<Int>(0)
+    let thread = Counter()
+    let runs = Counter()
     var ends: [Int32] = [0, 0]
     #expect(pipe(&ends) == 0)
     let (input, output) = (ends[0], ends[1])
-    let task = try registry.spawn("reads") { _ in
-      thread.store(cp_gettid(), ordering: .releasing)
+    let task = try registry.spawn("reads", kind: .backgroundLoop) { _ in
+      thread.add(Int(cp_gettid()))
       var byte: UInt8 = 0
-      while read(input, &byte, 1) == 1 { runs.wrappingAdd(1, ordering: .releasing) }
+      while read(input, &byte, 1) == 1 { runs.add() }
     }
     /// The mark once it sleeps in read(2) again.
     func restingMark() -> Int64 {
       var mark: Int64 = -1
       #expect(
         eventually {
-          let id = thread.load(ordering: .acquiring)
+          let id = Int32(thread.value)
           if id == 0 { return false }
           let probe = ThreadProbe.at(threadID: id)
           mark = probe.runMark
-          return probe.schedulerState == 0x53 && probe.syscall == 0
+          return probe.schedulerState == 0x53 && probe.call.place == .inside
             && !ThreadProbe.hasRun(thread: id, since: mark)
         })
       return mark
@@ -169,7 +168,7 @@ import Testing
     for round in 1...2000 {
       var byte: UInt8 = 1
       #expect(write(output, &byte, 1) == 1)
-      while runs.load(ordering: .acquiring) < round { usleep(10) }
+      while runs.value < round { usleep(10) }
       let mark = restingMark()
       #expect(mark != last, "run \(round)")
       if mark == last { break }
