@@ -197,6 +197,47 @@ CASE(addresses_have_symbols) {
   }
 }
 
+/* Proves: by the dynamic linker's list each address is found in the object in which glibc's own function finds it, with the same
+   unwind table, and in none otherwise (E10, E12). Why it matters: before glibc 2.35 there is no such function, and reports named
+   no place. Catches: a segment that is too long by one byte; the program taken for a library, whose headers are elsewhere. */
+CASE(objects_are_found_in_the_linkers_list) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  struct cp_symbol library;
+  CHECK(cp_find_symbol((uintptr_t)&tr_strerror, &library));
+  int on_stack;
+  char *in_heap = malloc(100000);
+  CHECK(in_heap != NULL);
+  const uintptr_t inside[] = {(uintptr_t)&tr_strerror, (uintptr_t)&ends_with, (uintptr_t)nameless_function, (uintptr_t)&malloc,
+                              (uintptr_t)&stdout, (uintptr_t)getauxval(AT_SYSINFO_EHDR), (uintptr_t)getauxval(AT_PHDR),
+                              (uintptr_t)&tr_strerror - library.object_offset};
+  for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
+    struct cp_found_object walked = {0}, known = {0};
+    if (inside[i] == 0) continue; /* without a vDSO */
+    CHECK_MSG(cp_walk_to_object(inside[i], &walked), "number %zu", i);
+    if (cp_dl_find_object == NULL) continue;
+    CHECK(cp_dl_find_object((void *)inside[i], &known) == 0);
+    CHECK(walked.link_map == known.link_map && walked.eh_frame == known.eh_frame);
+  }
+  const uintptr_t nowhere[] = {0, 1, 4095, (uintptr_t)&on_stack, (uintptr_t)in_heap, inside[7] - 1, UINTPTR_MAX - page, UINTPTR_MAX};
+  for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+    struct cp_found_object walked;
+    CHECK_MSG(!cp_walk_to_object(nowhere[i], &walked), "number %zu", i);
+  }
+  free(in_heap);
+  /* Up to the last byte of the last segment, and not beyond. */
+  Dl_info info;
+  struct link_map *map;
+  CHECK(dladdr1((void *)(uintptr_t)nameless_function, &info, (void **)&map, RTLD_DL_LINKMAP) != 0);
+  const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)map->l_addr;
+  const ElfW(Phdr) *segments = (const ElfW(Phdr) *)(map->l_addr + header->e_phoff);
+  uintptr_t end = 0;
+  for (size_t i = 0; i < header->e_phnum; i++)
+    if (segments[i].p_type == PT_LOAD) end = map->l_addr + segments[i].p_vaddr + segments[i].p_memsz;
+  struct cp_found_object walked;
+  CHECK(cp_walk_to_object(end - 1, &walked) && walked.link_map == map);
+  CHECK(!cp_walk_to_object(end, &walked) || walked.link_map != map);
+}
+
 static int unexported[4] = {1, 2, 3, 4};
 
 /* Proves: a variable that is not exported is found in the file of its object, up to its last byte; and not in a file
@@ -280,7 +321,7 @@ CASE(static_variables_have_their_names_from_the_file) {
 
 /* An object made up of `words`, for its tables to be wrong in. */
 static int finds_in(uint32_t *words, cp_elf_dyn *dynamic) {
-  struct cp_link_map object = {(uintptr_t)words, 0, (uintptr_t)dynamic};
+  struct cp_link_map object = {(uintptr_t)words, 0, (uintptr_t)dynamic, 0};
   struct cp_symbol found;
   memset(&found, 0, sizeof found);
   found.object_offset = 16;
@@ -422,7 +463,7 @@ CHECK_MAIN(
     CHECK_ENTRY(shims_do_as_they_say),
     CHECK_ENTRY(system_calls_have_names),
     CHECK_ENTRY(files_are_read_and_closed),
-    CHECK_ENTRY(addresses_have_symbols),
+    CHECK_ENTRY(addresses_have_symbols), CHECK_ENTRY(objects_are_found_in_the_linkers_list),
     CHECK_ENTRY(static_variables_have_their_names_from_the_file),
     CHECK_ENTRY(broken_tables_are_not_followed),
     CHECK_ENTRY(callers_are_found),

@@ -27,10 +27,8 @@
 #include "cp_threads.h"
 
 #if UINTPTR_MAX == UINT64_MAX
-typedef Elf64_Ehdr cp_elf_ehdr;
 typedef Elf64_Shdr cp_elf_shdr;
 #else
-typedef Elf32_Ehdr cp_elf_ehdr;
 typedef Elf32_Shdr cp_elf_shdr;
 #endif
 

@@ -34,13 +34,6 @@ struct cp_symbol {
   char symbol[256];
 };
 
-/* The first members of <link.h>'s struct link_map. */
-struct cp_link_map {
-  uintptr_t base;
-  uintptr_t path;
-  uintptr_t dynamic;
-};
-
 /* Copy text that may be unmapped; what can be read of it, cut to `room`. */
 static inline void cp_peek_text(uintptr_t address, char *to, size_t room) {
   struct cp_bytes bytes = cp_bytes_at(address, address + room - 1);
@@ -130,8 +123,8 @@ static inline void cp_find_function(const struct cp_link_map *object, struct cp_
 }
 
 /* Find the object, and the function or the variable, that an address belongs to. An object that is
-   unloaded meanwhile is not found. False if the address belongs to no object, or if
-   _dl_find_object(3) (glibc 2.35) is missing; only found->address is then of use. */
+   unloaded meanwhile is not found. False if the address belongs to no object; only
+   found->address is then of use. */
 static inline bool cp_find_symbol(uintptr_t address, struct cp_symbol *found) {
   struct cp_found_object object;
   struct cp_link_map map;

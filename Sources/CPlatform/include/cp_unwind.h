@@ -6,8 +6,8 @@
    switches leave one below their outermost frame), on a stack that is no longer mapped, and on an
    object that is being unloaded. Here every byte is read by process_vm_readv(2) of the process's
    own memory, which fails where a load would fault. Nothing is allocated, and no lock is taken: the
-   unwind tables are found by _dl_find_object(3), which is async-signal-safe. A table entry that
-   cannot be interpreted ends the backtrace.
+   unwind tables are found by _dl_find_object(3), which is async-signal-safe, or before glibc 2.35 in
+   the dynamic linker's list. A table entry that cannot be interpreted ends the backtrace.
 
    The tables are those of .eh_frame (Linux Standard Base Core, chapter 10.6; DWARF 5, section 6.4).
 
@@ -27,6 +27,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "cp_objects.h"
 #include "cp_peek.h"
 
 /* <dlfcn.h> declares this under _GNU_SOURCE (glibc 2.35); weak, because older versions lack it. */
@@ -43,9 +44,80 @@ struct cp_found_object {
 extern int cp_dl_find_object(void *, struct cp_found_object *) __asm__("_dl_find_object")
     __attribute__((weak));
 
-/* The object that contains an address. Async-signal-safe; takes no lock. */
+/* Whether one of the program headers of an object contains an address: the segment that it is in.
+   `base` is the object's load address, which is added to the addresses in its headers. */
+static inline bool cp_is_in_object(uintptr_t address, uintptr_t base, uintptr_t headers,
+                                   size_t count, struct cp_found_object *found) {
+  enum { SOME = 4 };
+  cp_elf_phdr some[SOME];
+  bool is_inside = false;
+  found->eh_frame = NULL;
+  for (size_t at = 0; at < count; at += SOME) {
+    size_t now = count - at < SOME ? count - at : SOME;
+    if (!cp_peek(headers + at * sizeof *some, some, now * sizeof *some)) return false;
+    for (size_t i = 0; i < now; i++) {
+      uintptr_t start = base + (uintptr_t)some[i].p_vaddr;
+      if (some[i].p_type == PT_LOAD && address - start < (uintptr_t)some[i].p_memsz)
+        is_inside = true;
+      if (some[i].p_type == PT_GNU_EH_FRAME) found->eh_frame = (void *)start;
+    }
+  }
+  return is_inside;
+}
+
+/* The dynamic linker's list of objects, which begins with the program: the address of the program's
+   link map; 0 in a static program, which has none. A debugger finds it in the same way. */
+static inline uintptr_t cp_first_object(void) {
+  uintptr_t headers = (uintptr_t)getauxval(AT_PHDR), base = 0, dynamic = 0, debug = 0, first = 0;
+  size_t count = (size_t)getauxval(AT_PHNUM);
+  for (size_t i = 0; i < count; i++) {
+    cp_elf_phdr header;
+    if (!cp_peek(headers + i * sizeof header, &header, sizeof header)) return 0;
+    if (header.p_type == PT_PHDR) base = headers - (uintptr_t)header.p_vaddr;
+    if (header.p_type == PT_DYNAMIC) dynamic = (uintptr_t)header.p_vaddr;
+  }
+  for (int i = 0; dynamic != 0 && i < 256; i++) {
+    cp_elf_dyn entry;
+    if (!cp_peek(base + dynamic + (uintptr_t)i * sizeof entry, &entry, sizeof entry)) return 0;
+    if (entry.d_tag == DT_NULL) break;
+    if (entry.d_tag == DT_DEBUG) debug = (uintptr_t)entry.d_un.d_ptr;
+  }
+  /* The second member of struct r_debug. */
+  if (debug == 0 || !cp_peek(debug + sizeof first, &first, sizeof first)) return 0;
+  return first;
+}
+
+/* The object that contains an address, by the dynamic linker's list. It is read without the linker's
+   lock, by copies that fail where it has been freed: of an object that is loaded or unloaded
+   meanwhile, or comes behind one, nothing may be found. */
+static inline bool cp_walk_to_object(uintptr_t address, struct cp_found_object *found) {
+  enum { MOST = 4096 };
+  struct cp_link_map map;
+  uintptr_t at = cp_first_object(), program = at;
+  for (int i = 0; at != 0 && i < MOST; i++, at = map.next) {
+    if (!cp_peek(at, &map, sizeof map)) return false;
+    uintptr_t headers = (uintptr_t)getauxval(AT_PHDR);
+    size_t count = (size_t)getauxval(AT_PHNUM);
+    if (at != program) {
+      cp_elf_ehdr header;
+      if (!cp_peek(map.base, &header, sizeof header)) continue;
+      if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phnum > 256 ||
+          header.e_phentsize != sizeof(cp_elf_phdr))
+        continue;
+      headers = map.base + (uintptr_t)header.e_phoff;
+      count = header.e_phnum;
+    }
+    found->link_map = (void *)at;
+    if (cp_is_in_object(address, map.base, headers, count, found)) return true;
+  }
+  return false;
+}
+
+/* The object that contains an address; of `found`, link_map and eh_frame. Async-signal-safe; takes
+   no lock. */
 static inline bool cp_find_object(uintptr_t address, struct cp_found_object *found) {
-  return cp_dl_find_object != NULL && cp_dl_find_object((void *)address, found) == 0;
+  if (cp_dl_find_object == NULL) return cp_walk_to_object(address, found);
+  return cp_dl_find_object((void *)address, found) == 0;
 }
 
 #if defined(__x86_64__)
