@@ -2565,7 +2565,7 @@ tr_status tr_snapshot_write_buffer(tr_registry *registry, uint32_t format, char 
    cannot follow, the backtrace is shorter, down to the single address where the thread was; that
    one needs half a KiB beside what the kernel saves (AT_MINSIGSTKSZ of getauxval(3)). The handler
    allocates nothing, takes no lock and reads no unmapped memory. Return addresses are found with
-   glibc 2.35 or newer, on x86-64 and aarch64, where process_vm_readv(2) is permitted. [E12]
+   glibc, on x86-64 and aarch64, where process_vm_readv(2) is permitted. [E12]
 
    Returns:   TR_OK, also when called again with the same signal; TR_ERR_INVALID for a number that
               is not a signal, is SIGKILL, SIGSTOP or a synchronous fault, for a signal that has

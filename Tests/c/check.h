@@ -84,18 +84,19 @@ static inline size_t check_stack(size_t wanted) {
   return least > 0 && (size_t)least > wanted ? (size_t)least : wanted;
 }
 
-/* Say whether backtraces have callers: glibc says since 2.35 where the tables for them are. */
+/* Say whether backtraces have callers. */
 static inline int check_finds_callers(void) {
 #if defined(__x86_64__) && defined(__GLIBC__)
-  return __GLIBC__ > 2 || __GLIBC_MINOR__ >= 35;
+  return 1;
 #else
   return 0;
 #endif
 }
 
-/* Say whether reports know who holds a mutex that is waited for with a time limit: before glibc 2.34 that is a place of its
-   own, but for mutexes of priority inheritance, whose holder Linux keeps. */
-static inline int check_sees_timed_mutexes(void) {
+/* Say whether reports know each wait for a lock of glibc's: before 2.34 every function has a place of its own, and known are
+   those of pthread_mutex_lock, pthread_rwlock_rdlock and sem_wait, and mutexes of priority inheritance, whose holder
+   Linux keeps. */
+static inline int check_sees_all_locks(void) {
 #if defined(__GLIBC__)
   return __GLIBC_PREREQ(2, 34);
 #else

@@ -243,7 +243,7 @@ CASE(many_threads_are_bounded) {
    circle of the report (Q4, Q7).  Why it matters: nothing of the program's tasks shows it.  Catches: threads that are
    listed without being followed. */
 CASE(a_circle_of_threads_without_tasks_is_found) {
-  if (!check_sees_timed_mutexes()) return;
+  if (!check_sees_all_locks()) return;
   pthread_mutex_t mutexes[2] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
   struct gate go = GATE_INIT;
   struct outsider pair[2] = {{.name = "left", .first = &mutexes[0], .second = &mutexes[1], .go = &go},

@@ -223,6 +223,7 @@ CASE(probing_takes_few_system_calls) {
                 {RECEIVING, TR_EXPLAIN_NO_DESCRIPTORS, 2 * BEFORE},
                 {RECEIVING, 0, 3 * BEFORE}};
   for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+    if (scenes[i].scene == SIGNALLED && !check_sees_all_locks()) continue;
     calls_to_probe(scenes[i].scene, 2, scenes[i].flags); /* what is made once exists now */
     long two = calls_to_probe(scenes[i].scene, 2, scenes[i].flags);
     long many = calls_to_probe(scenes[i].scene, MANY, scenes[i].flags);

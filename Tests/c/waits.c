@@ -144,7 +144,7 @@ CASE(each_kind_of_mutex_has_its_owner) {
         for (size_t k = 0; k < 3; k++) {
           /* A mutex of priority inheritance has no other clock than the wall's (EINVAL). */
           if (protocol != 0 && k == 2) continue;
-          if (protocol == 0 && k > 0 && !check_sees_timed_mutexes()) continue;
+          if (protocol == 0 && k > 0 && !check_sees_all_locks()) continue;
           if (types[i] == 3 && robust && protocol) continue;
           pthread_mutex_t mutex = made(types[i], protocol ? PTHREAD_PRIO_INHERIT : PTHREAD_PRIO_NONE,
                                        robust ? PTHREAD_MUTEX_ROBUST : PTHREAD_MUTEX_STALLED,
@@ -193,8 +193,10 @@ static void held_rwlock(pthread_rwlock_t *lock, int (*body)(struct wait *), int 
 CASE(a_read_write_lock_has_a_writer_or_readers) {
   pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
   held_rwlock(&lock, reads_lock, 1);
-  held_rwlock(&lock, writes_lock, 1);
-  held_rwlock(&lock, writes_lock, 0);
+  if (check_sees_all_locks()) {
+    held_rwlock(&lock, writes_lock, 1);
+    held_rwlock(&lock, writes_lock, 0);
+  }
   held_rwlock(&lock, reads_lock, 1);
   CHECK_EQ(0, pthread_rwlock_destroy(&lock));
 }
@@ -230,10 +232,10 @@ CASE(what_is_signalled_has_no_holder) {
   }
   struct wait wait = {.body = waits_for_condition, .object = &signalled};
   tr_registry *registry;
-  tr_straggler straggler = examine(&wait, TR_WAITS_SIGNAL, &registry);
+  tr_straggler straggler = examine(&wait, check_sees_all_locks() ? TR_WAITS_SIGNAL : TR_WAITS_UNKNOWN, &registry);
   CHECK_EQ(0, straggler.holder_thread_id);
   uintptr_t inside = straggler.wait_address - (uintptr_t)&signalled.condition;
-  CHECK(inside < sizeof signalled.condition);
+  CHECK(inside < sizeof signalled.condition || !check_sees_all_locks());
   pthread_mutex_lock(&signalled.mutex);
   signalled.done = 1;
   pthread_cond_broadcast(&signalled.condition);
@@ -628,7 +630,7 @@ CASE(an_id_that_has_come_round_is_in_doubt) {
   waits[0] = (struct wait){.body = locks, .object = &left.normal};
   waits[1] = (struct wait){.body = locks, .object = &left.inheriting};
   waits[2] = (struct wait){.body = locks, .object = &left.robust[0]};
-  waits[3] = (struct wait){.body = writes_lock, .object = &left.rwlock};
+  waits[3] = (struct wait){.body = check_sees_all_locks() ? writes_lock : reads_lock, .object = &left.rwlock};
   for (int i = 0; i < 4; i++)
     if (i != 2 || ARE_TOO_MANY) holder_of(&waits[i], i < 3 ? TR_WAITS_MUTEX : TR_WAITS_RWLOCK, namesake.id, 0);
   /* A holder that was made late, and one that was made early. */
@@ -762,7 +764,7 @@ CASE(a_read_write_lock_of_other_processes_has_no_holder) {
   /* As if the other's number were that of a thread of this process, which it may be in another namespace. */
   int writer = shared->lock.__data.__cur_writer;
   shared->lock.__data.__cur_writer = (int)syscall(SYS_gettid);
-  struct wait wait = {.body = writes_lock, .object = &shared->lock};
+  struct wait wait = {.body = check_sees_all_locks() ? writes_lock : reads_lock, .object = &shared->lock};
   tr_registry *registry = unknown(&wait, TR_GAP_SHARED);
   shared->lock.__data.__cur_writer = writer;
   atomic_store(&shared->stop, 1);
@@ -1017,6 +1019,7 @@ static int body_in_ring(tr_task *self, void *ctx) {
    answer, and no number of backtraces shows it. Catches: a walk that ends at the first node; a circle that is
    reported once for each of its members. */
 CASE(a_circle_is_the_first_line) {
+  if (!check_sees_all_locks()) return; /* they wait with a time limit, so that they end */
   static const int sizes[] = {2, 3, 5};
   for (size_t k = 0; k < 3; k++) {
     struct ring ring = {.size = sizes[k]};
