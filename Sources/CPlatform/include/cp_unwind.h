@@ -6,8 +6,8 @@
    switches leave one below their outermost frame), on a stack that is no longer mapped, and on an
    object that is being unloaded. Here every byte is read by process_vm_readv(2) of the process's
    own memory, which fails where a load would fault. Nothing is allocated, and no lock is taken: the
-   unwind tables are found by _dl_find_object(3), which is async-signal-safe, or before glibc 2.35 in
-   the dynamic linker's list. A table entry that cannot be interpreted ends the backtrace.
+   unwind tables are found by _dl_find_object(3), which is async-signal-safe, or before glibc 2.35
+   in the dynamic linker's list. A table entry that cannot be interpreted ends the backtrace.
 
    The tables are those of .eh_frame (Linux Standard Base Core, chapter 10.6; DWARF 5, section 6.4).
 
@@ -87,9 +87,9 @@ static inline uintptr_t cp_first_object(void) {
   return first;
 }
 
-/* The object that contains an address, by the dynamic linker's list. It is read without the linker's
-   lock, by copies that fail where it has been freed: of an object that is loaded or unloaded
-   meanwhile, or comes behind one, nothing may be found. */
+/* The object that contains an address, by the dynamic linker's list. It is read without the
+   linker's lock, by copies that fail where it has been freed: of an object that is loaded or
+   unloaded meanwhile, or comes behind one, nothing may be found. */
 static inline bool cp_walk_to_object(uintptr_t address, struct cp_found_object *found) {
   enum { MOST = 4096 };
   struct cp_link_map map;
