@@ -104,6 +104,16 @@ static inline int check_sees_all_locks(void) {
 #endif
 }
 
+/* Say whether reports know which condition variable tr_cond_wait waits for: in glibc 2.43, too, pthread_cond_clockwait waits
+   in a place of its own. */
+static inline int check_sees_conditions(void) {
+#if defined(__GLIBC__)
+  return check_sees_all_locks() && !__GLIBC_PREREQ(2, 43);
+#else
+  return 0;
+#endif
+}
+
 /* Say whether reports know whom a pthread_join waits for: glibc waits there from 2.43 on for a word that is not the
    thread's id, which Linux names if it was built with CONFIG_CHECKPOINT_RESTORE. */
 static inline int check_sees_joins(void) {
