@@ -6,7 +6,7 @@ extension Scenario {
     [handOff, sleepers, timeout, park, wait, join, laterTasks, closing, limit, lastRelease, exit]
     + [uncheckedSleeper, uncheckedListener]
     + [snapshot, reusedRecord, deadline, grace, late, tokens, callbacks, ownRegistration]
-    + [endCallbacks, places]
+    + [endCallbacks, places] + detachments
     + phased + deadlines + levels + secondSignals + orders + adopted + unjoined + room + restarts
 
   /// A body that ends at once.

@@ -45,12 +45,18 @@
       let time = timeoutNanoseconds(timeout)
       if time == 0 { throw .timedOut }
       let wait = AsyncWait()
-      var registrations: [CancelRegistration] = []
-      for token in tokens {
-        registrations.append(try token.onCancel { wait.end(with: .ready) })
-      }
       let timer = time < 0 ? nil : try ShutdownToken(timeout: .nanoseconds(time))
-      if let timer { registrations.append(try timer.onCancel { wait.end(with: .timedOut) }) }
+      // It goes with the timer.
+      try timer?.onCancel { wait.end(with: .timedOut) }
+      var registrations: [CancelRegistration] = []
+      do throws(TaskRegistryError) {
+        for token in tokens {
+          registrations.append(try token.onCancel { wait.end(with: .ready) })
+        }
+      } catch {
+        for registration in registrations { registration.remove() }
+        throw error
+      }
       let end = await wait.end()
       for registration in registrations { registration.remove() }
       if let index = tokens.firstIndex(where: \.isCancelled) { return index }
@@ -83,15 +89,12 @@
       within time: Int64
     ) async throws(TaskRegistryError) -> AsyncWait.End {
       let wait = AsyncWait()
+      let timer = time < 0 ? nil : try ShutdownToken(timeout: .nanoseconds(time))
+      let timeout = try timer?.onCancel { wait.end(with: .timedOut) }
       let registration = try CancelRegistration(.end(core)) { wait.end(with: .ready) }
-      var timer: (ShutdownToken, CancelRegistration)?
-      if time >= 0 {
-        let token = try ShutdownToken(timeout: .nanoseconds(time))
-        timer = (token, try token.onCancel { wait.end(with: .timedOut) })
-      }
       let end = await wait.end()
       registration.remove()
-      timer?.1.remove()
+      timeout?.remove()
       return end
     }
   }

@@ -5,7 +5,16 @@ import CPlatform
 
   /// A closure that runs when a token or a task is cancelled.
   ///
-  /// It stays registered until `remove` is called or this object is deallocated.
+  /// The registration need not be kept: the closure stays registered until it has run, until
+  /// ``remove()`` is called, or until it cannot run any more, because its task has ended or nobody
+  /// refers to its token. Then it is released without having run, in no lock of the library's: by
+  /// the task's thread after the end, or by the thread that gave up the token, or one of the
+  /// library's.
+  ///
+  /// A closure that captures its own token keeps it, until the token is cancelled or the
+  /// registration removed. To remove a closure at the end of a scope, use
+  /// ``ShutdownToken/withCancellationHandler(operation:onCancel:)-swift.method`` or
+  /// ``TaskContext/withCancellationHandler(operation:onCancel:)``.
   ///
   /// *Concurrency:* every member may be used from any thread.
   public final class CancelRegistration: Sendable {
@@ -50,7 +59,12 @@ import CPlatform
       case waited = 2
     }
 
-    deinit { remove() }
+    // Waits for nothing: the closure may be running, for a lock that the caller holds.
+    deinit {
+      let bits = callback.load(ordering: .acquiring)
+      if ProcessState.isForkedChild { return }
+      if let callback = CancelCallback.Pointer(bitPattern: bits) { CancelCallback.detach(callback) }
+    }
   }
 
   private final class ClosureBox: Sendable {
@@ -91,8 +105,9 @@ import CPlatform
     /// once is in this call, or in the thread that cancels if that is still running the token's
     /// callbacks.
     ///
-    /// - Returns: the registration, which is removed when the object is deallocated.
+    /// - Returns: the registration, with which the closure is removed; it need not be kept.
     /// - Throws: `outOfMemory`, `forkedChild`.
+    @discardableResult
     public func onCancel(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {
@@ -117,8 +132,9 @@ import CPlatform
   extension TrackedTask {
     /// Runs `body` when the task is asked to stop; see `ShutdownToken.onCancel`.
     ///
-    /// - Returns: the registration, which is removed when the object is deallocated.
+    /// - Returns: the registration, with which the closure is removed; it need not be kept.
     /// - Throws: `outOfMemory`, `forkedChild`.
+    @discardableResult
     public func onCancel(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {

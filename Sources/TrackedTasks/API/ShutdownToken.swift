@@ -19,7 +19,7 @@
     /// Takes over a reference.
     init(takingOver core: TokenReference) { self.core = core }
 
-    deinit { if !ProcessState.isForkedChild { core.release() } }
+    deinit { if !ProcessState.isForkedChild { core.release(callsApplication: true) } }
 
     /// Creates a token that is cancelled when this one is; cancelling it does not affect this one.
     ///

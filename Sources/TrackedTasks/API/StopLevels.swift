@@ -28,8 +28,9 @@
     ///
     /// After a deadline or a second signal it runs on a thread of the library's.
     ///
-    /// - Returns: the registration, which is removed when the object is deallocated.
+    /// - Returns: the registration, with which the closure is removed; it need not be kept.
     /// - Throws: `outOfMemory`, `forkedChild`.
+    @discardableResult
     public func onAbort(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {
@@ -101,8 +102,9 @@
   extension ShutdownToken {
     /// Runs `body` when the token is aborted; see `onCancel`.
     ///
-    /// - Returns: the registration, which is removed when the object is deallocated.
+    /// - Returns: the registration, with which the closure is removed; it need not be kept.
     /// - Throws: `outOfMemory`, `forkedChild`.
+    @discardableResult
     public func onAbort(
       _ body: @escaping @Sendable () -> Void
     ) throws(TaskRegistryError) -> CancelRegistration {

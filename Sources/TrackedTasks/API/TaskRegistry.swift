@@ -42,7 +42,7 @@
     /// Takes over a reference.
     private init(takingOver core: RegistryReference) { self.core = core }
 
-    deinit { if !ProcessState.isForkedChild { core.release() } }
+    deinit { if !ProcessState.isForkedChild { core.release(callsApplication: true) } }
 
     /// Creates a group: a registry inside this one, whose tasks also belong to this registry.
     ///

@@ -24,7 +24,13 @@ import Synchronization
     init() { address = Atomic(0) }
 
     deinit {
-      if address.load(ordering: .relaxed) != 0, !ProcessState.isForkedChild { core.unpin() }
+      if address.load(ordering: .relaxed) == 0 || ProcessState.isForkedChild { return }
+      let registry = core.registry
+      if registry.token.hasNoCallbacks { return core.unpin() }
+      // It may be the last of the registry, whose token goes with it: closures may be released here.
+      registry.retainStorage()
+      core.unpin()
+      registry.releaseStorage(callsApplication: true)
     }
 
     /// The task itself.

@@ -20,9 +20,11 @@ import Synchronization
 ///     waiting → ended   [withdraw]: its registration was removed first; only the drop is called
 ///
 /// K1: on the list exactly while `waiting`; taken off it once.
-/// K2: `holders` counts the registration, until it is removed; the call that registers, until its
-///     last access to the callback; and the thread that runs it, until it has run. The last one
-///     frees it.
+/// K2: `holders` counts the registration, until it is removed or given up; the call that registers,
+///     until its last access to the callback; and the thread that runs it, until it has run. The
+///     last one frees it, unless it is on the list: then whoever takes it off does.
+/// K3: one that is detached is on the list, has no registration and, if its owner is a token, no
+///     reference to it.
 struct CancelCallback {
   let function: CancelFunction
   /// Its argument; of one in a list of waits, the `ConditionWait`, guarded by the waker's Monitor.
@@ -39,6 +41,8 @@ struct CancelCallback {
   var next: Pointer?
   /// The thread that runs it, while `running`.
   var runner = cp_thread(0)
+  /// Whether its registration was given up while it stays on the list (K3); see `detach`.
+  var isDetached = false
   /// Whether its drop has been called; owned by the thread that took it off the list.
   var isDropped = false
   /// How many hold it: at first the registration and the call that registers (K2).
@@ -88,13 +92,14 @@ extension CancelCallback {
 
   /// Frees a callback that nobody holds, and releases its owner; called without the lock.
   static func free(_ callback: Pointer) {
-    let owner = callback.pointee.owner
+    // Only while its token ends is a callback freed that is detached (K3).
+    let owner = callback.pointee.isDetached ? nil : callback.pointee.owner
     callback.deinitialize(count: 1)
     if HandleCheck.isOn {
       HandleCheck.keep(.registration, callback)
     } else {
       CPlatform.free(callback)
     }
-    owner.release()
+    owner?.release()
   }
 }

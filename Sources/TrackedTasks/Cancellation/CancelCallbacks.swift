@@ -70,6 +70,23 @@ struct CancelCallbacks: ~Copyable {
     callback.pointee.stage = .running
     callback.pointee.runner = cp_thread_self()
     callback.pointee.holders = callback.pointee.holders + 1
+    attach(callback)
+  }
+
+  /// Gives a callback that leaves the list the reference to its owner that it gave up, if it is
+  /// detached.
+  ///
+  /// Requires the lock, and a reference to the owner.
+  func attach(_ callback: CancelCallback.Pointer) {
+    if !callback.pointee.isDetached { return }
+    callback.pointee.isDetached = false
+    switch callback.pointee.owner {
+    case .token(let token): token.retain()
+    case .task(let task):
+      task.registry.pointer.pointee.endCallbacks.wrappingSubtract(
+        1, ordering: .sequentiallyConsistent)
+    case .end, .waits: break
+    }
   }
 }
 
@@ -128,7 +145,8 @@ extension CancelCallback.Owner {
 
   func release() {
     switch self {
-    case .token(let token), .waits(let token): token.release()
+    case .token(let token): token.release(callsApplication: true)
+    case .waits(let token): token.release()
     case .task(let task):
       task.registry.pointer.pointee.taskCallbacks.wrappingSubtract(
         1, ordering: .sequentiallyConsistent)
@@ -143,8 +161,10 @@ extension CancelCallback.Owner {
   /// Runs all callbacks that are waiting for the level, one after the other (C7).
   ///
   /// Called after the level has risen, without any lock.
-  func runCallbacks() {
-    let level = self.level
+  func runCallbacks() { runCallbacks(at: level) }
+
+  /// Likewise, for a level that is known to be reached.
+  func runCallbacks(at level: StopLevel) {
     while let callback = withLock({ callbacks, _ in callbacks.takeFirst(at: level) }) {
       CancelCallback.run(callback)
       if ProcessState.isForkedChild { return }

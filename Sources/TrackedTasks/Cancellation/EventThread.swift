@@ -64,6 +64,11 @@ enum EventThread {
         }
       case .systemdFailure(let watch):
         watch.pointee.registry.callbackMask.whileCalling { watch.reportFailure() }
+      case .settle(let token):
+        free(timer)
+        let mask = ofTokens ?? .ofMain ?? .all
+        ofTokens = mask
+        mask.whileCalling { token.release(callsApplication: true) }
       // These run none of the application's code.
       case .signal, .wake, .systemd: fatalError("such a timer is never posted")
       }

@@ -90,15 +90,17 @@ extension TaskReference {
     return UnsafeMutablePointer<TokenStorage>(bitPattern: bits).map { TokenReference($0) }
   }
 
-  /// Gives up the token and the callbacks, as the body is over.
+  /// Gives up the callbacks, as the body is over.
   ///
   /// Called on the task's own thread. If the level has risen already, the thread that raised it
   /// cancels the token, also if that is after this.
-  func dropOwnToken() {
+  ///
+  /// - Returns: the token, with the task's reference, which is released once the task has ended.
+  func giveUpOwnToken() -> TokenReference? {
     let activity = self.activity
     Self.retire(activity.pointee.drainCallback.exchange(0, ordering: .relaxed))
     Self.retire(activity.pointee.abortCallback.exchange(0, ordering: .relaxed))
-    keptToken?.release()
+    return keptToken
   }
 
   private static func retire(_ registered: UInt) {

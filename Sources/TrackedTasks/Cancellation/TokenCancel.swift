@@ -54,7 +54,7 @@ extension TokenReference {
     if CancelledTokens.wantCallbacks(from: self) {
       CancelledTokens.runCallbacks(from: self)
     } else {
-      release()
+      release(callsApplication: true)
     }
   }
 
@@ -291,6 +291,6 @@ private struct CancelledTokens {
       self.token = walk.next()
       registry = self.token?.registry(after: nil)
     }
-    first.release()
+    first.release(callsApplication: true)
   }
 }

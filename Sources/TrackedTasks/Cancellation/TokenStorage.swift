@@ -9,7 +9,8 @@ import Synchronization
 //     LIVE → CANCELLED       [claim], called by cancel, by expire (the timeout), by raiseFlagsBelow
 //                            for each token below, or by create if the parent is cancelled already
 //     CANCELLED → PROPAGATED [markPropagated], called by raiseFlagsBelow, or by create
-//     any → FREED            [release], by the last reference
+//     any → FREED            [release], by the last reference; if callbacks are left, by the thread
+//                            that has run or dropped them (`settle`)
 //
 // LIVE:
 //  -  The flag is 0, and so is the reason. Children and registries are put on the lists.
@@ -28,6 +29,8 @@ import Synchronization
 //  -  The callbacks of the token and of everything below it run, each once, in one thread. A
 //     callback that is registered from now on runs in the thread that registers it.
 // FREED:
+//  -  No callback is left: with the last reference those that are due have run, and the others, all
+//     detached (K3), were dropped.
 //  -  There is no child and no registry, as each holds a reference. The token is not on its
 //     parent's list and its timer is not queued; the descriptor is closed.
 
@@ -73,6 +76,8 @@ struct TokenStorage: ~Copyable {
   // Owned by the thread that set `isRequested`, then by the watch's answerer.
   var requestedReason: UInt32 = 0
   var nextRequested: UInt = 0
+  // Owned by the thread that releases the last reference, then by who finds it in `TokenEnd`.
+  var nextUnsettled: UInt = 0
 
   // Guarded by the parent's Monitor.
   var siblings = ListLinks<TokenReference>()
@@ -202,26 +207,44 @@ struct TokenReference: Equatable {
   /// Releases a reference.
   ///
   /// A loop, not a recursion: it may release a chain of parents.
-  func release() {
+  ///
+  /// - Parameter callsApplication: whether this is a place where the application's code may run: no
+  ///   lock is held, no flag is being raised, and the thread is neither the timer thread nor that
+  ///   of the signals. Elsewhere the callbacks that are left are dropped by an event thread.
+  func release(callsApplication: Bool = false) {
     var next: TokenReference? = self
     while let token = next {
       let left = token.pointer.pointee.refs.wrappingSubtract(1, ordering: .acquiringAndReleasing)
       if left.newValue != 0 { return }
-      next = token.pointer.pointee.parent
-      next?.unlinkChild(token)
+      token.pointer.pointee.parent?.unlinkChild(token)
       if let timer = token.pointer.pointee.timer { TimerThread.remove(timer) }
-      token.pointer.pointee.descriptor.close()
-      token.pointer.pointee.abortDescriptor.close()
-      token.monitor.destroy()
-      // Not deinitialised, for the reason given in `RegistryReference.destroy`.
-      if HandleCheck.isOn {
-        HandleCheck.keep(.token, token.pointer)
-      } else {
-        free(token.pointer)
+      if !token.pointer.pointee.callbacks.isEmpty {
+        // Nobody can reach the token any more: this thread has it for itself.
+        token.pointer.pointee.refs.store(1, ordering: .relaxed)
+        if !callsApplication { return TokenEnd.handOver(token) }
+        TokenEnd.settle(token)
+        if ProcessState.isForkedChild { return }
       }
-      ProcessState.objectIsGone()
+      next = token.destroy()
     }
   }
+
+  /// Frees a token without references and callbacks.
+  ///
+  /// - Returns: its parent, with the reference that it had.
+  fileprivate func destroy() -> TokenReference? {
+    let parent = pointer.pointee.parent
+    pointer.pointee.descriptor.close()
+    pointer.pointee.abortDescriptor.close()
+    monitor.destroy()
+    // Not deinitialised, for the reason given in `RegistryReference.destroy`.
+    if HandleCheck.isOn { HandleCheck.keep(.token, pointer) } else { free(pointer) }
+    ProcessState.objectIsGone()
+    return parent
+  }
+
+  /// Frees a token whose callbacks have run or were dropped, in a thread that is ending.
+  func releaseSettled() { destroy()?.release(callsApplication: true) }
 
   // MARK: Lists
 
@@ -257,6 +280,9 @@ struct TokenReference: Equatable {
   // MARK: State
 
   var isCancelled: Bool { pointer.pointee.flag.load(ordering: .acquiring) != 0 }
+
+  /// Whether no function is registered with it.
+  var hasNoCallbacks: Bool { pointer.pointee.callbacks.isEmpty }
 
   /// The level: `.none` while it is not cancelled.
   var level: StopLevel {

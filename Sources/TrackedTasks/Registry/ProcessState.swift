@@ -163,6 +163,7 @@ enum ProcessState {
     TimerThread.leaveBehind()
     ConditionWaker.leaveBehind()
     DeferredFree.leaveBehind()
+    TokenEnd.leaveBehind()
   }
 
   /// Counts a new object, before its handle is known to any other code.

@@ -89,11 +89,13 @@ struct RegistryReference: Equatable {
   }
 
   /// Releases a reference of the application's; neither waits nor cancels (G3).
-  func release() {
+  ///
+  /// - Parameter callsApplication: as in `TokenReference.release`.
+  func release(callsApplication: Bool = false) {
     let left = pointer.pointee.handleRefs.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     if left.newValue != 0 { return }
     endIfUnreachable()
-    releaseStorage()
+    releaseStorage(callsApplication: callsApplication)
     DeferredFree.tend()
   }
 
@@ -151,7 +153,9 @@ struct RegistryReference: Equatable {
   /// Releases a reference to the memory; the last one frees it.
   ///
   /// This is a loop, not a recursion: a chain of parents may end with it.
-  func releaseStorage() {
+  ///
+  /// - Parameter callsApplication: as in `TokenReference.release`.
+  func releaseStorage(callsApplication: Bool = false) {
     var next: RegistryReference? = self
     while let registry = next {
       let left = registry.pointer.pointee.storageRefs.wrappingSubtract(
@@ -167,8 +171,9 @@ struct RegistryReference: Equatable {
       } else {
         registry.destroy()
       }
-      token.release()
       ProcessState.objectIsGone()
+      token.release(callsApplication: callsApplication)
+      if ProcessState.isForkedChild { return }
     }
   }
 

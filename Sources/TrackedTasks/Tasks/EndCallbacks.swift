@@ -14,10 +14,12 @@ import Synchronization
 // If that has ended as well, its callbacks are due, too, and run once, here or there.
 
 /// What is left to do on a thread whose task has ended, when the task was awaited: its callbacks
-/// (O4), and the release of its group.
+/// (O4), the drops of those for a cancellation that nobody can remove any more (C7), and the release
+/// of its own token and its group.
 struct EndCallbacks {
   private let task: TaskReference
   private var registry: RegistryReference?
+  private var token: TokenReference?
 
   /// Runs the callbacks for the end of `task`, inside no task.
   ///
@@ -26,12 +28,14 @@ struct EndCallbacks {
   /// - Parameters:
   ///   - task: the one that has ended.
   ///   - registry: what the task's thread releases afterwards, also if a callback ends it.
+  ///   - token: likewise, the task's own token.
   @inline(never)
   static func run(
-    for task: TaskReference, thenReleasing registry: RegistryReference? = nil
+    for task: TaskReference, thenReleasing registry: RegistryReference? = nil,
+    _ token: TokenReference? = nil
   ) {
     Worker.current?.pointee.task = nil
-    var rest = EndCallbacks(task: task, registry: registry)
+    var rest = EndCallbacks(task: task, registry: registry, token: token)
     withUnsafeMutablePointer(to: &rest) { rest in
       let goOn: CallFrame.Function = {
         // SAFETY: it is `rest`, in both functions; the frames of the callers still exist.
@@ -51,6 +55,13 @@ struct EndCallbacks {
     {
       Worker.current?.pointee.hasRunCallbacks = true
       CancelCallback.run(callback)
+      if ProcessState.isForkedChild { return }
+    }
+    if !task.pointer.pointee.callbacks.isEmpty { CancelCallback.dropDetached(of: task) }
+    if ProcessState.isForkedChild { return }
+    if let token {
+      self.token = nil
+      token.release(callsApplication: true)
       if ProcessState.isForkedChild { return }
     }
     guard let registry else { return }
@@ -76,6 +87,6 @@ extension RegistryReference {
   func releaseAfterTask() {
     Worker.current?.pointee.task = nil
     if parent != nil { endIfUnreachable() }
-    releaseStorage()
+    releaseStorage(callsApplication: true)
   }
 }

@@ -15,7 +15,7 @@ extension TaskReference {
     if !leaveList(how) { return }
     // None of the application's code runs in the task any more.
     if traits.contains(.hasWaitPlace) { WaitDescriptor.leave(self) }
-    if traits.contains(.ownsToken) { dropOwnToken() }
+    let token = traits.contains(.ownsToken) ? giveUpOwnToken() : nil
     registry.retainStorage()
     if word.isCancelRequested { recordStop(how) }
     let phase = traits.phase
@@ -28,8 +28,8 @@ extension TaskReference {
     let before = advance { $0.ended() }
     wakeWaiters(before, in: registry)
     registry.forEachUpwards { $0.wakeJoinersIfEmpty() }
-    if before?.isAwaited == true && hasEndCallbacks {
-      return EndCallbacks.run(for: self, thenReleasing: registry)
+    if token != nil || before?.isAwaited == true && hasEndCallbacks {
+      return EndCallbacks.run(for: self, thenReleasing: registry, token)
     }
     registry.releaseAfterTask()
   }

@@ -39,6 +39,8 @@ struct Timer {
     case systemd(UnsafeMutablePointer<SystemdWatch>)
     /// Logs that systemd could not be notified.
     case systemdFailure(UnsafeMutablePointer<SystemdWatch>)
+    /// As an event, drops the callbacks of a token that nobody refers to any more.
+    case settle(TokenReference)
   }
 
   init(_ action: Action) { self.action = action }

@@ -216,7 +216,7 @@ struct TimerState: MonitorState {
         watch.willNotify()
         return .notifyManager(watch)
       // Posted, and never queued.
-      case .systemdFailure: fatalError("such a timer is posted, never queued")
+      case .systemdFailure, .settle: fatalError("such a timer is posted, never queued")
       }
     }
     return dueRuns.next(at: now).map { .start($0) }

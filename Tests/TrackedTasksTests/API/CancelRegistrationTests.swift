@@ -69,29 +69,224 @@ import Testing
     try await registry.shutdown(grace: ample)
   }
 
-  /// **Proves:** a closure does not run once its registration is gone, and what it captured goes
-  /// with it, whether it ran or not (C7).
+  /// **Proves:** a closure stays registered though nobody keeps its registration: it runs when its
+  /// token is cancelled, or its task asked to stop, and is released then (C7).
   ///
-  /// **Why it matters:** registrations are members of the objects they call.
-  /// **Catches:** a registration that outlives its object; a closure that is never released.
-  @Test(arguments: [false, true]) func aRegistrationThatGoesTakesItsClosureAlong(runs: Bool) throws
-  {
+  /// **Why it matters:** `_ = try token.onCancel { … }` reads as if it registered something.
+  /// **Catches:** a registration that takes its closure along.
+  @Test func aRegistrationNeedNotBeKept() throws {
     let token = try ShutdownToken()
-    let calls = Counter()
-    weak var watched: Counter?
-    do {
-      let captured = Counter()
-      watched = captured
-      let registration = try token.onCancel {
-        captured.add()
+    let registry = try TaskRegistry()
+    let task = try registry.spawnSleeper()
+    let (calls, ends) = (Counter(), Counter())
+    for owner in 0..<2 {
+      let canary = Canary(ends)
+      let closure: @Sendable () -> Void = {
+        canary.sing()
         calls.add()
       }
-      if runs { token.cancel(reason: .userRequested) }
-      _ = registration
+      _ = owner == 0 ? try token.onCancel(closure) : try task.onCancel(closure)
     }
+    #expect(calls.value == 0 && ends.value == 0)
     token.cancel(reason: .userRequested)
-    #expect(calls.value == (runs ? 1 : 0))
-    #expect(watched == nil)
+    #expect(calls.value == 1 && ends.value == 1)
+    task.cancel()
+    #expect(calls.value == 2 && ends.value == 2)
+    try registry.shutdown(grace: ample)
+  }
+
+  /// **Proves:** a closure whose registration nobody keeps is released without having run when its
+  /// task has ended; also if the task ends at that very moment (C7).
+  ///
+  /// **Why it matters:** tasks come and go, and what their closures captured must not stay.
+  /// **Catches:** one that stays with a task that has ended.
+  @Test func aClosureGoesWithItsTask() throws {
+    let (calls, ends) = (Counter(), Counter())
+    let registry = try TaskRegistry()
+    for round in 0..<200 {
+      let gate = Gate()
+      let task = try registry.spawnDeaf(until: gate)
+      if round % 2 == 0 { gate.open() }
+      let canary = Canary(ends)
+      try task.onCancel {
+        canary.sing()
+        calls.add()
+      }
+      try task.onAbort {
+        canary.sing()
+        calls.add()
+      }
+      gate.open()
+      try task.wait(timeout: ample)
+    }
+    let over = try registry.spawn("over", kind: .rpcHandler) { _ in }
+    try over.wait(timeout: ample)
+    let canary = Canary(ends)
+    try over.onCancel {
+      canary.sing()
+      calls.add()
+    }
+    try registry.shutdown(grace: ample)
+    withExtendedLifetime(over) { #expect(ends.value == 200 && calls.value == 0) }
+  }
+
+  /// **Proves:** a closure whose registration nobody keeps is released without having run in the call
+  /// that gives up its token, be it a reference to the token, to a child of it, to a registry, or a
+  /// registration that was kept for longer (C7).
+  ///
+  /// **Why it matters:** a token for each request, with a closure each, must not fill the memory.
+  /// **Catches:** a closure that keeps its token alive.
+  @Test func aClosureGoesWithItsToken() throws {
+    let (calls, ends) = (Counter(), Counter())
+    func register(with token: ShutdownToken, atAbort: Bool = false) throws -> CancelRegistration {
+      let canary = Canary(ends)
+      let closure: @Sendable () -> Void = {
+        canary.sing()
+        calls.add()
+      }
+      return atAbort ? try token.onAbort(closure) : try token.onCancel(closure)
+    }
+    do {
+      let token = try ShutdownToken()
+      for _ in 0..<3 { _ = try register(with: token) }
+      withExtendedLifetime(token) { #expect(ends.value == 0) }
+    }
+    #expect(ends.value == 3)
+    var child: ShutdownToken?
+    do {
+      let parent = try ShutdownToken()
+      _ = try register(with: parent)
+      child = try parent.child()
+    }
+    #expect(ends.value == 3)
+    _ = try child.map { try register(with: $0) }
+    child = nil
+    #expect(ends.value == 5)
+    do {
+      let registry = try TaskRegistry()
+      _ = try register(with: registry.token)
+      _ = try register(with: registry.token, atAbort: true)
+      withExtendedLifetime(registry) { #expect(ends.value == 5) }
+    }
+    #expect(ends.value == 7 && calls.value == 0)
+    var kept: CancelRegistration? = try register(with: ShutdownToken())
+    #expect(ends.value == 7 && kept != nil)
+    kept = nil
+    #expect(ends.value == 8 && calls.value == 0)
+    // After a shutdown, what waits for an abort is left.
+    do {
+      let registry = try TaskRegistry()
+      _ = try register(with: registry.token)
+      _ = try register(with: registry.token, atAbort: true)
+      try registry.spawnSleeper()
+      try registry.shutdown(grace: ample)
+      withExtendedLifetime(registry) { #expect(ends.value == 9 && calls.value == 1) }
+    }
+    #expect(ends.value == 10 && calls.value == 1)
+  }
+
+  /// **Proves:** a closure whose token was cancelled runs, also if the last reference is given up
+  /// before the thread that cancels comes to the closures (C7).
+  ///
+  /// **Why it matters:** a walk over the children of a token holds each for a moment only.
+  /// **Catches:** a closure that is released without having run although its token was cancelled.
+  @Test func aClosureThatIsDueRuns() throws {
+    let (calls, ends) = (Counter(), Counter())
+    do {
+      let token = try ShutdownToken()
+      for atAbort in [false, true] {
+        let canary = Canary(ends)
+        let closure: @Sendable () -> Void = {
+          canary.sing()
+          calls.add()
+        }
+        _ = atAbort ? try token.onAbort(closure) : try token.onCancel(closure)
+      }
+      // What a cancel does first.
+      #expect(token.core.raiseFlags(reason: 1, message: nil))
+      withExtendedLifetime(token) { #expect(calls.value == 0) }
+    }
+    #expect(calls.value == 1 && ends.value == 2)
+  }
+
+  /// **Proves:** where the library may not call the application, in the middle of raising flags or on
+  /// its timer thread, the last reference to a token leaves the closures to an event thread (C7).
+  ///
+  /// **Why it matters:** what a closure captured may do anything when it goes, also wait.
+  /// **Catches:** a closure that is released by whoever walks by.
+  @Test func noClosureIsReleasedInTheMiddle() throws {
+    let name = Locked("")
+    let gone = Gate()
+    let calls = Counter()
+    let (_, made) = TokenReference.create()
+    let core = try #require(made)
+    do {
+      let token = ShutdownToken(takingOver: core)
+      core.retain()
+      let witness = Witness {
+        name.withLock { $0 = kernelNameOfCallingThread() }
+        gone.open()
+      }
+      try token.onCancel {
+        withExtendedLifetime(witness) {}
+        calls.add()
+      }
+    }
+    core.release()
+    #expect(gone.wait())
+    #expect(name.value == "taskreg-events" && calls.value == 0)
+  }
+
+  /// **Proves:** what a task's own token has registered is released after the end of the task, inside
+  /// no task (C7, C18).
+  ///
+  /// **Why it matters:** while a task ends, joins count on it, and its name is on no list.
+  /// **Catches:** a closure that is released between the end of a task and its count.
+  @Test func aTasksTokenGoesAfterItsEnd() throws {
+    let registry = try TaskRegistry()
+    let seen = Locked<(String, Int, Bool)?>(nil)
+    let task = try registry.spawn("own", kind: .rpcHandler) { task in
+      let witness = Witness {
+        seen.withLock {
+          $0 = (kernelNameOfCallingThread(), registry.count, TrackedTask.current == nil)
+        }
+      }
+      try task.token().onCancel { withExtendedLifetime(witness) {} }
+    }
+    try task.wait(timeout: ample)
+    try registry.shutdown(grace: ample)
+    let (name, count, isOutside) = try #require(seen.value)
+    #expect(name == "own" && count == 0 && isOutside)
+  }
+
+  /// **Proves:** the last reference to a registration may be given up under a lock for which the
+  /// closure waits (C7).
+  ///
+  /// **Why it matters:** registrations are members of objects, and objects go under locks.
+  /// **Catches:** a deinitializer that waits for the closure: a deadlock.
+  @Test func givingUpARegistrationDoesNotWait() throws {
+    let token = try ShutdownToken()
+    let lock = Locked(0)
+    let runs = Gate()
+    let registration = Locked<CancelRegistration?>(
+      try token.onCancel {
+        runs.open()
+        lock.withLock { $0 += 1 }
+      })
+    let registry = try TaskRegistry()
+    let mayCancel = Gate()
+    let canceller = try registry.spawn("cancels", kind: .maintenance) { _ in
+      mayCancel.wait()
+      token.cancel(reason: .userRequested)
+    }
+    lock.withLock { _ in
+      mayCancel.open()
+      runs.wait()
+      registration.withLock { $0 = nil }
+    }
+    try canceller.wait(timeout: ample)
+    #expect(lock.value == 1)
+    try registry.shutdown(grace: ample)
   }
 
   /// **Proves:** a closure for the end of a task runs once, after the end and before a shutdown is over, or at once, and
@@ -171,4 +366,13 @@ import Testing
     close(ends[1])
     try registry.shutdown(grace: ample)
   }
+}
+
+/// Calls a closure when it goes.
+private final class Witness: Sendable {
+  private let goes: @Sendable () -> Void
+
+  init(_ goes: @escaping @Sendable () -> Void) { self.goes = goes }
+
+  deinit { goes() }
 }
