@@ -8,7 +8,8 @@ set(TASKREG_SCRATCH "${CMAKE_CURRENT_BINARY_DIR}/swiftpm")
 
 set(taskreg_swift_build
   # SwiftPM would take CC for the compiler of its own C targets; it has a clang of its own.
-  "${CMAKE_COMMAND}" -E env --unset=CC --unset=CXX
+  # TASKREG_C: the manifest has the C targets then.
+  "${CMAKE_COMMAND}" -E env --unset=CC --unset=CXX TASKREG_C=yes
   "${TASKREG_SWIFT}" build
   --package-path "${PROJECT_SOURCE_DIR}"
   --scratch-path "${TASKREG_SCRATCH}"
