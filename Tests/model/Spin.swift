@@ -5,11 +5,13 @@
 struct SpinPolicy {
   let worker: Int64
   let joiner: Int64
+  let awaiter: Int64
   let spawner: Int64
 
   init(nanoseconds: Int64) {
     worker = nanoseconds
     joiner = nanoseconds
+    awaiter = nanoseconds
     spawner = nanoseconds
   }
 }

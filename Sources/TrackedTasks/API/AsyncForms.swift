@@ -71,7 +71,8 @@
     /// - Returns: how it ended.
     /// - Throws: as `ShutdownToken.wait`.
     ///
-    /// *Concurrency:* holds no thread.
+    /// *Concurrency:* holds no thread, but polls for `RegistryOptions.spin` first: a short task has
+    /// ended by then.
     @discardableResult
     public func wait(timeout: Duration? = nil) async throws(TaskRegistryError) -> TaskOutcome {
       if ProcessState.isForkedChild { throw .forkedChild }
@@ -79,6 +80,8 @@
       // A task that is counted already is a few instructions from its end (J2).
       let time = core.word.stage == .ending ? -1 : timeoutNanoseconds(timeout)
       if time == 0 { throw .timedOut }
+      // To suspend and to resume takes longer than most short tasks.
+      if core.endsSoon(before: .after(time)) { return TaskOutcome(of: core) }
       let end = try await waitForEnd(within: time)
       if core.word.stage == .ended { return TaskOutcome(of: core) }
       throw end == .cancelled ? .cancelled : .timedOut

@@ -175,12 +175,12 @@ extension TaskReference {
   /// It polls the worker's mailbox, not the word. The worker changes the word several times on the
   /// way to the end, and would fetch the cache line back from the poller each time. The mailbox
   /// holds this task until all is done, and then becomes free for the next.
-  private func spinForEnd(_ policy: SpinPolicy, until deadline: Deadline) {
+  private func spinForEnd(for nanoseconds: Int64, until deadline: Deadline) {
     let bits = pointer.pointee.worker.load(ordering: .acquiring)
     guard let worker = Worker.Pointer(bitPattern: bits) else { return }
     let own = MailboxWord.task(pointer).bits
     let caller = Worker.currentTask
-    _ = spin(for: policy.joiner, until: deadline) {
+    _ = spin(for: nanoseconds, until: deadline) {
       // While the caller spins on the worker's CPU, the worker makes no progress.
       worker.pointee.cpu.load(ordering: .relaxed) == cp_current_cpu()
         || caller?.word.isCancelRequested == true
@@ -189,11 +189,22 @@ extension TaskReference {
     }
   }
 
+  /// Whether the task has ended, or does within the few microseconds that `async` code polls before
+  /// it suspends; the caller holds a reference.
+  func endsSoon(before deadline: Deadline) -> Bool {
+    if word.stage != .ended {
+      spinForEnd(for: registry.pointer.pointee.spin.awaiter, until: deadline)
+    }
+    return word.stage == .ended
+  }
+
   /// Waits until the task has ended; the caller holds a reference (O3).
   func wait(until deadline: Deadline) -> Status {
     if TaskReference.isHeldUpByCaller({ $0 == self }) { return .deadlock }
     let registry = self.registry
-    if word.stage != .ended { spinForEnd(registry.pointer.pointee.spin, until: deadline) }
+    if word.stage != .ended {
+      spinForEnd(for: registry.pointer.pointee.spin.joiner, until: deadline)
+    }
     if word.stage == .ended { return .ok }
     // A task that is counted already is a few instructions from its end: the answer is "ended"
     // (J2).

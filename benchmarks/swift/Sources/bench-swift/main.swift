@@ -1,6 +1,7 @@
 // The workloads W1 and W1-work for the Swift API: `bench-swift [--quick] WORKLOAD`, with the
 // protocol and the output of workloads/latency.c and workloads/main.c. Of other workloads it prints
-// nothing, which means that the peer has no figures for them.
+// nothing, which means that the peer has no figures for them. `bench-swift await` is for itself: it
+// compares awaits of tasks with those of Swift's own.
 
 import Glibc
 import TrackedTasks
@@ -110,6 +111,42 @@ func latencyWithWork(quick: Bool) throws {
   try registry.shutdown()
 }
 
+/// Awaits of tasks, in turns with those of Swift's own: spawn and value, and `Task.detached` and value.
+///
+/// Not a workload of the harness, whose peers have no `await`.
+func awaiting(quick: Bool) async throws {
+  let turns = 15
+  let times = quick ? 2_000 : 20_000
+  let registry = try openRegistry()
+  let nothing = Captured(0)
+  var took = [Int64](repeating: 0, count: times)
+  var (ours, theirs, ratios): ([Int64], [Int64], [Double]) = ([], [], [])
+  for turn in -1..<turns {
+    for i in 0..<times {
+      let start = nowNanoseconds()
+      let task = try registry.spawn("await", kind: .application()) { _ in nothing.work() }
+      try await task.value
+      took[i] = nowNanoseconds() - start
+    }
+    took.sort()
+    let own = percentile(took, 0.5)
+    for i in 0..<times {
+      let start = nowNanoseconds()
+      await Task.detached { nothing.work() }.value
+      took[i] = nowNanoseconds() - start
+    }
+    took.sort()
+    if turn < 0 { continue }  // the first does not count
+    ours.append(own)
+    theirs.append(percentile(took, 0.5))
+    ratios.append(Double(own) / Double(max(1, percentile(took, 0.5))))
+  }
+  print("spawn_value_p50", percentile(ours.sorted(), 0.5))
+  print("detached_value_p50", percentile(theirs.sorted(), 0.5))
+  print("ratio", ratios.sorted()[ratios.count / 2])
+  try await registry.shutdown()
+}
+
 var quick = false
 var workload: String?
 for argument in CommandLine.arguments.dropFirst() {
@@ -119,6 +156,7 @@ do {
   switch workload {
   case "W1": try latency(quick: quick)
   case "W1-work": try latencyWithWork(quick: quick)
+  case "await": try await awaiting(quick: quick)
   case nil:
     print("usage: bench-swift [--quick] WORKLOAD")
     exit(2)
