@@ -23,18 +23,19 @@ struct EndCallbacks {
 
   /// Runs the callbacks for the end of `task`, inside no task.
   ///
-  /// Called on the task's own thread.
+  /// Called on the task's own thread, or on the spawner's if the task got none.
   ///
   /// - Parameters:
   ///   - task: the one that has ended.
   ///   - registry: what the task's thread releases afterwards, also if a callback ends it.
   ///   - token: likewise, the task's own token.
+  ///   - isOwnThread: whether this is the task's thread, which runs no task any more.
   @inline(never)
   static func run(
     for task: TaskReference, thenReleasing registry: RegistryReference? = nil,
-    _ token: TokenReference? = nil
+    _ token: TokenReference? = nil, isOwnThread: Bool = true
   ) {
-    Worker.current?.pointee.task = nil
+    if isOwnThread { Worker.current?.pointee.task = nil }
     var rest = EndCallbacks(task: task, registry: registry, token: token)
     withUnsafeMutablePointer(to: &rest) { rest in
       let goOn: CallFrame.Function = {

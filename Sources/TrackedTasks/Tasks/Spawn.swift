@@ -219,8 +219,13 @@ extension RegistryReference {
     if isMeasured { unmeasureSpawn(kind: task.kind) }
     if hasHandle { task.unpin() }
     countUpwards(.none)
-    task.wakeWaiters(task.advance { $0.withdrawn() }, in: self)
+    let before = task.advance { $0.withdrawn() }
+    task.wakeWaiters(before, in: self)
     forEachUpwards { $0.wakeJoinersIfEmpty() }
+    // Nobody has a handle, but a wait of `async` code finds its tasks in the list.
+    if before?.isAwaited == true && task.hasEndCallbacks {
+      EndCallbacks.run(for: task, isOwnThread: false)
+    }
   }
 
   /// Whether the registry is closed and its last task has ended.

@@ -322,4 +322,34 @@ import Testing
     #expect(report.pending == 0)
     try await registry.shutdown(grace: ample)
   }
+
+  /// **Proves:** a wait for all tasks that has found one to which the system then refuses its thread is
+  /// over, and functions for the end of that task run once, outside no other task (O4, S6).
+  ///
+  /// **Why it matters:** the spawn says that there is no task, and the wait for it would never end.
+  /// **Catches:** an end that only a task's own thread tells.
+  @Test func aWaitMayFindATaskThatGetsNoThread() async throws {
+    let root = try TaskRegistry()
+    let registry = try root.group(named: "group")
+    let waits = Task { try await registry.wait(timeout: ample) }
+    try await waits.value
+    let waiting = Locked<Task<Void, any Error>?>(nil)
+    let status = try await root.spawn("spawner", kind: .maintenance) { task in
+      let request = SpawnRequest(
+        name: TaskName(), kind: 1, body: { _, _ in 0 }, context: nil, drop: nil)
+      let (status, _) = registry.core.enter(request) { _, _ in
+        waiting.withLock {
+          $0 = Task { try await registry.wait(timeout: ample) }
+        }
+        #expect(
+          eventually { registry.core.pointer.pointee.endCallbacks.load(ordering: .relaxed) != 0 })
+        return .again
+      }
+      #expect(TrackedTask.current?.name == "spawner")
+      return status == .again
+    }.value
+    #expect(status)
+    try await waiting.value?.value
+    try await root.shutdown(grace: ample)
+  }
 }
