@@ -23,8 +23,11 @@
     public let kind: TaskKind
     /// How it ended.
     public let ending: Ending
-    /// When it was spawned.
-    public let spawnedAt: SuspendingClock.Instant
+    /// What its body returned, as in C; 0 unless it failed.
+    let code: Int32
+    /// When it was spawned; nil in a decoded value.
+    public var spawnedAt: SuspendingClock.Instant? { moment.value }
+    let moment: Unencoded<SuspendingClock.Instant?>
     /// From spawn to its end.
     public let ran: Duration
     /// From when it was asked to stop to its end; nil if it was not asked.
@@ -37,7 +40,8 @@
       group = facts.path.withText { String(cString: $0) }
       kind = TaskKind(rawValue: facts.kind)
       ending = Ending(rawValue: facts.how) ?? .returned
-      spawnedAt = .monotonic(facts.spawnedAt)
+      code = facts.code
+      moment = Unencoded(.monotonic(facts.spawnedAt))
       ran = .nanoseconds(facts.ran)
       stop = facts.stop < 0 ? nil : .nanoseconds(facts.stop)
     }

@@ -2,7 +2,7 @@
 
   /// The result of a join or a shutdown.
   ///
-  /// `explanation` is not part of its value: it is not encoded, and equal reports may have
+  /// `explanation` is not part of its value: it is not encoded with it, and equal reports may have
   /// different ones.
   public struct JoinReport: Hashable, Sendable, Codable {
     /// Tasks that ended while the call waited, however they ended.
@@ -43,22 +43,8 @@
     /// The tasks alive at the deadline, `pending` of them.
     public let stragglers: [TaskSummary]
     /// The full report; nil unless the call was asked to explain, and nil in a decoded report.
-    public var explanation: TaskReport? { aside.explanation }
-    private var aside = Aside()
-
-    /// The part of a report that is not part of its value.
-    private struct Aside: Hashable, Sendable {
-      var explanation: TaskReport?
-
-      static func == (one: Aside, other: Aside) -> Bool { true }
-      func hash(into hasher: inout Hasher) {}
-    }
-
-    private enum CodingKeys: CodingKey {
-      case ended, failed, exited, endedBefore, failedBefore, exitedBefore
-      case pending, aborted, abandoned, rejected
-      case elapsed, extended, callbacks, threadsLeft, unjoined, stragglers
-    }
+    public var explanation: TaskReport? { aside.value }
+    var aside = Unencoded<TaskReport?>(nil)
 
     /// Makes a report of what the core counted.
     init(_ tally: JoinTally, stragglers: [TaskSummary], explanation: TaskReport? = nil) {
@@ -78,7 +64,7 @@
       threadsLeft = Int(tally.threadsLeft)
       unjoined = tally.unjoined
       self.stragglers = stragglers
-      aside = Aside(explanation: explanation)
+      aside = Unencoded(explanation)
     }
   }
 

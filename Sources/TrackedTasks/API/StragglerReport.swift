@@ -100,7 +100,7 @@
     /// The state of its thread as in proc_pid_stat(5): "R", "S", "D", "T"; nil if that is not
     /// known.
     public var schedulerState: Character? { schedulerText?.first }
-    private let schedulerText: String?
+    let schedulerText: String?
     /// The kernel function it sleeps in, as in proc_pid_wchan(5); nil if there is none or it is not
     /// known.
     public let waitChannel: String?
@@ -140,7 +140,7 @@
     /// The progress it last reported; nil if it has reported none.
     public let progress: TaskProgress?
     /// How long ago it reported progress; nil if it has not.
-    public let progressAge: Duration?
+    public var progressAge: Duration? { progress?.age }
     /// Whether a heartbeat is overdue.
     public let isStalled: Bool
     /// Its runs; nil if it does not start again.
@@ -190,8 +190,7 @@
       let label = straggler.label
       self.label = label.isEmpty ? nil : label.withText { String(cString: $0) }
       checkpoint = straggler.activity.checkpoint.map { String(cString: $0) }
-      progress = TaskProgress(straggler.activity.progress)
-      progressAge = straggler.progressAge < 0 ? nil : .nanoseconds(straggler.progressAge)
+      progress = TaskProgress(straggler.activity.progress, at: straggler.probedAt)
       isStalled = straggler.activity.isStalled
       runs = RunsOfTask(straggler.activity, straggler.state, at: straggler.probedAt)
       frames = (0..<straggler.frameCount).compactMap { number in

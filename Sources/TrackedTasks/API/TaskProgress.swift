@@ -8,16 +8,20 @@
     public let total: UInt64?
     /// What is counted; nil if that was not reported.
     public let unit: String?
+    /// From when it was reported to the moment of listing.
+    public let age: Duration
     /// When it was reported.
-    public let reportedAt: SuspendingClock.Instant
+    public var reportedAt: SuspendingClock.Instant { moment.value }
+    var moment: Unencoded<SuspendingClock.Instant>
 
     /// Copies what the core found; nil if nothing was reported.
-    init?(_ progress: Progress) {
+    init?(_ progress: Progress, at now: Int64) {
       if progress.at == 0 { return nil }
       done = progress.done
       total = progress.total == 0 ? nil : progress.total
       unit = progress.unit.map { String(cString: $0) }
-      reportedAt = .monotonic(progress.at)
+      age = .nanoseconds(max(0, now - progress.at))
+      moment = Unencoded(.monotonic(progress.at))
     }
   }
 

@@ -32,14 +32,17 @@
     public let state: State
     /// The kernel's thread id; 0 while starting.
     public let threadID: Int32
-    /// When it was spawned.
-    public let spawnedAt: SuspendingClock.Instant
+    /// When it was spawned; of a decoded summary derived from `spawnedAtUnix`.
+    public var spawnedAt: SuspendingClock.Instant { moments.value.spawned }
     /// The same moment since 1 January 1970, derived from the wall clock when listed.
     public let spawnedAtUnix: Duration
     /// From spawn to the moment of listing.
     public let age: Duration
-    /// When it was asked to stop; nil if it was not.
-    public let cancelRequestedAt: SuspendingClock.Instant?
+    /// When it was asked to stop; nil if it was not. Of a decoded summary it is derived from the wall
+    /// clock.
+    public var cancelRequestedAt: SuspendingClock.Instant? { moments.value.asked }
+    /// From when it was asked to stop to the moment of listing; nil if it was not.
+    public let cancelRequestedFor: Duration?
     /// How urgently it was asked to stop.
     public let stopLevel: StopLevel
     /// How long ago it began to drain; nil if it has not.
@@ -66,8 +69,17 @@
     /// The address to which the call that spawned or adopted it returned; nil if it is not known.
     public let spawnAddress: UInt64?
 
+    /// Moments on a clock that another process does not have.
+    let moments: Unencoded<Moments>
+
+    /// See `moments`.
+    struct Moments: Sendable {
+      let spawned: SuspendingClock.Instant
+      let asked: SuspendingClock.Instant?
+    }
+
     /// Whether it was asked to stop.
-    public var isCancelRequested: Bool { cancelRequestedAt != nil }
+    public var isCancelRequested: Bool { cancelRequestedFor != nil }
 
     /// Makes a summary of what the core found.
     init(_ facts: TaskFacts, _ clocks: ClockPair) {
@@ -77,11 +89,16 @@
       kind = TaskKind(rawValue: facts.kind)
       state = State(rawValue: facts.state.rawValue) ?? .ended
       threadID = facts.threadID
-      spawnedAt = .monotonic(facts.spawnedAt)
-      age = .nanoseconds(max(0, clocks.monotonic - facts.spawnedAt))
-      spawnedAtUnix = .nanoseconds(clocks.wall - (clocks.monotonic - facts.spawnedAt))
-      cancelRequestedAt =
-        facts.word.isCancelRequested ? .monotonic(facts.cancelledAt) : nil
+      let asked = facts.word.isCancelRequested
+      moments = Unencoded(
+        Moments(
+          spawned: .monotonic(facts.spawnedAt),
+          asked: asked ? .monotonic(facts.cancelledAt) : nil))
+      let age = max(0, clocks.monotonic - facts.spawnedAt)
+      self.age = .nanoseconds(age)
+      spawnedAtUnix = .nanoseconds(clocks.wall - age)
+      cancelRequestedFor =
+        asked ? .nanoseconds(max(0, clocks.monotonic - facts.cancelledAt)) : nil
       stopLevel = facts.word.level
       let draining = facts.activity?.drainingFor(at: clocks.monotonic) ?? -1
       drainingFor = draining < 0 ? nil : .nanoseconds(draining)
@@ -90,7 +107,7 @@
       let label = facts.label
       self.label = label.isEmpty ? nil : label.withText { String(cString: $0) }
       checkpoint = facts.activity?.checkpoint.map { String(cString: $0) }
-      progress = facts.activity.flatMap { TaskProgress($0.progress) }
+      progress = facts.activity.flatMap { TaskProgress($0.progress, at: clocks.monotonic) }
       phase = Int(facts.activity?.phase ?? 0)
       isStalled = facts.activity?.isStalled ?? false
       runs = RunsOfTask(facts.activity, facts.state, at: clocks.monotonic)

@@ -8,7 +8,7 @@
     public let name: String
     /// Its state as in proc_pid_stat(5): "R", "S", "D", "T"; nil if that is not known.
     public var schedulerState: Character? { schedulerText?.first }
-    private let schedulerText: String?
+    let schedulerText: String?
     /// The kernel function it sleeps in, as in proc_pid_wchan(5); nil if there is none or it is not
     /// known.
     public let waitChannel: String?

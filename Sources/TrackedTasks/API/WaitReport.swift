@@ -56,8 +56,8 @@
     public let holderTaskID: UInt64?
     /// The name of that straggler, or the kernel's name of the thread; nil if it is not known.
     public let holderName: String?
-    /// Whether that thread is known to be the one that took the lock; see `tr_straggler`'s
-    /// `holder_is_certain`.
+    /// Whether that thread is known to be the one that took the lock, or that task the one that has
+    /// to end; see `tr_straggler`'s `holder_is_certain`.
     public let holderIsCertain: Bool
     /// The address of the lock, or of what is to be signalled; nil: none.
     public let address: UInt64?
@@ -81,7 +81,8 @@
       holderTaskID = holder.task == 0 ? nil : holder.task
       let name = holder.name.withText { String(cString: $0) }
       holderName = name.isEmpty ? nil : name
-      holderIsCertain = holderThreadID != nil && !holder.isDoubtful(edge)
+      holderIsCertain =
+        (holderThreadID != nil || holderTaskID != nil) && !holder.isDoubtful(edge)
       address = edge.address == 0 ? nil : edge.address
       descriptor = edge.descriptor < 0 ? nil : edge.descriptor
       process = edge.process == 0 ? nil : edge.process

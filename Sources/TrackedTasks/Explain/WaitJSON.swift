@@ -43,7 +43,7 @@ extension ReportReference {
     writer.write("}")
   }
 
-  private func taskID(ofNode node: Int) -> UInt64 {
+  func taskID(ofNode node: Int) -> UInt64 {
     node < pointer.pointee.stragglerCount ? stragglers[node].facts.id : 0
   }
 }

@@ -52,10 +52,9 @@ import Testing
     let keys = try #require(JSONSerialization.jsonObject(with: coded) as? [String: Any]).keys
     #expect(
       keys.sorted() == [
-        "abandoned", "aborted", "callbacks", "elapsed", "ended", "endedBefore", "exited",
-        "exitedBefore", "extended", "failed", "failedBefore",
-        "pending",
-        "rejected", "stragglers", "threadsLeft", "unjoined",
+        "abandoned", "aborted", "callbacks_ns", "elapsed_ns", "ended", "ended_before", "exited",
+        "exited_before", "extended_ns", "failed", "failed_before", "pending", "rejected",
+        "stragglers", "threads_left", "unjoined",
       ])
     var tally = JoinTally()
     let plain = JoinReport(tally, stragglers: [])

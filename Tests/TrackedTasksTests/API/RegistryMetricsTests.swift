@@ -107,7 +107,7 @@ import Testing
     #expect(tasks.map(\.ending) == [.exited, .returned, .failed, .returned])
     #expect(tasks.map { $0.stop != nil } == [false, true, false, false])
     #expect(tasks.allSatisfy { $0.ran >= .zero && ($0.stop ?? .zero) <= $0.ran })
-    #expect(zip(tasks, tasks.dropFirst()).allSatisfy { $0.spawnedAt >= $1.spawnedAt })
+    #expect(zip(tasks, tasks.dropFirst()).allSatisfy { $0.spawnedAt! >= $1.spawnedAt! })
     #expect(try Self.roundTrip(tasks) == tasks)
     try registry.shutdown(grace: ample)
     #expect(errorOf { () throws(TaskRegistryError) in try group.recentTasks() } == .invalidArgument)

@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import Glibc
 import Testing
 import TrackedTasks
@@ -34,7 +35,11 @@ import TrackedTasks
     let null = unsafe open("/dev/null", O_WRONLY)
     defer { close(null) }
     try report.write(to: null, as: .text)
-    #expect(registry.snapshot().contains { $0.id == task.id })
+    let listed = registry.snapshot()
+    #expect(listed.contains { $0.id == task.id })
+    let encoded = try JSONEncoder().encode(listed)
+    #expect(try JSONDecoder().decode([TaskSummary].self, from: encoded) == listed)
+    #expect(try JSONEncoder().encode(report).count > 1000)
     #expect(try registry.snapshotString(as: .json).contains("drains"))
     try registry.writeSnapshot(to: null, as: .text)
     try registry.writeMetrics(to: null)
