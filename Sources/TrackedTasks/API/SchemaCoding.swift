@@ -83,7 +83,7 @@
     mutating func encode(parentID: UInt64?, spawnAddress: UInt64?) throws {
       try encode(orNull: parentID, "parent_id")
       try encode(
-        orNull: spawnAddress.map { SchemaPlace(address: $0, lookedUpAt: $0 &- 1) }, "spawn_place")
+        orNull: spawnAddress.map { SchemaPlace(address: $0, probedAt: $0 &- 1) }, "spawn_place")
     }
   }
 
@@ -103,7 +103,7 @@
       guard let text = try decodeIfPresent(String.self, forKey: key) else { return nil }
       if text.hasPrefix("0x"), let number = UInt64(text.dropFirst(2), radix: 16) { return number }
       throw DecodingError.dataCorruptedError(
-        forKey: key, in: self, debugDescription: "this is no hexadecimal number: \(text)")
+        forKey: key, in: self, debugDescription: "this is not a hexadecimal number: \(text)")
     }
 
     /// Decodes what a task is for.
@@ -122,12 +122,12 @@
   /// An address of code, with what is found there when it is encoded.
   struct SchemaPlace: Encodable {
     let address: UInt64
-    let lookedUpAt: UInt64
+    let probedAt: UInt64
 
     func encode(to encoder: any Encoder) throws {
       var object = encoder.object()
       try object.encode(hexadecimal: address, "address")
-      try Self.encode(lookedUpAt, to: &object)
+      try Self.encode(probedAt, to: &object)
     }
 
     /// Encodes the object and the function that an address belongs to.

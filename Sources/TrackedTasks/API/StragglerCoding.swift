@@ -128,7 +128,7 @@
     /// Encodes the frame as docs/schema/report.json describes it.
     public func encode(to encoder: any Encoder) throws {
       let place = StragglerFacts.place(ofFrame: depth, at: address)
-      try SchemaPlace(address: address, lookedUpAt: place).encode(to: encoder)
+      try SchemaPlace(address: address, probedAt: place).encode(to: encoder)
     }
   }
 

@@ -17,7 +17,8 @@
       let wall = try object.decode(String.self, forKey: "spawned_at_unix_ns")
       guard let wall = Int64(wall) else {
         throw DecodingError.dataCorruptedError(
-          forKey: "spawned_at_unix_ns", in: object, debugDescription: "this is no number: \(wall)")
+          forKey: "spawned_at_unix_ns", in: object,
+          debugDescription: "this is not a number: \(wall)")
       }
       spawnedAtUnix = .nanoseconds(wall)
       cancelRequestedFor = try object.decodeOrNil(nanoseconds: "cancel_requested_for_ns")
@@ -25,7 +26,8 @@
       let spawned = SuspendingClock.Instant.monotonic(clocks.monotonic &- (clocks.wall &- wall))
       let listed = spawned.advanced(by: age)
       moments = Unencoded(
-        Moments(spawned: spawned, asked: cancelRequestedFor.map { listed.advanced(by: .zero - $0) }))
+        Moments(spawned: spawned, asked: cancelRequestedFor.map { listed.advanced(by: .zero - $0) })
+      )
       stopLevel = try object.decode(StopLevel.self, forKey: "stop_level")
       drainingFor = try object.decodeOrNil(nanoseconds: "draining_for_ns")
       isCleanup = try object.decode(Bool.self, forKey: "cleanup")

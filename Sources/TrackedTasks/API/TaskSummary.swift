@@ -38,8 +38,9 @@
     public let spawnedAtUnix: Duration
     /// From spawn to the moment of listing.
     public let age: Duration
-    /// When it was asked to stop; nil if it was not. Of a decoded summary it is derived from the wall
-    /// clock.
+    /// When it was asked to stop; nil if it was not.
+    ///
+    /// Of a decoded summary it is derived from the wall clock.
     public var cancelRequestedAt: SuspendingClock.Instant? { moments.value.asked }
     /// From when it was asked to stop to the moment of listing; nil if it was not.
     public let cancelRequestedFor: Duration?

@@ -10,8 +10,9 @@ struct SpinPolicy {
   let worker: Int64
   /// How long a joiner polls before it parks, in nanoseconds; 0: not at all.
   let joiner: Int64
-  /// How long `async` code polls for the end of a task before it suspends, in nanoseconds; 0: not at
-  /// all. It is shorter than a joiner's, as the thread is one of the few of the cooperative pool.
+  /// How long `async` code polls for the end of a task before it suspends, in nanoseconds.
+  ///
+  /// 0: not at all. It is shorter than a joiner's, as the thread is one of the few of the cooperative pool.
   let awaiter: Int64
   /// How long a spawner waits for the spinning worker to end a short task, in nanoseconds.
   let spawner: Int64

@@ -36,7 +36,8 @@ import Testing
     let group = try registry.group(named: "net")
     let running = Gate()
     let deaf = try group.spawn(
-      "deaf: \"é\"\n🌍", kind: .application(0x5c4e), options: SpawnOptions(isUnjoined: true, phase: 3)
+      "deaf: \"é\"\n🌍", kind: .application(0x5c4e),
+      options: SpawnOptions(isUnjoined: true, phase: 3)
     ) { task in
       task.label("https://example.org/\u{1}")
       task.checkpoint("flushing")
@@ -60,7 +61,8 @@ import Testing
       "ticks", kind: .maintenance,
       options: SpawnOptions(schedule: TaskSchedule(every: .seconds(600), firstDelay: .seconds(600)))
     ) { _ in }.pause()
-    #expect(eventually { registry.snapshot().contains { $0.id == fails.id && $0.state == .waiting } })
+    #expect(
+      eventually { registry.snapshot().contains { $0.id == fails.id && $0.state == .waiting } })
     #expect(eventually { registry.snapshot().contains { $0.drainingFor != nil } })
   }
 
@@ -182,11 +184,13 @@ import Testing
       ])
     #expect(
       try names(LibraryWait.Kind.self) == [
-        "time", "cancel", "descriptor", "condition", "task", "tasks", "token", "room", "descriptors",
+        "time", "cancel", "descriptor", "condition", "task", "tasks", "token", "room",
+        "descriptors",
       ])
     #expect(
       try names(TaskDescriptor.Kind.self) == [
-        "not-known", "file", "device", "terminal", "pipe", "tcp", "udp", "unix", "socket", "eventfd",
+        "not-known", "file", "device", "terminal", "pipe", "tcp", "udp", "unix", "socket",
+        "eventfd",
         "timerfd", "epoll", "signalfd", "inotify", "other",
       ])
     for text in ["[\"sleeping\"]", "[2]", "[\"unknown\"]"] {
