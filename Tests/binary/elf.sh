@@ -13,7 +13,7 @@
 # Catches: a Swift runtime or libm dependency, a dropped linker setting, a global initialiser, a String
 #          where a StaticString was meant, a getenv, a print left from debugging.
 source "$(dirname "$0")/common.bash"
-library=$1 soname=$2 limit=${3:-800000}
+library=$1 soname=$2 limit=${3:-820000}
 
 dynamic=$(readelf --dynamic --wide "$library")
 headers=$(readelf --program-headers --wide "$library")
