@@ -58,6 +58,11 @@ extension Scenario {
     preemptions: 2
   ) {
     Stage.open()
+    // The timer thread's state, of two blocks, and its lock are never freed; a walk may have made
+    // them or not.
+    Stage.expect(TimerThread.hold() == .ok, "there is a timer thread")
+    TimerThread.change { $0.holds -= 1 }
+    model_keep_blocks(2)
     let parent = makeToken()
     let (made, child) = TokenReference.create(childOf: parent)
     guard made == .ok, let child else { return Stage.expect(false, "there is a child") }
