@@ -827,6 +827,19 @@ static int descriptor_count(void) {
   return count;
 }
 
+/* For whoever looks at a run that failed: what the open descriptors are. */
+static void list_descriptors(void) {
+  DIR *directory = opendir("/proc/self/fd");
+  for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+    char path[300], link[256];
+    snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
+    ssize_t length = readlink(path, link, sizeof link - 1);
+    if (length > 0) printf("soak: descriptor %s is %.*s\n", entry->d_name, (int)length, link);
+  }
+  if (directory != NULL) closedir(directory);
+  fflush(stdout);
+}
+
 static void open_halls(struct actor *keeper) {
   for (int i = 0; i < HALLS; i++) halls[i] = hall_new(keeper);
 }
@@ -905,6 +918,14 @@ int main(int argc, char **argv) {
            atomic_load(&total_backtraces), atomic_load(&total_late), thread_count(), now_open, used >> 10);
     fflush(stdout);
     if (descriptors < 0) descriptors = now_open;
+    if (now_open != descriptors) {
+      list_descriptors();
+      printf("soak: after another second there are ");
+      usleep(1000000);
+      for (int i = 0; i < 2; i++) registry_finish(registry_new()); /* as in close_halls */
+      printf("%d descriptors, %zu KiB\n", descriptor_count(), memory_in_use() >> 10);
+      fflush(stdout);
+    }
     CHECK_EQ(descriptors, now_open);
     /* A tool has an allocator of its own, which mallinfo2 knows nothing of. */
     if (++rounds == 1) memory = used;
