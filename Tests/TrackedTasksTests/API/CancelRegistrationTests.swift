@@ -245,15 +245,19 @@ import Testing
   @Test func aTasksTokenGoesAfterItsEnd() throws {
     let registry = try TaskRegistry()
     let seen = Locked<(String, Int, Bool)?>(nil)
+    let gone = Gate()
     let task = try registry.spawn("own", kind: .rpcHandler) { task in
       let witness = Witness {
         seen.withLock {
           $0 = (kernelNameOfCallingThread(), registry.count, TrackedTask.current == nil)
         }
+        gone.open()
       }
       try task.token().onCancel { withExtendedLifetime(witness) {} }
     }
     try task.wait(timeout: ample)
+    // A shutdown holds the tokens that it cancels, and would be the one to give this one up.
+    #expect(gone.wait())
     try registry.shutdown(grace: ample)
     let (name, count, isOutside) = try #require(seen.value)
     #expect(name == "own" && count == 0 && isOutside)
